@@ -1,0 +1,119 @@
+"""The paper's experiment 1 and 2 for its smallest set, P50, at full scale.
+
+Reproduces: Cordeiro & Saito, table 2, row P50 (real 0.9924 +- 0.0060, synthesised 0.8794 +- 0.0990).
+Command: python -m launch.reproduce --config=configs/pix2pix_socofing.py \
+    --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/p50
+
+Every field with its meaning stands here; the other configs say only what they change. A field that
+the paper leaves open says so and gives the reason for the choice.
+"""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """Return the config; every field is documented beside it."""
+    config = ConfigDict()
+    config.set_name = "P50"  # the row of the paper's table 2 that the result stands beside
+    config.seed = 0  # weights, dropout and augmentation of both experiments
+
+    data = config.data = ConfigDict()
+    data.source = "socofing"  # "socofing" | "paired_folder" (files of [noise, print] side by side)
+    data.socofing_dir = ""  # folder that holds Real/ and, for the altered control, Altered/
+    data.paired_dir = ""  # folder of paired PNG files, for source "paired_folder"
+    data.tfds_dir = ""  # where TFDS keeps the prepared set; "" is TFDS's own default place
+    data.on_bad_file = "stop"  # "stop" | "skip" (name it and go on)
+    data.hand = "Right"
+    data.finger = "index"
+    data.num_persons = 5  # the first n persons, by id, who have this finger
+    data.persons = ()  # ids instead of the first n
+    data.num_replicas = 10  # how often a person's print is repeated (section 4)
+    # "keep" leaves the scanner's constant frame in, as the paper's images have it; "crop" cuts it
+    # away, so that no score is owed to the frame.
+    data.frame = "keep"
+    data.image_size = 256
+    data.num_channels = 1  # prints are grey
+    # Open in the paper; bicubic is what GIMP and the reference pix2pix code use by default.
+    data.interpolation = "bicubic"  # "nearest" | "bilinear" | "bicubic" | "lanczos"
+    # Open in the paper; uniform noise is GIMP's "RGB noise" at full strength.
+    data.noise_distribution = "uniform"  # "uniform" | "gaussian" | "salt_and_pepper"
+    # Open in the paper; ten equal replicas with ten equal noises would be one pair ten times.
+    data.noise_per = "replica"  # "replica" | "person"
+    data.noise_seed = 0
+    data.shuffle_seed = 0
+    data.jitter = 0  # pixels by which a pair is enlarged before a random crop; pix2pix's own is 30
+
+    generator = config.generator = ConfigDict()
+    generator.form = "isola"  # "isola" (the paper's figure 2) | "ronneberger" (its section 3.1)
+    generator.num_features = 64
+    # "batch" | "batch_per_example" (each example's own statistics) | "instance" | "none"
+    generator.norm = "batch"
+    generator.dropout_rate = 0.5
+    generator.dropout_outputs = (4, 8, 16)  # decoder outputs, in pixels, that have dropout
+    generator.dtype = "float32"
+    generator.param_dtype = "float32"
+
+    discriminator = config.discriminator = ConfigDict()
+    discriminator.receptive_field = 70  # 1 | 16 | 34 | 70 | 142 | 286
+    discriminator.num_features = 64
+    discriminator.norm = "batch"
+    discriminator.dtype = "float32"
+    discriminator.param_dtype = "float32"
+
+    # Training of the GAN. Open in the paper; Isola's defaults are assumed.
+    config.global_batch_size = 1  # over all devices
+    config.num_epochs = 160  # the last epoch of figure 3
+    config.num_decay_epochs = 0  # linear decay of the rate to 0 over the last n of num_epochs
+    config.gan_objective = "vanilla"  # "vanilla" | "lsgan" | "hinge"
+    config.lambda_l1 = 100.0
+    config.discriminator_loss_weight = 0.5  # the reference PyTorch code halves D's loss
+    config.learning_rate = 2e-4
+    config.adam_beta1 = 0.5
+    config.adam_beta2 = 0.999
+    config.adam_eps = 1e-8
+    config.ema_decay = 0.0  # moving average of the generator's weights; 0 is off
+    config.log_every_steps = 50
+    config.checkpoint_every_steps = 2000
+    config.sample_epochs = (2, 28, 160)  # figure 3
+    config.num_samples = 5  # noise images in a sample grid
+    config.best_metric = "l1_loss"  # the checkpoint with the lowest is kept beside the last
+
+    # Experiment 2. Open in the paper: Xception's input size, initial weights, split and schedule.
+    classifier = config.classifier = ConfigDict()
+    classifier.width = 1.0  # multiplies every feature count; 1 is Chollet's
+    classifier.num_middle_blocks = 8
+    classifier.dropout_rate = 0.5  # before the last layer, as Chollet 2017, section 4.4
+    classifier.batch_norm_momentum = 0.99
+    classifier.dtype = "float32"
+    classifier.param_dtype = "float32"
+    classifier.global_batch_size = 10
+    classifier.num_steps = 1000
+    classifier.learning_rate = 1e-3  # cosine decay to 0
+    classifier.weight_decay = 1e-4
+    classifier.label_smoothing = 0.0
+    classifier.log_every_steps = 20
+    classifier.checkpoint_every_steps = 500
+    classifier.best_metric = "loss"
+    augmentation = classifier.augmentation = ConfigDict()  # never a mirrored print
+    augmentation.rotation_degrees = 10.0  # uniform in +- this
+    augmentation.translation = 0.05  # fraction of the image's side, uniform in +- this
+    augmentation.scaling = 0.05  # uniform in 1 +- this
+    augmentation.contrast = 0.2  # factor uniform in 1 +- this
+    augmentation.brightness = 0.1  # offset uniform in +- this, on the scale [-1, 1]
+    augmentation.noise_std = 0.05  # white Gaussian noise, on the scale [-1, 1]
+
+    synthesis = config.synthesis = ConfigDict()
+    synthesis.noise = "training"  # "training" | "new"
+    synthesis.deterministic = False  # False keeps dropout at test time, as Isola et al. section 3.1
+    synthesis.use_running_average = False  # False keeps each image's own statistics, alike
+    synthesis.batch_size = 16  # changes the speed only, never an image
+    synthesis.seed = 0  # dropout, and new noise
+
+    evaluation = config.evaluation = ConfigDict()
+    evaluation.num_test_persons = 3  # open in the paper which: the first n of the set
+    # Open in the paper. Over persons: each person's ten scores are averaged first.
+    evaluation.std_over = "persons"  # "persons" | "images"
+    evaluation.std_ddof = 0
+    evaluation.num_unseen_persons = 5  # control: persons whom the classifier never saw
+    evaluation.batch_size = 16
+    return config

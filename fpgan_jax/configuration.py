@@ -1,0 +1,337 @@
+"""Owns what a valid config is: every field's type and range, comparison, hashing, and its file.
+
+Does not own values (`configs/` does), nor what only the data or the networks can tell, such as
+whether a size fits the levels; those are checked where they are used.
+"""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fpgan_jax.errors import UserError
+
+CONFIG_FILENAME = "config.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """What one config field may hold.
+
+    Attributes:
+      type: bool, int, float, str or tuple.
+      choices: the values allowed, where they can be listed.
+      low: the lowest number allowed.
+      high: the highest number allowed.
+      item_type: the type of a tuple's items.
+    """
+
+    type: type
+    choices: tuple = ()
+    low: float | None = None
+    high: float | None = None
+    item_type: type | None = None
+
+    def find_fault(self, value: Any) -> str | None:
+        """Say what is wrong with a value, or None."""
+        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if self.type is tuple and isinstance(value, list):
+            value = tuple(value)
+        if not isinstance(value, self.type) or (self.type is int and isinstance(value, bool)):
+            return f"expected {self.type.__name__}, got {type(value).__name__}"
+        if self.choices and value not in self.choices:
+            return f"use one of {', '.join(map(repr, self.choices))}"
+        if self.type is tuple:
+            if not all(isinstance(item, self.item_type) and not isinstance(item, bool) for item in value):
+                return f"every item must be {self.item_type.__name__}"
+            numbers = value
+        else:
+            numbers = (value,) if self.type in (int, float) else ()
+        if any(number != number for number in numbers):
+            return "not a number"
+        if self.low is not None and any(number < self.low for number in numbers):
+            return f"must be at least {self.low}"
+        if self.high is not None and any(number > self.high for number in numbers):
+            return f"must be at most {self.high}"
+        return None
+
+
+_DTYPES = Field(str, choices=("float32", "bfloat16"))
+_PARAM_DTYPES = Field(str, choices=("float32",))
+_NORMS = Field(str, choices=("batch", "batch_per_example", "instance", "none"))
+_COUNT = Field(int, low=1)
+_COUNT_OR_ZERO = Field(int, low=0)
+_SEED = Field(int, low=0, high=2**32 - 1)
+_FRACTION = Field(float, low=0.0, high=1.0)
+_POSITIVE = Field(float, low=0.0)
+
+FIELDS: Mapping[str, Field] = {
+    "set_name": Field(str),
+    "seed": _SEED,
+    "data.source": Field(str, choices=("socofing", "paired_folder")),
+    "data.socofing_dir": Field(str),
+    "data.paired_dir": Field(str),
+    "data.tfds_dir": Field(str),
+    "data.on_bad_file": Field(str, choices=("stop", "skip")),
+    "data.hand": Field(str, choices=("Left", "Right")),
+    "data.finger": Field(str, choices=("thumb", "index", "middle", "ring", "little")),
+    "data.num_persons": _COUNT,
+    "data.persons": Field(tuple, item_type=int, low=1),
+    "data.num_replicas": _COUNT,
+    "data.frame": Field(str, choices=("keep", "crop")),
+    "data.image_size": Field(int, low=4, high=4096),
+    "data.num_channels": Field(int, choices=(1, 3)),
+    "data.interpolation": Field(str, choices=("nearest", "bilinear", "bicubic", "lanczos")),
+    "data.noise_distribution": Field(str, choices=("uniform", "gaussian", "salt_and_pepper")),
+    "data.noise_per": Field(str, choices=("replica", "person")),
+    "data.noise_seed": _SEED,
+    "data.shuffle_seed": _SEED,
+    "data.jitter": Field(int, low=0, high=1024),
+    "generator.form": Field(str, choices=("isola", "ronneberger")),
+    "generator.num_features": _COUNT,
+    "generator.norm": _NORMS,
+    "generator.dropout_rate": Field(float, low=0.0, high=0.999),
+    "generator.dropout_outputs": Field(tuple, item_type=int, low=1),
+    "generator.dtype": _DTYPES,
+    "generator.param_dtype": _PARAM_DTYPES,
+    "discriminator.receptive_field": Field(int, choices=(1, 16, 34, 70, 142, 286)),
+    "discriminator.num_features": _COUNT,
+    "discriminator.norm": _NORMS,
+    "discriminator.dtype": _DTYPES,
+    "discriminator.param_dtype": _PARAM_DTYPES,
+    "global_batch_size": _COUNT,
+    "num_epochs": _COUNT,
+    "num_decay_epochs": _COUNT_OR_ZERO,
+    "gan_objective": Field(str, choices=("vanilla", "lsgan", "hinge")),
+    "lambda_l1": _POSITIVE,
+    "discriminator_loss_weight": _POSITIVE,
+    "learning_rate": _POSITIVE,
+    "adam_beta1": Field(float, low=0.0, high=0.9999),
+    "adam_beta2": Field(float, low=0.0, high=0.999999),
+    "adam_eps": _POSITIVE,
+    "ema_decay": Field(float, low=0.0, high=0.999999),
+    "log_every_steps": _COUNT,
+    "checkpoint_every_steps": _COUNT_OR_ZERO,
+    "sample_epochs": Field(tuple, item_type=int, low=1),
+    "num_samples": _COUNT_OR_ZERO,
+    "best_metric": Field(str, choices=("l1_loss", "generator_loss", "adversarial_loss")),
+    "classifier.width": Field(float, low=0.01, high=4.0),
+    "classifier.num_middle_blocks": Field(int, low=0, high=64),
+    "classifier.dropout_rate": Field(float, low=0.0, high=0.999),
+    "classifier.batch_norm_momentum": _FRACTION,
+    "classifier.dtype": _DTYPES,
+    "classifier.param_dtype": _PARAM_DTYPES,
+    "classifier.global_batch_size": _COUNT,
+    "classifier.num_steps": _COUNT,
+    "classifier.learning_rate": _POSITIVE,
+    "classifier.weight_decay": _POSITIVE,
+    "classifier.label_smoothing": Field(float, low=0.0, high=0.999),
+    "classifier.log_every_steps": _COUNT,
+    "classifier.checkpoint_every_steps": _COUNT_OR_ZERO,
+    "classifier.best_metric": Field(str, choices=("loss",)),
+    "classifier.augmentation.rotation_degrees": Field(float, low=0.0, high=180.0),
+    "classifier.augmentation.translation": Field(float, low=0.0, high=0.5),
+    "classifier.augmentation.scaling": Field(float, low=0.0, high=0.9),
+    "classifier.augmentation.contrast": _FRACTION,
+    "classifier.augmentation.brightness": _FRACTION,
+    "classifier.augmentation.noise_std": _FRACTION,
+    "synthesis.noise": Field(str, choices=("training", "new")),
+    "synthesis.deterministic": Field(bool),
+    "synthesis.use_running_average": Field(bool),
+    "synthesis.batch_size": _COUNT,
+    "synthesis.seed": _SEED,
+    "evaluation.num_test_persons": _COUNT,
+    "evaluation.std_over": Field(str, choices=("persons", "images")),
+    "evaluation.std_ddof": Field(int, choices=(0, 1)),
+    "evaluation.num_unseen_persons": _COUNT_OR_ZERO,
+    "evaluation.batch_size": _COUNT,
+}
+
+# What the numbers of each training depend on, as prefixes of field names.
+GAN_FIELDS = tuple(name for name in FIELDS if not name.startswith(("classifier.", "synthesis.", "evaluation.")))
+CLASSIFIER_FIELDS = ("seed", "data.", "classifier.")
+
+# Fields that may change between a run and its continuation: they change no number of it.
+_FREE_FIELDS = frozenset(
+    {
+        "data.socofing_dir",
+        "data.paired_dir",
+        "data.tfds_dir",
+        "synthesis.batch_size",
+        "evaluation.batch_size",
+    }
+)
+
+
+def flatten_config(config: Mapping) -> dict[str, Any]:
+    """Flatten nested fields to dotted names.
+
+    Args:
+      config: a ConfigDict or nested dicts.
+
+    Returns:
+      "data.finger" -> value, with tuples for lists.
+    """
+    flat = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping | ConfigDict):
+            flat |= {f"{name}.{inner}": leaf for inner, leaf in flatten_config(value).items()}
+        else:
+            flat[name] = tuple(value) if isinstance(value, list) else value
+    return flat
+
+
+def validate_config(config: ConfigDict) -> None:
+    """Check every field, before anything is written.
+
+    Args:
+      config: the config to check.
+
+    Raises:
+      UserError: a field is unknown, missing, of a wrong type or out of range, or two fields
+        contradict each other. The message names the field as it is written on the command line.
+    """
+    flat = flatten_config(config)
+    for name in sorted(flat.keys() - FIELDS.keys()):
+        near = difflib.get_close_matches(name, FIELDS, n=1)
+        raise UserError(f"config.{name}: no such field" + (f"; did you mean config.{near[0]}?" if near else ""))
+    for name in sorted(FIELDS.keys() - flat.keys()):
+        raise UserError(f"config.{name}: missing; start from configs/pix2pix_socofing.py")
+    for name, value in flat.items():
+        if fault := FIELDS[name].find_fault(value):
+            raise UserError(f"config.{name}={value!r}: {fault}")
+    _validate_combinations(config)
+
+
+def _validate_combinations(config: ConfigDict) -> None:
+    if config.num_decay_epochs >= config.num_epochs:
+        raise UserError(
+            f"config.num_decay_epochs={config.num_decay_epochs}: must be less than "
+            f"config.num_epochs={config.num_epochs}"
+        )
+    folder = {"socofing": "socofing_dir", "paired_folder": "paired_dir"}[config.data.source]
+    if not config.data[folder]:
+        raise UserError(
+            f"config.data.{folder}: not given; set --config.data.{folder}=FOLDER "
+            "(python -m launch.make_prints makes prints to start with)"
+        )
+    persons = config.data.persons
+    if len(set(persons)) != len(persons):
+        raise UserError(f"config.data.persons={tuple(persons)}: a person is named twice")
+    num_persons = len(persons) or config.data.num_persons
+    if config.data.source == "socofing" and config.evaluation.num_test_persons > num_persons:
+        raise UserError(
+            f"config.evaluation.num_test_persons={config.evaluation.num_test_persons}: "
+            f"the set has only {num_persons} persons"
+        )
+
+
+def hash_config(config: Mapping) -> str:
+    """Compute a short name for everything in a config that changes a number.
+
+    Args:
+      config: a ConfigDict or nested dicts.
+
+    Returns:
+      12 hexadecimal digits of a SHA-256, the same on every machine and for every folder.
+    """
+    relevant = {name: value for name, value in flatten_config(config).items() if name not in _FREE_FIELDS}
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def find_differences(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) -> list[str]:
+    """List the fields in which two configs differ so that their numbers differ.
+
+    Args:
+      old: a ConfigDict or nested dicts.
+      new: alike.
+      prefixes: only fields whose dotted names start with one of these.
+
+    Returns:
+      Lines "config.lambda_l1 was 100.0, is 50.0", sorted.
+    """
+    old, new = flatten_config(old), flatten_config(new)
+    names = (
+        name
+        for name in sorted(old.keys() | new.keys())
+        if name not in _FREE_FIELDS and name.startswith(tuple(prefixes))
+    )
+    return [
+        f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}"
+        for name in names
+        if old.get(name) != new.get(name)
+    ]
+
+
+def load_config(path: str) -> ConfigDict:
+    """Read a config that `claim_workdir` wrote.
+
+    Args:
+      path: a JSON file.
+
+    Returns:
+      The config, with tuples for lists.
+
+    Raises:
+      UserError: the file is missing or not JSON.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            return parse_config(json.load(file))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; is this the workdir of a run?") from error
+    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+        raise UserError(f"{path}: not a config in JSON; delete it or use another workdir") from error
+
+
+def parse_config(values: Mapping) -> ConfigDict:
+    """Make a config of what JSON gave: nested dicts, lists for tuples.
+
+    Args:
+      values: nested dicts.
+
+    Returns:
+      The config, with tuples for lists.
+    """
+
+    def restore_tuples(value):
+        if isinstance(value, Mapping):
+            return {name: restore_tuples(inner) for name, inner in value.items()}
+        return tuple(value) if isinstance(value, list) else value
+
+    return ConfigDict(restore_tuples(values))
+
+
+def claim_workdir(workdir: str, config: ConfigDict, *, prefixes: Iterable[str] = ("",)) -> None:
+    """Write the config into a run's folder, or check that it is the one already there.
+
+    Args:
+      workdir: the run's folder; made if missing.
+      config: the validated config.
+      prefixes: the fields that must agree, see `find_differences`.
+
+    Raises:
+      UserError: the folder holds a run of another config, which is left untouched.
+    """
+    path = os.path.join(workdir, CONFIG_FILENAME)
+    if os.path.exists(path):
+        if differences := find_differences(load_config(path), config, prefixes):
+            raise UserError(
+                f"{path}: the run in this workdir has another config ({'; '.join(differences)}); "
+                "use another --workdir, or the config it was started with"
+            )
+        return
+    try:
+        os.makedirs(workdir, exist_ok=True)
+        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+            json.dump(config.to_dict(), file, indent=2)
+            file.write("\n")
+        os.replace(f"{path}.tmp", path)
+    except OSError as error:
+        raise UserError(f"--workdir={workdir}: cannot be written to ({error.strerror})") from error

@@ -1,0 +1,41 @@
+"""Owns which examples make up which batch: a pure function of the step.
+
+Does not read examples; `pairs.py` does.
+"""
+
+import functools
+
+import numpy as np
+
+
+def batch_indices(step: int, *, global_batch_size: int, num_examples: int, seed: int) -> np.ndarray:
+    """Return the examples of one batch, without the batches before it.
+
+    The epochs, each a permutation of its own, lie one after another and are cut into batches: a
+    batch may straddle two epochs, and no example is dropped.
+
+    Args:
+      step: from 0.
+      global_batch_size: examples in a batch, over all processes.
+      num_examples: examples in an epoch.
+      seed: of the permutations, from 0.
+
+    Returns:
+      [global_batch_size], int64, in [0, num_examples).
+    """
+    positions = np.arange(step * global_batch_size, (step + 1) * global_batch_size, dtype=np.int64)
+    epochs, offsets = np.divmod(positions, num_examples)
+    indices = np.empty(global_batch_size, np.int64)
+    for epoch in np.unique(epochs):
+        in_epoch = epochs == epoch
+        indices[in_epoch] = _permutation(seed, int(epoch), num_examples)[offsets[in_epoch]]
+    return indices
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
+    # Sorting raw Philox words gives the same order in every version of NumPy; its own shuffle may not.
+    bit_generator = np.random.Philox(key=np.array([seed, epoch], np.uint64))
+    permutation = np.argsort(bit_generator.random_raw(num_examples), kind="stable")
+    permutation.setflags(write=False)
+    return permutation

@@ -1,0 +1,275 @@
+"""Owns pairs of noise and print: made from prints, or read from and written to files of both side by side.
+
+Does not shuffle or batch over time (`order.py`, `input_pipeline.py`), and makes no noise (`noise.py`).
+"""
+
+import os
+import pathlib
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from absl import logging
+from PIL import Image
+
+from fpgan_jax.data import noise, preprocessing
+from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.errors import UserError
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
+UNKNOWN = -1  # person and replica of a pair whose file name does not tell them
+
+_TEMPORARY = ".fpgan_jax_tmp"
+_PAIR_NAME = re.compile(r"(?P<person>[0-9]{1,9})_(?P<replica>[0-9]{1,9})")
+
+
+class Pairs(Protocol):
+    """Training examples by number.
+
+    An example is {"noise_image": [size, size, channels] uint8, "real_image": likewise, "person": int,
+    "replica": int}.
+    """
+
+    persons: tuple[int, ...]  # ids, sorted, without repetition
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict: ...
+
+    def identify(self, index: int) -> tuple[int, int]:
+        """Return person and replica of one example, without making it."""
+
+
+class ReplicatedPrints:
+    """Every print `num_replicas` times, each with noise that is made when it is asked for.
+
+    Source: Cordeiro & Saito, section 4; differs in: noise may differ by replica or only by person.
+    """
+
+    def __init__(self, prints: PrintSet, data_config):
+        """Args: prints to replicate, and config.data (replicas and noise are used)."""
+        self._prints = prints
+        self._num_replicas = data_config.num_replicas
+        self._noise_per = data_config.noise_per
+        self._noise_seed = data_config.noise_seed
+        self._distribution = data_config.noise_distribution
+        self.persons = tuple(sorted(set(prints.persons.tolist())))
+
+    def __len__(self) -> int:
+        return len(self._prints) * self._num_replicas
+
+    def identify(self, index: int) -> tuple[int, int]:
+        """Return person and replica of one pair."""
+        print_index, replica = divmod(int(index), self._num_replicas)
+        return int(self._prints.persons[print_index]), replica
+
+    def __getitem__(self, index: int) -> dict:
+        person, replica = self.identify(index)
+        real_image = self._prints.images[int(index) // self._num_replicas]
+        noise_image = noise.create_noise_image(
+            self._noise_seed,
+            person,
+            replica if self._noise_per == "replica" else 0,
+            size=real_image.shape[0],
+            num_channels=real_image.shape[2],
+            distribution=self._distribution,
+        )
+        return {"noise_image": noise_image, "real_image": real_image, "person": person, "replica": replica}
+
+
+class PairFolder:
+    """The pair files of a folder, in the order of their names, read when they are asked for."""
+
+    def __init__(self, folder: str | os.PathLike, data_config):
+        """List the folder and look at every file's header.
+
+        Args:
+          folder: of .png, .jpg and .bmp files; others are left alone.
+          data_config: config.data; on_bad_file, image_size, num_channels and interpolation are used.
+
+        Raises:
+          UserError: there is no such folder or no pair in it, or a file is bad and on_bad_file is "stop".
+        """
+        self._size = data_config.image_size
+        self._num_channels = data_config.num_channels
+        self._interpolation = data_config.interpolation
+        self.paths = _list_pair_files(folder, data_config)
+        self.persons = tuple(sorted({parse_pair_name(path.name)[0] for path in self.paths} - {UNKNOWN}))
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def identify(self, index: int) -> tuple[int, int]:
+        """Return person and replica of one pair, both `UNKNOWN` if its file's name does not tell them."""
+        return parse_pair_name(self.paths[int(index)].name)
+
+    def __getitem__(self, index: int) -> dict:
+        noise_image, real_image = (
+            preprocessing.resize(half, self._size, self._interpolation)
+            for half in read_pair(self.paths[int(index)], self._num_channels)
+        )
+        person, replica = self.identify(index)
+        return {"noise_image": noise_image, "real_image": real_image, "person": person, "replica": replica}
+
+
+def create_batch(pairs: Pairs, indices: Sequence[int]) -> dict[str, np.ndarray]:
+    """Stack pairs.
+
+    Args:
+      pairs: to choose from.
+      indices: of the pairs, b of them.
+
+    Returns:
+      {"noise_image": [b, size, size, channels] uint8, "real_image": likewise, "person": [b] int32,
+      "replica": [b] int32}.
+    """
+    examples = [pairs[index] for index in indices]
+    return {
+        "noise_image": np.stack([example["noise_image"] for example in examples]),
+        "real_image": np.stack([example["real_image"] for example in examples]),
+        "person": np.array([example["person"] for example in examples], np.int32),
+        "replica": np.array([example["replica"] for example in examples], np.int32),
+    }
+
+
+def parse_pair_name(filename: str) -> tuple[int, int]:
+    """Read person and replica from a name that `write_pairs` gave, for example `005_03.png`.
+
+    Args:
+      filename: without its folder.
+
+    Returns:
+      Person and replica; both `UNKNOWN` if the name is of another form.
+    """
+    match = _PAIR_NAME.fullmatch(os.path.splitext(filename)[0])
+    return (int(match["person"]), int(match["replica"])) if match else (UNKNOWN, UNKNOWN)
+
+
+def read_pair(path: str | os.PathLike, num_channels: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Read a file of [noise | print].
+
+    Args:
+      path: of the file.
+      num_channels: 1 or 3, to which the file is converted.
+
+    Returns:
+      Noise and print, each [height, width / 2, num_channels], uint8.
+
+    Raises:
+      UserError: the file is no readable image, or its width is odd.
+    """
+    image = preprocessing.read_image(path, num_channels)
+    width = image.shape[1]
+    _check_width(width, path)
+    return image[:, : width // 2], image[:, width // 2 :]
+
+
+def write_pairs(pairs: Pairs, out_dir: str | os.PathLike) -> list[pathlib.Path]:
+    """Write every pair as a PNG file, noise left and print right, as pix2pix's "aligned" loader reads it.
+
+    A file appears under its name only when it is whole; writing the same pairs again replaces them.
+
+    Args:
+      pairs: with known persons and replicas.
+      out_dir: the files go to its folder `train`, named `<person>_<replica>.png`.
+
+    Returns:
+      The files' paths, in the order of the pairs, which is also that of their names.
+
+    Raises:
+      UserError: `train` holds other files.
+
+    Source: Cordeiro & Saito, section 4 (pairs of 512x256); differs in: nothing.
+    """
+    folder = pathlib.Path(out_dir) / "train"
+    paths = [folder / name for name in _name_pairs(pairs)]
+    _make_folder(folder, {path.name for path in paths})
+    for index, path in enumerate(paths):
+        pair = pairs[index]
+        _write_png(np.concatenate([pair["noise_image"], pair["real_image"]], axis=1), path)
+        if (index + 1) % 50 == 0 or index + 1 == len(paths):
+            logging.info("pairs: %d of %d written to %s", index + 1, len(paths), folder)
+    return paths
+
+
+def _name_pairs(pairs: Pairs) -> list[str]:
+    ids = [pairs.identify(index) for index in range(len(pairs))]
+    # Numbers of equal width sort alike as text and as numbers.
+    person_width = max(3, *(len(str(person)) for person, _ in ids))
+    replica_width = max(2, *(len(str(replica)) for _, replica in ids))
+    return [f"{person:0{person_width}d}_{replica:0{replica_width}d}.png" for person, replica in ids]
+
+
+def _make_folder(folder: pathlib.Path, own_names: set[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    # A temporary file is what a killed run left of a file that is written again now.
+    others = sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.name not in own_names and not entry.name.endswith(_TEMPORARY)
+    )
+    if others:
+        raise UserError(
+            f"{folder}: holds {len(others)} files that are not of these pairs, for example {others[0]}; "
+            "empty it or choose another --out_dir"
+        )
+
+
+def _write_png(image: np.ndarray, path: pathlib.Path) -> None:
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
+    try:
+        Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(temporary, format="PNG")
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Path]:
+    if not os.fspath(folder) or not os.path.isdir(folder):
+        raise UserError(f"config.data.paired_dir: {os.fspath(folder)!r} is not a folder of paired image files")
+    candidates = sorted(
+        entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
+    )
+    paths, sizes, num_bad = [], set(), 0
+    for name in candidates:
+        path = pathlib.Path(folder) / name
+        try:
+            sizes.add(_check_pair_file(path))
+            paths.append(path)
+        except UserError as error:
+            if data_config.on_bad_file == "stop":
+                raise
+            num_bad += 1
+            logging.warning("skipped: %s", error)
+    if num_bad:
+        logging.warning("skipped %d of %d files in %s", num_bad, len(candidates), folder)
+    if not paths:
+        raise UserError(f"config.data.paired_dir: {os.fspath(folder)} holds no paired {', '.join(EXTENSIONS)} file")
+    size = data_config.image_size
+    if sizes - {(2 * size, size)}:
+        logging.info("pairs of %s are resized to two images of %d x %d", sorted(sizes)[:3], size, size)
+    return paths
+
+
+def _check_pair_file(path: pathlib.Path) -> tuple[int, int]:
+    """Return width and height, without decoding where the format can be checked without."""
+    try:
+        with Image.open(path) as image:
+            preprocessing.check_image_header(image, path)
+            _check_width(image.width, path)
+            size = image.size
+            if image.format == "PNG":
+                image.verify()  # checksums: ten times quicker than decoding
+            else:
+                image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}: cannot be read as an image ({error})") from error
+    return size
+
+
+def _check_width(width: int, path: str | os.PathLike) -> None:
+    if width % 2:
+        raise UserError(f"{os.fspath(path)}: a pair of equal halves has an even width, this has {width}")

@@ -1,0 +1,178 @@
+"""Owns the way from an image file to the uint8 pixels that train: decoding, frame, size, value range.
+
+Does not know where files lie (`socofing_dataset_builder.py`, `pairs.py`), and changes nothing at random
+(`augmentation.py`).
+"""
+
+import os
+
+import numpy as np
+from PIL import Image
+
+from fpgan_jax.errors import UserError
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+FRAMES = ("keep", "crop")
+# Width in pixels of SOCOFing's constant frame: a bevel before the print, a black band after it. It is
+# the same in the 96 x 103 and in the 241 x 298 files.
+FRAME_BEFORE = 2
+FRAME_AFTER = 4
+# A hundred times SOCOFing's larger files. A file that claims more is damaged or hostile: decoding it
+# could take all memory.
+MAX_PIXELS = 100 * 241 * 298
+
+_PIL_MODES = {1: "L", 3: "RGB"}
+_CHOICES = {
+    "source": ("socofing", "paired_folder"),
+    "on_bad_file": ("stop", "skip"),
+    "frame": FRAMES,
+    "num_channels": tuple(_PIL_MODES),
+    "interpolation": tuple(INTERPOLATIONS),
+    "noise_per": ("replica", "person"),
+}
+_MINIMA = {"num_persons": 1, "num_replicas": 1, "image_size": 1, "noise_seed": 0, "shuffle_seed": 0, "jitter": 0}
+
+
+def check_data_config(data_config) -> None:
+    """Check the fields of config.data that are a choice or have a least value.
+
+    Args:
+      data_config: config.data.
+
+    Raises:
+      UserError: a field's value is not possible; the field and what is possible are named.
+    """
+    for field, choices in _CHOICES.items():
+        if data_config[field] not in choices:
+            raise UserError(
+                f"config.data.{field}: {data_config[field]!r} is not one of {', '.join(map(str, choices))}"
+            )
+    for field, minimum in _MINIMA.items():
+        if data_config[field] < minimum:
+            raise UserError(f"config.data.{field}: {data_config[field]} must be at least {minimum}")
+
+
+def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
+    """Decode an image file of 8 bits a channel; an alpha channel is dropped.
+
+    Args:
+      path: of a file in any format that Pillow reads.
+      num_channels: 1 for grey (luminance, which of three equal channels is each one exactly), 3 for RGB.
+
+    Returns:
+      [height, width, num_channels], uint8.
+
+    Raises:
+      UserError: the file cannot be read, is no image, is cut short, has more than 8 bits a channel, or
+        more than `MAX_PIXELS`.
+    """
+    try:
+        with Image.open(path) as image:
+            check_image_header(image, path)
+            pixels = np.asarray(image.convert(_PIL_MODES[num_channels]))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{os.fspath(path)}: cannot be read as an image ({error})") from error
+    return pixels.reshape(*pixels.shape[:2], num_channels)
+
+
+def check_image_header(image: Image.Image, path: str | os.PathLike) -> None:
+    """Refuse an opened image that is too large or not of 8 bits a channel, before it is decoded.
+
+    Args:
+      image: as `Image.open` gives it.
+      path: of its file, for the message.
+
+    Raises:
+      UserError: it is one of these.
+    """
+    if image.width * image.height > MAX_PIXELS:
+        raise UserError(
+            f"{os.fspath(path)}: {image.width} x {image.height} pixels are more than {MAX_PIXELS:,}; "
+            "the file is damaged, or make it smaller"
+        )
+    if image.mode.startswith(("I", "F")):
+        raise UserError(f"{os.fspath(path)}: more than 8 bits a channel; convert it to 8 bits")
+
+
+def crop_frame(image: np.ndarray) -> np.ndarray:
+    """Cut SOCOFing's constant frame away.
+
+    Args:
+      image: [height, width, channels], uint8, a whole SOCOFing image of either size.
+
+    Returns:
+      [height - 6, width - 6, channels], uint8: rows 2-98 and columns 2-91 of a 96 x 103 image, rows
+      2-293 and columns 2-236 of a 241 x 298 image.
+    """
+    return image[FRAME_BEFORE:-FRAME_AFTER, FRAME_BEFORE:-FRAME_AFTER]
+
+
+def resize(image: np.ndarray, size: int, interpolation: str) -> np.ndarray:
+    """Resize an image to a square; the aspect ratio is not kept, as in the paper.
+
+    Args:
+      image: [height, width, channels], uint8, 1 or 3 channels.
+      size: height and width of the result in pixels.
+      interpolation: a key of `INTERPOLATIONS`.
+
+    Returns:
+      [size, size, channels], uint8 (Pillow rounds and clips).
+
+    Source: Cordeiro & Saito, section 4 (96x103 enlarged to 256x256); differs in: the paper names no
+    interpolation.
+    """
+    if image.shape[:2] == (size, size):
+        return image
+    num_channels = image.shape[2]
+    picture = Image.fromarray(image[:, :, 0] if num_channels == 1 else image)
+    resized = np.asarray(picture.resize((size, size), INTERPOLATIONS[interpolation]))
+    return resized.reshape(size, size, num_channels)
+
+
+def preprocess_print(image: np.ndarray, data_config) -> np.ndarray:
+    """Turn a grey print as stored into the pixels that train.
+
+    Args:
+      image: [height, width] or [height, width, 1], uint8.
+      data_config: config.data; its frame, image_size, num_channels and interpolation are used.
+
+    Returns:
+      [image_size, image_size, num_channels], uint8; all channels are equal.
+    """
+    image = image.reshape(*image.shape[:2], 1)
+    if data_config.frame == "crop":
+        image = crop_frame(image)
+    image = resize(image, data_config.image_size, data_config.interpolation)
+    return np.repeat(image, data_config.num_channels, axis=2)
+
+
+def scale_to_unit(image):
+    """Scale pixels to the networks' range.
+
+    Args:
+      image: any shape, uint8; a NumPy or a JAX array.
+
+    Returns:
+      The same shape and kind of array, float32, in [-1, 1].
+    """
+    return image.astype("float32") / 127.5 - 1
+
+
+def to_uint8(image) -> np.ndarray:
+    """Turn the networks' values into pixels: the inverse of `scale_to_unit`, rounding half to even.
+
+    Args:
+      image: any shape, float, in [-1, 1]; what lies outside is clipped.
+
+    Returns:
+      The same shape, uint8.
+    """
+    scaled = (np.asarray(image, np.float32) + 1) * 127.5
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -1,0 +1,517 @@
+"""Owns procedural fingerprints: ridge synthesis, impressions, alterations, and their files in SOCOFing's own form.
+
+Does not read SOCOFing and holds nothing taken from its prints: only the frame, the file headers and a few
+population numbers (ridge period, contact area) follow it, so that everything downstream can run without it.
+
+A finger is grown as SFinGe grows it (Cappelli et al. 2002): a class and its singular points give an orientation
+field, and oriented filtering, iterated from noise, turns it into ridges whose minutiae appear by themselves.
+Lengths inside the file are in master pixels, 1/500 inch: a ridge period is about 8.5 of them. A 96x103 file is a
+window of the master sampled at every 2.6th pixel, a 241x298 file one sampled at every pixel.
+"""
+
+import dataclasses
+import functools
+import json
+import math
+import multiprocessing
+import os
+import pathlib
+import struct
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+from scipy import fft, ndimage
+
+from fpgan_jax.data.socofing.filenames import ALTERATIONS, FINGERS, HANDS, PrintName, parse_filename
+from fpgan_jax.errors import UserError
+
+PATTERNS = ("arch", "tented_arch", "left_loop", "right_loop", "whorl")
+DIFFICULTIES = ("Easy", "Medium", "Hard")
+MANIFEST_NAME = "MANIFEST.json"
+# Raise it whenever a change alters any pixel, so that an old folder is not continued with other prints.
+SYNTHESIS_VERSION = 1
+
+_MASTER_HEIGHT, _MASTER_WIDTH = 400, 360
+# Ridges are grown on a grid this much coarser: at 5 px a period the cosine is still sampled well, and a filter
+# costs a third.
+_GROWTH_STEP = 5 / 3
+_CENTER_ROW, _CENTER_COL = 215.0, 180.0
+_NUM_ORIENTATIONS = 16
+_NUM_GROWTH_STEPS = 26
+
+# Frame of the scanner's window: two bevel lines at the top and left, a black band at the bottom and right.
+_BEVEL_LEVELS = (160, 105)
+_BEVEL_WIDTH = 2
+_BAND_WIDTH = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class PrintSize:
+    """Size of a print's file.
+
+    Attributes:
+      width: pixels, frame included.
+      height: pixels, frame included.
+      pixel_step: master pixels per pixel of the file.
+      bits_per_pixel: of a real file; altered files have 8.
+      pixels_per_meter: the resolution that a real file's header names.
+    """
+
+    width: int
+    height: int
+    pixel_step: float
+    bits_per_pixel: int
+    pixels_per_meter: int
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Rows and columns of the file that are inside the frame."""
+        return (
+            slice(_BEVEL_WIDTH, self.height - _BAND_WIDTH),
+            slice(_BEVEL_WIDTH, self.width - _BAND_WIDTH),
+        )
+
+
+SIZES = {
+    "96x103": PrintSize(96, 103, 2.6, 32, 3779),
+    "241x298": PrintSize(241, 298, 1.0, 24, 4724),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Singularity:
+    """A singular point of an orientation field.
+
+    Attributes:
+      kind: "core" (Poincare index +1/2) or "delta" (-1/2).
+      row: in the master, pixels from the top.
+      col: in the master, pixels from the left.
+    """
+
+    kind: str
+    row: float
+    col: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Finger:
+    """A master finger, of which impressions are taken.
+
+    Attributes:
+      seed, person, hand, finger: what the finger was grown from; `create_impression` draws from them too.
+      pattern: one of `PATTERNS`, as it looks on the impression.
+      ridge_period: mean period, master pixels.
+      singularities: cores and deltas.
+      orientation: [400, 360] float32, ridge direction in radians in [0, pi), counter-clockwise from the row's
+        direction.
+      ridges: [400, 360] float32, about a unit cosine across the ridges; +1 is the middle of a ridge.
+      center: (row, col) of the master that lies at the middle of the pattern.
+      half_width: half the contact's width, master pixels.
+      tip_height: from `center` up to the contact's upper end, master pixels.
+    """
+
+    seed: int
+    person: int
+    hand: str
+    finger: str
+    pattern: str
+    ridge_period: float
+    singularities: tuple[Singularity, ...]
+    orientation: np.ndarray
+    ridges: np.ndarray
+    center: tuple[float, float]
+    half_width: float
+    tip_height: float
+
+
+def _generator(purpose: str, seed: int, person: int, *keys: int) -> np.random.Generator:
+    """A counter-based generator of its own for each purpose and key, whatever was drawn before."""
+    entropy = [seed, person, *keys, int.from_bytes(purpose.encode(), "big")]
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
+
+
+def _finger_generator(
+    purpose: str, seed: int, person: int, hand: str, finger: str, *keys: int
+) -> np.random.Generator:
+    return _generator(purpose, seed, person, HANDS.index(hand), FINGERS.index(finger), *keys)
+
+
+def choose_gender(seed: int, person: int) -> str:
+    """Draw a person's gender.
+
+    Args:
+      seed: of the whole set, not negative.
+      person: id, from 1.
+
+    Returns:
+      "M" or "F", with SOCOFing's shares of 477 and 123.
+    """
+    return "M" if _generator("gender", seed, person).random() < 477 / 600 else "F"
+
+
+# --- orientation ---------------------------------------------------------------------------------
+
+
+def _choose_pattern(rng: np.random.Generator, hand: str, finger: str) -> str:
+    # Shares of Wilson, Candela & Watson 1994 (as Cappelli et al. 2002, section 3 use them): loops 65.5%, whorls
+    # 27.9%, arches 3.7%, tented arches 2.9%; a loop opens to the little finger, on the index often to the thumb.
+    toward_little_finger = 0.6 if finger == "index" else 0.95
+    ulnar, radial = ("right_loop", "left_loop") if hand == "Right" else ("left_loop", "right_loop")
+    loop = ulnar if rng.random() < toward_little_finger else radial
+    return str(rng.choice(["arch", "tented_arch", loop, "whorl"], p=[0.037, 0.029, 0.655, 0.279]))
+
+
+def _choose_singularities(rng: np.random.Generator, pattern: str) -> list[tuple[str, float, float]]:
+    """Kind, x to the right and y up from the pattern's centre, master pixels."""
+    if pattern == "arch":
+        return []
+    if pattern == "tented_arch":
+        core_y = rng.uniform(5, 25)
+        return [("core", 0.0, core_y), ("delta", rng.uniform(-8, 8), core_y - rng.uniform(55, 85))]
+    if pattern == "whorl":
+        half_distance = rng.uniform(12, 26)
+        tilt = rng.uniform(-0.7, 0.7)
+        x, y = half_distance * math.sin(tilt), half_distance * math.cos(tilt)
+        return [
+            ("core", x, y),
+            ("core", -x, -y),
+            ("delta", rng.uniform(75, 115), rng.uniform(-125, -70)),
+            ("delta", -rng.uniform(75, 115), rng.uniform(-125, -70)),
+        ]
+    # A loop that opens to the left has its delta at the lower right.
+    side = 1 if pattern == "left_loop" else -1
+    return [("core", 0.0, 0.0), ("delta", side * rng.uniform(55, 100), rng.uniform(-120, -65))]
+
+
+def create_orientation_field(
+    pattern: str, singularities: Sequence[Singularity], *, center: tuple[float, float], arching: float
+) -> np.ndarray:
+    """Compute the direction of the ridges over the master.
+
+    The arching term is continuous, so the field's singular points are exactly the given ones.
+
+    Args:
+      pattern: one of `PATTERNS`.
+      singularities: cores and deltas, in master pixels.
+      center: (row, col) about which the ridges arch.
+      arching: slope that the finger's roundness adds at the contact's sides, radians.
+
+    Returns:
+      [400, 360] float32, radians in [0, pi), counter-clockwise from the row's direction.
+
+    Source: Sherlock & Monro 1993, equation 3 (zero-pole model); Cappelli et al. 2002, section 3.1 (arches);
+    differs in: instead of Vizcaya & Gerhardt's piecewise linear correction (1996) one smooth term bends the
+    ridges down on both sides, as the model alone makes them level far from its poles.
+    """
+    rows, cols = np.mgrid[:_MASTER_HEIGHT, :_MASTER_WIDTH].astype(np.float64)
+    theta = np.zeros_like(rows)
+    for point in singularities:
+        angle = np.arctan2(point.row - rows, cols - point.col)
+        theta += (0.5 if point.kind == "core" else -0.5) * angle
+    x, y = cols - center[1], center[0] - rows
+    # No slope below the deltas, where the ridges follow the joint's crease.
+    rise = 1 / (1 + np.exp(-(y + 75) / 22))
+    strength = arching * rise
+    if pattern == "arch":
+        bump = np.exp(-(((y + 20) / 55) ** 2) - (x / 75) ** 2)
+        strength = strength + 0.75 * bump
+    theta -= strength * np.tanh(x / 70)
+    return np.mod(theta, np.pi).astype(np.float32)
+
+
+# --- ridges --------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=4)
+def _oriented_filters(shape: tuple[int, int], period: float) -> np.ndarray:
+    """Spectra of even Gabor filters without DC: [orientations, rows, cols // 2 + 1] float32."""
+    up = -fft.fftfreq(shape[0])[:, None]
+    right = fft.rfftfreq(shape[1])[None, :]
+    frequency = 1 / period
+    spectra = []
+    for index in range(_NUM_ORIENTATIONS):
+        theta = np.pi * index / _NUM_ORIENTATIONS
+        across = np.abs(-right * math.sin(theta) + up * math.cos(theta))
+        along = right * math.cos(theta) + up * math.sin(theta)
+        spectra.append(
+            np.exp(-0.5 * ((across - frequency) / (0.17 * frequency)) ** 2)
+            * np.exp(-0.5 * (along / (0.24 * frequency)) ** 2)
+        )
+    return np.asarray(spectra, np.float32)
+
+
+def _grow_ridges(rng: np.random.Generator, orientation: np.ndarray, period: float) -> np.ndarray:
+    """Turn noise into ridges along `orientation`; both on the growth grid, `period` in its pixels."""
+    filters = _oriented_filters(orientation.shape, round(period, 2))
+    position = orientation / np.pi * _NUM_ORIENTATIONS
+    lower = np.floor(position).astype(int) % _NUM_ORIENTATIONS
+    fraction = (position - np.floor(position)).astype(np.float32)
+    weights = np.zeros((_NUM_ORIENTATIONS, *orientation.shape), np.float32)
+    np.put_along_axis(weights, lower[None], 1 - fraction[None], axis=0)
+    np.put_along_axis(weights, (lower[None] + 1) % _NUM_ORIENTATIONS, fraction[None], axis=0)
+
+    ridges = rng.standard_normal(orientation.shape).astype(np.float32)
+    for _ in range(_NUM_GROWTH_STEPS):
+        spectrum = fft.rfft2(ridges)
+        response = np.zeros_like(ridges)
+        for filter_, weight in zip(filters, weights, strict=True):
+            response += weight * fft.irfft2(spectrum * filter_, s=ridges.shape)
+        # The local amplitude is divided out, so that ridges grow where the noise happened to be weak too.
+        amplitude = np.sqrt(2 * ndimage.gaussian_filter(response**2, period)) + 1e-6
+        response /= amplitude
+        ridges = np.tanh(1.5 * response)
+    return response
+
+
+def create_finger(
+    seed: int, person: int, *, hand: str = "Right", finger: str = "index", pattern: str | None = None
+) -> Finger:
+    """Grow a master finger.
+
+    Args:
+      seed: of the whole set, not negative.
+      person: id, from 1.
+      hand: one of `filenames.HANDS`.
+      finger: one of `filenames.FINGERS`.
+      pattern: one of `PATTERNS`; None draws it with its natural share.
+
+    Returns:
+      The finger; the same arguments give the same finger.
+
+    Raises:
+      UserError: an argument is not one of those named above.
+
+    Source: Cappelli, Erol, Maio & Maltoni 2002, "Synthetic fingerprint-image generation", sections 3.1-3.3;
+    differs in: filters of one frequency in the Fourier domain (the period varies by a smooth warp instead), and
+    growth from noise everywhere instead of from a few seed points.
+    """
+    if hand not in HANDS or finger not in FINGERS:
+        raise UserError(f"{hand} {finger}: no such finger; hands are {HANDS}, fingers {FINGERS}")
+    if pattern is not None and pattern not in PATTERNS:
+        raise UserError(f"pattern {pattern!r}: must be one of {PATTERNS}")
+    if seed < 0 or person < 1:
+        raise UserError(f"seed {seed}, person {person}: seed must be at least 0, person at least 1")
+    rng = _finger_generator("finger", seed, person, hand, finger)
+    drawn = _choose_pattern(rng, hand, finger)
+    pattern = pattern or drawn
+    center = (_CENTER_ROW, _CENTER_COL)
+    singularities = tuple(
+        Singularity(kind, center[0] - y, center[1] + x) for kind, x, y in _choose_singularities(rng, pattern)
+    )
+    orientation = create_orientation_field(
+        pattern, singularities, center=center, arching=rng.uniform(0.45, 0.7)
+    )
+    scale = 1.0 if choose_gender(seed, person) == "M" else 0.89
+    scale *= {"thumb": 1.04, "index": 1.0, "middle": 0.985, "ring": 0.96, "little": 0.95}[finger]
+    period = 8.6 * scale * math.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
+    ridges = _grow_master_ridges(rng, orientation, period)
+    return Finger(
+        seed=seed,
+        person=person,
+        hand=hand,
+        finger=finger,
+        pattern=pattern,
+        ridge_period=period,
+        singularities=singularities,
+        orientation=orientation,
+        ridges=ridges,
+        center=center,
+        half_width=rng.uniform(98, 122) * (1.06 if finger == "thumb" else 0.9 if finger == "little" else 1),
+        tip_height=rng.uniform(140, 185),
+    )
+
+
+def _grow_master_ridges(rng: np.random.Generator, orientation: np.ndarray, period: float) -> np.ndarray:
+    shape = tuple(round(side / _GROWTH_STEP) for side in orientation.shape)
+    rows, cols = np.meshgrid(*(np.arange(side) * _GROWTH_STEP for side in shape), indexing="ij")
+    nearest = orientation[
+        np.minimum(np.rint(rows).astype(int), orientation.shape[0] - 1),
+        np.minimum(np.rint(cols).astype(int), orientation.shape[1] - 1),
+    ]
+    grown = _grow_ridges(rng, nearest, period / _GROWTH_STEP)
+    grid = np.mgrid[: orientation.shape[0], : orientation.shape[1]] / _GROWTH_STEP
+    return ndimage.map_coordinates(grown, grid, order=3, mode="nearest").astype(np.float32)
+
+
+# --- impressions ---------------------------------------------------------------------------------
+
+
+def _smooth_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> np.ndarray:
+    """Gaussian noise of unit variance, smooth over `sigma` pixels."""
+    step = max(1, int(sigma / 2.5))
+    coarse_shape = [math.ceil(side / step) + 8 for side in shape]
+    coarse = ndimage.gaussian_filter(rng.standard_normal(coarse_shape), sigma / step)
+    coarse *= 2 * math.sqrt(math.pi) * sigma / step
+    if step == 1:
+        return coarse[4 : 4 + shape[0], 4 : 4 + shape[1]]
+    grid = np.meshgrid(*(np.arange(side) / step + 4 for side in shape), indexing="ij", sparse=False)
+    return ndimage.map_coordinates(coarse, grid, order=1)
+
+
+def create_impression(finger: Finger, impression: int = 0, *, size: str = "96x103") -> np.ndarray:
+    """Take one impression of a finger with the scanner.
+
+    Args:
+      finger: from `create_finger`.
+      impression: number of the impression from 0; each has its own place, pressure, distortion and dirt.
+      size: one of `SIZES`.
+
+    Returns:
+      [height, width] uint8, grey, ridges dark, with the scanner's frame.
+
+    Raises:
+      UserError: `size` is not one of `SIZES`.
+
+    Source: Cappelli et al. 2002, section 4 (contact area, ridge thickness, distortion, noise); differs in: the
+    ridge profile's threshold carries pressure, contact, dryness, pores and scratches together, instead of
+    morphology on a binary master; distortion is a smooth random displacement instead of Cappelli's plastic model.
+    """
+    if size not in SIZES:
+        raise UserError(f"size {size!r}: must be one of {tuple(SIZES)}")
+    print_size = SIZES[size]
+    rng = _finger_generator(
+        "impression", finger.seed, finger.person, finger.hand, finger.finger, impression
+    )
+    rows, cols = print_size.window
+    step = print_size.pixel_step
+    shape = (math.ceil((rows.stop - rows.start) * step), math.ceil((cols.stop - cols.start) * step))
+    window = _render_window(finger, rng, shape)
+    return _add_frame(_sample_window(window, print_size), print_size)
+
+
+def _render_window(finger: Finger, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Grey window at the master's resolution: float64 [rows, cols], 0 is black and 255 white."""
+    x, y = _place_window(finger, rng, shape)
+    ridges = ndimage.map_coordinates(
+        finger.ridges, [finger.center[0] - y, finger.center[1] + x], order=1, mode="nearest"
+    )
+    contact = _contact_depth(finger, rng, x, y)
+    wetness = _draw_wetness(rng, x, y, shape)
+    coverage = 1 / (1 + np.exp(-7 * (ridges + wetness - _loss_of_contact(rng, contact, shape))))
+    ink = _draw_ink(rng, contact, y, finger, shape)
+    grey = 255 * (1 - ink * coverage)
+    return _add_background_dust(rng, grey, contact, shape)
+
+
+def _place_window(
+    finger: Finger, rng: np.random.Generator, shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Finger coordinates, x to the right and y up from its centre, of every pixel of the window."""
+    rows, cols = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
+    # The finger's tip comes to lie at about the same distance below the window's upper edge.
+    top = np.clip(rng.normal(28, 20), 2, 75) - finger.tip_height
+    x = cols - shape[1] / 2 - np.clip(rng.normal(3, 12), -28, 28)
+    y = -top - rows
+    angle = math.radians(np.clip(rng.normal(0, 5), -12, 12))
+    x, y = x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
+    x = x + 3.0 * _smooth_noise(rng, shape, 55)
+    y = y + 3.0 * _smooth_noise(rng, shape, 55)
+    return x, y
+
+
+def _contact_depth(
+    finger: Finger, rng: np.random.Generator, x: np.ndarray, y: np.ndarray
+) -> np.ndarray:
+    """How far inside the contact's outline a pixel lies, master pixels; negative outside."""
+    half_width = finger.half_width * rng.uniform(0.93, 1.06)
+    dome = finger.tip_height * rng.uniform(0.75, 0.95)
+    start = finger.tip_height - dome
+    upper = np.maximum(y - start, 0) / dome
+    lower = np.maximum(start - y, 0) / 600
+    radius = (np.abs(x / half_width) ** 2.3 + upper**2.3 + lower**2.3) ** (1 / 2.3)
+    return (1 - radius) * half_width
+
+
+def _loss_of_contact(rng: np.random.Generator, contact: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """What to take from the ridge profile: much outside the contact, ragged at its border."""
+    ragged = contact + 3.0 * _smooth_noise(rng, shape, 4) + 4.0 * _smooth_noise(rng, shape, 16)
+    return np.clip(1.2 - ragged / 6, 0, 6)
+
+
+def _draw_wetness(
+    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Offset of the ridge profile: above 0 ridges are wide and merge, below they are thin and broken."""
+    mean = np.clip(rng.normal(0.12, 0.28), -0.5, 0.75)
+    slope = rng.normal(0.22, 0.15)
+    uneven = rng.uniform(0.1, 0.35)
+    wetness = mean - slope * y / 100 + uneven * _smooth_noise(rng, shape, 28)
+    wetness -= 0.15 * (x / 100) ** 2
+    dryness = rng.uniform(0.1, 0.45)
+    grain = 0.7 * _smooth_noise(rng, shape, 1.6) + 0.7 * _smooth_noise(rng, shape, 3.5)
+    wetness += dryness * grain
+    patch_strength = max(0.0, rng.normal(0.2, 0.6))
+    patches = _smooth_noise(rng, shape, 9) + 0.7 * _smooth_noise(rng, shape, 30) + y / 150 - 2.0
+    wetness -= patch_strength * np.clip(patches, 0, 2)
+    return wetness - _draw_creases(rng, x, y) - _draw_pores(rng, shape)
+
+
+def _draw_creases(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    total = np.zeros_like(x)
+    for _ in range(rng.poisson(0.8)):
+        angle = rng.uniform(0, np.pi)
+        center_x, center_y = rng.uniform(-80, 80), rng.uniform(-80, 130)
+        along = (x - center_x) * math.cos(angle) + (y - center_y) * math.sin(angle)
+        across = -(x - center_x) * math.sin(angle) + (y - center_y) * math.cos(angle)
+        across = across + rng.uniform(-0.003, 0.003) * along**2
+        total += 2.5 * np.exp(-((across / rng.uniform(1.0, 2.2)) ** 2) - (along / rng.uniform(20, 70)) ** 4)
+    return total
+
+
+def _draw_pores(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    pores = (rng.random(shape) < 1 / 90).astype(np.float64)
+    return rng.uniform(4, 11) * ndimage.gaussian_filter(pores, 1.1)
+
+
+def _draw_ink(
+    rng: np.random.Generator, contact: np.ndarray, y: np.ndarray, finger: Finger, shape: tuple[int, int]
+) -> np.ndarray:
+    """Darkness of a full ridge, 0 to 1: weak at the fingertip, and all over in a few impressions."""
+    depth = rng.uniform(5, 45)
+    below_tip = finger.tip_height - y + 6 * _smooth_noise(rng, shape, 20)
+    fade = np.clip(below_tip / depth, 0.12, 1)
+    weakest = 1.0 if rng.random() < 0.9 else rng.uniform(0.7, 0.9)
+    ink = fade * weakest * (1 + 0.04 * _smooth_noise(rng, shape, 1.2))
+    return np.clip(ink * np.clip(0.6 + contact / 25, 0.6, 1), 0, 1)
+
+
+def _add_background_dust(
+    rng: np.random.Generator, grey: np.ndarray, contact: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Residue of earlier fingers: grey haze and specks, mostly at the window's lower corners."""
+    height = np.linspace(1, 0, shape[0])[:, None]
+    amount = np.clip(rng.normal(0.5, 0.4), 0.05, 1.3)
+    density = amount * (np.exp(-height / rng.uniform(0.08, 0.3)) * 0.9 + 0.02)
+    grain = _smooth_noise(rng, shape, 1.3)
+    haze = np.clip(0.5 * _smooth_noise(rng, shape, 12) + grain + 2 * density - 1.2, 0, None)
+    residue = np.clip(85 * haze * density, 0, 150) * np.clip(1 - contact / 25, 0, 1)
+    specks = np.where(grain > 3.4 - density, 160.0, 0.0) * (contact < 5)
+    return np.minimum(grey, 255 - np.maximum(residue, specks))
+
+
+def _sample_window(window: np.ndarray, print_size: PrintSize) -> np.ndarray:
+    """Bring the window to the file's resolution, with the scanner's hard contrast."""
+    rows, cols = print_size.window
+    step = print_size.pixel_step
+    # Weaker than the Nyquist filter: SOCOFing's small files are visibly aliased and hard.
+    smooth = ndimage.gaussian_filter(window, 0.27 * step)
+    grid = np.meshgrid(
+        (np.arange(rows.stop - rows.start) + 0.5) * step - 0.5,
+        (np.arange(cols.stop - cols.start) + 0.5) * step - 0.5,
+        indexing="ij",
+    )
+    sampled = ndimage.map_coordinates(smooth, grid, order=1, mode="nearest")
+    return np.clip(np.rint(127.5 + 1.25 * (sampled - 127.5)), 0, 255).astype(np.uint8)
+
+
+def _add_frame(window: np.ndarray, print_size: PrintSize) -> np.ndarray:
+    image = np.zeros((print_size.height, print_size.width), np.uint8)
+    rows, cols = print_size.window
+    for line, level in enumerate(_BEVEL_LEVELS):
+        image[line : rows.stop, line : cols.stop] = level
+    image[rows, cols] = window
+    return image

@@ -1,0 +1,188 @@
+"""Owns the TFDS builder of SOCOFing: from the dataset's folder to records of grey prints.
+
+Does not choose fingers or persons, nor crop or resize: `input_pipeline.py` does.
+"""
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import logging
+
+from fpgan_jax.data import preprocessing
+from fpgan_jax.data.socofing import filenames
+from fpgan_jax.errors import UserError
+
+SPLIT_FOLDERS = {
+    "real": "Real",
+    "altered_easy": "Altered/Altered-Easy",
+    "altered_medium": "Altered/Altered-Medium",
+    "altered_hard": "Altered/Altered-Hard",
+}
+DIFFICULTIES = ("none", "easy", "medium", "hard")
+_DIFFICULTY_OF_SPLIT = dict(zip(SPLIT_FOLDERS, DIFFICULTIES, strict=True))
+
+
+@dataclasses.dataclass(eq=False)
+class SocofingConfig(tfds.core.BuilderConfig):
+    """One split of one state of the dataset's folder.
+
+    Attributes:
+      split: a key of `SPLIT_FOLDERS`. A config holds one split, so that a run that wants the 6,000 real
+        files does not wait for the 49,270 altered ones.
+      on_bad_file: "stop" | "skip".
+    """
+
+    split: str = "real"
+    on_bad_file: str = "stop"
+
+
+class Builder(tfds.core.GeneratorBasedBuilder):
+    """Builds one split; the folder of SOCOFing is TFDS's manual folder.
+
+    Source: Shehu et al. 2018, arXiv:1807.10609; differs in: every image is kept as one grey channel (the
+    colour channels of every file are equal) and without alpha.
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+    MANUAL_DOWNLOAD_INSTRUCTIONS = "Unpack SOCOFing and name the folder that holds Real/ and Altered/."
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Fingerprints of the Sokoto Coventry Fingerprint Dataset.",
+            features=tfds.features.FeaturesDict(
+                {
+                    "image": tfds.features.Image(shape=(None, None, 1), encoding_format="png"),
+                    "person": np.int32,
+                    "gender": tfds.features.ClassLabel(names=filenames.GENDERS),
+                    "hand": tfds.features.ClassLabel(names=filenames.HANDS),
+                    "finger": tfds.features.ClassLabel(names=filenames.FINGERS),
+                    "alteration": tfds.features.ClassLabel(names=filenames.ALTERATIONS),
+                    "difficulty": tfds.features.ClassLabel(names=DIFFICULTIES),
+                    "filename": tfds.features.Text(),
+                }
+            ),
+            homepage="https://arxiv.org/abs/1807.10609",
+            citation="Shehu, Ruiz-Garcia, Palade, James. Sokoto Coventry Fingerprint Dataset. 2018.",
+        )
+
+    def _split_generators(self, dl_manager):
+        split = self.builder_config.split
+        return {split: self._generate_examples(dl_manager.manual_dir / SPLIT_FOLDERS[split])}
+
+    def _generate_examples(self, folder) -> Iterator[tuple[str, dict]]:
+        paths = list_files(folder)
+        seen, num_bad = {}, 0
+        for path in paths:
+            try:
+                name = _parse_name(path, is_altered=self.builder_config.split != "real", seen=seen)
+                image = preprocessing.read_image(path, num_channels=1)
+            except UserError as error:
+                if self.builder_config.on_bad_file == "stop":
+                    raise UserError(f"{error}; mend or remove it, or set config.data.on_bad_file=skip") from error
+                num_bad += 1
+                logging.warning("skipped: %s", error)
+                continue
+            yield path.name, {
+                "image": image,
+                "difficulty": _DIFFICULTY_OF_SPLIT[self.builder_config.split],
+                "filename": path.name,
+                **dataclasses.asdict(name),
+            }
+        if num_bad:
+            logging.warning("skipped %d of %d files in %s", num_bad, len(paths), folder)
+        if num_bad == len(paths):
+            raise UserError(f"config.data.socofing_dir: {folder} holds no readable SOCOFing file")
+
+
+def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: str = "stop") -> Builder:
+    """Prepare a split, unless the folder as it is now has been prepared already.
+
+    What is prepared lies in a folder of its own for every state of the listing (names, sizes and times
+    of change), so that a changed folder is never answered with old records. Nothing is downloaded.
+
+    Args:
+      socofing_dir: the folder that holds Real/ and Altered/.
+      split: a key of `SPLIT_FOLDERS` whose folder is there.
+      tfds_dir: where TFDS keeps its data; "" is TFDS's default.
+      on_bad_file: "stop" | "skip".
+
+    Returns:
+      The builder, ready for `as_dataset`.
+
+    Raises:
+      UserError: the folder has no file of that split, or a bad file while on_bad_file is "stop".
+    """
+    folder = pathlib.Path(socofing_dir).resolve()
+    fingerprint = _fingerprint(folder / SPLIT_FOLDERS[split], on_bad_file)
+    builder_config = SocofingConfig(
+        name=f"{split}-{fingerprint}", description=f"Split {split}.", split=split, on_bad_file=on_bad_file
+    )
+    data_dir = os.path.expanduser(tfds_dir) or None
+    builder = Builder(data_dir=data_dir, config=builder_config)
+    if builder.data_path.exists():
+        return builder
+    logging.info("SOCOFing: preparing split %s of %s once, in %s", split, folder, builder.data_path)
+    try:
+        builder.download_and_prepare(
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=folder, try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
+            )
+        )
+    except OSError:
+        # Another process was quicker: TFDS prepares in a temporary folder, and its last step, the
+        # renaming, fails where the folder is there by then.
+        if not builder.data_path.exists():
+            raise
+    return Builder(data_dir=data_dir, config=builder_config)
+
+
+def list_files(folder) -> list[pathlib.Path]:
+    """List a split's files in the order of their names, hidden ones left out.
+
+    Args:
+      folder: for example SOCOFing's `Real`.
+
+    Returns:
+      Paths.
+
+    Raises:
+      UserError: the folder is missing or empty.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise UserError(
+            f"config.data.socofing_dir: {folder} is missing; name the folder that holds Real/ and Altered/"
+        )
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    if not paths:
+        raise UserError(f"config.data.socofing_dir: {folder} is empty")
+    return paths
+
+
+def _parse_name(path: pathlib.Path, *, is_altered: bool, seen: dict) -> filenames.PrintName:
+    """Parse a name that fits its folder and is the only one of its print."""
+    try:
+        name = filenames.parse_filename(path.name)
+    except UserError as error:
+        raise UserError(f"{path.parent}: {error}") from error
+    if (name.alteration != "none") != is_altered:
+        raise UserError(f"{path}: a{'n altered' if not is_altered else ' real'} print has no place in this folder")
+    impression = (name.person, name.hand, name.finger, name.alteration)
+    if impression in seen:
+        raise UserError(f"{path}: the same print as {seen[impression]}")
+    seen[impression] = path.name
+    return name
+
+
+def _fingerprint(folder: pathlib.Path, on_bad_file: str) -> str:
+    digest = hashlib.sha256(f"{folder}\n{on_bad_file}\n".encode())
+    for path in list_files(folder):
+        status = path.stat()
+        digest.update(f"{path.name}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()[:16]

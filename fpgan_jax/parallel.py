@@ -1,0 +1,116 @@
+"""Owns all code that knows of a device axis: pmap, replication, sharding, several processes.
+
+Does not own what a step computes. A move from `pmap` to `shard_map` touches this file alone.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from fpgan_jax.errors import UserError
+
+# The name of pmap's axis, over which gradients are averaged.
+DEVICE_AXIS = "devices"
+
+
+def pmap_step(step: Callable, *, num_state_args: int = 1) -> Callable:
+    """Compile a step for all devices.
+
+    Args:
+      step: (state, batch, base_key) -> outputs; may use `DEVICE_AXIS`.
+      num_state_args: how many leading arguments carry a device axis and are donated.
+
+    Returns:
+      A function of the same arguments: the state and the batch with a leading device axis, the key
+      without. The state that is passed in must not be used again.
+    """
+    return jax.pmap(
+        step,
+        axis_name=DEVICE_AXIS,
+        in_axes=(0,) * (num_state_args + 1) + (None,),
+        donate_argnums=tuple(range(num_state_args)),
+    )
+
+
+def average_over_devices(tree: Any, axis_name: str | None) -> Any:
+    """Average every leaf over the device axis; the tree itself where `axis_name` is None."""
+    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+
+
+def sum_over_devices(tree: Any, axis_name: str | None) -> Any:
+    """Add every leaf over the device axis; the tree itself where `axis_name` is None."""
+    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+
+
+def fold_in_device(key: jax.Array, axis_name: str | None) -> jax.Array:
+    """Give each device a random key of its own; the key itself where `axis_name` is None."""
+    return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
+
+
+def replicate(tree: Any) -> Any:
+    """Copy every leaf to each local device.
+
+    Args:
+      tree: a pytree of arrays.
+
+    Returns:
+      The same tree with a leading axis of `jax.local_device_count()`.
+    """
+    num_devices = jax.local_device_count()
+    return jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num_devices, *np.shape(leaf))), tree)
+
+
+def unreplicate(tree: Any) -> Any:
+    """Fetch the first local device's copy to the host.
+
+    Args:
+      tree: a pytree with a leading device axis.
+
+    Returns:
+      The same tree of NumPy arrays without that axis.
+    """
+
+    def fetch(leaf):
+        # x[0] on an output of pmap runs a program of its own for every leaf.
+        shards = getattr(leaf, "addressable_shards", None)
+        return np.asarray(shards[0].data if shards else leaf)[0]
+
+    return jax.tree.map(fetch, tree)
+
+
+def shard_batch(batch: Any) -> Any:
+    """Divide a process's batch over its devices.
+
+    Args:
+      batch: a pytree of arrays [local_batch, ...].
+
+    Returns:
+      The same tree, [local_devices, per_device_batch, ...].
+    """
+    num_devices = jax.local_device_count()
+    return jax.tree.map(lambda leaf: leaf.reshape(num_devices, -1, *leaf.shape[1:]), batch)
+
+
+def check_batch_size(global_batch_size: int, field: str) -> None:
+    """Check that a batch divides over all devices of all processes.
+
+    Args:
+      global_batch_size: examples a step over all devices.
+      field: the config field that it comes from, for the message.
+
+    Raises:
+      UserError: it does not divide.
+    """
+    num_devices = jax.device_count()
+    if global_batch_size % num_devices:
+        raise UserError(
+            f"{field}={global_batch_size}: not divisible by the {num_devices} devices; "
+            f"use a multiple of {num_devices} or fewer devices (CUDA_VISIBLE_DEVICES)"
+        )
+
+
+def is_main_process() -> bool:
+    """Say whether this process is the one that writes what is shared."""
+    return jax.process_index() == 0

@@ -1,0 +1,67 @@
+"""Owns one training step of the classifier.
+
+Does not own augmentation or data; a function for them comes in as an argument.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import optax
+from flax import linen as nn
+
+from fpgan_jax import losses, parallel
+from fpgan_jax.metrics import Mean, create_means
+from fpgan_jax.training.gan_step import update_network
+from fpgan_jax.training.state import ClassifierTrainState
+
+
+def train_step(
+    state: ClassifierTrainState,
+    batch: Mapping[str, jax.Array],
+    base_key: jax.Array,
+    *,
+    classifier: nn.Module,
+    tx: optax.GradientTransformation,
+    prepare_batch: Callable,
+    label_smoothing: float = 0.0,
+    axis_name: str | None = None,
+) -> tuple[ClassifierTrainState, dict[str, Mean]]:
+    """Run one step of softmax cross-entropy training.
+
+    Args:
+      state: the state before.
+      batch: "image" [batch, height, width, channels] and "label" int [batch]; this device's part.
+      base_key: the run's key; the step and the device are folded in here.
+      classifier: the module.
+      tx: its optimiser.
+      prepare_batch: (key, batch) -> images, float32 in [-1, 1], augmented.
+      label_smoothing: see `losses.compute_classification_loss`.
+      axis_name: the device axis, or None outside pmap.
+
+    Returns:
+      (the state after, metrics "loss" and "accuracy" summed over the devices).
+    """
+    key = parallel.fold_in_device(jax.random.fold_in(base_key, state.step), axis_name)
+    dropout_key, augmentation_key = jax.random.split(key)
+    images = prepare_batch(augmentation_key, batch)
+
+    def compute_loss(params):
+        logits, updates = classifier.apply(
+            {"params": params, "batch_stats": state.classifier.batch_stats},
+            images,
+            deterministic=False,
+            use_running_average=False,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+        )
+        loss = losses.compute_classification_loss(logits, batch["label"], label_smoothing)
+        accuracy = (logits.argmax(-1) == batch["label"]).mean()
+        return loss, (updates["batch_stats"], {"loss": loss, "accuracy": accuracy})
+
+    gradients, (batch_stats, averages) = jax.grad(compute_loss, has_aux=True)(state.classifier.params)
+    network = update_network(state.classifier, gradients, batch_stats, tx, axis_name)
+    means = create_means(averages, batch_size=images.shape[0])
+    return (
+        ClassifierTrainState(step=state.step + 1, classifier=network),
+        parallel.sum_over_devices(means, axis_name),
+    )

@@ -1,0 +1,112 @@
+"""Owns the training of experiment 2's classifier: which person is this print?
+
+Does not own the step, the loop's mechanics or the data; it binds them.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from fpgan_jax import configuration, parallel
+from fpgan_jax.data import augmentation, feeding
+from fpgan_jax.data.preprocessing import scale_to_unit
+from fpgan_jax.errors import UserError
+from fpgan_jax.models import factory
+from fpgan_jax.training import classifier_step
+from fpgan_jax.training.loop import Training, run_training
+from fpgan_jax.training.optimizers import create_classifier_optimizer
+from fpgan_jax.training.state import ClassifierTrainState, NetworkState, create_classifier_state
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> ClassifierTrainState:
+    """Train the classifier on a set's real prints, from the last checkpoint if there is one.
+
+    Args:
+      config: the experiment's config.
+      workdir: where config, metrics and checkpoints go.
+      source: the training prints; by default the config's own (`feeding.create_classifier_source`).
+
+    Returns:
+      The final state, on the host.
+
+    Raises:
+      UserError: the config, the data or the workdir's checkpoint is not as it must be.
+    """
+    configuration.validate_config(config)
+    if config.data.source != "socofing":
+        raise UserError(
+            f"config.data.source={config.data.source!r}: the classifier needs to know each print's person; "
+            'use "socofing"'
+        )
+    settings = config.classifier
+    parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
+    source = feeding.create_classifier_source(config) if source is None else source
+    classifier = factory.create_classifier(config, num_classes=len(source.persons))
+    configuration.claim_workdir(workdir, config, prefixes=configuration.CLASSIFIER_FIELDS)
+
+    tx = create_classifier_optimizer(config)
+    init_key, base_key = jax.random.split(jax.random.key(config.seed))
+    image_shape = (config.data.image_size, config.data.image_size, config.data.num_channels)
+    state = create_classifier_state(init_key, classifier=classifier, tx=tx, image_shape=image_shape)
+    step = functools.partial(
+        classifier_step.train_step,
+        classifier=classifier,
+        tx=tx,
+        prepare_batch=functools.partial(prepare_batch, augmentation_config=settings.augmentation),
+        label_smoothing=settings.label_smoothing,
+        axis_name=parallel.DEVICE_AXIS,
+    )
+    training = Training(
+        label="classifier",
+        workdir=workdir,
+        num_steps=settings.num_steps,
+        global_batch_size=settings.global_batch_size,
+        log_every_steps=settings.log_every_steps,
+        checkpoint_every_steps=settings.checkpoint_every_steps,
+        best_metric=settings.best_metric,
+        metric_names=("loss", "accuracy"),
+        shown_metrics=("loss", "accuracy"),
+        step=parallel.pmap_step(step),
+        create_batches=source.create_batches,
+        state_to_trees=state_to_trees,
+        trees_to_state=trees_to_state,
+        metadata={
+            "config": config.to_dict(),
+            "config_hash": configuration.hash_config(config),
+            "persons": [int(person) for person in source.persons],
+        },
+    )
+    return run_training(training, state, base_key)
+
+
+def prepare_batch(key: jax.Array, batch: Mapping[str, jax.Array], *, augmentation_config: ConfigDict) -> jax.Array:
+    """Bring a batch of bytes to the network's range and augment it.
+
+    Args:
+      key: random key.
+      batch: "image": uint8 [batch, height, width, channels].
+      augmentation_config: `config.classifier.augmentation`.
+
+    Returns:
+      Images, float32 [batch, height, width, channels], about [-1, 1].
+    """
+    return augmentation.augment_prints(key, scale_to_unit(batch["image"]), augmentation_config)
+
+
+def state_to_trees(state: ClassifierTrainState) -> dict[str, Any]:
+    """Divide a state into a checkpoint's parts: "classifier" for evaluation, "training" for the rest."""
+    network = state.classifier
+    return {
+        "classifier": {"params": network.params, "batch_stats": network.batch_stats},
+        "training": {"step": state.step, "opt_state": network.opt_state},
+    }
+
+
+def trees_to_state(trees: dict[str, Any]) -> ClassifierTrainState:
+    """Put a state together again; the inverse of `state_to_trees`."""
+    training = trees["training"]
+    network = NetworkState(**trees["classifier"], opt_state=training["opt_state"])
+    return ClassifierTrainState(step=training["step"], classifier=network)

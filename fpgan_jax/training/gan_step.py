@@ -1,0 +1,255 @@
+"""Owns one step of the alternating training: D's update, then G's through the updated D.
+
+Does not own loops, devices' creation, or data; everything comes in as an argument.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from fpgan_jax import losses, parallel
+from fpgan_jax.metrics import Mean, create_means
+from fpgan_jax.training.state import GanTrainState, NetworkState
+
+
+def update_network(
+    network: NetworkState, gradients, batch_stats, tx: optax.GradientTransformation, axis_name: str | None
+) -> NetworkState:
+    """Apply one optimiser step, with gradients and statistics averaged over the devices.
+
+    Args:
+      network: the state before.
+      gradients: this device's gradient with respect to `network.params`.
+      batch_stats: this device's running statistics after the step.
+      tx: the optimiser.
+      axis_name: the device axis, or None.
+
+    Returns:
+      The state after, the same on every device.
+    """
+    gradients, batch_stats = parallel.average_over_devices((gradients, batch_stats), axis_name)
+    updates, opt_state = tx.update(gradients, network.opt_state, network.params)
+    return NetworkState(optax.apply_updates(network.params, updates), batch_stats, opt_state)
+
+
+def apply_discriminator(discriminator: nn.Module, params, batch_stats, noise_image, image):
+    """Run D in training mode.
+
+    Args:
+      discriminator: the module.
+      params: its weights.
+      batch_stats: its running statistics before.
+      noise_image: [batch, height, width, channels], float32 in [-1, 1].
+      image: the same shape, real or fake prints.
+
+    Returns:
+      (logits, float32 [batch, patch_rows, patch_columns, 1]; running statistics after).
+    """
+    logits, updates = discriminator.apply(
+        {"params": params, "batch_stats": batch_stats},
+        noise_image,
+        image,
+        use_running_average=False,
+        mutable=["batch_stats"],
+    )
+    return logits, updates.get("batch_stats", batch_stats)
+
+
+def update_discriminator(
+    state: NetworkState,
+    noise_image: jax.Array,
+    real_image: jax.Array,
+    fake_image: jax.Array,
+    *,
+    discriminator: nn.Module,
+    tx: optax.GradientTransformation,
+    gan_objective: str,
+    loss_weight: float,
+    axis_name: str | None = None,
+) -> tuple[NetworkState, dict[str, jax.Array]]:
+    """Update D on real and generated prints, which pass through it apart.
+
+    Args:
+      state: D's state before.
+      noise_image: [batch, height, width, channels], float32 in [-1, 1].
+      real_image: the same shape.
+      fake_image: the same shape; no gradient flows into it.
+      discriminator: D's module.
+      tx: D's optimiser.
+      gan_objective: one of `losses.GAN_OBJECTIVES`.
+      loss_weight: factor on the sum of the two terms; 0.5 in the reference code.
+      axis_name: the device axis, or None.
+
+    Returns:
+      (D's state after, name -> float32 scalar: the loss, and the share of patches that D got right).
+
+    Source: Isola et al. 2017, section 3.3; differs in: nothing from the reference PyTorch code,
+      the order in which the running statistics see fake and real included.
+    """
+    fake_image = jax.lax.stop_gradient(fake_image)
+
+    def compute_loss(params):
+        fake_logits, batch_stats = apply_discriminator(
+            discriminator, params, state.batch_stats, noise_image, fake_image
+        )
+        real_logits, batch_stats = apply_discriminator(
+            discriminator, params, batch_stats, noise_image, real_image
+        )
+        real_loss, fake_loss = losses.compute_discriminator_loss(real_logits, fake_logits, gan_objective)
+        loss = loss_weight * (real_loss + fake_loss)
+        # The decision's threshold on the logits: 0, but for lsgan, whose targets are 0 and 1.
+        threshold = 0.5 if gan_objective == "lsgan" else 0.0
+        return loss, {
+            "batch_stats": batch_stats,
+            "averages": {
+                "discriminator_loss": loss,
+                "discriminator_real_accuracy": (real_logits > threshold).mean(),
+                "discriminator_fake_accuracy": (fake_logits <= threshold).mean(),
+            },
+        }
+
+    gradients, auxiliary = jax.grad(compute_loss, has_aux=True)(state.params)
+    state = update_network(state, gradients, auxiliary["batch_stats"], tx, axis_name)
+    return state, auxiliary["averages"]
+
+
+def compute_fake_gradient(
+    discriminator_state: NetworkState,
+    noise_image: jax.Array,
+    real_image: jax.Array,
+    fake_image: jax.Array,
+    *,
+    discriminator: nn.Module,
+    gan_objective: str,
+    lambda_l1: float,
+):
+    """Compute the gradient of G's loss with respect to G's output.
+
+    Args:
+      discriminator_state: D's state, already updated in this step.
+      noise_image: [batch, height, width, channels], float32 in [-1, 1].
+      real_image: the same shape.
+      fake_image: the same shape.
+      discriminator: D's module.
+      gan_objective: one of `losses.GAN_OBJECTIVES`.
+      lambda_l1: weight of the L1 term.
+
+    Returns:
+      (gradient, the shape of `fake_image`; D's running statistics after this pass; name -> float32
+      scalar losses).
+
+    Source: Isola et al. 2017, equation 4: L_cGAN + lambda L_L1; differs in: nothing.
+    """
+
+    def compute_loss(fake_image):
+        fake_logits, batch_stats = apply_discriminator(
+            discriminator, discriminator_state.params, discriminator_state.batch_stats, noise_image, fake_image
+        )
+        adversarial_loss = losses.compute_adversarial_loss(fake_logits, gan_objective)
+        l1_loss = losses.compute_l1_loss(fake_image, real_image)
+        loss = adversarial_loss + lambda_l1 * l1_loss
+        averages = {"generator_loss": loss, "adversarial_loss": adversarial_loss, "l1_loss": l1_loss}
+        return loss, (batch_stats, averages)
+
+    gradient, (batch_stats, averages) = jax.grad(compute_loss, has_aux=True)(fake_image)
+    return gradient, batch_stats, averages
+
+
+def train_step(
+    state: GanTrainState,
+    batch: Mapping[str, jax.Array],
+    base_key: jax.Array,
+    *,
+    generator: nn.Module,
+    discriminator: nn.Module,
+    generator_tx: optax.GradientTransformation,
+    discriminator_tx: optax.GradientTransformation,
+    prepare_batch: Callable,
+    gan_objective: str = "vanilla",
+    lambda_l1: float = 100.0,
+    discriminator_loss_weight: float = 0.5,
+    ema_decay: float = 0.0,
+    axis_name: str | None = None,
+) -> tuple[GanTrainState, dict[str, Mean]]:
+    """Run one alternating step: one forward pass of G, D's update, G's update through the new D.
+
+    Args:
+      state: the state before.
+      batch: "noise_image" and "real_image", [batch, height, width, channels]; this device's part.
+      base_key: the run's key; the step and the device are folded in here.
+      generator: G's module.
+      discriminator: D's module.
+      generator_tx: G's optimiser.
+      discriminator_tx: D's optimiser.
+      prepare_batch: (key, batch) -> (noise_image, real_image), float32 in [-1, 1].
+      gan_objective: one of `losses.GAN_OBJECTIVES`.
+      lambda_l1: weight of the L1 term.
+      discriminator_loss_weight: factor on D's loss.
+      ema_decay: decay of the moving average of G's weights, where the state has one.
+      axis_name: the device axis, or None outside pmap.
+
+    Returns:
+      (the state after, metrics summed over the devices).
+
+    Source: Isola et al. 2017, section 3.3 and equation 4; differs in: one forward pass of G serves
+      both updates, which is the same computation, since D's update leaves G alone.
+    """
+    key = parallel.fold_in_device(jax.random.fold_in(base_key, state.step), axis_name)
+    dropout_key, jitter_key = jax.random.split(key)
+    noise_image, real_image = prepare_batch(jitter_key, batch)
+
+    def generate(params):
+        fake_image, updates = generator.apply(
+            {"params": params, "batch_stats": state.generator.batch_stats},
+            noise_image,
+            deterministic=False,
+            use_running_average=False,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+        )
+        return fake_image, updates.get("batch_stats", state.generator.batch_stats)
+
+    fake_image, pull_back, generator_batch_stats = jax.vjp(generate, state.generator.params, has_aux=True)
+    discriminator_state, discriminator_averages = update_discriminator(
+        state.discriminator,
+        noise_image,
+        real_image,
+        fake_image,
+        discriminator=discriminator,
+        tx=discriminator_tx,
+        gan_objective=gan_objective,
+        loss_weight=discriminator_loss_weight,
+        axis_name=axis_name,
+    )
+    fake_gradient, discriminator_batch_stats, generator_averages = compute_fake_gradient(
+        discriminator_state,
+        noise_image,
+        real_image,
+        fake_image,
+        discriminator=discriminator,
+        gan_objective=gan_objective,
+        lambda_l1=lambda_l1,
+    )
+    (gradients,) = pull_back(fake_gradient)
+    generator_state = update_network(
+        state.generator, gradients, generator_batch_stats, generator_tx, axis_name
+    )
+    new_state = GanTrainState(
+        step=state.step + 1,
+        generator=generator_state,
+        discriminator=discriminator_state.replace(
+            batch_stats=parallel.average_over_devices(discriminator_batch_stats, axis_name)
+        ),
+        generator_ema=_update_ema(state.generator_ema, generator_state.params, ema_decay),
+    )
+    means = create_means(discriminator_averages | generator_averages, batch_size=noise_image.shape[0])
+    return new_state, parallel.sum_over_devices(means, axis_name)
+
+
+def _update_ema(average, params, decay: float):
+    if average is None:
+        return None
+    return jax.tree.map(lambda old, new: decay * old + jnp.asarray(1 - decay, new.dtype) * new, average, params)

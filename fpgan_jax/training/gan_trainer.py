@@ -1,0 +1,200 @@
+"""Owns experiment 1: trains the GAN of a config in a workdir.
+
+Does not own the step, the loop's mechanics or the data; it binds them.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from fpgan_jax import configuration, parallel
+from fpgan_jax.data import augmentation, feeding
+from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
+from fpgan_jax.models import factory
+from fpgan_jax.training import gan_step
+from fpgan_jax.training.cadence import last_step_of_epoch
+from fpgan_jax.training.loop import Training, run_training
+from fpgan_jax.training.optimizers import create_gan_optimizer
+from fpgan_jax.training.reporting import Reporter
+from fpgan_jax.training.state import GanTrainState, NetworkState, create_gan_state
+
+METRIC_NAMES = (
+    "generator_loss",
+    "adversarial_loss",
+    "l1_loss",
+    "discriminator_loss",
+    "discriminator_real_accuracy",
+    "discriminator_fake_accuracy",
+)
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> GanTrainState:
+    """Train the GAN, from the last checkpoint in the workdir if there is one.
+
+    Args:
+      config: the experiment's config.
+      workdir: where config, metrics, samples and checkpoints go.
+      source: the training pairs; by default the config's own (`feeding.create_gan_source`). See
+        `feeding.ArraySource` to train from arrays, without TensorFlow.
+
+    Returns:
+      The final state, on the host.
+
+    Raises:
+      UserError: the config, the data or the workdir's checkpoint is not as it must be.
+    """
+    configuration.validate_config(config)
+    parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
+    generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
+    source = feeding.create_gan_source(config) if source is None else source
+    configuration.claim_workdir(workdir, config, prefixes=configuration.GAN_FIELDS)
+
+    tx = create_gan_optimizer(config, source.num_examples)
+    init_key, base_key = jax.random.split(jax.random.key(config.seed))
+    state = create_gan_state(
+        init_key,
+        generator=generator,
+        discriminator=discriminator,
+        generator_tx=tx,
+        discriminator_tx=tx,
+        image_shape=(config.data.image_size, config.data.image_size, config.data.num_channels),
+        use_ema=config.ema_decay > 0,
+    )
+    step = functools.partial(
+        gan_step.train_step,
+        generator=generator,
+        discriminator=discriminator,
+        generator_tx=tx,
+        discriminator_tx=tx,
+        prepare_batch=functools.partial(prepare_batch, jitter=config.data.jitter),
+        gan_objective=config.gan_objective,
+        lambda_l1=config.lambda_l1,
+        discriminator_loss_weight=config.discriminator_loss_weight,
+        ema_decay=config.ema_decay,
+        axis_name=parallel.DEVICE_AXIS,
+    )
+    training = Training(
+        label="GAN",
+        workdir=workdir,
+        num_steps=last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size),
+        global_batch_size=config.global_batch_size,
+        log_every_steps=config.log_every_steps,
+        checkpoint_every_steps=config.checkpoint_every_steps,
+        best_metric=config.best_metric,
+        metric_names=METRIC_NAMES,
+        shown_metrics=("l1_loss", "adversarial_loss", "discriminator_loss"),
+        step=parallel.pmap_step(step),
+        create_batches=source.create_batches,
+        state_to_trees=state_to_trees,
+        trees_to_state=trees_to_state,
+        metadata={"config": config.to_dict(), "config_hash": configuration.hash_config(config)},
+        on_step=_create_sampler(config, generator, source),
+    )
+    return run_training(training, state, base_key)
+
+
+def prepare_batch(key: jax.Array, batch: Mapping[str, jax.Array], *, jitter: int):
+    """Bring a batch of bytes to the networks' range, with pix2pix's jitter if asked for.
+
+    Args:
+      key: random key.
+      batch: "noise_image", "real_image": uint8 [batch, height, width, channels].
+      jitter: pixels of enlargement before the random crop; 0 is off.
+
+    Returns:
+      (noise_image, real_image), float32 in [-1, 1].
+    """
+    noise_image, real_image = scale_to_unit(batch["noise_image"]), scale_to_unit(batch["real_image"])
+    return augmentation.jitter_pair(key, noise_image, real_image, jitter) if jitter else (noise_image, real_image)
+
+
+def state_to_trees(state: GanTrainState) -> dict[str, Any]:
+    """Divide a state into a checkpoint's parts: what evaluation needs, and what only training does.
+
+    Args:
+      state: the state.
+
+    Returns:
+      "generator", "discriminator" (each params and batch_stats) and "training" (the rest).
+    """
+    networks = {"generator": state.generator, "discriminator": state.discriminator}
+    trees = {
+        name: {"params": network.params, "batch_stats": network.batch_stats}
+        for name, network in networks.items()
+    }
+    if state.generator_ema is not None:
+        trees["generator_ema"] = {"params": state.generator_ema, "batch_stats": state.generator.batch_stats}
+    opt_states = {name: network.opt_state for name, network in networks.items()}
+    return trees | {"training": {"step": state.step, "opt_state": opt_states}}
+
+
+def trees_to_state(trees: dict[str, Any]) -> GanTrainState:
+    """Put a state together again; the inverse of `state_to_trees`."""
+    networks = {
+        name: NetworkState(**trees[name], opt_state=trees["training"]["opt_state"][name])
+        for name in ("generator", "discriminator")
+    }
+    ema = trees.get("generator_ema")
+    return GanTrainState(step=trees["training"]["step"], **networks, generator_ema=ema and ema["params"])
+
+
+def create_generate(generator: nn.Module, *, deterministic: bool, use_running_average: bool) -> Callable:
+    """Create a compiled function that draws each image as if it were alone in its batch.
+
+    With dropout and batch statistics as in training, an image would otherwise depend on its
+    neighbours; pix2pix draws one image at a time.
+
+    Args:
+      generator: the module.
+      deterministic: False keeps dropout.
+      use_running_average: False normalises each image by its own statistics.
+
+    Returns:
+      (variables, noise_image uint8 [batch, height, width, channels], keys [batch]) ->
+      float32 in [-1, 1] of the same shape.
+
+    Source: Isola et al. 2017, section 3.1, last paragraph (dropout and statistics of the test batch,
+      of size 1, at test time); differs in: nothing.
+    """
+
+    def generate_one(variables, noise_image, key):
+        return generator.apply(
+            variables,
+            scale_to_unit(noise_image)[None],
+            deterministic=deterministic,
+            use_running_average=use_running_average,
+            rngs={"dropout": key},
+        )[0]
+
+    return jax.jit(jax.vmap(generate_one, in_axes=(None, 0, 0)))
+
+
+def _create_sampler(config: ConfigDict, generator: nn.Module, source) -> Callable[[int, Any, Reporter], None]:
+    """Create the hook that draws the sample grid at the chosen epochs."""
+    epochs = {
+        last_step_of_epoch(epoch, source.num_examples, config.global_batch_size): epoch
+        for epoch in config.sample_epochs
+        if epoch <= config.num_epochs
+    }
+    if not epochs or not config.num_samples:
+        return lambda step, state, reporter: None
+    pairs = source.load_samples(config.num_samples)
+    generate = create_generate(generator, deterministic=False, use_running_average=False)
+    # The same dropout at every epoch: what changes from grid to grid is the network.
+    keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["noise_image"]))
+
+    def draw(step: int, state: Any, reporter: Reporter) -> None:
+        if step not in epochs or not parallel.is_main_process():
+            return
+        network = parallel.unreplicate(state.generator.replace(opt_state=()))
+        variables = {"params": network.params, "batch_stats": network.batch_stats}
+        fake = to_uint8(np.asarray(generate(variables, pairs["noise_image"], keys)))
+        rows = list(zip(pairs["noise_image"], fake, pairs["real_image"], strict=True))
+        reporter.write_images(step, f"epoch_{epochs[step]:04d}", rows)
+
+    return draw

@@ -1,0 +1,86 @@
+"""Owns the optimisers and learning-rate schedules of both experiments.
+
+Does not own the updates; `gan_step.py` and `classifier_step.py` do.
+"""
+
+import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
+
+
+def create_constant_then_linear_schedule(
+    learning_rate: float, *, num_epochs: int, num_decay_epochs: int, num_examples: int, global_batch_size: int
+) -> optax.Schedule:
+    """Create pix2pix's schedule: constant, then linear to zero, changing at epochs only.
+
+    The reference code steps its scheduler before an epoch's first batch, so that the last constant
+    epoch is already reduced and the very last epoch has a rate of 0. That is kept.
+
+    Args:
+      learning_rate: the constant rate.
+      num_epochs: epochs in all.
+      num_decay_epochs: how many of them, at the end, have a falling rate; 0 keeps it constant.
+      num_examples: examples in the training set.
+      global_batch_size: examples a step.
+
+    Returns:
+      A function of the number of completed updates, int, to the rate, float32.
+
+    Source: Isola et al. 2017, section 6.2; differs in: nothing from the reference PyTorch code.
+    """
+    if not num_decay_epochs:
+        return optax.constant_schedule(learning_rate)
+    num_constant_epochs = num_epochs - num_decay_epochs
+
+    def schedule(count):
+        epoch = count * global_batch_size // num_examples + 1
+        num_decayed = jnp.maximum(0, epoch + 1 - num_constant_epochs)
+        return learning_rate * jnp.maximum(0.0, 1 - num_decayed / (num_decay_epochs + 1))
+
+    return schedule
+
+
+def create_gan_optimizer(config: ConfigDict, num_examples: int) -> optax.GradientTransformation:
+    """Create the optimiser that generator and discriminator each have one of.
+
+    Args:
+      config: the experiment's config.
+      num_examples: pairs in the training set.
+
+    Returns:
+      Adam with the constant-then-linear schedule.
+
+    Source: Isola et al. 2017, section 3.3 (Adam, rate 2e-4, beta1 0.5, beta2 0.999); differs in:
+      nothing.
+    """
+    schedule = create_constant_then_linear_schedule(
+        config.learning_rate,
+        num_epochs=config.num_epochs,
+        num_decay_epochs=config.num_decay_epochs,
+        num_examples=num_examples,
+        global_batch_size=config.global_batch_size,
+    )
+    return optax.adam(schedule, b1=config.adam_beta1, b2=config.adam_beta2, eps=config.adam_eps)
+
+
+def create_classifier_optimizer(config: ConfigDict) -> optax.GradientTransformation:
+    """Create the classifier's optimiser: AdamW with a cosine decay to zero.
+
+    Args:
+      config: the experiment's config.
+
+    Returns:
+      The optimiser. Weight decay leaves biases and norms alone.
+
+    Source: the paper names none; Loshchilov & Hutter 2017 and 2019; differs in: Chollet 2017 used
+      SGD or RMSprop with long schedules on millions of images.
+    """
+    classifier = config.classifier
+    schedule = optax.cosine_decay_schedule(classifier.learning_rate, classifier.num_steps)
+
+    def is_kernel(params):
+        return {
+            key: is_kernel(value) if isinstance(value, dict) else value.ndim > 1 for key, value in params.items()
+        }
+
+    return optax.adamw(schedule, weight_decay=classifier.weight_decay, mask=is_kernel)

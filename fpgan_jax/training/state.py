@@ -1,0 +1,131 @@
+"""Owns the training states: arrays only, with nothing that is not saved.
+
+Does not own modules or optimisers; steps get them by `functools.partial`.
+"""
+
+from typing import Any
+
+import flax
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+
+@flax.struct.dataclass
+class NetworkState:
+    """One network and its optimiser.
+
+    Attributes:
+      params: its weights.
+      batch_stats: the running statistics of its norms; empty without batch norm.
+      opt_state: its optimiser's state.
+    """
+
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+
+
+@flax.struct.dataclass
+class GanTrainState:
+    """The state of the alternating training.
+
+    Attributes:
+      step: int32 scalar, completed steps.
+      generator: the generator's state.
+      discriminator: the discriminator's state.
+      generator_ema: moving average of the generator's params, or None where it is off.
+    """
+
+    step: jax.Array
+    generator: NetworkState
+    discriminator: NetworkState
+    generator_ema: Any = None
+
+
+@flax.struct.dataclass
+class ClassifierTrainState:
+    """The state of the classifier's training.
+
+    Attributes:
+      step: int32 scalar, completed steps.
+      classifier: the classifier's state.
+    """
+
+    step: jax.Array
+    classifier: NetworkState
+
+
+def create_network_state(variables: Any, tx: optax.GradientTransformation) -> NetworkState:
+    """Create a network's state from its initial variables.
+
+    Args:
+      variables: what the module's `init` returned.
+      tx: its optimiser.
+
+    Returns:
+      The state.
+    """
+    params = variables["params"]
+    return NetworkState(params, variables.get("batch_stats", {}), tx.init(params))
+
+
+def create_gan_state(
+    key: jax.Array,
+    *,
+    generator: nn.Module,
+    discriminator: nn.Module,
+    generator_tx: optax.GradientTransformation,
+    discriminator_tx: optax.GradientTransformation,
+    image_shape: tuple[int, int, int],
+    use_ema: bool = False,
+) -> GanTrainState:
+    """Create the initial state of the alternating training.
+
+    Args:
+      key: random key; G and D get one of their own from it.
+      generator: the generator's module.
+      discriminator: the discriminator's module.
+      generator_tx: its optimiser.
+      discriminator_tx: its optimiser.
+      image_shape: (height, width, channels) of noise and print.
+      use_ema: whether to keep a moving average of the generator's params.
+
+    Returns:
+      The state, not replicated.
+    """
+    generator_key, discriminator_key = jax.random.split(key)
+    image = jnp.zeros((1, *image_shape))
+    init_generator = jax.jit(
+        lambda key: generator.init(key, image, deterministic=True, use_running_average=False)
+    )
+    init_discriminator = jax.jit(
+        lambda key: discriminator.init(key, image, image, use_running_average=False)
+    )
+    generator_state = create_network_state(init_generator(generator_key), generator_tx)
+    return GanTrainState(
+        step=jnp.int32(0),
+        generator=generator_state,
+        discriminator=create_network_state(init_discriminator(discriminator_key), discriminator_tx),
+        generator_ema=generator_state.params if use_ema else None,
+    )
+
+
+def create_classifier_state(
+    key: jax.Array, *, classifier: nn.Module, tx: optax.GradientTransformation, image_shape: tuple[int, int, int]
+) -> ClassifierTrainState:
+    """Create the initial state of the classifier's training.
+
+    Args:
+      key: random key.
+      classifier: its module.
+      tx: its optimiser.
+      image_shape: (height, width, channels).
+
+    Returns:
+      The state, not replicated.
+    """
+    image = jnp.zeros((1, *image_shape))
+    init = jax.jit(lambda key: classifier.init(key, image, deterministic=True, use_running_average=False))
+    return ClassifierTrainState(step=jnp.int32(0), classifier=create_network_state(init(key), tx))
