@@ -16,7 +16,13 @@ Batch = dict[str, np.ndarray]
 
 
 def create_gan_batches(
-    config, start_step: int, num_steps: int, *, process_index: int = 0, process_count: int = 1
+    config,
+    start_step: int,
+    num_steps: int,
+    *,
+    process_index: int = 0,
+    process_count: int = 1,
+    training_pairs: pairs.Pairs | None = None,
 ) -> Iterator[Batch]:
     """Iterate over the batches of pairs from one step on.
 
@@ -26,6 +32,7 @@ def create_gan_batches(
       num_steps: number of batches.
       process_index: of this process.
       process_count: number of processes; each gets its rows of every global batch.
+      training_pairs: as of `input_pipeline.create_pairs`, where they are at hand.
 
     Returns:
       num_steps dicts as of `input_pipeline.make_gan_dataset`.
@@ -41,6 +48,7 @@ def create_gan_batches(
         num_steps=num_steps,
         process_index=process_index,
         process_count=process_count,
+        training_pairs=training_pairs,
     )
     return _iterate(dataset)
 
@@ -100,10 +108,24 @@ def create_gan_batches_from_prints(
     Raises:
       UserError: the batch cannot be divided.
     """
-    make_batch = pairs.bind_batches(
-        pairs.ReplicatedPrints(prints, config.data),
-        config,
-        process_index=process_index,
-        process_count=process_count,
+    order.divide_batch("config.global_batch_size", config.global_batch_size, process_count)
+    training_pairs = pairs.ReplicatedPrints(prints, config.data)
+    return (
+        pairs.create_batch_of_step(
+            step, training_pairs, config, process_index=process_index, process_count=process_count
+        )
+        for step in range(start_step, start_step + num_steps)
     )
-    return (make_batch(step) for step in range(start_step, start_step + num_steps))
+
+
+def _iterate(dataset) -> Iterator[Batch]:
+    import tensorflow as tf
+
+    try:
+        yield from dataset.as_numpy_iterator()
+    except tf.errors.UnknownError as error:
+        # TensorFlow passes on only the text of what a mapped Python function raises.
+        _, is_user_error, text = error.message.partition(f"{UserError.__name__}: ")
+        if not is_user_error:
+            raise
+        raise UserError(text.splitlines()[0]) from error

@@ -3,6 +3,7 @@
 Does not put batches on devices (`feeding.py`) or change them at random (`augmentation.py`).
 """
 
+import functools
 import pathlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -122,7 +123,13 @@ def count_examples(config) -> int:
 
 
 def make_gan_dataset(
-    config, *, start_step: int, num_steps: int, process_index: int = 0, process_count: int = 1
+    config,
+    *,
+    start_step: int,
+    num_steps: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    training_pairs: pairs.Pairs | None = None,
 ) -> tf.data.Dataset:
     """Make the batches of pairs from one step on; a batch depends on its step only.
 
@@ -132,6 +139,7 @@ def make_gan_dataset(
       num_steps: number of batches.
       process_index: of this process.
       process_count: number of processes; each gets its rows of every global batch.
+      training_pairs: as of `create_pairs`, where they are at hand.
 
     Returns:
       A dataset of {"noise_image": [b, size, size, channels] uint8, "real_image": likewise,
@@ -140,22 +148,20 @@ def make_gan_dataset(
     Raises:
       UserError: as `load_prints`, or the batch cannot be divided.
     """
-    training_pairs = create_pairs(config)
+    if training_pairs is None:
+        training_pairs = create_pairs(config)
     data = config.data
-    batch_size = _divide("config.global_batch_size", config.global_batch_size, process_count)
+    batch_size = order.divide_batch("config.global_batch_size", config.global_batch_size, process_count)
     image = tf.TensorSpec((batch_size, data.image_size, data.image_size, data.num_channels), tf.uint8)
     number = tf.TensorSpec((batch_size,), tf.int32)
-
-    def create_batch(step: int) -> dict[str, np.ndarray]:
-        indices = order.batch_indices(
-            step,
-            global_batch_size=config.global_batch_size,
-            num_examples=len(training_pairs),
-            seed=data.shuffle_seed,
-        )
-        return pairs.create_batch(training_pairs, _slice(indices, process_index, process_count))
-
     element_spec = {"noise_image": image, "real_image": image, "person": number, "replica": number}
+    create_batch = functools.partial(
+        pairs.create_batch_of_step,
+        pairs=training_pairs,
+        config=config,
+        process_index=process_index,
+        process_count=process_count,
+    )
     return _make_dataset(create_batch, element_spec, start_step, num_steps)
 
 
@@ -182,13 +188,13 @@ def make_classifier_dataset(
     prints = load_prints(config)
     labels = np.searchsorted(np.unique(prints.persons), prints.persons).astype(np.int32)
     global_batch_size = config.classifier.global_batch_size
-    batch_size = _divide("config.classifier.global_batch_size", global_batch_size, process_count)
+    batch_size = order.divide_batch("config.classifier.global_batch_size", global_batch_size, process_count)
 
     def create_batch(step: int) -> dict[str, np.ndarray]:
         indices = order.batch_indices(
             step, global_batch_size=global_batch_size, num_examples=len(prints), seed=data.shuffle_seed
         )
-        indices = _slice(indices, process_index, process_count)
+        indices = order.slice_for_process(indices, process_index, process_count)
         return {"image": prints.images[indices], "label": labels[indices]}
 
     element_spec = {
@@ -220,16 +226,6 @@ def _make_dataset(
     steps = tf.data.Dataset.range(start_step, start_step + num_steps)
     batches = steps.map(create_tensors, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return batches.prefetch(tf.data.AUTOTUNE)
-
-
-def _divide(field: str, global_batch_size: int, process_count: int) -> int:
-    if global_batch_size < 1 or global_batch_size % process_count:
-        raise UserError(f"{field}: {global_batch_size} is not a positive multiple of the {process_count} processes")
-    return global_batch_size // process_count
-
-
-def _slice(indices: np.ndarray, process_index: int, process_count: int) -> np.ndarray:
-    return np.split(indices, process_count)[process_index]
 
 
 def _read_records(data, split: str) -> list[_Record]:

@@ -7,6 +7,8 @@ import functools
 
 import numpy as np
 
+from fpgan_jax.errors import UserError
+
 
 def batch_indices(step: int, *, global_batch_size: int, num_examples: int, seed: int) -> np.ndarray:
     """Return the examples of one batch, without the batches before it.
@@ -30,6 +32,41 @@ def batch_indices(step: int, *, global_batch_size: int, num_examples: int, seed:
         in_epoch = epochs == epoch
         indices[in_epoch] = _permutation(seed, int(epoch), num_examples)[offsets[in_epoch]]
     return indices
+
+
+def divide_batch(field: str, global_batch_size: int, process_count: int) -> int:
+    """Return one process's share of a batch.
+
+    Args:
+      field: the config's name for the batch size, for the message.
+      global_batch_size: examples in a batch, over all processes.
+      process_count: number of processes.
+
+    Returns:
+      Examples in one process's rows.
+
+    Raises:
+      UserError: the batch is empty or cannot be divided.
+    """
+    if global_batch_size < 1 or global_batch_size % process_count:
+        raise UserError(
+            f"{field}: {global_batch_size} is not a positive multiple of {process_count} processes"
+        )
+    return global_batch_size // process_count
+
+
+def slice_for_process(indices: np.ndarray, process_index: int, process_count: int) -> np.ndarray:
+    """Return one process's rows of a batch.
+
+    Args:
+      indices: [global_batch_size], a multiple of process_count.
+      process_index: of the process, from 0.
+      process_count: number of processes.
+
+    Returns:
+      [global_batch_size / process_count].
+    """
+    return np.split(indices, process_count)[process_index]
 
 
 @functools.lru_cache(maxsize=4)

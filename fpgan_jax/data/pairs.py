@@ -1,6 +1,6 @@
 """Owns pairs of noise and print: made from prints, or read from and written to files of both side by side.
 
-Does not shuffle or batch over time (`order.py`, `input_pipeline.py`), and makes no noise (`noise.py`).
+Does not decide the order (`order.py`), and makes no noise (`noise.py`).
 """
 
 import os
@@ -13,7 +13,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from fpgan_jax.data import noise, preprocessing
+from fpgan_jax.data import noise, order, preprocessing
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 
@@ -133,6 +133,30 @@ def create_batch(pairs: Pairs, indices: Sequence[int]) -> dict[str, np.ndarray]:
     }
 
 
+def create_batch_of_step(
+    step: int, pairs: Pairs, config, *, process_index: int = 0, process_count: int = 1
+) -> dict[str, np.ndarray]:
+    """Create the batch of one training step, without those before it.
+
+    Args:
+      step: from 0.
+      pairs: the training set.
+      config: as in configs/pix2pix_socofing.py; global_batch_size and data.shuffle_seed are used.
+      process_index: of this process.
+      process_count: number of processes; each gets its rows of the global batch.
+
+    Returns:
+      As `create_batch`, with b = global_batch_size / process_count.
+    """
+    indices = order.batch_indices(
+        step,
+        global_batch_size=config.global_batch_size,
+        num_examples=len(pairs),
+        seed=config.data.shuffle_seed,
+    )
+    return create_batch(pairs, order.slice_for_process(indices, process_index, process_count))
+
+
 def parse_pair_name(filename: str) -> tuple[int, int]:
     """Read person and replica from a name that `write_pairs` gave, for example `005_03.png`.
 
@@ -227,9 +251,13 @@ def _write_png(image: np.ndarray, path: pathlib.Path) -> None:
 
 def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Path]:
     if not os.fspath(folder) or not os.path.isdir(folder):
-        raise UserError(f"config.data.paired_dir: {os.fspath(folder)!r} is not a folder of paired image files")
+        raise UserError(
+            f"config.data.paired_dir: {os.fspath(folder)!r} is not a folder of paired image files"
+        )
     candidates = sorted(
-        entry.name for entry in os.scandir(folder) if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
     )
     paths, sizes, num_bad = [], set(), 0
     for name in candidates:
@@ -245,7 +273,9 @@ def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Pat
     if num_bad:
         logging.warning("skipped %d of %d files in %s", num_bad, len(candidates), folder)
     if not paths:
-        raise UserError(f"config.data.paired_dir: {os.fspath(folder)} holds no paired {', '.join(EXTENSIONS)} file")
+        raise UserError(
+            f"config.data.paired_dir: {os.fspath(folder)} holds no paired {', '.join(EXTENSIONS)} file"
+        )
     size = data_config.image_size
     if sizes - {(2 * size, size)}:
         logging.info("pairs of %s are resized to two images of %d x %d", sorted(sizes)[:3], size, size)

@@ -35,7 +35,14 @@ _CHOICES = {
     "interpolation": tuple(INTERPOLATIONS),
     "noise_per": ("replica", "person"),
 }
-_MINIMA = {"num_persons": 1, "num_replicas": 1, "image_size": 1, "noise_seed": 0, "shuffle_seed": 0, "jitter": 0}
+_MINIMA = {
+    "num_persons": 1,
+    "num_replicas": 1,
+    "image_size": 1,
+    "noise_seed": 0,
+    "shuffle_seed": 0,
+    "jitter": 0,
+}
 
 
 def check_data_config(data_config) -> None:

@@ -19,7 +19,6 @@ import pathlib
 import struct
 import sys
 import time
-import uuid
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
@@ -307,7 +306,7 @@ def create_finger(
     )
     scale = 1.0 if choose_gender(seed, person) == "M" else 0.89
     scale *= {"thumb": 1.04, "index": 1.0, "middle": 0.985, "ring": 0.96, "little": 0.95}[finger]
-    period = 8.6 * scale * math.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
+    period = 8.65 * scale * math.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
     ridges = _grow_master_ridges(rng, orientation, period)
     return Finger(
         seed=seed,
@@ -321,7 +320,7 @@ def create_finger(
         ridges=ridges,
         center=center,
         half_width=rng.uniform(98, 122) * (1.06 if finger == "thumb" else 0.9 if finger == "little" else 1),
-        tip_height=rng.uniform(140, 185),
+        tip_height=rng.uniform(160, 205),
     )
 
 
@@ -373,9 +372,7 @@ def create_impression(finger: Finger, impression: int = 0, *, size: str = "96x10
     if size not in SIZES:
         raise UserError(f"size {size!r}: must be one of {tuple(SIZES)}")
     print_size = SIZES[size]
-    rng = _finger_generator(
-        "impression", finger.seed, finger.person, finger.hand, finger.finger, impression
-    )
+    rng = _finger_generator("impression", finger.seed, finger.person, finger.hand, finger.finger, impression)
     rows, cols = print_size.window
     step = print_size.pixel_step
     shape = (math.ceil((rows.stop - rows.start) * step), math.ceil((cols.stop - cols.start) * step))
@@ -391,8 +388,10 @@ def _render_window(finger: Finger, rng: np.random.Generator, shape: tuple[int, i
     )
     contact = _contact_depth(finger, rng, x, y)
     wetness = _draw_wetness(rng, x, y, shape)
-    coverage = 1 / (1 + np.exp(-7 * (ridges + wetness - _loss_of_contact(rng, contact, shape))))
+    hardness = rng.uniform(3.5, 8)
+    coverage = 1 / (1 + np.exp(-hardness * (ridges + wetness - _loss_of_contact(rng, contact, shape))))
     ink = _draw_ink(rng, contact, y, finger, shape)
+    coverage = np.maximum(coverage, _draw_valleys(rng, contact, y, shape))
     grey = 255 * (1 - ink * coverage)
     return _add_background_dust(rng, grey, contact, shape)
 
@@ -403,26 +402,24 @@ def _place_window(
     """Finger coordinates, x to the right and y up from its centre, of every pixel of the window."""
     rows, cols = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
     # The finger's tip comes to lie at about the same distance below the window's upper edge.
-    top = np.clip(rng.normal(28, 20), 2, 75) - finger.tip_height
+    top = finger.tip_height + np.clip(rng.normal(20, 20), -8, 70)
     x = cols - shape[1] / 2 - np.clip(rng.normal(3, 12), -28, 28)
-    y = -top - rows
+    y = top - rows
     angle = math.radians(np.clip(rng.normal(0, 5), -12, 12))
     x, y = x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
-    x = x + 3.0 * _smooth_noise(rng, shape, 55)
-    y = y + 3.0 * _smooth_noise(rng, shape, 55)
+    x = x + 2.0 * _smooth_noise(rng, shape, 55)
+    y = y + 2.0 * _smooth_noise(rng, shape, 55)
     return x, y
 
 
-def _contact_depth(
-    finger: Finger, rng: np.random.Generator, x: np.ndarray, y: np.ndarray
-) -> np.ndarray:
+def _contact_depth(finger: Finger, rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """How far inside the contact's outline a pixel lies, master pixels; negative outside."""
     half_width = finger.half_width * rng.uniform(0.93, 1.06)
-    dome = finger.tip_height * rng.uniform(0.75, 0.95)
+    dome = finger.half_width * rng.uniform(1.0, 1.35)
     start = finger.tip_height - dome
     upper = np.maximum(y - start, 0) / dome
-    lower = np.maximum(start - y, 0) / 600
-    radius = (np.abs(x / half_width) ** 2.3 + upper**2.3 + lower**2.3) ** (1 / 2.3)
+    lower = np.maximum(start - y, 0) / 330
+    radius = (np.abs(x / half_width) ** 2 + upper**2 + lower**2) ** 0.5
     return (1 - radius) * half_width
 
 
@@ -436,15 +433,15 @@ def _draw_wetness(
     rng: np.random.Generator, x: np.ndarray, y: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
     """Offset of the ridge profile: above 0 ridges are wide and merge, below they are thin and broken."""
-    mean = np.clip(rng.normal(0.12, 0.28), -0.5, 0.75)
-    slope = rng.normal(0.22, 0.15)
-    uneven = rng.uniform(0.1, 0.35)
-    wetness = mean - slope * y / 100 + uneven * _smooth_noise(rng, shape, 28)
+    mean = np.clip(rng.normal(0.4, 0.3), -0.35, 0.95)
+    slope = rng.normal(0.25, 0.15)
+    uneven = rng.uniform(0.05, 0.25)
+    wetness = mean - slope * y / 100 + uneven * _smooth_noise(rng, shape, 32)
     wetness -= 0.15 * (x / 100) ** 2
     dryness = rng.uniform(0.1, 0.45)
     grain = 0.7 * _smooth_noise(rng, shape, 1.6) + 0.7 * _smooth_noise(rng, shape, 3.5)
     wetness += dryness * grain
-    patch_strength = max(0.0, rng.normal(0.2, 0.6))
+    patch_strength = max(0.0, rng.normal(0.1, 0.5))
     patches = _smooth_noise(rng, shape, 9) + 0.7 * _smooth_noise(rng, shape, 30) + y / 150 - 2.0
     wetness -= patch_strength * np.clip(patches, 0, 2)
     return wetness - _draw_creases(rng, x, y) - _draw_pores(rng, shape)
@@ -452,7 +449,7 @@ def _draw_wetness(
 
 def _draw_creases(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     total = np.zeros_like(x)
-    for _ in range(rng.poisson(0.8)):
+    for _ in range(rng.poisson(0.5)):
         angle = rng.uniform(0, np.pi)
         center_x, center_y = rng.uniform(-80, 80), rng.uniform(-80, 130)
         along = (x - center_x) * math.cos(angle) + (y - center_y) * math.sin(angle)
@@ -475,8 +472,17 @@ def _draw_ink(
     below_tip = finger.tip_height - y + 6 * _smooth_noise(rng, shape, 20)
     fade = np.clip(below_tip / depth, 0.12, 1)
     weakest = 1.0 if rng.random() < 0.9 else rng.uniform(0.7, 0.9)
-    ink = fade * weakest * (1 + 0.04 * _smooth_noise(rng, shape, 1.2))
+    ink = 1.06 * fade * weakest * (1 + 0.06 * _smooth_noise(rng, shape, 1.2))
     return np.clip(ink * np.clip(0.6 + contact / 25, 0.6, 1), 0, 1)
+
+
+def _draw_valleys(
+    rng: np.random.Generator, contact: np.ndarray, y: np.ndarray, shape: tuple[int, int]
+) -> np.ndarray:
+    """Coverage of the valleys, which moisture makes grey, mostly in the lower middle."""
+    level = np.clip(rng.normal(0.15, 0.08), 0.03, 0.35)
+    place = np.clip(1.1 - y / 120 + 0.35 * _smooth_noise(rng, shape, 25), 0, 2) * np.clip(contact / 30, 0, 1)
+    return np.clip(level * place * (1 + 0.45 * _smooth_noise(rng, shape, 1.2)), 0, 0.6)
 
 
 def _add_background_dust(
@@ -484,12 +490,11 @@ def _add_background_dust(
 ) -> np.ndarray:
     """Residue of earlier fingers: grey haze and specks, mostly at the window's lower corners."""
     height = np.linspace(1, 0, shape[0])[:, None]
-    amount = np.clip(rng.normal(0.5, 0.4), 0.05, 1.3)
-    density = amount * (np.exp(-height / rng.uniform(0.08, 0.3)) * 0.9 + 0.02)
+    amount = np.clip(rng.normal(0.6, 0.45), 0.05, 1.5)
+    density = amount * np.exp(-height / rng.uniform(0.12, 0.4)) * np.clip(1 - contact / 25, 0, 1)
     grain = _smooth_noise(rng, shape, 1.3)
-    haze = np.clip(0.5 * _smooth_noise(rng, shape, 12) + grain + 2 * density - 1.2, 0, None)
-    residue = np.clip(85 * haze * density, 0, 150) * np.clip(1 - contact / 25, 0, 1)
-    specks = np.where(grain > 3.4 - density, 160.0, 0.0) * (contact < 5)
+    residue = 38 * density * np.clip(1.1 + 0.6 * _smooth_noise(rng, shape, 14) + 0.8 * grain, 0, None)
+    specks = np.where(grain > 3.7 - density, 130.0, 0.0) * (contact < 5)
     return np.minimum(grey, 255 - np.maximum(residue, specks))
 
 
@@ -498,14 +503,14 @@ def _sample_window(window: np.ndarray, print_size: PrintSize) -> np.ndarray:
     rows, cols = print_size.window
     step = print_size.pixel_step
     # Weaker than the Nyquist filter: SOCOFing's small files are visibly aliased and hard.
-    smooth = ndimage.gaussian_filter(window, 0.27 * step)
+    smooth = ndimage.gaussian_filter(window, 0.15 * step)
     grid = np.meshgrid(
         (np.arange(rows.stop - rows.start) + 0.5) * step - 0.5,
         (np.arange(cols.stop - cols.start) + 0.5) * step - 0.5,
         indexing="ij",
     )
     sampled = ndimage.map_coordinates(smooth, grid, order=1, mode="nearest")
-    return np.clip(np.rint(127.5 + 1.25 * (sampled - 127.5)), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(127.5 + 1.18 * (sampled - 127.5)), 0, 255).astype(np.uint8)
 
 
 def _add_frame(window: np.ndarray, print_size: PrintSize) -> np.ndarray:
@@ -515,3 +520,432 @@ def _add_frame(window: np.ndarray, print_size: PrintSize) -> np.ndarray:
         image[line : rows.stop, line : cols.stop] = level
     image[rows, cols] = window
     return image
+
+
+# --- alterations ---------------------------------------------------------------------------------
+
+# Radius of the altered region over the file's width, beside SOCOFing's own three difficulties.
+_ALTERED_RADIUS = {
+    "Obl": {"Easy": 0.14, "Medium": 0.21, "Hard": 0.26},
+    "CR": {"Easy": 0.12, "Medium": 0.22, "Hard": 0.27},
+    "Zcut": {"Easy": 0.13, "Medium": 0.24, "Hard": 0.35},
+}
+
+
+def alter_impression(image: np.ndarray, finger: Finger, alteration: str, difficulty: str) -> np.ndarray:
+    """Alter an impression as SOCOFing's altered sets do.
+
+    The place is the same in all difficulties, so that a harder alteration contains the easier one's.
+
+    Args:
+      image: [height, width] uint8, grey, with the frame, from `create_impression`.
+      finger: of the impression; the alteration's place is drawn from its keys.
+      alteration: "Obl" (obliteration), "CR" (central rotation) or "Zcut" (z-cut).
+      difficulty: one of `DIFFICULTIES`.
+
+    Returns:
+      [height, width] uint8; outside the altered region, and in the frame, the image itself.
+
+    Raises:
+      UserError: no such alteration, difficulty or size.
+
+    Source: Shehu et al. 2018, arXiv:1807.10609, section 3 (the STRANGE toolbox's three alterations); differs in:
+    the toolbox is not public, so shapes and strengths follow the look of its results.
+    """
+    alterations = {"Obl": _obliterate, "CR": _rotate_center, "Zcut": _cut_z}
+    if alteration not in alterations or difficulty not in DIFFICULTIES:
+        raise UserError(
+            f"alteration {alteration!r}, difficulty {difficulty!r}: must be one of {tuple(alterations)} and "
+            f"one of {DIFFICULTIES}"
+        )
+    print_size = _size_of(image)
+    rng = _finger_generator(
+        "alteration", finger.seed, finger.person, finger.hand, finger.finger, ALTERATIONS.index(alteration)
+    )
+    rows, cols = print_size.window
+    window = image[rows, cols].astype(np.float64)
+    y, x = np.mgrid[: window.shape[0], : window.shape[1]].astype(np.float64)
+    y -= window.shape[0] * rng.uniform(0.42, 0.68)
+    x -= window.shape[1] * rng.uniform(0.35, 0.65)
+    radius = _ALTERED_RADIUS[alteration][difficulty] * print_size.width
+    altered = alterations[alteration](rng, window, x, y, radius, print_size.width / 96)
+    return _add_frame(np.clip(np.rint(altered), 0, 255).astype(np.uint8), print_size)
+
+
+def _size_of(image: np.ndarray) -> PrintSize:
+    for print_size in SIZES.values():
+        if image.shape == (print_size.height, print_size.width):
+            return print_size
+    raise UserError(f"image of shape {image.shape}: must be [height, width] of one of {tuple(SIZES)}")
+
+
+def _sample(
+    window: np.ndarray, x: np.ndarray, y: np.ndarray, x_at: np.ndarray, y_at: np.ndarray
+) -> np.ndarray:
+    """The window at the points (x_at, y_at) of the coordinates x, y that its pixels have."""
+    return ndimage.map_coordinates(window, [y_at - y[0, 0], x_at - x[0, 0]], order=1, mode="nearest")
+
+
+def _obliterate(
+    rng: np.random.Generator, window: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float, pixel: float
+) -> np.ndarray:
+    ragged = np.hypot(x, y) * (1 + 0.22 * _smooth_noise(rng, window.shape, 7 * pixel))
+    inside = np.exp(-((ragged / radius) ** 4))
+    blotches = 165 + 80 * _smooth_noise(rng, window.shape, 2.2 * pixel)
+    smear = 0.45 * ndimage.gaussian_filter(window, 1.3 * pixel) + 0.55 * np.clip(blotches, 0, 255)
+    return window + 0.95 * inside * (smear - window)
+
+
+def _rotate_center(
+    rng: np.random.Generator, window: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float, pixel: float
+) -> np.ndarray:
+    angle = math.radians(rng.uniform(60, 120)) * rng.choice([-1, 1])
+    cosine, sine = math.cos(angle), math.sin(angle)
+    turned = _sample(window, x, y, cosine * x - sine * y, sine * x + cosine * y)
+    distance = np.hypot(x, y)
+    inside = 1 / (1 + np.exp((distance - radius) / (0.35 * pixel)))
+    scar = 0.85 * np.exp(-(((distance - radius) / (1.4 * pixel)) ** 2))
+    altered = window + inside * (turned - window)
+    return altered + scar * (255 - altered)
+
+
+def _cut_z(
+    rng: np.random.Generator, window: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float, pixel: float
+) -> np.ndarray:
+    angle = rng.uniform(-0.6, 0.6)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    along, across = cosine * x + sine * y, cosine * y - sine * x
+    a, b = radius, 0.65 * radius
+    above = across * a > along * b
+    # The two flaps of the Z change places; each is turned by a corner, which shears its ridges.
+    upper = np.array([[-a, b, 1], [a, b, 1], [-a, -b, 1]])
+    lower_turned = np.array([[-a, -b], [a, b], [a, -b]])
+    affine = np.linalg.solve(upper, lower_turned)
+    source = np.stack([along, across, np.ones_like(along)], -1)
+    sign = np.where(above, 1.0, -1.0)[..., None]
+    source[..., :2] *= sign
+    swapped = sign * (source @ affine)
+    turned = _sample(
+        window,
+        x,
+        y,
+        cosine * swapped[..., 0] - sine * swapped[..., 1],
+        sine * swapped[..., 0] + cosine * swapped[..., 1],
+    )
+    inside = (np.abs(along) <= a) & (np.abs(across) <= b)
+    to_cut = np.minimum(np.abs(np.abs(across) - b), np.abs(across * a - along * b) / math.hypot(a, b))
+    scar = 0.9 * np.exp(-((to_cut / (0.8 * pixel)) ** 2)) * (np.abs(along) <= a) * (np.abs(across) <= b + 1)
+    altered = np.where(inside, turned, window)
+    return altered + scar * (255 - altered)
+
+
+# --- measurement ---------------------------------------------------------------------------------
+
+
+def estimate_ridge_period(image: np.ndarray) -> float:
+    """Measure a print's ridge period from its radial power spectrum.
+
+    Args:
+      image: [height, width] uint8, a print of one of `SIZES`, with its frame, which is left out.
+
+    Returns:
+      The period of the strongest ring, pixels of the file, between 5.7 and 14 master pixels.
+
+    Raises:
+      UserError: the image is of another size.
+    """
+    print_size = _size_of(image)
+    window = image[print_size.window].astype(np.float64)
+    step = 2.6 / print_size.pixel_step
+    flat = window - ndimage.gaussian_filter(window, 2 * step)
+    # Blots and the contact's outline would count as much as the ridges without equal local contrast.
+    flat /= np.sqrt(ndimage.gaussian_filter(flat**2, 4 * step)) + 20
+    flat *= np.outer(np.hanning(flat.shape[0]), np.hanning(flat.shape[1]))
+    side = 256 if print_size.pixel_step > 1 else 1024
+    power = np.abs(fft.fft2(flat, (side, side))) ** 2
+    frequency = fft.fftfreq(side)
+    ring = np.rint(np.hypot(frequency[:, None], frequency[None, :]) * side).astype(int).ravel()
+    radial = np.bincount(ring, power.ravel()) / np.bincount(ring)
+    radial = ndimage.gaussian_filter1d(radial, 2)
+    low, high = (math.ceil(side / (period / print_size.pixel_step)) for period in (14, 5.98))
+    peak = low + int(np.argmax(radial[low:high]))
+    near = np.arange(peak - 6, peak + 7)
+    return float(side * radial[near].sum() / (radial[near] * near).sum())
+
+
+# --- files ---------------------------------------------------------------------------------------
+
+
+def _encode_real(image: np.ndarray, print_size: PrintSize) -> bytes:
+    """BMP with SOCOFing's header of real files: BITMAPV5, sRGB; 32-bit bit fields or 24-bit."""
+    channels = print_size.bits_per_pixel // 8
+    pixels = np.repeat(image[::-1, :, None], channels, axis=2)
+    if channels == 4:
+        pixels[..., 3] = 0
+        # The black band is transparent in SOCOFing's files.
+        pixels[_BAND_WIDTH:, : print_size.width - _BAND_WIDTH, 3] = 255
+    rows = pixels.reshape(print_size.height, -1)
+    data = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))).tobytes()
+    offset = 14 + 124
+    header = struct.pack("<2sIHHI", b"BM", offset + len(data), 0, 0, offset)
+    header += struct.pack(
+        "<IiiHHIIiiII",
+        124,
+        print_size.width,
+        print_size.height,
+        1,
+        print_size.bits_per_pixel,
+        3 if channels == 4 else 0,
+        len(data),
+        print_size.pixels_per_meter,
+        print_size.pixels_per_meter,
+        0,
+        0,
+    )
+    header += struct.pack("<IIII4s", 0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000, b"BGRs")
+    # The end points of sRGB in 2.30 fixed point, as the program that wrote SOCOFing's files rounds them.
+    header += struct.pack(
+        "<9I",
+        *(0x28F5C280, 0x151EB860, 0x01EB8520, 0x13333340, 0x26666680),
+        *(0x06666640, 0x099999A0, 0x03D70A3C, 0x328F5C24),
+    )
+    header += struct.pack("<3I4I", 0, 0, 0, 4, 0, 0, 0)
+    return header + data
+
+
+def _encode_altered(image: np.ndarray, print_size: PrintSize) -> bytes:
+    """BMP with SOCOFing's header of altered files: 8-bit indices into a grey palette."""
+    data = np.pad(image[::-1], ((0, 0), (0, -print_size.width % 4))).tobytes()
+    offset = 14 + 40 + 1024
+    header = struct.pack("<2sIHHI", b"BM", offset + len(data), 0, 0, offset)
+    header += struct.pack(
+        "<IiiHHIIiiII", 40, print_size.width, print_size.height, 1, 8, 0, 0, 3780, 3780, 256, 256
+    )
+    levels = np.arange(256, dtype=np.uint8)
+    palette = np.stack([levels, levels, levels, np.full(256, 255, np.uint8)], axis=1).tobytes()
+    return header + palette + data
+
+
+def _file_bytes(print_size: PrintSize, is_altered: bool) -> int:
+    bits, offset = (8, 1078) if is_altered else (print_size.bits_per_pixel, 138)
+    return offset + print_size.height * ((print_size.width * bits // 8 + 3) // 4 * 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class _FingerJob:
+    """Everything a worker needs to write one finger's files."""
+
+    out_dir: str
+    person: int
+    hand: str
+    finger: str
+    seed: int
+    size: str
+    num_impressions: int
+    altered: bool
+
+    def files(self) -> list[tuple[str, str, int, str, str]]:
+        """Folder, file name, impression, alteration and difficulty of each file; "" where none."""
+        gender = choose_gender(self.seed, self.person)
+        name = PrintName(self.person, self.hand, self.finger, gender)
+        files = [("Real", name.to_filename(), 0, "", "")]
+        for impression in range(1, self.num_impressions):
+            files.append((f"Impressions/Impression-{impression + 1}", name.to_filename(), impression, "", ""))
+        for difficulty in DIFFICULTIES if self.altered else ():
+            for alteration in ALTERATIONS[1:]:
+                altered_name = dataclasses.replace(name, alteration=alteration).to_filename()
+                files.append((f"Altered/Altered-{difficulty}", altered_name, 0, alteration, difficulty))
+        return files
+
+
+def _write_finger(job: _FingerJob) -> int:
+    """Write the finger's files that are not there yet; return how many."""
+    print_size = SIZES[job.size]
+    missing = []
+    for file in job.files():
+        path = pathlib.Path(job.out_dir, file[0], file[1])
+        if not path.is_file() or path.stat().st_size != _file_bytes(print_size, bool(file[3])):
+            missing.append((path, *file[2:]))
+    if not missing:
+        return 0
+    finger = create_finger(job.seed, job.person, hand=job.hand, finger=job.finger)
+    impressions = {
+        impression: create_impression(finger, impression, size=job.size)
+        for impression in {impression for _, impression, _, _ in missing}
+    }
+    for path, impression, alteration, difficulty in missing:
+        image = impressions[impression]
+        if alteration:
+            content = _encode_altered(alter_impression(image, finger, alteration, difficulty), print_size)
+        else:
+            content = _encode_real(image, print_size)
+        _write_atomically(path, content)
+    return len(missing)
+
+
+def _write_atomically(path: pathlib.Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
+
+
+def _claim_folder(out_dir: pathlib.Path, seed: int, size: str) -> None:
+    """Make sure that the folder is empty or holds prints of just this seed, size and version."""
+    manifest = {"made_by": "fpgan_jax procedural prints", "version": SYNTHESIS_VERSION}
+    manifest |= {"seed": seed, "size": size}
+    if out_dir.exists() and not out_dir.is_dir():
+        raise UserError(f"{out_dir}: is a file; name a folder")
+    manifest_path = out_dir / MANIFEST_NAME
+    if manifest_path.is_file():
+        try:
+            found = json.loads(manifest_path.read_text())
+        except ValueError as error:
+            raise UserError(
+                f"{manifest_path}: is not a manifest of procedural prints; use another folder"
+            ) from error
+        if found != manifest:
+            raise UserError(
+                f"{manifest_path}: the folder was made with {found}, not {manifest}; use another folder"
+            )
+    for path in sorted(out_dir.rglob("*")) if out_dir.is_dir() else ():
+        if not path.is_dir() and not _is_own_file(path.relative_to(out_dir), seed, manifest_path.is_file()):
+            raise UserError(f"{path}: was not written by this command; use an empty folder")
+    _write_atomically(manifest_path, (json.dumps(manifest, indent=2) + "\n").encode())
+
+
+def _is_own_file(path: pathlib.PurePath, seed: int, has_manifest: bool) -> bool:
+    filename = path.name.removesuffix(".tmp")
+    folder = path.parent.as_posix()
+    if folder == ".":
+        return filename == MANIFEST_NAME
+    try:
+        name = parse_filename(filename)
+    except UserError:
+        return False
+    is_altered = folder in {f"Altered/Altered-{difficulty}" for difficulty in DIFFICULTIES}
+    if not (is_altered or folder == "Real" or folder.startswith("Impressions/Impression-")):
+        return False
+    return (
+        has_manifest
+        and is_altered == (name.alteration != "none")
+        and name.gender == choose_gender(seed, name.person)
+    )
+
+
+class _Progress:
+    """Prints a line with rate and time left to standard error, at most every few seconds."""
+
+    def __init__(self, total: int, every_seconds: float = 5.0):
+        self._total = total
+        self._every_seconds = every_seconds
+        self._start = self._last = time.monotonic()
+
+    def update(self, done: int, num_written: int) -> None:
+        now = time.monotonic()
+        if done < self._total and now - self._last < self._every_seconds:
+            return
+        self._last = now
+        rate = done / max(now - self._start, 1e-9)
+        print(
+            f"fingers {done}/{self._total}, files written {num_written}, {rate:.2f} fingers/s, "
+            f"{(self._total - done) / rate:.0f} s left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def parse_fingers(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Parse names of fingers.
+
+    Args:
+      names: each `<hand>_<finger>`, for example "Right_index"; or "all" alone for all ten.
+
+    Returns:
+      (hand, finger) of each.
+
+    Raises:
+      UserError: a name is not of that form.
+    """
+    if tuple(names) == ("all",):
+        return tuple((hand, finger) for hand in HANDS for finger in FINGERS)
+    fingers = tuple(tuple(name.split("_")) for name in names)
+    for name, finger in zip(names, fingers, strict=True):
+        if len(finger) != 2 or finger[0] not in HANDS or finger[1] not in FINGERS:
+            raise UserError(f"finger {name!r}: must be <hand>_<finger> of {HANDS} and {FINGERS}, or all")
+    return fingers
+
+
+def write_prints(
+    out_dir: str | os.PathLike,
+    *,
+    num_persons: int,
+    hands_and_fingers: Sequence[tuple[str, str]] = (("Right", "index"),),
+    num_impressions: int = 1,
+    altered: bool = True,
+    seed: int = 0,
+    size: str = "96x103",
+    num_workers: int = 1,
+) -> int:
+    """Write procedural prints in SOCOFing's folders, names, sizes and BMP form.
+
+    Files are written one by one to a temporary name and renamed, and a file that is there already is kept, so an
+    interrupted call continues where it was. A larger `num_persons` adds persons and changes none.
+
+    Args:
+      out_dir: folder; new, empty, or written by this function with the same seed and size.
+      num_persons: persons 1 to this.
+      hands_and_fingers: (hand, finger) pairs of each person.
+      num_impressions: impressions of each finger; the first is `Real/`, further ones, which SOCOFing does not
+        have, go to `Impressions/Impression-2/` and so on.
+      altered: whether to write the three altered versions of the first impression in three difficulties.
+      seed: of the whole set, not negative.
+      size: one of `SIZES`.
+      num_workers: processes.
+
+    Returns:
+      Number of files written.
+
+    Raises:
+      UserError: an argument is out of range, or the folder holds files of other origin or settings.
+
+    Source: file layout of Shehu et al. 2018, arXiv:1807.10609, section 3; differs in: every finger has every
+    alteration in every difficulty.
+    """
+    fingers = parse_fingers([f"{hand}_{finger}" for hand, finger in hands_and_fingers])
+    if size not in SIZES:
+        raise UserError(f"size {size!r}: must be one of {tuple(SIZES)}")
+    for name, value, least in (
+        ("num_persons", num_persons, 1),
+        ("num_impressions", num_impressions, 1),
+        ("seed", seed, 0),
+        ("num_workers", num_workers, 1),
+        ("number of fingers", len(fingers), 1),
+    ):
+        if value < least:
+            raise UserError(f"{name} {value}: must be at least {least}")
+    out_dir = pathlib.Path(out_dir)
+    _claim_folder(out_dir, seed, size)
+    jobs = [
+        _FingerJob(str(out_dir), person, hand, finger, seed, size, num_impressions, altered)
+        for person in range(1, num_persons + 1)
+        for hand, finger in fingers
+    ]
+    return _run_jobs(jobs, num_workers)
+
+
+def _run_jobs(jobs: Sequence[_FingerJob], num_workers: int) -> int:
+    progress = _Progress(len(jobs))
+    num_written = 0
+    if num_workers == 1:
+        for done, job in enumerate(jobs, start=1):
+            num_written += _write_finger(job)
+            progress.update(done, num_written)
+        return num_written
+    # Fork is unsafe beside the threads that JAX or TensorFlow may have started in this process.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+        for done, count in enumerate(pool.map(_write_finger, jobs), start=1):
+            num_written += count
+            progress.update(done, num_written)
+    return num_written

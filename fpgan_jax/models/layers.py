@@ -244,7 +244,9 @@ def _depthwise_backward(residuals, g):
     x, kernel = residuals
     g32 = g.astype(jnp.float32)
     taps = [jnp.sum(view * g32, axis=(0, 1, 2)) for view in _shifted(x)]
-    return depthwise_conv_3x3(g, kernel[::-1, ::-1]), jnp.stack(taps).reshape(kernel.shape).astype(kernel.dtype)
+    return depthwise_conv_3x3(g, kernel[::-1, ::-1]), jnp.stack(taps).reshape(kernel.shape).astype(
+        kernel.dtype
+    )
 
 
 depthwise_conv_3x3.defvjp(lambda x, kernel: (depthwise_conv_3x3(x, kernel), (x, kernel)), _depthwise_backward)
@@ -305,6 +307,47 @@ class ConvTranspose4x4Stride2(nn.Module):
         bias = _add_bias_param(self)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         return _with_bias(conv_transpose_4x4_stride2(x, kernel), bias)
+
+
+class UpConv2x2(nn.Module):
+    """2x2 transposed convolution of stride 2: every position becomes its own 2x2 patch.
+
+    Attributes:
+      features: number of output features.
+      dtype: of the computation; None is the widest of input and parameters.
+      param_dtype: of the parameters.
+
+    Source: Ronneberger et al. 2015, section 2, "up-convolution"; differs in: nothing.
+    """
+
+    features: int
+    dtype: Dtype | None = None
+    param_dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Convolve [batch, h, w, c] -> [batch, 2 h, 2 w, features]."""
+        batch, height, width, in_features = x.shape
+        # No two patches overlap, so an output has in_features inputs and not four times as many.
+        init = nn.initializers.he_normal(in_axis=-1, out_axis=-2, batch_axis=(0, 1))
+        kernel = self.param("kernel", init, (2, 2, self.features, in_features), self.param_dtype)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), self.param_dtype)
+        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        patches = jnp.einsum("bhwi,pqoi->bhpwqo", x, kernel)
+        return patches.reshape(batch, 2 * height, 2 * width, self.features) + bias
+
+
+def max_pool_2x2(x: jax.Array) -> jax.Array:
+    """Keep the largest of each 2x2 patch; equal ones share the gradient.
+
+    Args:
+      x: [batch, height, width, features], float; height and width even.
+
+    Returns:
+      [batch, height / 2, width / 2, features], same dtype.
+    """
+    batch, height, width, features = x.shape
+    return x.reshape(batch, height // 2, 2, width // 2, 2, features).max((2, 4))
 
 
 def _add_bias_param(module: nn.Module) -> jax.Array | None:

@@ -3,6 +3,7 @@
 Does not check a config; `factory` does, and says which field to mend.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -62,7 +63,7 @@ class UNetGenerator(nn.Module):
         """
         num_levels = _count_levels(noise_image.shape)
         features = [self.num_features * min(2**level, 8) for level in range(num_levels)]
-        norm = self._bind_norm(use_running_average)
+        norm = _bind_norm(self, use_running_average)
         x = noise_image
         skips = []
         for level in range(num_levels):
@@ -99,8 +100,17 @@ class UNetGenerator(nn.Module):
             name=f"up{level}_conv",
         )
 
-    def _bind_norm(self, use_running_average: bool) -> Callable[..., Callable[[jax.Array], jax.Array]]:
-        return layers.bind_gan_norm(self, use_running_average)
+
+def _bind_norm(module: nn.Module, use_running_average: bool) -> Callable[..., Callable]:
+    """Return the maker of the module's norms, which wants their names only."""
+    return functools.partial(
+        layers.create_gan_norm,
+        module.norm,
+        use_running_average=use_running_average,
+        dtype=module.dtype,
+        param_dtype=module.param_dtype,
+        axis_name=module.axis_name,
+    )
 
 
 def _count_levels(shape: tuple[int, ...]) -> int:
@@ -159,7 +169,7 @@ class RonnebergerUNetGenerator(nn.Module):
         """
         del deterministic
         self._check_size(noise_image.shape)
-        norm = layers.bind_gan_norm(self, use_running_average)
+        norm = _bind_norm(self, use_running_average)
         x = noise_image
         skips = []
         for level in range(self.num_poolings):
@@ -169,13 +179,35 @@ class RonnebergerUNetGenerator(nn.Module):
         x = self._conv_twice(x, "bottom", self.num_features * 2**self.num_poolings, norm)
         for level in reversed(range(self.num_poolings)):
             features = self.num_features * 2**level
-            x = layers.UpConv2x2(features, dtype=self.dtype, param_dtype=self.param_dtype, name=f"up{level}")(x)
+            x = layers.UpConv2x2(
+                features, dtype=self.dtype, param_dtype=self.param_dtype, name=f"up{level}_upconv"
+            )(x)
             x = jnp.concatenate([skips.pop(), x], axis=-1)
             x = self._conv_twice(x, f"up{level}", features, norm)
-        x = self._conv(self.num_channels, 1, "output_conv", use_bias=True)(x)
+        x = self._conv(self.num_channels, 1, "output_conv", True)(x)
         return jnp.tanh(x.astype(jnp.float32))
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
         _, height, width, _ = shape
         if height % 2**self.num_poolings or width % 2**self.num_poolings:
-            raise ValueError(f"an image of {height}x{width} pixels; wanted multiples of {2**self.num_poolings}")
+            raise ValueError(
+                f"an image of {height}x{width} pixels; wanted multiples of {2**self.num_poolings}"
+            )
+
+    def _conv_twice(self, x: jax.Array, name: str, features: int, norm: Callable[..., Callable]) -> jax.Array:
+        use_bias = layers.needs_conv_bias(self.norm)
+        for i in (1, 2):
+            x = self._conv(features, 3, f"{name}_conv{i}", use_bias)(x)
+            x = nn.relu(norm(name=f"{name}_norm{i}")(x))
+        return x
+
+    def _conv(self, features: int, kernel_size: int, name: str, use_bias: bool) -> nn.Module:
+        return nn.Conv(
+            features,
+            (kernel_size, kernel_size),
+            use_bias=use_bias,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            kernel_init=nn.initializers.he_normal(),
+            name=name,
+        )

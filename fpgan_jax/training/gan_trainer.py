@@ -13,7 +13,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, parallel
-from fpgan_jax.data import augmentation, feeding
+from fpgan_jax.data import augmentation, sources
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step
@@ -39,8 +39,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     Args:
       config: the experiment's config.
       workdir: where config, metrics, samples and checkpoints go.
-      source: the training pairs; by default the config's own (`feeding.create_gan_source`). See
-        `feeding.ArraySource` to train from arrays, without TensorFlow.
+      source: the training pairs; by default the config's own (`sources.create_gan_source`). See
+        `sources.ArraySource` to train from arrays, without TensorFlow.
 
     Returns:
       The final state, on the host.
@@ -51,7 +51,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     configuration.validate_config(config)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
-    source = feeding.create_gan_source(config) if source is None else source
+    source = sources.create_gan_source(config) if source is None else source
     configuration.claim_workdir(workdir, config, prefixes=configuration.GAN_FIELDS)
 
     tx = create_gan_optimizer(config, source.num_examples)
@@ -92,7 +92,11 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         create_batches=source.create_batches,
         state_to_trees=state_to_trees,
         trees_to_state=trees_to_state,
-        metadata={"config": config.to_dict(), "config_hash": configuration.hash_config(config)},
+        metadata={
+            "config": config.to_dict(),
+            "config_hash": configuration.hash_config(config),
+            "pairs": [list(pair) for pair in source.pairs],
+        },
         on_step=_create_sampler(config, generator, source),
     )
     return run_training(training, state, base_key)

@@ -5,6 +5,7 @@ Does not choose fingers or persons, nor crop or resize: `input_pipeline.py` does
 
 import dataclasses
 import hashlib
+import io
 import os
 import pathlib
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
+from PIL import Image
 
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.socofing import filenames
@@ -25,6 +27,11 @@ SPLIT_FOLDERS = {
 }
 DIFFICULTIES = ("none", "easy", "medium", "hard")
 _DIFFICULTY_OF_SPLIT = dict(zip(SPLIT_FOLDERS, DIFFICULTIES, strict=True))
+
+# TFDS warns of every config that its class does not list; those of a user's folder cannot be listed.
+logging.get_absl_logger().addFilter(
+    lambda record: "Using custom data configuration" not in record.getMessage()
+)
 
 
 @dataclasses.dataclass(eq=False)
@@ -84,16 +91,21 @@ class Builder(tfds.core.GeneratorBasedBuilder):
                 image = preprocessing.read_image(path, num_channels=1)
             except UserError as error:
                 if self.builder_config.on_bad_file == "stop":
-                    raise UserError(f"{error}; mend or remove it, or set config.data.on_bad_file=skip") from error
+                    raise UserError(
+                        f"{error}; mend or remove it, or set config.data.on_bad_file=skip"
+                    ) from error
                 num_bad += 1
                 logging.warning("skipped: %s", error)
                 continue
-            yield path.name, {
-                "image": image,
-                "difficulty": _DIFFICULTY_OF_SPLIT[self.builder_config.split],
-                "filename": path.name,
-                **dataclasses.asdict(name),
-            }
+            yield (
+                path.name,
+                {
+                    "image": _encode_png(image),
+                    "difficulty": _DIFFICULTY_OF_SPLIT[self.builder_config.split],
+                    "filename": path.name,
+                    **dataclasses.asdict(name),
+                },
+            )
         if num_bad:
             logging.warning("skipped %d of %d files in %s", num_bad, len(paths), folder)
         if num_bad == len(paths):
@@ -139,7 +151,8 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
         # renaming, fails where the folder is there by then.
         if not builder.data_path.exists():
             raise
-    return Builder(data_dir=data_dir, config=builder_config)
+        return Builder(data_dir=data_dir, config=builder_config)
+    return builder
 
 
 def list_files(folder) -> list[pathlib.Path]:
@@ -165,6 +178,13 @@ def list_files(folder) -> list[pathlib.Path]:
     return paths
 
 
+def _encode_png(image: np.ndarray) -> bytes:
+    # Five times quicker than TFDS's own encoder, which starts a TensorFlow operation for every image.
+    stream = io.BytesIO()
+    Image.fromarray(image[:, :, 0]).save(stream, format="PNG", compress_level=1)
+    return stream.getvalue()
+
+
 def _parse_name(path: pathlib.Path, *, is_altered: bool, seen: dict) -> filenames.PrintName:
     """Parse a name that fits its folder and is the only one of its print."""
     try:
@@ -172,7 +192,9 @@ def _parse_name(path: pathlib.Path, *, is_altered: bool, seen: dict) -> filename
     except UserError as error:
         raise UserError(f"{path.parent}: {error}") from error
     if (name.alteration != "none") != is_altered:
-        raise UserError(f"{path}: a{'n altered' if not is_altered else ' real'} print has no place in this folder")
+        raise UserError(
+            f"{path}: a{'n altered' if not is_altered else ' real'} print has no place in this folder"
+        )
     impression = (name.person, name.hand, name.finger, name.alteration)
     if impression in seen:
         raise UserError(f"{path}: the same print as {seen[impression]}")

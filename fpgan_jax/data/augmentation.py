@@ -1,0 +1,140 @@
+"""Owns random changes of images on the device: the classifier's augmentation and pix2pix's jitter.
+
+Does not resize or crop files (`preprocessing.py`), and never mirrors: a mirrored print is another print.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from fpgan_jax.errors import UserError
+
+
+def augment_prints(key, images, augmentation_config, *, first_index=0):
+    """Change every print at random: a similarity transform, then contrast, brightness and noise.
+
+    An example's randomness depends on the key and its number in the global batch, not on how the batch
+    is divided over devices. Outside the picture its edge is continued: white would draw a wedge of which
+    the angle can be read, beside a frame that is not white.
+
+    Args:
+      key: of `jax.random`, one for the whole global batch.
+      images: [batch, height, width, channels], float32, in [-1, 1].
+      augmentation_config: config.classifier.augmentation; a field that is 0 changes nothing, exactly.
+      first_index: the first example's number in the global batch; an int or a traced int.
+
+    Returns:
+      The same shape and range.
+
+    Raises:
+      UserError: scaling or contrast is not in [0, 1).
+    """
+    for field in ("scaling", "contrast"):
+        if not 0 <= augmentation_config[field] < 1:
+            raise UserError(
+                f"config.classifier.augmentation.{field}: {augmentation_config[field]} is not in [0, 1)"
+            )
+    keys = _fold_in_indices(key, images.shape[0], first_index)
+    return jax.vmap(lambda k, image: _augment_print(k, image, augmentation_config))(keys, images)
+
+
+def jitter_pair(key, noise_image, real_image, jitter: int, *, first_index=0):
+    """Enlarge noise and print by `jitter` pixels and crop both at the same random place.
+
+    Args:
+      key: of `jax.random`, one for the whole global batch.
+      noise_image: [batch, height, width, channels], float32, in [-1, 1].
+      real_image: [batch, height, width, channels], float32, in [-1, 1].
+      jitter: pixels, from 0, which changes nothing.
+      first_index: as in `augment_prints`.
+
+    Returns:
+      Noise and print of the same shapes and range.
+
+    Source: Isola et al. 2017, section 6.2 (286 cropped to 256); differs in: never mirrored.
+    """
+    if jitter == 0:
+        return noise_image, real_image
+    keys = _fold_in_indices(key, noise_image.shape[0], first_index)
+
+    def crop(k, noise, real):
+        offsets = jax.random.randint(k, (2,), 0, jitter + 1)
+        return _crop_enlarged(noise, offsets, jitter), _crop_enlarged(real, offsets, jitter)
+
+    return jax.vmap(crop)(keys, noise_image, real_image)
+
+
+def sample_affine(key, height: int, width: int, augmentation_config):
+    """Draw the map from a pixel of the result to the place in the picture that it shows.
+
+    Args:
+      key: of `jax.random`.
+      height: of the picture in pixels.
+      width: of the picture in pixels.
+      augmentation_config: config.classifier.augmentation.
+
+    Returns:
+      (matrix [2, 2], offset [2]), float32: place = matrix @ (pixel - centre) + centre + offset, rows
+      first. The matrix is a rotation times a positive factor.
+    """
+    angle_key, scale_key, offset_key = jax.random.split(key, 3)
+    radians = jnp.deg2rad(_uniform(angle_key, augmentation_config.rotation_degrees))
+    scale = 1 + _uniform(scale_key, augmentation_config.scaling)
+    cosine, sine = jnp.cos(radians) / scale, jnp.sin(radians) / scale
+    sides = jnp.array([height, width], jnp.float32)
+    offset = _uniform(offset_key, augmentation_config.translation, (2,)) * sides
+    return jnp.array([[cosine, -sine], [sine, cosine]]), offset
+
+
+def _augment_print(key, image, augmentation_config):
+    affine_key, contrast_key, brightness_key, noise_key = jax.random.split(key, 4)
+    if _moves(augmentation_config):
+        matrix, offset = sample_affine(affine_key, *image.shape[:2], augmentation_config)
+        image = _resample(image, matrix, offset)
+    if augmentation_config.contrast:
+        image = image * (1 + _uniform(contrast_key, augmentation_config.contrast))
+    if augmentation_config.brightness:
+        image = image + _uniform(brightness_key, augmentation_config.brightness)
+    if augmentation_config.noise_std:
+        image = image + augmentation_config.noise_std * jax.random.normal(noise_key, image.shape)
+    return jnp.clip(image, -1, 1)
+
+
+def _moves(augmentation_config) -> bool:
+    return bool(
+        augmentation_config.rotation_degrees or augmentation_config.translation or augmentation_config.scaling
+    )
+
+
+def _resample(image, matrix, offset):
+    """Sample [height, width, channels] bilinearly; a place outside takes the nearest edge pixel."""
+    height, width, num_channels = image.shape
+    centre = jnp.array([(height - 1) / 2, (width - 1) / 2], jnp.float32)
+    rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
+    pixels = jnp.stack([rows, columns]).reshape(2, -1) - centre[:, None]
+    # Plain multiply-adds: a matrix product would be rounded to fewer bits on some accelerators.
+    row = matrix[0, 0] * pixels[0] + matrix[0, 1] * pixels[1] + centre[0] + offset[0]
+    column = matrix[1, 0] * pixels[0] + matrix[1, 1] * pixels[1] + centre[1] + offset[1]
+    row = jnp.clip(row, 0, height - 1)
+    column = jnp.clip(column, 0, width - 1)
+    top, left = jnp.floor(row).astype(jnp.int32), jnp.floor(column).astype(jnp.int32)
+    bottom, right = jnp.minimum(top + 1, height - 1), jnp.minimum(left + 1, width - 1)
+    down, across = (row - top)[:, None], (column - left)[:, None]
+    flat = image.reshape(-1, num_channels)
+    upper = flat[top * width + left] * (1 - across) + flat[top * width + right] * across
+    lower = flat[bottom * width + left] * (1 - across) + flat[bottom * width + right] * across
+    return (upper * (1 - down) + lower * down).reshape(image.shape)
+
+
+def _crop_enlarged(image, offsets, jitter: int):
+    height, width, num_channels = image.shape
+    enlarged = jax.image.resize(image, (height + jitter, width + jitter, num_channels), "cubic")
+    cropped = jax.lax.dynamic_slice(enlarged, (offsets[0], offsets[1], 0), image.shape)
+    return jnp.clip(cropped, -1, 1)  # cubic interpolation overshoots
+
+
+def _fold_in_indices(key, count: int, first_index):
+    return jax.vmap(lambda index: jax.random.fold_in(key, index))(first_index + jnp.arange(count))
+
+
+def _uniform(key, extent: float, shape=()):
+    return jax.random.uniform(key, shape, minval=-extent, maxval=extent)

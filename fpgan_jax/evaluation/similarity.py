@@ -1,0 +1,306 @@
+"""Owns the paper's similarity: the probability that the classifier gives a print's own person.
+
+Does not average (`table.py`). Controls are scored by the same code as the prints they stand beside.
+"""
+
+import csv
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from fpgan_jax import configuration
+from fpgan_jax.data import procedural_prints
+from fpgan_jax.data.noise import create_noise_image
+from fpgan_jax.data.preprocessing import preprocess_print, read_image, scale_to_unit
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.synthesis import read_manifest
+from fpgan_jax.models import factory
+from fpgan_jax.progress import create_progress
+from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
+
+# What each kind of row is, in the order of the table. All but the first two are controls.
+KINDS = {
+    "real": "the set's real prints, which the classifier was trained on",
+    "synthetic": "drawn from the training noise",
+    "new_noise": "drawn from noise that the generator never saw",
+    "altered_easy": "the person's altered prints, which the classifier never saw: easy",
+    "altered_medium": "medium",
+    "altered_hard": "hard",
+    "other_person": "real prints of the set's other persons, scored as this person",
+    "unseen_person": "real prints of persons outside the set, scored as this person",
+    "pure_noise": "the noise images themselves",
+    "bare_frame": "an empty scan: the frame, if it was kept, around white",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreRow:
+    """One scored image; one row of the CSV.
+
+    Attributes:
+      set: the config's set_name.
+      kind: one of `KINDS`.
+      person: the person whom the image is scored as.
+      replica: number of the replica, or 0.
+      file: where the image came from.
+      similarity_score: the classifier's probability of `person`, in [0, 1].
+      top_person: the most probable person.
+      top_score: that person's probability, in [0, 1].
+    """
+
+    set: str
+    kind: str
+    person: int
+    replica: int
+    file: str
+    similarity_score: float
+    top_person: int
+    top_score: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """An image that is to be scored.
+
+    Attributes:
+      kind: one of `KINDS`.
+      person: the person whom it is scored as.
+      replica: number of the replica, or 0.
+      file: where it came from.
+      image: uint8 [size, size, channels].
+    """
+
+    kind: str
+    person: int
+    replica: int
+    file: str
+    image: np.ndarray
+
+
+class Scorer:
+    """A trained classifier, ready to score.
+
+    Attributes:
+      config: the checkpoint's config.
+      persons: the persons it knows, in the order of its classes.
+    """
+
+    def __init__(self, classifier_workdir: str, *, step: int | None = None):
+        """Restore a classifier; no optimiser is built.
+
+        Args:
+          classifier_workdir: the workdir of `launch.train_classifier`.
+          step: which checkpoint; the last one by default.
+
+        Raises:
+          UserError: there is no such checkpoint, or its weights do not fit its config.
+        """
+        step, trees, metadata = restore_for_evaluation(classifier_workdir, ("classifier",), step)
+        self.config = configuration.parse_config(metadata["config"])
+        self.persons = tuple(metadata["persons"])
+        size, num_channels = self.config.data.image_size, self.config.data.num_channels
+        classifier = factory.create_classifier(self.config, num_classes=len(self.persons))
+        expected = jax.eval_shape(
+            lambda: classifier.init(
+                jax.random.key(0),
+                np.zeros((1, size, size, num_channels), np.float32),
+                deterministic=True,
+                use_running_average=True,
+            )
+        )
+        check_variables(trees["classifier"], dict(expected), f"{classifier_workdir} step {step}")
+        self._variables = jax.device_put(trees["classifier"])
+
+        def compute_probabilities(variables, images):
+            logits = classifier.apply(
+                variables, scale_to_unit(images), deterministic=True, use_running_average=True
+            )
+            return jax.nn.softmax(logits.astype(np.float32))
+
+        self._compute_probabilities = jax.jit(compute_probabilities)
+
+    def compute_probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Compute each image's probabilities.
+
+        Args:
+          images: uint8 [n, size, size, channels], preprocessed as the training prints were.
+
+        Returns:
+          float32 [n, len(persons)]; each row adds up to 1.
+        """
+        batch_size = self.config.evaluation.batch_size
+        results = []
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            # Filled up, so that every batch runs the same program.
+            padded = np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch), axis=0)])
+            results.append(np.asarray(self._compute_probabilities(self._variables, padded))[: len(batch)])
+        return np.concatenate(results)
+
+
+def score_similarity(
+    classifier_workdir: str,
+    synthetic_dirs: Sequence[str],
+    scores_path: str,
+    *,
+    data_overrides: dict | None = None,
+    step: int | None = None,
+) -> list[ScoreRow]:
+    """Score real prints, synthetic prints and controls; write one CSV row an image.
+
+    Args:
+      classifier_workdir: the workdir of `launch.train_classifier`.
+      synthetic_dirs: folders of `launch.synthesize`, of training noise, new noise or both.
+      scores_path: the CSV to write; it appears when it is whole.
+      data_overrides: fields of `config.data` to use in place of the checkpoint's, for a dataset that
+        has moved.
+      step: which checkpoint of the classifier; the last one by default.
+
+    Returns:
+      The rows.
+
+    Raises:
+      UserError: a folder or checkpoint is missing or does not fit the classifier.
+
+    Source: Cordeiro & Saito, section 4, experiment 2; differs in: the controls are ours.
+    """
+    scorer = Scorer(classifier_workdir, step=step)
+    scorer.config.data.update(data_overrides or {})
+    persons = scorer.persons[: scorer.config.evaluation.num_test_persons]
+    candidates = [
+        *_load_candidates_of_prints(scorer.config, scorer.persons, persons),
+        *_load_synthetic(scorer.config, synthetic_dirs, persons),
+        *_create_artificial(scorer.config, persons),
+    ]
+    rows = []
+    with create_progress(len(candidates), "scoring", "images") as progress:
+        chunk_size = 4 * scorer.config.evaluation.batch_size
+        for start in range(0, len(candidates), chunk_size):
+            chunk = candidates[start : start + chunk_size]
+            probabilities = scorer.compute_probabilities(np.stack([candidate.image for candidate in chunk]))
+            rows += [
+                _create_row(scorer, candidate, values)
+                for candidate, values in zip(chunk, probabilities, strict=True)
+            ]
+            progress.update(len(chunk))
+    _write_rows(scores_path, rows)
+    return rows
+
+
+def read_scores(path: str) -> list[ScoreRow]:
+    """Read a CSV that `score_similarity` wrote.
+
+    Args:
+      path: the CSV.
+
+    Returns:
+      The rows.
+
+    Raises:
+      UserError: the file is missing or not such a CSV.
+    """
+    fields = {field.name: field.type for field in dataclasses.fields(ScoreRow)}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [
+                ScoreRow(**{name: convert(row[name]) for name, convert in fields.items()})
+                for row in csv.DictReader(file)
+            ]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read; run python -m launch.score_similarity first") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: not a CSV of launch.score_similarity ({error})") from error
+    if not rows:
+        raise UserError(f"{path}: holds no rows; run python -m launch.score_similarity again")
+    return rows
+
+
+def _create_row(scorer: Scorer, candidate: Candidate, probabilities: np.ndarray) -> ScoreRow:
+    top = int(probabilities.argmax())
+    return ScoreRow(
+        set=scorer.config.set_name,
+        kind=candidate.kind,
+        person=candidate.person,
+        replica=candidate.replica,
+        file=candidate.file,
+        similarity_score=float(probabilities[scorer.persons.index(candidate.person)]),
+        top_person=scorer.persons[top],
+        top_score=float(probabilities[top]),
+    )
+
+
+def _load_candidates_of_prints(
+    config: ConfigDict, known: Sequence[int], persons: Sequence[int]
+) -> Iterator[Candidate]:
+    """Load everything that comes from the dataset: real, other, unseen and altered prints."""
+    # Imported here: scoring from arrays needs no TensorFlow.
+    from fpgan_jax.data import input_pipeline
+
+    real = input_pipeline.load_prints(config, split="real", persons=known)
+    for image, owner, name in zip(real.images, real.persons, real.filenames, strict=True):
+        for person in persons:
+            if person == owner:
+                # Ten replicas of a print are one image; the rows repeat so that the counts are the paper's.
+                for replica in range(config.data.num_replicas):
+                    yield Candidate("real", person, replica, name, image)
+            else:
+                yield Candidate("other_person", person, 0, name, image)
+    everyone = input_pipeline.list_persons(config)
+    unseen = [person for person in everyone if person not in known][: config.evaluation.num_unseen_persons]
+    if unseen:
+        prints = input_pipeline.load_prints(config, split="real", persons=unseen)
+        for image, name in zip(prints.images, prints.filenames, strict=True):
+            yield from (Candidate("unseen_person", person, 0, name, image) for person in persons)
+    for difficulty in ("easy", "medium", "hard"):
+        prints = input_pipeline.load_prints(config, split=f"altered_{difficulty}", persons=persons)
+        for image, person, name in zip(prints.images, prints.persons, prints.filenames, strict=True):
+            yield Candidate(f"altered_{difficulty}", int(person), 0, name, image)
+
+
+def _load_synthetic(config: ConfigDict, folders: Sequence[str], persons: Sequence[int]) -> Iterator[Candidate]:
+    shape = (config.data.image_size, config.data.image_size, config.data.num_channels)
+    for folder in folders:
+        for row in read_manifest(folder):
+            if row.person not in persons:
+                continue
+            path = os.path.join(folder, row.file)
+            image = read_image(path, config.data.num_channels)
+            if image.shape != shape:
+                raise UserError(
+                    f"{path}: {image.shape[1]}x{image.shape[0]} pixels; the classifier was trained on "
+                    f"config.data.image_size={config.data.image_size}"
+                )
+            kind = "synthetic" if row.noise == "training" else "new_noise"
+            yield Candidate(kind, row.person, row.replica, row.file, image)
+
+
+def _create_artificial(config: ConfigDict, persons: Sequence[int]) -> Iterator[Candidate]:
+    """Create what is no print at all: the noise images, and a scan of nothing."""
+    data = config.data
+    empty_scan = preprocess_print(procedural_prints.create_empty_scan(), data)
+    for person in persons:
+        for replica in range(data.num_replicas):
+            image = create_noise_image(
+                data.noise_seed,
+                person,
+                replica if data.noise_per == "replica" else 0,
+                size=data.image_size,
+                num_channels=data.num_channels,
+                distribution=data.noise_distribution,
+            )
+            yield Candidate("pure_noise", person, replica, "noise", image)
+        yield Candidate("bare_frame", person, 0, "empty scan", empty_scan)
+
+
+def _write_rows(path: str, rows: Sequence[ScoreRow]) -> None:
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    names = [field.name for field in dataclasses.fields(ScoreRow)]
+    with open(f"{path}.tmp", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(row) for row in rows)
+    os.replace(f"{path}.tmp", path)

@@ -1,0 +1,249 @@
+"""Owns synthesis: from a GAN's checkpoint to a folder of image files with a manifest.
+
+Does not judge the images (`similarity.py`), and needs no prints: noise is a function of its seed.
+"""
+
+import csv
+import dataclasses
+import json
+import os
+from collections.abc import Callable, Sequence
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from fpgan_jax import configuration
+from fpgan_jax.data import pairs
+from fpgan_jax.data.noise import create_noise_image
+from fpgan_jax.data.preprocessing import to_uint8
+from fpgan_jax.errors import UserError
+from fpgan_jax.models import factory
+from fpgan_jax.progress import create_progress
+from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
+from fpgan_jax.training.gan_trainer import create_generate
+from fpgan_jax.training.reporting import save_png
+
+MANIFEST_FILENAME = "manifest.csv"
+SETTINGS_FILENAME = "synthesis.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class ManifestRow:
+    """What is known of one synthetic print.
+
+    Attributes:
+      file: its name in the manifest's folder.
+      set: the config's set_name.
+      person: whose training noise it was made from; for new noise, whom it is counted under; -1
+        where a folder of pairs does not tell.
+      replica: number of the replica, or of the pair where the person is unknown.
+      noise: "training" or "new".
+      noise_seed: the seed of its noise image.
+      seed: the seed of its dropout.
+      dropout: "on" or "off".
+      statistics: "own" (the image's) or "running".
+      checkpoint_step: completed steps of the generator.
+      config_hash: see `configuration.hash_config`.
+    """
+
+    file: str
+    set: str
+    person: int
+    replica: int
+    noise: str
+    noise_seed: int
+    seed: int
+    dropout: str
+    statistics: str
+    checkpoint_step: int
+    config_hash: str
+
+
+def synthesize(
+    gan_workdir: str, out_dir: str, *, overrides: ConfigDict | None = None, step: int | None = None
+) -> list[ManifestRow]:
+    """Draw one synthetic print for every pair that a generator was trained on.
+
+    The architecture, the noise and how it is drawn are read from the checkpoint's config. A folder
+    that is finished is left as it is; one that was interrupted is completed.
+
+    Args:
+      gan_workdir: the workdir of `launch.train_gan`.
+      out_dir: folder for `NNN_RR.png` (person, replica) and `manifest.csv`; made if missing.
+      overrides: fields of `config.synthesis` to use in place of the checkpoint's.
+      step: which checkpoint; the last one by default.
+
+    Returns:
+      The manifest's rows.
+
+    Raises:
+      UserError: no such checkpoint, or out_dir holds something else.
+
+    Source: Cordeiro & Saito, section 4; Isola et al. 2017, section 3.1 for test time; differs in:
+      nothing.
+    """
+    step, trees, metadata = restore_for_evaluation(gan_workdir, ("generator",), step)
+    config = configuration.parse_config(metadata["config"])
+    config.synthesis.update(overrides or {})
+    configuration.validate_config(config)
+    rows = plan_rows(config, metadata, step)
+    _claim_folder(out_dir, config, metadata, step)
+    manifest_path = os.path.join(out_dir, MANIFEST_FILENAME)
+    if not os.path.exists(manifest_path):
+        _draw_images(config, trees["generator"], rows, out_dir)
+        _write_manifest(manifest_path, rows)
+    return rows
+
+
+def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow]:
+    """List the images that a config asks for, in the order of the training pairs.
+
+    Args:
+      config: the checkpoint's config with `synthesis` as wanted.
+      metadata: the checkpoint's metadata; "pairs" is [[person, replica], ...].
+      step: the checkpoint's step.
+
+    Returns:
+      A row an image.
+    """
+    settings = config.synthesis
+    noise_seed = config.data.noise_seed
+    if settings.noise == "new":
+        # Training seeds and synthesis seeds both start at 0; the offset keeps their noises apart.
+        noise_seed = (noise_seed + 2**31 + settings.seed) % 2**32
+    return [
+        ManifestRow(
+            file=f"{index:06d}.png" if person < 0 else f"{person:03d}_{replica:02d}.png",
+            set=config.set_name,
+            person=person,
+            replica=index if person < 0 else replica,
+            noise=settings.noise,
+            noise_seed=noise_seed,
+            seed=settings.seed,
+            dropout="off" if settings.deterministic else "on",
+            statistics="running" if settings.use_running_average else "own",
+            checkpoint_step=step,
+            config_hash=metadata["config_hash"],
+        )
+        for index, (person, replica) in enumerate(metadata["pairs"])
+    ]
+
+
+def read_manifest(folder: str) -> list[ManifestRow]:
+    """Read the manifest of a folder that `synthesize` wrote.
+
+    Args:
+      folder: its out_dir.
+
+    Returns:
+      The rows.
+
+    Raises:
+      UserError: there is no manifest, it is not one, or it names a file outside the folder.
+    """
+    path = os.path.join(folder, MANIFEST_FILENAME)
+    fields = {field.name: field.type for field in dataclasses.fields(ManifestRow)}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [
+                ManifestRow(**{name: convert(row[name]) for name, convert in fields.items()})
+                for row in csv.DictReader(file)
+            ]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read; run python -m launch.synthesize first") from error
+    except (KeyError, ValueError, TypeError) as error:
+        raise UserError(f"{path}: not a manifest of launch.synthesize ({error})") from error
+    for row in rows:
+        if os.path.basename(row.file) != row.file or row.file in ("", ".", ".."):
+            raise UserError(f"{path}: names a file outside its folder, {row.file!r}")
+    return rows
+
+
+def _claim_folder(out_dir: str, config: ConfigDict, metadata: dict, step: int) -> None:
+    settings = {
+        "checkpoint_step": step,
+        "config_hash": metadata["config_hash"],
+        "synthesis": {name: value for name, value in config.synthesis.items() if name != "batch_size"},
+    }
+    path = os.path.join(out_dir, SETTINGS_FILENAME)
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            if json.load(file) != settings:
+                raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
+        return
+    os.makedirs(out_dir, exist_ok=True)
+    if any(name for name in os.listdir(out_dir) if not name.endswith(".tmp")):
+        raise UserError(f"--out_dir={out_dir}: holds other files; use an empty or a new folder")
+    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+        json.dump(settings, file, indent=2)
+    os.replace(f"{path}.tmp", path)
+
+
+def _draw_images(config: ConfigDict, variables: dict, rows: Sequence[ManifestRow], out_dir: str) -> None:
+    generator = factory.create_generator(config)
+    noise_image = np.zeros((1, config.data.image_size, config.data.image_size, config.data.num_channels))
+    expected = jax.eval_shape(
+        lambda: generator.init(jax.random.key(0), noise_image, deterministic=True, use_running_average=False)
+    )
+    variables = {name: tree for name, tree in variables.items() if tree}
+    check_variables(variables, dict(expected), "generator")
+    generate = create_generate(
+        generator,
+        deterministic=config.synthesis.deterministic,
+        use_running_average=config.synthesis.use_running_average,
+    )
+    variables = jax.device_put(variables)
+    load_noise = _create_noise_loader(config)
+    batch_size = config.synthesis.batch_size
+    with create_progress(len(rows), "synthesis", "images") as progress:
+        for start in range(0, len(rows), batch_size):
+            # The last batch is filled up, so that all run the same program.
+            indices = np.minimum(np.arange(start, start + batch_size), len(rows) - 1)
+            chunk = [rows[index] for index in indices]
+            noise_image = np.stack([load_noise(index, rows[index]) for index in indices])
+            keys = _create_dropout_keys(config.synthesis.seed, chunk)
+            images = to_uint8(np.asarray(generate(variables, noise_image, keys)))
+            count = min(batch_size, len(rows) - start)
+            for row, image in zip(chunk[:count], images, strict=False):
+                save_png(os.path.join(out_dir, row.file), image)
+            progress.update(count)
+
+
+def _create_noise_loader(config: ConfigDict) -> Callable[[int, ManifestRow], np.ndarray]:
+    """Create (index, row) -> noise image: from the folder of pairs, or from its seed."""
+    if config.data.source == "paired_folder" and config.synthesis.noise == "training":
+        folder = pairs.PairFolder(config.data.paired_dir, config.data)
+        return lambda index, row: folder[index]["noise_image"]
+
+    def create(index: int, row: ManifestRow) -> np.ndarray:
+        del index
+        return create_noise_image(
+            row.noise_seed,
+            max(row.person, 0),
+            row.replica if config.data.noise_per == "replica" else 0,
+            size=config.data.image_size,
+            num_channels=config.data.num_channels,
+            distribution=config.data.noise_distribution,
+        )
+
+    return create
+
+
+def _create_dropout_keys(seed: int, rows: Sequence[ManifestRow]) -> jax.Array:
+    persons = np.array([row.person for row in rows]).astype(np.uint32)
+    replicas = np.array([row.replica for row in rows]).astype(np.uint32)
+
+    def create_key(person, replica):
+        return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), person), replica)
+
+    return jax.vmap(create_key)(persons, replicas)
+
+
+def _write_manifest(path: str, rows: Sequence[ManifestRow]) -> None:
+    names = [field.name for field in dataclasses.fields(ManifestRow)]
+    with open(f"{path}.tmp", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(row) for row in rows)
+    os.replace(f"{path}.tmp", path)

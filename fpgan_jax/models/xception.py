@@ -1,0 +1,130 @@
+"""Owns Xception, the classifier of persons.
+
+Does not own its training, its weights' import, nor what a score means.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fpgan_jax.models import layers
+
+
+class Xception(nn.Module):
+    """Classify images by Chollet's network of separable convolutions.
+
+    Layers bear Keras's names (`block1_conv1`, `block1_conv1_bn`, `block2_sepconv1`, ..., `predictions`). The four
+    shortcuts, which Keras names by a counter, are `block{n}_shortcut_conv` and `block{n}_shortcut_bn`.
+
+    Attributes:
+      num_classes: number of logits.
+      width: multiplies every feature count; 1 is Chollet's.
+      num_middle_blocks: blocks of the middle flow; 8 is Chollet's.
+      dropout_rate: before the last layer.
+      batch_norm_momentum: of the running statistics, in Flax's sense.
+      dtype: of the computation; None is the widest of input and parameters. The logits are always float32.
+      param_dtype: of the parameters.
+      axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
+
+    Source: Chollet 2017, figure 5, as keras.applications.Xception; differs in: logits without the softmax; dropout is
+      Chollet's section 4.4, which Keras leaves out.
+    """
+
+    num_classes: int
+    width: float = 1.0
+    num_middle_blocks: int = 8
+    dropout_rate: float = 0.5
+    batch_norm_momentum: float = 0.99
+    dtype: Any = jnp.float32
+    param_dtype: Any = jnp.float32
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, images: jax.Array, *, deterministic: bool, use_running_average: bool) -> jax.Array:
+        """Classify images.
+
+        Args:
+          images: [batch, height, width, channels], float in [-1, 1]; at least 71x71 pixels.
+          deterministic: True leaves dropout out; False needs the "dropout" key.
+          use_running_average: normalise by the running statistics, as at test time.
+
+        Returns:
+          Logits [batch, num_classes], float32.
+        """
+        bn = self._create_norm_maker(use_running_average)
+        first_exit_block = 5 + self.num_middle_blocks
+        x = self._stem(images, bn)
+        # Chollet's figure has a ReLU before every separable convolution but the very first.
+        x = self._reducing_block(x, 2, (128, 128), bn, has_first_relu=False)
+        x = self._reducing_block(x, 3, (256, 256), bn)
+        x = self._reducing_block(x, 4, (728, 728), bn)
+        for block in range(5, first_exit_block):
+            x = self._middle_block(x, block, bn)
+        x = self._reducing_block(x, first_exit_block, (728, 1024), bn)
+        for i, features in enumerate((1536, 2048), start=1):
+            x = nn.relu(self._sepconv(x, f"block{first_exit_block + 1}_sepconv{i}", features, bn))
+        x = x.astype(jnp.float32).mean((1, 2))
+        x = nn.Dropout(self.dropout_rate, name="dropout")(x, deterministic=deterministic)
+        return nn.Dense(
+            self.num_classes,
+            dtype=jnp.float32,
+            param_dtype=self.param_dtype,
+            kernel_init=nn.initializers.glorot_uniform(),
+            name="predictions",
+        )(x)
+
+    def _stem(self, x, bn):
+        for i, (features, strides) in enumerate([(32, 2), (64, 1)], start=1):
+            x = self._conv(f"block1_conv{i}", features, 3, strides, "VALID")(x)
+            x = nn.relu(bn(f"block1_conv{i}_bn")(x))
+        return x
+
+    def _reducing_block(self, x, block, features, bn, *, has_first_relu=True):
+        """Two separable convolutions and a pooling that halves the size, beside a strided shortcut."""
+        shortcut = self._conv(f"block{block}_shortcut_conv", features[1], 1, 2, "SAME")(x)
+        shortcut = bn(f"block{block}_shortcut_bn")(shortcut)
+        for i in (1, 2):
+            x = nn.relu(x) if i == 2 or has_first_relu else x
+            x = self._sepconv(x, f"block{block}_sepconv{i}", features[i - 1], bn)
+        return nn.max_pool(x, (3, 3), (2, 2), "SAME") + shortcut
+
+    def _middle_block(self, x, block, bn):
+        shortcut = x
+        for i in (1, 2, 3):
+            x = self._sepconv(nn.relu(x), f"block{block}_sepconv{i}", 728, bn)
+        return x + shortcut
+
+    def _sepconv(self, x, name, features, bn):
+        x = layers.SeparableConv3x3(
+            self._scale(features), dtype=self.dtype, param_dtype=self.param_dtype, name=name
+        )(x)
+        return bn(f"{name}_bn")(x)
+
+    def _conv(self, name, features, kernel_size, strides, padding):
+        return nn.Conv(
+            self._scale(features),
+            (kernel_size, kernel_size),
+            (strides, strides),
+            padding,
+            use_bias=False,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            kernel_init=nn.initializers.glorot_uniform(),
+            name=name,
+        )
+
+    def _create_norm_maker(self, use_running_average):
+        return lambda name: layers.BatchNorm(
+            use_running_average,
+            momentum=self.batch_norm_momentum,
+            epsilon=1e-3,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            axis_name=self.axis_name,
+            name=name,
+        )
+
+    def _scale(self, features: int) -> int:
+        return max(1, round(features * self.width))

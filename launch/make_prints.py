@@ -1,0 +1,63 @@
+"""Owns the command that writes procedural prints in SOCOFing's own form.
+
+Does not own the synthesis: `fpgan_jax.data.procedural_prints` does.
+
+    python -m launch.make_prints --out_dir=prints --num_persons=30
+"""
+
+from absl import app, flags
+
+from fpgan_jax.data import procedural_prints
+from launch import cli
+
+_OUT_DIR = flags.DEFINE_string(
+    "out_dir",
+    None,
+    "Folder to write Real/ and Altered/ to: new, empty, or one that this command began with the same seed "
+    "and size; then what is missing is added.",
+    required=True,
+)
+_NUM_PERSONS = flags.DEFINE_integer("num_persons", 30, "Persons 1 to this.", lower_bound=1)
+_FINGERS = flags.DEFINE_list(
+    "fingers",
+    ["Right_index"],
+    "Fingers of each person, <hand>_<finger> with commas between: hands Left, Right; fingers thumb, index, "
+    "middle, ring, little; or all.",
+)
+_NUM_IMPRESSIONS = flags.DEFINE_integer(
+    "num_impressions",
+    1,
+    "Impressions of each finger. The first goes to Real/; further ones, which SOCOFing does not have, to "
+    "Impressions/Impression-2/ and so on.",
+    lower_bound=1,
+)
+_ALTERED = flags.DEFINE_bool(
+    "altered", True, "Write Altered/Altered-{Easy,Medium,Hard}/ too: nine files a finger."
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of the whole set; the same seed gives the same prints.", lower_bound=0
+)
+_SIZE = flags.DEFINE_enum(
+    "size", "96x103", list(procedural_prints.SIZES), "Width x height of the files, pixels."
+)
+_NUM_WORKERS = flags.DEFINE_integer("num_workers", 1, "Processes that write side by side.", lower_bound=1)
+
+
+def main(argv: list[str]) -> None:
+    """Write the prints that the flags describe."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; every option is a --flag")
+    procedural_prints.write_prints(
+        _OUT_DIR.value,
+        num_persons=_NUM_PERSONS.value,
+        hands_and_fingers=procedural_prints.parse_fingers(_FINGERS.value),
+        num_impressions=_NUM_IMPRESSIONS.value,
+        altered=_ALTERED.value,
+        seed=_SEED.value,
+        size=_SIZE.value,
+        num_workers=_NUM_WORKERS.value,
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,38 @@
+"""Make table 2, ours beside the paper's, from the scores of one or several sets.
+
+python -m launch.make_table --scores=runs/p50/scores.csv,runs/p100/scores.csv --out_dir=runs/tables
+
+Writes table2 and controls as .txt, .md, .csv and .tex, and prints both.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_SCORES = flags.DEFINE_list("scores", None, "CSV files of launch.score_similarity, one a set.", required=True)
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the tables; made if missing.", required=True)
+_STD_OVER = flags.DEFINE_enum(
+    "std_over",
+    "persons",
+    ["persons", "images"],
+    "What the standard deviation is over: the persons' means, or all images. The paper does not say.",
+)
+_STD_DDOF = flags.DEFINE_integer(
+    "std_ddof", 0, "0 divides the squared deviations by n, 1 by n - 1.", lower_bound=0, upper_bound=1
+)
+
+
+def main(argv):
+    """Make the table."""
+    del argv
+    from fpgan_jax.evaluation import table
+
+    print(
+        table.write_tables(
+            _SCORES.value, _OUT_DIR.value, std_over=_STD_OVER.value, std_ddof=_STD_DDOF.value
+        )
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,46 @@
+"""Score real prints, synthetic prints and controls with a trained classifier: one CSV row an image.
+
+python -m launch.score_similarity --classifier_workdir=runs/classifier \
+    --synthetic_dirs=runs/synthetic,runs/synthetic_new --scores=runs/scores.csv
+
+The score of an image is the probability that the classifier gives its own person.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_CLASSIFIER_WORKDIR = flags.DEFINE_string(
+    "classifier_workdir", None, "The workdir of launch.train_classifier.", required=True
+)
+_SYNTHETIC_DIRS = flags.DEFINE_list(
+    "synthetic_dirs", None, "Folders of launch.synthesize, of training noise, new noise or both.", required=True
+)
+_SCORES = flags.DEFINE_string("scores", None, "The CSV to write.", required=True)
+_STEP = flags.DEFINE_integer("step", None, "Which checkpoint of the classifier; the last one by default.")
+_SOCOFING_DIR = flags.DEFINE_string(
+    "socofing_dir", None, "The real prints, if they no longer lie where the classifier was trained."
+)
+_TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where TFDS keeps the prepared prints, likewise.")
+
+
+def main(argv):
+    """Score."""
+    del argv
+    from fpgan_jax.evaluation import similarity
+
+    overrides = {
+        holder.name: holder.value for holder in (_SOCOFING_DIR, _TFDS_DIR) if holder.value is not None
+    }
+    rows = similarity.score_similarity(
+        _CLASSIFIER_WORKDIR.value,
+        _SYNTHETIC_DIRS.value,
+        _SCORES.value,
+        data_overrides=overrides,
+        step=_STEP.value,
+    )
+    print(f"{len(rows)} scores in {_SCORES.value}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,48 @@
+"""Draw synthetic prints with a trained generator: PNG files and a manifest.
+
+python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/synthetic --noise=new
+
+One print for every training pair. The architecture and all that is not set here are read from the
+checkpoint. An interrupted folder is completed by the same command.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_GAN_WORKDIR = flags.DEFINE_string("gan_workdir", None, "The workdir of launch.train_gan.", required=True)
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the images; made if missing.", required=True)
+_STEP = flags.DEFINE_integer("step", None, "Which checkpoint; the last one by default.")
+_NOISE = flags.DEFINE_enum(
+    "noise", None, ["training", "new"], "The noise of the training pairs, or noise never seen."
+)
+_DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", None, "Without dropout. The paper keeps it, as Isola et al. do."
+)
+_USE_RUNNING_AVERAGE = flags.DEFINE_bool(
+    "use_running_average", None, "Normalise by running statistics. The paper uses each image's own."
+)
+_BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images at a time; changes no image.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", None, "Seed of dropout and of new noise.", lower_bound=0)
+
+
+def main(argv):
+    """Draw."""
+    del argv
+    from ml_collections import ConfigDict
+
+    from fpgan_jax.evaluation import synthesis
+
+    chosen = {
+        holder.name: holder.value
+        for holder in (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _BATCH_SIZE, _SEED)
+        if holder.value is not None
+    }
+    rows = synthesis.synthesize(
+        _GAN_WORKDIR.value, _OUT_DIR.value, overrides=ConfigDict(chosen), step=_STEP.value
+    )
+    print(f"{len(rows)} prints of step {rows[0].checkpoint_step} in {_OUT_DIR.value}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

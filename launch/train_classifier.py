@@ -1,0 +1,26 @@
+"""Train experiment 2's Xception on the set's real prints; goes on from the last checkpoint.
+
+python -m launch.train_classifier --config=configs/twin_p50.py \
+    --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/classifier
+
+Writes into the workdir: config.json, metrics.csv, events/ (TensorBoard), checkpoints/.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_CONFIG = cli.define_config_flag()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run; made if missing.", required=True)
+
+
+def main(argv):
+    """Train."""
+    del argv
+    from fpgan_jax.training import classifier_trainer
+
+    classifier_trainer.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,27 @@
+"""Train the GAN of experiment 1; goes on from the last checkpoint in the workdir.
+
+python -m launch.train_gan --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
+    --workdir=runs/gan --config.lambda_l1=50
+
+Writes into the workdir: config.json, metrics.csv, events/ (TensorBoard), samples/epoch_NNNN.png
+(noise, generated, real), checkpoints/.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_CONFIG = cli.define_config_flag()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run; made if missing.", required=True)
+
+
+def main(argv):
+    """Train."""
+    del argv
+    from fpgan_jax.training import gan_trainer
+
+    gan_trainer.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+
+
+if __name__ == "__main__":
+    cli.run(main)
