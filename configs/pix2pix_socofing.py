@@ -1,4 +1,4 @@
-"""The paper's experiment 1 and 2 for its smallest set, P50, at full scale.
+r"""The paper's experiment 1 and 2 for its smallest set, P50, at full scale.
 
 Reproduces: Cordeiro & Saito, table 2, row P50 (real 0.9924 +- 0.0060, synthesised 0.8794 +- 0.0990).
 Command: python -m launch.reproduce --config=configs/pix2pix_socofing.py \

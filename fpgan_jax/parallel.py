@@ -49,6 +49,11 @@ def fold_in_device(key: jax.Array, axis_name: str | None) -> jax.Array:
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
+def find_first_example(per_device_batch_size: int, axis_name: str | None) -> jax.Array | int:
+    """Compute the place in the global batch of this device's first example; 0 where `axis_name` is None."""
+    return 0 if axis_name is None else jax.lax.axis_index(axis_name) * per_device_batch_size
+
+
 def replicate(tree: Any) -> Any:
     """Copy every leaf to each local device.
 

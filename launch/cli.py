@@ -4,27 +4,30 @@ Does not own flags; each script defines its own.
 """
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+# Before anything imports TensorFlow, whose start-up notes hide what the user wants to read.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
-def define_config_flag(default: str | None = None) -> flags.FlagHolder:
+
+def define_config_flag() -> flags.FlagHolder:
     """Define `--config`, with overrides such as `--config.lambda_l1=50`.
-
-    Args:
-      default: the config file where none is given; None makes the flag required.
 
     Returns:
       The flag's holder; `.value` is a ConfigDict.
     """
     holder = config_flags.DEFINE_config_file(
-        "config", default, "Config file; --config.FIELD=VALUE overrides a field, as --config.lambda_l1=50."
+        "config", None, "Config file; --config.FIELD=VALUE overrides a field, as --config.lambda_l1=50."
     )
-    if default is None:
-        flags.mark_flag_as_required("config")
+    flags.mark_flag_as_required("config")
+    # Shown by `--help` with the script's own flags.
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
     return holder
 
 
@@ -36,18 +39,24 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     Args:
       main: gets the arguments that are not flags.
     """
-    # Before anything imports TensorFlow, whose start-up notes hide what the user wants to read.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    logging.use_absl_handler()
     app.run(lambda argv: _run_main(main, argv), flags_parser=_parse_flags)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
-        return flags.FLAGS(argv, known_only=False)
-    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError, SyntaxError) as error:
-        # ml_collections raises whatever it meets: an unknown field is an AttributeError or KeyError.
-        _stop(str(error.args[0] if error.args else error))
+        rest = flags.FLAGS(argv, known_only=False)
+        if "config" in flags.FLAGS:
+            flags.FLAGS["config"].value.items()  # a file that could not be loaded says so only here
+    except (AttributeError, KeyError) as error:
+        _stop(_describe_unknown_field(str(error)))
+    except OSError as error:
+        _stop(f"--config: cannot be loaded: {error}")
+    except (flags.Error, TypeError, ValueError) as error:
+        _stop(str(error))
+    if flags.FLAGS["verbosity"].using_default_value:
+        # Orbax tells of every file it writes; a progress line and warnings are what the user wants.
+        flags.FLAGS.verbosity = logging.WARNING
+    return rest
 
 
 def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
@@ -60,6 +69,12 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         main(argv)
     except UserError as error:
         _stop(str(error))
+
+
+def _describe_unknown_field(text: str) -> str:
+    # ml_collections says it in a KeyError, whose text is quoted twice.
+    match = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text)
+    return f"--config: no field {match[2]!r}; did you mean {match[1]!r}?" if match else f"--config: no field {text}"
 
 
 def _stop(message: str) -> None:

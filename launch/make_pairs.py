@@ -1,6 +1,6 @@
-"""Write the training set as PNG files of [noise | print], as pix2pix's "aligned" loader reads them.
+r"""Write the training set as PNG files of [noise | print], as pix2pix's "aligned" loader reads them.
 
-python -m launch.make_pairs --config=configs/pix2pix_socofing.py \\
+python -m launch.make_pairs --config=configs/pix2pix_socofing.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --out_dir=pairs
 
 Writes into out_dir: train/PERSON_REPLICA.png.

@@ -1,4 +1,4 @@
-"""Run both experiments for one of the paper's sets, from noise images to table 2.
+r"""Run both experiments for one of the paper's sets, from noise images to table 2.
 
 python -m launch.reproduce --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --workdir=runs/twin_p50

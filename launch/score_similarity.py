@@ -1,4 +1,4 @@
-"""Score real prints, synthetic prints and controls with a trained classifier: one CSV row an image.
+r"""Score real prints, synthetic prints and controls with a trained classifier: one CSV row an image.
 
 python -m launch.score_similarity --classifier_workdir=runs/classifier \
     --synthetic_dirs=runs/synthetic,runs/synthetic_new --scores=runs/scores.csv

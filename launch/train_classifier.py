@@ -1,4 +1,4 @@
-"""Train experiment 2's Xception on the set's real prints; goes on from the last checkpoint.
+r"""Train experiment 2's Xception on the set's real prints; goes on from the last checkpoint.
 
 python -m launch.train_classifier --config=configs/twin_p50.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/classifier

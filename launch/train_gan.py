@@ -1,4 +1,4 @@
-"""Train the GAN of experiment 1; goes on from the last checkpoint in the workdir.
+r"""Train the GAN of experiment 1; goes on from the last checkpoint in the workdir.
 
 python -m launch.train_gan --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --workdir=runs/gan --config.lambda_l1=50

@@ -76,24 +76,24 @@ def sample_affine(key, height: int, width: int, augmentation_config):
       (matrix [2, 2], offset [2]), float32: place = matrix @ (pixel - centre) + centre + offset, rows
       first. The matrix is a rotation times a positive factor.
     """
-    angle_key, scale_key, offset_key = jax.random.split(key, 3)
-    radians = jnp.deg2rad(_uniform(angle_key, augmentation_config.rotation_degrees))
-    scale = 1 + _uniform(scale_key, augmentation_config.scaling)
+    turn, growth, down, across = jax.random.uniform(key, (4,), minval=-1, maxval=1)
+    radians = jnp.deg2rad(turn * augmentation_config.rotation_degrees)
+    scale = 1 + growth * augmentation_config.scaling
     cosine, sine = jnp.cos(radians) / scale, jnp.sin(radians) / scale
-    sides = jnp.array([height, width], jnp.float32)
-    offset = _uniform(offset_key, augmentation_config.translation, (2,)) * sides
+    offset = jnp.stack([down * height, across * width]) * augmentation_config.translation
     return jnp.array([[cosine, -sine], [sine, cosine]]), offset
 
 
 def _augment_print(key, image, augmentation_config):
-    affine_key, contrast_key, brightness_key, noise_key = jax.random.split(key, 4)
+    affine_key, tone_key, noise_key = jax.random.split(key, 3)
     if _moves(augmentation_config):
         matrix, offset = sample_affine(affine_key, *image.shape[:2], augmentation_config)
-        image = _resample(image, matrix, offset)
+        image = resample(image, matrix, offset)
+    contrast, brightness = jax.random.uniform(tone_key, (2,), minval=-1, maxval=1)
     if augmentation_config.contrast:
-        image = image * (1 + _uniform(contrast_key, augmentation_config.contrast))
+        image = image * (1 + contrast * augmentation_config.contrast)
     if augmentation_config.brightness:
-        image = image + _uniform(brightness_key, augmentation_config.brightness)
+        image = image + brightness * augmentation_config.brightness
     if augmentation_config.noise_std:
         image = image + augmentation_config.noise_std * jax.random.normal(noise_key, image.shape)
     return jnp.clip(image, -1, 1)
@@ -105,7 +105,7 @@ def _moves(augmentation_config) -> bool:
     )
 
 
-def _resample(image, matrix, offset):
+def resample(image, matrix, offset):
     """Sample [height, width, channels] bilinearly; a place outside takes the nearest edge pixel."""
     height, width, num_channels = image.shape
     centre = jnp.array([(height - 1) / 2, (width - 1) / 2], jnp.float32)
@@ -134,7 +134,3 @@ def _crop_enlarged(image, offsets, jitter: int):
 
 def _fold_in_indices(key, count: int, first_index):
     return jax.vmap(lambda index: jax.random.fold_in(key, index))(first_index + jnp.arange(count))
-
-
-def _uniform(key, extent: float, shape=()):
-    return jax.random.uniform(key, shape, minval=-extent, maxval=extent)

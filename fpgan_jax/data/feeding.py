@@ -123,7 +123,7 @@ def _iterate(dataset) -> Iterator[Batch]:
 
     try:
         yield from dataset.as_numpy_iterator()
-    except tf.errors.UnknownError as error:
+    except tf.errors.OpError as error:
         # TensorFlow passes on only the text of what a mapped Python function raises.
         _, is_user_error, text = error.message.partition(f"{UserError.__name__}: ")
         if not is_user_error:

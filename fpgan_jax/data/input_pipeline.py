@@ -212,12 +212,13 @@ def _make_dataset(
 ) -> tf.data.Dataset:
     """Map a pure function of the step over the steps."""
 
+    def create_arrays(step: np.ndarray) -> list[np.ndarray]:
+        batch = create_batch(int(step))
+        return [batch[name] for name in element_spec]
+
+    @tf.autograph.experimental.do_not_convert
     def create_tensors(step: tf.Tensor) -> dict[str, tf.Tensor]:
-        tensors = tf.numpy_function(
-            lambda s: [create_batch(int(s))[name] for name in element_spec],
-            [step],
-            [spec.dtype for spec in element_spec.values()],
-        )
+        tensors = tf.numpy_function(create_arrays, [step], [spec.dtype for spec in element_spec.values()])
         return {
             name: tf.ensure_shape(tensor, spec.shape)
             for (name, spec), tensor in zip(element_spec.items(), tensors, strict=True)

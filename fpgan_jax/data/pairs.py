@@ -20,7 +20,7 @@ from fpgan_jax.errors import UserError
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
 UNKNOWN = -1  # person and replica of a pair whose file name does not tell them
 
-_TEMPORARY = ".fpgan_jax_tmp"
+TEMPORARY = ".fpgan_jax_tmp"
 _PAIR_NAME = re.compile(r"(?P<person>[0-9]{1,9})_(?P<replica>[0-9]{1,9})")
 
 
@@ -33,9 +33,11 @@ class Pairs(Protocol):
 
     persons: tuple[int, ...]  # ids, sorted, without repetition
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Return the number of examples."""
 
-    def __getitem__(self, index: int) -> dict: ...
+    def __getitem__(self, index: int) -> dict:
+        """Return one example."""
 
     def identify(self, index: int) -> tuple[int, int]:
         """Return person and replica of one example, without making it."""
@@ -57,6 +59,7 @@ class ReplicatedPrints:
         self.persons = tuple(sorted(set(prints.persons.tolist())))
 
     def __len__(self) -> int:
+        """Return the number of pairs."""
         return len(self._prints) * self._num_replicas
 
     def identify(self, index: int) -> tuple[int, int]:
@@ -65,6 +68,7 @@ class ReplicatedPrints:
         return int(self._prints.persons[print_index]), replica
 
     def __getitem__(self, index: int) -> dict:
+        """Return one pair, its noise newly made."""
         person, replica = self.identify(index)
         real_image = self._prints.images[int(index) // self._num_replicas]
         noise_image = noise.create_noise_image(
@@ -98,6 +102,7 @@ class PairFolder:
         self.persons = tuple(sorted({parse_pair_name(path.name)[0] for path in self.paths} - {UNKNOWN}))
 
     def __len__(self) -> int:
+        """Return the number of pairs."""
         return len(self.paths)
 
     def identify(self, index: int) -> tuple[int, int]:
@@ -105,6 +110,11 @@ class PairFolder:
         return parse_pair_name(self.paths[int(index)].name)
 
     def __getitem__(self, index: int) -> dict:
+        """Return one pair, newly read.
+
+        Raises:
+          UserError: its file has become unreadable.
+        """
         noise_image, real_image = (
             preprocessing.resize(half, self._size, self._interpolation)
             for half in read_pair(self.paths[int(index)], self._num_channels)
@@ -231,7 +241,7 @@ def _make_folder(folder: pathlib.Path, own_names: set[str]) -> None:
     others = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if entry.name not in own_names and not entry.name.endswith(_TEMPORARY)
+        if entry.name not in own_names and not entry.name.endswith(TEMPORARY)
     )
     if others:
         raise UserError(
@@ -241,7 +251,7 @@ def _make_folder(folder: pathlib.Path, own_names: set[str]) -> None:
 
 
 def _write_png(image: np.ndarray, path: pathlib.Path) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{_TEMPORARY}")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(temporary, format="PNG")
         os.replace(temporary, path)

@@ -9,6 +9,7 @@ import os
 import numpy as np
 from PIL import Image
 
+from fpgan_jax.data import noise
 from fpgan_jax.errors import UserError
 
 INTERPOLATIONS = {
@@ -33,6 +34,7 @@ _CHOICES = {
     "frame": FRAMES,
     "num_channels": tuple(_PIL_MODES),
     "interpolation": tuple(INTERPOLATIONS),
+    "noise_distribution": noise.DISTRIBUTIONS,
     "noise_per": ("replica", "person"),
 }
 _MINIMA = {

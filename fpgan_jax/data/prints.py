@@ -23,10 +23,12 @@ class PrintSet:
     filenames: tuple[str, ...]
 
     def __post_init__(self):
+        """Refuse parts of different length."""
         if not len(self.images) == len(self.persons) == len(self.filenames):
             raise ValueError(
                 f"{len(self.images)} images, {len(self.persons)} persons and {len(self.filenames)} filenames"
             )
 
     def __len__(self) -> int:
+        """Return the number of prints."""
         return len(self.images)

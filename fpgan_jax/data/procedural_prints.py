@@ -10,7 +10,6 @@ window of the master sampled at every 2.6th pixel, a 241x298 file one sampled at
 """
 
 import dataclasses
-import functools
 import json
 import math
 import multiprocessing
@@ -40,7 +39,9 @@ _MASTER_HEIGHT, _MASTER_WIDTH = 400, 360
 _GROWTH_STEP = 5 / 3
 _CENTER_ROW, _CENTER_COL = 215.0, 180.0
 _NUM_ORIENTATIONS = 16
-_NUM_GROWTH_STEPS = 26
+_NUM_GROWTH_STEPS = 20
+# The period varies over a finger by this share on both sides of its mean.
+_PERIOD_VARIATION = 0.09
 
 # Frame of the scanner's window: two bevel lines at the top and left, a black band at the bottom and right.
 _BEVEL_LEVELS = (160, 105)
@@ -156,8 +157,8 @@ def choose_gender(seed: int, person: int) -> str:
 
 
 def _choose_pattern(rng: np.random.Generator, hand: str, finger: str) -> str:
-    # Shares of Wilson, Candela & Watson 1994 (as Cappelli et al. 2002, section 3 use them): loops 65.5%, whorls
-    # 27.9%, arches 3.7%, tented arches 2.9%; a loop opens to the little finger, on the index often to the thumb.
+    # Natural shares (Wilson, Candela & Watson 1994): loops 65.5%, whorls 27.9%, arches 3.7%, tented arches 2.9%.
+    # A loop mostly opens to the little finger, on the index often to the thumb.
     toward_little_finger = 0.6 if finger == "index" else 0.95
     ulnar, radial = ("right_loop", "left_loop") if hand == "Right" else ("left_loop", "right_loop")
     loop = ulnar if rng.random() < toward_little_finger else radial
@@ -202,9 +203,9 @@ def create_orientation_field(
     Returns:
       [400, 360] float32, radians in [0, pi), counter-clockwise from the row's direction.
 
-    Source: Sherlock & Monro 1993, equation 3 (zero-pole model); Cappelli et al. 2002, section 3.1 (arches);
-    differs in: instead of Vizcaya & Gerhardt's piecewise linear correction (1996) one smooth term bends the
-    ridges down on both sides, as the model alone makes them level far from its poles.
+    Source: Sherlock & Monro 1993, "A model for interpreting fingerprint topology" (zero-pole model); differs in:
+    instead of the piecewise linear correction of Vizcaya & Gerhardt 1996 one smooth term bends the ridges down on
+    both sides, since the model alone makes them level far from its poles; the same term alone makes the arches.
     """
     rows, cols = np.mgrid[:_MASTER_HEIGHT, :_MASTER_WIDTH].astype(np.float64)
     theta = np.zeros_like(rows)
@@ -225,7 +226,6 @@ def create_orientation_field(
 # --- ridges --------------------------------------------------------------------------------------
 
 
-@functools.lru_cache(maxsize=4)
 def _oriented_filters(shape: tuple[int, int], period: float) -> np.ndarray:
     """Spectra of even Gabor filters without DC: [orientations, rows, cols // 2 + 1] float32."""
     up = -fft.fftfreq(shape[0])[:, None]
@@ -243,16 +243,29 @@ def _oriented_filters(shape: tuple[int, int], period: float) -> np.ndarray:
     return np.asarray(spectra, np.float32)
 
 
-def _grow_ridges(rng: np.random.Generator, orientation: np.ndarray, period: float) -> np.ndarray:
-    """Turn noise into ridges along `orientation`; both on the growth grid, `period` in its pixels."""
-    filters = _oriented_filters(orientation.shape, round(period, 2))
+def _orientation_weights(orientation: np.ndarray) -> np.ndarray:
+    """Share of each filter's response at each pixel: the two nearest orientations, linearly."""
     position = orientation / np.pi * _NUM_ORIENTATIONS
-    lower = np.floor(position).astype(int) % _NUM_ORIENTATIONS
-    fraction = (position - np.floor(position)).astype(np.float32)
+    lower = np.floor(position).astype(int)
+    fraction = (position - lower).astype(np.float32)
     weights = np.zeros((_NUM_ORIENTATIONS, *orientation.shape), np.float32)
-    np.put_along_axis(weights, lower[None], 1 - fraction[None], axis=0)
+    np.put_along_axis(weights, lower[None] % _NUM_ORIENTATIONS, 1 - fraction[None], axis=0)
     np.put_along_axis(weights, (lower[None] + 1) % _NUM_ORIENTATIONS, fraction[None], axis=0)
+    return weights
 
+
+def _grow_ridges(
+    rng: np.random.Generator, orientation: np.ndarray, period: float, coarseness: np.ndarray
+) -> np.ndarray:
+    """Turn noise into ridges; everything on the growth grid, `coarseness` 0 to 1 from fine to coarse ridges."""
+    filters = np.concatenate(
+        [
+            _oriented_filters(orientation.shape, factor * period)
+            for factor in (1 - _PERIOD_VARIATION, 1 + _PERIOD_VARIATION)
+        ]
+    )
+    weights = _orientation_weights(orientation)
+    weights = np.concatenate([weights * (1 - coarseness), weights * coarseness]).astype(np.float32)
     ridges = rng.standard_normal(orientation.shape).astype(np.float32)
     for _ in range(_NUM_GROWTH_STEPS):
         spectrum = fft.rfft2(ridges)
@@ -260,10 +273,24 @@ def _grow_ridges(rng: np.random.Generator, orientation: np.ndarray, period: floa
         for filter_, weight in zip(filters, weights, strict=True):
             response += weight * fft.irfft2(spectrum * filter_, s=ridges.shape)
         # The local amplitude is divided out, so that ridges grow where the noise happened to be weak too.
-        amplitude = np.sqrt(2 * ndimage.gaussian_filter(response**2, period)) + 1e-6
-        response /= amplitude
+        response /= np.sqrt(2 * ndimage.gaussian_filter(response**2, period)) + 1e-6
         ridges = np.tanh(1.5 * response)
     return response
+
+
+def _grow_master_ridges(rng: np.random.Generator, orientation: np.ndarray, period: float) -> np.ndarray:
+    shape = tuple(round(side / _GROWTH_STEP) for side in orientation.shape)
+    rows, cols = np.meshgrid(*(np.arange(side) * _GROWTH_STEP for side in shape), indexing="ij")
+    nearest = orientation[
+        np.minimum(np.rint(rows).astype(int), orientation.shape[0] - 1),
+        np.minimum(np.rint(cols).astype(int), orientation.shape[1] - 1),
+    ]
+    # Ridges are finest above the centre and coarsest toward the joint.
+    below = (rows - _CENTER_ROW) / 200
+    coarseness = np.clip(0.6 + 0.4 * below + 0.3 * _smooth_noise(rng, shape, 40 / _GROWTH_STEP), 0, 1)
+    grown = _grow_ridges(rng, nearest, period / _GROWTH_STEP, coarseness)
+    grid = np.mgrid[: orientation.shape[0], : orientation.shape[1]] / _GROWTH_STEP
+    return ndimage.map_coordinates(grown, grid, order=3, mode="nearest").astype(np.float32)
 
 
 def create_finger(
@@ -284,9 +311,9 @@ def create_finger(
     Raises:
       UserError: an argument is not one of those named above.
 
-    Source: Cappelli, Erol, Maio & Maltoni 2002, "Synthetic fingerprint-image generation", sections 3.1-3.3;
-    differs in: filters of one frequency in the Fourier domain (the period varies by a smooth warp instead), and
-    growth from noise everywhere instead of from a few seed points.
+    Source: Cappelli, Maio & Maltoni 2002, "Synthetic fingerprint-database generation", generation of the master
+    fingerprint; differs in: filters in the Fourier domain at two frequencies and 16 orientations with linear
+    interpolation between them, and growth from noise everywhere instead of from a few seed points.
     """
     if hand not in HANDS or finger not in FINGERS:
         raise UserError(f"{hand} {finger}: no such finger; hands are {HANDS}, fingers {FINGERS}")
@@ -306,7 +333,7 @@ def create_finger(
     )
     scale = 1.0 if choose_gender(seed, person) == "M" else 0.89
     scale *= {"thumb": 1.04, "index": 1.0, "middle": 0.985, "ring": 0.96, "little": 0.95}[finger]
-    period = 8.65 * scale * math.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
+    period = 8.5 * scale * math.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
     ridges = _grow_master_ridges(rng, orientation, period)
     return Finger(
         seed=seed,
@@ -322,18 +349,6 @@ def create_finger(
         half_width=rng.uniform(98, 122) * (1.06 if finger == "thumb" else 0.9 if finger == "little" else 1),
         tip_height=rng.uniform(160, 205),
     )
-
-
-def _grow_master_ridges(rng: np.random.Generator, orientation: np.ndarray, period: float) -> np.ndarray:
-    shape = tuple(round(side / _GROWTH_STEP) for side in orientation.shape)
-    rows, cols = np.meshgrid(*(np.arange(side) * _GROWTH_STEP for side in shape), indexing="ij")
-    nearest = orientation[
-        np.minimum(np.rint(rows).astype(int), orientation.shape[0] - 1),
-        np.minimum(np.rint(cols).astype(int), orientation.shape[1] - 1),
-    ]
-    grown = _grow_ridges(rng, nearest, period / _GROWTH_STEP)
-    grid = np.mgrid[: orientation.shape[0], : orientation.shape[1]] / _GROWTH_STEP
-    return ndimage.map_coordinates(grown, grid, order=3, mode="nearest").astype(np.float32)
 
 
 # --- impressions ---------------------------------------------------------------------------------
@@ -365,7 +380,8 @@ def create_impression(finger: Finger, impression: int = 0, *, size: str = "96x10
     Raises:
       UserError: `size` is not one of `SIZES`.
 
-    Source: Cappelli et al. 2002, section 4 (contact area, ridge thickness, distortion, noise); differs in: the
+    Source: Cappelli, Maio & Maltoni 2002, generation of impressions (contact region, ridge thickness, skin
+    distortion, noise); differs in: the
     ridge profile's threshold carries pressure, contact, dryness, pores and scratches together, instead of
     morphology on a binary master; distortion is a smooth random displacement instead of Cappelli's plastic model.
     """
@@ -513,6 +529,19 @@ def _sample_window(window: np.ndarray, print_size: PrintSize) -> np.ndarray:
     return np.clip(np.rint(127.5 + 1.18 * (sampled - 127.5)), 0, 255).astype(np.uint8)
 
 
+def create_empty_scan(size: str = "96x103") -> np.ndarray:
+    """Create a scan of nothing: white within the scanner's frame.
+
+    Args:
+      size: a key of `SIZES`.
+
+    Returns:
+      uint8 [height, width].
+    """
+    rows, cols = SIZES[size].window
+    return _add_frame(np.full((rows.stop - rows.start, cols.stop - cols.start), 255, np.uint8), SIZES[size])
+
+
 def _add_frame(window: np.ndarray, print_size: PrintSize) -> np.ndarray:
     image = np.zeros((print_size.height, print_size.width), np.uint8)
     rows, cols = print_size.window
@@ -549,8 +578,8 @@ def alter_impression(image: np.ndarray, finger: Finger, alteration: str, difficu
     Raises:
       UserError: no such alteration, difficulty or size.
 
-    Source: Shehu et al. 2018, arXiv:1807.10609, section 3 (the STRANGE toolbox's three alterations); differs in:
-    the toolbox is not public, so shapes and strengths follow the look of its results.
+    Source: Shehu et al. 2018, arXiv:1807.10609, section 3 (the three alterations of the STRANGE toolbox); differs
+    in: shapes and strengths follow the look of the results, not the toolbox's code.
     """
     alterations = {"Obl": _obliterate, "CR": _rotate_center, "Zcut": _cut_z}
     if alteration not in alterations or difficulty not in DIFFICULTIES:

@@ -21,8 +21,8 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.progress import create_progress
 from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
-from fpgan_jax.training.gan_trainer import create_generate
 from fpgan_jax.training.reporting import save_png
+from fpgan_jax.training.sampling import create_generate
 
 MANIFEST_FILENAME = "manifest.csv"
 SETTINGS_FILENAME = "synthesis.json"

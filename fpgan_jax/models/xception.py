@@ -88,7 +88,7 @@ class Xception(nn.Module):
         for i in (1, 2):
             x = nn.relu(x) if i == 2 or has_first_relu else x
             x = self._sepconv(x, f"block{block}_sepconv{i}", features[i - 1], bn)
-        return nn.max_pool(x, (3, 3), (2, 2), "SAME") + shortcut
+        return layers.max_pool_3x3_stride2(x) + shortcut
 
     def _middle_block(self, x, block, bn):
         shortcut = x

@@ -34,16 +34,20 @@ def train_step(
       base_key: the run's key; the step and the device are folded in here.
       classifier: the module.
       tx: its optimiser.
-      prepare_batch: (key, batch) -> images, float32 in [-1, 1], augmented.
+      prepare_batch: (key, batch, first_index) -> images, float32, about [-1, 1], augmented; the key
+        is the same on every device, `first_index` the place of its first example.
       label_smoothing: see `losses.compute_classification_loss`.
       axis_name: the device axis, or None outside pmap.
 
     Returns:
       (the state after, metrics "loss" and "accuracy" summed over the devices).
     """
-    key = parallel.fold_in_device(jax.random.fold_in(base_key, state.step), axis_name)
-    dropout_key, augmentation_key = jax.random.split(key)
-    images = prepare_batch(augmentation_key, batch)
+    dropout_key, augmentation_key = jax.random.split(jax.random.fold_in(base_key, state.step))
+    dropout_key = parallel.fold_in_device(dropout_key, axis_name)
+    batch_size = len(batch["image"])
+    images = prepare_batch(
+        augmentation_key, batch, first_index=parallel.find_first_example(batch_size, axis_name)
+    )
 
     def compute_loss(params):
         logits, updates = classifier.apply(
@@ -60,7 +64,7 @@ def train_step(
 
     gradients, (batch_stats, averages) = jax.grad(compute_loss, has_aux=True)(state.classifier.params)
     network = update_network(state.classifier, gradients, batch_stats, tx, axis_name)
-    means = create_means(averages, batch_size=images.shape[0])
+    means = create_means(averages, batch_size)
     return (
         ClassifierTrainState(step=state.step + 1, classifier=network),
         parallel.sum_over_devices(means, axis_name),

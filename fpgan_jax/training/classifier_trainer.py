@@ -82,18 +82,22 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     return run_training(training, state, base_key)
 
 
-def prepare_batch(key: jax.Array, batch: Mapping[str, jax.Array], *, augmentation_config: ConfigDict) -> jax.Array:
+def prepare_batch(
+    key: jax.Array, batch: Mapping[str, jax.Array], *, first_index, augmentation_config: ConfigDict
+) -> jax.Array:
     """Bring a batch of bytes to the network's range and augment it.
 
     Args:
-      key: random key.
+      key: random key, the same on every device.
       batch: "image": uint8 [batch, height, width, channels].
+      first_index: the first example's place in the global batch.
       augmentation_config: `config.classifier.augmentation`.
 
     Returns:
       Images, float32 [batch, height, width, channels], about [-1, 1].
     """
-    return augmentation.augment_prints(key, scale_to_unit(batch["image"]), augmentation_config)
+    images = scale_to_unit(batch["image"])
+    return augmentation.augment_prints(key, images, augmentation_config, first_index=first_index)
 
 
 def state_to_trees(state: ClassifierTrainState) -> dict[str, Any]:

@@ -184,7 +184,8 @@ def train_step(
       discriminator: D's module.
       generator_tx: G's optimiser.
       discriminator_tx: D's optimiser.
-      prepare_batch: (key, batch) -> (noise_image, real_image), float32 in [-1, 1].
+      prepare_batch: (key, batch, first_index) -> (noise_image, real_image), float32 in [-1, 1];
+        the key is the same on every device, `first_index` the place of its first example.
       gan_objective: one of `losses.GAN_OBJECTIVES`.
       lambda_l1: weight of the L1 term.
       discriminator_loss_weight: factor on D's loss.
@@ -197,9 +198,12 @@ def train_step(
     Source: Isola et al. 2017, section 3.3 and equation 4; differs in: one forward pass of G serves
       both updates, which is the same computation, since D's update leaves G alone.
     """
-    key = parallel.fold_in_device(jax.random.fold_in(base_key, state.step), axis_name)
-    dropout_key, jitter_key = jax.random.split(key)
-    noise_image, real_image = prepare_batch(jitter_key, batch)
+    dropout_key, jitter_key = jax.random.split(jax.random.fold_in(base_key, state.step))
+    dropout_key = parallel.fold_in_device(dropout_key, axis_name)
+    batch_size = len(batch["noise_image"])
+    noise_image, real_image = prepare_batch(
+        jitter_key, batch, first_index=parallel.find_first_example(batch_size, axis_name)
+    )
 
     def generate(params):
         fake_image, updates = generator.apply(
@@ -245,7 +249,7 @@ def train_step(
         ),
         generator_ema=_update_ema(state.generator_ema, generator_state.params, ema_decay),
     )
-    means = create_means(discriminator_averages | generator_averages, batch_size=noise_image.shape[0])
+    means = create_means(discriminator_averages | generator_averages, batch_size)
     return new_state, parallel.sum_over_devices(means, axis_name)
 
 

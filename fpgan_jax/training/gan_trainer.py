@@ -21,6 +21,7 @@ from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.loop import Training, run_training
 from fpgan_jax.training.optimizers import create_gan_optimizer
 from fpgan_jax.training.reporting import Reporter
+from fpgan_jax.training.sampling import create_generate
 from fpgan_jax.training.state import GanTrainState, NetworkState, create_gan_state
 
 METRIC_NAMES = (
@@ -102,19 +103,20 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     return run_training(training, state, base_key)
 
 
-def prepare_batch(key: jax.Array, batch: Mapping[str, jax.Array], *, jitter: int):
+def prepare_batch(key: jax.Array, batch: Mapping[str, jax.Array], *, first_index, jitter: int):
     """Bring a batch of bytes to the networks' range, with pix2pix's jitter if asked for.
 
     Args:
-      key: random key.
+      key: random key, the same on every device.
       batch: "noise_image", "real_image": uint8 [batch, height, width, channels].
+      first_index: the first example's place in the global batch.
       jitter: pixels of enlargement before the random crop; 0 is off.
 
     Returns:
       (noise_image, real_image), float32 in [-1, 1].
     """
     noise_image, real_image = scale_to_unit(batch["noise_image"]), scale_to_unit(batch["real_image"])
-    return augmentation.jitter_pair(key, noise_image, real_image, jitter) if jitter else (noise_image, real_image)
+    return augmentation.jitter_pair(key, noise_image, real_image, jitter, first_index=first_index)
 
 
 def state_to_trees(state: GanTrainState) -> dict[str, Any]:
@@ -145,37 +147,6 @@ def trees_to_state(trees: dict[str, Any]) -> GanTrainState:
     }
     ema = trees.get("generator_ema")
     return GanTrainState(step=trees["training"]["step"], **networks, generator_ema=ema and ema["params"])
-
-
-def create_generate(generator: nn.Module, *, deterministic: bool, use_running_average: bool) -> Callable:
-    """Create a compiled function that draws each image as if it were alone in its batch.
-
-    With dropout and batch statistics as in training, an image would otherwise depend on its
-    neighbours; pix2pix draws one image at a time.
-
-    Args:
-      generator: the module.
-      deterministic: False keeps dropout.
-      use_running_average: False normalises each image by its own statistics.
-
-    Returns:
-      (variables, noise_image uint8 [batch, height, width, channels], keys [batch]) ->
-      float32 in [-1, 1] of the same shape.
-
-    Source: Isola et al. 2017, section 3.1, last paragraph (dropout and statistics of the test batch,
-      of size 1, at test time); differs in: nothing.
-    """
-
-    def generate_one(variables, noise_image, key):
-        return generator.apply(
-            variables,
-            scale_to_unit(noise_image)[None],
-            deterministic=deterministic,
-            use_running_average=use_running_average,
-            rngs={"dropout": key},
-        )[0]
-
-    return jax.jit(jax.vmap(generate_one, in_axes=(None, 0, 0)))
 
 
 def _create_sampler(config: ConfigDict, generator: nn.Module, source) -> Callable[[int, Any, Reporter], None]:

@@ -128,7 +128,8 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
       The builder, ready for `as_dataset`.
 
     Raises:
-      UserError: the folder has no file of that split, or a bad file while on_bad_file is "stop".
+      UserError: the folder has no file of that split, or a bad file while on_bad_file is "stop", or
+        tfds_dir cannot be written.
     """
     folder = pathlib.Path(socofing_dir).resolve()
     fingerprint = _fingerprint(folder / SPLIT_FOLDERS[split], on_bad_file)
@@ -146,11 +147,13 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
                 manual_dir=folder, try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
             )
         )
-    except OSError:
+    except OSError as error:
         # Another process was quicker: TFDS prepares in a temporary folder, and its last step, the
         # renaming, fails where the folder is there by then.
         if not builder.data_path.exists():
-            raise
+            raise UserError(
+                f"config.data.tfds_dir: {builder.data_path} cannot be written ({error})"
+            ) from error
         return Builder(data_dir=data_dir, config=builder_config)
     return builder
 

@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Sets up an environment and runs the tests.
+# Usage: bash launch/test.sh [PYTEST_ARGUMENTS]    (by default everything but `slow` and `compare`)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bash launch/setup_environment.sh test
+if [ $# -eq 0 ]; then
+  set -- -m "not slow and not compare" -n 2 --dist loadfile
+fi
+# Half of the tests' time is compilation of the same programs.
+export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$(mktemp -d)}"
+export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.5
+export JAX_PLATFORMS="${JAX_PLATFORMS:-cpu}"
+exec "${FPGAN_JAX_VENV:-.venv}/bin/python" -m pytest "$@"

@@ -1,0 +1,184 @@
+"""Tests of decoding, cropping, resizing and value ranges."""
+
+import struct
+import zlib
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import pix2pix_socofing
+from fpgan_jax.data import preprocessing
+from fpgan_jax.errors import UserError
+from tests.data.conftest import make_print_pixels, write_bmp
+
+
+@pytest.fixture
+def data_config():
+    return pix2pix_socofing.get_config().data
+
+
+@pytest.mark.parametrize("pixel_format", ["rgba", "rgb", "grey"])
+@pytest.mark.parametrize("shape", [(103, 96), (298, 241)])
+def test_every_format_decodes_to_the_same_grey_values(tmp_path, pixel_format, shape):
+    pixels = make_print_pixels(0, *shape)
+    write_bmp(tmp_path / "print.bmp", pixels, pixel_format)
+    np.testing.assert_array_equal(preprocessing.read_image(tmp_path / "print.bmp", 1)[:, :, 0], pixels)
+
+
+def test_decodes_to_three_channels(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image.png")
+    np.testing.assert_array_equal(preprocessing.read_image(tmp_path / "image.png", 3), pixels)
+
+
+def write_truncated(path):
+    write_bmp(path, make_print_pixels(0), "rgba")
+    path.write_bytes(path.read_bytes()[:20000])
+
+
+def write_text(path):
+    path.write_text("not an image")
+
+
+def write_nothing(path):
+    path.touch()
+
+
+def write_bomb(path):
+    header = struct.pack(">IIBBBBB", 9000, 9000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    end = b"\0\0\0\0IDAT" + struct.pack(">I", zlib.crc32(b"IDAT"))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk)) + end
+    )
+
+
+def write_16_bit(path):
+    Image.fromarray(np.zeros((4, 4), np.uint16)).save(path, format="PNG")
+
+
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (write_truncated, "cannot be read as an image"),
+        (write_text, "cannot be read as an image"),
+        (write_nothing, "cannot be read as an image"),
+        (write_bomb, "9000 x 9000 pixels"),
+        (write_16_bit, "more than 8 bits"),
+        (lambda path: None, "cannot be read as an image"),
+    ],
+)
+def test_refuses_a_bad_file_by_name(tmp_path, write, reason):
+    write(tmp_path / "bad.BMP")
+    with pytest.raises(UserError, match=rf"bad\.BMP: .*{reason}"):
+        preprocessing.read_image(tmp_path / "bad.BMP", 1)
+
+
+def test_crops_exactly_the_frame_of_the_small_files():
+    rows, columns = np.mgrid[:103, :96].astype(np.uint8)
+    cropped = preprocessing.crop_frame(np.stack([rows, columns], axis=2))
+    assert cropped.shape == (97, 90, 2)
+    assert (cropped[0, 0].tolist(), cropped[-1, -1].tolist()) == ([2, 2], [98, 91])
+
+
+def test_crops_exactly_the_frame_of_the_large_files():
+    rows, columns = np.mgrid[:298, :241].astype(np.int64)
+    cropped = preprocessing.crop_frame(np.stack([rows, columns], axis=2))
+    assert (cropped[0, 0].tolist(), cropped[-1, -1].tolist()) == ([2, 2], [293, 236])
+
+
+def test_resizes_to_nearest():
+    image = np.array([[1, 2], [3, 4]], np.uint8)[:, :, None]
+    expected = [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]
+    np.testing.assert_array_equal(preprocessing.resize(image, 4, "nearest")[:, :, 0], expected)
+
+
+def test_resizes_bilinearly():
+    image = np.array([[0, 255], [0, 255]], np.uint8)[:, :, None]
+    # Pixel centres at -1/4, 1/4, 3/4 and 5/4 of the way: 0, 63.75, 191.25 and 255, rounded.
+    expected = np.tile([0, 64, 191, 255], (4, 1))
+    np.testing.assert_array_equal(preprocessing.resize(image, 4, "bilinear")[:, :, 0], expected)
+
+
+def test_interpolations_differ():
+    image = make_print_pixels(0)[:, :, None]
+    resized = [preprocessing.resize(image, 64, name).tobytes() for name in preprocessing.INTERPOLATIONS]
+    assert len(set(resized)) == 4
+
+
+def test_resizes_channels_apart():
+    image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
+    resized = preprocessing.resize(image, 16, "bicubic")
+    for channel in range(3):
+        alone = preprocessing.resize(image[:, :, channel, None], 16, "bicubic")
+        np.testing.assert_array_equal(resized[:, :, channel], alone[:, :, 0])
+
+
+def test_preprocesses_a_print_without_its_frame(data_config):
+    data_config.frame = "crop"
+    data_config.image_size = 64
+    data_config.interpolation = "nearest"
+    image = np.zeros((103, 96), np.uint8)
+    image[2:99, 2:92] = 200
+    assert (preprocessing.preprocess_print(image, data_config) == 200).all()
+
+
+def test_preprocesses_a_print_with_its_frame(data_config):
+    data_config.image_size = 64
+    preprocessed = preprocessing.preprocess_print(make_print_pixels(0), data_config)
+    assert (preprocessed[-1] == 0).all()
+
+
+def test_repeats_the_grey_channel(data_config):
+    data_config.num_channels = 3
+    preprocessed = preprocessing.preprocess_print(make_print_pixels(0), data_config)
+    assert preprocessed.shape == (256, 256, 3)
+    np.testing.assert_array_equal(preprocessed, np.repeat(preprocessed[:, :, :1], 3, axis=2))
+
+
+@pytest.mark.parametrize("library", [np, jnp])
+def test_scales_to_the_unit_range(library):
+    scaled = preprocessing.scale_to_unit(library.array([0, 51, 255], library.uint8))
+    assert scaled.dtype == np.float32
+    # 51 / 127.5 - 1 = -0.6; one rounding to 24 bits in each of the two steps.
+    np.testing.assert_allclose(np.asarray(scaled), [-1, -0.6, 1], atol=2**-24 + 2**-25)
+
+
+def test_pixels_survive_the_way_there_and_back():
+    pixels = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(preprocessing.to_uint8(preprocessing.scale_to_unit(pixels)), pixels)
+
+
+def test_rounds_and_clips_to_pixels():
+    # 0 is 127.5, which rounds to the even 128; 0.5 is 191.25.
+    np.testing.assert_array_equal(preprocessing.to_uint8(np.array([-1.5, 0, 0.5, 7])), [0, 128, 191, 255])
+
+
+def test_accepts_the_config(data_config):
+    preprocessing.check_data_config(data_config)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("source", "web"),
+        ("on_bad_file", "panic"),
+        ("frame", "gilded"),
+        ("num_channels", 2),
+        ("interpolation", "magic"),
+        ("noise_distribution", "pink"),
+        ("noise_per", "week"),
+        ("num_persons", 0),
+        ("num_replicas", 0),
+        ("image_size", 0),
+        ("noise_seed", -1),
+        ("shuffle_seed", -1),
+        ("jitter", -1),
+    ],
+)
+def test_refuses_a_field_by_name(data_config, field, value):
+    data_config[field] = value
+    with pytest.raises(UserError, match=rf"config\.data\.{field}: '?{value}"):
+        preprocessing.check_data_config(data_config)

@@ -1,0 +1,115 @@
+"""Table 2 from score rows, against numbers worked out by hand."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation import table
+from fpgan_jax.evaluation.similarity import ScoreRow
+
+
+def create_row(kind, person, score, *, name="P50", top_person=None):
+    return ScoreRow(name, kind, person, 0, "file.png", score, person if top_person is None else top_person, 0.5)
+
+
+# Person 1's mean is 0.9, person 2's is 0.5.
+SYNTHETIC = [
+    create_row("synthetic", 1, 0.8),
+    create_row("synthetic", 1, 1.0),
+    create_row("synthetic", 2, 0.4),
+    create_row("synthetic", 2, 0.6),
+]
+REAL = [create_row("real", 1, 1.0), create_row("real", 2, 1.0)]
+
+
+def test_mean_and_deviation_over_persons():
+    score = table.compute_score(SYNTHETIC, std_over="persons", std_ddof=0)
+    np.testing.assert_allclose([score.mean, score.std], [0.7, 0.2])
+    assert (score.num_images, score.num_persons) == (4, 2)
+
+
+def test_deviation_over_images():
+    score = table.compute_score(SYNTHETIC, std_over="images", std_ddof=0)
+    # Squared distances from 0.7: 0.01, 0.09, 0.09, 0.01.
+    np.testing.assert_allclose(score.std, np.sqrt(0.2 / 4))
+
+
+def test_ddof_one_divides_by_one_less():
+    score = table.compute_score(SYNTHETIC, std_over="images", std_ddof=1)
+    np.testing.assert_allclose(score.std, np.sqrt(0.2 / 3))
+
+
+def test_deviation_of_one_value_with_ddof_one_is_not_a_number():
+    assert np.isnan(table.compute_score(SYNTHETIC[:2], std_over="persons", std_ddof=1).std)
+
+
+def test_a_control_tells_how_often_the_person_came_first():
+    rows = [create_row("other_person", 1, 0.1, top_person=2), create_row("other_person", 1, 0.6)]
+    (result,) = table.compute_table([*REAL, *SYNTHETIC, *rows])
+    (control,) = result.controls
+    assert (control.kind, control.recognised, control.score.mean) == ("other_person", 0.5, 0.35)
+
+
+def test_sets_come_in_the_papers_order():
+    rows = [create_row(kind, 1, 1.0, name=name) for name in ("Z", "P250", "P50") for kind in ("real", "synthetic")]
+    assert [result.name for result in table.compute_table(rows)] == ["P50", "P250", "Z"]
+
+
+def test_the_papers_row_stands_below_ours():
+    cells = table.create_cells(table.compute_table([*REAL, *SYNTHETIC]))
+    assert cells == [
+        ("P50", "ours", "4", "2", "1.0000", "0.0000", "0.7000", "0.2000"),
+        ("P50", "paper", "30", "3", "0.9924", "0.0060", "0.8794", "0.0990"),
+    ]
+
+
+def test_a_set_without_synthetic_prints_is_named():
+    with pytest.raises(UserError, match="set P50: the scores hold no synthetic prints"):
+        table.compute_table(REAL)
+
+
+def test_an_unknown_kind_is_named():
+    with pytest.raises(UserError, match="unknown kind 'foo'"):
+        table.compute_table([create_row("foo", 1, 1.0)])
+
+
+def test_text_is_aligned():
+    assert table.format_text(("a", "bb"), [("ccc", "d")]) == "a    bb\n---  --\nccc  d\n"
+
+
+def test_markdown_escapes_what_would_be_markup():
+    text = table.format_markdown(("set",), [("<b>|x",)])
+    assert text == "| set |\n| --- |\n| &lt;b&gt;\\|x |\n"
+
+
+def test_csv_comes_back():
+    cells = [("P50", 'with "quotes", commas')]
+    text = table.format_csv(("set", "note"), cells)
+    assert list(csv.reader(io.StringIO(text)))[1:] == [list(cells[0])]
+
+
+def test_latex_escapes_its_own_characters():
+    text = table.format_latex(("set",), [("a_b & 5%",)])
+    assert r"a\_b \& 5\% \\" in text
+    assert text.count("\n") == 7
+
+
+def test_two_files_of_one_set_are_refused(tmp_path):
+    row = "set,kind,person,replica,file,similarity_score,top_person,top_score\nP50,real,1,0,a,1.0,1,1.0\n"
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text(row)
+    with pytest.raises(UserError, match=r"b\.csv: set P50 was already read from .*a\.csv"):
+        table.write_tables([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], str(tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("person\n1\n", "not a CSV of launch.score_similarity"), ("", "holds no rows")],
+)
+def test_a_foreign_score_file_is_named(tmp_path, text, message):
+    (tmp_path / "scores.csv").write_text(text)
+    with pytest.raises(UserError, match=rf"scores\.csv: {message}"):
+        table.write_tables([str(tmp_path / "scores.csv")], str(tmp_path / "out"))

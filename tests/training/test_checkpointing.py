@@ -1,0 +1,103 @@
+"""Saving and restoring with Orbax."""
+
+import numpy as np
+import optax
+import pytest
+
+from fpgan_jax.errors import UserError
+from fpgan_jax.training import checkpointing
+
+
+def create_trees(value):
+    params = {"dense": {"kernel": np.full((2, 3), value, np.float32)}}
+    opt_state = optax.adam(1e-3).init(params)
+    return {
+        "generator": {"params": params, "batch_stats": {}},
+        "training": {"step": np.int32(value), "opt_state": opt_state},
+    }
+
+
+def save(store, step, metric=1.0):
+    store.save(step, create_trees(step), metadata={"config": {"seed": 3}}, metrics={"loss": metric})
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = checkpointing.CheckpointStore(str(tmp_path), best_metric="loss")
+    yield store
+    store.close()
+
+
+def test_everything_comes_back_bit_for_bit(store):
+    trees = create_trees(1 / 3)
+    trees["generator"]["params"]["dense"]["kernel"][0, 0] = np.nextafter(np.float32(1), np.float32(2))
+    store.save(5, trees, metadata={}, metrics={"loss": 1.0})
+    restored = store.restore_latest(create_trees(0.0))
+    kernel = restored["generator"]["params"]["dense"]["kernel"]
+    np.testing.assert_array_equal(kernel, trees["generator"]["params"]["dense"]["kernel"])
+    assert type(restored["training"]["opt_state"]) is type(trees["training"]["opt_state"])
+
+
+def test_the_last_and_the_best_are_kept(store, tmp_path):
+    for step, metric in [(1, 0.5), (2, 0.1), (3, 0.4), (4, 0.3)]:
+        save(store, step, metric)
+    store.close()
+    kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+    assert kept == {"2", "4"}
+
+
+def test_best_and_latest_are_told_apart(store):
+    for step, metric in [(1, 0.5), (2, 0.1), (3, 0.4)]:
+        save(store, step, metric)
+    assert (store.best_step, store.latest_step) == (2, 3)
+
+
+def test_evaluation_reads_one_tree_and_no_optimiser(store, tmp_path):
+    save(store, 7)
+    store.close()
+    step, trees, metadata = checkpointing.restore_for_evaluation(str(tmp_path), ("generator",))
+    assert (step, set(trees), metadata) == (7, {"generator"}, {"config": {"seed": 3}})
+    np.testing.assert_array_equal(trees["generator"]["params"]["dense"]["kernel"], np.full((2, 3), 7.0))
+
+
+def test_evaluation_may_choose_a_step(store, tmp_path):
+    save(store, 1, 0.1)
+    save(store, 2, 0.2)
+    store.close()
+    _, trees, _ = checkpointing.restore_for_evaluation(str(tmp_path), ("generator",), step=1)
+    assert trees["generator"]["params"]["dense"]["kernel"][0, 0] == 1.0
+
+
+def test_a_missing_step_is_named_with_those_there_are(store, tmp_path):
+    save(store, 7)
+    store.close()
+    with pytest.raises(UserError, match=r"no checkpoint of step 8; there are those of steps \[7\]"):
+        checkpointing.restore_for_evaluation(str(tmp_path), ("generator",), step=8)
+
+
+def test_a_folder_without_checkpoints_is_named(tmp_path):
+    with pytest.raises(UserError, match="no checkpoints here; train first"):
+        checkpointing.restore_for_evaluation(str(tmp_path / "nothing"), ("generator",))
+
+
+def test_a_checkpoint_of_another_kind_is_named(store, tmp_path):
+    save(store, 7)
+    store.close()
+    with pytest.raises(UserError, match=r"checkpoints/7: cannot be read"):
+        checkpointing.restore_for_evaluation(str(tmp_path), ("classifier",))
+
+
+def test_other_shapes_name_the_first_that_differs(store):
+    save(store, 7)
+    template = create_trees(0.0)
+    template["generator"]["params"]["dense"]["kernel"] = np.zeros((2, 4), np.float32)
+    with pytest.raises(UserError, match=r"generator: params/dense/kernel is \(2, 3\) in the checkpoint and \(2, 4\)"):
+        store.restore_latest(template)
+
+
+def test_a_missing_layer_is_named(store):
+    save(store, 7)
+    template = create_trees(0.0)
+    template["generator"]["params"]["extra"] = np.zeros(1, np.float32)
+    with pytest.raises(UserError, match=r"generator: params/extra is missing in the checkpoint"):
+        store.restore_latest(template)

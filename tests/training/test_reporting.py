@@ -1,0 +1,73 @@
+"""Metrics files and image grids."""
+
+import csv
+
+import numpy as np
+from PIL import Image
+from tensorboardX.proto import event_pb2
+
+from fpgan_jax.training.reporting import Reporter
+
+
+def read_csv(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_rows_are_written_with_sorted_names(tmp_path):
+    reporter = Reporter(str(tmp_path), start_step=0)
+    reporter.write_metrics(10, {"loss": 0.5, "accuracy": 1.0})
+    reporter.close()
+    assert read_csv(tmp_path) == [["step", "accuracy", "loss"], ["10", "1.0", "0.5"]]
+
+
+def test_floats_come_back_exactly(tmp_path):
+    reporter = Reporter(str(tmp_path), start_step=0)
+    reporter.write_metrics(1, {"loss": 1 / 3})
+    assert float(read_csv(tmp_path)[1][1]) == 1 / 3
+
+
+def test_rows_beyond_the_checkpoint_are_taken_away(tmp_path):
+    reporter = Reporter(str(tmp_path), start_step=0)
+    for step in (10, 20, 30):
+        reporter.write_metrics(step, {"loss": float(step)})
+    resumed = Reporter(str(tmp_path), start_step=20)
+    resumed.write_metrics(30, {"loss": 3.0})
+    assert read_csv(tmp_path)[1:] == [["10", "10.0"], ["20", "20.0"], ["30", "3.0"]]
+
+
+def test_a_half_written_row_is_taken_away(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,accuracy,loss\n10,1.0,0.5\n20,0.")
+    Reporter(str(tmp_path), start_step=20)
+    assert read_csv(tmp_path) == [["step", "accuracy", "loss"], ["10", "1.0", "0.5"]]
+
+
+def test_an_inactive_reporter_writes_nothing(tmp_path):
+    reporter = Reporter(str(tmp_path / "run"), start_step=0, is_active=False)
+    reporter.write_metrics(1, {"loss": 1.0})
+    reporter.write_images(1, "grid", [[np.zeros((2, 2, 1), np.uint8)]])
+    reporter.close()
+    assert not (tmp_path / "run").exists()
+
+
+def test_grid_puts_rows_below_each_other(tmp_path):
+    tiles = [[np.full((2, 2, 1), 10 * row + column, np.uint8) for column in range(3)] for row in range(2)]
+    Reporter(str(tmp_path), start_step=0).write_images(1, "epoch_0001", tiles)
+    grid = np.asarray(Image.open(tmp_path / "samples" / "epoch_0001.png"))
+    assert grid.shape == (4, 6)
+    np.testing.assert_array_equal(grid[::2, ::2], [[0, 1, 2], [10, 11, 12]])
+
+
+def test_tensorboard_events_hold_the_scalar(tmp_path):
+    reporter = Reporter(str(tmp_path), start_step=0)
+    reporter.write_metrics(7, {"loss": 0.5})
+    reporter.close()
+    (path,) = (tmp_path / "events").iterdir()
+    data, events = path.read_bytes(), []
+    while data:
+        # TFRecord: length (8 bytes), its checksum (4), payload, its checksum (4).
+        length = int.from_bytes(data[:8], "little")
+        events.append(event_pb2.Event.FromString(data[12 : 12 + length]))
+        data = data[16 + length :]
+    scalars = [(event.step, value.tag, value.simple_value) for event in events for value in event.summary.value]
+    assert scalars == [(7, "loss", 0.5)]
