@@ -1,0 +1,1 @@
+"""Fingerprints from noise with pix2pix, and their likeness measured with Xception, in JAX."""

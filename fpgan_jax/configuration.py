@@ -154,7 +154,9 @@ FIELDS: Mapping[str, Field] = {
 }
 
 # What the numbers of each training depend on, as prefixes of field names.
-GAN_FIELDS = tuple(name for name in FIELDS if not name.startswith(("classifier.", "synthesis.", "evaluation.")))
+GAN_FIELDS = tuple(
+    name for name in FIELDS if not name.startswith(("classifier.", "synthesis.", "evaluation."))
+)
 CLASSIFIER_FIELDS = ("seed", "data.", "classifier.")
 
 # Fields that may change between a run and its continuation: they change no number of it.
@@ -200,7 +202,9 @@ def validate_config(config: ConfigDict) -> None:
     flat = flatten_config(config)
     for name in sorted(flat.keys() - FIELDS.keys()):
         near = difflib.get_close_matches(name, FIELDS, n=1)
-        raise UserError(f"config.{name}: no such field" + (f"; did you mean config.{near[0]}?" if near else ""))
+        raise UserError(
+            f"config.{name}: no such field" + (f"; did you mean config.{near[0]}?" if near else "")
+        )
     for name in sorted(FIELDS.keys() - flat.keys()):
         raise UserError(f"config.{name}: missing; start from configs/pix2pix_socofing.py")
     for name, value in flat.items():

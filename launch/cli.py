@@ -74,7 +74,11 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
 def _describe_unknown_field(text: str) -> str:
     # ml_collections says it in a KeyError, whose text is quoted twice.
     match = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text)
-    return f"--config: no field {match[2]!r}; did you mean {match[1]!r}?" if match else f"--config: no field {text}"
+    return (
+        f"--config: no field {match[2]!r}; did you mean {match[1]!r}?"
+        if match
+        else f"--config: no field {text}"
+    )
 
 
 def _stop(message: str) -> None:

@@ -28,9 +28,7 @@ def main(argv):
     from fpgan_jax.evaluation import table
 
     print(
-        table.write_tables(
-            _SCORES.value, _OUT_DIR.value, std_over=_STD_OVER.value, std_ddof=_STD_DDOF.value
-        )
+        table.write_tables(_SCORES.value, _OUT_DIR.value, std_over=_STD_OVER.value, std_ddof=_STD_DDOF.value)
     )
 
 

@@ -14,7 +14,10 @@ _CLASSIFIER_WORKDIR = flags.DEFINE_string(
     "classifier_workdir", None, "The workdir of launch.train_classifier.", required=True
 )
 _SYNTHETIC_DIRS = flags.DEFINE_list(
-    "synthetic_dirs", None, "Folders of launch.synthesize, of training noise, new noise or both.", required=True
+    "synthetic_dirs",
+    None,
+    "Folders of launch.synthesize, of training noise, new noise or both.",
+    required=True,
 )
 _SCORES = flags.DEFINE_string("scores", None, "The CSV to write.", required=True)
 _STEP = flags.DEFINE_integer("step", None, "Which checkpoint of the classifier; the last one by default.")

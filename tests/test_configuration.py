@@ -63,7 +63,9 @@ def test_a_wrong_value_is_named(config, field, value, message):
 def test_an_unknown_field_names_its_nearest_neighbour(config):
     config.unlock()
     config.data.imagesize = 3
-    with pytest.raises(UserError, match=r"config\.data\.imagesize: no such field; did you mean config\.data\.image_size"):
+    with pytest.raises(
+        UserError, match=r"config\.data\.imagesize: no such field; did you mean config\.data\.image_size"
+    ):
         configuration.validate_config(config)
 
 

@@ -11,7 +11,12 @@ from fpgan_jax import losses
     ("objective", "real_loss", "fake_loss", "adversarial_loss"),
     [
         # log 2 at logit 0; log(1 + e^-ln3) = log(4/3), log(1 + e^ln3) = log 4.
-        ("vanilla", (np.log(2) + np.log(4 / 3)) / 2, (np.log(2) + np.log(4)) / 2, (np.log(2) + np.log(4 / 3)) / 2),
+        (
+            "vanilla",
+            (np.log(2) + np.log(4 / 3)) / 2,
+            (np.log(2) + np.log(4)) / 2,
+            (np.log(2) + np.log(4 / 3)) / 2,
+        ),
         # (0 - 1)^2 and (ln 3 - 1)^2; 0 and (ln 3)^2.
         ("lsgan", (1 + (np.log(3) - 1) ** 2) / 2, np.log(3) ** 2 / 2, (1 + (np.log(3) - 1) ** 2) / 2),
         # max(0, 1 - 0) and max(0, 1 - 1.0986) = 0; 1 and 1 + ln 3.

@@ -1,0 +1,1 @@
+"""Prints, noise, pairs and batches."""

@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import logging
 
-from fpgan_jax.data import order, pairs, preprocessing
+from fpgan_jax.data import order, pairs, preprocessing, prints
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.data.socofing import filenames, socofing_dataset_builder
 from fpgan_jax.errors import UserError
@@ -166,7 +166,13 @@ def make_gan_dataset(
 
 
 def make_classifier_dataset(
-    config, *, start_step: int, num_steps: int, process_index: int = 0, process_count: int = 1
+    config,
+    *,
+    start_step: int,
+    num_steps: int,
+    process_index: int = 0,
+    process_count: int = 1,
+    training_prints: PrintSet | None = None,
 ) -> tf.data.Dataset:
     """Make the batches of real prints and labels from one step on; a batch depends on its step only.
 
@@ -176,6 +182,7 @@ def make_classifier_dataset(
       num_steps: number of batches.
       process_index: of this process.
       process_count: number of processes; each gets its rows of every global batch.
+      training_prints: as of `load_prints`, where they are at hand.
 
     Returns:
       A dataset of {"image": [b, size, size, channels] uint8, "label": [b] int32}; the label is the
@@ -185,18 +192,17 @@ def make_classifier_dataset(
       UserError: as `load_prints`, or the batch cannot be divided.
     """
     data = config.data
-    prints = load_prints(config)
-    labels = np.searchsorted(np.unique(prints.persons), prints.persons).astype(np.int32)
+    if training_prints is None:
+        training_prints = load_prints(config)
     global_batch_size = config.classifier.global_batch_size
     batch_size = order.divide_batch("config.classifier.global_batch_size", global_batch_size, process_count)
-
-    def create_batch(step: int) -> dict[str, np.ndarray]:
-        indices = order.batch_indices(
-            step, global_batch_size=global_batch_size, num_examples=len(prints), seed=data.shuffle_seed
-        )
-        indices = order.slice_for_process(indices, process_index, process_count)
-        return {"image": prints.images[indices], "label": labels[indices]}
-
+    create_batch = functools.partial(
+        prints.create_labelled_batch,
+        prints=training_prints,
+        config=config,
+        process_index=process_index,
+        process_count=process_count,
+    )
     element_spec = {
         "image": tf.TensorSpec((batch_size, data.image_size, data.image_size, data.num_channels), tf.uint8),
         "label": tf.TensorSpec((batch_size,), tf.int32),

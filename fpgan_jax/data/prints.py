@@ -7,6 +7,8 @@ import dataclasses
 
 import numpy as np
 
+from fpgan_jax.data import order
+
 
 @dataclasses.dataclass(frozen=True)
 class PrintSet:
@@ -32,3 +34,31 @@ class PrintSet:
     def __len__(self) -> int:
         """Return the number of prints."""
         return len(self.images)
+
+
+def create_labelled_batch(
+    step: int, prints: PrintSet, config, *, process_index: int = 0, process_count: int = 1
+) -> dict[str, np.ndarray]:
+    """Create the classifier's batch of one training step, without those before it.
+
+    Args:
+      step: from 0.
+      prints: the training set.
+      config: as in configs/pix2pix_socofing.py; classifier.global_batch_size and data.shuffle_seed are
+        used.
+      process_index: of this process.
+      process_count: number of processes; each gets its rows of the global batch.
+
+    Returns:
+      {"image": [b, size, size, channels] uint8, "label": [b] int32} with
+      b = classifier.global_batch_size / process_count; a label is the person's place among the ids.
+    """
+    indices = order.batch_indices(
+        step,
+        global_batch_size=config.classifier.global_batch_size,
+        num_examples=len(prints),
+        seed=config.data.shuffle_seed,
+    )
+    indices = order.slice_for_process(indices, process_index, process_count)
+    labels = np.searchsorted(np.unique(prints.persons), prints.persons[indices])
+    return {"image": prints.images[indices], "label": labels.astype(np.int32)}

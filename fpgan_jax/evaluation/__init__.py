@@ -1,0 +1,1 @@
+"""Experiment 2: synthesis, similarity and table 2."""

@@ -53,7 +53,10 @@ def _split_grid(file: str) -> list[list[np.ndarray]]:
     picture = np.asarray(Image.open(file))
     size = picture.shape[1] // 3
     return [
-        [picture[row : row + size, column * size : (column + 1) * size] for row in range(0, len(picture), size)]
+        [
+            picture[row : row + size, column * size : (column + 1) * size]
+            for row in range(0, len(picture), size)
+        ]
         for column in range(3)
     ]
 

@@ -261,7 +261,9 @@ def _load_candidates_of_prints(
             yield Candidate(f"altered_{difficulty}", int(person), 0, name, image)
 
 
-def _load_synthetic(config: ConfigDict, folders: Sequence[str], persons: Sequence[int]) -> Iterator[Candidate]:
+def _load_synthetic(
+    config: ConfigDict, folders: Sequence[str], persons: Sequence[int]
+) -> Iterator[Candidate]:
     shape = (config.data.image_size, config.data.image_size, config.data.num_channels)
     for folder in folders:
         for row in read_manifest(folder):

@@ -113,7 +113,9 @@ def compute_score(rows: Sequence[ScoreRow], *, std_over: str, std_ddof: int) -> 
     for row in rows:
         by_person.setdefault(row.person, []).append(row.similarity_score)
     scores = [row.similarity_score for row in rows]
-    values = [np.mean(person_scores) for person_scores in by_person.values()] if std_over == "persons" else scores
+    values = (
+        [np.mean(person_scores) for person_scores in by_person.values()] if std_over == "persons" else scores
+    )
     std = float(np.std(values, ddof=std_ddof)) if len(values) > std_ddof else float("nan")
     return Score(float(np.mean(scores)), std, len(scores), len(by_person))
 
@@ -149,7 +151,9 @@ def compute_table(
 def _compute_set(name: str, by_kind: dict[str, list[ScoreRow]], std_over: str, std_ddof: int) -> SetResult:
     for kind in ("real", "synthetic"):
         if kind not in by_kind:
-            raise UserError(f"set {name}: the scores hold no {kind} prints; run python -m launch.score_similarity")
+            raise UserError(
+                f"set {name}: the scores hold no {kind} prints; run python -m launch.score_similarity"
+            )
 
     def compute(kind):
         return compute_score(by_kind[kind], std_over=std_over, std_ddof=std_ddof)
@@ -253,7 +257,10 @@ def format_latex(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
     }
 
     def write_row(row: Sequence[str]) -> str:
-        return " & ".join("".join(special.get(character, character) for character in cell) for cell in row) + r" \\"
+        return (
+            " & ".join("".join(special.get(character, character) for character in cell) for cell in row)
+            + r" \\"
+        )
 
     lines = [r"\toprule", write_row(header), r"\midrule", *map(write_row, cells), r"\bottomrule"]
     return "\n".join([rf"\begin{{tabular}}{{{'l' * len(header)}}}", *lines, r"\end{tabular}", ""])
@@ -284,7 +291,9 @@ def write_tables(
         new_rows = read_scores(path)
         for name in {row.set for row in new_rows}:
             if name in origins:
-                raise UserError(f"{path}: set {name} was already read from {origins[name]}; give one file a set")
+                raise UserError(
+                    f"{path}: set {name} was already read from {origins[name]}; give one file a set"
+                )
             origins[name] = path
         rows += new_rows
     results = compute_table(rows, std_over=std_over, std_ddof=std_ddof)

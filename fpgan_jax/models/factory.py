@@ -35,13 +35,14 @@ def create_generator(config: ConfigDict) -> nn.Module:
     if generator.form == "ronneberger":
         if size < 16 or size % 16:
             raise UserError(
-                f"config.data.image_size={size}: the ronneberger generator halves it four times; use a multiple of 16"
+                f"config.data.image_size={size}: the ronneberger generator halves it four times; "
+                "use a multiple of 16"
             )
         return RonnebergerUNetGenerator(**fields)
     if size < 4 or size & (size - 1):
         raise UserError(
-            f"config.data.image_size={size}: the isola generator halves it down to one pixel; use a power of two, "
-            "at least 4"
+            f"config.data.image_size={size}: the isola generator halves it down to one pixel; "
+            "use a power of two, at least 4"
         )
     _check_rate("config.generator.dropout_rate", generator.dropout_rate)
     return UNetGenerator(
@@ -72,7 +73,8 @@ def create_discriminator(config: ConfigDict) -> nn.Module:
     if config.data.image_size < smallest:
         raise UserError(
             f"config.discriminator.receptive_field={receptive_field}: no logit is left of "
-            f"config.data.image_size={config.data.image_size}; use a smaller field, or images of at least {smallest}"
+            f"config.data.image_size={config.data.image_size}; "
+            f"use a smaller field, or images of at least {smallest}"
         )
     return PatchDiscriminator(
         receptive_field=receptive_field, **_common_fields("config.discriminator", discriminator)

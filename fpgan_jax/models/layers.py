@@ -19,8 +19,8 @@ Initializer = Callable[..., jax.Array]
 NORMS = ("batch", "batch_per_example", "instance", "none")
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
-# Up to so many positions (batch x height x width of the small map), XLA:CPU is faster with matrix products than
-# with its convolutions; beyond, the products' operands (16 values a position) no longer fit the caches.
+# Up to so many positions (batch x height x width of the small map), XLA:CPU is faster with matrix products
+# than with its convolutions; beyond, the products' operands (16 values a position) no longer fit the caches.
 _MAX_PRODUCT_POSITIONS = 512
 
 gan_kernel_init = nn.initializers.normal(0.02)
@@ -34,11 +34,12 @@ def gan_scale_init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.fl
     return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
-# --- 4x4 convolution of stride 2, and its transpose --------------------------------------------------------------
+# --- 4x4 convolution of stride 2, and its transpose -----------------------------------------------
 #
-# Three linear maps are closed under differentiation: the convolution, its transpose, and the gradient with respect
-# to the kernel. Each has a plain form in lax (kept for tests, and what a GPU runs: cuDNN knows all three) and a form
-# for XLA:CPU, whose own code for dilated and batch-contracting convolutions is up to forty times slower.
+# Three linear maps are closed under differentiation: the convolution, its transpose, and the gradient with
+# respect to the kernel. Each has a plain form in lax (kept for tests, and what a GPU runs: cuDNN knows all
+# three) and a form for XLA:CPU, whose own code for dilated and batch-contracting convolutions is up to forty
+# times slower.
 
 
 def conv_4x4_stride2_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -107,7 +108,7 @@ def _conv_transpose_by_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _add_overlaps(patches: jax.Array, axis: int) -> jax.Array:
-    """Add neighbours' taps along one axis: [.., n, (..), 4, ..] with the taps at axis 3 -> [.., n, 2, (..), ..]."""
+    """Add neighbours' taps along one axis: [.., n, (..), 4, ..], taps at axis 3 -> [.., n, 2, (..), ..]."""
     tap = [lax.index_in_dim(patches, i, axis=3, keepdims=False) for i in range(4)]
     even = tap[1] + _shift(tap[3], axis, 1)
     odd = tap[2] + _shift(tap[0], axis, -1)
@@ -125,7 +126,8 @@ def _conv_transpose_by_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Compute the four phases (even and odd rows and columns) as features of one 2x2 convolution."""
     batch, height, width, _ = x.shape
     features, in_features = kernel.shape[2:]
-    # Flipped, taps 0 and 2 of an axis make the even outputs and taps 1 and 3 the odd ones, one position later.
+    # Flipped, taps 0 and 2 of an axis make the even outputs and taps 1 and 3 the odd ones, one position
+    # later.
     phases = kernel[::-1, ::-1].reshape(2, 2, 2, 2, features, in_features).transpose(0, 2, 5, 1, 3, 4)
     outputs = lax.conv_general_dilated(
         x,
@@ -149,8 +151,8 @@ def _kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
 def conv_4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve with a 4x4 kernel, stride 2 and one pixel of zero padding, which halves the size.
 
-    The same numbers as lax gives, with gradients that are fast on CPU too. Forward-mode differentiation is not
-    defined; reverse mode is, to any order.
+    The same numbers as lax gives, with gradients that are fast on CPU too. Forward-mode differentiation is
+    not defined; reverse mode is, to any order.
 
     Args:
       x: [batch, height, width, in_features], float; height and width even.
@@ -168,14 +170,14 @@ def conv_4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def conv_transpose_4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Apply the transpose of `conv_4x4_stride2`, which doubles the size.
 
-    The same numbers as lax gives, with gradients that are fast on CPU and GPU: with respect to `x` it is the strided
-    convolution, with respect to `kernel` that convolution's kernel gradient. Forward-mode differentiation is not
-    defined; reverse mode is, to any order.
+    The same numbers as lax gives, with gradients that are fast on CPU and GPU: with respect to `x` it is the
+    strided convolution, with respect to `kernel` that convolution's kernel gradient. Forward-mode
+    differentiation is not defined; reverse mode is, to any order.
 
     Args:
       x: [batch, height, width, in_features], float.
-      kernel: [4, 4, features, in_features], same dtype: that of the convolution whose transpose this is, so that a
-        PyTorch kernel of either kind comes here by transposing (2, 3, 1, 0).
+      kernel: [4, 4, features, in_features], same dtype: that of the convolution whose transpose this is, so
+        that a PyTorch kernel of either kind comes here by transposing (2, 3, 1, 0).
 
     Returns:
       [batch, 2 * height, 2 * width, features], same dtype.
@@ -203,7 +205,7 @@ conv_transpose_4x4_stride2.defvjp(
 )
 
 
-# --- 3x3 depthwise convolution -----------------------------------------------------------------------------------
+# --- 3x3 depthwise convolution --------------------------------------------------------------------
 
 
 def depthwise_conv_3x3_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -222,13 +224,13 @@ def _shifted(x: jax.Array) -> list[jax.Array]:
 
 
 def _depthwise_kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
-    """Return the gradient of <depthwise_conv_3x3(x, kernel), g> with respect to the kernel, [9, features] float32."""
+    """Return the gradient of <depthwise_conv_3x3(x, kernel), g> by the kernel, [9, features] float32."""
     g = g.astype(jnp.float32)
     return jnp.stack([jnp.sum(view * g, axis=(0, 1, 2)) for view in _shifted(x)])
 
 
 def _depthwise_kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
-    """Do the same row by row: XLA:CPU sums a whole map over its leading axes three to six times more slowly."""
+    """Do the same row by row: XLA:CPU sums a whole map over its leading axes three to six times slower."""
     batch, height, width, features = g.shape
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
 
@@ -246,8 +248,9 @@ def _depthwise_kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
 def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve each feature with its own 3x3 kernel, stride 1, size kept (zero padding).
 
-    Nine shifted multiply-adds, which XLA fuses into one pass; its grouped convolution is far slower on CPU. Sums are
-    float32 whatever the dtype. Forward-mode differentiation is not defined; reverse mode is, to any order.
+    Nine shifted multiply-adds, which XLA fuses into one pass; its grouped convolution is far slower on CPU.
+    Sums are float32 whatever the dtype. Forward-mode differentiation is not defined; reverse mode is, to any
+    order.
 
     Args:
       x: [batch, height, width, features], float.
@@ -275,14 +278,14 @@ def _depthwise_backward(residuals, g):
 depthwise_conv_3x3.defvjp(lambda x, kernel: (depthwise_conv_3x3(x, kernel), (x, kernel)), _depthwise_backward)
 
 
-# --- poolings ----------------------------------------------------------------------------------------------------
+# --- poolings -------------------------------------------------------------------------------------
 
 
 def max_pool_3x3_stride2(x: jax.Array) -> jax.Array:
     """Keep the largest of each 3x3 patch at every second position, TensorFlow's SAME padding.
 
-    The same numbers and gradients as `flax.linen.max_pool` (of equal ones the first takes the gradient), but for NaN.
-    XLA:CPU is ten times slower with the gradient of its own pooling (select-and-scatter).
+    The same numbers and gradients as `flax.linen.max_pool` (of equal ones the first takes the gradient), but
+    for NaN. XLA:CPU is ten times slower with the gradient of its own pooling (select-and-scatter).
 
     Args:
       x: [batch, height, width, features], float.
@@ -318,7 +321,7 @@ def max_pool_2x2(x: jax.Array) -> jax.Array:
     return x.reshape(batch, height // 2, 2, width // 2, 2, features).max((2, 4))
 
 
-# --- modules -----------------------------------------------------------------------------------------------------
+# --- modules --------------------------------------------------------------------------------------
 
 
 class Conv4x4Stride2(nn.Module):
@@ -414,9 +417,10 @@ def _with_bias(x: jax.Array, bias: jax.Array | None) -> jax.Array:
 
 
 class SeparableConv3x3(nn.Module):
-    """3x3 depthwise convolution and the 1x1 convolution that follows it, without biases and with nothing between.
+    """3x3 depthwise convolution and the 1x1 convolution after it, without biases and with nothing between.
 
-    Its parameters bear Keras's names and layouts but for the depthwise kernel: (3, 3, 1, C) here, (3, 3, C, 1) there.
+    Its parameters bear Keras's names and layouts but for the depthwise kernel: (3, 3, 1, C) here, (3, 3, C,
+    1) there.
 
     Attributes:
       features: number of output features.
@@ -445,23 +449,24 @@ class SeparableConv3x3(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalisation over all examples or over each example alone, with float32 statistics.
 
-    Normalising by the batch's own statistics works whether or not "batch_stats" is mutable (pix2pix does so at test
-    time); the running statistics move only where it is.
+    Normalising by the batch's own statistics works whether or not "batch_stats" is mutable (pix2pix does so
+    at test time); the running statistics move only where it is.
 
     Attributes:
       use_running_average: normalise by the running statistics.
-      per_example: each example's own statistics instead of the batch's: what a batch of one means, at any batch size.
-        The running statistics then move towards the mean over the examples.
+      per_example: each example's own statistics instead of the batch's: what a batch of one means, at any
+        batch size. The running statistics then move towards the mean over the examples.
       momentum: of the running statistics, in Flax's sense: new = momentum * old + (1 - momentum) * batch.
       epsilon: added to the variance.
       dtype: of the result; None is the widest of input and parameters.
       param_dtype: of scale and bias.
       scale_init: initialiser of the scale.
-      axis_name: device axis over which statistics are averaged; None keeps them on the device. With `per_example`
-        only the running statistics are.
+      axis_name: device axis over which statistics are averaged; None keeps them on the device. With
+        `per_example` only the running statistics are.
 
-    Source: Ioffe & Szegedy 2015, algorithm 1; differs in: the running variance is the biased one, as in Flax, where
-      PyTorch keeps the unbiased one (n / (n - 1) times as much). Only `use_running_average` sees the difference.
+    Source: Ioffe & Szegedy 2015, algorithm 1; differs in: the running variance is the biased one, as in Flax,
+      where PyTorch keeps the unbiased one (n / (n - 1) times as much). Only `use_running_average` sees the
+      difference.
     """
 
     use_running_average: bool

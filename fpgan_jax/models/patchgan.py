@@ -18,8 +18,8 @@ NUM_STRIDED_CONVS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 class PatchDiscriminator(nn.Module):
     """Judge every patch of a print, given the noise image that it belongs to.
 
-    Layers are `conv0`, `conv1`, ... and `norm1`, ...: the reference's order, counted from the input. The first and
-    the last convolution have no norm.
+    Layers are `conv0`, `conv1`, ... and `norm1`, ...: the reference's order, counted from the input. The
+    first and the last convolution have no norm.
 
     Attributes:
       receptive_field: pixels that a logit sees, across and down: one of 1, 16, 34, 70, 142, 286.
@@ -51,7 +51,8 @@ class PatchDiscriminator(nn.Module):
           use_running_average: normalise by the running statistics; pix2pix never does.
 
         Returns:
-          Logits [batch, height', width', 1], float32, high where real: 30x30 for 256x256 and 70-pixel patches.
+          Logits [batch, height', width', 1], float32, high where real: 30x30 for 256x256 and 70-pixel
+          patches.
         """
         x = jnp.concatenate([noise_image, image], axis=-1)
         convs = self._create_convs()

@@ -22,17 +22,18 @@ class UNetGenerator(nn.Module):
 
     Attributes:
       num_channels: channels of the image that comes out.
-      num_features: features of level 0; each level has twice as many as the one above it, 8 times this at most.
+      num_features: features of level 0; each level has twice as many as the one above it, 8 times this at
+        most.
       norm: one of `layers.NORMS`.
       dropout_rate: of the decoder outputs in `dropout_outputs`.
-      dropout_outputs: sizes in pixels of the decoder outputs that have dropout, after the norm. (4, 8, 16) is the
-        reference's `unet_256`; its `unet_128` has (4, 8).
+      dropout_outputs: sizes in pixels of the decoder outputs that have dropout, after the norm. (4, 8, 16) is
+        the reference's `unet_256`; its `unet_128` has (4, 8).
       dtype: of the computation; None is the widest of input and parameters.
       param_dtype: of the parameters.
       axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
 
-    Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with norm
-      "none" the convolutions have biases; "batch_per_example" is new.
+    Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with
+      norm "none" the convolutions have biases; "batch_per_example" is new.
     """
 
     num_channels: int = 1
@@ -52,7 +53,8 @@ class UNetGenerator(nn.Module):
 
         Args:
           noise_image: [batch, size, size, channels], float in [-1, 1]; size a power of two, at least 4.
-          deterministic: True leaves dropout out; False needs the "dropout" key. Pix2pix has False at test time too.
+          deterministic: True leaves dropout out; False needs the "dropout" key. Pix2pix has False at test
+            time too.
           use_running_average: normalise by the running statistics; pix2pix has False at test time too.
 
         Returns:
@@ -124,9 +126,9 @@ def _count_levels(shape: tuple[int, ...]) -> int:
 class RonnebergerUNetGenerator(nn.Module):
     """Turn a noise image into a print, by the U-Net that the paper's section 3.1 describes.
 
-    Two 3x3 convolutions with ReLU a level, 2x2 max pooling with stride 2 between the levels (four poolings, 64 to
-    1024 features), a 2x2 up-convolution that halves the features, concatenation with the level's own map, two 3x3
-    convolutions with ReLU, and a 1x1 convolution at the end.
+    Two 3x3 convolutions with ReLU a level, 2x2 max pooling with stride 2 between the levels (four poolings,
+    64 to 1024 features), a 2x2 up-convolution that halves the features, concatenation with the level's own
+    map, two 3x3 convolutions with ReLU, and a 1x1 convolution at the end.
 
     Attributes:
       num_channels: channels of the image that comes out.
@@ -137,8 +139,9 @@ class RonnebergerUNetGenerator(nn.Module):
       axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
 
     Source: Ronneberger et al. 2015, section 2, as Cordeiro & Saito, section 3.1; differs in: convolutions are
-      padded (SAME), so that the size is kept and nothing is cropped before a concatenation; tanh at the end, so that
-      the range is [-1, 1]; weights start from He's normal distribution, as Ronneberger's section 3 asks.
+      padded (SAME), so that the size is kept and nothing is cropped before a concatenation; tanh at the end,
+      so that the range is [-1, 1]; weights start from He's normal distribution, as Ronneberger's section 3
+      asks.
     """
 
     num_channels: int = 1
@@ -158,7 +161,8 @@ class RonnebergerUNetGenerator(nn.Module):
 
         Args:
           noise_image: [batch, height, width, channels], float in [-1, 1]; height and width divisible by 16.
-          deterministic: without effect, since this form has no dropout; here so that both forms are called alike.
+          deterministic: without effect, since this form has no dropout; here so that both forms are called
+            alike.
           use_running_average: normalise by the running statistics.
 
         Returns:

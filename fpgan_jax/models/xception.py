@@ -15,8 +15,8 @@ from fpgan_jax.models import layers
 class Xception(nn.Module):
     """Classify images by Chollet's network of separable convolutions.
 
-    Layers bear Keras's names (`block1_conv1`, `block1_conv1_bn`, `block2_sepconv1`, ..., `predictions`). The four
-    shortcuts, which Keras names by a counter, are `block{n}_shortcut_conv` and `block{n}_shortcut_bn`.
+    Layers bear Keras's names (`block1_conv1`, `block1_conv1_bn`, `block2_sepconv1`, ..., `predictions`). The
+    four shortcuts, which Keras names by a counter, are `block{n}_shortcut_conv` and `block{n}_shortcut_bn`.
 
     Attributes:
       num_classes: number of logits.
@@ -28,8 +28,8 @@ class Xception(nn.Module):
       param_dtype: of the parameters.
       axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
 
-    Source: Chollet 2017, figure 5, as keras.applications.Xception; differs in: logits without the softmax; dropout is
-      Chollet's section 4.4, which Keras leaves out.
+    Source: Chollet 2017, figure 5, as keras.applications.Xception; differs in: logits without the softmax;
+      dropout is Chollet's section 4.4, which Keras leaves out.
     """
 
     num_classes: int

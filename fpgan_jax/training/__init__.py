@@ -1,0 +1,1 @@
+"""States, steps, loops and checkpoints."""

@@ -65,7 +65,12 @@ class CheckpointStore:
         return self._manager.best_step()
 
     def save(
-        self, step: int, trees: Mapping[str, Any], *, metadata: Mapping[str, Any], metrics: Mapping[str, float]
+        self,
+        step: int,
+        trees: Mapping[str, Any],
+        *,
+        metadata: Mapping[str, Any],
+        metrics: Mapping[str, float],
     ) -> None:
         """Save in the background; the trees are copied first.
 
@@ -75,7 +80,10 @@ class CheckpointStore:
           metadata: what JSON can hold; the config among it.
           metrics: numbers to choose the best checkpoint by.
         """
-        items = {name: ocp.args.StandardSave(flax.serialization.to_state_dict(tree)) for name, tree in trees.items()}
+        items = {
+            name: ocp.args.StandardSave(flax.serialization.to_state_dict(tree))
+            for name, tree in trees.items()
+        }
         items[_METADATA] = ocp.args.JsonSave(dict(metadata))
         self._manager.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
 
@@ -156,7 +164,9 @@ def _restore_items(manager: ocp.CheckpointManager, step: int, names) -> Mapping[
     except (ValueError, KeyError, FileNotFoundError) as error:
         folder = _describe(os.path.dirname(str(manager.directory)), step)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{folder}: cannot be read ({reason}); delete this folder to use the one before") from error
+        raise UserError(
+            f"{folder}: cannot be read ({reason}); delete this folder to use the one before"
+        ) from error
 
 
 def _match(template: Any, restored: Mapping, origin: str) -> Any:
@@ -174,7 +184,9 @@ def _match(template: Any, restored: Mapping, origin: str) -> Any:
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {"/".join(str(getattr(key, "key", key)) for key in path): tuple(leaf.shape) for path, leaf in leaves}
+    return {
+        "/".join(str(getattr(key, "key", key)) for key in path): tuple(leaf.shape) for path, leaf in leaves
+    }
 
 
 def _describe(workdir: str, step: int) -> str:

@@ -11,7 +11,7 @@ import jax
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, parallel
-from fpgan_jax.data import augmentation, sources
+from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
@@ -27,7 +27,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     Args:
       config: the experiment's config.
       workdir: where config, metrics and checkpoints go.
-      source: the training prints; by default the config's own (`sources.create_classifier_source`).
+      source: the training prints; by default the config's own (`feeding.create_classifier_source`).
 
     Returns:
       The final state, on the host.
@@ -43,7 +43,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         )
     settings = config.classifier
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
-    source = sources.create_classifier_source(config) if source is None else source
+    source = feeding.create_classifier_source(config) if source is None else source
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
     configuration.claim_workdir(workdir, config, prefixes=configuration.CLASSIFIER_FIELDS)
 
@@ -70,7 +70,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         metric_names=("loss", "accuracy"),
         shown_metrics=("loss", "accuracy"),
         step=parallel.pmap_step(step),
-        create_batches=source.create_batches,
+        create_batches=functools.partial(
+            source.create_batches, process_index=jax.process_index(), process_count=jax.process_count()
+        ),
         state_to_trees=state_to_trees,
         trees_to_state=trees_to_state,
         metadata={

@@ -146,7 +146,11 @@ def compute_fake_gradient(
 
     def compute_loss(fake_image):
         fake_logits, batch_stats = apply_discriminator(
-            discriminator, discriminator_state.params, discriminator_state.batch_stats, noise_image, fake_image
+            discriminator,
+            discriminator_state.params,
+            discriminator_state.batch_stats,
+            noise_image,
+            fake_image,
         )
         adversarial_loss = losses.compute_adversarial_loss(fake_logits, gan_objective)
         l1_loss = losses.compute_l1_loss(fake_image, real_image)
@@ -256,4 +260,6 @@ def train_step(
 def _update_ema(average, params, decay: float):
     if average is None:
         return None
-    return jax.tree.map(lambda old, new: decay * old + jnp.asarray(1 - decay, new.dtype) * new, average, params)
+    return jax.tree.map(
+        lambda old, new: decay * old + jnp.asarray(1 - decay, new.dtype) * new, average, params
+    )

@@ -13,7 +13,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, parallel
-from fpgan_jax.data import augmentation, sources
+from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step
@@ -40,8 +40,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     Args:
       config: the experiment's config.
       workdir: where config, metrics, samples and checkpoints go.
-      source: the training pairs; by default the config's own (`sources.create_gan_source`). See
-        `sources.ArraySource` to train from arrays, without TensorFlow.
+      source: the training pairs; by default the config's own (`feeding.create_gan_source`). Use
+        `feeding.create_gan_source_from_prints` to train from arrays, without TensorFlow.
 
     Returns:
       The final state, on the host.
@@ -52,7 +52,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     configuration.validate_config(config)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
-    source = sources.create_gan_source(config) if source is None else source
+    source = feeding.create_gan_source(config) if source is None else source
     configuration.claim_workdir(workdir, config, prefixes=configuration.GAN_FIELDS)
 
     tx = create_gan_optimizer(config, source.num_examples)
@@ -90,13 +90,15 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         metric_names=METRIC_NAMES,
         shown_metrics=("l1_loss", "adversarial_loss", "discriminator_loss"),
         step=parallel.pmap_step(step),
-        create_batches=source.create_batches,
+        create_batches=functools.partial(
+            source.create_batches, process_index=jax.process_index(), process_count=jax.process_count()
+        ),
         state_to_trees=state_to_trees,
         trees_to_state=trees_to_state,
         metadata={
             "config": config.to_dict(),
             "config_hash": configuration.hash_config(config),
-            "pairs": [list(pair) for pair in source.pairs],
+            "pairs": [list(pair) for pair in source.pair_ids],
         },
         on_step=_create_sampler(config, generator, source),
     )

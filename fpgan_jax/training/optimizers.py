@@ -80,7 +80,8 @@ def create_classifier_optimizer(config: ConfigDict) -> optax.GradientTransformat
 
     def is_kernel(params):
         return {
-            key: is_kernel(value) if isinstance(value, dict) else value.ndim > 1 for key, value in params.items()
+            key: is_kernel(value) if isinstance(value, dict) else value.ndim > 1
+            for key, value in params.items()
         }
 
     return optax.adamw(schedule, weight_decay=classifier.weight_decay, mask=is_kernel)

@@ -100,9 +100,7 @@ def create_gan_state(
     init_generator = jax.jit(
         lambda key: generator.init(key, image, deterministic=True, use_running_average=False)
     )
-    init_discriminator = jax.jit(
-        lambda key: discriminator.init(key, image, image, use_running_average=False)
-    )
+    init_discriminator = jax.jit(lambda key: discriminator.init(key, image, image, use_running_average=False))
     generator_state = create_network_state(init_generator(generator_key), generator_tx)
     return GanTrainState(
         step=jnp.int32(0),
@@ -113,7 +111,11 @@ def create_gan_state(
 
 
 def create_classifier_state(
-    key: jax.Array, *, classifier: nn.Module, tx: optax.GradientTransformation, image_shape: tuple[int, int, int]
+    key: jax.Array,
+    *,
+    classifier: nn.Module,
+    tx: optax.GradientTransformation,
+    image_shape: tuple[int, int, int],
 ) -> ClassifierTrainState:
     """Create the initial state of the classifier's training.
 

@@ -24,7 +24,7 @@ from configs import pix2pix_socofing
 from fpgan_jax.data import feeding, prints
 config = pix2pix_socofing.get_config()
 own = prints.PrintSet(np.zeros((2, 8, 8, 1), np.uint8), np.array([1, 2], np.int32), ("a", "b"))
-batches = list(feeding.create_gan_batches_from_prints(config, own, 0, 3))
+batches = list(feeding.create_gan_source_from_prints(config, own).create_batches(0, 3))
 assert batches[2]["noise_image"].shape == (1, 8, 8, 1)
 """
 

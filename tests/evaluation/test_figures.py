@@ -12,7 +12,9 @@ from fpgan_jax.training.reporting import Reporter
 def write_run(folder):
     reporter = Reporter(str(folder), start_step=0)
     for epoch in (2, 28):
-        tiles = [[np.full((8, 8, 1), 100 * column + row, np.uint8) for column in range(3)] for row in range(2)]
+        tiles = [
+            [np.full((8, 8, 1), 100 * column + row, np.uint8) for column in range(3)] for row in range(2)
+        ]
         reporter.write_images(epoch, f"epoch_{epoch:04d}", tiles)
         names = ("l1_loss", "adversarial_loss", "discriminator_loss")
         reporter.write_metrics(epoch, {name: 1.0 / epoch for name in names})

@@ -12,7 +12,9 @@ from fpgan_jax.evaluation.similarity import ScoreRow
 
 
 def create_row(kind, person, score, *, name="P50", top_person=None):
-    return ScoreRow(name, kind, person, 0, "file.png", score, person if top_person is None else top_person, 0.5)
+    return ScoreRow(
+        name, kind, person, 0, "file.png", score, person if top_person is None else top_person, 0.5
+    )
 
 
 # Person 1's mean is 0.9, person 2's is 0.5.
@@ -54,7 +56,9 @@ def test_a_control_tells_how_often_the_person_came_first():
 
 
 def test_sets_come_in_the_papers_order():
-    rows = [create_row(kind, 1, 1.0, name=name) for name in ("Z", "P250", "P50") for kind in ("real", "synthetic")]
+    rows = [
+        create_row(kind, 1, 1.0, name=name) for name in ("Z", "P250", "P50") for kind in ("real", "synthetic")
+    ]
     assert [result.name for result in table.compute_table(rows)] == ["P50", "P250", "Z"]
 
 

@@ -75,8 +75,13 @@ def _assert_close(actual, reference, *operands, num_terms, dtype):
 
 def _pull(function, x, kernel, g, dtype):
     x, kernel, g = (jnp.asarray(a, dtype) for a in (x, kernel, g))
-    y, pullback = jax.vjp(function, x, kernel)
-    return y, *pullback(g)
+
+    @jax.jit
+    def run(x, kernel, g):
+        y, pullback = jax.vjp(function, x, kernel)
+        return y, *pullback(g)
+
+    return run(x, kernel, g)
 
 
 CONVS = [layers.conv_4x4_stride2, layers.conv_4x4_stride2_plain]
@@ -156,11 +161,12 @@ def test_gradient_of_a_gradient(function, shape):
     """The penalty |d f / d x|^2 of f = sum(y^2) has the gradient that finite differences give."""
     x, kernel = jnp.float32(_draw(0, (1, 4, 4, 3))), jnp.float32(_draw(1, shape))
 
+    @jax.jit
     def penalty(kernel):
         return jnp.square(jax.grad(lambda x: jnp.square(function(x, kernel)).sum())(x)).sum()
 
     direction = jnp.float32(_draw(2, shape))
-    slope = jnp.vdot(jax.grad(penalty)(kernel), direction)
+    slope = jnp.vdot(jax.jit(jax.grad(penalty))(kernel), direction)
     # The penalty is a polynomial of degree 4 in the kernel, for which this five-point rule is exact; what
     # is left is rounding: a few eps of the values, divided by the step.
     values = [float(penalty(kernel + h * direction)) for h in (-2, -1, 1, 2)]

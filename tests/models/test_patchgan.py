@@ -53,12 +53,14 @@ def test_a_logit_sees_its_receptive_field_of_both_images(receptive_field, size, 
     images = jnp.float32(np.random.default_rng(0).uniform(-1, 1, (2, 1, size, size, 1)))
 
     @jax.jit
-    @jax.grad
-    def differentiate(images):
+    def differentiate(variables, images):
+        return jax.grad(lambda images: take_central_logit(variables, images))(images)
+
+    def take_central_logit(variables, images):
         logits = model.apply(variables, images[0], images[1], use_running_average=False)
         return logits[0, logits.shape[1] // 2, logits.shape[2] // 2, 0]
 
-    for gradient in np.asarray(differentiate(images))[:, 0, :, :, 0]:
+    for gradient in np.asarray(differentiate(variables, images))[:, 0, :, :, 0]:
         rows, columns = np.nonzero(gradient)
         assert np.ptp(rows) + 1 == receptive_field
         assert np.ptp(columns) + 1 == receptive_field
@@ -119,6 +121,7 @@ def test_noise_image_and_image_are_told_apart(draw_variables):
     variables["params"]["conv0"]["kernel"] = kernel  # blind to the first channel, the noise image
     first, second = jnp.float32(np.random.default_rng(0).uniform(-1, 1, (2, 1, 4, 4, 1)))
 
+    @jax.jit
     def judge(noise_image, image):
         return model.apply(variables, noise_image, image, use_running_average=False)
 
@@ -136,7 +139,9 @@ def test_values_are_pytorchs(receptive_field, draw_variables):
     model = PatchDiscriminator(receptive_field, num_features=4)
     variables = draw_variables(_init(model, 32))
     noise_image, image = jnp.float32(np.random.default_rng(0).uniform(-1, 1, (2, 2, 32, 32, 1)))
-    logits = model.apply(variables, noise_image, image, use_running_average=False)
+    logits = jax.jit(lambda v, x, y: model.apply(v, x, y, use_running_average=False))(
+        variables, noise_image, image
+    )
 
     def run(dtype):
         weights = {

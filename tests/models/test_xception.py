@@ -64,7 +64,7 @@ def test_width_and_middle_blocks():
 
 
 def test_all_kernels_start_from_kerass_glorot_uniform():
-    params = jax.jit(_init(Xception(50, width=0.5, num_middle_blocks=0), (1, 71, 71, 3)))()[1]["params"]
+    params = jax.jit(_init(Xception(50, width=0.25, num_middle_blocks=0), (1, 71, 71, 3)))()[1]["params"]
 
     def assert_uniform(kernel, fan_in, fan_out):
         limit = np.sqrt(6 / (fan_in + fan_out))
@@ -73,12 +73,12 @@ def test_all_kernels_start_from_kerass_glorot_uniform():
         # Five standard errors: a uniform square has the mean 1/3 and the standard deviation sqrt(4/45).
         assert abs(((values / limit) ** 2).mean() - 1 / 3) < 5 * np.sqrt(4 / 45 / values.size)
 
-    assert_uniform(params["block1_conv2"]["kernel"], 9 * 16, 9 * 32)
-    assert_uniform(params["block4_shortcut_conv"]["kernel"], 128, 364)
+    assert_uniform(params["block1_conv2"]["kernel"], 9 * 8, 9 * 16)
+    assert_uniform(params["block4_shortcut_conv"]["kernel"], 64, 182)
     # Keras counts a depthwise kernel (3, 3, C, 1): C * 9 in, 1 * 9 out.
-    assert_uniform(params["block4_sepconv2"]["depthwise_kernel"], 9 * 364, 9)
-    assert_uniform(params["block4_sepconv2"]["pointwise_kernel"], 364, 364)
-    assert_uniform(params["predictions"]["kernel"], 1024, 50)
+    assert_uniform(params["block4_sepconv2"]["depthwise_kernel"], 9 * 182, 9)
+    assert_uniform(params["block4_sepconv2"]["pointwise_kernel"], 182, 182)
+    assert_uniform(params["predictions"]["kernel"], 512, 50)
 
 
 @pytest.fixture(name="small", scope="module")
@@ -103,7 +103,7 @@ def test_momentum_is_the_asked(small, images):
     model, variables = small
 
     @jax.jit
-    def update(images):
+    def update(variables, images):
         return model.apply(
             variables,
             images,
@@ -113,7 +113,7 @@ def test_momentum_is_the_asked(small, images):
             capture_intermediates=lambda module, _: module.name == "block1_conv1",
         )[1]
 
-    found = update(images)
+    found = update(variables, images)
     map_ = np.asarray(found["intermediates"]["block1_conv1"]["__call__"][0], np.float64)
     old, new = (tree["batch_stats"]["block1_conv1_bn"]["mean"] for tree in (variables, found))
     np.testing.assert_allclose(new, 0.75 * old + 0.25 * map_.mean((0, 1, 2)), rtol=0, atol=1e-6)
@@ -166,8 +166,8 @@ def test_values_are_kerass():
     expected = keras_model.predict(images, verbose=0)
     model = Xception(5)
     variables = _copy_from_keras(keras_model, _variables(model, (1, *shape)))
-    logits = jax.jit(lambda x: model.apply(variables, x, deterministic=True, use_running_average=True))(
-        jnp.asarray(images)
+    logits = jax.jit(lambda v, x: model.apply(v, x, deterministic=True, use_running_average=True))(
+        variables, images
     )
     # 74 layers in a row, each rounding a sum of up to 9 * 2048 terms; roundings add as their roots.
     tolerance = np.finfo(np.float32).eps * np.sqrt(9 * 2048) * np.sqrt(74)

@@ -91,7 +91,9 @@ def test_other_shapes_name_the_first_that_differs(store):
     save(store, 7)
     template = create_trees(0.0)
     template["generator"]["params"]["dense"]["kernel"] = np.zeros((2, 4), np.float32)
-    with pytest.raises(UserError, match=r"generator: params/dense/kernel is \(2, 3\) in the checkpoint and \(2, 4\)"):
+    with pytest.raises(
+        UserError, match=r"generator: params/dense/kernel is \(2, 3\) in the checkpoint and \(2, 4\)"
+    ):
         store.restore_latest(template)
 
 

@@ -69,5 +69,7 @@ def test_tensorboard_events_hold_the_scalar(tmp_path):
         length = int.from_bytes(data[:8], "little")
         events.append(event_pb2.Event.FromString(data[12 : 12 + length]))
         data = data[16 + length :]
-    scalars = [(event.step, value.tag, value.simple_value) for event in events for value in event.summary.value]
+    scalars = [
+        (event.step, value.tag, value.simple_value) for event in events for value in event.summary.value
+    ]
     assert scalars == [(7, "loss", 0.5)]

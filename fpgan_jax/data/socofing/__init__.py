@@ -1,0 +1,1 @@
+"""The prints of SOCOFing: file names and the TFDS builder."""
