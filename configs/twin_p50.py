@@ -29,7 +29,7 @@ def get_config() -> ConfigDict:
     config.classifier.width = 0.5
     config.classifier.num_middle_blocks = 2
     config.classifier.batch_norm_momentum = 0.9  # the running statistics of few steps follow sooner
-    config.classifier.num_steps = 120
+    config.classifier.num_steps = 80
     config.classifier.log_every_steps = 10
-    config.classifier.checkpoint_every_steps = 60
+    config.classifier.checkpoint_every_steps = 40
     return config

@@ -312,13 +312,16 @@ def parse_config(values: Mapping) -> ConfigDict:
     return ConfigDict(restore_tuples(values))
 
 
-def claim_workdir(workdir: str, config: ConfigDict, *, prefixes: Iterable[str] = ("",)) -> None:
+def claim_workdir(
+    workdir: str, config: ConfigDict, *, prefixes: Iterable[str] = ("",), is_writer: bool = True
+) -> None:
     """Write the config into a run's folder, or check that it is the one already there.
 
     Args:
       workdir: the run's folder; made if missing.
       config: the validated config.
       prefixes: the fields that must agree, see `find_differences`.
+      is_writer: False only checks; for processes other than the main one.
 
     Raises:
       UserError: the folder holds a run of another config, which is left untouched.
@@ -330,6 +333,8 @@ def claim_workdir(workdir: str, config: ConfigDict, *, prefixes: Iterable[str] =
                 f"{path}: the run in this workdir has another config ({'; '.join(differences)}); "
                 "use another --workdir, or the config it was started with"
             )
+        return
+    if not is_writer:
         return
     try:
         os.makedirs(workdir, exist_ok=True)

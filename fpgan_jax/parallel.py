@@ -64,7 +64,9 @@ def replicate(tree: Any) -> Any:
       The same tree with a leading axis of `jax.local_device_count()`.
     """
     num_devices = jax.local_device_count()
-    copies = jax.tree.map(lambda leaf: np.broadcast_to(np.asarray(leaf), (num_devices, *np.shape(leaf))), tree)
+    copies = jax.tree.map(
+        lambda leaf: np.broadcast_to(np.asarray(leaf), (num_devices, *np.shape(leaf))), tree
+    )
     if jax.process_count() > 1:
         return copies
     # Placed as pmap places its outputs; for NumPy arrays the first step would be compiled on their own.

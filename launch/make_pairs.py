@@ -17,8 +17,10 @@ _OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the files; made if m
 def main(argv):
     """Write the pairs."""
     del argv
+    from fpgan_jax import configuration
     from fpgan_jax.data import input_pipeline, pairs
 
+    configuration.validate_config(_CONFIG.value)
     pairs.write_pairs(input_pipeline.create_pairs(_CONFIG.value), _OUT_DIR.value)
 
 

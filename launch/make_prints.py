@@ -1,11 +1,11 @@
-"""Owns the command that writes procedural prints in SOCOFing's own form.
+"""Make procedural prints, in SOCOFing's own folders, names, sizes and BMP format.
 
-Does not own the synthesis: `fpgan_jax.data.procedural_prints` does.
+python -m launch.make_prints --out_dir=prints --num_persons=30
 
-    python -m launch.make_prints --out_dir=prints --num_persons=30
+Nothing downstream knows them from SOCOFing. An interrupted folder is completed by the same command.
 """
 
-from absl import app, flags
+from absl import flags
 
 from fpgan_jax.data import procedural_prints
 from launch import cli
@@ -45,9 +45,8 @@ _NUM_WORKERS = flags.DEFINE_integer("num_workers", 1, "Processes that write side
 
 def main(argv: list[str]) -> None:
     """Write the prints that the flags describe."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; every option is a --flag")
-    procedural_prints.write_prints(
+    del argv
+    num_written = procedural_prints.write_prints(
         _OUT_DIR.value,
         num_persons=_NUM_PERSONS.value,
         hands_and_fingers=procedural_prints.parse_fingers(_FINGERS.value),
@@ -57,6 +56,7 @@ def main(argv: list[str]) -> None:
         size=_SIZE.value,
         num_workers=_NUM_WORKERS.value,
     )
+    print(f"{num_written} files written to {_OUT_DIR.value}")
 
 
 if __name__ == "__main__":

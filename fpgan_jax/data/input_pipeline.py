@@ -15,7 +15,7 @@ from absl import logging
 
 from fpgan_jax.data import order, pairs, preprocessing, prints
 from fpgan_jax.data.prints import PrintSet
-from fpgan_jax.data.socofing import filenames, socofing_dataset_builder
+from fpgan_jax.data.socofing import socofing_dataset_builder
 from fpgan_jax.errors import UserError
 
 try:
@@ -45,7 +45,6 @@ def load_prints(config, *, split: str = "real", persons: Sequence[int] | None = 
     Raises:
       UserError: a config.data field, a folder, a file or a person does not fit; the message says which.
     """
-    preprocessing.check_data_config(config.data)
     if config.data.source == "paired_folder":
         return _load_prints_of_pair_folder(config, split, persons)
     real_records = None
@@ -74,7 +73,6 @@ def select_persons(config) -> tuple[int, ...]:
     Raises:
       UserError: as `load_prints`.
     """
-    preprocessing.check_data_config(config.data)
     if config.data.source == "paired_folder":
         return create_pairs(config).persons
     return _choose_persons(config.data, _read_records(config.data, "real"), None)
@@ -93,7 +91,6 @@ def list_persons(config, split: str = "real") -> tuple[int, ...]:
     Raises:
       UserError: as `load_prints`.
     """
-    preprocessing.check_data_config(config.data)
     if config.data.source == "paired_folder":
         return create_pairs(config).persons if split == "real" else ()
     return tuple(sorted({record.person for record in _read_records(config.data, split)}))
@@ -111,7 +108,6 @@ def create_pairs(config) -> pairs.Pairs:
     Raises:
       UserError: as `load_prints`.
     """
-    preprocessing.check_data_config(config.data)
     if config.data.source == "paired_folder":
         return pairs.PairFolder(config.data.paired_dir, config.data)
     return pairs.ReplicatedPrints(load_prints(config), config.data)
@@ -237,7 +233,6 @@ def _make_dataset(
 
 def _read_records(data, split: str) -> list[_Record]:
     """Read the configured finger's prints of a split, in order of person and name."""
-    _check_finger(data)
     folder = _check_socofing_dir(data)
     if split != "real" and not (folder / socofing_dataset_builder.SPLIT_FOLDERS[split]).is_dir():
         return []
@@ -252,12 +247,6 @@ def _read_records(data, split: str) -> list[_Record]:
     examples = examples.map(lambda e: (e["person"], e["filename"], tf.io.decode_png(e["image"], channels=1)))
     records = [_Record(int(p), name.decode(), image) for p, name, image in examples.as_numpy_iterator()]
     return sorted(records, key=lambda record: (record.person, record.filename))
-
-
-def _check_finger(data) -> None:
-    for field, choices in (("hand", filenames.HANDS), ("finger", filenames.FINGERS)):
-        if data[field] not in choices:
-            raise UserError(f"config.data.{field}: {data[field]!r} is not one of {', '.join(choices)}")
 
 
 def _check_socofing_dir(data) -> pathlib.Path:

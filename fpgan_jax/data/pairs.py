@@ -16,6 +16,7 @@ from PIL import Image
 from fpgan_jax.data import noise, order, preprocessing
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
+from fpgan_jax.progress import create_progress
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
 UNKNOWN = -1  # person and replica of a pair whose file name does not tell them
@@ -219,11 +220,11 @@ def write_pairs(pairs: Pairs, out_dir: str | os.PathLike) -> list[pathlib.Path]:
     folder = pathlib.Path(out_dir) / "train"
     paths = [folder / name for name in _name_pairs(pairs)]
     _make_folder(folder, {path.name for path in paths})
-    for index, path in enumerate(paths):
-        pair = pairs[index]
-        _write_png(np.concatenate([pair["noise_image"], pair["real_image"]], axis=1), path)
-        if (index + 1) % 50 == 0 or index + 1 == len(paths):
-            logging.info("pairs: %d of %d written to %s", index + 1, len(paths), folder)
+    with create_progress(len(paths), "writing pairs", "pairs") as progress:
+        for index, path in enumerate(paths):
+            pair = pairs[index]
+            _write_png(np.concatenate([pair["noise_image"], pair["real_image"]], axis=1), path)
+            progress.update()
     return paths
 
 
@@ -288,7 +289,7 @@ def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Pat
         )
     size = data_config.image_size
     if sizes - {(2 * size, size)}:
-        logging.info("pairs of %s are resized to two images of %d x %d", sorted(sizes)[:3], size, size)
+        logging.warning("pairs of %s are resized to two images of %d x %d", sorted(sizes)[:3], size, size)
     return paths
 
 

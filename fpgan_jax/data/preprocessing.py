@@ -9,7 +9,6 @@ import os
 import numpy as np
 from PIL import Image
 
-from fpgan_jax.data import noise
 from fpgan_jax.errors import UserError
 
 INTERPOLATIONS = {
@@ -18,7 +17,6 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-FRAMES = ("keep", "crop")
 # Width in pixels of SOCOFing's constant frame: a bevel before the print, a black band after it. It is
 # the same in the 96 x 103 and in the 241 x 298 files.
 FRAME_BEFORE = 2
@@ -28,42 +26,6 @@ FRAME_AFTER = 4
 MAX_PIXELS = 100 * 241 * 298
 
 _PIL_MODES = {1: "L", 3: "RGB"}
-_CHOICES = {
-    "source": ("socofing", "paired_folder"),
-    "on_bad_file": ("stop", "skip"),
-    "frame": FRAMES,
-    "num_channels": tuple(_PIL_MODES),
-    "interpolation": tuple(INTERPOLATIONS),
-    "noise_distribution": noise.DISTRIBUTIONS,
-    "noise_per": ("replica", "person"),
-}
-_MINIMA = {
-    "num_persons": 1,
-    "num_replicas": 1,
-    "image_size": 1,
-    "noise_seed": 0,
-    "shuffle_seed": 0,
-    "jitter": 0,
-}
-
-
-def check_data_config(data_config) -> None:
-    """Check the fields of config.data that are a choice or have a least value.
-
-    Args:
-      data_config: config.data.
-
-    Raises:
-      UserError: a field's value is not possible; the field and what is possible are named.
-    """
-    for field, choices in _CHOICES.items():
-        if data_config[field] not in choices:
-            raise UserError(
-                f"config.data.{field}: {data_config[field]!r} is not one of {', '.join(map(str, choices))}"
-            )
-    for field, minimum in _MINIMA.items():
-        if data_config[field] < minimum:
-            raise UserError(f"config.data.{field}: {data_config[field]} must be at least {minimum}")
 
 
 def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:

@@ -16,9 +16,7 @@ import multiprocessing
 import os
 import pathlib
 import struct
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
@@ -26,6 +24,7 @@ from scipy import fft, ndimage
 
 from fpgan_jax.data.socofing.filenames import ALTERATIONS, FINGERS, HANDS, PrintName, parse_filename
 from fpgan_jax.errors import UserError
+from fpgan_jax.progress import create_progress
 
 PATTERNS = ("arch", "tented_arch", "left_loop", "right_loop", "whorl")
 DIFFICULTIES = ("Easy", "Medium", "Hard")
@@ -862,28 +861,6 @@ def _is_own_file(path: pathlib.PurePath, seed: int, has_manifest: bool) -> bool:
     )
 
 
-class _Progress:
-    """Prints a line with rate and time left to standard error, at most every few seconds."""
-
-    def __init__(self, total: int, every_seconds: float = 5.0):
-        self._total = total
-        self._every_seconds = every_seconds
-        self._start = self._last = time.monotonic()
-
-    def update(self, done: int, num_written: int) -> None:
-        now = time.monotonic()
-        if done < self._total and now - self._last < self._every_seconds:
-            return
-        self._last = now
-        rate = done / max(now - self._start, 1e-9)
-        print(
-            f"fingers {done}/{self._total}, files written {num_written}, {rate:.2f} fingers/s, "
-            f"{(self._total - done) / rate:.0f} s left",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
 def parse_fingers(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Parse names of fingers.
 
@@ -964,17 +941,19 @@ def write_prints(
 
 
 def _run_jobs(jobs: Sequence[_FingerJob], num_workers: int) -> int:
-    progress = _Progress(len(jobs))
     num_written = 0
+    with create_progress(len(jobs), "making prints", "fingers") as progress:
+        for count in _write_fingers(jobs, num_workers):
+            num_written += count
+            progress.update()
+    return num_written
+
+
+def _write_fingers(jobs: Sequence[_FingerJob], num_workers: int) -> Iterator[int]:
     if num_workers == 1:
-        for done, job in enumerate(jobs, start=1):
-            num_written += _write_finger(job)
-            progress.update(done, num_written)
-        return num_written
+        yield from map(_write_finger, jobs)
+        return
     # Fork is unsafe beside the threads that JAX or TensorFlow may have started in this process.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
-        for done, count in enumerate(pool.map(_write_finger, jobs), start=1):
-            num_written += count
-            progress.update(done, num_written)
-    return num_written
+        yield from pool.map(_write_finger, jobs)

@@ -20,7 +20,7 @@ _METADATA = "metadata"
 def _create_manager(workdir: str, best_metric: str | None) -> ocp.CheckpointManager:
     folder = os.path.abspath(os.path.join(workdir, "checkpoints"))
     if best_metric is None:
-        return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(read_only=True))
+        return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(create=False))
 
     def get_metric(metrics):
         return metrics[best_metric]

@@ -45,7 +45,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
     source = feeding.create_classifier_source(config) if source is None else source
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
-    configuration.claim_workdir(workdir, config, prefixes=configuration.CLASSIFIER_FIELDS)
+    configuration.claim_workdir(
+        workdir, config, prefixes=configuration.CLASSIFIER_FIELDS, is_writer=parallel.is_main_process()
+    )
 
     tx = create_classifier_optimizer(config)
     init_key, base_key = jax.random.split(jax.random.key(config.seed))

@@ -53,7 +53,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
     source = feeding.create_gan_source(config) if source is None else source
-    configuration.claim_workdir(workdir, config, prefixes=configuration.GAN_FIELDS)
+    configuration.claim_workdir(
+        workdir, config, prefixes=configuration.GAN_FIELDS, is_writer=parallel.is_main_process()
+    )
 
     tx = create_gan_optimizer(config, source.num_examples)
     init_key, base_key = jax.random.split(jax.random.key(config.seed))

@@ -154,31 +154,3 @@ def test_pixels_survive_the_way_there_and_back():
 def test_rounds_and_clips_to_pixels():
     # 0 is 127.5, which rounds to the even 128; 0.5 is 191.25.
     np.testing.assert_array_equal(preprocessing.to_uint8(np.array([-1.5, 0, 0.5, 7])), [0, 128, 191, 255])
-
-
-def test_accepts_the_config(data_config):
-    preprocessing.check_data_config(data_config)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("source", "web"),
-        ("on_bad_file", "panic"),
-        ("frame", "gilded"),
-        ("num_channels", 2),
-        ("interpolation", "magic"),
-        ("noise_distribution", "pink"),
-        ("noise_per", "week"),
-        ("num_persons", 0),
-        ("num_replicas", 0),
-        ("image_size", 0),
-        ("noise_seed", -1),
-        ("shuffle_seed", -1),
-        ("jitter", -1),
-    ],
-)
-def test_refuses_a_field_by_name(data_config, field, value):
-    data_config[field] = value
-    with pytest.raises(UserError, match=rf"config\.data\.{field}: '?{value}"):
-        preprocessing.check_data_config(data_config)

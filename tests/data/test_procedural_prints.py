@@ -388,14 +388,6 @@ def test_workers_write_the_same_files(folder, tmp_path):
     assert _files(tmp_path) == _files(folder)
 
 
-def test_progress_goes_to_standard_error(tmp_path, capsys):
-    procedural_prints.write_prints(tmp_path, num_persons=1, altered=False)
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("fingers 1/1, files written 1, ")
-    assert captured.err.endswith(" s left\n")
-
-
 def test_foreign_folder_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="thesis.txt"):

@@ -3,6 +3,7 @@
 Does not choose fingers or persons, nor crop or resize: `input_pipeline.py` does.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import io
@@ -18,6 +19,7 @@ from PIL import Image
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
+from fpgan_jax.progress import create_progress
 
 SPLIT_FOLDERS = {
     "real": "Real",
@@ -32,6 +34,8 @@ _DIFFICULTY_OF_SPLIT = dict(zip(SPLIT_FOLDERS, DIFFICULTIES, strict=True))
 logging.get_absl_logger().addFilter(
     lambda record: "Using custom data configuration" not in record.getMessage()
 )
+# One progress line of our own stands in place of TFDS's five.
+tfds.disable_progress_bar()
 
 
 @dataclasses.dataclass(eq=False)
@@ -85,7 +89,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
     def _generate_examples(self, folder) -> Iterator[tuple[str, dict]]:
         paths = list_files(folder)
         seen, num_bad = {}, 0
-        for path in paths:
+        for path in _show_progress(paths, self.builder_config.split):
             try:
                 name = _parse_name(path, is_altered=self.builder_config.split != "real", seen=seen)
                 image = preprocessing.read_image(path, num_channels=1)
@@ -140,13 +144,13 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
     builder = Builder(data_dir=data_dir, config=builder_config)
     if builder.data_path.exists():
         return builder
-    logging.info("SOCOFing: preparing split %s of %s once, in %s", split, folder, builder.data_path)
+    download_config = tfds.download.DownloadConfig(
+        manual_dir=folder, try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
+    )
     try:
-        builder.download_and_prepare(
-            download_config=tfds.download.DownloadConfig(
-                manual_dir=folder, try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
-            )
-        )
+        # TFDS prints a paragraph about a download that there is none of.
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(download_config=download_config)
     except OSError as error:
         # Another process was quicker: TFDS prepares in a temporary folder, and its last step, the
         # renaming, fails where the folder is there by then.
@@ -179,6 +183,13 @@ def list_files(folder) -> list[pathlib.Path]:
     if not paths:
         raise UserError(f"config.data.socofing_dir: {folder} is empty")
     return paths
+
+
+def _show_progress(paths: list[pathlib.Path], split: str) -> Iterator[pathlib.Path]:
+    with create_progress(len(paths), f"preparing {split}, once", "files") as progress:
+        for path in paths:
+            yield path
+            progress.update()
 
 
 def _encode_png(image: np.ndarray) -> bytes:

@@ -1,0 +1,19 @@
+r"""The paper's set P200 at full scale: 20 persons x 10 replicas, 256x256 pixels.
+
+Reproduces: Cordeiro & Saito, table 2, row P200 (real 1.0000 +- 0.0000, synthesised 0.9973 +- 0.0055).
+Command: python -m launch.reproduce --config=configs/paper_p200.py \
+    --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/paper_p200
+"""
+
+from ml_collections import ConfigDict
+
+from configs import pix2pix_socofing
+
+
+def get_config() -> ConfigDict:
+    """Return the config; what it does not set is as in `pix2pix_socofing.py`."""
+    config = pix2pix_socofing.get_config()
+    config.set_name = "P200"
+    config.data.num_persons = 20
+    config.evaluation.num_test_persons = 10
+    return config

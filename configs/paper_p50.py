@@ -1,0 +1,15 @@
+r"""The paper's set P50 at full scale, under the name that goes with its sisters.
+
+Reproduces: Cordeiro & Saito, table 2, row P50 (real 0.9924 +- 0.0060, synthesised 0.8794 +- 0.0990).
+Command: python -m launch.reproduce --config=configs/paper_p50.py \
+    --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/paper_p50
+"""
+
+from ml_collections import ConfigDict
+
+from configs import pix2pix_socofing
+
+
+def get_config() -> ConfigDict:
+    """Return the config; it is `pix2pix_socofing.py`, which documents every field."""
+    return pix2pix_socofing.get_config()

@@ -1,0 +1,123 @@
+"""Synthesis from a checkpoint of the tiny experiment."""
+
+import json
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation import synthesis
+from fpgan_jax.training import gan_trainer
+from tests.training import tiny
+
+
+@pytest.fixture(scope="module")
+def gan_workdir(tmp_path_factory):
+    workdir = str(tmp_path_factory.mktemp("gan"))
+    config = tiny.create_config()
+    config.generator.dropout_rate = 0.5
+    config.num_epochs = 1
+    config.sample_epochs = ()
+    gan_trainer.train_and_evaluate(config, workdir, tiny.create_source(config))
+    return workdir
+
+
+def draw(gan_workdir, folder, **overrides):
+    rows = synthesis.synthesize(gan_workdir, str(folder), overrides=ConfigDict(overrides))
+    return rows, {row.file: np.asarray(Image.open(folder / row.file)) for row in rows}
+
+
+def test_there_is_one_image_for_every_training_pair(gan_workdir, tmp_path):
+    rows, images = draw(gan_workdir, tmp_path)
+    assert [(row.person, row.replica) for row in rows] == [(p, r) for p in (1, 2, 3) for r in range(4)]
+    assert {(image.shape, image.dtype) for image in images.values()} == {((16, 16), np.dtype(np.uint8))}
+
+
+@pytest.mark.parametrize("batch_size", [1, 5])
+def test_an_image_does_not_depend_on_the_batch_size(gan_workdir, tmp_path, batch_size):
+    _, expected = draw(gan_workdir, tmp_path / "a", batch_size=12)
+    _, images = draw(gan_workdir, tmp_path / "b", batch_size=batch_size)
+    for name, image in images.items():
+        np.testing.assert_array_equal(image, expected[name])
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [{"noise": "new"}, {"seed": 1}, {"deterministic": True}, {"use_running_average": True}],
+    ids=lambda overrides: next(iter(overrides)),
+)
+def test_every_setting_changes_the_images(gan_workdir, tmp_path, overrides):
+    _, images = draw(gan_workdir, tmp_path / "a")
+    _, others = draw(gan_workdir, tmp_path / "b", **overrides)
+    assert any((images[name] != others[name]).any() for name in images)
+
+
+def test_the_manifest_comes_back_from_disk(gan_workdir, tmp_path):
+    rows, _ = draw(gan_workdir, tmp_path, noise="new", deterministic=True)
+    assert synthesis.read_manifest(str(tmp_path)) == rows
+    assert (rows[0].noise, rows[0].dropout, rows[0].statistics, rows[0].checkpoint_step) == (
+        "new",
+        "off",
+        "own",
+        3,
+    )
+
+
+def test_an_interrupted_folder_is_completed(gan_workdir, tmp_path):
+    rows, expected = draw(gan_workdir, tmp_path)
+    (tmp_path / "manifest.csv").unlink()
+    (tmp_path / rows[3].file).unlink()
+    _, images = draw(gan_workdir, tmp_path)
+    np.testing.assert_array_equal(images[rows[3].file], expected[rows[3].file])
+
+
+def test_a_finished_folder_is_left_as_it_is(gan_workdir, tmp_path):
+    rows, _ = draw(gan_workdir, tmp_path)
+    before = (tmp_path / rows[0].file).stat().st_mtime_ns
+    draw(gan_workdir, tmp_path)
+    assert (tmp_path / rows[0].file).stat().st_mtime_ns == before
+
+
+def test_a_folder_of_images_made_otherwise_is_refused(gan_workdir, tmp_path):
+    draw(gan_workdir, tmp_path)
+    with pytest.raises(UserError, match=r"synthesis\.json: this folder holds images made otherwise"):
+        draw(gan_workdir, tmp_path, seed=1)
+
+
+def test_a_folder_of_other_files_is_refused_and_left_alone(gan_workdir, tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(UserError, match="holds other files"):
+        draw(gan_workdir, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_an_unknown_setting_is_named(gan_workdir, tmp_path):
+    with pytest.raises(UserError, match=r"config\.synthesis\.noise='pink': use one of"):
+        draw(gan_workdir, tmp_path, noise="pink")
+
+
+def test_a_manifest_that_names_a_file_outside_its_folder_is_refused(gan_workdir, tmp_path):
+    rows, _ = draw(gan_workdir, tmp_path)
+    path = tmp_path / "manifest.csv"
+    path.write_text(path.read_text().replace(rows[0].file, "../secret.png"))
+    with pytest.raises(UserError, match=r"names a file outside its folder, '\.\./secret\.png'"):
+        synthesis.read_manifest(str(tmp_path))
+
+
+def test_a_foreign_manifest_is_named(tmp_path):
+    (tmp_path / "manifest.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match=r"manifest\.csv: not a manifest"):
+        synthesis.read_manifest(str(tmp_path))
+
+
+def test_a_checkpoint_whose_config_was_changed_is_refused(gan_workdir, tmp_path, monkeypatch):
+    step, trees, metadata = synthesis.restore_for_evaluation(gan_workdir, ("generator",))
+    metadata = json.loads(json.dumps(metadata))
+    metadata["config"]["generator"]["num_features"] = 4
+    monkeypatch.setattr(synthesis, "restore_for_evaluation", lambda *args: (step, trees, metadata))
+    with pytest.raises(
+        UserError, match=r"generator: .* in the checkpoint and .* in the network of this config"
+    ):
+        draw(gan_workdir, tmp_path)

@@ -1,0 +1,108 @@
+"""A user's mistake gets one clear line, exit code 1, and leaves no trace."""
+
+import pytest
+
+from tests.launch.test_scripts import run, run_well
+
+TRAIN = ("train_gan", "--config=configs/test_size.py")
+
+
+def assert_one_line(result, *texts):
+    assert result.returncode == 1
+    errors = [line for line in result.stderr.splitlines() if line]
+    assert len(errors) == 1 and errors[0].startswith("ERROR: "), result.stderr
+    assert "Traceback" not in result.stderr
+    for text in texts:
+        assert text in errors[0]
+
+
+@pytest.fixture(scope="module")
+def prints(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("prints")
+    run_well("make_prints", f"--out_dir={folder}", "--num_persons=2", "--noaltered")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("arguments", "texts"),
+    [
+        (["--config.lambda_l2=3"], ["'lambda_l2'", "'lambda_l1'"]),
+        (["--config.num_epochs=many"], ["config.num_epochs", "many"]),
+        (["--config.gan_objective=wgan"], ["config.gan_objective='wgan'", "'hinge'"]),
+        (["--cofnig=3"], ["cofnig"]),
+        (["stray"], ["'stray'"]),
+        ([], ["config.data.socofing_dir", "make_prints"]),
+        (["--config.data.socofing_dir=/nowhere"], ["config.data.socofing_dir", "/nowhere"]),
+        (["--config.data.socofing_dir=x", "--config.data.image_size=100"], ["config.data.image_size=100"]),
+        (
+            ["--config.data.socofing_dir=x", "--config.discriminator.receptive_field=286"],
+            ["config.discriminator.receptive_field=286", "config.data.image_size=128"],
+        ),
+    ],
+    ids=["field", "type", "choice", "flag", "argument", "no data", "no folder", "levels", "patch"],
+)
+def test_a_mistake_in_the_command(tmp_path, arguments, texts):
+    result = run(*TRAIN, *arguments, f"--workdir={tmp_path / 'run'}")
+    assert_one_line(result, *texts)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "texts"),
+    [
+        (["--config.data.finger=thumb"], ["Right thumb"]),
+        (["--config.data.num_persons=7"], ["config.data.num_persons", "7"]),
+        (["--config.data.persons=(1,9)"], ["config.data.persons", "9"]),
+    ],
+    ids=["finger", "too few", "person"],
+)
+def test_prints_that_are_not_there(prints, tmp_path, overrides, texts):
+    flags = [f"--config.data.socofing_dir={prints}", f"--config.data.tfds_dir={tmp_path / 'tfds'}"]
+    result = run(*TRAIN, *flags, *overrides, f"--workdir={tmp_path / 'run'}")
+    assert result.returncode == 1
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith("ERROR: ") and all(text in last for text in texts)
+    assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", None], ids=["empty", "text", "truncated"])
+def test_a_bad_image_is_named(tmp_path, content):
+    run_well("make_prints", f"--out_dir={tmp_path / 'prints'}", "--num_persons=2", "--noaltered")
+    bad = next((tmp_path / "prints" / "Real").glob("2__*"))
+    bad.write_bytes(bad.read_bytes()[:2000] if content is None else content)
+    flags = [
+        f"--config.data.socofing_dir={tmp_path / 'prints'}",
+        f"--config.data.tfds_dir={tmp_path / 'tfds'}",
+    ]
+    result = run(*TRAIN, *flags, f"--workdir={tmp_path / 'run'}")
+    last = result.stderr.strip().splitlines()[-1]
+    assert result.returncode == 1 and last.startswith("ERROR: ") and bad.name in last
+    assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
+
+
+def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+    result = run(*TRAIN, "--config.data.socofing_dir=x", f"--workdir={tmp_path / 'run'}")
+    assert_one_line(result, "config.global_batch_size=2", "4 devices")
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "texts"),
+    [
+        ("synthesize", ["--gan_workdir={0}/none", "--out_dir={0}/out"], ["none: no checkpoints here"]),
+        (
+            "score_similarity",
+            ["--classifier_workdir={0}/none", "--synthetic_dirs=x", "--scores={0}/s.csv"],
+            ["none: no checkpoints here"],
+        ),
+        ("make_table", ["--scores={0}/none.csv", "--out_dir={0}/out"], ["none.csv: cannot be read"]),
+        ("make_prints", ["--out_dir={0}", "--num_persons=1"], ["thesis.txt"]),
+        ("make_prints", ["--num_persons=1"], ["--out_dir"]),
+    ],
+    ids=["synthesize", "score", "table", "foreign folder", "missing flag"],
+)
+def test_a_mistake_in_the_other_scripts(tmp_path, script, flags, texts):
+    (tmp_path / "thesis.txt").write_text("mine")
+    result = run(script, *(flag.format(tmp_path) for flag in flags))
+    assert_one_line(result, *texts)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -1,0 +1,179 @@
+"""Every launch script, run as a user runs it, on procedural prints with the test-size config."""
+
+import csv
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+SCRIPTS = sorted(
+    path.stem for path in pathlib.Path("launch").glob("*.py") if path.stem not in ("__init__", "cli")
+)
+
+
+def run(script, *arguments, cwd=None):
+    """Run a launch script; without compiler optimisations, since each program here runs a few times."""
+    environment = os.environ | {
+        "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "PYTHONPATH": os.getcwd(),
+    }
+    command = [sys.executable, "-m", f"launch.{script}", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=cwd)
+
+
+def run_well(script, *arguments):
+    result = run(script, *arguments)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("launch")
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    """Make prints of three persons; the flags that every script on them takes."""
+    run_well("make_prints", f"--out_dir={folder / 'prints'}", "--num_persons=3")
+    return [
+        "--config=configs/test_size.py",
+        f"--config.data.socofing_dir={folder / 'prints'}",
+        f"--config.data.tfds_dir={folder / 'tfds'}",
+    ]
+
+
+@pytest.fixture(scope="module")
+def reproduced(folder, data):
+    """Run the whole chain once."""
+    result = run_well("reproduce", *data, f"--workdir={folder / 'run'}")
+    return folder / "run", result
+
+
+def read_csv(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_reproduce_ends_with_the_table_and_the_places(reproduced):
+    workdir, result = reproduced
+    for text in ("Table 2", "synthesised mean", "Controls", "unseen_person", str(workdir)):
+        assert text in result.stdout
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "config.json",
+        "gan/metrics.csv",
+        "gan/samples/epoch_0001.png",
+        "gan/samples/epoch_0003.png",
+        "classifier/metrics.csv",
+        "synthetic_training/002_01.png",
+        "synthetic_new/manifest.csv",
+        "scores.csv",
+        "figure3.png",
+        "losses.png",
+        "table2.tex",
+        "controls.md",
+    ],
+)
+def test_reproduce_leaves_its_files(reproduced, name):
+    workdir, _ = reproduced
+    assert (workdir / name).stat().st_size > 0
+
+
+def test_progress_shows_rate_and_time_left(reproduced):
+    _, result = reproduced
+    assert "images/s" in result.stderr and "<00:0" in result.stderr
+
+
+def test_scores_count_the_papers_way(reproduced):
+    workdir, _ = reproduced
+    rows = read_csv(workdir / "scores.csv")
+    counts = {kind: sum(row["kind"] == kind for row in rows) for kind in {row["kind"] for row in rows}}
+    # Two persons, two replicas; three alterations; one stranger, scored as each of the two.
+    assert counts == {
+        "real": 4,
+        "synthetic": 4,
+        "new_noise": 4,
+        "other_person": 2,
+        "unseen_person": 2,
+        "altered_easy": 6,
+        "altered_medium": 6,
+        "altered_hard": 6,
+        "pure_noise": 4,
+        "bare_frame": 2,
+    }
+    assert all(0 <= float(row["similarity_score"]) <= float(row["top_score"]) <= 1 for row in rows)
+
+
+def test_reproduce_skips_what_is_done(reproduced, data):
+    workdir, first = reproduced
+    before = (workdir / "scores.csv").stat().st_mtime_ns
+    again = run_well("reproduce", *data, f"--workdir={workdir}")
+    assert again.stdout.count("done before") == 7
+    assert (workdir / "scores.csv").stat().st_mtime_ns == before
+    assert again.stdout.split("Table 2")[1] == first.stdout.split("Table 2")[1]
+
+
+def test_reproduce_makes_again_what_was_deleted(reproduced, data):
+    workdir, _ = reproduced
+    before = read_csv(workdir / "scores.csv")
+    (workdir / "scores.csv").unlink()
+    again = run_well("reproduce", *data, f"--workdir={workdir}")
+    assert again.stdout.count("done before") == 4
+    assert read_csv(workdir / "scores.csv") == before
+
+
+def test_training_scripts_leave_a_finished_run_alone(reproduced, data):
+    workdir, _ = reproduced
+    for script, name in (("train_gan", "gan"), ("train_classifier", "classifier")):
+        before = (workdir / name / "metrics.csv").read_bytes()
+        run_well(script, *data, f"--workdir={workdir / name}")
+        assert (workdir / name / "metrics.csv").read_bytes() == before
+
+
+def test_evaluation_scripts_alone_give_what_the_chain_gave(reproduced, data, tmp_path):
+    workdir, _ = reproduced
+    run_well("synthesize", f"--gan_workdir={workdir / 'gan'}", f"--out_dir={tmp_path / 'images'}")
+    folders = f"{tmp_path / 'images'},{workdir / 'synthetic_new'}"
+    scores = tmp_path / "scores.csv"
+    run_well(
+        "score_similarity",
+        f"--classifier_workdir={workdir / 'classifier'}",
+        f"--synthetic_dirs={folders}",
+        f"--scores={scores}",
+    )
+    assert read_csv(scores) == read_csv(workdir / "scores.csv")
+    result = run_well("make_table", f"--scores={scores}", f"--out_dir={tmp_path}", "--std_over=images")
+    assert "std: over all images" in result.stdout
+
+
+def test_pairs_are_written_and_train(data, tmp_path):
+    run_well("make_pairs", *data, f"--out_dir={tmp_path / 'pairs'}")
+    paths = sorted((tmp_path / "pairs" / "train").iterdir())
+    assert [path.name for path in paths] == ["001_00.png", "001_01.png", "002_00.png", "002_01.png"]
+    assert np.asarray(Image.open(paths[0])).shape == (128, 256)
+    run_well(
+        "train_gan",
+        "--config=configs/test_size.py",
+        "--config.data.source=paired_folder",
+        f"--config.data.paired_dir={tmp_path / 'pairs' / 'train'}",
+        "--config.num_epochs=1",
+        f"--workdir={tmp_path / 'gan'}",
+    )
+    run_well("synthesize", f"--gan_workdir={tmp_path / 'gan'}", f"--out_dir={tmp_path / 'images'}")
+    assert len(list((tmp_path / "images").glob("*.png"))) == 4
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_tells_what_the_script_does_and_its_flags(script):
+    result = run(script, "--help")
+    assert f"python -m launch.{script}" in result.stdout
+    assert f"launch/{script}.py:" in result.stdout
