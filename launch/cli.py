@@ -69,6 +69,9 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         main(argv)
     except UserError as error:
         _stop(str(error))
+    except KeyboardInterrupt:
+        print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
+        sys.exit(130)
 
 
 def _describe_unknown_field(text: str) -> str:

@@ -16,20 +16,17 @@ Batch = dict[str, np.ndarray]
 BatchMaker = Callable[[int, int, int, int], Iterator[Batch]]
 
 
-class GanSource:
-    """The training pairs of the GAN.
+class Source:
+    """Training examples as a loop asks for them.
 
     Attributes:
-      num_examples: pairs in an epoch.
-      pair_ids: (person, replica) of each pair, in the order of the set.
+      num_examples: examples in an epoch.
     """
 
-    def __init__(self, training_pairs: pairs.Pairs, make_batches: BatchMaker):
-        """Args: the set, and how its batches are made; see the functions below."""
-        self._pairs = training_pairs
+    def __init__(self, num_examples: int, make_batches: BatchMaker):
+        """Args: the size of an epoch, and how batches are made; see the functions below."""
+        self.num_examples = num_examples
         self._make_batches = make_batches
-        self.num_examples = len(training_pairs)
-        self.pair_ids = [training_pairs.identify(index) for index in range(self.num_examples)]
 
     def create_batches(
         self, start_step: int, num_steps: int, *, process_index: int = 0, process_count: int = 1
@@ -43,12 +40,26 @@ class GanSource:
           process_count: number of processes; each gets its rows of every global batch.
 
         Returns:
-          num_steps dicts as of `pairs.create_batch`.
+          num_steps dicts, as of `pairs.create_batch` or `prints.create_labelled_batch`.
 
         Raises:
           UserError: the batch cannot be divided; later, a pair file has become unreadable.
         """
         return self._make_batches(start_step, num_steps, process_index, process_count)
+
+
+class GanSource(Source):
+    """The training pairs of the GAN.
+
+    Attributes:
+      pair_ids: (person, replica) of each pair, in the order of the set.
+    """
+
+    def __init__(self, training_pairs: pairs.Pairs, make_batches: BatchMaker):
+        """Args: the set, and how its batches are made."""
+        super().__init__(len(training_pairs), make_batches)
+        self._pairs = training_pairs
+        self.pair_ids = [training_pairs.identify(index) for index in range(self.num_examples)]
 
     def load_samples(self, num_samples: int) -> Batch:
         """Load the first pairs of different persons, or of the set where persons are unknown.
@@ -61,42 +72,22 @@ class GanSource:
         """
         firsts = {}
         for index, (person, _) in enumerate(self.pair_ids):
-            firsts.setdefault(index if person == pairs.UNKNOWN else person, index)
+            # Unknown persons are told apart by a key that no id has.
+            firsts.setdefault(("pair", index) if person == pairs.UNKNOWN else person, index)
         return pairs.create_batch(self._pairs, list(firsts.values())[:num_samples])
 
 
-class ClassifierSource:
+class ClassifierSource(Source):
     """The training prints of the classifier.
 
     Attributes:
-      num_examples: prints in an epoch.
       persons: their ids, in the order of the classes.
     """
 
     def __init__(self, training_prints: prints.PrintSet, make_batches: BatchMaker):
-        """Args: the set, and how its batches are made; see the functions below."""
-        self._make_batches = make_batches
-        self.num_examples = len(training_prints)
+        """Args: the set, and how its batches are made."""
+        super().__init__(len(training_prints), make_batches)
         self.persons = tuple(int(person) for person in np.unique(training_prints.persons))
-
-    def create_batches(
-        self, start_step: int, num_steps: int, *, process_index: int = 0, process_count: int = 1
-    ) -> Iterator[Batch]:
-        """Iterate over the batches from one step on; a batch depends on its step only.
-
-        Args:
-          start_step: the first batch's step, from 0.
-          num_steps: number of batches.
-          process_index: of this process.
-          process_count: number of processes; each gets its rows of every global batch.
-
-        Returns:
-          num_steps dicts as of `prints.create_labelled_batch`.
-
-        Raises:
-          UserError: the batch cannot be divided.
-        """
-        return self._make_batches(start_step, num_steps, process_index, process_count)
 
 
 def create_gan_source(config) -> GanSource:

@@ -3,7 +3,6 @@
 Does not average (`table.py`). Controls are scored by the same code as the prints they stand beside.
 """
 
-import csv
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from fpgan_jax.data import procedural_prints
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import preprocess_print, read_image, scale_to_unit
 from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.rows import write_rows
 from fpgan_jax.evaluation.synthesis import read_manifest
 from fpgan_jax.models import factory
 from fpgan_jax.progress import create_progress
@@ -187,35 +187,7 @@ def score_similarity(
                 for candidate, values in zip(chunk, probabilities, strict=True)
             ]
             progress.update(len(chunk))
-    _write_rows(scores_path, rows)
-    return rows
-
-
-def read_scores(path: str) -> list[ScoreRow]:
-    """Read a CSV that `score_similarity` wrote.
-
-    Args:
-      path: the CSV.
-
-    Returns:
-      The rows.
-
-    Raises:
-      UserError: the file is missing or not such a CSV.
-    """
-    fields = {field.name: field.type for field in dataclasses.fields(ScoreRow)}
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [
-                ScoreRow(**{name: convert(row[name]) for name, convert in fields.items()})
-                for row in csv.DictReader(file)
-            ]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read; run python -m launch.score_similarity first") from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: not a CSV of launch.score_similarity ({error})") from error
-    if not rows:
-        raise UserError(f"{path}: holds no rows; run python -m launch.score_similarity again")
+    write_rows(scores_path, rows)
     return rows
 
 
@@ -296,13 +268,3 @@ def _create_artificial(config: ConfigDict, persons: Sequence[int]) -> Iterator[C
             )
             yield Candidate("pure_noise", person, replica, "noise", image)
         yield Candidate("bare_frame", person, 0, "empty scan", empty_scan)
-
-
-def _write_rows(path: str, rows: Sequence[ScoreRow]) -> None:
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    names = [field.name for field in dataclasses.fields(ScoreRow)]
-    with open(f"{path}.tmp", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(row) for row in rows)
-    os.replace(f"{path}.tmp", path)

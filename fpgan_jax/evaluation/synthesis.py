@@ -3,7 +3,6 @@
 Does not judge the images (`similarity.py`), and needs no prints: noise is a function of its seed.
 """
 
-import csv
 import dataclasses
 import json
 import os
@@ -18,6 +17,7 @@ from fpgan_jax.data import pairs
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
 from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.rows import read_rows, write_rows
 from fpgan_jax.models import factory
 from fpgan_jax.progress import create_progress
 from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
@@ -92,7 +92,7 @@ def synthesize(
     manifest_path = os.path.join(out_dir, MANIFEST_FILENAME)
     if not os.path.exists(manifest_path):
         _draw_images(config, trees["generator"], rows, out_dir)
-        _write_manifest(manifest_path, rows)
+        write_rows(manifest_path, rows)
     return rows
 
 
@@ -143,17 +143,7 @@ def read_manifest(folder: str) -> list[ManifestRow]:
       UserError: there is no manifest, it is not one, or it names a file outside the folder.
     """
     path = os.path.join(folder, MANIFEST_FILENAME)
-    fields = {field.name: field.type for field in dataclasses.fields(ManifestRow)}
-    try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [
-                ManifestRow(**{name: convert(row[name]) for name, convert in fields.items()})
-                for row in csv.DictReader(file)
-            ]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read; run python -m launch.synthesize first") from error
-    except (KeyError, ValueError, TypeError) as error:
-        raise UserError(f"{path}: not a manifest of launch.synthesize ({error})") from error
+    rows = read_rows(path, ManifestRow, "synthesize")
     for row in rows:
         if os.path.basename(row.file) != row.file or row.file in ("", ".", ".."):
             raise UserError(f"{path}: names a file outside its folder, {row.file!r}")
@@ -238,12 +228,3 @@ def _create_dropout_keys(seed: int, rows: Sequence[ManifestRow]) -> jax.Array:
         return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), person), replica)
 
     return jax.vmap(create_key)(persons, replicas)
-
-
-def _write_manifest(path: str, rows: Sequence[ManifestRow]) -> None:
-    names = [field.name for field in dataclasses.fields(ManifestRow)]
-    with open(f"{path}.tmp", "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, names, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(row) for row in rows)
-    os.replace(f"{path}.tmp", path)

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.similarity import KINDS, ScoreRow, read_scores
+from fpgan_jax.evaluation.rows import read_rows
+from fpgan_jax.evaluation.similarity import KINDS, ScoreRow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,7 +289,7 @@ def write_tables(
     """
     rows, origins = [], {}
     for path in score_paths:
-        new_rows = read_scores(path)
+        new_rows = read_rows(path, ScoreRow, "score_similarity")
         for name in {row.set for row in new_rows}:
             if name in origins:
                 raise UserError(

@@ -93,12 +93,6 @@ def test_noise_control_is_the_training_noise(config):
     np.testing.assert_array_equal(noises[1].image, expected)
 
 
-def test_scores_come_back_from_disk(tmp_path):
-    rows = [similarity.ScoreRow("P50", "real", 4, 0, "a b,c.png", 1 / 3, 7, 2 / 3)]
-    similarity._write_rows(str(tmp_path / "out" / "scores.csv"), rows)
-    assert similarity.read_scores(str(tmp_path / "out" / "scores.csv")) == rows
-
-
 def test_synthetic_prints_of_another_size_are_named(config, tmp_path, monkeypatch):
     from PIL import Image
 

@@ -108,7 +108,7 @@ def test_a_manifest_that_names_a_file_outside_its_folder_is_refused(gan_workdir,
 
 def test_a_foreign_manifest_is_named(tmp_path):
     (tmp_path / "manifest.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match=r"manifest\.csv: not a manifest"):
+    with pytest.raises(UserError, match=r"manifest\.csv: not a file of launch.synthesize"):
         synthesis.read_manifest(str(tmp_path))
 
 

@@ -111,7 +111,7 @@ def test_two_files_of_one_set_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("person\n1\n", "not a CSV of launch.score_similarity"), ("", "holds no rows")],
+    [("person\n1\n", "not a file of launch.score_similarity"), ("", "holds no rows")],
 )
 def test_a_foreign_score_file_is_named(tmp_path, text, message):
     (tmp_path / "scores.csv").write_text(text)

@@ -35,8 +35,12 @@ def prints(tmp_path_factory):
         (["--config.data.socofing_dir=/nowhere"], ["config.data.socofing_dir", "/nowhere"]),
         (["--config.data.socofing_dir=x", "--config.data.image_size=100"], ["config.data.image_size=100"]),
         (
-            ["--config.data.socofing_dir=x", "--config.discriminator.receptive_field=286"],
-            ["config.discriminator.receptive_field=286", "config.data.image_size=128"],
+            [
+                "--config.data.socofing_dir=x",
+                "--config.discriminator.receptive_field=286",
+                "--config.data.image_size=64",
+            ],
+            ["config.discriminator.receptive_field=286", "config.data.image_size=64"],
         ),
     ],
     ids=["field", "type", "choice", "flag", "argument", "no data", "no folder", "levels", "patch"],

@@ -1,0 +1,60 @@
+"""Owns CSV files whose rows are dataclasses: the manifests and scores that stages hand on.
+
+Does not know what a row means.
+"""
+
+import csv
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+from fpgan_jax.errors import UserError
+
+Row = TypeVar("Row")
+
+
+def read_rows(path: str, row_type: type[Row], script: str) -> list[Row]:
+    """Read a CSV that `write_rows` wrote.
+
+    Args:
+      path: the CSV.
+      row_type: a dataclass of str, int and float fields.
+      script: the launch script that writes such a file, for messages.
+
+    Returns:
+      The rows.
+
+    Raises:
+      UserError: the file is missing, empty, or of another form.
+    """
+    fields = {field.name: field.type for field in dataclasses.fields(row_type)}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [
+                row_type(**{name: convert(row[name]) for name, convert in fields.items()})
+                for row in csv.DictReader(file)
+            ]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read; run python -m launch.{script} first") from error
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: not a file of launch.{script} ({error})") from error
+    if not rows:
+        raise UserError(f"{path}: holds no rows; run python -m launch.{script} again")
+    return rows
+
+
+def write_rows(path: str, rows: Sequence) -> None:
+    """Write dataclasses as a CSV, which appears whole or not at all.
+
+    Args:
+      path: the CSV; its folder is made if missing.
+      rows: at least one, all of one dataclass. Floats come back exactly.
+    """
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    names = [field.name for field in dataclasses.fields(rows[0])]
+    with open(f"{path}.tmp", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(row) for row in rows)
+    os.replace(f"{path}.tmp", path)
