@@ -106,6 +106,7 @@ def get_config() -> ConfigDict:
     synthesis.noise = "training"  # "training" | "new"
     synthesis.deterministic = False  # False keeps dropout at test time, as Isola et al. section 3.1
     synthesis.use_running_average = False  # False keeps each image's own statistics, alike
+    synthesis.use_ema = False  # True draws with the moving average of the weights
     synthesis.batch_size = 16  # changes the speed only, never an image
     synthesis.seed = 0  # dropout, and new noise
 

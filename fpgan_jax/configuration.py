@@ -144,6 +144,7 @@ FIELDS: Mapping[str, Field] = {
     "synthesis.noise": Field(str, choices=("training", "new")),
     "synthesis.deterministic": Field(bool),
     "synthesis.use_running_average": Field(bool),
+    "synthesis.use_ema": Field(bool),
     "synthesis.batch_size": _COUNT,
     "synthesis.seed": _SEED,
     "evaluation.num_test_persons": _COUNT,
@@ -224,6 +225,10 @@ def _validate_combinations(config: ConfigDict) -> None:
         raise UserError(
             f"config.data.{folder}: not given; set --config.data.{folder}=FOLDER "
             "(python -m launch.make_prints makes prints to start with)"
+        )
+    if config.synthesis.use_ema and not config.ema_decay:
+        raise UserError(
+            "config.synthesis.use_ema=True: config.ema_decay=0 keeps no average; set one of the two"
         )
     persons = config.data.persons
     if len(set(persons)) != len(persons):

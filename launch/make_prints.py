@@ -13,30 +13,23 @@ from launch import cli
 _OUT_DIR = flags.DEFINE_string(
     "out_dir",
     None,
-    "Folder to write Real/ and Altered/ to: new, empty, or one that this command began with the same seed "
-    "and size; then what is missing is added.",
+    "Folder for Real/ and Altered/; one that was begun with the same seed and size is completed.",
     required=True,
 )
 _NUM_PERSONS = flags.DEFINE_integer("num_persons", 30, "Persons 1 to this.", lower_bound=1)
 _FINGERS = flags.DEFINE_list(
     "fingers",
     ["Right_index"],
-    "Fingers of each person, <hand>_<finger> with commas between: hands Left, Right; fingers thumb, index, "
-    "middle, ring, little; or all.",
+    "Fingers of each person: Left_ or Right_ and thumb, index, middle, ring or little; or all.",
 )
 _NUM_IMPRESSIONS = flags.DEFINE_integer(
     "num_impressions",
     1,
-    "Impressions of each finger. The first goes to Real/; further ones, which SOCOFing does not have, to "
-    "Impressions/Impression-2/ and so on.",
+    "Impressions of each finger; those after the first go to Impressions/Impression-2/ and so on.",
     lower_bound=1,
 )
-_ALTERED = flags.DEFINE_bool(
-    "altered", True, "Write Altered/Altered-{Easy,Medium,Hard}/ too: nine files a finger."
-)
-_SEED = flags.DEFINE_integer(
-    "seed", 0, "Seed of the whole set; the same seed gives the same prints.", lower_bound=0
-)
+_ALTERED = flags.DEFINE_bool("altered", True, "Write the altered prints too: nine files a finger.")
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the whole set.", lower_bound=0)
 _SIZE = flags.DEFINE_enum(
     "size", "96x103", list(procedural_prints.SIZES), "Width x height of the files, pixels."
 )

@@ -22,6 +22,7 @@ _DETERMINISTIC = flags.DEFINE_bool(
 _USE_RUNNING_AVERAGE = flags.DEFINE_bool(
     "use_running_average", None, "Normalise by running statistics. The paper uses each image's own."
 )
+_USE_EMA = flags.DEFINE_bool("use_ema", None, "Draw with the moving average of the weights.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images at a time; changes no image.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", None, "Seed of dropout and of new noise.", lower_bound=0)
 
@@ -35,7 +36,7 @@ def main(argv):
 
     chosen = {
         holder.name: holder.value
-        for holder in (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _BATCH_SIZE, _SEED)
+        for holder in (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED)
         if holder.value is not None
     }
     rows = synthesis.synthesize(

@@ -49,6 +49,7 @@ def test_every_config_file_has_a_docstring_with_its_command(name):
         ("data.persons", (1, 2, 3, 1), r"config\.data\.persons=\(1, 2, 3, 1\): a person is named twice"),
         ("data.socofing_dir", "", r"config\.data\.socofing_dir: not given"),
         ("data.source", "paired_folder", r"config\.data\.paired_dir: not given"),
+        ("synthesis.use_ema", True, r"config\.synthesis\.use_ema=True: config\.ema_decay=0 keeps no average"),
         ("discriminator.receptive_field", 71, r"config\.discriminator\.receptive_field=71: use one of 1, 16"),
         ("evaluation.num_test_persons", 6, r"config\.evaluation\.num_test_persons=6: the set has only 5"),
     ],

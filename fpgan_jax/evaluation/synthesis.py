@@ -43,6 +43,7 @@ class ManifestRow:
       seed: the seed of its dropout.
       dropout: "on" or "off".
       statistics: "own" (the image's) or "running".
+      weights: "last" or "ema".
       checkpoint_step: completed steps of the generator.
       config_hash: see `configuration.hash_config`.
     """
@@ -56,6 +57,7 @@ class ManifestRow:
     seed: int
     dropout: str
     statistics: str
+    weights: str
     checkpoint_step: int
     config_hash: str
 
@@ -83,15 +85,17 @@ def synthesize(
     Source: Cordeiro & Saito, section 4; Isola et al. 2017, section 3.1 for test time; differs in:
       nothing.
     """
-    step, trees, metadata = restore_for_evaluation(gan_workdir, ("generator",), step)
+    step, _, metadata = restore_for_evaluation(gan_workdir, (), step)
     config = configuration.parse_config(metadata["config"])
     config.synthesis.update(overrides or {})
     configuration.validate_config(config)
+    name = "generator_ema" if config.synthesis.use_ema else "generator"
     rows = plan_rows(config, metadata, step)
     _claim_folder(out_dir, config, metadata, step)
     manifest_path = os.path.join(out_dir, MANIFEST_FILENAME)
     if not os.path.exists(manifest_path):
-        _draw_images(config, trees["generator"], rows, out_dir)
+        _, trees, _ = restore_for_evaluation(gan_workdir, (name,), step)
+        _draw_images(config, trees[name], rows, out_dir)
         write_rows(manifest_path, rows)
     return rows
 
@@ -123,6 +127,7 @@ def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow
             seed=settings.seed,
             dropout="off" if settings.deterministic else "on",
             statistics="running" if settings.use_running_average else "own",
+            weights="ema" if settings.use_ema else "last",
             checkpoint_step=step,
             config_hash=metadata["config_hash"],
         )

@@ -117,7 +117,7 @@ def restore_for_evaluation(
 
     Args:
       workdir: the run's folder.
-      names: the trees wanted.
+      names: the trees wanted; none reads the metadata alone.
       step: the checkpoint; the last one by default.
 
     Returns:
@@ -135,7 +135,7 @@ def restore_for_evaluation(
             wanted = "" if step is None else f" of step {step}"
             raise UserError(f"{workdir}: no checkpoint{wanted}; there are those of steps {sorted(steps)}")
         step = manager.latest_step() if step is None else step
-        items = _restore_items(manager, step, names)
+        items = _restore_items(manager, step, names) if names else {}
         metadata = manager.restore(step, args=ocp.args.Composite(**{_METADATA: ocp.args.JsonRestore()}))
         return step, {name: items[name] for name in names}, metadata[_METADATA]
     finally:

@@ -19,6 +19,7 @@ def gan_workdir(tmp_path_factory):
     config = tiny.create_config()
     config.generator.dropout_rate = 0.5
     config.num_epochs = 1
+    config.ema_decay = 0.9
     config.sample_epochs = ()
     gan_trainer.train_and_evaluate(config, workdir, tiny.create_source(config))
     return workdir
@@ -45,7 +46,13 @@ def test_an_image_does_not_depend_on_the_batch_size(gan_workdir, tmp_path, batch
 
 @pytest.mark.parametrize(
     "overrides",
-    [{"noise": "new"}, {"seed": 1}, {"deterministic": True}, {"use_running_average": True}],
+    [
+        {"noise": "new"},
+        {"seed": 1},
+        {"deterministic": True},
+        {"use_running_average": True},
+        {"use_ema": True},
+    ],
     ids=lambda overrides: next(iter(overrides)),
 )
 def test_every_setting_changes_the_images(gan_workdir, tmp_path, overrides):
