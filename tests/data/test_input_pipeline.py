@@ -164,8 +164,6 @@ def test_tensorflow_is_kept_off_the_gpus():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"frame": "gilded"}, r"config\.data\.frame: 'gilded'"),
-        ({"noise_distribution": "pink"}, r"config\.data\.noise_distribution: 'pink'"),
         ({"socofing_dir": ""}, r"config\.data\.socofing_dir: '' is not a folder"),
         ({"socofing_dir": "/nowhere"}, r"config\.data\.socofing_dir: '/nowhere' is not a folder"),
         ({"finger": "little"}, r"config\.data\.socofing_dir: .* holds no print of a Right little finger"),
