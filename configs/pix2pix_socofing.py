@@ -1,6 +1,7 @@
 r"""The paper's experiment 1 and 2 for its smallest set, P50, at full scale.
 
 Reproduces: Cordeiro & Saito, table 2, row P50 (real 0.9924 +- 0.0060, synthesised 0.8794 +- 0.0990).
+Takes: 8,000 steps of the GAN (5 persons x 10 x 160 epochs, batch 1); meant for a GPU; not measured here.
 Command: python -m launch.reproduce --config=configs/pix2pix_socofing.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/p50
 
@@ -20,13 +21,14 @@ def get_config() -> ConfigDict:
     data = config.data = ConfigDict()
     data.source = "socofing"  # "socofing" | "paired_folder" (files of [noise, print] side by side)
     data.socofing_dir = ""  # folder that holds Real/ and, for the altered control, Altered/
-    data.paired_dir = ""  # folder of paired PNG files, for source "paired_folder"
+    # For source "paired_folder": all its files train; persons, replicas, frame and noise are not asked.
+    data.paired_dir = ""
     data.tfds_dir = ""  # where TFDS keeps the prepared set; "" is TFDS's own default place
     data.on_bad_file = "stop"  # "stop" | "skip" (name it and go on)
     data.hand = "Right"
     data.finger = "index"
     data.num_persons = 5  # the first n persons, by id, who have this finger
-    data.persons = ()  # ids instead of the first n
+    data.persons = ()  # ids instead of the first n; in any order, they are taken in that of the ids
     data.num_replicas = 10  # how often a person's print is repeated (section 4)
     # "keep" leaves the scanner's constant frame in, as the paper's images have it; "crop" cuts it
     # away, so that no score is owed to the frame.
@@ -44,7 +46,8 @@ def get_config() -> ConfigDict:
     data.jitter = 0  # pixels by which a pair is enlarged before a random crop; pix2pix's own is 30
 
     generator = config.generator = ConfigDict()
-    generator.form = "isola"  # "isola" (the paper's figure 2) | "ronneberger" (its section 3.1)
+    # "isola" (the paper's figure 2) | "ronneberger" (its section 3.1, which has norm "none", no dropout)
+    generator.form = "isola"
     generator.num_features = 64
     # "batch" | "batch_per_example" (each example's own statistics) | "instance" | "none"
     generator.norm = "batch"
@@ -111,7 +114,7 @@ def get_config() -> ConfigDict:
     synthesis.seed = 0  # dropout, and new noise
 
     evaluation = config.evaluation = ConfigDict()
-    evaluation.num_test_persons = 3  # open in the paper which: the first n of the set
+    evaluation.num_test_persons = 3  # open in the paper which: the set's first n by id
     # Open in the paper. Over persons: each person's ten scores are averaged first.
     evaluation.std_over = "persons"  # "persons" | "images"
     evaluation.std_ddof = 0

@@ -53,8 +53,8 @@ class Field:
             numbers = value
         else:
             numbers = (value,) if self.type in (int, float) else ()
-        if any(number != number for number in numbers):
-            return "not a number"
+        if any(number != number or abs(number) == float("inf") for number in numbers):
+            return "not a finite number"
         if self.low is not None and any(number < self.low for number in numbers):
             return f"must be at least {self.low}"
         if self.high is not None and any(number > self.high for number in numbers):
@@ -67,7 +67,8 @@ _PARAM_DTYPES = Field(str, choices=("float32",))
 _NORMS = Field(str, choices=("batch", "batch_per_example", "instance", "none"))
 _COUNT = Field(int, low=1)
 _COUNT_OR_ZERO = Field(int, low=0)
-_SEED = Field(int, low=0, high=2**32 - 1)
+# Two below 2**32, so that offsets by whole multiples of it stay within 64 bits.
+_SEED = Field(int, low=0, high=2**32 - 2)
 _FRACTION = Field(float, low=0.0, high=1.0)
 _POSITIVE = Field(float, low=0.0)
 
@@ -124,7 +125,7 @@ FIELDS: Mapping[str, Field] = {
     "classifier.width": Field(float, low=0.01, high=4.0),
     "classifier.num_middle_blocks": Field(int, low=0, high=64),
     "classifier.dropout_rate": Field(float, low=0.0, high=0.999),
-    "classifier.batch_norm_momentum": _FRACTION,
+    "classifier.batch_norm_momentum": Field(float, low=0.0, high=0.9999),
     "classifier.dtype": _DTYPES,
     "classifier.param_dtype": _PARAM_DTYPES,
     "classifier.global_batch_size": _COUNT,
@@ -138,7 +139,7 @@ FIELDS: Mapping[str, Field] = {
     "classifier.augmentation.rotation_degrees": Field(float, low=0.0, high=180.0),
     "classifier.augmentation.translation": Field(float, low=0.0, high=0.5),
     "classifier.augmentation.scaling": Field(float, low=0.0, high=0.9),
-    "classifier.augmentation.contrast": _FRACTION,
+    "classifier.augmentation.contrast": Field(float, low=0.0, high=0.99),
     "classifier.augmentation.brightness": _FRACTION,
     "classifier.augmentation.noise_std": _FRACTION,
     "synthesis.noise": Field(str, choices=("training", "new")),
@@ -159,6 +160,8 @@ GAN_FIELDS = tuple(
     name for name in FIELDS if not name.startswith(("classifier.", "synthesis.", "evaluation."))
 )
 CLASSIFIER_FIELDS = ("seed", "data.", "classifier.")
+# What everything up to the scores' averaging depends on; the rest may change in a finished experiment.
+EXPERIMENT_FIELDS = tuple(name for name in FIELDS if not name.startswith("evaluation."))
 
 # Fields that may change between a run and its continuation: they change no number of it.
 _FREE_FIELDS = frozenset(
@@ -250,7 +253,11 @@ def hash_config(config: Mapping) -> str:
     Returns:
       12 hexadecimal digits of a SHA-256, the same on every machine and for every folder.
     """
-    relevant = {name: value for name, value in flatten_config(config).items() if name not in _FREE_FIELDS}
+    relevant = {
+        name: _canonical(name, value)
+        for name, value in flatten_config(config).items()
+        if name not in _FREE_FIELDS
+    }
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
 
@@ -274,8 +281,13 @@ def find_differences(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)
     return [
         f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}"
         for name in names
-        if old.get(name) != new.get(name)
+        if _canonical(name, old.get(name)) != _canonical(name, new.get(name))
     ]
+
+
+def _canonical(name: str, value: Any) -> Any:
+    # Persons are taken in the order of their ids, however they are named.
+    return sorted(value) if name == "data.persons" and value else value
 
 
 def load_config(path: str) -> ConfigDict:
@@ -320,7 +332,9 @@ def parse_config(values: Mapping) -> ConfigDict:
 def claim_workdir(
     workdir: str, config: ConfigDict, *, prefixes: Iterable[str] = ("",), is_writer: bool = True
 ) -> None:
-    """Write the config into a run's folder, or check that it is the one already there.
+    """Write the config into a run's folder, if the folder holds no run of another one.
+
+    Where it holds the same run, fields that may differ are written as they are now.
 
     Args:
       workdir: the run's folder; made if missing.
@@ -332,13 +346,11 @@ def claim_workdir(
       UserError: the folder holds a run of another config, which is left untouched.
     """
     path = os.path.join(workdir, CONFIG_FILENAME)
-    if os.path.exists(path):
-        if differences := find_differences(load_config(path), config, prefixes):
-            raise UserError(
-                f"{path}: the run in this workdir has another config ({'; '.join(differences)}); "
-                "use another --workdir, or the config it was started with"
-            )
-        return
+    if os.path.exists(path) and (differences := find_differences(load_config(path), config, prefixes)):
+        raise UserError(
+            f"{path}: the run in this workdir has another config ({'; '.join(differences)}); "
+            "use another --workdir, or the config it was started with"
+        )
     if not is_writer:
         return
     try:

@@ -4,16 +4,30 @@ Does not own what a stage does. A stage's outputs are files; the next one reads 
 """
 
 import dataclasses
+import glob
+import json
 import os
 import time
 from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration
+from fpgan_jax import configuration, parallel
+from fpgan_jax.data import feeding
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import figures, similarity, synthesis, table
+from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer
+
+_PLACES = {
+    "figure3.png": "the prints after each sampled epoch (the paper's figure 3)",
+    "losses.png": "the loss curves",
+    "table2.{txt,md,csv,tex}": "the table, and controls.* beside it",
+    "scores.csv": "one row a scored image",
+    "synthetic_training/": "the synthetic prints with their manifest",
+    "synthetic_new/": "the same from new noise",
+    "gan/, classifier/": "config, metrics, TensorBoard events, samples, checkpoints",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +37,15 @@ class Stage:
     Attributes:
       name: what the user reads.
       run: does it; continues what an interrupted run left.
-      output: the file or folder that it makes, relative to the workdir.
+      outputs: the files that it makes, relative to the workdir; done again if one is missing.
+      fields: prefixes of config fields that may change in a finished experiment and then make this
+        stage run again.
     """
 
     name: str
     run: Callable[[], object]
-    output: str
+    outputs: tuple[str, ...]
+    fields: tuple[str, ...] = ()
 
 
 def create_stages(config: ConfigDict, workdir: str) -> list[Stage]:
@@ -46,7 +63,7 @@ def create_stages(config: ConfigDict, workdir: str) -> list[Stage]:
         return os.path.join(workdir, name)
 
     def synthesize(noise: str) -> None:
-        overrides = ConfigDict(config.synthesis.to_dict() | {"noise": noise})
+        overrides = config.synthesis.to_dict() | {"noise": noise}
         synthesis.synthesize(path("gan"), path(f"synthetic_{noise}"), overrides=overrides)
 
     def score() -> None:
@@ -55,11 +72,8 @@ def create_stages(config: ConfigDict, workdir: str) -> list[Stage]:
             [path("synthetic_training"), path("synthetic_new")],
             path("scores.csv"),
             data_overrides={name: config.data[name] for name in ("socofing_dir", "tfds_dir")},
+            evaluation_overrides=config.evaluation.to_dict(),
         )
-
-    def draw() -> None:
-        figures.draw_losses(path("gan"), path("losses.png"))
-        figures.draw_epochs(path("gan"), path("figure3.png"))
 
     def make_table() -> None:
         evaluation = config.evaluation
@@ -67,23 +81,47 @@ def create_stages(config: ConfigDict, workdir: str) -> list[Stage]:
             [path("scores.csv")], workdir, std_over=evaluation.std_over, std_ddof=evaluation.std_ddof
         )
 
+    has_samples = config.num_samples > 0 and any(epoch <= config.num_epochs for epoch in config.sample_epochs)
+
+    def draw() -> None:
+        figures.draw_losses(path("gan"), path("losses.png"))
+        if has_samples:
+            figures.draw_epochs(path("gan"), path("figure3.png"))
+        else:
+            print("no epoch up to config.num_epochs is in config.sample_epochs: no figure 3", flush=True)
+
+    tables = tuple(f"{name}.{ending}" for name in ("table2", "controls") for ending in table.FORMATS)
     return [
-        Stage("train the GAN", lambda: gan_trainer.train_and_evaluate(config, path("gan")), "gan"),
+        Stage(
+            "train the GAN",
+            lambda: gan_trainer.train_and_evaluate(config, path("gan")),
+            ("gan/metrics.csv", "gan/checkpoints"),
+        ),
         Stage(
             "train the classifier",
             lambda: classifier_trainer.train_and_evaluate(config, path("classifier")),
-            "classifier",
+            ("classifier/metrics.csv", "classifier/checkpoints"),
         ),
-        Stage("synthesize from the training noise", lambda: synthesize("training"), "synthetic_training"),
-        Stage("synthesize from new noise", lambda: synthesize("new"), "synthetic_new"),
-        Stage("score the similarity", score, "scores.csv"),
-        Stage("draw the figures", draw, "figure3.png"),
-        Stage("make the table", make_table, "table2.txt"),
+        Stage(
+            "synthesize from the training noise",
+            lambda: synthesize("training"),
+            (f"synthetic_training/{synthesis.MANIFEST_FILENAME}",),
+        ),
+        Stage(
+            "synthesize from new noise",
+            lambda: synthesize("new"),
+            (f"synthetic_new/{synthesis.MANIFEST_FILENAME}",),
+        ),
+        Stage("score the similarity", score, ("scores.csv",), fields=("evaluation.num_",)),
+        Stage("make the table", make_table, tables, fields=("evaluation.",)),
+        Stage("draw the figures", draw, ("losses.png", "figure3.png")[: 1 + has_samples]),
     ]
 
 
 def reproduce(config: ConfigDict, workdir: str) -> str:
     """Run every stage that is not done yet.
+
+    Everything that a user can get wrong is checked before the first stage.
 
     Args:
       config: the experiment's config.
@@ -96,53 +134,89 @@ def reproduce(config: ConfigDict, workdir: str) -> str:
       UserError: the config, the data or the workdir is not as it must be.
     """
     configuration.validate_config(config)
+    data_hash = _check_before_training(config)
+    _claim_data(workdir, config, data_hash)
+    run_stages(create_stages(config, workdir), config, workdir)
+    return _describe(config, workdir)
+
+
+def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
+    """Run the stages that are not done, and all that follow one that was run.
+
+    Args:
+      stages: in order.
+      config: the experiment's config.
+      workdir: its `done/` keeps a mark for each finished stage.
+    """
+    marks = os.path.join(workdir, "done")
+    os.makedirs(marks, exist_ok=True)
+    is_stale = False
+    for number, stage in enumerate(stages, start=1):
+        mark = os.path.join(marks, f"{number}_{stage.name.replace(' ', '_')}.json")
+        flat = configuration.flatten_config(config)
+        settings = {name: flat[name] for name in sorted(flat) if name.startswith(stage.fields or ("\0",))}
+        header = f"[{number}/{len(stages)}] {stage.name}"
+        if not is_stale and _is_done(stage, mark, settings, workdir):
+            print(f"{header}: done before", flush=True)
+            continue
+        # What follows was made from the old outputs.
+        is_stale = True
+        if os.path.exists(mark):
+            os.remove(mark)
+        print(header, flush=True)
+        start = time.monotonic()
+        stage.run()
+        with open(mark, "w", encoding="utf-8") as file:
+            json.dump({"seconds": round(time.monotonic() - start, 1), "settings": settings}, file)
+
+
+def _is_done(stage: Stage, mark: str, settings: dict, workdir: str) -> bool:
+    try:
+        with open(mark, encoding="utf-8") as file:
+            is_same = json.load(file)["settings"] == settings
+    except (OSError, ValueError, KeyError):
+        return False
+    return is_same and all(glob.glob(os.path.join(glob.escape(workdir), name)) for name in stage.outputs)
+
+
+def _check_before_training(config: ConfigDict) -> str:
+    """Check what would otherwise show only after hours; return the data's hash."""
     if config.data.source != "socofing":
         raise UserError(
             f"config.data.source={config.data.source!r}: table 2 needs to know each print's person; "
             'use "socofing", or train alone with python -m launch.train_gan'
         )
-    configuration.claim_workdir(workdir, config)
-    stages = create_stages(config, workdir)
-    marks = os.path.join(workdir, "done")
-    os.makedirs(marks, exist_ok=True)
-    for number, stage in enumerate(stages, start=1):
-        mark = os.path.join(marks, f"{number}_{stage.output}")
-        output = os.path.join(workdir, stage.output)
-        header = f"[{number}/{len(stages)}] {stage.name}"
-        if os.path.exists(mark) and os.path.exists(output):
-            print(f"{header}: done before", flush=True)
-            continue
-        print(header, flush=True)
-        start = time.monotonic()
-        stage.run()
-        with open(mark, "w", encoding="utf-8") as file:
-            file.write(f"{time.monotonic() - start:.1f} s\n")
-        # What follows was made from the old output.
-        for later in range(number, len(stages)):
-            later_mark = os.path.join(marks, f"{later + 1}_{stages[later].output}")
-            if os.path.exists(later_mark):
-                os.remove(later_mark)
-    return _describe(config, workdir, stages)
+    factory.create_generator(config)
+    factory.create_discriminator(config)
+    factory.create_classifier(config, num_classes=2)
+    parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
+    parallel.check_batch_size(config.classifier.global_batch_size, "config.classifier.global_batch_size")
+    return feeding.create_classifier_source(config).data_hash
 
 
-def _describe(config: ConfigDict, workdir: str, stages: list[Stage]) -> str:
+def _claim_data(workdir: str, config: ConfigDict, data_hash: str) -> None:
+    """Write config and data hash into the workdir, or check that they are those already there."""
+    path = os.path.join(workdir, "data_hash.txt")
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            if file.read().strip() != data_hash:
+                raise UserError(
+                    f"{workdir}: this experiment was made from other prints than those in "
+                    f"config.data.socofing_dir={config.data.socofing_dir}; use another --workdir"
+                )
+    configuration.claim_workdir(workdir, config, prefixes=configuration.EXPERIMENT_FIELDS)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(f"{data_hash}\n")
+
+
+def _describe(config: ConfigDict, workdir: str) -> str:
     def read(name: str) -> str:
         with open(os.path.join(workdir, name), encoding="utf-8") as file:
             return file.read()
 
-    evaluation = config.evaluation
-    places = {
-        "figure3.png": "the prints after each sampled epoch (the paper's figure 3)",
-        "losses.png": "the loss curves",
-        "table2.{txt,md,csv,tex}": "the table, and controls.* beside it",
-        "scores.csv": "one row a scored image",
-        "synthetic_training/": "the synthetic prints with their manifest",
-        "synthetic_new/": "the same from new noise",
-        "gan/, classifier/": "config, metrics, TensorBoard events, samples, checkpoints",
-    }
-    width = max(map(len, places))
-    lines = [f"  {name.ljust(width)}  {meaning}" for name, meaning in places.items()]
-    deviation = table.describe_std(evaluation.std_over, evaluation.std_ddof)
+    width = max(map(len, _PLACES))
+    lines = [f"  {name.ljust(width)}  {meaning}" for name, meaning in _PLACES.items()]
+    deviation = table.describe_std(config.evaluation.std_over, config.evaluation.std_ddof)
     return "\n".join(
         [
             "",

@@ -16,6 +16,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
+class _StepParser(flags.ArgumentParser):
+    syntactic_help = "an integer, or best"
+
+    def parse(self, argument):
+        return argument if argument in (None, "best") else int(argument)
+
+
 def define_config_flag() -> flags.FlagHolder:
     """Define `--config`, with overrides such as `--config.lambda_l1=50`.
 
@@ -28,6 +35,22 @@ def define_config_flag() -> flags.FlagHolder:
     flags.mark_flag_as_required("config")
     # Shown by `--help` with the script's own flags.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
+    return holder
+
+
+def define_step_flag() -> flags.FlagHolder:
+    """Define `--step`, which checkpoint to restore.
+
+    Returns:
+      The flag's holder; `.value` is an int, "best" or None.
+    """
+    holder = flags.DEFINE(
+        _StepParser(),
+        "step",
+        None,
+        "Which checkpoint: its step, or best by the run's own metric; the last by default.",
+    )
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["step"])
     return holder
 
 
@@ -49,10 +72,11 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
             flags.FLAGS["config"].value.items()  # a file that could not be loaded says so only here
     except (AttributeError, KeyError) as error:
         _stop(_describe_unknown_field(str(error)))
-    except OSError as error:
-        _stop(f"--config: cannot be loaded: {error}")
     except (flags.Error, TypeError, ValueError) as error:
         _stop(str(error))
+    except Exception as error:
+        # A config file is a program, which can raise anything.
+        _stop(f"--config: cannot be loaded: {type(error).__name__}: {error}")
     if flags.FLAGS["verbosity"].using_default_value:
         # Orbax tells of every file it writes; a progress line and warnings are what the user wants.
         flags.FLAGS.verbosity = logging.WARNING
@@ -69,6 +93,10 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         main(argv)
     except UserError as error:
         _stop(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _stop(f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
         sys.exit(130)
@@ -76,6 +104,8 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
 
 def _describe_unknown_field(text: str) -> str:
     # ml_collections says it in a KeyError, whose text is quoted twice.
+    if "get_config" in text:
+        return f"--config: the file defines no get_config() ({text})"
     match = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text)
     return (
         f"--config: no field {match[2]!r}; did you mean {match[1]!r}?"

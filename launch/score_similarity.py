@@ -20,7 +20,10 @@ _SYNTHETIC_DIRS = flags.DEFINE_list(
     required=True,
 )
 _SCORES = flags.DEFINE_string("scores", None, "The CSV to write.", required=True)
-_STEP = flags.DEFINE_integer("step", None, "Which checkpoint of the classifier; the last one by default.")
+_STEP = cli.define_step_flag()
+_NUM_TEST_PERSONS = flags.DEFINE_integer(
+    "num_test_persons", None, "Persons to score, the first by id; the classifier's config by default."
+)
 _SOCOFING_DIR = flags.DEFINE_string(
     "socofing_dir", None, "The real prints, if they no longer lie where the classifier was trained."
 )
@@ -35,11 +38,13 @@ def main(argv):
     overrides = {
         holder.name: holder.value for holder in (_SOCOFING_DIR, _TFDS_DIR) if holder.value is not None
     }
+    evaluation = {"num_test_persons": _NUM_TEST_PERSONS.value} if _NUM_TEST_PERSONS.value else {}
     rows = similarity.score_similarity(
         _CLASSIFIER_WORKDIR.value,
         _SYNTHETIC_DIRS.value,
         _SCORES.value,
         data_overrides=overrides,
+        evaluation_overrides=evaluation,
         step=_STEP.value,
     )
     print(f"{len(rows)} scores in {_SCORES.value}")

@@ -12,7 +12,10 @@ from launch import cli
 
 _GAN_WORKDIR = flags.DEFINE_string("gan_workdir", None, "The workdir of launch.train_gan.", required=True)
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the images; made if missing.", required=True)
-_STEP = flags.DEFINE_integer("step", None, "Which checkpoint; the last one by default.")
+_STEP = cli.define_step_flag()
+_PAIRED_DIR = flags.DEFINE_string(
+    "paired_dir", None, "The folder of pairs, if it has moved since the training."
+)
 _NOISE = flags.DEFINE_enum(
     "noise", None, ["training", "new"], "The noise of the training pairs, or noise never seen."
 )
@@ -30,8 +33,6 @@ _SEED = flags.DEFINE_integer("seed", None, "Seed of dropout and of new noise.", 
 def main(argv):
     """Draw."""
     del argv
-    from ml_collections import ConfigDict
-
     from fpgan_jax.evaluation import synthesis
 
     chosen = {
@@ -39,8 +40,9 @@ def main(argv):
         for holder in (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED)
         if holder.value is not None
     }
+    data = {"paired_dir": _PAIRED_DIR.value} if _PAIRED_DIR.value else {}
     rows = synthesis.synthesize(
-        _GAN_WORKDIR.value, _OUT_DIR.value, overrides=ConfigDict(chosen), step=_STEP.value
+        _GAN_WORKDIR.value, _OUT_DIR.value, overrides=chosen, data_overrides=data, step=_STEP.value
     )
     print(f"{len(rows)} prints of step {rows[0].checkpoint_step} in {_OUT_DIR.value}")
 

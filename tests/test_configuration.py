@@ -39,7 +39,8 @@ def test_every_config_file_has_a_docstring_with_its_command(name):
     [
         ("lambda_l1", -1.0, r"config\.lambda_l1=-1\.0: must be at least 0"),
         ("lambda_l1", "much", r"config\.lambda_l1='much': expected float, got str"),
-        ("lambda_l1", float("nan"), r"config\.lambda_l1=nan: not a number"),
+        ("lambda_l1", float("nan"), r"config\.lambda_l1=nan: not a finite number"),
+        ("lambda_l1", float("inf"), r"config\.lambda_l1=inf: not a finite number"),
         ("num_epochs", 0, r"config\.num_epochs=0: must be at least 1"),
         ("num_epochs", True, r"config\.num_epochs=True: expected int, got bool"),
         ("gan_objective", "wgan", r"config\.gan_objective='wgan': use one of 'vanilla', 'lsgan', 'hinge'"),
@@ -88,6 +89,15 @@ def test_the_hash_sees_a_changed_number(config):
     assert configuration.hash_config(changed) != configuration.hash_config(config)
 
 
+def test_the_order_in_which_persons_are_named_changes_nothing(config, tmp_path):
+    config.data.persons = (4, 2, 9)
+    configuration.claim_workdir(str(tmp_path), config)
+    renamed = config.copy_and_resolve_references()
+    renamed.data.persons = (2, 4, 9)
+    configuration.claim_workdir(str(tmp_path), renamed)
+    assert configuration.hash_config(renamed) == configuration.hash_config(config)
+
+
 def test_a_config_comes_back_from_its_file(config, tmp_path):
     configuration.claim_workdir(str(tmp_path), config)
     restored = configuration.load_config(str(tmp_path / "config.json"))
@@ -108,7 +118,7 @@ def test_a_workdir_may_be_claimed_again_when_only_other_fields_differ(config, tm
     configuration.claim_workdir(str(tmp_path), config, prefixes=configuration.GAN_FIELDS)
     config.classifier.num_steps = 7
     configuration.claim_workdir(str(tmp_path), config, prefixes=configuration.GAN_FIELDS)
-    assert json.loads((tmp_path / "config.json").read_text())["classifier"]["num_steps"] == 1000
+    assert json.loads((tmp_path / "config.json").read_text())["classifier"]["num_steps"] == 7
 
 
 def test_a_damaged_config_file_is_named(tmp_path):

@@ -21,11 +21,13 @@ class Source:
 
     Attributes:
       num_examples: examples in an epoch.
+      data_hash: tells the data from any other, wherever they lie.
     """
 
-    def __init__(self, num_examples: int, make_batches: BatchMaker):
-        """Args: the size of an epoch, and how batches are made; see the functions below."""
+    def __init__(self, num_examples: int, data_hash: str, make_batches: BatchMaker):
+        """Args: the size of an epoch, its hash, and how batches are made; see the functions below."""
         self.num_examples = num_examples
+        self.data_hash = data_hash
         self._make_batches = make_batches
 
     def create_batches(
@@ -53,12 +55,14 @@ class GanSource(Source):
 
     Attributes:
       pair_ids: (person, replica) of each pair, in the order of the set.
+      pair_names: the pairs' file names, where they come from files.
     """
 
     def __init__(self, training_pairs: pairs.Pairs, make_batches: BatchMaker):
         """Args: the set, and how its batches are made."""
-        super().__init__(len(training_pairs), make_batches)
+        super().__init__(len(training_pairs), training_pairs.data_hash, make_batches)
         self._pairs = training_pairs
+        self.pair_names = training_pairs.names
         self.pair_ids = [training_pairs.identify(index) for index in range(self.num_examples)]
 
     def load_samples(self, num_samples: int) -> Batch:
@@ -86,7 +90,7 @@ class ClassifierSource(Source):
 
     def __init__(self, training_prints: prints.PrintSet, make_batches: BatchMaker):
         """Args: the set, and how its batches are made."""
-        super().__init__(len(training_prints), make_batches)
+        super().__init__(len(training_prints), training_prints.data_hash, make_batches)
         self.persons = tuple(int(person) for person in np.unique(training_prints.persons))
 
 

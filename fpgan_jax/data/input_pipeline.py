@@ -45,8 +45,6 @@ def load_prints(config, *, split: str = "real", persons: Sequence[int] | None = 
     Raises:
       UserError: a config.data field, a folder, a file or a person does not fit; the message says which.
     """
-    if config.data.source == "paired_folder":
-        return _load_prints_of_pair_folder(config, split, persons)
     real_records = None
     if persons is None or split == "real":
         real_records = _read_records(config.data, "real")
@@ -59,23 +57,6 @@ def load_prints(config, *, split: str = "real", persons: Sequence[int] | None = 
         [record.filename for record in chosen],
         config.data,
     )
-
-
-def select_persons(config) -> tuple[int, ...]:
-    """Return the training set's persons: config.data.persons, or the first num_persons who have the finger.
-
-    Args:
-      config: as in configs/pix2pix_socofing.py.
-
-    Returns:
-      Ids in ascending order. For source "paired_folder" all that its file names tell.
-
-    Raises:
-      UserError: as `load_prints`.
-    """
-    if config.data.source == "paired_folder":
-        return create_pairs(config).persons
-    return _choose_persons(config.data, _read_records(config.data, "real"), None)
 
 
 def list_persons(config, split: str = "real") -> tuple[int, ...]:
@@ -91,8 +72,6 @@ def list_persons(config, split: str = "real") -> tuple[int, ...]:
     Raises:
       UserError: as `load_prints`.
     """
-    if config.data.source == "paired_folder":
-        return create_pairs(config).persons if split == "real" else ()
     return tuple(sorted({record.person for record in _read_records(config.data, split)}))
 
 
@@ -111,11 +90,6 @@ def create_pairs(config) -> pairs.Pairs:
     if config.data.source == "paired_folder":
         return pairs.PairFolder(config.data.paired_dir, config.data)
     return pairs.ReplicatedPrints(load_prints(config), config.data)
-
-
-def count_examples(config) -> int:
-    """Return the number of pairs in an epoch; arguments and errors are those of `create_pairs`."""
-    return len(create_pairs(config))
 
 
 def make_gan_dataset(
@@ -182,7 +156,7 @@ def make_classifier_dataset(
 
     Returns:
       A dataset of {"image": [b, size, size, channels] uint8, "label": [b] int32}; the label is the
-      person's place in `select_persons`.
+      person's place among the set's ids.
 
     Raises:
       UserError: as `load_prints`, or the batch cannot be divided.
@@ -289,31 +263,6 @@ def _choose_first_persons(data, available: list[int], finger: str) -> tuple[int,
             f"of {len(available)}"
         )
     return tuple(available[: data.num_persons])
-
-
-def _load_prints_of_pair_folder(config, split: str, persons: Sequence[int] | None) -> PrintSet:
-    """Take the right half of each person's first pair; a folder of pairs has no altered prints."""
-    if split != "real":
-        return _create_print_set([], [], [], config.data)
-    folder = create_pairs(config)
-    if not folder.persons:
-        raise UserError(
-            f"config.data.paired_dir: no file in {config.data.paired_dir} is named <person>_<replica>.png, "
-            "which the classifier and the evaluation need"
-        )
-    missing = sorted(set(persons or ()) - set(folder.persons))
-    if missing:
-        raise UserError(f"persons: no pair in {config.data.paired_dir} of {', '.join(map(str, missing))}")
-    first_pairs = {}
-    for index, path in enumerate(folder.paths):
-        first_pairs.setdefault(folder.identify(index)[0], (index, path.name))
-    chosen = [(person, *first_pairs[person]) for person in sorted(set(persons or folder.persons))]
-    return _create_print_set(
-        [folder[index]["real_image"] for _, index, _ in chosen],
-        [person for person, _, _ in chosen],
-        [name for _, _, name in chosen],
-        config.data,
-    )
 
 
 def _create_print_set(images: list, persons: list[int], names: list[str], data) -> PrintSet:

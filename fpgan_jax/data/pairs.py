@@ -3,6 +3,7 @@
 Does not decide the order (`order.py`), and makes no noise (`noise.py`).
 """
 
+import hashlib
 import os
 import pathlib
 import re
@@ -19,6 +20,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.progress import create_progress
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
+FILES_PREFIX = "files-"  # of the hash of pairs that were read from files
 UNKNOWN = -1  # person and replica of a pair whose file name does not tell them
 
 TEMPORARY = ".fpgan_jax_tmp"
@@ -33,6 +35,8 @@ class Pairs(Protocol):
     """
 
     persons: tuple[int, ...]  # ids, sorted, without repetition
+    data_hash: str  # tells this set from any other
+    names: tuple[str, ...]  # of the pairs' files; empty where there are none
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -58,6 +62,8 @@ class ReplicatedPrints:
         self._noise_seed = data_config.noise_seed
         self._distribution = data_config.noise_distribution
         self.persons = tuple(sorted(set(prints.persons.tolist())))
+        self.data_hash = prints.data_hash
+        self.names = ()
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -94,17 +100,31 @@ class PairFolder:
           data_config: config.data; on_bad_file, image_size, num_channels and interpolation are used.
 
         Raises:
-          UserError: there is no such folder or no pair in it, or a file is bad and on_bad_file is "stop".
+          UserError: there is no such folder or no pair in it, a file is bad and on_bad_file is "stop", or
+            two names tell the same person and replica.
         """
         self._size = data_config.image_size
         self._num_channels = data_config.num_channels
         self._interpolation = data_config.interpolation
         self.paths = _list_pair_files(folder, data_config)
-        self.persons = tuple(sorted({parse_pair_name(path.name)[0] for path in self.paths} - {UNKNOWN}))
+        self.names = tuple(path.name for path in self.paths)
+        self.persons = tuple(sorted({parse_pair_name(name)[0] for name in self.names} - {UNKNOWN}))
+        self.data_hash = _hash_files(self.paths)
+        _check_distinct(self.paths)
 
     def __len__(self) -> int:
         """Return the number of pairs."""
         return len(self.paths)
+
+    def find(self, name: str) -> int:
+        """Return the index of the pair in a file.
+
+        Raises:
+          UserError: the folder has no such file.
+        """
+        if name not in self.names:
+            raise UserError(f"config.data.paired_dir: the pair {name} is no longer in {self.paths[0].parent}")
+        return self.names.index(name)
 
     def identify(self, index: int) -> tuple[int, int]:
         """Return person and replica of one pair, both `UNKNOWN` if its file's name does not tell them."""
@@ -291,6 +311,24 @@ def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Pat
     if sizes - {(2 * size, size)}:
         logging.warning("pairs of %s are resized to two images of %d x %d", sorted(sizes)[:3], size, size)
     return paths
+
+
+def _hash_files(paths: Sequence[pathlib.Path]) -> str:
+    """Return "files-" and 12 hexadecimal digits of the files' names and contents."""
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(f"{path.name}\0".encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return f"{FILES_PREFIX}{digest.hexdigest()[:12]}"
+
+
+def _check_distinct(paths: Sequence[pathlib.Path]) -> None:
+    seen = {}
+    for path in paths:
+        ids = parse_pair_name(path.name)
+        if ids[0] != UNKNOWN and ids in seen:
+            raise UserError(f"{path}: the same person and replica as {seen[ids].name}; rename one of the two")
+        seen[ids] = path
 
 
 def _check_pair_file(path: pathlib.Path) -> tuple[int, int]:

@@ -5,19 +5,20 @@ Does not average (`table.py`). Controls are scored by the same code as the print
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
-from fpgan_jax.data import procedural_prints
+from fpgan_jax.data import pairs, procedural_prints
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import preprocess_print, read_image, scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import write_rows
-from fpgan_jax.evaluation.synthesis import read_manifest
+from fpgan_jax.evaluation.synthesis import ManifestRow, read_manifest
 from fpgan_jax.models import factory
 from fpgan_jax.progress import create_progress
 from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
@@ -87,9 +88,10 @@ class Scorer:
     Attributes:
       config: the checkpoint's config.
       persons: the persons it knows, in the order of its classes.
+      data_hash: of the prints that it was trained on.
     """
 
-    def __init__(self, classifier_workdir: str, *, step: int | None = None):
+    def __init__(self, classifier_workdir: str, *, step: int | str | None = None):
         """Restore a classifier; no optimiser is built.
 
         Args:
@@ -100,6 +102,7 @@ class Scorer:
           UserError: there is no such checkpoint, or its weights do not fit its config.
         """
         step, trees, metadata = restore_for_evaluation(classifier_workdir, ("classifier",), step)
+        self.data_hash = metadata["data_hash"]
         self.config = configuration.parse_config(metadata["config"])
         self.persons = tuple(metadata["persons"])
         size, num_channels = self.config.data.image_size, self.config.data.num_channels
@@ -147,8 +150,9 @@ def score_similarity(
     synthetic_dirs: Sequence[str],
     scores_path: str,
     *,
-    data_overrides: dict | None = None,
-    step: int | None = None,
+    data_overrides: Mapping | None = None,
+    evaluation_overrides: Mapping | None = None,
+    step: int | str | None = None,
 ) -> list[ScoreRow]:
     """Score real prints, synthetic prints and controls; write one CSV row an image.
 
@@ -158,22 +162,30 @@ def score_similarity(
       scores_path: the CSV to write; it appears when it is whole.
       data_overrides: fields of `config.data` to use in place of the checkpoint's, for a dataset that
         has moved.
-      step: which checkpoint of the classifier; the last one by default.
+      evaluation_overrides: fields of `config.evaluation`, alike.
+      step: which checkpoint of the classifier; the last one by default, "best" by the run's own metric.
 
     Returns:
       The rows.
 
     Raises:
-      UserError: a folder or checkpoint is missing or does not fit the classifier.
+      UserError: a folder or checkpoint is missing or does not fit the classifier, the prints are not
+        those that the classifier or a generator was trained on, or an image would count twice.
 
     Source: Cordeiro & Saito, section 4, experiment 2; differs in: the controls are ours.
     """
     scorer = Scorer(classifier_workdir, step=step)
     scorer.config.data.update(data_overrides or {})
+    scorer.config.evaluation.update(evaluation_overrides or {})
+    configuration.validate_config(scorer.config)
+    # Before the work: a place that cannot be written to shows here.
+    os.makedirs(os.path.dirname(os.path.abspath(scores_path)), exist_ok=True)
+    if os.path.isdir(scores_path):
+        raise UserError(f"--scores={scores_path}: is a folder; name a file in it")
     persons = scorer.persons[: scorer.config.evaluation.num_test_persons]
     candidates = [
-        *_load_candidates_of_prints(scorer.config, scorer.persons, persons),
-        *_load_synthetic(scorer.config, synthetic_dirs, persons),
+        *_load_candidates_of_prints(scorer, persons),
+        *_load_synthetic(scorer, synthetic_dirs, persons),
         *_create_artificial(scorer.config, persons),
     ]
     rows = []
@@ -205,14 +217,18 @@ def _create_row(scorer: Scorer, candidate: Candidate, probabilities: np.ndarray)
     )
 
 
-def _load_candidates_of_prints(
-    config: ConfigDict, known: Sequence[int], persons: Sequence[int]
-) -> Iterator[Candidate]:
+def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterator[Candidate]:
     """Load everything that comes from the dataset: real, other, unseen and altered prints."""
+    config, known = scorer.config, scorer.persons
     # Imported here: scoring from arrays needs no TensorFlow.
     from fpgan_jax.data import input_pipeline
 
     real = input_pipeline.load_prints(config, split="real", persons=known)
+    if real.data_hash != scorer.data_hash:
+        raise UserError(
+            f"config.data.socofing_dir={config.data.socofing_dir}: these are not the prints that the classifier "
+            "was trained on; name their folder with --socofing_dir"
+        )
     for image, owner, name in zip(real.images, real.persons, real.filenames, strict=True):
         for person in persons:
             if person == owner:
@@ -233,23 +249,45 @@ def _load_candidates_of_prints(
             yield Candidate(f"altered_{difficulty}", int(person), 0, name, image)
 
 
-def _load_synthetic(
-    config: ConfigDict, folders: Sequence[str], persons: Sequence[int]
-) -> Iterator[Candidate]:
+def _load_synthetic(scorer: Scorer, folders: Sequence[str], persons: Sequence[int]) -> Iterator[Candidate]:
+    config, paths = scorer.config, {}
     shape = (config.data.image_size, config.data.image_size, config.data.num_channels)
     for folder in folders:
-        for row in read_manifest(folder):
+        rows = read_manifest(folder)
+        _check_origin(folder, rows, scorer.data_hash)
+        for row in rows:
             if row.person not in persons:
                 continue
             path = os.path.join(folder, row.file)
+            kind = "synthetic" if row.noise == "training" else "new_noise"
+            first = paths.setdefault((kind, row.person, row.replica), path)
+            if first != path:
+                raise UserError(
+                    f"{path}: would count twice, since {first} is of the same pair; give one of them"
+                )
             image = read_image(path, config.data.num_channels)
             if image.shape != shape:
                 raise UserError(
                     f"{path}: {image.shape[1]}x{image.shape[0]} pixels; the classifier was trained on "
                     f"config.data.image_size={config.data.image_size}"
                 )
-            kind = "synthetic" if row.noise == "training" else "new_noise"
             yield Candidate(kind, row.person, row.replica, row.file, image)
+
+
+def _check_origin(folder: str, rows: Sequence[ManifestRow], data_hash: str) -> None:
+    """Check that a generator's prints were the classifier's."""
+    origin = rows[0].data_hash
+    if origin.startswith(pairs.FILES_PREFIX):
+        logging.warning(
+            "%s: drawn by a generator of pair files; whether they hold this classifier's prints "
+            "cannot be told",
+            folder,
+        )
+    elif origin != data_hash:
+        raise UserError(
+            f"{folder}: drawn by a generator that was trained on other prints than the classifier; "
+            "train both with the same config.data"
+        )
 
 
 def _create_artificial(config: ConfigDict, persons: Sequence[int]) -> Iterator[Candidate]:

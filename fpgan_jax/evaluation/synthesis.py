@@ -6,10 +6,11 @@ Does not judge the images (`similarity.py`), and needs no prints: noise is a fun
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
+from absl import logging
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
@@ -39,13 +40,14 @@ class ManifestRow:
         where a folder of pairs does not tell.
       replica: number of the replica, or of the pair where the person is unknown.
       noise: "training" or "new".
-      noise_seed: the seed of its noise image.
+      noise_seed: the seed of its noise image; -1 where the noise was read from a file.
       seed: the seed of its dropout.
-      dropout: "on" or "off".
+      dropout: "on" or "off" (also for a generator without).
       statistics: "own" (the image's) or "running".
       weights: "last" or "ema".
       checkpoint_step: completed steps of the generator.
       config_hash: see `configuration.hash_config`.
+      data_hash: of the pairs that the generator was trained on.
     """
 
     file: str
@@ -60,10 +62,16 @@ class ManifestRow:
     weights: str
     checkpoint_step: int
     config_hash: str
+    data_hash: str
 
 
 def synthesize(
-    gan_workdir: str, out_dir: str, *, overrides: ConfigDict | None = None, step: int | None = None
+    gan_workdir: str,
+    out_dir: str,
+    *,
+    overrides: Mapping | None = None,
+    data_overrides: Mapping | None = None,
+    step: int | str | None = None,
 ) -> list[ManifestRow]:
     """Draw one synthetic print for every pair that a generator was trained on.
 
@@ -74,7 +82,8 @@ def synthesize(
       gan_workdir: the workdir of `launch.train_gan`.
       out_dir: folder for `NNN_RR.png` (person, replica) and `manifest.csv`; made if missing.
       overrides: fields of `config.synthesis` to use in place of the checkpoint's.
-      step: which checkpoint; the last one by default.
+      data_overrides: fields of `config.data`, for a folder of pairs that has moved.
+      step: which checkpoint; the last one by default, "best" by the run's own metric.
 
     Returns:
       The manifest's rows.
@@ -88,15 +97,17 @@ def synthesize(
     step, _, metadata = restore_for_evaluation(gan_workdir, (), step)
     config = configuration.parse_config(metadata["config"])
     config.synthesis.update(overrides or {})
+    config.data.update(data_overrides or {})
     configuration.validate_config(config)
     name = "generator_ema" if config.synthesis.use_ema else "generator"
+    _warn_of_other_statistics(config)
     rows = plan_rows(config, metadata, step)
     _claim_folder(out_dir, config, metadata, step)
-    manifest_path = os.path.join(out_dir, MANIFEST_FILENAME)
-    if not os.path.exists(manifest_path):
+    missing = [index for index, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
+    if missing:
         _, trees, _ = restore_for_evaluation(gan_workdir, (name,), step)
-        _draw_images(config, trees[name], rows, out_dir)
-        write_rows(manifest_path, rows)
+        _draw_images(config, trees[name], rows, missing, metadata["pair_names"], out_dir)
+    write_rows(os.path.join(out_dir, MANIFEST_FILENAME), rows)
     return rows
 
 
@@ -112,10 +123,13 @@ def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow
       A row an image.
     """
     settings = config.synthesis
+    # Noise seeds end below 2**32, so that new noise is never a training's; files have no seed.
     noise_seed = config.data.noise_seed
     if settings.noise == "new":
-        # Training seeds and synthesis seeds both start at 0; the offset keeps their noises apart.
-        noise_seed = (noise_seed + 2**31 + settings.seed) % 2**32
+        noise_seed += 2**32 * (1 + settings.seed)
+    elif metadata["pair_names"]:
+        noise_seed = -1
+    has_dropout = config.generator.form == "isola" and not settings.deterministic
     return [
         ManifestRow(
             file=f"{index:06d}.png" if person < 0 else f"{person:03d}_{replica:02d}.png",
@@ -125,14 +139,25 @@ def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow
             noise=settings.noise,
             noise_seed=noise_seed,
             seed=settings.seed,
-            dropout="off" if settings.deterministic else "on",
+            dropout="on" if has_dropout else "off",
             statistics="running" if settings.use_running_average else "own",
             weights="ema" if settings.use_ema else "last",
             checkpoint_step=step,
             config_hash=metadata["config_hash"],
+            data_hash=metadata["data_hash"],
         )
         for index, (person, replica) in enumerate(metadata["pairs"])
     ]
+
+
+def _warn_of_other_statistics(config: ConfigDict) -> None:
+    is_batch = config.generator.norm == "batch" and config.global_batch_size > 1
+    if is_batch and not config.synthesis.use_running_average:
+        logging.warning(
+            "config.generator.norm='batch' was trained on batches of %d; each image is drawn with its own "
+            "statistics, as pix2pix does at test time. --use_running_average uses the running ones",
+            config.global_batch_size,
+        )
 
 
 def read_manifest(folder: str) -> list[ManifestRow]:
@@ -159,13 +184,13 @@ def _claim_folder(out_dir: str, config: ConfigDict, metadata: dict, step: int) -
     settings = {
         "checkpoint_step": step,
         "config_hash": metadata["config_hash"],
+        "data_hash": metadata["data_hash"],
         "synthesis": {name: value for name, value in config.synthesis.items() if name != "batch_size"},
     }
     path = os.path.join(out_dir, SETTINGS_FILENAME)
     if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            if json.load(file) != settings:
-                raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
+        if _read_settings(path) != settings:
+            raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
         return
     os.makedirs(out_dir, exist_ok=True)
     if any(name for name in os.listdir(out_dir) if not name.endswith(".tmp")):
@@ -175,7 +200,23 @@ def _claim_folder(out_dir: str, config: ConfigDict, metadata: dict, step: int) -
     os.replace(f"{path}.tmp", path)
 
 
-def _draw_images(config: ConfigDict, variables: dict, rows: Sequence[ManifestRow], out_dir: str) -> None:
+def _read_settings(path: str) -> dict:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return json.load(file)
+    except ValueError as error:
+        raise UserError(f"{path}: damaged; use another --out_dir, or empty this one") from error
+
+
+def _draw_images(
+    config: ConfigDict,
+    variables: dict,
+    rows: Sequence[ManifestRow],
+    wanted: Sequence[int],
+    pair_names: Sequence[str],
+    out_dir: str,
+) -> None:
+    """Draw the rows whose indices are wanted."""
     generator = factory.create_generator(config)
     noise_image = np.zeros((1, config.data.image_size, config.data.image_size, config.data.num_channels))
     expected = jax.eval_shape(
@@ -189,34 +230,36 @@ def _draw_images(config: ConfigDict, variables: dict, rows: Sequence[ManifestRow
         use_running_average=config.synthesis.use_running_average,
     )
     variables = jax.device_put(variables)
-    load_noise = _create_noise_loader(config)
+    load_noise = _create_noise_loader(config, pair_names)
     batch_size = config.synthesis.batch_size
-    with create_progress(len(rows), "synthesis", "images") as progress:
-        for start in range(0, len(rows), batch_size):
+    with create_progress(len(wanted), "synthesis", "images") as progress:
+        for start in range(0, len(wanted), batch_size):
+            indices = list(wanted[start : start + batch_size])
             # The last batch is filled up, so that all run the same program.
-            indices = np.minimum(np.arange(start, start + batch_size), len(rows) - 1)
-            chunk = [rows[index] for index in indices]
-            noise_image = np.stack([load_noise(index, rows[index]) for index in indices])
-            keys = _create_dropout_keys(config.synthesis.seed, chunk)
+            filled = indices + indices[-1:] * (batch_size - len(indices))
+            noise_image = np.stack([load_noise(index, rows[index]) for index in filled])
+            keys = _create_dropout_keys(config.synthesis.seed, [rows[index] for index in filled])
             images = to_uint8(np.asarray(generate(variables, noise_image, keys)))
-            count = min(batch_size, len(rows) - start)
-            for row, image in zip(chunk[:count], images, strict=False):
-                save_png(os.path.join(out_dir, row.file), image)
-            progress.update(count)
+            for index, image in zip(indices, images, strict=False):
+                save_png(os.path.join(out_dir, rows[index].file), image)
+            progress.update(len(indices))
 
 
-def _create_noise_loader(config: ConfigDict) -> Callable[[int, ManifestRow], np.ndarray]:
+def _create_noise_loader(
+    config: ConfigDict, pair_names: Sequence[str]
+) -> Callable[[int, ManifestRow], np.ndarray]:
     """Create (index, row) -> noise image: from the folder of pairs, or from its seed."""
-    if config.data.source == "paired_folder" and config.synthesis.noise == "training":
+    if pair_names and config.synthesis.noise == "training":
         folder = pairs.PairFolder(config.data.paired_dir, config.data)
-        return lambda index, row: folder[index]["noise_image"]
+        return lambda index, row: folder[folder.find(pair_names[index])]["noise_image"]
 
     def create(index: int, row: ManifestRow) -> np.ndarray:
-        del index
+        is_unknown = row.person == pairs.UNKNOWN
         return create_noise_image(
             row.noise_seed,
-            max(row.person, 0),
-            row.replica if config.data.noise_per == "replica" else 0,
+            # Ids have nine digits at most, so that a pair of nobody's has noise of its own.
+            2**31 + index if is_unknown else row.person,
+            row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
             size=config.data.image_size,
             num_channels=config.data.num_channels,
             distribution=config.data.noise_distribution,

@@ -52,6 +52,7 @@ class CheckpointStore:
           best_metric: the metric whose lowest value makes a checkpoint the best.
         """
         self.workdir = workdir
+        self._best_metric = best_metric
         self._manager = _create_manager(workdir, best_metric)
 
     @property
@@ -84,8 +85,17 @@ class CheckpointStore:
             name: ocp.args.StandardSave(flax.serialization.to_state_dict(tree))
             for name, tree in trees.items()
         }
-        items[_METADATA] = ocp.args.JsonSave(dict(metadata))
+        items[_METADATA] = ocp.args.JsonSave(dict(metadata) | {"metric": metrics[self._best_metric]})
         self._manager.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
+
+    def read_metadata(self) -> dict[str, Any]:
+        """Read what was saved with the last checkpoint as `metadata`.
+
+        Raises:
+          UserError: the checkpoint is damaged.
+        """
+        args = {_METADATA: ocp.args.JsonRestore()}
+        return _restore_items(self._manager, self.latest_step, args)[_METADATA]
 
     def restore_latest(self, templates: Mapping[str, Any]) -> dict[str, Any]:
         """Restore the last checkpoint.
@@ -100,7 +110,7 @@ class CheckpointStore:
           UserError: a tree has other leaves or shapes than its template.
         """
         step = self.latest_step
-        items = _restore_items(self._manager, step, templates)
+        items = _restore_items(self._manager, step, {name: ocp.args.StandardRestore() for name in templates})
         path = _describe(self.workdir, step)
         return {name: _match(template, items[name], f"{path}/{name}") for name, template in templates.items()}
 
@@ -111,14 +121,14 @@ class CheckpointStore:
 
 
 def restore_for_evaluation(
-    workdir: str, names: tuple[str, ...], step: int | None = None
+    workdir: str, names: tuple[str, ...], step: int | str | None = None
 ) -> tuple[int, dict[str, Any], dict[str, Any]]:
     """Restore some trees of a checkpoint as they are; no optimiser is built or read.
 
     Args:
       workdir: the run's folder.
       names: the trees wanted; none reads the metadata alone.
-      step: the checkpoint; the last one by default.
+      step: the checkpoint; "best" is the one by the run's own metric, None the last.
 
     Returns:
       (step, name -> nested dicts of NumPy arrays, metadata).
@@ -130,16 +140,23 @@ def restore_for_evaluation(
         raise UserError(f"{workdir}: no checkpoints here; train first, or give the run's own workdir")
     manager = _create_manager(workdir, None)
     try:
-        steps = manager.all_steps()
-        if not steps or (step is not None and step not in steps):
-            wanted = "" if step is None else f" of step {step}"
-            raise UserError(f"{workdir}: no checkpoint{wanted}; there are those of steps {sorted(steps)}")
-        step = manager.latest_step() if step is None else step
-        items = _restore_items(manager, step, names) if names else {}
-        metadata = manager.restore(step, args=ocp.args.Composite(**{_METADATA: ocp.args.JsonRestore()}))
-        return step, {name: items[name] for name in names}, metadata[_METADATA]
+        step = _choose_step(manager, workdir, step)
+        items = _restore_items(manager, step, {name: ocp.args.StandardRestore() for name in names})
+        metadata = _restore_items(manager, step, {_METADATA: ocp.args.JsonRestore()})[_METADATA]
+        return step, {name: items[name] for name in names}, metadata
     finally:
         manager.close()
+
+
+def _choose_step(manager: ocp.CheckpointManager, workdir: str, step: int | str | None) -> int:
+    steps = sorted(manager.all_steps())
+    if step == "best" and steps:
+        metadata = [_restore_items(manager, kept, {_METADATA: ocp.args.JsonRestore()}) for kept in steps]
+        return min(zip(steps, metadata, strict=True), key=lambda pair: pair[1][_METADATA]["metric"])[0]
+    if not steps or (step is not None and step not in steps):
+        wanted = "" if step is None else f" of step {step}"
+        raise UserError(f"{workdir}: no checkpoint{wanted}; there are those of steps {steps}")
+    return steps[-1] if step is None else step
 
 
 def check_variables(variables: Mapping, expected: Any, origin: str) -> None:
@@ -156,16 +173,21 @@ def check_variables(variables: Mapping, expected: Any, origin: str) -> None:
     _match(expected, variables, origin)
 
 
-def _restore_items(manager: ocp.CheckpointManager, step: int, names) -> Mapping[str, Any]:
+def _restore_items(manager: ocp.CheckpointManager, step: int, restore_args: Mapping) -> Mapping[str, Any]:
     # Without a template Orbax gives back nested dicts of NumPy arrays, whatever devices saved them.
-    restore_args = ocp.args.Composite(**{name: ocp.args.StandardRestore() for name in names})
+    if not restore_args:
+        return {}
+    manager.wait_until_finished()
+    folder = _describe(os.path.dirname(str(manager.directory)), step)
+    for name in restore_args:
+        if not os.path.isdir(os.path.join(folder, name)):
+            raise UserError(f"{folder}: holds no {name!r}; is this the workdir of another script's run?")
     try:
-        return manager.restore(step, args=restore_args)
-    except (ValueError, KeyError, FileNotFoundError) as error:
-        folder = _describe(os.path.dirname(str(manager.directory)), step)
+        return manager.restore(step, args=ocp.args.Composite(**restore_args))
+    except (ValueError, KeyError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"{folder}: cannot be read ({reason}); delete this folder to use the one before"
+            f"{folder}: damaged ({reason}); move this folder away to go on from the checkpoint before it"
         ) from error
 
 

@@ -80,6 +80,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         metadata={
             "config": config.to_dict(),
             "config_hash": configuration.hash_config(config),
+            "data_hash": source.data_hash,
             "persons": [int(person) for person in source.persons],
         },
     )

@@ -100,7 +100,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         metadata={
             "config": config.to_dict(),
             "config_hash": configuration.hash_config(config),
+            "data_hash": source.data_hash,
             "pairs": [list(pair) for pair in source.pair_ids],
+            "pair_names": list(source.pair_names),
         },
         on_step=_create_sampler(config, generator, source),
     )

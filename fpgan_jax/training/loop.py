@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from fpgan_jax import parallel
+from fpgan_jax.errors import UserError
 from fpgan_jax.metrics import Mean, compute_averages, merge_metrics
 from fpgan_jax.progress import create_progress
 from fpgan_jax.training.cadence import is_time
@@ -39,7 +40,7 @@ class Training:
       create_batches: (start_step, num_steps) -> iterator of host batches.
       state_to_trees: state -> name -> pytree, the checkpoint's parts.
       trees_to_state: the way back.
-      metadata: saved with each checkpoint.
+      metadata: saved with each checkpoint; its "data_hash" must be that of the checkpoint resumed from.
       on_step: (completed steps, replicated state, reporter) called after every step.
     """
 
@@ -76,7 +77,7 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
       The final state, on the host, not replicated.
 
     Raises:
-      UserError: the checkpoint does not fit the state.
+      UserError: the checkpoint does not fit the state or the data, or a metric is no longer finite.
     """
     store = CheckpointStore(training.workdir, best_metric=training.best_metric)
     try:
@@ -97,10 +98,26 @@ def _restore_or(initial_state, training: Training, store: CheckpointStore):
     pending = merge_metrics([{name: Mean(0.0, 0.0) for name in training.metric_names}])
     if store.latest_step is None:
         return initial_state, pending
+    old_hash = store.read_metadata().get("data_hash")
+    if old_hash != training.metadata["data_hash"]:
+        raise UserError(
+            f"{training.workdir}: this run was trained on other data (hash {old_hash}, now "
+            f"{training.metadata['data_hash']}); use another --workdir, or the data it was started with"
+        )
     templates = jax.tree.map(np.asarray, training.state_to_trees(initial_state)) | {_PENDING: pending}
     trees = store.restore_latest(templates)
     pending = trees.pop(_PENDING)
     return training.trees_to_state(trees), pending
+
+
+def _check_finite(training: Training, fetched: list, last_step: int, store: CheckpointStore) -> None:
+    for step, metrics in enumerate(fetched, start=last_step - len(fetched) + 1):
+        bad = [name for name, mean in metrics.items() if not np.isfinite(mean.total)]
+        if bad:
+            raise UserError(
+                f"{training.workdir}: {', '.join(bad)} of the {training.label} not finite at step {step}; lower the "
+                f"learning rate, or look at the data; the last good checkpoint is that of step {store.latest_step}"
+            )
 
 
 def _run_steps(training: Training, state, pending, base_key, store: CheckpointStore, reporter: Reporter):
@@ -125,6 +142,7 @@ def _run_steps(training: Training, state, pending, base_key, store: CheckpointSt
             is_checkpoint = is_time(step, training.checkpoint_every_steps, training.num_steps)
             if is_log or is_checkpoint:
                 fetched = [parallel.unreplicate(metrics) for metrics in unmerged]
+                _check_finite(training, fetched, step, store)
                 unmerged = []
                 pending = merge_metrics([pending, *fetched])
                 since_checkpoint = merge_metrics([since_checkpoint, *fetched])

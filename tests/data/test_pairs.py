@@ -256,3 +256,30 @@ def test_refuses_an_odd_pair_read_alone(tmp_path):
     write_odd(tmp_path / "a.png")
     with pytest.raises(UserError, match=r"a\.png: .*even width"):
         pairs.read_pair(tmp_path / "a.png")
+
+
+def write_two(folder, *names):
+    for name in names:
+        Image.fromarray(np.zeros((SIZE, 2 * SIZE), np.uint8)).save(folder / name)
+
+
+def test_two_names_of_one_pair_are_refused(data_config, tmp_path):
+    write_two(tmp_path, "005_03.png", "5_3.png")
+    with pytest.raises(UserError, match=r"5_3\.png: the same person and replica as 005_03\.png"):
+        pairs.PairFolder(tmp_path, data_config)
+
+
+def test_the_hash_tells_a_changed_folder(data_config, tmp_path):
+    write_two(tmp_path, "a.png", "b.png")
+    before = pairs.PairFolder(tmp_path, data_config).data_hash
+    assert pairs.PairFolder(tmp_path, data_config).data_hash == before
+    Image.fromarray(np.ones((SIZE, 2 * SIZE), np.uint8)).save(tmp_path / "b.png")
+    assert pairs.PairFolder(tmp_path, data_config).data_hash != before
+
+
+def test_a_pair_is_found_by_its_name(data_config, tmp_path):
+    write_two(tmp_path, "a.png", "b.png")
+    folder = pairs.PairFolder(tmp_path, data_config)
+    assert folder.find("b.png") == 1
+    with pytest.raises(UserError, match=r"the pair c\.png is no longer in"):
+        folder.find("c.png")

@@ -2,17 +2,21 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs import test_size
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import similarity
+from fpgan_jax.evaluation.rows import write_rows
+from fpgan_jax.evaluation.synthesis import ManifestRow
 
 
 class FakeScorer:
     """Knows persons 4 and 7, and gives person 7 the image's mean grey as its probability."""
 
     persons = (4, 7)
+    data_hash = "0123"
 
     def __init__(self):
         self.config = test_size.get_config()
@@ -60,7 +64,9 @@ def test_prints_are_scored_as_themselves_as_others_and_as_strangers(config, monk
 
     monkeypatch.setattr(input_pipeline, "load_prints", load_prints)
     monkeypatch.setattr(input_pipeline, "list_persons", lambda config: (4, 7, 9))
-    candidates = similarity._load_candidates_of_prints(config, known=(4, 7), persons=(4,))
+    scorer = FakeScorer()
+    scorer.data_hash = load_prints(config, split="real", persons=(4, 7)).data_hash
+    candidates = similarity._load_candidates_of_prints(scorer, persons=(4,))
     found = [(candidate.kind, candidate.person, candidate.file) for candidate in candidates]
     assert found == [
         ("real", 4, "real 4"),
@@ -93,11 +99,62 @@ def test_noise_control_is_the_training_noise(config):
     np.testing.assert_array_equal(noises[1].image, expected)
 
 
-def test_synthetic_prints_of_another_size_are_named(config, tmp_path, monkeypatch):
-    from PIL import Image
+def test_other_prints_than_the_classifiers_are_refused(monkeypatch):
+    from fpgan_jax.data import input_pipeline
 
-    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "004_00.png")
-    row = type("Row", (), {"file": "004_00.png", "person": 4, "replica": 0, "noise": "new"})
-    monkeypatch.setattr(similarity, "read_manifest", lambda folder: [row])
+    other = PrintSet(np.ones((2, 2, 2, 1), np.uint8), np.array([4, 7], np.int32), ("a", "b"))
+    monkeypatch.setattr(input_pipeline, "load_prints", lambda config, split, persons: other)
+    with pytest.raises(UserError, match=r"config\.data\.socofing_dir=.*not the prints that the classifier"):
+        list(similarity._load_candidates_of_prints(FakeScorer(), persons=(4,)))
+
+
+def write_synthetic(folder, *, size=128, **fields):
+    folder.mkdir()
+    Image.fromarray(np.zeros((size, size), np.uint8)).save(folder / "004_00.png")
+    values = {
+        "file": "004_00.png",
+        "set": "test_size",
+        "person": 4,
+        "replica": 0,
+        "noise": "training",
+        "noise_seed": 0,
+        "seed": 0,
+        "dropout": "on",
+        "statistics": "own",
+        "weights": "last",
+        "checkpoint_step": 6,
+        "config_hash": "4567",
+        "data_hash": "0123",
+    }
+    write_rows(str(folder / "manifest.csv"), [ManifestRow(**values | fields)])
+    return str(folder)
+
+
+def test_training_noise_and_new_noise_are_different_kinds(tmp_path):
+    folders = [write_synthetic(tmp_path / "a"), write_synthetic(tmp_path / "b", noise="new")]
+    candidates = list(similarity._load_synthetic(FakeScorer(), folders, [4]))
+    assert [candidate.kind for candidate in candidates] == ["synthetic", "new_noise"]
+
+
+def test_synthetic_prints_of_another_size_are_named(tmp_path):
+    folder = write_synthetic(tmp_path / "a", size=64)
     with pytest.raises(UserError, match=r"004_00\.png: 64x64 pixels; .*config\.data\.image_size=128"):
-        list(similarity._load_synthetic(config, [str(tmp_path)], [4]))
+        list(similarity._load_synthetic(FakeScorer(), [folder], [4]))
+
+
+def test_an_image_that_would_count_twice_is_refused(tmp_path):
+    folders = [write_synthetic(tmp_path / "a"), write_synthetic(tmp_path / "b")]
+    with pytest.raises(UserError, match=r"b/004_00\.png: would count twice, since .*a/004_00\.png"):
+        list(similarity._load_synthetic(FakeScorer(), folders, [4]))
+
+
+def test_a_generator_of_other_prints_is_refused(tmp_path):
+    folder = write_synthetic(tmp_path / "a", data_hash="ffff")
+    with pytest.raises(UserError, match=r"a: drawn by a generator that was trained on other prints"):
+        list(similarity._load_synthetic(FakeScorer(), [folder], [4]))
+
+
+def test_a_generator_of_pair_files_is_scored_with_a_warning(tmp_path, caplog):
+    folder = write_synthetic(tmp_path / "a", data_hash="files-ffff")
+    assert len(list(similarity._load_synthetic(FakeScorer(), [folder], [4]))) == 1
+    assert "cannot be told" in caplog.text

@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from ml_collections import ConfigDict
 from PIL import Image
 
 from fpgan_jax.errors import UserError
@@ -26,7 +25,7 @@ def gan_workdir(tmp_path_factory):
 
 
 def draw(gan_workdir, folder, **overrides):
-    rows = synthesis.synthesize(gan_workdir, str(folder), overrides=ConfigDict(overrides))
+    rows = synthesis.synthesize(gan_workdir, str(folder), overrides=overrides)
     return rows, {row.file: np.asarray(Image.open(folder / row.file)) for row in rows}
 
 
@@ -74,7 +73,6 @@ def test_the_manifest_comes_back_from_disk(gan_workdir, tmp_path):
 
 def test_an_interrupted_folder_is_completed(gan_workdir, tmp_path):
     rows, expected = draw(gan_workdir, tmp_path)
-    (tmp_path / "manifest.csv").unlink()
     (tmp_path / rows[3].file).unlink()
     _, images = draw(gan_workdir, tmp_path)
     np.testing.assert_array_equal(images[rows[3].file], expected[rows[3].file])
@@ -91,6 +89,23 @@ def test_a_folder_of_images_made_otherwise_is_refused(gan_workdir, tmp_path):
     draw(gan_workdir, tmp_path)
     with pytest.raises(UserError, match=r"synthesis\.json: this folder holds images made otherwise"):
         draw(gan_workdir, tmp_path, seed=1)
+
+
+def test_new_noise_is_never_a_trainings(gan_workdir, tmp_path):
+    rows, _ = draw(gan_workdir, tmp_path, noise="new", seed=2**32 - 2)
+    assert all(2**32 <= row.noise_seed < 2**64 for row in rows)
+
+
+def test_a_damaged_settings_file_is_named(gan_workdir, tmp_path):
+    draw(gan_workdir, tmp_path)
+    (tmp_path / "synthesis.json").write_text("{")
+    with pytest.raises(UserError, match=r"synthesis\.json: damaged"):
+        draw(gan_workdir, tmp_path)
+
+
+def test_the_best_checkpoint_may_be_asked_for(gan_workdir, tmp_path):
+    rows = synthesis.synthesize(gan_workdir, str(tmp_path), step="best")
+    assert rows[0].checkpoint_step == 3
 
 
 def test_a_folder_of_other_files_is_refused_and_left_alone(gan_workdir, tmp_path):

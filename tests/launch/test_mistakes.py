@@ -100,10 +100,26 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
             ["none: no checkpoints here"],
         ),
         ("make_table", ["--scores={0}/none.csv", "--out_dir={0}/out"], ["none.csv: cannot be read"]),
+        ("make_table", ["--scores={0}/none.csv", "--out_dir={0}/thesis.txt"], ["none.csv"]),
+        ("synthesize", ["--gan_workdir={0}", "--out_dir={0}/out", "--step=first"], ["step", "first"]),
+        ("train_gan", ["--config={0}/thesis.txt", "--workdir={0}/run"], ["--config: cannot be loaded"]),
+        ("train_gan", ["--config=launch/cli.py", "--workdir={0}/run"], ["get_config()"]),
         ("make_prints", ["--out_dir={0}", "--num_persons=1"], ["thesis.txt"]),
+        ("make_prints", ["--out_dir={0}/thesis.txt", "--num_persons=1"], ["thesis.txt"]),
         ("make_prints", ["--num_persons=1"], ["--out_dir"]),
     ],
-    ids=["synthesize", "score", "table", "foreign folder", "missing flag"],
+    ids=[
+        "synthesize",
+        "score",
+        "table",
+        "table into a file",
+        "step",
+        "config is no Python",
+        "config has no get_config",
+        "foreign folder",
+        "prints into a file",
+        "missing flag",
+    ],
 )
 def test_a_mistake_in_the_other_scripts(tmp_path, script, flags, texts):
     (tmp_path / "thesis.txt").write_text("mine")

@@ -131,6 +131,25 @@ def test_reproduce_makes_again_what_was_deleted(reproduced, data):
     assert read_csv(workdir / "scores.csv") == before
 
 
+def test_reproduce_refuses_other_prints_and_keeps_what_there_is(reproduced, data, tmp_path):
+    workdir, _ = reproduced
+    before = (workdir / "scores.csv").read_bytes()
+    run_well("make_prints", f"--out_dir={tmp_path / 'others'}", "--num_persons=3", "--seed=9", "--noaltered")
+    others = f"--config.data.socofing_dir={tmp_path / 'others'}"
+    result = run("reproduce", *data, others, f"--workdir={workdir}")
+    assert result.returncode == 1 and "made from other prints" in result.stderr.splitlines()[-1]
+    assert (workdir / "scores.csv").read_bytes() == before
+
+
+def test_a_changed_deviation_makes_the_table_again_and_nothing_else(reproduced, data):
+    workdir, _ = reproduced
+    before = (workdir / "scores.csv").stat().st_mtime_ns
+    result = run_well("reproduce", *data, "--config.evaluation.std_ddof=1", f"--workdir={workdir}")
+    assert result.stdout.count("done before") == 5 and "divided by n - 1" in result.stdout
+    assert (workdir / "scores.csv").stat().st_mtime_ns == before
+    run_well("reproduce", *data, f"--workdir={workdir}")
+
+
 def test_training_scripts_leave_a_finished_run_alone(reproduced, data):
     workdir, _ = reproduced
     for script, name in (("train_gan", "gan"), ("train_classifier", "classifier")):

@@ -56,7 +56,7 @@ def test_evaluation_reads_one_tree_and_no_optimiser(store, tmp_path):
     save(store, 7)
     store.close()
     step, trees, metadata = checkpointing.restore_for_evaluation(str(tmp_path), ("generator",))
-    assert (step, set(trees), metadata) == (7, {"generator"}, {"config": {"seed": 3}})
+    assert (step, set(trees), metadata) == (7, {"generator"}, {"config": {"seed": 3}, "metric": 1.0})
     np.testing.assert_array_equal(trees["generator"]["params"]["dense"]["kernel"], np.full((2, 3), 7.0))
 
 
@@ -83,7 +83,7 @@ def test_a_folder_without_checkpoints_is_named(tmp_path):
 def test_a_checkpoint_of_another_kind_is_named(store, tmp_path):
     save(store, 7)
     store.close()
-    with pytest.raises(UserError, match=r"checkpoints/7: cannot be read"):
+    with pytest.raises(UserError, match=r"checkpoints/7: holds no 'classifier'"):
         checkpointing.restore_for_evaluation(str(tmp_path), ("classifier",))
 
 
@@ -103,3 +103,22 @@ def test_a_missing_layer_is_named(store):
     template["generator"]["params"]["extra"] = np.zeros(1, np.float32)
     with pytest.raises(UserError, match=r"generator: params/extra is missing in the checkpoint"):
         store.restore_latest(template)
+
+
+def test_evaluation_may_ask_for_the_best(store, tmp_path):
+    for step, metric in [(1, 0.5), (2, 0.1), (3, 0.4)]:
+        save(store, step, metric)
+    store.close()
+    step, _, _ = checkpointing.restore_for_evaluation(str(tmp_path), ("generator",), step="best")
+    assert step == 2
+
+
+@pytest.mark.parametrize("name", ["metadata", "generator"])
+def test_a_damaged_checkpoint_is_named(store, tmp_path, name):
+    save(store, 7)
+    store.close()
+    for path in (tmp_path / "checkpoints" / "7" / name).rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"{")
+    with pytest.raises(UserError, match=r"checkpoints/7: damaged"):
+        checkpointing.restore_for_evaluation(str(tmp_path), ("generator",))

@@ -36,11 +36,21 @@ class ScaleDiscriminator(nn.Module):
         return self.param("a", nn.initializers.ones, ()) * image
 
 
-def create(generator_rate=1.0, discriminator_rate=1.0, use_ema=False, **settings):
-    generator, discriminator = ScaleGenerator(), ScaleDiscriminator()
+def take_batch(key, batch, first_index):
+    return batch["noise_image"], batch["real_image"]
+
+
+def create(
+    generator_rate=1.0,
+    discriminator_rate=1.0,
+    use_ema=False,
+    generator=None,
+    prepare_batch=take_batch,
+    **settings,
+):
     arguments = {
-        "generator": generator,
-        "discriminator": discriminator,
+        "generator": generator or ScaleGenerator(),
+        "discriminator": ScaleDiscriminator(),
         "generator_tx": optax.sgd(generator_rate),
         "discriminator_tx": optax.sgd(discriminator_rate),
     }
@@ -49,18 +59,18 @@ def create(generator_rate=1.0, discriminator_rate=1.0, use_ema=False, **settings
     step = functools.partial(
         gan_step.train_step,
         **arguments,
-        prepare_batch=lambda key, batch, first_index: (batch["noise_image"], batch["real_image"]),
+        prepare_batch=prepare_batch,
         **settings,
     )
     return state, step
 
 
-def run(state, step):
+def run(state, step, base_key=1):
     batch = {
         "noise_image": jnp.full((1, 1, 1, 1), NOISE),
         "real_image": jnp.full((1, 1, 1, 1), REAL),
     }
-    return step(state, batch, jax.random.key(1))
+    return step(state, batch, jax.random.key(base_key))
 
 
 def test_discriminator_update_is_the_gradient_of_the_hinge():
@@ -147,16 +157,41 @@ def test_every_objective_moves_a_blind_discriminator_towards_telling_real_from_f
     assert float(after.discriminator.params["a"]) > 0
 
 
-def test_random_numbers_depend_on_the_step_only():
-    drawn = []
+class DrawingGenerator(nn.Module):
+    """fake = w * noise; keeps a number drawn as dropout draws its own."""
+
+    @nn.compact
+    def __call__(self, noise_image, *, deterministic, use_running_average):
+        drawn = self.variable("batch_stats", "drawn", lambda: jnp.zeros(()))
+        if not self.is_initializing():
+            drawn.value = jax.random.uniform(self.make_rng("dropout"))
+        return self.param("w", nn.initializers.ones, ()) * noise_image
+
+
+def draw_numbers(*, step=0, weight=1.0, base_key=1):
+    """Return what a step draws for the dropout and for the jitter."""
+    jitters = []
 
     def prepare_batch(key, batch, first_index):
-        drawn.append(jax.random.uniform(key))
+        jitters.append(float(jax.random.uniform(key)))
         return batch["noise_image"], batch["real_image"]
 
-    state, step = create()
-    step = functools.partial(step, prepare_batch=prepare_batch)
-    later, _ = run(state, step)
-    run(later, step)
-    run(state, step)
-    assert drawn[0] == drawn[2] and drawn[0] != drawn[1]
+    state, train_step = create(generator=DrawingGenerator(), prepare_batch=prepare_batch)
+    generator = state.generator.replace(params={"w": jnp.float32(weight)})
+    state, _ = run(state.replace(step=jnp.int32(step), generator=generator), train_step, base_key)
+    return {"dropout": float(state.generator.batch_stats["drawn"]), "jitter": jitters[0]}
+
+
+@pytest.mark.parametrize("use", ["dropout", "jitter"])
+def test_every_step_draws_other_numbers(use):
+    assert draw_numbers(step=0)[use] != draw_numbers(step=1)[use]
+
+
+@pytest.mark.parametrize("use", ["dropout", "jitter"])
+def test_every_run_draws_other_numbers(use):
+    assert draw_numbers(base_key=1)[use] != draw_numbers(base_key=2)[use]
+
+
+@pytest.mark.parametrize("use", ["dropout", "jitter"])
+def test_what_a_step_draws_does_not_depend_on_the_state(use):
+    assert draw_numbers(step=5, weight=1.0)[use] == draw_numbers(step=5, weight=2.0)[use]
