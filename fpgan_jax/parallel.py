@@ -36,12 +36,17 @@ def pmap_step(step: Callable, *, num_state_args: int = 1) -> Callable:
 
 def average_over_devices(tree: Any, axis_name: str | None) -> Any:
     """Average every leaf over the device axis; the tree itself where `axis_name` is None."""
-    return tree if axis_name is None else jax.lax.pmean(tree, axis_name)
+    return tree if _is_alone(axis_name) else jax.lax.pmean(tree, axis_name)
 
 
 def sum_over_devices(tree: Any, axis_name: str | None) -> Any:
     """Add every leaf over the device axis; the tree itself where `axis_name` is None."""
-    return tree if axis_name is None else jax.lax.psum(tree, axis_name)
+    return tree if _is_alone(axis_name) else jax.lax.psum(tree, axis_name)
+
+
+def _is_alone(axis_name: str | None) -> bool:
+    # XLA keeps a reduction over a single device, as a copy of everything.
+    return axis_name is None or jax.lax.axis_size(axis_name) == 1
 
 
 def fold_in_device(key: jax.Array, axis_name: str | None) -> jax.Array:

@@ -278,6 +278,23 @@ def _depthwise_backward(residuals, g):
 depthwise_conv_3x3.defvjp(lambda x, kernel: (depthwise_conv_3x3(x, kernel), (x, kernel)), _depthwise_backward)
 
 
+# --- 1x1 convolution ------------------------------------------------------------------------------
+
+
+@jax.custom_vjp
+def pointwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    return jnp.dot(x, kernel)
+
+
+def _pointwise_backward(residuals, g):
+    x, kernel = residuals
+    x, g = lax.optimization_barrier((x, g))
+    return jnp.dot(g, kernel.T), jnp.einsum("bhwi,bhwo->io", x, g)
+
+
+pointwise_conv.defvjp(lambda x, kernel: (pointwise_conv(x, kernel), (x, kernel)), _pointwise_backward)
+
+
 # --- poolings -------------------------------------------------------------------------------------
 
 
@@ -443,7 +460,7 @@ class SeparableConv3x3(nn.Module):
         depthwise = self.param("depthwise_kernel", init, (3, 3, 1, in_features), self.param_dtype)
         pointwise = self.param("pointwise_kernel", init, (1, 1, in_features, self.features), self.param_dtype)
         x, depthwise, pointwise = promote_dtype(x, depthwise, pointwise, dtype=self.dtype)
-        return jnp.dot(depthwise_conv_3x3(x, depthwise), pointwise[0, 0])
+        return pointwise_conv(depthwise_conv_3x3(x, depthwise), pointwise[0, 0])
 
 
 class BatchNorm(nn.Module):
@@ -456,6 +473,8 @@ class BatchNorm(nn.Module):
       use_running_average: normalise by the running statistics.
       per_example: each example's own statistics instead of the batch's: what a batch of one means, at any
         batch size. The running statistics then move towards the mean over the examples.
+      num_passes: number of equal parts of the batch that are normalised as if they came one after another:
+        each by its own statistics, and the running ones see them in that order.
       momentum: of the running statistics, in Flax's sense: new = momentum * old + (1 - momentum) * batch.
       epsilon: added to the variance.
       dtype: of the result; None is the widest of input and parameters.
@@ -471,6 +490,7 @@ class BatchNorm(nn.Module):
 
     use_running_average: bool
     per_example: bool = False
+    num_passes: int = 1
     momentum: float = 0.9
     epsilon: float = 1e-5
     dtype: Dtype | None = None
@@ -487,25 +507,28 @@ class BatchNorm(nn.Module):
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         if self.use_running_average:
-            mean, var = running_mean.value, running_var.value
-        else:
-            mean, var = self._compute_statistics(x)
-            self._update(running_mean, mean)
-            self._update(running_var, var)
-        return _normalize(x, mean, var, self.epsilon, scale, bias, self.dtype)
+            return _normalize(
+                x, running_mean.value, running_var.value, self.epsilon, scale, bias, self.dtype
+            )
+        passes = x.reshape(self.num_passes, -1, *x.shape[1:])
+        mean, var = self._compute_statistics(passes)
+        self._update(running_mean, mean)
+        self._update(running_var, var)
+        return _normalize(passes, mean, var, self.epsilon, scale, bias, self.dtype).reshape(x.shape)
 
-    def _compute_statistics(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        axes = (1, 2) if self.per_example else (0, 1, 2)
+    def _compute_statistics(self, passes: jax.Array) -> tuple[jax.Array, jax.Array]:
+        axes = (2, 3) if self.per_example else (1, 2, 3)
         axis_name = None if self.per_example or self.is_initializing() else self.axis_name
-        return _compute_moments(x, axes, axis_name)
+        return _compute_moments(passes, axes, axis_name)
 
-    def _update(self, running: nn.Variable, value: jax.Array) -> None:
+    def _update(self, running: nn.Variable, values: jax.Array) -> None:
         if self.is_initializing() or not self.is_mutable_collection("batch_stats"):
             return
-        value = value.reshape(-1, value.shape[-1]).mean(0)
+        values = values.reshape(self.num_passes, -1, values.shape[-1]).mean(1)
         if self.per_example and self.axis_name is not None:
-            value = lax.pmean(value, self.axis_name)
-        running.value = self.momentum * running.value + (1 - self.momentum) * value
+            values = lax.pmean(values, self.axis_name)
+        for value in values:
+            running.value = self.momentum * running.value + (1 - self.momentum) * value
 
 
 class InstanceNorm(nn.Module):
@@ -570,6 +593,7 @@ def create_gan_norm(
     param_dtype: Dtype,
     axis_name: str | None,
     name: str,
+    num_passes: int = 1,
 ) -> Callable[[jax.Array], jax.Array]:
     """Create the norm of a generator or discriminator, by name.
 
@@ -580,6 +604,7 @@ def create_gan_norm(
       param_dtype: of scale and bias.
       axis_name: device axis over which batch statistics are averaged, or None.
       name: the submodule's name.
+      num_passes: see `BatchNorm`.
 
     Returns:
       A module, or the identity for "none".
@@ -598,6 +623,7 @@ def create_gan_norm(
     return BatchNorm(
         use_running_average,
         per_example=norm == "batch_per_example",
+        num_passes=num_passes,
         dtype=dtype,
         param_dtype=param_dtype,
         scale_init=gan_scale_init,

@@ -42,13 +42,17 @@ class PatchDiscriminator(nn.Module):
     axis_name: str | None = None
 
     @nn.compact
-    def __call__(self, noise_image: jax.Array, image: jax.Array, *, use_running_average: bool) -> jax.Array:
+    def __call__(
+        self, noise_image: jax.Array, image: jax.Array, *, use_running_average: bool, num_passes: int = 1
+    ) -> jax.Array:
         """Judge images.
 
         Args:
           noise_image: [batch, height, width, channels], float in [-1, 1].
           image: [batch, height, width, channels], float in [-1, 1], real or generated.
           use_running_average: normalise by the running statistics; pix2pix never does.
+          num_passes: number of equal parts of the batch that pass as if one after another, each normalised by
+            its own statistics.
 
         Returns:
           Logits [batch, height', width', 1], float32, high where real: 30x30 for 256x256 and 70-pixel
@@ -59,7 +63,7 @@ class PatchDiscriminator(nn.Module):
         for i, conv in enumerate(convs):
             x = conv(x)
             if 0 < i < len(convs) - 1:
-                x = self._create_norm(f"norm{i}", use_running_average)(x)
+                x = self._create_norm(f"norm{i}", use_running_average, num_passes)(x)
             if i < len(convs) - 1:
                 x = nn.leaky_relu(x, 0.2)
         return x.astype(jnp.float32)
@@ -102,7 +106,7 @@ class PatchDiscriminator(nn.Module):
             name=name,
         )
 
-    def _create_norm(self, name: str, use_running_average: bool):
+    def _create_norm(self, name: str, use_running_average: bool, num_passes: int):
         return layers.create_gan_norm(
             self.norm,
             use_running_average=use_running_average,
@@ -110,4 +114,5 @@ class PatchDiscriminator(nn.Module):
             param_dtype=self.param_dtype,
             axis_name=self.axis_name,
             name=name,
+            num_passes=num_passes,
         )

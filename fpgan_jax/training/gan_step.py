@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from fpgan_jax import losses, parallel
+from fpgan_jax import fusion, losses, parallel
 from fpgan_jax.metrics import Mean, create_means
 from fpgan_jax.training.state import GanTrainState, NetworkState
 
@@ -31,11 +31,18 @@ def update_network(
       The state after, the same on every device.
     """
     gradients, batch_stats = parallel.average_over_devices((gradients, batch_stats), axis_name)
-    updates, opt_state = tx.update(gradients, network.opt_state, network.params)
-    return NetworkState(optax.apply_updates(network.params, updates), batch_stats, opt_state)
+
+    def apply(gradients, opt_state, params):
+        updates, opt_state = tx.update(gradients, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
+    params, opt_state = fusion.apart_on_cpu(apply)(gradients, network.opt_state, network.params)
+    return NetworkState(params, batch_stats, opt_state)
 
 
-def apply_discriminator(discriminator: nn.Module, params, batch_stats, noise_image, image):
+def apply_discriminator(
+    discriminator: nn.Module, params, batch_stats, noise_image, image, *, num_passes: int = 1
+):
     """Run D in training mode.
 
     Args:
@@ -44,6 +51,7 @@ def apply_discriminator(discriminator: nn.Module, params, batch_stats, noise_ima
       batch_stats: its running statistics before.
       noise_image: [batch, height, width, channels], float32 in [-1, 1].
       image: the same shape, real or fake prints.
+      num_passes: number of equal parts of the batch that pass as if one after another.
 
     Returns:
       (logits, float32 [batch, patch_rows, patch_columns, 1]; running statistics after).
@@ -53,6 +61,7 @@ def apply_discriminator(discriminator: nn.Module, params, batch_stats, noise_ima
         noise_image,
         image,
         use_running_average=False,
+        num_passes=num_passes,
         mutable=["batch_stats"],
     )
     return logits, updates.get("batch_stats", batch_stats)
@@ -70,7 +79,9 @@ def update_discriminator(
     loss_weight: float,
     axis_name: str | None = None,
 ) -> tuple[NetworkState, dict[str, jax.Array]]:
-    """Update D on real and generated prints, which pass through it apart.
+    """Update D on real and generated prints, each normalised by its own statistics.
+
+    Both go through D in one batch, which is two passes' work in half the number of operations.
 
     Args:
       state: D's state before.
@@ -92,12 +103,15 @@ def update_discriminator(
     fake_image = jax.lax.stop_gradient(fake_image)
 
     def compute_loss(params):
-        fake_logits, batch_stats = apply_discriminator(
-            discriminator, params, state.batch_stats, noise_image, fake_image
+        logits, batch_stats = apply_discriminator(
+            discriminator,
+            params,
+            state.batch_stats,
+            jnp.concatenate([noise_image, noise_image]),
+            jnp.concatenate([fake_image, real_image]),
+            num_passes=2,
         )
-        real_logits, batch_stats = apply_discriminator(
-            discriminator, params, batch_stats, noise_image, real_image
-        )
+        fake_logits, real_logits = jnp.split(logits, 2)
         real_loss, fake_loss = losses.compute_discriminator_loss(real_logits, fake_logits, gan_objective)
         loss = loss_weight * (real_loss + fake_loss)
         # The decision's threshold on the logits: 0, but for lsgan, whose targets are 0 and 1.

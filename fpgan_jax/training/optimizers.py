@@ -3,9 +3,12 @@
 Does not own the updates; `gan_step.py` and `classifier_step.py` do.
 """
 
+import jax
 import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
+
+from fpgan_jax import fusion
 
 
 def create_constant_then_linear_schedule(
@@ -60,7 +63,24 @@ def create_gan_optimizer(config: ConfigDict, num_examples: int) -> optax.Gradien
         num_examples=num_examples,
         global_batch_size=config.global_batch_size,
     )
-    return optax.adam(schedule, b1=config.adam_beta1, b2=config.adam_beta2, eps=config.adam_eps)
+    return optax.chain(
+        scale_by_adam(b1=config.adam_beta1, b2=config.adam_beta2, eps=config.adam_eps),
+        optax.scale_by_learning_rate(schedule),
+    )
+
+
+def scale_by_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    inner = optax.scale_by_adam(b1, b2, eps)
+
+    def update(gradients, state, params=None):
+        _, state = inner.update(gradients, state, params)
+        mu, nu = fusion.materialize_on_cpu((state.mu, state.nu))
+        mu_hat = optax.tree.bias_correction(mu, b1, state.count)
+        nu_hat = optax.tree.bias_correction(nu, b2, state.count)
+        direction = jax.tree.map(lambda m, v: m / (jnp.sqrt(v) + eps), mu_hat, nu_hat)
+        return direction, optax.ScaleByAdamState(state.count, mu, nu)
+
+    return optax.GradientTransformation(inner.init, update)
 
 
 def create_classifier_optimizer(config: ConfigDict) -> optax.GradientTransformation:

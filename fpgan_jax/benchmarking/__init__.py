@@ -1,0 +1,1 @@
+"""Measures how fast the networks, their training and their input are, beside PyTorch."""

@@ -1,0 +1,218 @@
+"""Owns the same networks and steps in PyTorch, in the form that its users write: what we are timed against.
+
+Does not time them (`timing.py`), and is never imported without PyTorch at hand (`cases.py` asks first).
+"""
+
+import itertools
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+_LEAKY_SLOPE = 0.2
+
+
+class UNet(nn.Module):
+    """Isola's U-Net with batch norm, as in the reference PyTorch code.
+
+    Attributes:
+      downs: one convolution, with activation and norm, a level, outermost first.
+      ups: one transposed convolution, alike, outermost first.
+
+    Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: the
+      levels lie in two lists instead of in one another.
+    """
+
+    def __init__(self, image_size: int, num_features: int, num_channels: int = 1):
+        """Args: size of the square image, a power of two; features of the first level; image channels."""
+        super().__init__()
+        num_levels = image_size.bit_length() - 1
+        features = [num_features * min(2**level, 8) for level in range(num_levels)]
+        # The three 512-feature decoder blocks after the innermost; unet_128 has two of them.
+        dropouts = {size for size in (4, 8, 16) if size <= image_size // 16}
+        self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
+        for level, width in enumerate(features):
+            in_width = features[level - 1] if level else num_channels
+            down = [] if level == 0 else [nn.LeakyReLU(_LEAKY_SLOPE, inplace=True)]
+            down.append(nn.Conv2d(in_width, width, 4, 2, 1, bias=False))
+            if 0 < level < num_levels - 1:
+                down.append(nn.BatchNorm2d(width))
+            up_width = width if level == num_levels - 1 else 2 * width
+            out_width = features[level - 1] if level else num_channels
+            up = [nn.ReLU(inplace=True), nn.ConvTranspose2d(up_width, out_width, 4, 2, 1, bias=level == 0)]
+            up.append(nn.BatchNorm2d(out_width) if level else nn.Tanh())
+            if image_size >> level in dropouts:
+                up.append(nn.Dropout(0.5))
+            self.downs.append(nn.Sequential(*down))
+            self.ups.append(nn.Sequential(*up))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Generate [batch, channels, size, size] from noise images of that shape."""
+        skips = []
+        for down in self.downs:
+            x = down(x)
+            skips.append(x)
+        x = skips.pop()
+        for up in reversed(self.ups):
+            x = up(x)
+            if skips:
+                x = torch.cat([skips.pop(), x], 1)
+        return x
+
+
+class PatchDiscriminator(nn.Sequential):
+    """The 70x70 PatchGAN with batch norm, over noise and print side by side in the channels.
+
+    Source: Isola et al. 2017, as `NLayerDiscriminator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in:
+      nothing.
+    """
+
+    def __init__(self, num_features: int, num_channels: int = 1):
+        """Args: features of the first convolution; channels of one image."""
+        widths = [num_features * factor for factor in (1, 2, 4, 8)]
+        blocks = [nn.Conv2d(2 * num_channels, widths[0], 4, 2, 1), nn.LeakyReLU(_LEAKY_SLOPE, inplace=True)]
+        for in_width, width in itertools.pairwise(widths):
+            stride = 1 if width == widths[-1] else 2
+            blocks += [
+                nn.Conv2d(in_width, width, 4, stride, 1, bias=False),
+                nn.BatchNorm2d(width),
+                nn.LeakyReLU(_LEAKY_SLOPE, inplace=True),
+            ]
+        super().__init__(*blocks, nn.Conv2d(widths[-1], 1, 4, 1, 1))
+
+
+class _Separable(nn.Sequential):
+    def __init__(self, in_width: int, width: int):
+        super().__init__(
+            nn.Conv2d(in_width, in_width, 3, 1, 1, groups=in_width, bias=False),
+            nn.Conv2d(in_width, width, 1, bias=False),
+            _batch_norm(width),
+        )
+
+
+class _SamePool(nn.Module):
+    """3x3 max pooling with stride 2 and Keras's SAME padding, which depends on whether the size is odd."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.max_pool2d(x, 3, 2, padding=x.shape[-1] % 2, ceil_mode=True)
+
+
+class _Block(nn.Module):
+    """Separable convolutions beside a shortcut, which is strided where the size is halved."""
+
+    def __init__(self, widths: tuple[int, ...], *, halves: bool, has_first_relu: bool = True):
+        super().__init__()
+        layers = []
+        for i, (in_width, width) in enumerate(itertools.pairwise(widths)):
+            if i or has_first_relu:
+                # The first is not in place: the shortcut reads the same values.
+                layers.append(nn.ReLU(inplace=i > 0))
+            layers.append(_Separable(in_width, width))
+        self.body = nn.Sequential(*layers, *([_SamePool()] if halves else []))
+        self.shortcut = nn.Identity()
+        if halves:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(widths[0], widths[-1], 1, 2, bias=False), _batch_norm(widths[-1])
+            )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x) + self.shortcut(x)
+
+
+class Xception(nn.Sequential):
+    """Chollet's Xception with dropout before its last layer.
+
+    Source: Chollet 2017, figure 5, as keras.applications.Xception; differs in: logits without the softmax;
+      dropout, as in Chollet's section 4.4.
+    """
+
+    def __init__(self, num_classes: int, num_channels: int = 1):
+        """Args: number of logits; channels of an image."""
+        stem = []
+        for in_width, width, stride in ((num_channels, 32, 2), (32, 64, 1)):
+            stem += [nn.Conv2d(in_width, width, 3, stride, bias=False), _batch_norm(width), nn.ReLU(inplace=True)]
+        super().__init__(
+            *stem,
+            _Block((64, 128, 128), halves=True, has_first_relu=False),
+            _Block((128, 256, 256), halves=True),
+            _Block((256, 728, 728), halves=True),
+            *(_Block((728, 728, 728, 728), halves=False) for _ in range(8)),
+            _Block((728, 728, 1024), halves=True),
+            _Separable(1024, 1536),
+            nn.ReLU(inplace=True),
+            _Separable(1536, 2048),
+            nn.ReLU(inplace=True),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Linear(2048, num_classes),
+        )
+
+
+def _batch_norm(width: int) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(width, eps=1e-3, momentum=0.01)
+
+
+class GanStep:
+    """The alternating step of the reference PyTorch code: D on detached prints, then G through the new D.
+
+    Source: Isola et al. 2017, section 3.3, as `Pix2PixModel.optimize_parameters` of
+      junyanz/pytorch-CycleGAN-and-pix2pix; differs in: nothing.
+    """
+
+    def __init__(self, generator: nn.Module, discriminator: nn.Module, autocast_dtype: torch.dtype | None = None):
+        """Args: both networks, on their device; the dtype of automatic mixed precision, or None."""
+        self.generator, self.discriminator = generator, discriminator
+        self._autocast_dtype = autocast_dtype
+        self._device_type = next(generator.parameters()).device.type
+        settings = {"lr": 2e-4, "betas": (0.5, 0.999), "eps": 1e-8}
+        self._generator_tx = torch.optim.Adam(generator.parameters(), **settings)
+        self._discriminator_tx = torch.optim.Adam(discriminator.parameters(), **settings)
+
+    def __call__(self, noise_image: torch.Tensor, real_image: torch.Tensor) -> torch.Tensor:
+        """Take one step; return G's loss, a scalar that is still on the device."""
+        with self._autocast():
+            fake_image = self.generator(noise_image)
+        self.discriminator.requires_grad_(True)
+        with self._autocast():
+            fake_loss = self._judge(noise_image, fake_image.detach(), 0.0)
+            loss = 0.5 * (fake_loss + self._judge(noise_image, real_image, 1.0))
+        self._discriminator_tx.zero_grad()
+        loss.backward()
+        self._discriminator_tx.step()
+        self.discriminator.requires_grad_(False)
+        with self._autocast():
+            loss = self._judge(noise_image, fake_image, 1.0)
+            loss = loss + 100.0 * functional.l1_loss(fake_image.float(), real_image)
+        self._generator_tx.zero_grad()
+        loss.backward()
+        self._generator_tx.step()
+        return loss.detach()
+
+    def _judge(self, noise_image: torch.Tensor, image: torch.Tensor, target: float) -> torch.Tensor:
+        logits = self.discriminator(torch.cat([noise_image, image], 1)).float()
+        return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+    def _autocast(self):
+        return torch.autocast(self._device_type, self._autocast_dtype, enabled=self._autocast_dtype is not None)
+
+
+class ClassifierStep:
+    """A step of softmax cross-entropy with AdamW."""
+
+    def __init__(self, classifier: nn.Module, autocast_dtype: torch.dtype | None = None):
+        """Args: the network, on its device; the dtype of automatic mixed precision, or None."""
+        self.classifier = classifier
+        self._autocast_dtype = autocast_dtype
+        self._device_type = next(classifier.parameters()).device.type
+        self._tx = torch.optim.AdamW(classifier.parameters(), lr=1e-3, weight_decay=1e-4)
+
+    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Take one step; return the loss, a scalar that is still on the device."""
+        with torch.autocast(self._device_type, self._autocast_dtype, enabled=self._autocast_dtype is not None):
+            logits = self.classifier(images)
+        loss = functional.cross_entropy(logits.float(), labels)
+        self._tx.zero_grad()
+        loss.backward()
+        self._tx.step()
+        return loss.detach()
