@@ -19,8 +19,11 @@ def get_config() -> ConfigDict:
     config.seed = 0  # weights, dropout and augmentation of both experiments
 
     data = config.data = ConfigDict()
-    data.source = "socofing"  # "socofing" | "paired_folder" (files of [noise, print] side by side)
+    # "socofing" | "npz" (the same prints in one file) | "paired_folder" (files of [noise, print] side by side)
+    data.source = "socofing"
     data.socofing_dir = ""  # folder that holds Real/ and, for the altered control, Altered/
+    # For source "npz", which needs no TensorFlow: the file that `launch.make_pairs --npz=FILE` wrote.
+    data.npz_file = ""
     # For source "paired_folder": all its files train; persons, replicas, frame and noise are not asked.
     data.paired_dir = ""
     data.tfds_dir = ""  # where TFDS keeps the prepared set; "" is TFDS's own default place
@@ -44,6 +47,9 @@ def get_config() -> ConfigDict:
     data.noise_seed = 0
     data.shuffle_seed = 0
     data.jitter = 0  # pixels by which a pair is enlarged before a random crop; pix2pix's own is 30
+    # "tfdata" reads batches ahead on the host; "device" keeps all examples on every device as bytes, and a
+    # step gathers its own. The batches are the same, to the bit.
+    data.feeding = "tfdata"  # "tfdata" | "device"
 
     generator = config.generator = ConfigDict()
     # "isola" (the paper's figure 2) | "ronneberger" (its section 3.1, which has norm "none", no dropout)
@@ -75,6 +81,9 @@ def get_config() -> ConfigDict:
     config.adam_beta2 = 0.999
     config.adam_eps = 1e-8
     config.ema_decay = 0.0  # moving average of the generator's weights; 0 is off
+    config.steps_per_dispatch = 1  # steps that one call runs; more save a GPU's waiting and change roundings
+    # True computes norms and activations again for the gradients: less memory on a GPU, a little more time
+    config.remat = False
     config.log_every_steps = 50
     config.checkpoint_every_steps = 2000
     config.sample_epochs = (2, 28, 160)  # figure 3
@@ -94,6 +103,8 @@ def get_config() -> ConfigDict:
     classifier.learning_rate = 1e-3  # cosine decay to 0
     classifier.weight_decay = 1e-4
     classifier.label_smoothing = 0.0
+    classifier.steps_per_dispatch = 1
+    classifier.remat = False
     classifier.log_every_steps = 20
     classifier.checkpoint_every_steps = 500
     classifier.best_metric = "loss"

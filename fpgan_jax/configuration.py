@@ -29,6 +29,8 @@ class Field:
       low: the lowest number allowed.
       high: the highest number allowed.
       item_type: the type of a tuple's items.
+      default: for a field that came later than files of configs: what those meant, which is also what the
+        field's value is where it changes nothing. None for a field that was always there.
     """
 
     type: type
@@ -36,6 +38,7 @@ class Field:
     low: float | None = None
     high: float | None = None
     item_type: type | None = None
+    default: Any = None
 
     def find_fault(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
@@ -75,8 +78,9 @@ _POSITIVE = Field(float, low=0.0)
 FIELDS: Mapping[str, Field] = {
     "set_name": Field(str),
     "seed": _SEED,
-    "data.source": Field(str, choices=("socofing", "paired_folder")),
+    "data.source": Field(str, choices=("socofing", "npz", "paired_folder")),
     "data.socofing_dir": Field(str),
+    "data.npz_file": Field(str, default=""),
     "data.paired_dir": Field(str),
     "data.tfds_dir": Field(str),
     "data.on_bad_file": Field(str, choices=("stop", "skip")),
@@ -94,6 +98,7 @@ FIELDS: Mapping[str, Field] = {
     "data.noise_seed": _SEED,
     "data.shuffle_seed": _SEED,
     "data.jitter": Field(int, low=0, high=1024),
+    "data.feeding": Field(str, choices=("tfdata", "device"), default="tfdata"),
     "generator.form": Field(str, choices=("isola", "ronneberger")),
     "generator.num_features": _COUNT,
     "generator.norm": _NORMS,
@@ -117,6 +122,8 @@ FIELDS: Mapping[str, Field] = {
     "adam_beta2": Field(float, low=0.0, high=0.999999),
     "adam_eps": _POSITIVE,
     "ema_decay": Field(float, low=0.0, high=0.999999),
+    "steps_per_dispatch": Field(int, low=1, default=1),
+    "remat": Field(bool, default=False),
     "log_every_steps": _COUNT,
     "checkpoint_every_steps": _COUNT_OR_ZERO,
     "sample_epochs": Field(tuple, item_type=int, low=1),
@@ -133,6 +140,8 @@ FIELDS: Mapping[str, Field] = {
     "classifier.learning_rate": _POSITIVE,
     "classifier.weight_decay": _POSITIVE,
     "classifier.label_smoothing": Field(float, low=0.0, high=0.999),
+    "classifier.steps_per_dispatch": Field(int, low=1, default=1),
+    "classifier.remat": Field(bool, default=False),
     "classifier.log_every_steps": _COUNT,
     "classifier.checkpoint_every_steps": _COUNT_OR_ZERO,
     "classifier.best_metric": Field(str, choices=("loss",)),
@@ -155,6 +164,10 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.batch_size": _COUNT,
 }
 
+# The sources that tell each print's person, and the field in which each of all sources is named.
+PERSON_SOURCES = ("socofing", "npz")
+SOURCE_FIELDS = {"socofing": "socofing_dir", "npz": "npz_file", "paired_folder": "paired_dir"}
+
 # What the numbers of each training depend on, as prefixes of field names.
 GAN_FIELDS = tuple(
     name for name in FIELDS if not name.startswith(("classifier.", "synthesis.", "evaluation."))
@@ -167,8 +180,10 @@ EXPERIMENT_FIELDS = tuple(name for name in FIELDS if not name.startswith("evalua
 _FREE_FIELDS = frozenset(
     {
         "data.socofing_dir",
+        "data.npz_file",
         "data.paired_dir",
         "data.tfds_dir",
+        "data.feeding",
         "synthesis.batch_size",
         "evaluation.batch_size",
     }
@@ -205,10 +220,7 @@ def validate_config(config: ConfigDict) -> None:
     """
     flat = flatten_config(config)
     for name in sorted(flat.keys() - FIELDS.keys()):
-        near = difflib.get_close_matches(name, FIELDS, n=1)
-        raise UserError(
-            f"config.{name}: no such field" + (f"; did you mean config.{near[0]}?" if near else "")
-        )
+        raise UserError(_describe_unknown(name))
     for name in sorted(FIELDS.keys() - flat.keys()):
         raise UserError(f"config.{name}: missing; start from configs/pix2pix_socofing.py")
     for name, value in flat.items():
@@ -223,12 +235,12 @@ def _validate_combinations(config: ConfigDict) -> None:
             f"config.num_decay_epochs={config.num_decay_epochs}: must be less than "
             f"config.num_epochs={config.num_epochs}"
         )
-    folder = {"socofing": "socofing_dir", "paired_folder": "paired_dir"}[config.data.source]
-    if not config.data[folder]:
-        raise UserError(
-            f"config.data.{folder}: not given; set --config.data.{folder}=FOLDER "
-            "(python -m launch.make_prints makes prints to start with)"
-        )
+    place = SOURCE_FIELDS[config.data.source]
+    if not config.data[place]:
+        hint = "FOLDER (python -m launch.make_prints makes prints to start with)"
+        if config.data.source == "npz":
+            hint = "FILE (python -m launch.make_pairs --npz=FILE writes one)"
+        raise UserError(f"config.data.{place}: not given; set --config.data.{place}={hint}")
     if config.synthesis.use_ema and not config.ema_decay:
         raise UserError(
             "config.synthesis.use_ema=True: config.ema_decay=0 keeps no average; set one of the two"
@@ -237,7 +249,7 @@ def _validate_combinations(config: ConfigDict) -> None:
     if len(set(persons)) != len(persons):
         raise UserError(f"config.data.persons={tuple(persons)}: a person is named twice")
     num_persons = len(persons) or config.data.num_persons
-    if config.data.source == "socofing" and config.evaluation.num_test_persons > num_persons:
+    if config.data.source in PERSON_SOURCES and config.evaluation.num_test_persons > num_persons:
         raise UserError(
             f"config.evaluation.num_test_persons={config.evaluation.num_test_persons}: "
             f"the set has only {num_persons} persons"
@@ -251,12 +263,13 @@ def hash_config(config: Mapping) -> str:
       config: a ConfigDict or nested dicts.
 
     Returns:
-      12 hexadecimal digits of a SHA-256, the same on every machine and for every folder.
+      12 hexadecimal digits of a SHA-256, the same on every machine and for every folder. A field that came
+      later counts only where it is not at its default, so that a config keeps the name it had before.
     """
     relevant = {
         name: _canonical(name, value)
         for name, value in flatten_config(config).items()
-        if name not in _FREE_FIELDS
+        if name not in _FREE_FIELDS and not _is_at_default(name, value)
     }
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -272,7 +285,7 @@ def find_differences(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)
     Returns:
       Lines "config.lambda_l1 was 100.0, is 50.0", sorted.
     """
-    old, new = flatten_config(old), flatten_config(new)
+    old, new = (_list_defaults() | flatten_config(config) for config in (old, new))
     names = (
         name
         for name in sorted(old.keys() | new.keys())
@@ -287,7 +300,18 @@ def find_differences(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)
 
 def _canonical(name: str, value: Any) -> Any:
     # Persons are taken in the order of their ids, however they are named.
-    return sorted(value) if name == "data.persons" and value else value
+    if name == "data.persons" and value:
+        return sorted(value)
+    # An archive holds a folder's prints; that they are the same ones is what their hash tells.
+    return "socofing" if name == "data.source" and value == "npz" else value
+
+
+def _list_defaults() -> dict[str, Any]:
+    return {name: field.default for name, field in FIELDS.items() if field.default is not None}
+
+
+def _is_at_default(name: str, value: Any) -> bool:
+    return name in FIELDS and FIELDS[name].default is not None and value == FIELDS[name].default
 
 
 def load_config(path: str) -> ConfigDict:
@@ -297,7 +321,7 @@ def load_config(path: str) -> ConfigDict:
       path: a JSON file.
 
     Returns:
-      The config, with tuples for lists.
+      As of `parse_config`.
 
     Raises:
       UserError: the file is missing or not JSON.
@@ -318,7 +342,7 @@ def parse_config(values: Mapping) -> ConfigDict:
       values: nested dicts.
 
     Returns:
-      The config, with tuples for lists.
+      The config, with tuples for lists. Fields that came after it was written are at their defaults.
     """
 
     def restore_tuples(value):
@@ -326,7 +350,58 @@ def parse_config(values: Mapping) -> ConfigDict:
             return {name: restore_tuples(inner) for name, inner in value.items()}
         return tuple(value) if isinstance(value, list) else value
 
-    return ConfigDict(restore_tuples(values))
+    restored = restore_tuples(values)
+    for name, default in _list_defaults().items():
+        *groups, leaf = name.split(".")
+        group = restored
+        for part in groups:
+            group = group.get(part, {})
+        group.setdefault(leaf, default)
+    return ConfigDict(restored)
+
+
+def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
+    """Copy a config with some fields set, as `--config.FIELD=VALUE` would set them.
+
+    Args:
+      config: the config, which is left as it is.
+      overrides: each "FIELD=VALUE", as "data.source=npz" or "sample_epochs=2,28".
+
+    Returns:
+      The copy; its values are of their fields' types but not checked otherwise.
+
+    Raises:
+      UserError: an override is of another form, its field is unknown, or its value is not of the field's type.
+    """
+    copy = config.copy_and_resolve_references()
+    for override in overrides:
+        name, is_assignment, text = override.partition("=")
+        if not is_assignment:
+            raise UserError(f"override {override!r}: must be FIELD=VALUE, as data.source=npz")
+        name = name.strip().removeprefix("config.")
+        if name not in FIELDS:
+            raise UserError(_describe_unknown(name))
+        copy.update_from_flattened_dict({name: _parse_value(name, text.strip())})
+    return copy
+
+
+def _parse_value(name: str, text: str) -> Any:
+    field = FIELDS[name]
+    try:
+        if field.type is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if field.type is tuple:
+            items = text.strip("()[]").split(",")
+            return tuple(field.item_type(item) for item in items if item.strip())
+        return field.type(text)
+    except (KeyError, ValueError) as error:
+        kind = f"tuple of {field.item_type.__name__}" if field.type is tuple else field.type.__name__
+        raise UserError(f"config.{name}={text!r}: expected {kind}") from error
+
+
+def _describe_unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, FIELDS, n=1)
+    return f"config.{name}: no such field" + (f"; did you mean config.{near[0]}?" if near else "")
 
 
 def claim_workdir(

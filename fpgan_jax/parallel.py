@@ -3,10 +3,12 @@
 Does not own what a step computes. A move from `pmap` to `shard_map` touches this file alone.
 """
 
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fpgan_jax.errors import UserError
@@ -32,6 +34,77 @@ def pmap_step(step: Callable, *, num_state_args: int = 1) -> Callable:
         in_axes=(0,) * (num_state_args + 1) + (None,),
         donate_argnums=tuple(range(num_state_args)),
     )
+
+
+def create_dispatch(step: Callable, examples: Any = None) -> Callable:
+    """Compile a step for all devices, alone and several in a row.
+
+    Several are one program, so that the devices do not wait for the host between them. One alone is the program
+    that `pmap_step` makes of it.
+
+    Args:
+      step: (state, batch, base_key) -> (state, metrics); may use `DEVICE_AXIS`.
+      examples: a pytree of host arrays [num_examples, ...], which are laid onto every device now; a batch is then
+        an array of places in them, from which the step's batch is gathered on the device. None: batches are
+        pytrees of arrays themselves.
+
+    Returns:
+      A function (state, batches, base_key) -> (state, metrics). The state has a leading device axis and must not
+      be used again; `batches` is a sequence of one process's batches on the host, one a step. Metrics have a
+      leading device axis and, where there is more than one batch, the steps' axis behind it.
+    """
+    # No argument where there are no examples: pmap counts the leaves of an empty one wrongly.
+    placed = () if examples is None else (_place_on_every_device(examples),)
+
+    def take_step(state, batch, base_key, *placed):
+        if placed:
+            batch = _gather(placed[0], batch)
+        return step(state, batch, base_key)
+
+    def take_steps(state, batches, base_key, *placed):
+        return jax.lax.scan(lambda state, batch: take_step(state, batch, base_key, *placed), state, batches)
+
+    in_axes = (0, 0, None, *(0 for _ in placed))
+    one, several = (
+        jax.pmap(function, axis_name=DEVICE_AXIS, in_axes=in_axes, donate_argnums=0)
+        for function in (take_step, take_steps)
+    )
+
+    def dispatch(state, batches: Sequence, base_key):
+        sharded = [shard_batch(batch) for batch in batches]
+        if len(sharded) == 1:
+            return one(state, sharded[0], base_key, *placed)
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *sharded)
+        return several(state, stacked, base_key, *placed)
+
+    return dispatch
+
+
+def _gather(examples: Any, indices: jax.Array) -> Any:
+    # The places are the order's own, so that none is clipped.
+    return jax.tree.map(lambda leaf: jnp.take(leaf, indices, axis=0, mode="clip"), examples)
+
+
+def fetch_metrics(metrics: Any) -> list[Any]:
+    """Fetch what a dispatch returned as metrics.
+
+    Args:
+      metrics: a pytree of arrays [devices] or [devices, steps], equal on all devices.
+
+    Returns:
+      The same tree of NumPy scalars for each step.
+    """
+    columns = jax.tree.map(np.atleast_1d, unreplicate(metrics))
+    num_steps = len(jax.tree.leaves(columns)[0])
+    return [jax.tree.map(operator.itemgetter(index), columns) for index in range(num_steps)]
+
+
+def _place_on_every_device(tree: Any) -> Any:
+    copies = replicate(tree)
+    if jax.process_count() == 1:
+        return copies
+    # pmap places its outputs as it wants its inputs; host arrays would be copied anew at each call.
+    return jax.pmap(lambda tree: tree, axis_name=DEVICE_AXIS)(copies)
 
 
 def average_over_devices(tree: Any, axis_name: str | None) -> Any:

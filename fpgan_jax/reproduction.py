@@ -13,7 +13,7 @@ from collections.abc import Callable
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, parallel
-from fpgan_jax.data import feeding
+from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import figures, similarity, synthesis, table
 from fpgan_jax.models import factory
@@ -28,6 +28,10 @@ _PLACES = {
     "synthetic_new/": "the same from new noise",
     "gan/, classifier/": "config, metrics, TensorBoard events, samples, checkpoints",
 }
+
+
+_HASH_FILENAME = "data_hash.txt"
+_PLACE_FIELDS = ("source", "socofing_dir", "npz_file", "tfds_dir")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +75,8 @@ def create_stages(config: ConfigDict, workdir: str) -> list[Stage]:
             path("classifier"),
             [path("synthetic_training"), path("synthetic_new")],
             path("scores.csv"),
-            data_overrides={name: config.data[name] for name in ("socofing_dir", "tfds_dir")},
+            # An experiment may go on with the same prints from elsewhere.
+            data_overrides={name: config.data[name] for name in _PLACE_FIELDS},
             evaluation_overrides=config.evaluation.to_dict(),
         )
 
@@ -133,11 +138,57 @@ def reproduce(config: ConfigDict, workdir: str) -> str:
     Raises:
       UserError: the config, the data or the workdir is not as it must be.
     """
-    configuration.validate_config(config)
-    data_hash = _check_before_training(config)
-    _claim_data(workdir, config, data_hash)
+    data_hash = check_experiment(config, workdir)
+    configuration.claim_workdir(workdir, config, prefixes=configuration.EXPERIMENT_FIELDS)
+    with open(os.path.join(workdir, _HASH_FILENAME), "w", encoding="utf-8") as file:
+        file.write(f"{data_hash}\n")
     run_stages(create_stages(config, workdir), config, workdir)
     return _describe(config, workdir)
+
+
+def check_experiment(config: ConfigDict, workdir: str) -> str:
+    """Check what would otherwise show only after hours, and write nothing.
+
+    Args:
+      config: the experiment's config.
+      workdir: where everything is to go.
+
+    Returns:
+      The hash of the data.
+
+    Raises:
+      UserError: the config, the data or the workdir is not as it must be.
+    """
+    configuration.validate_config(config)
+    if config.data.source not in configuration.PERSON_SOURCES:
+        raise UserError(
+            f"config.data.source={config.data.source!r}: table 2 needs to know each print's person; use one of "
+            f"{', '.join(configuration.PERSON_SOURCES)}, or train alone with python -m launch.train_gan"
+        )
+    factory.create_generator(config)
+    factory.create_discriminator(config)
+    factory.create_classifier(config, num_classes=2)
+    parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
+    parallel.check_batch_size(config.classifier.global_batch_size, "config.classifier.global_batch_size")
+    source = feeding.create_classifier_source(config)
+    if config.data.feeding == "device":
+        # The pairs are at least as large.
+        feeding.create_gan_source(config).check_device_size()
+    _check_workdir(config, workdir, source.data_hash)
+    return source.data_hash
+
+
+def _check_workdir(config: ConfigDict, workdir: str, data_hash: str) -> None:
+    """Check that what is there was made with this config from these prints."""
+    path = os.path.join(workdir, _HASH_FILENAME)
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            if file.read().strip() != data_hash:
+                raise UserError(
+                    f"{workdir}: this experiment was made from other prints than those in "
+                    f"{print_loading.describe_origin(config.data)}; use another --workdir"
+                )
+    configuration.claim_workdir(workdir, config, prefixes=configuration.EXPERIMENT_FIELDS, is_writer=False)
 
 
 def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
@@ -148,11 +199,10 @@ def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
       config: the experiment's config.
       workdir: its `done/` keeps a mark for each finished stage.
     """
-    marks = os.path.join(workdir, "done")
-    os.makedirs(marks, exist_ok=True)
+    os.makedirs(os.path.join(workdir, "done"), exist_ok=True)
     is_stale = False
     for number, stage in enumerate(stages, start=1):
-        mark = os.path.join(marks, f"{number}_{stage.name.replace(' ', '_')}.json")
+        mark = _name_mark(workdir, number, stage)
         flat = configuration.flatten_config(config)
         settings = {name: flat[name] for name in sorted(flat) if name.startswith(stage.fields or ("\0",))}
         header = f"[{number}/{len(stages)}] {stage.name}"
@@ -170,6 +220,27 @@ def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
             json.dump({"seconds": round(time.monotonic() - start, 1), "settings": settings}, file)
 
 
+def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
+    """Read how long finished stages took.
+
+    Args:
+      stages: in order.
+      workdir: as of `run_stages`.
+
+    Returns:
+      A stage's name -> seconds of the run that finished it: what an interrupted run did before is not in them.
+    """
+    seconds = {}
+    for number, stage in enumerate(stages, start=1):
+        with open(_name_mark(workdir, number, stage), encoding="utf-8") as file:
+            seconds[stage.name] = json.load(file)["seconds"]
+    return seconds
+
+
+def _name_mark(workdir: str, number: int, stage: Stage) -> str:
+    return os.path.join(workdir, "done", f"{number}_{stage.name.replace(' ', '_')}.json")
+
+
 def _is_done(stage: Stage, mark: str, settings: dict, workdir: str) -> bool:
     try:
         with open(mark, encoding="utf-8") as file:
@@ -177,36 +248,6 @@ def _is_done(stage: Stage, mark: str, settings: dict, workdir: str) -> bool:
     except (OSError, ValueError, KeyError):
         return False
     return is_same and all(glob.glob(os.path.join(glob.escape(workdir), name)) for name in stage.outputs)
-
-
-def _check_before_training(config: ConfigDict) -> str:
-    """Check what would otherwise show only after hours; return the data's hash."""
-    if config.data.source != "socofing":
-        raise UserError(
-            f"config.data.source={config.data.source!r}: table 2 needs to know each print's person; "
-            'use "socofing", or train alone with python -m launch.train_gan'
-        )
-    factory.create_generator(config)
-    factory.create_discriminator(config)
-    factory.create_classifier(config, num_classes=2)
-    parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
-    parallel.check_batch_size(config.classifier.global_batch_size, "config.classifier.global_batch_size")
-    return feeding.create_classifier_source(config).data_hash
-
-
-def _claim_data(workdir: str, config: ConfigDict, data_hash: str) -> None:
-    """Write config and data hash into the workdir, or check that they are those already there."""
-    path = os.path.join(workdir, "data_hash.txt")
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            if file.read().strip() != data_hash:
-                raise UserError(
-                    f"{workdir}: this experiment was made from other prints than those in "
-                    f"config.data.socofing_dir={config.data.socofing_dir}; use another --workdir"
-                )
-    configuration.claim_workdir(workdir, config, prefixes=configuration.EXPERIMENT_FIELDS)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(f"{data_hash}\n")
 
 
 def _describe(config: ConfigDict, workdir: str) -> str:

@@ -16,6 +16,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
+_CACHE_DIR = flags.DEFINE_string(
+    "compilation_cache_dir",
+    None,
+    "Where compiled programs are kept for the next run; by default .jax_cache beside the workdir, an empty "
+    "string keeps none. The environment's JAX_COMPILATION_CACHE_DIR comes first.",
+)
+
+
 class _StepParser(flags.ArgumentParser):
     syntactic_help = "an integer, or best"
 
@@ -54,15 +62,49 @@ def define_step_flag() -> flags.FlagHolder:
     return holder
 
 
-def run(main: Callable[[Sequence[str]], None]) -> None:
+def run(main: Callable[[Sequence[str]], None], *, cache_near: flags.FlagHolder | None = None) -> None:
     """Run a launch script's main function.
 
     A `UserError`, and a mistake in the flags, ends in one line on standard error and exit code 1.
 
     Args:
       main: gets the arguments that are not flags.
+      cache_near: the flag of a folder beside which compiled programs are kept; None keeps none.
     """
-    app.run(lambda argv: _run_main(main, argv), flags_parser=_parse_flags)
+    _ask_for_large_pages()
+    if cache_near is not None:
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[_CACHE_DIR.name])
+
+    def run_main(argv):
+        if cache_near is not None:
+            _keep_compiled_programs(cache_near.value)
+        _run_main(main, argv)
+
+    app.run(run_main, flags_parser=_parse_flags)
+
+
+def _ask_for_large_pages() -> None:
+    """Start this process again with glibc asking for large pages, which it can be told at its start only.
+
+    On a CPU a training step takes hundreds of MB afresh; in pages of 4 KiB that is up to a fifth of its time.
+    """
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as file:
+            is_on_request = "[madvise]" in file.read()
+    except OSError:
+        return
+    if is_on_request and "GLIBC_TUNABLES" not in os.environ and sys.executable:
+        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def _keep_compiled_programs(workdir: str) -> None:
+    """Tell JAX, which is not imported yet, where compiled programs are kept from run to run."""
+    folder = _CACHE_DIR.value
+    if folder is None:
+        folder = os.path.join(os.path.dirname(os.path.abspath(workdir)), ".jax_cache")
+    if folder:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:

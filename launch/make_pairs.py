@@ -1,9 +1,11 @@
-r"""Write the training set as PNG files of [noise | print], as pix2pix's "aligned" loader reads them.
+r"""Write the training set as PNG files of [noise | print], or everyone's prints as one .npz file, or both.
 
 python -m launch.make_pairs --config=configs/pix2pix_socofing.py \
-    --config.data.socofing_dir=SOCOFING_FOLDER --out_dir=pairs
+    --config.data.socofing_dir=SOCOFING_FOLDER --out_dir=pairs --npz=prints.npz
 
-Writes into out_dir: train/PERSON_REPLICA.png.
+--out_dir gets train/PERSON_REPLICA.png, as pix2pix's "aligned" loader reads them. --npz gets the preprocessed
+prints of the configured finger, real and altered, of every person in the folder: with config.data.source=npz
+and config.data.npz_file=prints.npz everything runs on a machine without TensorFlow and without the folder.
 """
 
 from absl import flags
@@ -11,17 +13,25 @@ from absl import flags
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the files; made if missing.", required=True)
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the pairs' files; made if missing.")
+_NPZ = flags.DEFINE_string("npz", None, "File for everyone's prints; one that is there is replaced.")
 
 
 def main(argv):
-    """Write the pairs."""
+    """Write the pairs, the prints, or both."""
     del argv
     from fpgan_jax import configuration
-    from fpgan_jax.data import input_pipeline, pairs
+    from fpgan_jax.data import pairs, print_loading
+    from fpgan_jax.errors import UserError
 
+    if not (_OUT_DIR.value or _NPZ.value):
+        raise UserError("--out_dir, --npz: neither is given; name a folder for pairs or a file for prints")
     configuration.validate_config(_CONFIG.value)
-    pairs.write_pairs(input_pipeline.create_pairs(_CONFIG.value), _OUT_DIR.value)
+    if _NPZ.value:
+        num_prints = print_loading.write_archive(_CONFIG.value, _NPZ.value)
+        print(f"{num_prints} prints in {_NPZ.value}")
+    if _OUT_DIR.value:
+        pairs.write_pairs(print_loading.create_pairs(_CONFIG.value), _OUT_DIR.value)
 
 
 if __name__ == "__main__":

@@ -51,4 +51,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    cli.run(main, cache_near=_CLASSIFIER_WORKDIR)

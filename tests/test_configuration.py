@@ -50,6 +50,10 @@ def test_every_config_file_has_a_docstring_with_its_command(name):
         ("data.persons", (1, 2, 3, 1), r"config\.data\.persons=\(1, 2, 3, 1\): a person is named twice"),
         ("data.socofing_dir", "", r"config\.data\.socofing_dir: not given"),
         ("data.source", "paired_folder", r"config\.data\.paired_dir: not given"),
+        ("data.source", "npz", r"config\.data\.npz_file: not given; .*make_pairs --npz"),
+        ("data.feeding", "queue", r"config\.data\.feeding='queue': use one of 'tfdata', 'device'"),
+        ("steps_per_dispatch", 0, r"config\.steps_per_dispatch=0: must be at least 1"),
+        ("classifier.steps_per_dispatch", 0, r"config\.classifier\.steps_per_dispatch=0: must be at least 1"),
         ("synthesis.use_ema", True, r"config\.synthesis\.use_ema=True: config\.ema_decay=0 keeps no average"),
         ("discriminator.receptive_field", 71, r"config\.discriminator\.receptive_field=71: use one of 1, 16"),
         ("evaluation.num_test_persons", 6, r"config\.evaluation\.num_test_persons=6: the set has only 5"),
@@ -139,4 +143,108 @@ def test_a_workdir_that_cannot_be_written_is_named(config, tmp_path):
 
 
 def test_lists_come_back_as_tuples():
-    assert configuration.parse_config({"a": {"b": [1, 2]}}) == ConfigDict({"a": {"b": (1, 2)}})
+    assert configuration.parse_config({"a": {"b": [1, 2]}}).a == ConfigDict({"b": (1, 2)})
+
+
+LATER_FIELDS = {
+    "data.npz_file": "",
+    "data.feeding": "tfdata",
+    "steps_per_dispatch": 1,
+    "classifier.steps_per_dispatch": 1,
+}
+
+
+def write_old_file(config, path):
+    """Write a config as it was before the later fields came; return its path."""
+    values = config.to_dict()
+    for name in LATER_FIELDS:
+        *groups, leaf = name.split(".")
+        del (values[groups[0]] if groups else values)[leaf]
+    path.write_text(json.dumps(values))
+    return str(path)
+
+
+def test_an_old_config_file_has_the_later_fields_at_their_defaults(config, tmp_path):
+    restored = configuration.load_config(write_old_file(config, tmp_path / "config.json"))
+    configuration.validate_config(restored)
+    flat = configuration.flatten_config(restored)
+    assert {name: flat[name] for name in LATER_FIELDS} == LATER_FIELDS
+    assert configuration.find_differences(json.loads((tmp_path / "config.json").read_text()), config) == []
+
+
+def test_an_old_workdir_is_continued_and_its_steps_per_dispatch_kept(config, tmp_path):
+    write_old_file(config, tmp_path / "config.json")
+    config.steps_per_dispatch = 4
+    with pytest.raises(UserError, match=r"config\.steps_per_dispatch was 1, is 4"):
+        configuration.claim_workdir(str(tmp_path), config)
+    config.steps_per_dispatch = 1
+    configuration.claim_workdir(str(tmp_path), config)
+
+
+def test_a_later_field_that_a_given_config_does_not_name_is_missing(config):
+    del config.data.feeding
+    with pytest.raises(UserError, match=r"config\.data\.feeding: missing"):
+        configuration.validate_config(config)
+
+
+def test_a_config_keeps_the_hash_it_had_before_later_fields_came(config):
+    assert configuration.hash_config(config) == "1a19e53b4c2a"
+    config.data.feeding, config.data.npz_file = "device", "prints.npz"
+    assert configuration.hash_config(config) == "1a19e53b4c2a"
+    config.steps_per_dispatch = 2
+    assert configuration.hash_config(config) != "1a19e53b4c2a"
+
+
+def test_a_workdir_may_go_on_with_the_same_prints_from_an_archive(config, tmp_path):
+    configuration.claim_workdir(str(tmp_path), config)
+    config.data.source, config.data.npz_file, config.data.feeding = "npz", "prints.npz", "device"
+    configuration.claim_workdir(str(tmp_path), config)
+    assert configuration.load_config(str(tmp_path / "config.json")).data.source == "npz"
+    config.data.source, config.data.paired_dir = "paired_folder", "pairs"
+    with pytest.raises(UserError, match=r"config\.data\.source was 'npz', is 'paired_folder'"):
+        configuration.claim_workdir(str(tmp_path), config)
+
+
+@pytest.mark.parametrize(
+    ("override", "field", "value"),
+    [
+        ("data.source=npz", "data.source", "npz"),
+        ("config.set_name=P=50", "set_name", "P=50"),
+        ("num_epochs=3", "num_epochs", 3),
+        ("lambda_l1=50", "lambda_l1", 50.0),
+        ("learning_rate=1e-3", "learning_rate", 0.001),
+        ("synthesis.deterministic=true", "synthesis.deterministic", True),
+        ("synthesis.deterministic=False", "synthesis.deterministic", False),
+        ("sample_epochs=2,28", "sample_epochs", (2, 28)),
+        ("data.persons=(7,)", "data.persons", (7,)),
+        ("sample_epochs=()", "sample_epochs", ()),
+    ],
+)
+def test_an_override_is_read_by_its_fields_type(config, override, field, value):
+    flat = configuration.flatten_config(configuration.override_fields(config, [override]))
+    assert flat[field] == value and type(flat[field]) is type(value)
+    before = configuration.flatten_config(config)
+    assert {name for name in flat if flat[name] != before[name]} <= {field}
+    assert before == configuration.flatten_config(pix2pix_socofing.get_config()) | {
+        "data.socofing_dir": "prints"
+    }
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "data.imagesize=3",
+            r"config\.data\.imagesize: no such field; did you mean config\.data\.image_size",
+        ),
+        ("data=3", r"config\.data: no such field"),
+        ("data.image_size", r"override 'data\.image_size': must be FIELD=VALUE"),
+        ("num_epochs=many", r"config\.num_epochs='many': expected int"),
+        ("num_epochs=2.5", r"config\.num_epochs='2\.5': expected int"),
+        ("synthesis.use_ema=maybe", r"config\.synthesis\.use_ema='maybe': expected bool"),
+        ("sample_epochs=1,b", r"config\.sample_epochs='1,b': expected tuple of int"),
+    ],
+)
+def test_an_override_that_does_not_fit_is_named(config, override, message):
+    with pytest.raises(UserError, match=message):
+        configuration.override_fields(config, [override])

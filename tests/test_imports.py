@@ -10,6 +10,7 @@ import pytest
 # From the top down: a module imports from its own layer or from those below it. Longer prefixes win.
 LAYERS = (
     ("launch",),
+    ("fpgan_jax.reproduction_sets", "fpgan_jax.benchmarking"),
     ("fpgan_jax.reproduction",),
     ("fpgan_jax.training.gan_trainer", "fpgan_jax.training.classifier_trainer", "fpgan_jax.evaluation"),
     ("fpgan_jax.training",),
@@ -19,11 +20,22 @@ LAYERS = (
         "fpgan_jax.data.augmentation",
         "fpgan_jax.models",
     ),
+    ("fpgan_jax.data.print_loading",),
     ("fpgan_jax.data",),
-    ("fpgan_jax.losses", "fpgan_jax.metrics", "fpgan_jax.parallel", "fpgan_jax.configuration"),
+    (
+        "fpgan_jax.losses",
+        "fpgan_jax.metrics",
+        "fpgan_jax.parallel",
+        "fpgan_jax.configuration",
+        "fpgan_jax.fusion",
+    ),
     ("fpgan_jax.errors", "fpgan_jax.progress"),
 )
-NEED_TENSORFLOW = ("fpgan_jax.data.input_pipeline", "fpgan_jax.data.socofing.socofing_dataset_builder")
+NEED_TENSORFLOW = (
+    "fpgan_jax.data.input_pipeline",
+    "fpgan_jax.data.socofing.socofing_dataset_builder",
+    "fpgan_jax.data.socofing.socofing_reader",
+)
 
 FILES = sorted([*pathlib.Path("fpgan_jax").rglob("*.py"), *pathlib.Path("launch").glob("*.py")])
 MODULES = [".".join(path.with_suffix("").parts) for path in FILES if path.name != "__init__.py"]

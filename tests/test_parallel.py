@@ -38,3 +38,33 @@ def test_without_an_axis_nothing_is_averaged():
     tree = {"a": jnp.ones(2)}
     assert parallel.average_over_devices(tree, None) is tree
     assert parallel.sum_over_devices(tree, None) is tree
+
+
+def count(state, batch, key):
+    return state + batch["x"].sum(), {"seen": batch["x"][0], "before": state}
+
+
+BATCHES = [{"x": np.array([1, 2], np.int32)}, {"x": np.array([3, 4], np.int32)}]
+
+
+def test_several_steps_of_a_dispatch_follow_one_another():
+    dispatch = parallel.create_dispatch(count)
+    state, metrics = dispatch(parallel.replicate(np.int32(10)), BATCHES, jax.random.key(0))
+    assert parallel.unreplicate(state) == 20
+    assert parallel.fetch_metrics(metrics) == [{"seen": 1, "before": 10}, {"seen": 3, "before": 13}]
+
+
+def test_a_dispatch_of_one_step_has_the_metrics_of_one():
+    dispatch = parallel.create_dispatch(count)
+    state, metrics = dispatch(parallel.replicate(np.int32(10)), BATCHES[1:], jax.random.key(0))
+    assert parallel.unreplicate(state) == 17
+    assert parallel.fetch_metrics(metrics) == [{"seen": 3, "before": 10}]
+
+
+@pytest.mark.parametrize("num_steps", [1, 2])
+def test_a_dispatch_gathers_its_examples_by_their_places(num_steps):
+    dispatch = parallel.create_dispatch(count, {"x": np.array([4, 1, 3, 2], np.int32)})
+    places = [np.array([1, 3], np.int32), np.array([2, 0], np.int32)][:num_steps]
+    state, metrics = dispatch(parallel.replicate(np.int32(10)), places, jax.random.key(0))
+    assert parallel.unreplicate(state) == (13 if num_steps == 1 else 20)
+    assert [step["seen"] for step in parallel.fetch_metrics(metrics)] == [1, 3][:num_steps]

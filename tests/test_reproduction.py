@@ -124,6 +124,29 @@ def test_a_folder_of_pairs_is_refused(config, tmp_path):
         reproduction.reproduce(config, str(tmp_path))
 
 
+def test_finished_stages_tell_their_seconds(chain, config, tmp_path, monkeypatch):
+    stages = [reproduction.Stage(name, lambda: None, ()) for name in ("first", "second", "third")]
+    assert list(reproduction.read_seconds(stages, str(tmp_path))) == ["first", "second", "third"]
+    clock = iter([0, 2.5, 10, 10.25, 20, 20])
+    monkeypatch.setattr(reproduction.time, "monotonic", lambda: next(clock))
+    reproduction.run_stages(stages, config, str(tmp_path / "timed"))
+    seconds = reproduction.read_seconds(stages, str(tmp_path / "timed"))
+    assert seconds == {"first": 2.5, "second": 0.2, "third": 0.0}  # tenths
+
+
+def test_examples_too_large_for_the_devices_are_refused_first(config, without_stages, tmp_path, monkeypatch):
+    class GanSource:
+        def check_device_size(self):
+            raise UserError("config.data.feeding='device': too large")
+
+    monkeypatch.setattr(feeding, "create_gan_source", lambda config: GanSource())
+    assert reproduction.reproduce(config, str(tmp_path / "tfdata")) == "described"
+    config.data.feeding = "device"
+    with pytest.raises(UserError, match="too large"):
+        reproduction.reproduce(config, str(tmp_path / "device"))
+    assert not (tmp_path / "device").exists()
+
+
 def test_other_prints_in_the_same_workdir_are_refused(config, without_stages, tmp_path):
     assert reproduction.reproduce(config, str(tmp_path)) == "described"
     without_stages.data_hash = "4567"

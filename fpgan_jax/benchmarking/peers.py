@@ -1,13 +1,21 @@
 """Owns the same networks and steps in PyTorch, in the form that its users write: what we are timed against.
 
-Does not time them (`timing.py`), and is never imported without PyTorch at hand (`cases.py` asks first).
+Does not time them: `peer_worker.py` does, in a process of its own. The package can be imported without PyTorch, of
+which this file then defines its classes in name only; `peer_worker.check_torch` asks before anything is built.
 """
 
-import itertools
+from __future__ import annotations
 
-import torch
-from torch import nn
-from torch.nn import functional
+import itertools
+import types
+
+try:
+    import torch
+    from torch import nn
+    from torch.nn import functional
+except ModuleNotFoundError:
+    torch = functional = None
+    nn = types.SimpleNamespace(Module=object, Sequential=object)
 
 _LEAKY_SLOPE = 0.2
 
@@ -61,18 +69,18 @@ class UNet(nn.Module):
 
 
 class PatchDiscriminator(nn.Sequential):
-    """The 70x70 PatchGAN with batch norm, over noise and print side by side in the channels.
+    """The PatchGAN with batch norm, over noise and print side by side in the channels.
 
     Source: Isola et al. 2017, as `NLayerDiscriminator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in:
       nothing.
     """
 
-    def __init__(self, num_features: int, num_channels: int = 1):
-        """Args: features of the first convolution; channels of one image."""
-        widths = [num_features * factor for factor in (1, 2, 4, 8)]
+    def __init__(self, num_features: int, num_channels: int = 1, num_strided: int = 3):
+        """Args: features of the first convolution; channels of one image; strided convolutions, 3 for 70x70."""
+        widths = [num_features * min(2**i, 8) for i in range(num_strided + 1)]
         blocks = [nn.Conv2d(2 * num_channels, widths[0], 4, 2, 1), nn.LeakyReLU(_LEAKY_SLOPE, inplace=True)]
-        for in_width, width in itertools.pairwise(widths):
-            stride = 1 if width == widths[-1] else 2
+        for i, (in_width, width) in enumerate(itertools.pairwise(widths), start=1):
+            stride = 1 if i == num_strided else 2
             blocks += [
                 nn.Conv2d(in_width, width, 4, stride, 1, bias=False),
                 nn.BatchNorm2d(width),
@@ -126,31 +134,63 @@ class Xception(nn.Sequential):
       dropout, as in Chollet's section 4.4.
     """
 
-    def __init__(self, num_classes: int, num_channels: int = 1):
-        """Args: number of logits; channels of an image."""
+    def __init__(
+        self, num_classes: int, num_channels: int = 1, *, width: float = 1.0, num_middle_blocks: int = 8
+    ):
+        """Args: number of logits; channels of an image; factor on all widths; blocks of the middle flow."""
+
+        def scale(*widths):
+            return tuple(max(1, round(features * width)) for features in widths)
+
+        first, second = scale(32, 64)
         stem = []
-        for in_width, width, stride in ((num_channels, 32, 2), (32, 64, 1)):
-            stem += [nn.Conv2d(in_width, width, 3, stride, bias=False), _batch_norm(width), nn.ReLU(inplace=True)]
+        for in_width, out_width, stride in ((num_channels, first, 2), (first, second, 1)):
+            stem += [
+                nn.Conv2d(in_width, out_width, 3, stride, bias=False),
+                _batch_norm(out_width),
+                nn.ReLU(inplace=True),
+            ]
+        exit_widths = scale(1024, 1536, 2048)
         super().__init__(
             *stem,
-            _Block((64, 128, 128), halves=True, has_first_relu=False),
-            _Block((128, 256, 256), halves=True),
-            _Block((256, 728, 728), halves=True),
-            *(_Block((728, 728, 728, 728), halves=False) for _ in range(8)),
-            _Block((728, 728, 1024), halves=True),
-            _Separable(1024, 1536),
+            _Block(scale(64, 128, 128), halves=True, has_first_relu=False),
+            _Block(scale(128, 256, 256), halves=True),
+            _Block(scale(256, 728, 728), halves=True),
+            *(_Block(scale(728, 728, 728, 728), halves=False) for _ in range(num_middle_blocks)),
+            _Block(scale(728, 728, 1024), halves=True),
+            _Separable(*exit_widths[:2]),
             nn.ReLU(inplace=True),
-            _Separable(1536, 2048),
+            _Separable(*exit_widths[1:]),
             nn.ReLU(inplace=True),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
             nn.Dropout(0.5),
-            nn.Linear(2048, num_classes),
+            nn.Linear(exit_widths[-1], num_classes),
         )
 
 
 def _batch_norm(width: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(width, eps=1e-3, momentum=0.01)
+
+
+class DiscriminatorGradient:
+    """D's half of `GanStep` up to the gradient, on given prints, without the optimiser."""
+
+    def __init__(self, discriminator: nn.Module, autocast_dtype: torch.dtype | None = None):
+        """Args: the network, on its device; the dtype of automatic mixed precision, or None."""
+        self.discriminator = discriminator
+        self._autocast_dtype = autocast_dtype
+
+    def __call__(
+        self, noise_image: torch.Tensor, real_image: torch.Tensor, fake_image: torch.Tensor
+    ) -> torch.Tensor:
+        """Compute the gradient; return the loss, a scalar that is still on the device."""
+        self.discriminator.zero_grad()
+        with _autocast(noise_image.device.type, self._autocast_dtype):
+            fake_loss = _judge(self.discriminator, noise_image, fake_image, 0.0)
+            loss = 0.5 * (fake_loss + _judge(self.discriminator, noise_image, real_image, 1.0))
+        loss.backward()
+        return loss.detach()
 
 
 class GanStep:
@@ -160,7 +200,9 @@ class GanStep:
       junyanz/pytorch-CycleGAN-and-pix2pix; differs in: nothing.
     """
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, autocast_dtype: torch.dtype | None = None):
+    def __init__(
+        self, generator: nn.Module, discriminator: nn.Module, autocast_dtype: torch.dtype | None = None
+    ):
         """Args: both networks, on their device; the dtype of automatic mixed precision, or None."""
         self.generator, self.discriminator = generator, discriminator
         self._autocast_dtype = autocast_dtype
@@ -190,11 +232,10 @@ class GanStep:
         return loss.detach()
 
     def _judge(self, noise_image: torch.Tensor, image: torch.Tensor, target: float) -> torch.Tensor:
-        logits = self.discriminator(torch.cat([noise_image, image], 1)).float()
-        return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+        return _judge(self.discriminator, noise_image, image, target)
 
     def _autocast(self):
-        return torch.autocast(self._device_type, self._autocast_dtype, enabled=self._autocast_dtype is not None)
+        return _autocast(self._device_type, self._autocast_dtype)
 
 
 class ClassifierStep:
@@ -209,10 +250,19 @@ class ClassifierStep:
 
     def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Take one step; return the loss, a scalar that is still on the device."""
-        with torch.autocast(self._device_type, self._autocast_dtype, enabled=self._autocast_dtype is not None):
+        with _autocast(self._device_type, self._autocast_dtype):
             logits = self.classifier(images)
         loss = functional.cross_entropy(logits.float(), labels)
         self._tx.zero_grad()
         loss.backward()
         self._tx.step()
         return loss.detach()
+
+
+def _judge(discriminator: nn.Module, noise_image: torch.Tensor, image: torch.Tensor, target: float):
+    logits = discriminator(torch.cat([noise_image, image], 1)).float()
+    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
+
+
+def _autocast(device_type: str, dtype: torch.dtype | None):
+    return torch.autocast(device_type, dtype, enabled=dtype is not None)

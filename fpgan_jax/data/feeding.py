@@ -1,19 +1,24 @@
 """Owns what a trainer asks of its data: what there is, and the batches from any step on, as NumPy.
 
-Does not import TensorFlow unless the data come from it: a host without TensorFlow trains from arrays
-of its own. Does not put batches on devices; `fpgan_jax.parallel` does.
+Does not import TensorFlow unless tf.data makes the batches or the prints are read through it: a host without
+TensorFlow trains from an archive or from arrays of its own. Does not put anything on devices;
+`fpgan_jax.parallel` does.
 """
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fpgan_jax.data import order, pairs, prints
+from fpgan_jax.data import order, pairs, print_loading, prints
 from fpgan_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
 # (start_step, num_steps, process_index, process_count) -> the batches of these steps.
 BatchMaker = Callable[[int, int, int, int], Iterator[Batch]]
+
+
+# What config.data.feeding "device" may take of every device's memory.
+MAX_DEVICE_BYTES = 2 * 2**30
 
 
 class Source:
@@ -24,11 +29,23 @@ class Source:
       data_hash: tells the data from any other, wherever they lie.
     """
 
-    def __init__(self, num_examples: int, data_hash: str, make_batches: BatchMaker):
-        """Args: the size of an epoch, its hash, and how batches are made; see the functions below."""
+    def __init__(
+        self,
+        num_examples: int,
+        data_hash: str,
+        make_batches: BatchMaker,
+        *,
+        batch_size_field: str,
+        global_batch_size: int,
+        shuffle_seed: int,
+    ):
+        """Args: an epoch's size, its hash, how batches are made, and what decides their order."""
         self.num_examples = num_examples
         self.data_hash = data_hash
         self._make_batches = make_batches
+        self._batch_size_field = batch_size_field
+        self._global_batch_size = global_batch_size
+        self._shuffle_seed = shuffle_seed
 
     def create_batches(
         self, start_step: int, num_steps: int, *, process_index: int = 0, process_count: int = 1
@@ -49,6 +66,69 @@ class Source:
         """
         return self._make_batches(start_step, num_steps, process_index, process_count)
 
+    def create_index_batches(
+        self, start_step: int, num_steps: int, *, process_index: int = 0, process_count: int = 1
+    ) -> Iterator[np.ndarray]:
+        """Iterate over the same batches as places in `load_examples`, for config.data.feeding "device".
+
+        Args:
+          start_step: as of `create_batches`, like the other arguments.
+          num_steps: number of batches.
+          process_index: of this process.
+          process_count: number of processes.
+
+        Returns:
+          num_steps arrays [global_batch_size / process_count], int32.
+
+        Raises:
+          UserError: the batch cannot be divided.
+        """
+        order.divide_batch(self._batch_size_field, self._global_batch_size, process_count)
+        all_indices = (
+            order.batch_indices(
+                step,
+                global_batch_size=self._global_batch_size,
+                num_examples=self.num_examples,
+                seed=self._shuffle_seed,
+            )
+            for step in range(start_step, start_step + num_steps)
+        )
+        return (
+            order.slice_for_process(indices, process_index, process_count).astype(np.int32)
+            for indices in all_indices
+        )
+
+    def load_examples(self) -> Batch:
+        """Load the whole set, for config.data.feeding "device".
+
+        Returns:
+          One batch of all examples, in the order of the set.
+
+        Raises:
+          UserError: as `check_device_size`, or a pair file is unreadable.
+        """
+        self.check_device_size()
+        return self._load_all()
+
+    def check_device_size(self) -> None:
+        """Check that the whole set may lie on every device.
+
+        Raises:
+          UserError: it takes more than `MAX_DEVICE_BYTES`.
+        """
+        num_bytes = self._count_bytes()
+        if num_bytes > MAX_DEVICE_BYTES:
+            raise UserError(
+                f"config.data.feeding='device': the training set takes {num_bytes / 2**30:.2f} GiB on every device, "
+                f'more than {MAX_DEVICE_BYTES / 2**30:.0f}; use "tfdata"'
+            )
+
+    def _count_bytes(self) -> int:
+        raise NotImplementedError
+
+    def _load_all(self) -> Batch:
+        raise NotImplementedError
+
 
 class GanSource(Source):
     """The training pairs of the GAN.
@@ -58,9 +138,16 @@ class GanSource(Source):
       pair_names: the pairs' file names, where they come from files.
     """
 
-    def __init__(self, training_pairs: pairs.Pairs, make_batches: BatchMaker):
-        """Args: the set, and how its batches are made."""
-        super().__init__(len(training_pairs), training_pairs.data_hash, make_batches)
+    def __init__(self, training_pairs: pairs.Pairs, make_batches: BatchMaker, config):
+        """Args: the set, how its batches are made, and the config (batch size and order are used)."""
+        super().__init__(
+            len(training_pairs),
+            training_pairs.data_hash,
+            make_batches,
+            batch_size_field="config.global_batch_size",
+            global_batch_size=config.global_batch_size,
+            shuffle_seed=config.data.shuffle_seed,
+        )
         self._pairs = training_pairs
         self.pair_names = training_pairs.names
         self.pair_ids = [training_pairs.identify(index) for index in range(self.num_examples)]
@@ -80,6 +167,13 @@ class GanSource(Source):
             firsts.setdefault(("pair", index) if person == pairs.UNKNOWN else person, index)
         return pairs.create_batch(self._pairs, list(firsts.values())[:num_samples])
 
+    def _count_bytes(self) -> int:
+        pair = self._pairs[0]
+        return self.num_examples * (pair["noise_image"].nbytes + pair["real_image"].nbytes)
+
+    def _load_all(self) -> Batch:
+        return pairs.create_batch(self._pairs, range(self.num_examples))
+
 
 class ClassifierSource(Source):
     """The training prints of the classifier.
@@ -88,14 +182,28 @@ class ClassifierSource(Source):
       persons: their ids, in the order of the classes.
     """
 
-    def __init__(self, training_prints: prints.PrintSet, make_batches: BatchMaker):
-        """Args: the set, and how its batches are made."""
-        super().__init__(len(training_prints), training_prints.data_hash, make_batches)
+    def __init__(self, training_prints: prints.PrintSet, make_batches: BatchMaker, config):
+        """Args: the set, how its batches are made, and the config (batch size and order are used)."""
+        super().__init__(
+            len(training_prints),
+            training_prints.data_hash,
+            make_batches,
+            batch_size_field="config.classifier.global_batch_size",
+            global_batch_size=config.classifier.global_batch_size,
+            shuffle_seed=config.data.shuffle_seed,
+        )
+        self._prints = training_prints
         self.persons = tuple(int(person) for person in np.unique(training_prints.persons))
+
+    def _count_bytes(self) -> int:
+        return self._prints.images.nbytes
+
+    def _load_all(self) -> Batch:
+        return {"image": self._prints.images, "label": prints.label_prints(self._prints)}
 
 
 def create_gan_source(config) -> GanSource:
-    """Create the source of the pairs that a config names, batched by tf.data.
+    """Create the source of the pairs that a config names, batched by tf.data or gathered on the devices.
 
     Args:
       config: as in configs/pix2pix_socofing.py.
@@ -104,13 +212,14 @@ def create_gan_source(config) -> GanSource:
       The source.
 
     Raises:
-      UserError: as `input_pipeline.create_pairs`.
+      UserError: as `print_loading.create_pairs`, or config.data.feeding wants TensorFlow where there is none.
     """
-    from fpgan_jax.data import input_pipeline
-
-    training_pairs = input_pipeline.create_pairs(config)
+    _check_feeding(config)
+    training_pairs = print_loading.create_pairs(config)
 
     def make_batches(start_step, num_steps, process_index, process_count):
+        from fpgan_jax.data import input_pipeline
+
         dataset = input_pipeline.make_gan_dataset(
             config,
             start_step=start_step,
@@ -121,7 +230,7 @@ def create_gan_source(config) -> GanSource:
         )
         return _iterate(dataset)
 
-    return GanSource(training_pairs, make_batches)
+    return GanSource(training_pairs, make_batches, config)
 
 
 def create_gan_source_from_prints(config, training_prints: prints.PrintSet) -> GanSource:
@@ -145,11 +254,11 @@ def create_gan_source_from_prints(config, training_prints: prints.PrintSet) -> G
             for step in range(start_step, start_step + num_steps)
         )
 
-    return GanSource(training_pairs, make_batches)
+    return GanSource(training_pairs, make_batches, config)
 
 
 def create_classifier_source(config) -> ClassifierSource:
-    """Create the source of the real prints that a config names, batched by tf.data.
+    """Create the source of the real prints that a config names, batched by tf.data or gathered on the devices.
 
     Args:
       config: as in configs/pix2pix_socofing.py.
@@ -158,13 +267,14 @@ def create_classifier_source(config) -> ClassifierSource:
       The source.
 
     Raises:
-      UserError: as `input_pipeline.load_prints`.
+      UserError: as `print_loading.load_prints`, or config.data.feeding wants TensorFlow where there is none.
     """
-    from fpgan_jax.data import input_pipeline
-
-    training_prints = input_pipeline.load_prints(config)
+    _check_feeding(config)
+    training_prints = print_loading.load_prints(config)
 
     def make_batches(start_step, num_steps, process_index, process_count):
+        from fpgan_jax.data import input_pipeline
+
         dataset = input_pipeline.make_classifier_dataset(
             config,
             start_step=start_step,
@@ -175,7 +285,7 @@ def create_classifier_source(config) -> ClassifierSource:
         )
         return _iterate(dataset)
 
-    return ClassifierSource(training_prints, make_batches)
+    return ClassifierSource(training_prints, make_batches, config)
 
 
 def create_classifier_source_from_prints(config, training_prints: prints.PrintSet) -> ClassifierSource:
@@ -199,7 +309,19 @@ def create_classifier_source_from_prints(config, training_prints: prints.PrintSe
             for step in range(start_step, start_step + num_steps)
         )
 
-    return ClassifierSource(training_prints, make_batches)
+    return ClassifierSource(training_prints, make_batches, config)
+
+
+def _check_feeding(config) -> None:
+    """Find out now, not after hours of another stage, that tf.data is not to be had."""
+    if config.data.feeding != "tfdata":
+        return
+    try:
+        import tensorflow  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"config.data.feeding='tfdata': TensorFlow cannot be imported here ({error}); use \"device\""
+        ) from error
 
 
 def _iterate(dataset) -> Iterator[Batch]:

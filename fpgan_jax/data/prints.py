@@ -1,14 +1,31 @@
 """Owns the set of preprocessed prints that training and evaluation pass around.
 
-Does not read or preprocess them; `input_pipeline.py` does.
+Does not read or preprocess them; `print_loading.py` does.
 """
 
 import dataclasses
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 
 from fpgan_jax.data import order
+
+SPLITS = ("real", "altered_easy", "altered_medium", "altered_hard")
+
+
+class Record(NamedTuple):
+    """One print as its source keeps it.
+
+    Attributes:
+      person: id.
+      filename: without its folder.
+      image: [height, width, channels], uint8.
+    """
+
+    person: int
+    filename: str
+    image: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +61,11 @@ class PrintSet:
         return digest.hexdigest()[:12]
 
 
+def label_prints(prints: PrintSet) -> np.ndarray:
+    """Return each print's label, its person's place among the set's ids: [n], int32."""
+    return np.searchsorted(np.unique(prints.persons), prints.persons).astype(np.int32)
+
+
 def create_labelled_batch(
     step: int, prints: PrintSet, config, *, process_index: int = 0, process_count: int = 1
 ) -> dict[str, np.ndarray]:
@@ -68,5 +90,4 @@ def create_labelled_batch(
         seed=config.data.shuffle_seed,
     )
     indices = order.slice_for_process(indices, process_index, process_count)
-    labels = np.searchsorted(np.unique(prints.persons), prints.persons[indices])
-    return {"image": prints.images[indices], "label": labels.astype(np.int32)}
+    return {"image": prints.images[indices], "label": label_prints(prints)[indices]}

@@ -13,7 +13,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
-from fpgan_jax.data import pairs, procedural_prints
+from fpgan_jax.data import pairs, print_loading, procedural_prints
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import preprocess_print, read_image, scale_to_unit
 from fpgan_jax.errors import UserError
@@ -220,14 +220,11 @@ def _create_row(scorer: Scorer, candidate: Candidate, probabilities: np.ndarray)
 def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterator[Candidate]:
     """Load everything that comes from the dataset: real, other, unseen and altered prints."""
     config, known = scorer.config, scorer.persons
-    # Imported here: scoring from arrays needs no TensorFlow.
-    from fpgan_jax.data import input_pipeline
-
-    real = input_pipeline.load_prints(config, split="real", persons=known)
+    real = print_loading.load_prints(config, split="real", persons=known)
     if real.data_hash != scorer.data_hash:
         raise UserError(
-            f"config.data.socofing_dir={config.data.socofing_dir}: these are not the prints that the classifier "
-            "was trained on; name their folder with --socofing_dir"
+            f"{print_loading.describe_origin(config.data)}: these are not the prints that the classifier was "
+            "trained on; name where those lie"
         )
     for image, owner, name in zip(real.images, real.persons, real.filenames, strict=True):
         for person in persons:
@@ -237,14 +234,14 @@ def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterat
                     yield Candidate("real", person, replica, name, image)
             else:
                 yield Candidate("other_person", person, 0, name, image)
-    everyone = input_pipeline.list_persons(config)
+    everyone = print_loading.list_persons(config)
     unseen = [person for person in everyone if person not in known][: config.evaluation.num_unseen_persons]
     if unseen:
-        prints = input_pipeline.load_prints(config, split="real", persons=unseen)
+        prints = print_loading.load_prints(config, split="real", persons=unseen)
         for image, name in zip(prints.images, prints.filenames, strict=True):
             yield from (Candidate("unseen_person", person, 0, name, image) for person in persons)
     for difficulty in ("easy", "medium", "hard"):
-        prints = input_pipeline.load_prints(config, split=f"altered_{difficulty}", persons=persons)
+        prints = print_loading.load_prints(config, split=f"altered_{difficulty}", persons=persons)
         for image, person, name in zip(prints.images, prints.persons, prints.filenames, strict=True):
             yield Candidate(f"altered_{difficulty}", int(person), 0, name, image)
 

@@ -95,14 +95,13 @@ class PatchDiscriminator(nn.Module):
         )
 
     def _conv(self, name: str, features: int, kernel_size: int, *, use_bias: bool) -> nn.Module:
-        return nn.Conv(
+        return layers.SquareConv(
             features,
-            (kernel_size, kernel_size),
+            kernel_size,
             padding=kernel_size // 4,
             use_bias=use_bias,
             dtype=self.dtype,
             param_dtype=self.param_dtype,
-            kernel_init=layers.gan_kernel_init,
             name=name,
         )
 

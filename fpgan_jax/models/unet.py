@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fpgan_jax.models import layers
+from fpgan_jax.models import convolutions, layers
 
 
 class UNetGenerator(nn.Module):
@@ -179,7 +179,7 @@ class RonnebergerUNetGenerator(nn.Module):
         for level in range(self.num_poolings):
             x = self._conv_twice(x, f"down{level}", self.num_features * 2**level, norm)
             skips.append(x)
-            x = layers.max_pool_2x2(x)
+            x = convolutions.max_pool_2x2(x)
         x = self._conv_twice(x, "bottom", self.num_features * 2**self.num_poolings, norm)
         for level in reversed(range(self.num_poolings)):
             features = self.num_features * 2**level
@@ -201,7 +201,7 @@ class RonnebergerUNetGenerator(nn.Module):
     def _conv_twice(self, x: jax.Array, name: str, features: int, norm: Callable[..., Callable]) -> jax.Array:
         use_bias = layers.needs_conv_bias(self.norm)
         for i in (1, 2):
-            x = self._conv(features, 3, f"{name}_conv{i}", use_bias)(x)
+            x = layers.name_conv_output(self._conv(features, 3, f"{name}_conv{i}", use_bias)(x))
             x = nn.relu(norm(name=f"{name}_norm{i}")(x))
         return x
 

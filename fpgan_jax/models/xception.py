@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fpgan_jax.models import layers
+from fpgan_jax.models import convolutions, layers
 
 
 class Xception(nn.Module):
@@ -76,19 +76,29 @@ class Xception(nn.Module):
         )(x)
 
     def _stem(self, x, bn):
-        for i, (features, strides) in enumerate([(32, 2), (64, 1)], start=1):
-            x = self._conv(f"block1_conv{i}", features, 3, strides, "VALID")(x)
-            x = nn.relu(bn(f"block1_conv{i}_bn")(x))
-        return x
+        x = nn.Conv(
+            self._scale(32),
+            (3, 3),
+            (2, 2),
+            "VALID",
+            use_bias=False,
+            dtype=self.dtype,
+            param_dtype=self.param_dtype,
+            kernel_init=nn.initializers.glorot_uniform(),
+            name="block1_conv1",
+        )(x)
+        x = nn.relu(bn("block1_conv1_bn")(x))
+        x = self._conv("block1_conv2", 64, 3, 1)(x)
+        return nn.relu(bn("block1_conv2_bn")(x))
 
     def _reducing_block(self, x, block, features, bn, *, has_first_relu=True):
         """Two separable convolutions and a pooling that halves the size, beside a strided shortcut."""
-        shortcut = self._conv(f"block{block}_shortcut_conv", features[1], 1, 2, "SAME")(x)
+        shortcut = self._conv(f"block{block}_shortcut_conv", features[1], 1, 2)(x)
         shortcut = bn(f"block{block}_shortcut_bn")(shortcut)
         for i in (1, 2):
             x = nn.relu(x) if i == 2 or has_first_relu else x
             x = self._sepconv(x, f"block{block}_sepconv{i}", features[i - 1], bn)
-        return layers.max_pool_3x3_stride2(x) + shortcut
+        return convolutions.max_pool_3x3_stride2(x) + shortcut
 
     def _middle_block(self, x, block, bn):
         shortcut = x
@@ -102,12 +112,11 @@ class Xception(nn.Module):
         )(x)
         return bn(f"{name}_bn")(x)
 
-    def _conv(self, name, features, kernel_size, strides, padding):
-        return nn.Conv(
+    def _conv(self, name, features, size, strides):
+        return layers.SquareConv(
             self._scale(features),
-            (kernel_size, kernel_size),
-            (strides, strides),
-            padding,
+            size,
+            strides,
             use_bias=False,
             dtype=self.dtype,
             param_dtype=self.param_dtype,

@@ -11,6 +11,7 @@ from flax import linen as nn
 
 from fpgan_jax import losses, parallel
 from fpgan_jax.metrics import Mean, create_means
+from fpgan_jax.models.layers import recompute_activations
 from fpgan_jax.training.gan_step import update_network
 from fpgan_jax.training.state import ClassifierTrainState
 
@@ -24,6 +25,7 @@ def train_step(
     tx: optax.GradientTransformation,
     prepare_batch: Callable,
     label_smoothing: float = 0.0,
+    remat: bool = False,
     axis_name: str | None = None,
 ) -> tuple[ClassifierTrainState, dict[str, Mean]]:
     """Run one step of softmax cross-entropy training.
@@ -37,6 +39,7 @@ def train_step(
       prepare_batch: (key, batch, first_index) -> images, float32, about [-1, 1], augmented; the key
         is the same on every device, `first_index` the place of its first example.
       label_smoothing: see `losses.compute_classification_loss`.
+      remat: compute norms and activations again for the gradient, instead of keeping them.
       axis_name: the device axis, or None outside pmap.
 
     Returns:
@@ -62,6 +65,8 @@ def train_step(
         accuracy = (logits.argmax(-1) == batch["label"]).mean()
         return loss, (updates["batch_stats"], {"loss": loss, "accuracy": accuracy})
 
+    if remat:
+        compute_loss = recompute_activations(compute_loss)
     gradients, (batch_stats, averages) = jax.grad(compute_loss, has_aux=True)(state.classifier.params)
     network = update_network(state.classifier, gradients, batch_stats, tx, axis_name)
     means = create_means(averages, batch_size)

@@ -16,7 +16,7 @@ from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_step
-from fpgan_jax.training.loop import Training, run_training
+from fpgan_jax.training.loop import Training, load_feed, run_training
 from fpgan_jax.training.optimizers import create_classifier_optimizer
 from fpgan_jax.training.state import ClassifierTrainState, NetworkState, create_classifier_state
 
@@ -36,14 +36,15 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
       UserError: the config, the data or the workdir's checkpoint is not as it must be.
     """
     configuration.validate_config(config)
-    if config.data.source != "socofing":
+    if config.data.source not in configuration.PERSON_SOURCES:
         raise UserError(
             f"config.data.source={config.data.source!r}: the classifier needs to know each print's person; "
-            'use "socofing"'
+            f"use one of {', '.join(configuration.PERSON_SOURCES)}"
         )
     settings = config.classifier
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
     source = feeding.create_classifier_source(config) if source is None else source
+    examples, create_batches = load_feed(source, config.data.feeding)
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
     configuration.claim_workdir(
         workdir, config, prefixes=configuration.CLASSIFIER_FIELDS, is_writer=parallel.is_main_process()
@@ -59,6 +60,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         tx=tx,
         prepare_batch=functools.partial(prepare_batch, augmentation_config=settings.augmentation),
         label_smoothing=settings.label_smoothing,
+        remat=settings.remat,
         axis_name=parallel.DEVICE_AXIS,
     )
     training = Training(
@@ -66,15 +68,14 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         workdir=workdir,
         num_steps=settings.num_steps,
         global_batch_size=settings.global_batch_size,
+        steps_per_dispatch=settings.steps_per_dispatch,
         log_every_steps=settings.log_every_steps,
         checkpoint_every_steps=settings.checkpoint_every_steps,
         best_metric=settings.best_metric,
         metric_names=("loss", "accuracy"),
         shown_metrics=("loss", "accuracy"),
-        step=parallel.pmap_step(step),
-        create_batches=functools.partial(
-            source.create_batches, process_index=jax.process_index(), process_count=jax.process_count()
-        ),
+        step=step,
+        create_batches=create_batches,
         state_to_trees=state_to_trees,
         trees_to_state=trees_to_state,
         metadata={
@@ -83,6 +84,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
             "data_hash": source.data_hash,
             "persons": [int(person) for person in source.persons],
         },
+        examples=examples,
     )
     return run_training(training, state, base_key)
 

@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from fpgan_jax import fusion, losses, parallel
 from fpgan_jax.metrics import Mean, create_means
+from fpgan_jax.models.layers import recompute_activations
 from fpgan_jax.training.state import GanTrainState, NetworkState
 
 
@@ -77,6 +78,7 @@ def update_discriminator(
     tx: optax.GradientTransformation,
     gan_objective: str,
     loss_weight: float,
+    remat: bool = False,
     axis_name: str | None = None,
 ) -> tuple[NetworkState, dict[str, jax.Array]]:
     """Update D on real and generated prints, each normalised by its own statistics.
@@ -92,6 +94,7 @@ def update_discriminator(
       tx: D's optimiser.
       gan_objective: one of `losses.GAN_OBJECTIVES`.
       loss_weight: factor on the sum of the two terms; 0.5 in the reference code.
+      remat: compute norms and activations again for the gradient, instead of keeping them.
       axis_name: the device axis, or None.
 
     Returns:
@@ -125,6 +128,8 @@ def update_discriminator(
             },
         }
 
+    if remat:
+        compute_loss = recompute_activations(compute_loss)
     gradients, auxiliary = jax.grad(compute_loss, has_aux=True)(state.params)
     state = update_network(state, gradients, auxiliary["batch_stats"], tx, axis_name)
     return state, auxiliary["averages"]
@@ -139,6 +144,7 @@ def compute_fake_gradient(
     discriminator: nn.Module,
     gan_objective: str,
     lambda_l1: float,
+    remat: bool = False,
 ):
     """Compute the gradient of G's loss with respect to G's output.
 
@@ -150,6 +156,7 @@ def compute_fake_gradient(
       discriminator: D's module.
       gan_objective: one of `losses.GAN_OBJECTIVES`.
       lambda_l1: weight of the L1 term.
+      remat: compute norms and activations again for the gradient, instead of keeping them.
 
     Returns:
       (gradient, the shape of `fake_image`; D's running statistics after this pass; name -> float32
@@ -172,6 +179,8 @@ def compute_fake_gradient(
         averages = {"generator_loss": loss, "adversarial_loss": adversarial_loss, "l1_loss": l1_loss}
         return loss, (batch_stats, averages)
 
+    if remat:
+        compute_loss = recompute_activations(compute_loss)
     gradient, (batch_stats, averages) = jax.grad(compute_loss, has_aux=True)(fake_image)
     return gradient, batch_stats, averages
 
@@ -190,6 +199,7 @@ def train_step(
     lambda_l1: float = 100.0,
     discriminator_loss_weight: float = 0.5,
     ema_decay: float = 0.0,
+    remat: bool = False,
     axis_name: str | None = None,
 ) -> tuple[GanTrainState, dict[str, Mean]]:
     """Run one alternating step: one forward pass of G, D's update, G's update through the new D.
@@ -208,6 +218,8 @@ def train_step(
       lambda_l1: weight of the L1 term.
       discriminator_loss_weight: factor on D's loss.
       ema_decay: decay of the moving average of G's weights, where the state has one.
+      remat: compute norms and activations again for the gradients, instead of keeping them: less memory, a
+        little more time.
       axis_name: the device axis, or None outside pmap.
 
     Returns:
@@ -234,6 +246,8 @@ def train_step(
         )
         return fake_image, updates.get("batch_stats", state.generator.batch_stats)
 
+    if remat:
+        generate = recompute_activations(generate)
     fake_image, pull_back, generator_batch_stats = jax.vjp(generate, state.generator.params, has_aux=True)
     discriminator_state, discriminator_averages = update_discriminator(
         state.discriminator,
@@ -244,6 +258,7 @@ def train_step(
         tx=discriminator_tx,
         gan_objective=gan_objective,
         loss_weight=discriminator_loss_weight,
+        remat=remat,
         axis_name=axis_name,
     )
     fake_gradient, discriminator_batch_stats, generator_averages = compute_fake_gradient(
@@ -254,6 +269,7 @@ def train_step(
         discriminator=discriminator,
         gan_objective=gan_objective,
         lambda_l1=lambda_l1,
+        remat=remat,
     )
     (gradients,) = pull_back(fake_gradient)
     generator_state = update_network(

@@ -18,7 +18,7 @@ from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step
 from fpgan_jax.training.cadence import last_step_of_epoch
-from fpgan_jax.training.loop import Training, run_training
+from fpgan_jax.training.loop import Training, load_feed, run_training
 from fpgan_jax.training.optimizers import create_gan_optimizer
 from fpgan_jax.training.reporting import Reporter
 from fpgan_jax.training.sampling import create_generate
@@ -53,6 +53,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
     source = feeding.create_gan_source(config) if source is None else source
+    examples, create_batches = load_feed(source, config.data.feeding)
     configuration.claim_workdir(
         workdir, config, prefixes=configuration.GAN_FIELDS, is_writer=parallel.is_main_process()
     )
@@ -79,22 +80,23 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         lambda_l1=config.lambda_l1,
         discriminator_loss_weight=config.discriminator_loss_weight,
         ema_decay=config.ema_decay,
+        remat=config.remat,
         axis_name=parallel.DEVICE_AXIS,
     )
+    sample_epochs = _list_sample_epochs(config, source)
     training = Training(
         label="GAN",
         workdir=workdir,
         num_steps=last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size),
         global_batch_size=config.global_batch_size,
+        steps_per_dispatch=config.steps_per_dispatch,
         log_every_steps=config.log_every_steps,
         checkpoint_every_steps=config.checkpoint_every_steps,
         best_metric=config.best_metric,
         metric_names=METRIC_NAMES,
         shown_metrics=("l1_loss", "adversarial_loss", "discriminator_loss"),
-        step=parallel.pmap_step(step),
-        create_batches=functools.partial(
-            source.create_batches, process_index=jax.process_index(), process_count=jax.process_count()
-        ),
+        step=step,
+        create_batches=create_batches,
         state_to_trees=state_to_trees,
         trees_to_state=trees_to_state,
         metadata={
@@ -104,7 +106,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
             "pairs": [list(pair) for pair in source.pair_ids],
             "pair_names": list(source.pair_names),
         },
-        on_step=_create_sampler(config, generator, source),
+        examples=examples,
+        sample_steps=frozenset(sample_epochs),
+        draw_samples=_create_sampler(config, generator, source, sample_epochs),
     )
     return run_training(training, state, base_key)
 
@@ -155,14 +159,19 @@ def trees_to_state(trees: dict[str, Any]) -> GanTrainState:
     return GanTrainState(step=trees["training"]["step"], **networks, generator_ema=ema and ema["params"])
 
 
-def _create_sampler(config: ConfigDict, generator: nn.Module, source) -> Callable[[int, Any, Reporter], None]:
-    """Create the hook that draws the sample grid at the chosen epochs."""
-    epochs = {
-        last_step_of_epoch(epoch, source.num_examples, config.global_batch_size): epoch
-        for epoch in config.sample_epochs
-        if epoch <= config.num_epochs
+def _list_sample_epochs(config: ConfigDict, source) -> dict[int, int]:
+    """Return the last step of each epoch that is sampled -> the epoch."""
+    epochs = [epoch for epoch in config.sample_epochs if config.num_samples and epoch <= config.num_epochs]
+    return {
+        last_step_of_epoch(epoch, source.num_examples, config.global_batch_size): epoch for epoch in epochs
     }
-    if not epochs or not config.num_samples:
+
+
+def _create_sampler(
+    config: ConfigDict, generator: nn.Module, source, epochs: Mapping[int, int]
+) -> Callable[[int, Any, Reporter], None]:
+    """Create the hook that draws the sample grid after the steps that end the chosen epochs."""
+    if not epochs:
         return lambda step, state, reporter: None
     pairs = source.load_samples(config.num_samples)
     generate = create_generate(generator, deterministic=False, use_running_average=False)
@@ -170,7 +179,7 @@ def _create_sampler(config: ConfigDict, generator: nn.Module, source) -> Callabl
     keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["noise_image"]))
 
     def draw(step: int, state: Any, reporter: Reporter) -> None:
-        if step not in epochs or not parallel.is_main_process():
+        if not parallel.is_main_process():
             return
         network = parallel.unreplicate(state.generator.replace(opt_state=()))
         variables = {"params": network.params, "batch_stats": network.batch_stats}

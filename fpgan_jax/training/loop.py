@@ -4,6 +4,9 @@ Does not own what a step or a state is; `gan_trainer.py` and `classifier_trainer
 """
 
 import dataclasses
+import functools
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -31,34 +34,60 @@ class Training:
       workdir: the run's folder.
       num_steps: steps in all.
       global_batch_size: examples a step.
+      steps_per_dispatch: steps that one call to the devices runs, where so many are left before the next at
+        which something is due; see `_count_next_steps`.
       log_every_steps: interval of the CSV's rows.
       checkpoint_every_steps: interval of checkpoints; there is always one at the end.
       best_metric: the metric whose lowest mean since the checkpoint before makes one the best.
       metric_names: every name that the step returns.
       shown_metrics: the names in the progress line.
-      step: pmapped (state, batch, base_key) -> (state, metrics).
-      create_batches: (start_step, num_steps) -> iterator of host batches.
+      step: (state, batch, base_key) -> (state, metrics), of `parallel.DEVICE_AXIS`, not compiled.
+      create_batches: (start_step, num_steps) -> iterator of host batches, or of places in `examples`.
       state_to_trees: state -> name -> pytree, the checkpoint's parts.
       trees_to_state: the way back.
       metadata: saved with each checkpoint; its "data_hash" must be that of the checkpoint resumed from.
-      on_step: (completed steps, replicated state, reporter) called after every step.
+      examples: the whole training set as a pytree of arrays [num_examples, ...], if it is to lie on the devices.
+      sample_steps: the steps, from 1, after which `draw_samples` is called.
+      draw_samples: (completed steps, replicated state, reporter) -> None.
     """
 
     label: str
     workdir: str
     num_steps: int
     global_batch_size: int
+    steps_per_dispatch: int
     log_every_steps: int
     checkpoint_every_steps: int
     best_metric: str
     metric_names: tuple[str, ...]
     shown_metrics: tuple[str, ...]
     step: Callable
-    create_batches: Callable[[int, int], Iterator[Mapping[str, np.ndarray]]]
+    create_batches: Callable[[int, int], Iterator[Mapping[str, np.ndarray] | np.ndarray]]
     state_to_trees: Callable[[Any], dict[str, Any]]
     trees_to_state: Callable[[dict[str, Any]], Any]
     metadata: Mapping[str, Any]
-    on_step: Callable[[int, Any, Reporter], None] = lambda step, state, reporter: None
+    examples: Mapping[str, np.ndarray] | None = None
+    sample_steps: frozenset[int] = frozenset()
+    draw_samples: Callable[[int, Any, Reporter], None] = lambda step, state, reporter: None
+
+
+def load_feed(source: Any, kind: str) -> tuple[Mapping[str, np.ndarray] | None, Callable]:
+    """Ask a source for what `Training` feeds the step with.
+
+    Args:
+      source: a `feeding.Source`, or what answers as one.
+      kind: config.data.feeding.
+
+    Returns:
+      (`Training.examples`, `Training.create_batches`), the latter of this process's part of each batch.
+
+    Raises:
+      UserError: the examples are too large to lie on the devices.
+    """
+    examples = source.load_examples() if kind == "device" else None
+    create_batches = source.create_batches if examples is None else source.create_index_batches
+    processes = {"process_index": jax.process_index(), "process_count": jax.process_count()}
+    return examples, functools.partial(create_batches, **processes)
 
 
 def run_training(training: Training, initial_state: Any, base_key: jax.Array) -> Any:
@@ -120,8 +149,48 @@ def _check_finite(training: Training, fetched: list, last_step: int, store: Chec
             )
 
 
+def _count_next_steps(training: Training, step: int) -> int:
+    """Return how many steps to dispatch after `step` completed ones.
+
+    They never pass a step at which something is due. Since checkpoints are among these, a run that is continued
+    dispatches the same programs as one that never stopped: programs of one and of several steps may round
+    differently.
+    """
+    count = training.steps_per_dispatch
+    return 1 if any(_is_due(training, passed) for passed in range(step + 1, step + count)) else count
+
+
+def _is_due(training: Training, step: int) -> bool:
+    intervals = (training.log_every_steps, training.checkpoint_every_steps)
+    is_due = any(is_time(step, every_steps, training.num_steps) for every_steps in intervals)
+    return is_due or step in training.sample_steps
+
+
+class _Stopwatch:
+    """Times a training, and what of it is waiting for batches."""
+
+    def __init__(self):
+        self._start = time.monotonic()
+        self._waited = 0.0
+
+    def wait_for(self, batches: Iterator, count: int) -> list:
+        start = time.monotonic()
+        taken = [next(batches) for _ in range(count)]
+        self._waited += time.monotonic() - start
+        return taken
+
+    def describe(self, training: Training, num_steps: int) -> str:
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        rate = num_steps * training.global_batch_size / seconds
+        return (
+            f"{training.label}: {num_steps} steps, {rate:.1f} images/s, "
+            f"waited for data {self._waited / seconds:.1%} of the time"
+        )
+
+
 def _run_steps(training: Training, state, pending, base_key, store: CheckpointStore, reporter: Reporter):
-    start_step = int(state.step)
+    start_step = step = int(state.step)
+    dispatch = parallel.create_dispatch(training.step, training.examples)
     state = parallel.replicate(state)
     batches = training.create_batches(start_step, training.num_steps - start_step)
     # Metrics stay on the devices until they are needed, so that steps are dispatched ahead.
@@ -133,15 +202,18 @@ def _run_steps(training: Training, state, pending, base_key, store: CheckpointSt
         "images",
         initial=start_step * training.global_batch_size,
     )
+    stopwatch = _Stopwatch()
     with progress:
-        for step in range(start_step + 1, training.num_steps + 1):
-            state, metrics = training.step(state, parallel.shard_batch(next(batches)), base_key)
+        while step < training.num_steps:
+            num_steps = _count_next_steps(training, step)
+            state, metrics = dispatch(state, stopwatch.wait_for(batches, num_steps), base_key)
+            step += num_steps
             unmerged.append(metrics)
-            progress.update(training.global_batch_size)
+            progress.update(num_steps * training.global_batch_size)
             is_log = is_time(step, training.log_every_steps, training.num_steps)
             is_checkpoint = is_time(step, training.checkpoint_every_steps, training.num_steps)
             if is_log or is_checkpoint:
-                fetched = [parallel.unreplicate(metrics) for metrics in unmerged]
+                fetched = [metrics for several in unmerged for metrics in parallel.fetch_metrics(several)]
                 _check_finite(training, fetched, step, store)
                 unmerged = []
                 pending = merge_metrics([pending, *fetched])
@@ -152,7 +224,8 @@ def _run_steps(training: Training, state, pending, base_key, store: CheckpointSt
                 shown = {name: f"{averages[name]:.3f}" for name in training.shown_metrics}
                 progress.set_postfix(step=f"{step}/{training.num_steps}", **shown)
                 pending = merge_metrics([{name: Mean(0.0, 0.0) for name in training.metric_names}])
-            training.on_step(step, state, reporter)
+            if step in training.sample_steps:
+                training.draw_samples(step, state, reporter)
             if is_checkpoint:
                 host_state = parallel.unreplicate(state)
                 store.save(
@@ -162,4 +235,6 @@ def _run_steps(training: Training, state, pending, base_key, store: CheckpointSt
                     metrics=compute_averages(since_checkpoint),
                 )
                 since_checkpoint = merge_metrics([])
+    if parallel.is_main_process():
+        print(stopwatch.describe(training, training.num_steps - start_step), file=sys.stderr, flush=True)
     return host_state

@@ -70,10 +70,23 @@ def create_gan_optimizer(config: ConfigDict, num_examples: int) -> optax.Gradien
 
 
 def scale_by_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
+    """Scale by Adam as `optax.scale_by_adam` does, with moments that XLA:CPU can update in place.
+
+    Args:
+      b1: decay of the mean of the gradients.
+      b2: decay of the mean of their squares.
+      eps: added to the root of the second.
+
+    Returns:
+      The transformation; its state is Optax's own.
+
+    Source: Kingma & Ba 2015, algorithm 1; differs in: nothing.
+    """
     inner = optax.scale_by_adam(b1, b2, eps)
 
     def update(gradients, state, params=None):
         _, state = inner.update(gradients, state, params)
+        # Otherwise each moment is computed twice, the second time from a copy of its old value.
         mu, nu = fusion.materialize_on_cpu((state.mu, state.nu))
         mu_hat = optax.tree.bias_correction(mu, b1, state.count)
         nu_hat = optax.tree.bias_correction(nu, b2, state.count)
@@ -104,4 +117,8 @@ def create_classifier_optimizer(config: ConfigDict) -> optax.GradientTransformat
             for key, value in params.items()
         }
 
-    return optax.adamw(schedule, weight_decay=classifier.weight_decay, mask=is_kernel)
+    return optax.chain(
+        scale_by_adam(b1=0.9, b2=0.999, eps=1e-8),
+        optax.add_decayed_weights(classifier.weight_decay, is_kernel),
+        optax.scale_by_learning_rate(schedule),
+    )

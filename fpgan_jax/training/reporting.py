@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from PIL import Image
-from tensorboardX import SummaryWriter
 
 METRICS_FILENAME = "metrics.csv"
 
@@ -36,6 +35,8 @@ class Reporter:
         os.makedirs(workdir, exist_ok=True)
         self._path = os.path.join(workdir, METRICS_FILENAME)
         self._names = _truncate_csv(self._path, start_step)
+        from tensorboardX import SummaryWriter  # slow to import: it imports PyTorch where there is one
+
         self._events = SummaryWriter(os.path.join(workdir, "events"), purge_step=start_step + 1)
 
     def write_metrics(self, step: int, values: Mapping[str, float]) -> None:

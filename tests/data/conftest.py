@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from configs import pix2pix_socofing
+from fpgan_jax.data import print_loading
 
 # Ids whose numeric order differs from their order as text.
 RIGHT_INDEX_PERSONS = (2, 3, 10, 12)
@@ -110,3 +111,14 @@ def config(socofing_folder, tfds_dir):
     config.global_batch_size = 4
     config.classifier.global_batch_size = 4
     return config
+
+
+@pytest.fixture(scope="session")
+def archive(socofing_folder, tfds_dir, tmp_path_factory):
+    """Return the path of an .npz file of the fake folder's right index fingers, at 32 x 32 pixels."""
+    config = pix2pix_socofing.get_config()
+    config.data.socofing_dir, config.data.tfds_dir = str(socofing_folder), str(tfds_dir)
+    config.data.image_size = 32
+    path = tmp_path_factory.mktemp("archive") / "prints.npz"
+    print_loading.write_archive(config, path)
+    return str(path)

@@ -1,9 +1,11 @@
 """Tests of the batches that a training loop asks for."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from fpgan_jax.data import feeding, input_pipeline, pairs
+from fpgan_jax.data import feeding, input_pipeline, pairs, print_loading
 from fpgan_jax.errors import UserError
 
 
@@ -39,7 +41,7 @@ def test_classifier_batches_are_the_datasets(config):
 def test_batches_from_prints_are_those_of_tensorflow(config, create, create_from_prints):
     processes = {"process_index": 1, "process_count": 2}
     expected = list(create(config).create_batches(2, 3, **processes))
-    source = create_from_prints(config, input_pipeline.load_prints(config))
+    source = create_from_prints(config, print_loading.load_prints(config))
     assert_same_batches(source.create_batches(2, 3, **processes), expected)
 
 
@@ -51,7 +53,7 @@ def test_batches_from_prints_are_those_of_tensorflow(config, create, create_from
     ],
 )
 def test_batches_from_prints_refuse_a_batch_that_cannot_be_divided(config, create_from_prints, field):
-    source = create_from_prints(config, input_pipeline.load_prints(config))
+    source = create_from_prints(config, print_loading.load_prints(config))
     with pytest.raises(UserError, match=field):
         source.create_batches(0, 1, process_count=3)
 
@@ -71,9 +73,83 @@ def test_samples_of_a_small_set_are_all_there_is(config):
 
 
 def test_a_pair_that_vanishes_in_training_is_named(config, tmp_path):
-    paths = pairs.write_pairs(input_pipeline.create_pairs(config), tmp_path)
+    paths = pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
     config.data.source, config.data.paired_dir = "paired_folder", str(tmp_path / "train")
     batches = feeding.create_gan_source(config).create_batches(0, 3)
     paths[5].unlink()
     with pytest.raises(UserError, match=rf"{paths[5].name}: cannot be read as an image"):
         list(batches)
+
+
+def gather(source, *args, **processes):
+    """Gather the batches of places, as a device does."""
+    examples = source.load_examples()
+    return [
+        {name: leaf[indices] for name, leaf in examples.items()}
+        for indices in source.create_index_batches(*args, **processes)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["gan", "classifier", "pairs on disk", "gan from an archive"])
+def test_batches_of_places_are_those_of_tensorflow(config, archive, tmp_path, kind):
+    config.global_batch_size = config.classifier.global_batch_size = 6  # batches straddle the epochs
+    create = feeding.create_classifier_source if kind == "classifier" else feeding.create_gan_source
+    if kind == "pairs on disk":
+        pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
+        config.data.source, config.data.paired_dir = "paired_folder", str(tmp_path / "train")
+    processes = {"process_index": 1, "process_count": 2}
+    expected = list(create(config).create_batches(2, 5, **processes))
+    if kind == "gan from an archive":
+        config.data.source, config.data.npz_file = "npz", archive
+    config.data.feeding = "device"
+    batches = gather(create(config), 2, 5, **processes)
+    assert_same_batches(batches, expected)
+    for batch, other in zip(batches, expected, strict=True):
+        assert {name: leaf.dtype for name, leaf in batch.items()} == {
+            name: leaf.dtype for name, leaf in other.items()
+        }
+
+
+def test_tensorflow_batches_an_archive(config, archive):
+    expected = list(feeding.create_gan_source(config).create_batches(0, 3))
+    config.data.source, config.data.npz_file = "npz", archive
+    assert_same_batches(feeding.create_gan_source(config).create_batches(0, 3), expected)
+
+
+def test_places_are_of_the_type_that_devices_index_with(config):
+    (indices,) = feeding.create_gan_source(config).create_index_batches(0, 1)
+    assert (indices.dtype, indices.shape) == (np.int32, (4,))
+
+
+@pytest.mark.parametrize(
+    ("create", "field", "num_bytes"),
+    [
+        (feeding.create_gan_source, r"config\.global_batch_size", 12 * 2 * 32 * 32),
+        (feeding.create_classifier_source, r"config\.classifier\.global_batch_size", 3 * 32 * 32),
+    ],
+)
+def test_a_set_on_the_devices_is_refused_by_its_batch_and_its_size(
+    config, create, field, num_bytes, monkeypatch
+):
+    source = create(config)
+    with pytest.raises(UserError, match=rf"{field}: 4 is not a positive multiple of 3"):
+        source.create_index_batches(0, 1, process_count=3)
+    monkeypatch.setattr(feeding, "MAX_DEVICE_BYTES", num_bytes)
+    source.load_examples()
+    monkeypatch.setattr(feeding, "MAX_DEVICE_BYTES", num_bytes - 1)
+    with pytest.raises(
+        UserError, match=r"config\.data\.feeding='device': the training set takes .*; use \"tfdata\""
+    ):
+        source.load_examples()
+
+
+@pytest.mark.parametrize("create", [feeding.create_gan_source, feeding.create_classifier_source])
+def test_tfdata_without_tensorflow_points_to_the_devices(config, archive, monkeypatch, create):
+    config.data.source, config.data.npz_file = "npz", archive
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    with pytest.raises(
+        UserError, match=r"config\.data\.feeding='tfdata': TensorFlow cannot .*use \"device\""
+    ):
+        create(config)
+    config.data.feeding = "device"
+    assert create(config).num_examples in (3, 12)

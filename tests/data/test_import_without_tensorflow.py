@@ -5,7 +5,11 @@ import sys
 
 import pytest
 
-NEED_TENSORFLOW = ("fpgan_jax.data.input_pipeline", "fpgan_jax.data.socofing.socofing_dataset_builder")
+NEED_TENSORFLOW = (
+    "fpgan_jax.data.input_pipeline",
+    "fpgan_jax.data.socofing.socofing_dataset_builder",
+    "fpgan_jax.data.socofing.socofing_reader",
+)
 
 IMPORT_ALL = f"""
 import importlib, pkgutil, sys

@@ -1,12 +1,11 @@
-"""Tests of the way from the config to batches."""
+"""Tests of tf.data batches."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from fpgan_jax.data import input_pipeline, noise, pairs, preprocessing
+from fpgan_jax.data import input_pipeline, noise, pairs, print_loading
 from fpgan_jax.errors import UserError
-from tests.data.conftest import RIGHT_INDEX_PERSONS, make_print_pixels
 
 
 def make_batches(config, start_step=0, num_steps=3, **kwargs):
@@ -20,55 +19,6 @@ def assert_same_batches(batches, expected):
         assert batch.keys() == other.keys()
         for name in batch:
             np.testing.assert_array_equal(batch[name], other[name])
-
-
-def test_lists_everyone_with_the_finger_by_number(config):
-    assert input_pipeline.list_persons(config) == RIGHT_INDEX_PERSONS
-
-
-def test_lists_no_one_where_a_split_is_missing(config):
-    assert input_pipeline.list_persons(config, "altered_hard") == ()
-
-
-def test_selects_the_first_persons_by_number(config):
-    assert tuple(input_pipeline.load_prints(config).persons) == (2, 3, 10)
-
-
-def test_selects_named_persons(config):
-    config.data.persons = (12, 2)
-    assert tuple(input_pipeline.load_prints(config).persons) == (2, 12)
-
-
-def test_selects_another_finger(config):
-    config.data.hand, config.data.num_persons = "Left", 1
-    assert tuple(input_pipeline.load_prints(config).persons) == (1,)
-
-
-def test_loads_the_preprocessed_prints_of_the_training_set(config):
-    prints = input_pipeline.load_prints(config)
-    assert prints.persons.tolist() == [2, 3, 10]
-    assert prints.filenames == tuple(f"{p}_Right_index_finger.BMP" for p in ("2__F", "3__M", "10__M"))
-    expected = preprocessing.preprocess_print(make_print_pixels(10), config.data)
-    np.testing.assert_array_equal(prints.images[2], expected)
-
-
-def test_loads_other_persons(config):
-    assert input_pipeline.load_prints(config, persons=(12,)).persons.tolist() == [12]
-
-
-def test_loads_the_altered_prints_there_are(config):
-    prints = input_pipeline.load_prints(config, split="altered_easy")
-    assert prints.persons.tolist() == [2, 2, 10]
-    assert [name.split("_")[-1] for name in prints.filenames] == ["CR.BMP", "Zcut.BMP", "Obl.BMP"]
-
-
-def test_loads_nothing_where_an_altered_folder_is_missing(config):
-    prints = input_pipeline.load_prints(config, split="altered_hard")
-    assert (prints.images.shape, prints.persons.shape) == ((0, 32, 32, 1), (0,))
-
-
-def test_counts_the_pairs(config):
-    assert len(input_pipeline.create_pairs(config)) == 12
 
 
 def test_batches_have_the_shapes_and_types_promised(config):
@@ -85,7 +35,7 @@ def test_batches_have_the_shapes_and_types_promised(config):
 
 
 def test_a_batch_holds_the_prints_and_noises_of_its_persons_and_replicas(config):
-    prints = input_pipeline.load_prints(config)
+    prints = print_loading.load_prints(config)
     image_of = dict(zip(prints.persons.tolist(), prints.images, strict=True))
     (batch,) = make_batches(config, start_step=1, num_steps=1)
     for row in range(4):
@@ -121,13 +71,13 @@ def test_process_slices_tile_the_global_batch(config):
 
 def test_pairs_on_disk_train_as_those_in_memory(config, tmp_path):
     direct = make_batches(config, num_steps=4)
-    pairs.write_pairs(input_pipeline.create_pairs(config), tmp_path)
+    pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
     config.data.source, config.data.paired_dir = "paired_folder", str(tmp_path / "train")
     assert_same_batches(make_batches(config, num_steps=4), direct)
 
 
 def test_classifier_batches_hold_prints_with_their_labels(config):
-    prints = input_pipeline.load_prints(config)
+    prints = print_loading.load_prints(config)
     dataset = input_pipeline.make_classifier_dataset(config, start_step=0, num_steps=3)
     batches = list(dataset.as_numpy_iterator())
     labels = np.concatenate([batch["label"] for batch in batches])
@@ -149,40 +99,6 @@ def test_classifier_batches_go_on_where_the_whole_dataset_is(config):
 
 def test_tensorflow_is_kept_off_the_gpus():
     assert tf.config.get_visible_devices("GPU") == []
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"socofing_dir": ""}, r"config\.data\.socofing_dir: '' is not a folder"),
-        ({"socofing_dir": "/nowhere"}, r"config\.data\.socofing_dir: '/nowhere' is not a folder"),
-        ({"finger": "little"}, r"config\.data\.socofing_dir: .* holds no print of a Right little finger"),
-        (
-            {"num_persons": 5},
-            r"config\.data\.num_persons: 5 are wanted, but .* has a Right index finger of 4",
-        ),
-        (
-            {"persons": (2, 7)},
-            r"config\.data\.persons: no Right index finger of 7; 4 persons have one, ids 2 to 12",
-        ),
-    ],
-)
-def test_refuses_a_config_by_its_field(config, fields, message):
-    config.data.update(fields)
-    with pytest.raises(UserError, match=message):
-        make_batches(config)
-
-
-def test_refuses_a_person_asked_for_by_argument(config):
-    with pytest.raises(UserError, match="persons: no Right index finger of 99"):
-        input_pipeline.load_prints(config, persons=(99,))
-
-
-def test_refuses_a_folder_without_real_and_points_to_the_right_one(config, socofing_folder, tmp_path):
-    (tmp_path / "SOCOFing").symlink_to(socofing_folder)
-    config.data.socofing_dir = str(tmp_path)
-    with pytest.raises(UserError, match=r"holds no folder Real/; did you mean .*SOCOFing\?"):
-        input_pipeline.load_prints(config)
 
 
 def test_refuses_a_batch_that_the_processes_cannot_divide(config):

@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from configs import test_size
+from fpgan_jax.data import print_loading
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import similarity
@@ -50,8 +51,6 @@ def test_the_most_probable_person_may_be_another():
 
 
 def test_prints_are_scored_as_themselves_as_others_and_as_strangers(config, monkeypatch):
-    from fpgan_jax.data import input_pipeline
-
     def load_prints(config, *, split, persons):
         chosen = [person for person in (4, 7, 9) if person in persons]
         if split == "altered_hard":
@@ -62,8 +61,8 @@ def test_prints_are_scored_as_themselves_as_others_and_as_strangers(config, monk
             tuple(f"{split} {person}" for person in chosen),
         )
 
-    monkeypatch.setattr(input_pipeline, "load_prints", load_prints)
-    monkeypatch.setattr(input_pipeline, "list_persons", lambda config: (4, 7, 9))
+    monkeypatch.setattr(print_loading, "load_prints", load_prints)
+    monkeypatch.setattr(print_loading, "list_persons", lambda config: (4, 7, 9))
     scorer = FakeScorer()
     scorer.data_hash = load_prints(config, split="real", persons=(4, 7)).data_hash
     candidates = similarity._load_candidates_of_prints(scorer, persons=(4,))
@@ -100,10 +99,8 @@ def test_noise_control_is_the_training_noise(config):
 
 
 def test_other_prints_than_the_classifiers_are_refused(monkeypatch):
-    from fpgan_jax.data import input_pipeline
-
     other = PrintSet(np.ones((2, 2, 2, 1), np.uint8), np.array([4, 7], np.int32), ("a", "b"))
-    monkeypatch.setattr(input_pipeline, "load_prints", lambda config, split, persons: other)
+    monkeypatch.setattr(print_loading, "load_prints", lambda config, split, persons: other)
     with pytest.raises(UserError, match=r"config\.data\.socofing_dir=.*not the prints that the classifier"):
         list(similarity._load_candidates_of_prints(FakeScorer(), persons=(4,)))
 

@@ -103,10 +103,27 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
         ("make_table", ["--scores={0}/none.csv", "--out_dir={0}/thesis.txt"], ["none.csv"]),
         ("synthesize", ["--gan_workdir={0}", "--out_dir={0}/out", "--step=first"], ["step", "first"]),
         ("train_gan", ["--config={0}/thesis.txt", "--workdir={0}/run"], ["--config: cannot be loaded"]),
-        ("train_gan", ["--config=launch/cli.py", "--workdir={0}/run"], ["get_config()"]),
+        ("train_gan", ["--config=fpgan_jax/errors.py", "--workdir={0}/run"], ["get_config()"]),
         ("make_prints", ["--out_dir={0}", "--num_persons=1"], ["thesis.txt"]),
         ("make_prints", ["--out_dir={0}/thesis.txt", "--num_persons=1"], ["thesis.txt"]),
         ("make_prints", ["--num_persons=1"], ["--out_dir"]),
+        ("make_pairs", ["--config=configs/test_size.py"], ["--out_dir, --npz: neither is given"]),
+        (
+            "train_gan",
+            [
+                "--config=configs/test_size.py",
+                "--config.data.source=npz",
+                "--config.data.npz_file={0}/thesis.txt",
+                "--workdir={0}/run",
+            ],
+            ["config.data.npz_file", "thesis.txt", "make_pairs --npz"],
+        ),
+        (
+            "reproduce_sets",
+            ["--override=data.feding=device", "--workdir={0}/run"],
+            ["config.data.feding", "config.data.feeding"],
+        ),
+        ("reproduce_sets", ["--configs={0}/thesis.txt", "--workdir={0}/run"], ["thesis.txt is not a Python"]),
     ],
     ids=[
         "synthesize",
@@ -119,6 +136,10 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
         "foreign folder",
         "prints into a file",
         "missing flag",
+        "neither pairs nor prints",
+        "no archive",
+        "override",
+        "config of a set",
     ],
 )
 def test_a_mistake_in_the_other_scripts(tmp_path, script, flags, texts):

@@ -1,6 +1,7 @@
 """Every launch script, run as a user runs it, on procedural prints with the test-size config."""
 
 import csv
+import json
 import os
 import pathlib
 import subprocess
@@ -189,6 +190,66 @@ def test_pairs_are_written_and_train(data, tmp_path):
     )
     run_well("synthesize", f"--gan_workdir={tmp_path / 'gan'}", f"--out_dir={tmp_path / 'images'}")
     assert len(list((tmp_path / "images").glob("*.png"))) == 4
+
+
+# Runs a script where TensorFlow is not installed.
+WITHOUT_TENSORFLOW = """
+import runpy, sys
+sys.modules["tensorflow"] = sys.modules["tensorflow_datasets"] = None
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+def run_without_tensorflow(script, *arguments):
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    command = [sys.executable, "-c", WITHOUT_TENSORFLOW, f"launch.{script}", *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+
+
+@pytest.fixture(scope="module")
+def npz(folder, data):
+    """Write everyone's prints as one file; the flags that every script on it takes."""
+    path = folder / "archive" / "prints.npz"
+    result = run_well("make_pairs", *data, f"--npz={path}")
+    assert "30 prints in" in result.stdout  # three persons, each a real one and nine altered
+    return [
+        "--config=configs/test_size.py",
+        "--config.data.source=npz",
+        f"--config.data.npz_file={path}",
+        "--config.data.feeding=device",
+    ]
+
+
+def test_an_experiment_goes_on_with_the_same_prints_from_one_file(reproduced, npz):
+    workdir, _ = reproduced
+    before = read_csv(workdir / "scores.csv")
+    (workdir / "scores.csv").unlink()
+    again = run_without_tensorflow("reproduce", *npz, f"--workdir={workdir}")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("done before") == 4
+    assert read_csv(workdir / "scores.csv") == before
+
+
+@pytest.mark.slow
+def test_the_whole_chain_of_two_sets_runs_without_tensorflow(reproduced, npz, tmp_path):
+    overrides = [f"--override={flag.removeprefix('--config.')}" for flag in npz[1:]]
+    other = tmp_path / "other_set.py"
+    other.write_text(
+        "from configs import test_size\n\n\ndef get_config():\n    config = test_size.get_config()\n"
+        "    config.set_name = 'other'\n    config.seed = 1\n    return config\n"
+    )
+    arguments = [f"--configs=configs/test_size.py,{other}", *overrides, f"--workdir={tmp_path / 'runs'}"]
+    result = run_without_tensorflow("reproduce_sets", *arguments)
+    assert result.returncode == 0, result.stderr
+    # Trained from one file, fed by the devices: the very numbers of the folder, fed by tf.data.
+    assert read_csv(tmp_path / "runs" / "test_size" / "scores.csv") == read_csv(reproduced[0] / "scores.csv")
+    rows = read_csv(tmp_path / "runs" / "table2.csv")
+    assert [(row["set"], row["source"]) for row in rows] == [("other", "ours"), ("test_size", "ours")]
+    timing = json.loads((tmp_path / "runs" / "timing.json").read_text())
+    assert timing.keys() == {"other", "test_size"} and all(len(stages) == 7 for stages in timing.values())
+    assert "Seconds of each stage" in result.stdout
+    again = run_without_tensorflow("reproduce_sets", *arguments)
+    assert again.stdout.count("done before") == 14
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -1,6 +1,5 @@
-"""Tests of `fpgan_jax.models.layers` against sums written out in NumPy, in float64."""
+"""Tests of `fpgan_jax.models.layers` against NumPy, in float64."""
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,189 +7,9 @@ import pytest
 
 from fpgan_jax.models import layers
 
-# The batches and sizes of the small map stand on both sides of the bound under which products are used.
-FEW, MANY = (2, 3, 2), (2, 20, 14)
 
-
-def _draw(seed, shape, dtype="float32"):
-    values = np.random.default_rng(seed).standard_normal(shape)
-    return np.asarray(jnp.asarray(values, dtype).astype(jnp.float32), np.float64)
-
-
-def _pad(x):
-    return np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-
-
-def _conv(x, kernel):
-    _, height, width, _ = x.shape
-    padded = _pad(x)
-    return sum(
-        padded[:, i : i + height : 2, j : j + width : 2] @ kernel[i, j] for i in range(4) for j in range(4)
-    )
-
-
-def _conv_transpose(x, kernel):
-    batch, height, width, _ = x.shape
-    padded = np.zeros((batch, 2 * height + 2, 2 * width + 2, kernel.shape[2]))
-    for i in range(4):
-        for j in range(4):
-            padded[:, i : i + 2 * height : 2, j : j + 2 * width : 2] += x @ kernel[i, j].T
-    return padded[:, 1:-1, 1:-1]
-
-
-def _kernel_gradient(big, small):
-    _, height, width, _ = big.shape
-    padded = _pad(big)
-    taps = [padded[:, i : i + height : 2, j : j + width : 2] for i in range(4) for j in range(4)]
-    gradient = np.stack([np.einsum("bhwi,bhwo->io", tap, small) for tap in taps])
-    return gradient.reshape(4, 4, big.shape[-1], small.shape[-1])
-
-
-def _depthwise(x, kernel):
-    _, height, width, _ = x.shape
-    padded = _pad(x)
-    return sum(padded[:, i : i + height, j : j + width] * kernel[i, j, 0] for i in range(3) for j in range(3))
-
-
-def _depthwise_kernel_gradient(x, g):
-    _, height, width, _ = x.shape
-    padded = _pad(x)
-    taps = [(padded[:, i : i + height, j : j + width] * g).sum((0, 1, 2)) for i in range(3) for j in range(3)]
-    return np.stack(taps).reshape(3, 3, 1, -1)
-
-
-def _assert_close(actual, reference, *operands, num_terms, dtype):
-    """Hold every value to the bound of a float32 sum in any order, and one rounding to `dtype`.
-
-    A sum of n products is off by n * eps * (sum of the products' absolute values) at most.
-    """
-    assert actual.dtype == dtype
-    expected = reference(*operands)
-    size = reference(*map(np.abs, operands))
-    bound = num_terms * np.finfo(np.float32).eps * size
-    bound += float(jnp.finfo(dtype).eps) * np.abs(expected)
-    error = np.abs(np.asarray(actual.astype(jnp.float32), np.float64) - expected)
-    np.testing.assert_array_less(error, bound + np.finfo(np.float32).tiny)
-
-
-def _pull(function, x, kernel, g, dtype):
-    x, kernel, g = (jnp.asarray(a, dtype) for a in (x, kernel, g))
-
-    @jax.jit
-    def run(x, kernel, g):
-        y, pullback = jax.vjp(function, x, kernel)
-        return y, *pullback(g)
-
-    return run(x, kernel, g)
-
-
-CONVS = [layers.conv_4x4_stride2, layers.conv_4x4_stride2_plain]
-TRANSPOSES = [layers.conv_transpose_4x4_stride2, layers.conv_transpose_4x4_stride2_plain]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("small", [FEW, MANY])
-@pytest.mark.parametrize("function", CONVS)
-def test_conv_and_its_gradients_are_the_written_sums(function, small, dtype):
-    batch, height, width = small
-    x = _draw(0, (batch, 2 * height, 2 * width, 3), dtype)
-    kernel = _draw(1, (4, 4, 3, 5), dtype)
-    g = _draw(2, (batch, height, width, 5), dtype)
-    y, dx, dkernel = _pull(function, x, kernel, g, dtype)
-    _assert_close(y, _conv, x, kernel, num_terms=16 * 3, dtype=dtype)
-    _assert_close(dx, _conv_transpose, g, kernel, num_terms=4 * 5, dtype=dtype)
-    _assert_close(dkernel, _kernel_gradient, x, g, num_terms=batch * height * width, dtype=dtype)
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("small", [FEW, MANY])
-@pytest.mark.parametrize("function", TRANSPOSES)
-def test_transposed_conv_and_its_gradients_are_the_written_sums(function, small, dtype):
-    batch, height, width = small
-    x = _draw(0, (batch, height, width, 5), dtype)
-    kernel = _draw(1, (4, 4, 3, 5), dtype)
-    g = _draw(2, (batch, 2 * height, 2 * width, 3), dtype)
-    y, dx, dkernel = _pull(function, x, kernel, g, dtype)
-    _assert_close(y, _conv_transpose, x, kernel, num_terms=4 * 5, dtype=dtype)
-    _assert_close(dx, _conv, g, kernel, num_terms=16 * 3, dtype=dtype)
-    _assert_close(dkernel, _kernel_gradient, g, x, num_terms=batch * height * width, dtype=dtype)
-
-
-def test_one_position_becomes_the_kernels_middle():
-    kernel = jnp.arange(16.0).reshape(4, 4, 1, 1)
-    y = layers.conv_transpose_4x4_stride2(jnp.ones((1, 1, 1, 1)), kernel)
-    np.testing.assert_array_equal(y[0, :, :, 0], [[5, 6], [9, 10]])
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("function", [layers.depthwise_conv_3x3, layers.depthwise_conv_3x3_plain])
-def test_depthwise_conv_and_its_gradients_are_the_written_sums(function, dtype):
-    x, kernel = _draw(0, (2, 6, 5, 7), dtype), _draw(1, (3, 3, 1, 7), dtype)
-    g = _draw(2, (2, 6, 5, 7), dtype)
-    y, dx, dkernel = _pull(function, x, kernel, g, dtype)
-    _assert_close(y, _depthwise, x, kernel, num_terms=9, dtype=dtype)
-    _assert_close(dx, lambda g, k: _depthwise(g, k[::-1, ::-1]), g, kernel, num_terms=9, dtype=dtype)
-    _assert_close(dkernel, _depthwise_kernel_gradient, x, g, num_terms=2 * 6 * 5, dtype=dtype)
-
-
-def test_depthwise_kernel_gradient_for_other_platforms_is_the_written_sum():
-    x, g = _draw(0, (2, 6, 5, 7)), _draw(1, (2, 6, 5, 7))
-    actual = layers._depthwise_kernel_gradient(jnp.float32(x), jnp.float32(g)).reshape(3, 3, 1, 7)
-    _assert_close(actual, _depthwise_kernel_gradient, x, g, num_terms=60, dtype="float32")
-
-
-FUNCTIONS = [
-    (layers.conv_4x4_stride2, (4, 4, 3, 3)),
-    (layers.conv_transpose_4x4_stride2, (4, 4, 3, 3)),
-    (layers.depthwise_conv_3x3, (3, 3, 1, 3)),
-]
-
-
-@pytest.mark.parametrize(("function", "shape"), FUNCTIONS)
-@pytest.mark.parametrize("transform", [jax.vmap, jax.pmap])
-def test_mapped_over_an_axis_each_element_is_as_if_alone(transform, function, shape):
-    # Whole numbers, so that every order of summation gives the same bits.
-    x = jnp.round(jnp.float32(_draw(0, (jax.local_device_count(), 2, 4, 4, 3)) * 4))
-    kernel = jnp.round(jnp.float32(_draw(1, shape) * 4))
-    mapped = transform(lambda x: function(x, kernel))(x)
-    np.testing.assert_array_equal(mapped[0], function(x[0], kernel))
-
-
-@pytest.mark.parametrize(("function", "shape"), FUNCTIONS)
-def test_gradient_of_a_gradient(function, shape):
-    """The penalty |d f / d x|^2 of f = sum(y^2) has the gradient that finite differences give."""
-    x, kernel = jnp.float32(_draw(0, (1, 4, 4, 3))), jnp.float32(_draw(1, shape))
-
-    @jax.jit
-    def penalty(kernel):
-        return jnp.square(jax.grad(lambda x: jnp.square(function(x, kernel)).sum())(x)).sum()
-
-    direction = jnp.float32(_draw(2, shape))
-    slope = jnp.vdot(jax.jit(jax.grad(penalty))(kernel), direction)
-    # The penalty is a polynomial of degree 4 in the kernel, for which this five-point rule is exact; what
-    # is left is rounding: a few eps of the values, divided by the step.
-    values = [float(penalty(kernel + h * direction)) for h in (-2, -1, 1, 2)]
-    expected = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12
-    assert abs(slope - expected) < 100 * np.finfo(np.float32).eps * max(values)
-
-
-@pytest.mark.parametrize("size", [(7, 6), (6, 7), (4, 4)])
-def test_max_pool_3x3_is_flax_with_gradients_also_where_values_are_equal(size):
-    x = jnp.float32(np.random.default_rng(0).integers(0, 3, (2, *size, 3)))
-
-    def reference(x):
-        return nn.max_pool(x, (3, 3), (2, 2), "SAME")
-
-    y, pullback = jax.vjp(layers.max_pool_3x3_stride2, x)
-    expected, reference_pullback = jax.vjp(reference, x)
-    np.testing.assert_array_equal(y, expected)
-    g = jnp.float32(np.random.default_rng(1).integers(-9, 9, y.shape))
-    np.testing.assert_array_equal(pullback(g)[0], reference_pullback(g)[0])
-
-
-def test_max_pool_2x2_keeps_the_largest():
-    x = jnp.float32([[1, 5, 2, 2], [3, 4, 9, 0]]).reshape(1, 2, 4, 1)
-    np.testing.assert_array_equal(layers.max_pool_2x2(x).ravel(), [5, 9])
+def _draw(seed, shape):
+    return np.float64(np.float32(np.random.default_rng(seed).standard_normal(shape)))
 
 
 def test_up_conv_2x2_writes_each_position_as_its_own_patch():
@@ -296,3 +115,69 @@ def test_unknown_norm_is_refused():
         layers.create_gan_norm(
             "layer", use_running_average=False, dtype=None, param_dtype=None, axis_name=None, name="n"
         )
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (1, 2)])
+def test_gradients_of_a_norm_are_those_of_its_definition(axes):
+    """Central differences in float64 of the definition in NumPy, against the gradients written out."""
+    x, g = _draw(0, (3, 4, 2, 2)), _draw(1, (3, 4, 2, 2))
+    scale, bias = np.array([2.0, -0.5]), np.array([1.0, 3.0])
+
+    def define(x, scale, bias):
+        return ((_normalize(x, axes) * scale + bias) * g).sum()
+
+    def differentiate(place):
+        args = [x, scale, bias]
+
+        def move(step):
+            return define(*args[:place], args[place] + step.reshape(args[place].shape), *args[place + 1 :])
+
+        steps = 1e-6 * np.eye(args[place].size)
+        return np.reshape([(move(s) - move(-s)) / 2e-6 for s in steps], args[place].shape)
+
+    y, pullback = jax.vjp(
+        lambda x, scale, bias: layers.normalize_by_moments(x, scale, bias, axes, 1e-5)[0],
+        *map(jnp.float32, (x, scale, bias)),
+    )
+    np.testing.assert_allclose(y, _normalize(x, axes) * scale + bias, rtol=0, atol=1e-5)
+    for place, gradient in enumerate(pullback(jnp.float32(g))):
+        # The differences are good to 1e-8; float32 sums of 24 values of order 3 to 24 * 3 * eps = 9e-6.
+        np.testing.assert_allclose(gradient, differentiate(place), rtol=0, atol=3e-5)
+
+
+def test_two_passes_in_one_batch_are_as_two_batches(norm_variables):
+    x = np.float32(_draw(0, (4, 3, 2, 3)))
+    together, stats = _apply_norm(
+        layers.BatchNorm(False, num_passes=2), x, norm_variables, mutable=["batch_stats"]
+    )
+    variables, apart = dict(norm_variables), []
+    for half in np.split(x, 2):
+        y, updates = _apply_norm(layers.BatchNorm(False), half, variables, mutable=["batch_stats"])
+        variables |= updates
+        apart.append(y)
+    np.testing.assert_allclose(together, np.concatenate(apart), rtol=0, atol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
+        stats["batch_stats"],
+        variables["batch_stats"],
+    )
+
+
+def test_recomputing_keeps_the_convolutions_outputs_only():
+    module = layers.Conv4x4Stride2(8)
+    x = jnp.ones((1, 8, 8, 8))
+    variables = module.init(jax.random.key(0), x)
+
+    def forward(x):
+        return jnp.tanh(jnp.sin(module.apply(variables, jnp.cos(jnp.exp(x))))).sum()
+
+    def count_kept(function):
+        pullback = jax.eval_shape(lambda x: jax.vjp(function, x)[1], x)
+        return sum(leaf.size for leaf in jax.tree.leaves(pullback))
+
+    # Of the 512 inputs and 128 outputs, each kept once, beside the weights: not those of cos, sin and tanh.
+    assert count_kept(layers.recompute_activations(forward)) < count_kept(forward)
+    gradient = jax.grad(forward)(x)
+    np.testing.assert_allclose(
+        jax.grad(layers.recompute_activations(forward))(x), gradient, rtol=1e-5, atol=1e-7
+    )

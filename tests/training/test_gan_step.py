@@ -27,12 +27,13 @@ class ScaleDiscriminator(nn.Module):
     """logit = a * image, with a = 1 at the start; counts its passes in training mode."""
 
     @nn.compact
-    def __call__(self, noise_image, image, *, use_running_average):
+    def __call__(self, noise_image, image, *, use_running_average, num_passes=1):
         passes = self.variable("batch_stats", "passes", lambda: jnp.zeros(()))
         seen = self.variable("batch_stats", "seen", lambda: jnp.zeros(3))
         if not self.is_initializing():
-            passes.value = passes.value + 1
-            seen.value = jnp.concatenate([seen.value[1:], image.mean()[None]])
+            passes.value = passes.value + num_passes
+            for part in jnp.split(image, num_passes):
+                seen.value = jnp.concatenate([seen.value[1:], part.mean()[None]])
         return self.param("a", nn.initializers.ones, ()) * image
 
 

@@ -114,3 +114,17 @@ def test_what_follows_the_gradients_size_is_that_of_one_device(divided, one_devi
     for parts in divided:
         for new, old in zip(parts[part], one_device[part], strict=True):
             assert np.linalg.norm(new - old) <= MAX_RELATIVE_DIFFERENCE * np.linalg.norm(old)
+
+
+# Fed from the devices, two steps a dispatch where two fit: the same batches, in programs that round otherwise.
+def test_the_weights_of_examples_on_the_devices_are_those_of_one_device(divided, one_device):
+    for parts in divided:
+        for new, old in zip(parts["on_device_params"], one_device["params"], strict=True):
+            assert np.abs(new - old).mean() < MAX_MEAN_DIFFERENCE
+
+
+@pytest.mark.parametrize("part", ["mu", "nu", "batch_stats"])
+def test_the_moments_of_examples_on_the_devices_are_those_of_one_device(divided, one_device, part):
+    for parts in divided:
+        for new, old in zip(parts[f"on_device_{part}"], one_device[part], strict=True):
+            assert np.linalg.norm(new - old) <= MAX_RELATIVE_DIFFERENCE * np.linalg.norm(old)

@@ -47,12 +47,15 @@ def create_recording_loop(history):
         history.append([np.array(leaf) for leaf in jax.tree.leaves(params)])
 
     def run_training(training, initial_state, base_key):
-        def on_step(step, state, reporter):
-            training.on_step(step, state, reporter)
+        def draw_samples(step, state, reporter):
+            if step in training.sample_steps:
+                training.draw_samples(step, state, reporter)
             record(parallel.unreplicate(state.generator.params))
 
         record(initial_state.generator.params)
-        return loop.run_training(dataclasses.replace(training, on_step=on_step), initial_state, base_key)
+        every_step = frozenset(range(1, training.num_steps + 1))
+        training_recorded = dataclasses.replace(training, sample_steps=every_step, draw_samples=draw_samples)
+        return loop.run_training(training_recorded, initial_state, base_key)
 
     return run_training
 

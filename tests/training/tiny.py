@@ -48,11 +48,15 @@ def create_config() -> ConfigDict:
     return config
 
 
-def create_source(config: ConfigDict) -> feeding.GanSource:
-    """Create the source of three persons' prints, which are noise too."""
+def create_prints() -> PrintSet:
+    """Create three persons' prints, which are noise too."""
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), np.uint8)
-    prints = PrintSet(images, np.array([1, 2, 3], np.int32), ("1", "2", "3"))
-    return feeding.create_gan_source_from_prints(config, prints)
+    return PrintSet(images, np.array([1, 2, 3], np.int32), ("1", "2", "3"))
+
+
+def create_source(config: ConfigDict) -> feeding.GanSource:
+    """Create the source of these prints."""
+    return feeding.create_gan_source_from_prints(config, create_prints())
 
 
 class TinyClassifier(nn.Module):
@@ -69,9 +73,10 @@ class TinyClassifier(nn.Module):
         return nn.Dense(3, name="logits")(features.reshape(len(images), -1))
 
 
-def train_gan(workdir: str) -> dict[str, Any]:
-    """Train the tiny experiment; return both networks' weights, Adam's moments and statistics."""
+def train_gan(workdir: str, **changes) -> dict[str, Any]:
+    """Train the tiny experiment with changed fields; return both networks' weights, moments and statistics."""
     config = create_config()
+    config.update_from_flattened_dict(changes)
     state = gan_trainer.train_and_evaluate(config, workdir, create_source(config))
     networks = (state.generator, state.discriminator)
     return {
@@ -124,6 +129,8 @@ def main(workdir: str, *distributed: str) -> None:
         coordinator, process_index, num_processes = distributed
         jax.distributed.initialize(coordinator, int(num_processes), int(process_index))
     parts = train_gan(workdir) | {"classifier": train_classifier()}
+    on_device = train_gan(f"{workdir}/on_device", **{"data.feeding": "device", "steps_per_dispatch": 2})
+    parts |= {f"on_device_{part}": tree for part, tree in on_device.items()}
     leaves = {
         f"{part}{jax.tree_util.keystr(path)}": leaf
         for part, tree in parts.items()

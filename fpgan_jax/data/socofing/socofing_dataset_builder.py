@@ -1,6 +1,6 @@
 """Owns the TFDS builder of SOCOFing: from the dataset's folder to records of grey prints.
 
-Does not choose fingers or persons, nor crop or resize: `input_pipeline.py` does.
+Does not choose fingers (`socofing_reader.py`) or persons (`print_loading.py`), nor crop or resize.
 """
 
 import contextlib

@@ -1,0 +1,102 @@
+"""Owns the timing of the input: batches alone, and the step that they feed beside one whose batch lies ready.
+
+Does not own batches: tf.data's are `input_pipeline`'s, those gathered on the device `feeding`'s.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from fpgan_jax import parallel
+from fpgan_jax.benchmarking import timing
+from fpgan_jax.benchmarking.cases import Case, CompiledProgram
+from fpgan_jax.data import feeding, pairs
+from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.errors import UserError
+from fpgan_jax.training.loop import load_feed
+
+_ENDLESS = 10**9  # steps
+
+
+def create_turns(case: Case, config: ConfigDict, resident: CompiledProgram) -> dict[str, timing.Turn]:
+    """Create what is timed of an input, on random prints in memory.
+
+    Args:
+      case: of `cases.INPUT_CASES`.
+      config: of the case, as of `cases.create_config`.
+      resident: the case's gan_step of one step a call.
+
+    Returns:
+      "input": the batches alone, as they leave the host; "fed": a step of training with its batch made and sent;
+      "resident": the step with a batch that lies on the devices.
+
+    Raises:
+      UserError: the input needs TensorFlow, and there is none; or the examples do not fit the devices.
+    """
+    config = config.copy_and_resolve_references()
+    config.data.num_persons = max(
+        config.data.num_persons, math.ceil(case.batch_size / config.data.num_replicas)
+    )
+    create_batches = {"input_tfdata": _create_from_tfdata, "input_device": _create_from_device}[case.name]
+    examples, create_iterator = create_batches(config, _draw_prints(config))
+    alone, fed = create_iterator(), create_iterator()
+    dispatch = parallel.create_dispatch(resident.program.step, examples)
+    # A state of its own: the resident step's is donated at each call.
+    state = parallel.replicate(resident.program.create_state())
+
+    def take_fed_step():
+        nonlocal state
+        state, metrics = dispatch(state, [next(fed)], resident.program.key)
+        return state, metrics
+
+    jax.block_until_ready(take_fed_step())  # compiles
+    return {
+        "input": timing.create_turn(lambda: next(alone), lambda batch: None),
+        "resident": timing.create_turn(resident.call, jax.block_until_ready),
+        "fed": timing.create_turn(take_fed_step, jax.block_until_ready),
+    }
+
+
+def compute_wait_fraction(fed_seconds: float, resident_seconds: float) -> float:
+    """Compute what share of a fed step is waiting for its batch.
+
+    Args:
+      fed_seconds: of a step with its batch made and sent.
+      resident_seconds: of a step with a batch that lies ready.
+
+    Returns:
+      (fed - resident) / fed; slightly below 0 where the difference is less than the noise.
+    """
+    return (fed_seconds - resident_seconds) / fed_seconds
+
+
+def _draw_prints(config: ConfigDict) -> PrintSet:
+    data = config.data
+    persons = np.arange(1, data.num_persons + 1, dtype=np.int32)
+    shape = (data.num_persons, data.image_size, data.image_size, data.num_channels)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    return PrintSet(images, persons, tuple(map(str, persons)))
+
+
+def _create_from_tfdata(config: ConfigDict, prints: PrintSet) -> tuple[None, Callable[[], Iterator]]:
+    try:
+        from fpgan_jax.data import input_pipeline
+    except ImportError as error:
+        raise UserError(f"--cases=input_tfdata: TensorFlow cannot be imported here ({error})") from error
+    training_pairs = pairs.ReplicatedPrints(prints, config.data)
+
+    def create_iterator():
+        return input_pipeline.make_gan_dataset(
+            config, start_step=0, num_steps=_ENDLESS, training_pairs=training_pairs
+        ).as_numpy_iterator()
+
+    return None, create_iterator
+
+
+def _create_from_device(config: ConfigDict, prints: PrintSet) -> tuple[Any, Callable[[], Iterator]]:
+    examples, create_batches = load_feed(feeding.create_gan_source_from_prints(config, prints), "device")
+    return examples, lambda: create_batches(0, _ENDLESS)

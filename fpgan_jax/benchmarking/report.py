@@ -1,0 +1,255 @@
+"""Owns what a benchmark leaves behind: a JSON line a row, and tables of the rows.
+
+Does not measure; `runner.py` hands rows over.
+"""
+
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "tensorflow-cpu")
+_ENVIRONMENT = (
+    *("XLA_FLAGS", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION"),
+    *("OMP_NUM_THREADS", "LD_PRELOAD", "GLIBC_TUNABLES"),
+)
+_ROOT = pathlib.Path(__file__).parents[2]
+
+
+def describe_machine() -> dict[str, Any]:
+    """Describe where the numbers come from.
+
+    Returns:
+      "cpu", "num_cores" that this process may use, "device" and "num_devices" as JAX sees them, "python",
+      "versions" of what is installed, and "commit", None outside a git checkout.
+    """
+    return {
+        "cpu": _read_cpu_model(),
+        "num_cores": count_cores(),
+        "device": jax.local_devices()[0].device_kind,
+        "num_devices": jax.local_device_count(),
+        "python": platform.python_version(),
+        "versions": {name: version for name in _PACKAGES if (version := _read_version(name))},
+        "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
+        "commit": read_commit(_ROOT),
+    }
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_commit(root: pathlib.Path) -> str | None:
+    """Read the commit that a checkout is at, from git's own files.
+
+    Args:
+      root: the checkout's folder.
+
+    Returns:
+      Its hash, 40 hexadecimal digits; None where there is no checkout. Changes since are not seen.
+    """
+    try:
+        folder = root / ".git"
+        if folder.is_file():  # a worktree's
+            folder = root / folder.read_text().removeprefix("gitdir:").strip()
+        head = (folder / "HEAD").read_text().strip()
+        if not head.startswith("ref: "):
+            return head
+        name = head.removeprefix("ref: ")
+        common = folder / "commondir"
+        folder = folder / common.read_text().strip() if common.exists() else folder
+        if (folder / name).exists():
+            return (folder / name).read_text().strip()
+        packed = re.search(rf"^(\w+) {re.escape(name)}$", (folder / "packed-refs").read_text(), re.MULTILINE)
+        return packed and packed[1]
+    except OSError:
+        return None
+
+
+class RowWriter:
+    """Appends rows to a file as they come, so that a run that is stopped leaves what it had."""
+
+    def __init__(self, path: str | None):
+        """Args: the file, made with its folder if missing; None writes nothing."""
+        self.rows: list[dict[str, Any]] = []
+        self._file = None
+        if path:
+            pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(path, "a")  # noqa: SIM115 (closed by close)
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Append one row, and have it on disk before this returns."""
+        self.rows.append(dict(row))
+        if self._file:
+            self._file.write(json.dumps(row) + "\n")
+            self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file:
+            self._file.close()
+
+
+def format_rows(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
+    """Format a run's rows as one table a kind.
+
+    Args:
+      rows: as `runner.run_benchmark` makes them, of one run.
+      markdown: Markdown instead of aligned text.
+
+    Returns:
+      The tables, a blank line between them.
+    """
+    tables = []
+    for kind, columns in _COLUMNS.items():
+        of_kind = [row for row in rows if row["kind"] == kind]
+        if of_kind:
+            used = [name for name, read in columns.items() if any(read(row) is not None for row in of_kind)]
+            cells = [[columns[name](row) for name in used] for row in of_kind]
+            tables.append(
+                format_table(used, [["" if c is None else str(c) for c in r] for r in cells], markdown)
+            )
+    return "\n\n".join(tables)
+
+
+def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool = False) -> str:
+    """Format a table; the first column is set to the left, the others to the right.
+
+    Args:
+      header: names of the columns.
+      rows: texts, as many a row.
+      markdown: Markdown instead of aligned text.
+
+    Returns:
+      Its lines, without a newline at the end.
+    """
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+
+    def align(cells):
+        return [
+            cell.ljust(width) if place == 0 else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+
+    lines = [align(cells) for cells in (header, *rows)]
+    if not markdown:
+        return "\n".join("  ".join(line).rstrip() for line in lines)
+    rule = ["-" * width if place == 0 else "-" * (width - 1) + ":" for place, width in enumerate(widths)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
+
+
+def format_number(value: float | None, digits: int = 3) -> str | None:
+    """Format a number to so many significant digits, without an exponent; None stays None."""
+    if value is None:
+        return None
+    if value and abs(value) < 10 ** (digits - 1):
+        return f"{float(f'{value:.{digits}g}'):.{_count_decimals(value, digits)}f}"
+    return f"{value:.0f}"
+
+
+def _count_decimals(value: float, digits: int) -> int:
+    exponent = int(f"{abs(value):.{digits - 1}e}".split("e")[1])
+    return max(0, digits - 1 - exponent)
+
+
+def _number(name: str, scale: float = 1.0) -> Callable:
+    return lambda row: None if row.get(name) is None else format_number(row[name] * scale)
+
+
+def _text(name: str) -> Callable:
+    return lambda row: None if row.get(name) is None else str(row[name])
+
+
+def _range(low: str, high: str) -> Callable:
+    def read(row):
+        if row.get(low) is None:
+            return None
+        return f"{format_number(row[low])}-{format_number(row[high])}"
+
+    return read
+
+
+def _ratio(variant: str) -> Callable:
+    def read(row):
+        if "error" in row.get("peers", {}).get(variant, {}):
+            return "failed"
+        ratio = row.get("ratios", {}).get(variant)
+        return ratio and (
+            f"{format_number(ratio['median'])} ({format_number(ratio['low'])}-{format_number(ratio['high'])})"
+        )
+
+    return read
+
+
+_CASE_COLUMNS = {
+    "case": _text("name"),
+    "size": _text("image_size"),
+    "features": lambda row: row["num_features"] or None,
+    "batch": _text("batch_size"),
+    "dtype": _text("dtype"),
+}
+# kind of row -> heading -> what stands in the cell; a column without any entry is left out.
+_COLUMNS = {
+    "program": _CASE_COLUMNS
+    | {
+        "ms": _number("ms_median"),
+        "quartiles": _range("ms_q1", "ms_q3"),
+        "images/s": _number("images_per_second"),
+        "GFLOP": _number("flop", 1e-9),
+        "% FLOP/s": _number("percent_of_flop_ceiling"),
+        "% bytes/s": _number("percent_of_bandwidth_ceiling"),
+        "peak MiB": _number("peak_memory_bytes", 2**-20),
+        "compile s": _number("compile_seconds"),
+        "eager / ours": _ratio("eager"),
+        "compile / ours": _ratio("compile"),
+    },
+    "input": _CASE_COLUMNS
+    | {
+        "ms": _number("ms_median"),
+        "batches/s": _number("batches_per_second"),
+        "images/s": _number("images_per_second"),
+        "resident step ms": _number("resident_ms_median"),
+        "fed step ms": _number("fed_ms_median"),
+        "waiting": lambda row: f"{row['wait_fraction']:.1%}",
+    },
+    "failed": _CASE_COLUMNS | {"error": _text("error")},
+    "start_up": {"what": _text("what"), "seconds": _number("seconds"), "runs": _text("count")},
+    "weak_scaling": {
+        "case": _text("name"),
+        "devices": _text("num_devices"),
+        "batch a device": _text("per_device_batch_size"),
+        "ms": _number("ms_median"),
+        "ms a device-example": _number("ms_per_device_example"),
+        "overhead": lambda row: f"{row['overhead']:.1%}",
+    },
+    "all_reduce": {
+        "all-reduce": _text("network"),
+        "devices": _text("num_devices"),
+        "MB a device": _number("bytes_per_device", 1e-6),
+        "link": _text("link"),
+        "ms": _number("seconds", 1e3),
+        "% of step": _number("percent_of_step"),
+    },
+}
+
+
+def _read_cpu_model() -> str:
+    try:
+        found = re.search(r"^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _read_version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

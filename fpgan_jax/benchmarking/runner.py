@@ -1,0 +1,413 @@
+"""Owns a benchmark from its options to its rows and tables.
+
+Does not own what is timed (`cases.py`, `inputs.py`, `startup.py`, `scaling.py`) nor how (`timing.py`).
+"""
+
+import contextlib
+import dataclasses
+import gc
+import os
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from fpgan_jax import configuration
+from fpgan_jax.benchmarking import cases, ceilings, inputs, peer_worker, report, scaling, startup, timing
+from fpgan_jax.benchmarking.cases import Case, CompiledProgram
+from fpgan_jax.errors import UserError
+from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
+from fpgan_jax.progress import create_progress
+
+PROCESS_CASES = ("start_up", "weak_scaling")
+# The input cases follow the step that they feed, so that it is compiled once.
+CASE_NAMES = (
+    *("generator_inference", "discriminator", "gan_step", *cases.INPUT_CASES),
+    *("xception_inference", "xception_step", *PROCESS_CASES),
+)
+_DTYPES = ("float32", "bfloat16")
+_SCALING_DEVICES = (1, 2, 4, 8)
+_SMALLEST_SCALING_DEVICES = (1, 2)
+_GOALS = (
+    Case("gan_step", 256, 64, 1, "float32"),
+    Case("gan_step", 128, 32, 8, "float32"),
+    Case("xception_step", 128, 0, 8, "float32"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a benchmark is to time; as the flags of `launch.benchmark`.
+
+    Attributes:
+      cases: names, of `CASE_NAMES`; none is all but those of `PROCESS_CASES`, and with `smallest` all.
+      sizes: of the images, pixels.
+      widths: features of both networks' first layer.
+      batch_sizes: images a step.
+      dtypes: "float32", "bfloat16".
+      peers: whether to time PyTorch in turn with ours.
+      peer_variants: of `peer_worker.VARIANTS`; none is "eager" on a CPU, both on a GPU.
+      min_seconds: each contestant is timed for, at least, over all rounds.
+      min_repeats: samples of each contestant, at least, over all rounds.
+      rounds: turns of each contestant.
+      out: JSON-lines file to which rows are appended; a Markdown file of the tables goes beside it. None writes
+        neither.
+      steps_per_dispatch: steps that a call of the two steps takes; milliseconds are a step's.
+      smallest: every part at a size at which nothing is worth measuring, without the compiler's optimisations; the
+        lists above and the durations are not asked, but for `cases`.
+      goals: the three cases that PyTorch is to be beaten at on a CPU, with `peers`; the lists above are not asked.
+    """
+
+    cases: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = (128, 256)
+    widths: tuple[int, ...] = (64,)
+    batch_sizes: tuple[int, ...] = (1, 8, 64)
+    dtypes: tuple[str, ...] = _DTYPES
+    peers: bool = False
+    peer_variants: tuple[str, ...] = ()
+    min_seconds: float = 3.0
+    min_repeats: int = 10
+    rounds: int = 3
+    out: str | None = None
+    steps_per_dispatch: int = 1
+    smallest: bool = False
+    goals: bool = False
+
+
+def parse_options(values: Mapping[str, Any]) -> Options:
+    """Make options of flags.
+
+    Args:
+      values: name -> value, lists as lists of text; names that are no option are left alone.
+
+    Returns:
+      The options.
+
+    Raises:
+      UserError: what should be a number is none.
+    """
+    fields = {field.name: values[field.name] for field in dataclasses.fields(Options)}
+    for name in ("cases", "dtypes", "peer_variants"):
+        fields[name] = tuple(text.strip() for text in fields[name] if text.strip())
+    for name in ("sizes", "widths", "batch_sizes"):
+        fields[name] = tuple(_parse_number(name, text) for text in fields[name] if text.strip())
+    return Options(**fields)
+
+
+def _parse_number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise UserError(f"--{name}: {text!r} is not an integer") from error
+
+
+def run_benchmark(config: ConfigDict, options: Options) -> str:
+    """Time what the options ask for.
+
+    Args:
+      config: where everything comes from that a case does not name.
+      options: see there.
+
+    Returns:
+      The tables, as text.
+
+    Raises:
+      UserError: an option, the config or the machine is not as it must be.
+    """
+    # Both sides of a comparison share the GPU's memory. Read when JAX first looks for devices.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    options = _complete_options(options)
+    config = _prepare_config(config, options)
+    all_cases = list_cases(options)
+    for case in all_cases:
+        cases.check_case(case, cases.create_config(config, case))
+    if options.peers:
+        peer_worker.check_torch()
+        peer_worker.check_comparable(config)
+    with _quick_compilation(options.smallest), contextlib.ExitStack() as stack:
+        writer = report.RowWriter(options.out)
+        stack.callback(writer.close)
+        _Run(config, options, writer, stack).run(all_cases)
+        if options.out:
+            pathlib.Path(options.out).with_suffix(".md").write_text(
+                report.format_rows(writer.rows, markdown=True) + "\n"
+            )
+        return report.format_rows(writer.rows)
+
+
+def list_cases(options: Options) -> list[Case]:
+    """List the cases that options ask for, without those of `PROCESS_CASES`.
+
+    Args:
+      options: see there.
+
+    Returns:
+      Every combination once; Xception has no features to choose.
+
+    Raises:
+      UserError: an option is not as it must be.
+    """
+    options = _complete_options(options)
+    names = [name for name in CASE_NAMES if name in options.cases and name not in PROCESS_CASES]
+    if options.goals:
+        return list(_GOALS)
+    if options.smallest:
+        return [
+            Case(name, 71, 0, 1, "float32") if _is_xception(name) else Case(name, 16, 2, 1, "float32")
+            for name in names
+        ]
+    found = [
+        Case(name, size, 0 if _is_xception(name) else width, batch_size, dtype)
+        for size in options.sizes
+        for width in options.widths
+        for batch_size in options.batch_sizes
+        for dtype in options.dtypes
+        for name in names
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _is_xception(name: str) -> bool:
+    return name.startswith("xception")
+
+
+def _complete_options(options: Options) -> Options:
+    """Check options and fill in what follows from others."""
+    names = tuple(name for name in CASE_NAMES if options.smallest or name not in PROCESS_CASES)
+    options = dataclasses.replace(options, cases=options.cases or names, peers=options.peers or options.goals)
+    _check_options(options)
+    return options
+
+
+def _check_options(options: Options) -> None:
+    choices = {
+        "cases": CASE_NAMES,
+        "dtypes": _DTYPES,
+        "peer_variants": peer_worker.VARIANTS,
+    }
+    for name, allowed in choices.items():
+        for value in getattr(options, name) or ():
+            if value not in allowed:
+                raise UserError(f"--{name}: {value!r} is not one of {', '.join(allowed)}")
+    for name in ("sizes", "widths", "batch_sizes"):
+        if any(value < 1 for value in getattr(options, name)):
+            raise UserError(f"--{name}: every number must be at least 1")
+    for name in ("sizes", "widths", "batch_sizes", "dtypes"):
+        if not getattr(options, name):
+            raise UserError(f"--{name}: is empty")
+    if options.goals and options.smallest:
+        raise UserError("--goals, --smallest: choose one of the two")
+    if options.out and pathlib.Path(options.out).suffix == ".md":
+        raise UserError(f"--out={options.out}: names the JSON-lines file; the Markdown file goes beside it")
+
+
+def _prepare_config(config: ConfigDict, options: Options) -> ConfigDict:
+    config = config.copy_and_resolve_references()
+    if options.smallest:
+        config.classifier.width = 0.05
+        config.classifier.num_middle_blocks = 0
+    if not config.data.socofing_dir:
+        config.data.socofing_dir = "unused"  # nothing is read from it
+    configuration.validate_config(config)
+    return config
+
+
+@contextlib.contextmanager
+def _quick_compilation(is_wanted: bool) -> Iterator[None]:
+    """Leave the compiler's optimisations out, here and in the processes that are started."""
+    if not is_wanted:
+        yield
+        return
+    name, before = "JAX_DISABLE_MOST_OPTIMIZATIONS", jax.config.read("jax_disable_most_optimizations")
+    environment_before = os.environ.get(name)
+    jax.config.update(name.lower(), True)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        jax.config.update(name.lower(), before)
+        os.environ.pop(name)
+        if environment_before is not None:
+            os.environ[name] = environment_before
+
+
+class _Run:
+    """One benchmark."""
+
+    def __init__(
+        self, config: ConfigDict, options: Options, writer: report.RowWriter, stack: contextlib.ExitStack
+    ):
+        self._config = config
+        self._options = options
+        self._writer = writer
+        self._settings = (
+            timing.Settings(min_repeats=2, min_seconds=0.0, rounds=2)
+            if options.smallest
+            else timing.Settings(options.min_repeats, options.min_seconds, options.rounds)
+        )
+        self._machine = report.describe_machine()
+        self._worker = None
+        self._variants = ()
+        # The step that the input cases feed is often the one that was timed just before.
+        self._compiled: tuple[Any, CompiledProgram] | None = None
+        if options.peers:
+            is_cpu = jax.default_backend() == "cpu"
+            self._variants = options.peer_variants or (("eager",) if is_cpu else peer_worker.VARIANTS)
+            self._worker = stack.enter_context(
+                peer_worker.PeerWorker(device="cpu" if is_cpu else "cuda", num_threads=report.count_cores())
+            )
+
+    def run(self, all_cases: list[Case]) -> None:
+        dtypes = tuple(dict.fromkeys(case.dtype for case in all_cases if case.name in cases.PROGRAM_CASES))
+        self._ceilings = (
+            ceilings.measure_ceilings(dtypes, self._settings, smallest=self._options.smallest)
+            if dtypes
+            else None
+        )
+        with create_progress(len(all_cases), "benchmark", "cases") as progress:
+            for case in all_cases:
+                progress.set_postfix_str(f"{case.name} {case.image_size} {case.batch_size} {case.dtype}")
+                self._write(self._run_case(case))
+                progress.update()
+        self._compiled = None
+        if self._options.goals:
+            return
+        if "start_up" in self._options.cases:
+            num_runs = 1 if self._options.smallest else 3
+            for row in startup.measure_start_up(num_runs=num_runs, smallest=self._options.smallest):
+                self._write(row)
+        if "weak_scaling" in self._options.cases:
+            self._run_weak_scaling()
+
+    def _run_case(self, case: Case) -> dict[str, Any]:
+        try:
+            return self._run_program(case) if case.name in cases.PROGRAM_CASES else self._run_input(case)
+        except jax.errors.JaxRuntimeError as error:
+            # Too large for the memory, as a rule: the smaller cases are still worth having.
+            self._compiled = None
+            return self._describe(case, "failed") | {"error": str(error).splitlines()[0][:200]}
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        self._writer.write(dict(row) | {"machine": self._machine, "is_optimized": not self._options.smallest})
+
+    def _compile(self, case: Case, config: ConfigDict, steps_per_dispatch: int) -> CompiledProgram:
+        key = (case, steps_per_dispatch)
+        if self._compiled is None or self._compiled[0] != key:
+            self._compiled = None
+            gc.collect()
+            jax.clear_caches()
+            program = cases.create_program(case, config, steps_per_dispatch=steps_per_dispatch)
+            self._compiled = (key, cases.compile_program(program))
+        return self._compiled[1]
+
+    def _run_program(self, case: Case) -> dict[str, Any]:
+        config = cases.create_config(self._config, case)
+        compiled = self._compile(case, config, self._options.steps_per_dispatch)
+        jax.block_until_ready(compiled.call())
+        turns = {"ours": timing.create_turn(compiled.call, jax.block_until_ready)}
+        peers = self._build_peers(case, config)
+        turns |= {
+            variant: self._worker.create_turn(variant)
+            for variant, built in peers.items()
+            if "error" not in built
+        }
+        rounds = timing.run_rounds(turns, self._settings)
+        num_steps = compiled.program.num_steps
+        ours = [[seconds / num_steps for seconds in samples] for samples in rounds["ours"]]
+        row = self._describe(case, "program") | timing.to_milliseconds(timing.summarize_rounds(ours))
+        row |= {"steps_per_dispatch": num_steps, "classifier_width": config.classifier.width}
+        row["images_per_second"] = 1e3 * case.batch_size / row["ms_median"]
+        row |= compiled.costs | {"device_peak_bytes": cases.read_device_peak()}
+        row |= self._compare_with_ceilings(row)
+        if self._worker:
+            theirs = {variant: rounds[variant] for variant in rounds if variant != "ours"}
+            row["ratios"] = {
+                variant: dataclasses.asdict(timing.compute_ratio(samples, ours))
+                for variant, samples in theirs.items()
+            }
+            row["peers"] = peers | {
+                variant: peers[variant] | timing.to_milliseconds(timing.summarize_rounds(samples))
+                for variant, samples in theirs.items()
+            }
+            row["peer"] = self._worker.description | {"peak_bytes": self._worker.read_peak()}
+            self._worker.release()
+        return row
+
+    def _build_peers(self, case: Case, config: ConfigDict) -> dict[str, dict[str, Any]]:
+        if not self._worker:
+            return {}
+        description = peer_worker.describe_program(
+            case.name,
+            config,
+            num_strided=NUM_STRIDED_CONVS[config.discriminator.receptive_field],
+            dtype=case.dtype,
+        )
+        peers = {}
+        for variant in self._variants:
+            try:
+                peers[variant] = {"build_seconds": self._worker.build(variant, description)["seconds"]}
+            except UserError as error:
+                # One form that PyTorch cannot run here leaves the other.
+                peers[variant] = {"error": str(error)}
+        return peers
+
+    def _describe(self, case: Case, kind: str) -> dict[str, Any]:
+        return {"kind": kind} | dataclasses.asdict(case)
+
+    def _compare_with_ceilings(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        seconds = row["ms_median"] / 1e3
+        flop_ceiling = self._ceilings.flop_per_second[row["dtype"]]
+        bytes_ceiling = self._ceilings.bytes_per_second
+
+        # Both are of one device's program.
+        def percent(amount, ceiling):
+            return None if amount is None else 100 * amount / seconds / ceiling
+
+        return {
+            "ceiling_flop_per_second": flop_ceiling,
+            "ceiling_bytes_per_second": bytes_ceiling,
+            "percent_of_flop_ceiling": percent(row["flop"], flop_ceiling),
+            "percent_of_bandwidth_ceiling": percent(row["bytes"], bytes_ceiling),
+        }
+
+    def _run_input(self, case: Case) -> dict[str, Any]:
+        config = cases.create_config(self._config, case)
+        step_case = dataclasses.replace(case, name="gan_step")
+        turns = inputs.create_turns(case, config, self._compile(step_case, config, 1))
+        rounds = timing.run_rounds(turns, self._settings)
+        summaries = {name: timing.summarize_rounds(rounds[name]) for name in turns}
+        row = self._describe(case, "input") | timing.to_milliseconds(summaries["input"])
+        row |= timing.to_milliseconds(summaries["resident"], "resident_ms")
+        row |= timing.to_milliseconds(summaries["fed"], "fed_ms")
+        wait = inputs.compute_wait_fraction(summaries["fed"].median, summaries["resident"].median)
+        return row | {
+            "batches_per_second": 1 / summaries["input"].median,
+            "images_per_second": case.batch_size / summaries["input"].median,
+            "wait_fraction": wait,
+        }
+
+    def _run_weak_scaling(self) -> None:
+        devices = _SMALLEST_SCALING_DEVICES if self._options.smallest else _SCALING_DEVICES
+        size, num_features = (16, 2) if self._options.smallest else (32, 4)
+        rows = scaling.measure_weak_scaling(
+            self._config,
+            devices,
+            self._settings,
+            image_size=size,
+            num_features=num_features,
+            batch_size=4,
+            dtype="float32",
+        )
+        for row in rows:
+            self._write(row)
+        for row in list(self._writer.rows):
+            if row["kind"] != "program":
+                continue
+            is_paper_size = (
+                row["name"] == "gan_step" and row["image_size"] == 256 and row["num_features"] == 64
+            )
+            if is_paper_size and row["batch_size"] == 1:
+                for reduction in scaling.describe_all_reduce(row["ms_median"] / 1e3):
+                    self._write(reduction | {"name": "all_reduce", "dtype": row["dtype"]})

@@ -1,0 +1,156 @@
+"""Owns weak scaling over virtual CPU devices, and the arithmetic of what an all-reduce adds on real ones.
+
+Does not own the step; it is `cases.py`'s. Run as a module it times one number of devices in a process of its own.
+"""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fpgan_jax.benchmarking import timing
+from fpgan_jax.errors import UserError
+
+# Bytes a second that leave one device, one direction: half of the 900 GB/s by which NVLink 4 goes, which counts
+# both; PCIe 5 x16; Ethernet of 100 Gb/s.
+LINKS = {"NVLink 4": 450e9, "PCIe 5 x16": 64e9, "100 Gb/s Ethernet": 12.5e9}
+# Of the networks with 64 features at 256x256 and one channel.
+NUM_PARAMS = {"generator": 54_407_809, "discriminator": 2_764_609}
+
+
+def compute_all_reduce_bytes(num_devices: int, num_params: int, *, bytes_per_param: int = 4) -> float:
+    """Compute what a ring all-reduce of one gradient has every device send, and receive.
+
+    Args:
+      num_devices: in the ring.
+      num_params: of the network.
+      bytes_per_param: of a gradient's number.
+
+    Returns:
+      Bytes: the gradient once for the reduction and once for the distribution, but for each device's own part.
+
+    Source: Patarasuk & Yuan 2009, section 3; differs in: nothing.
+    """
+    return 2 * (num_devices - 1) / num_devices * num_params * bytes_per_param
+
+
+def compute_all_reduce_seconds(num_devices: int, num_params: int, bytes_per_second: float) -> float:
+    """Compute the time of a ring all-reduce of float32 gradients, latency and overlap left out.
+
+    Args:
+      num_devices: in the ring.
+      num_params: of the network.
+      bytes_per_second: of the slowest link, one direction.
+
+    Returns:
+      Seconds.
+    """
+    return compute_all_reduce_bytes(num_devices, num_params) / bytes_per_second
+
+
+def describe_all_reduce(
+    step_seconds: float, num_devices: tuple[int, ...] = (2, 4, 8)
+) -> list[dict[str, Any]]:
+    """Compute what both networks' all-reduce adds to a step.
+
+    Args:
+      step_seconds: of the step on one device.
+      num_devices: of the rings.
+
+    Returns:
+      A row for every network, number of devices and link.
+    """
+    return [
+        {
+            "kind": "all_reduce",
+            "network": network,
+            "num_devices": n,
+            "link": link,
+            "bytes_per_device": compute_all_reduce_bytes(n, num_params),
+            "seconds": compute_all_reduce_seconds(n, num_params, rate),
+            "percent_of_step": 100 * compute_all_reduce_seconds(n, num_params, rate) / step_seconds,
+        }
+        for network, num_params in NUM_PARAMS.items()
+        for n in num_devices
+        for link, rate in LINKS.items()
+    ]
+
+
+def measure_weak_scaling(
+    config: ConfigDict, all_num_devices: tuple[int, ...], settings: timing.Settings, **case_fields: Any
+) -> list[dict[str, Any]]:
+    """Time the GAN's step on ever more virtual CPU devices, with the same batch on each.
+
+    The devices share the machine's cores: where nothing is lost, the time per device-example stays the same.
+
+    Args:
+      config: where everything comes from that the case does not name.
+      all_num_devices: numbers of devices, 1 first; a fresh process each.
+      settings: how long each is timed.
+      **case_fields: of `cases.Case`, without the name and with the batch size of one device.
+
+    Returns:
+      A row each: statistics of the step in milliseconds, "ms_per_device_example", and "overhead", by how much
+      that exceeds one device's, as a fraction.
+
+    Raises:
+      UserError: a process failed; the message is its last line.
+    """
+    rows = []
+    for num_devices in all_num_devices:
+        request = {
+            "config": config.to_dict(),
+            "settings": dataclasses.asdict(settings),
+            "case": case_fields | {"name": "gan_step", "batch_size": case_fields["batch_size"] * num_devices},
+        }
+        summary = _run_worker(request, num_devices)
+        per_example = summary["ms_median"] / (num_devices * case_fields["batch_size"])
+        first = rows[0]["ms_per_device_example"] if rows else per_example
+        rows.append(
+            {"kind": "weak_scaling", "name": "weak_scaling", "num_devices": num_devices}
+            | case_fields
+            | {"per_device_batch_size": case_fields["batch_size"]}
+            | summary
+            | {"ms_per_device_example": per_example, "overhead": per_example / first - 1}
+        )
+    return rows
+
+
+def _run_worker(request: dict[str, Any], num_devices: int) -> dict[str, float]:
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={num_devices}"
+    environment = os.environ | {"XLA_FLAGS": flags.strip(), "JAX_PLATFORMS": "cpu"}
+    result = subprocess.run(
+        [sys.executable, "-m", "fpgan_jax.benchmarking.scaling"],
+        check=False,
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
+    if result.returncode:
+        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"--cases=weak_scaling: the process with {num_devices} devices failed: {last}")
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def _time_step(request: dict[str, Any]) -> dict[str, float]:
+    import jax
+
+    from fpgan_jax import configuration
+    from fpgan_jax.benchmarking import cases
+
+    case = cases.Case(**request["case"])
+    config = cases.create_config(configuration.parse_config(request["config"]), case)
+    compiled = cases.compile_program(cases.create_program(case, config))
+    settings = timing.Settings(**request["settings"])
+    turn = timing.create_turn(compiled.call, jax.block_until_ready)
+    summary = timing.summarize(turn(settings.min_repeats, settings.min_seconds))
+    return timing.to_milliseconds(summary)
+
+
+if __name__ == "__main__":
+    print(json.dumps(_time_step(json.load(sys.stdin))))

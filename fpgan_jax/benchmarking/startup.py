@@ -1,0 +1,148 @@
+"""Owns how long a user waits before anything happens: imports, `--help`, and training's first step.
+
+Everything is timed in fresh processes, from their launch, as a user starts them.
+"""
+
+import json
+import os
+import pathlib
+import pkgutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+import fpgan_jax
+from fpgan_jax.data import pairs
+from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.errors import UserError
+from fpgan_jax.progress import create_progress
+
+_ROOT = pathlib.Path(fpgan_jax.__file__).parents[1]
+_TEST_SIZE = 128  # pixels, of configs/test_size.py
+_SMALLEST_SIZE = 16
+
+
+def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[dict[str, Any]]:
+    """Time starts.
+
+    Args:
+      num_runs: of each import and each `--help`, of which the median is taken. Training starts once with an
+        empty folder for compiled programs and once with the same folder, then full.
+      smallest: one script and a few modules only.
+
+    Yields:
+      Rows: "what", "seconds", "count" of runs. An import's seconds are those beyond an empty Python's.
+
+    Raises:
+      UserError: the scripts and configs are not beside the package, or one of them failed.
+    """
+    if not (_ROOT / "launch" / "train_gan.py").exists():
+        raise UserError(f"--cases=start_up: no launch/train_gan.py in {_ROOT}; run it from a checkout")
+    modules, scripts = list_modules(), list_scripts()
+    if smallest:
+        modules, scripts = ["fpgan_jax.configuration", "fpgan_jax.training.gan_trainer"], ["train_gan"]
+    with create_progress(len(modules) + len(scripts) + 3, "start-up", "starts") as progress:
+        empty = _time_runs(["-c", ""], num_runs)
+        yield _create_row("python, empty", empty, num_runs)
+        progress.update()
+        for script in scripts:
+            seconds = _time_runs(["-m", f"launch.{script}", "--help"], num_runs, expected=(0, 1))
+            yield _create_row(f"launch.{script} --help", seconds, num_runs)
+            progress.update()
+        for module in modules:
+            seconds = _time_runs(["-c", f"import {module}"], num_runs) - empty
+            yield _create_row(f"import {module}", seconds, num_runs)
+            progress.update()
+        for row in _measure_first_steps(_SMALLEST_SIZE if smallest else _TEST_SIZE):
+            yield row
+            progress.update()
+
+
+def list_modules() -> list[str]:
+    """List the package's modules that import on a machine with its requirements."""
+    names = [module.name for module in pkgutil.walk_packages(fpgan_jax.__path__, "fpgan_jax.")]
+    return [name for name in names if name != "fpgan_jax.benchmarking.peers"]  # imports PyTorch
+
+
+def list_scripts() -> list[str]:
+    """List the names of the launch scripts."""
+    names = sorted(path.stem for path in (_ROOT / "launch").glob("*.py"))
+    return [name for name in names if name not in ("__init__", "cli")]
+
+
+def _create_row(what: str, seconds: float, count: int) -> dict[str, Any]:
+    return {"kind": "start_up", "name": "start_up", "what": what, "seconds": seconds, "count": count}
+
+
+def _time_runs(arguments: Sequence[str], num_runs: int, expected: Sequence[int] = (0,)) -> float:
+    durations = []
+    for _ in range(num_runs):
+        begin = time.perf_counter()
+        result = subprocess.run([sys.executable, *arguments], check=False, capture_output=True, cwd=_ROOT)
+        durations.append(time.perf_counter() - begin)
+        if result.returncode not in expected:
+            last = (result.stderr.decode().strip().splitlines() or ["no message"])[-1]
+            raise UserError(f"--cases=start_up: python {' '.join(arguments)} failed: {last}")
+    return statistics.median(durations)
+
+
+def _measure_first_steps(size: int) -> Iterator[dict[str, Any]]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        _write_pairs(folder / "pairs", size)
+        for temperature in ("cold", "warm"):
+            seconds = _time_first_step(folder, folder / temperature, size)
+            what = f"launch.train_gan at {size}x{size} to its first step, {temperature}"
+            yield _create_row(what, seconds, 1) | {"compilation_cache": temperature}
+
+
+def _write_pairs(folder: pathlib.Path, size: int) -> None:
+    shape = (2, size, size, 1)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    prints = PrintSet(images, np.array([1, 2], np.int32), ("1", "2"))
+    data = {"num_replicas": 2, "noise_per": "replica", "noise_seed": 0, "noise_distribution": "uniform"}
+    pairs.write_pairs(pairs.ReplicatedPrints(prints, _Fields(data)), folder)
+
+
+class _Fields:
+    """Stands for config.data; `configs` is no part of the package."""
+
+    def __init__(self, fields: dict[str, Any]):
+        self.__dict__.update(fields)
+
+
+def _time_first_step(folder: pathlib.Path, workdir: pathlib.Path, size: int) -> float:
+    """Return the seconds from the launch to the first row of metrics, which tells that a step is done."""
+    environment = os.environ | {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    command = [
+        *(sys.executable, "-m", "launch.train_gan", "--config=configs/test_size.py", f"--workdir={workdir}"),
+        *("--config.data.source=paired_folder", f"--config.data.paired_dir={folder / 'pairs' / 'train'}"),
+        *("--config.log_every_steps=1", "--config.num_epochs=1", "--config.sample_epochs=()"),
+    ]
+    if size != _TEST_SIZE:
+        command += [f"--config.data.image_size={size}", "--config.generator.dropout_outputs=()"]
+    metrics = workdir / "metrics.csv"
+    begin = time.perf_counter()
+    with open(folder / "log", "w") as log:
+        process = subprocess.Popen(command, cwd=_ROOT, env=environment, stdout=log, stderr=log)
+        while process.poll() is None and _count_lines(metrics) < 2:
+            time.sleep(0.01)
+        seconds = time.perf_counter() - begin
+        process.wait()
+    if process.returncode or _count_lines(metrics) < 2:
+        last = ((folder / "log").read_text().strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"--cases=start_up: {' '.join(command[1:3])} failed: {json.dumps(last)}")
+    return seconds
+
+
+def _count_lines(path: pathlib.Path) -> int:
+    return path.read_text().count("\n") if path.exists() else 0

@@ -1,0 +1,110 @@
+"""Owns the file of source "npz": everyone's preprocessed prints of one finger, in one file without TensorFlow.
+
+Does not choose or preprocess prints; `print_loading.py` does.
+"""
+
+import json
+import os
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Mapping
+
+import numpy as np
+
+from fpgan_jax.data.prints import SPLITS, PrintSet, Record
+from fpgan_jax.errors import UserError
+
+# The fields of config.data that decide the pixels.
+FIELDS = ("hand", "finger", "frame", "image_size", "num_channels", "interpolation")
+
+_MAKE = "python -m launch.make_pairs --npz=FILE"
+
+
+def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_config) -> None:
+    """Write prints as one .npz file, which appears whole or not at all.
+
+    Args:
+      path: of the file; its folder is made if missing, and a file that is there is replaced.
+      sets: split -> prints, for each of `SPLITS`, preprocessed as `data_config` says.
+      data_config: config.data; `FIELDS` of it are written beside the prints.
+    """
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {"fields": np.array(json.dumps({name: data_config[name] for name in FIELDS}))}
+    for split in SPLITS:
+        prints = sets[split]
+        arrays[f"{split}_images"] = prints.images
+        arrays[f"{split}_persons"] = prints.persons
+        arrays[f"{split}_filenames"] = np.array(prints.filenames, np.str_)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        # A file object: NumPy would add an ending to a name.
+        with open(temporary, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_records(data_config, split: str) -> list[Record]:
+    """Read a split of the file that a config names.
+
+    Args:
+      data_config: config.data; npz_file and `FIELDS` are used.
+      split: one of `SPLITS`.
+
+    Returns:
+      Everyone's prints, images [image_size, image_size, num_channels] uint8, preprocessed.
+
+    Raises:
+      UserError: the file is missing, damaged, no such file, or made with other fields.
+    """
+    path = data_config.npz_file
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            names = ("images", "persons", "filenames")
+            fields, *arrays = (file[name] for name in ("fields", *(f"{split}_{name}" for name in names)))
+        fields = json.loads(str(fields))
+        if not isinstance(fields, dict):
+            raise ValueError("its fields are none")
+    except FileNotFoundError as error:
+        raise UserError(f"config.data.npz_file: {path!r} is no file; {_MAKE} writes one") from error
+    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _create_foreign_error(path, error) from error
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise _create_foreign_error(path, error) from error
+    _check_fields(path, fields, data_config)
+    _check_arrays(path, split, *arrays, data_config)
+    images, persons, filenames = arrays
+    return [Record(int(p), str(n), image) for p, n, image in zip(persons, filenames, images, strict=True)]
+
+
+def _create_foreign_error(path: str, reason: object) -> UserError:
+    text = (str(reason).splitlines() or [type(reason).__name__])[0]
+    return UserError(
+        f"config.data.npz_file: {path} is damaged or no file of prints ({text}); write it with {_MAKE}"
+    )
+
+
+def _check_fields(path: str, fields: Mapping, data_config) -> None:
+    for name in FIELDS:
+        if fields.get(name) != data_config[name]:
+            raise UserError(
+                f"config.data.npz_file: {path} was made with config.data.{name}={fields.get(name)!r}, not "
+                f"{data_config[name]!r}; set that field alike, or write another file with {_MAKE}"
+            )
+
+
+def _check_arrays(path: str, split: str, images, persons, filenames, data_config) -> None:
+    size = data_config.image_size
+    is_sound = (
+        images.dtype == np.uint8
+        and images.ndim == 4
+        and images.shape == (len(images), size, size, data_config.num_channels)
+        and persons.dtype.kind == "i"
+        and filenames.dtype.kind == "U"
+        and persons.shape == filenames.shape == (len(images),)
+    )
+    if not is_sound:
+        raise _create_foreign_error(path, f"its {split} prints are of {images.dtype} {images.shape}")

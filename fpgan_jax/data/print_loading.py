@@ -1,0 +1,169 @@
+"""Owns the way from the config to prints and pairs in memory, wherever they come from.
+
+Does not import TensorFlow unless the prints are read through it (`socofing/socofing_reader.py`), and does not
+batch (`feeding.py`).
+"""
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+from fpgan_jax.configuration import PERSON_SOURCES, SOURCE_FIELDS
+from fpgan_jax.data import pairs, preprocessing, print_archive
+from fpgan_jax.data.prints import SPLITS, PrintSet, Record
+from fpgan_jax.errors import UserError
+
+
+def load_prints(config, *, split: str = "real", persons: Sequence[int] | None = None) -> PrintSet:
+    """Load the prints of the configured finger, preprocessed.
+
+    Args:
+      config: as in configs/pix2pix_socofing.py.
+      split: "real" | "altered_easy" | "altered_medium" | "altered_hard".
+      persons: ids; None is the training set's.
+
+    Returns:
+      One print a person for "real", up to three for the altered splits, in order of person and name. The
+      set is empty where an altered split is missing.
+
+    Raises:
+      UserError: a config.data field, a folder, a file or a person does not fit, or TensorFlow is needed and
+        not installed; the message says which.
+    """
+    real_records = None
+    if persons is None or split == "real":
+        real_records = _read_records(config.data, "real")
+        persons = _choose_persons(config.data, real_records, persons)
+    records = real_records if split == "real" else _read_records(config.data, split)
+    chosen = [record for record in records if record.person in set(persons)]
+    return _create_print_set(chosen, config.data)
+
+
+def list_persons(config, split: str = "real") -> tuple[int, ...]:
+    """Return everyone who has a print of the configured finger in a split.
+
+    Args:
+      config: as in configs/pix2pix_socofing.py.
+      split: as in `load_prints`.
+
+    Returns:
+      Ids in ascending order.
+
+    Raises:
+      UserError: as `load_prints`.
+    """
+    return tuple(sorted({record.person for record in _read_records(config.data, split)}))
+
+
+def create_pairs(config) -> pairs.Pairs:
+    """Create the training set of pairs of noise and print.
+
+    Args:
+      config: as in configs/pix2pix_socofing.py.
+
+    Returns:
+      config.data.num_replicas pairs of every print, or the files of config.data.paired_dir.
+
+    Raises:
+      UserError: as `load_prints`.
+    """
+    if config.data.source == "paired_folder":
+        return pairs.PairFolder(config.data.paired_dir, config.data)
+    return pairs.ReplicatedPrints(load_prints(config), config.data)
+
+
+def write_archive(config, path: str | os.PathLike) -> int:
+    """Write everyone's prints of the configured finger as one file, for the source "npz".
+
+    Args:
+      config: as in configs/pix2pix_socofing.py.
+      path: of the .npz file; its folder is made if missing.
+
+    Returns:
+      Number of prints, over all splits.
+
+    Raises:
+      UserError: as `load_prints`, nobody has a print of this finger, or the source does not tell persons.
+    """
+    if config.data.source not in PERSON_SOURCES:
+        raise UserError(
+            f"config.data.source={config.data.source!r}: pairs do not tell prints from persons; use one of "
+            f"{', '.join(PERSON_SOURCES)}"
+        )
+    sets = {split: _create_print_set(_read_records(config.data, split), config.data) for split in SPLITS}
+    if not len(sets["real"]):
+        raise _create_no_print_error(config.data)
+    print_archive.write_archive(path, sets, config.data)
+    return sum(map(len, sets.values()))
+
+
+def describe_origin(data_config) -> str:
+    """Name the field that says where the prints lie, with its value, for messages."""
+    field = SOURCE_FIELDS[data_config.source]
+    return f"config.data.{field}={data_config[field]}"
+
+
+def _read_records(data, split: str) -> list[Record]:
+    """Read a split in order of person and name: as stored, or preprocessed if they come from an archive."""
+    if data.source == "npz":
+        records = print_archive.read_records(data, split)
+    else:
+        try:
+            from fpgan_jax.data.socofing import socofing_reader
+        except ImportError as error:
+            raise UserError(
+                f"config.data.source={data.source!r}: is read through TensorFlow, which cannot be imported here "
+                f'({error}); use "npz", with a file that python -m launch.make_pairs --npz=FILE wrote'
+            ) from error
+        records = socofing_reader.read_records(data, split)
+    return sorted(records, key=lambda record: (record.person, record.filename))
+
+
+def _create_print_set(records: list[Record], data) -> PrintSet:
+    images = [record.image for record in records]
+    if data.source != "npz":
+        images = [preprocessing.preprocess_print(image, data) for image in images]
+    shape = (len(images), data.image_size, data.image_size, data.num_channels)
+    return PrintSet(
+        np.array(images, np.uint8).reshape(shape),
+        np.array([record.person for record in records], np.int32),
+        tuple(record.filename for record in records),
+    )
+
+
+def _choose_persons(data, records: list[Record], persons: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the given persons, or else the configured ones, after checking that their prints are there."""
+    available = sorted({record.person for record in records})
+    if not available:
+        raise _create_no_print_error(data)
+    field = "persons"
+    if persons is None:
+        field, persons = "config.data.persons", tuple(data.persons)
+        if not persons:
+            return _choose_first_persons(data, available)
+    missing = sorted(set(persons) - set(available))
+    if missing:
+        raise UserError(
+            f"{field}: no {_name_finger(data)} of {', '.join(map(str, missing))}; {len(available)} persons have "
+            f"one, ids {available[0]} to {available[-1]}"
+        )
+    return tuple(sorted(set(persons)))
+
+
+def _choose_first_persons(data, available: list[int]) -> tuple[int, ...]:
+    if len(available) < data.num_persons:
+        raise UserError(
+            f"config.data.num_persons: {data.num_persons} are wanted, but {data[SOURCE_FIELDS[data.source]]} has "
+            f"a {_name_finger(data)} of {len(available)}"
+        )
+    return tuple(available[: data.num_persons])
+
+
+def _create_no_print_error(data) -> UserError:
+    field = SOURCE_FIELDS[data.source]
+    return UserError(f"config.data.{field}: {data[field]} holds no print of a {_name_finger(data)}")
+
+
+def _name_finger(data) -> str:
+    return f"{data.hand} {data.finger} finger"

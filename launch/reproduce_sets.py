@@ -1,0 +1,38 @@
+r"""Run both experiments for all of the paper's sets, from noise images to the whole table 2.
+
+python -m launch.reproduce_sets --override=data.source=npz --override=data.npz_file=prints.npz \
+    --override=data.feeding=device --workdir=runs/paper
+
+Every config and its data are checked before the first set starts. Writes into the workdir: a folder a set, as
+launch.reproduce does, table2 and controls of all sets together, and timing.json with the seconds of every stage.
+Stop it at will: the same command goes on where it stopped.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_CONFIGS = flags.DEFINE_list(
+    "configs",
+    [f"configs/paper_{name}.py" for name in ("p50", "p100", "p150", "p200", "p250")],
+    "Config files, one a set.",
+)
+_OVERRIDE = flags.DEFINE_multi_string(
+    "override",
+    [],
+    "FIELD=VALUE, set in every config, as data.feeding=device; give the flag again for each field.",
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of all sets; made if missing.", required=True)
+
+
+def main(argv):
+    """Run every set."""
+    del argv
+    from fpgan_jax import reproduction_sets
+
+    configs = reproduction_sets.load_configs(_CONFIGS.value, _OVERRIDE.value)
+    print(reproduction_sets.reproduce_sets(configs, _WORKDIR.value))
+
+
+if __name__ == "__main__":
+    cli.run(main, cache_near=_WORKDIR)

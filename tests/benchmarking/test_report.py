@@ -1,0 +1,90 @@
+"""Rows and tables."""
+
+import json
+import re
+
+import pytest
+
+from fpgan_jax.benchmarking import report
+
+ROW = {
+    "kind": "program",
+    "name": "gan_step",
+    "image_size": 128,
+    "num_features": 32,
+    "batch_size": 8,
+    "dtype": "float32",
+    "ms_median": 512.34,
+    "ms_q1": 500.0,
+    "ms_q3": 520.0,
+    "images_per_second": 15.6,
+    "flop": 4.5e10,
+    "ratios": {"eager": {"median": 1.234, "low": 1.1, "high": 1.3}},
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        *[(None, None), (0, "0"), (0.000123456, "0.000123"), (1.5, "1.50"), (99.96, "100")],
+        *[(-2.345, "-2.35"), (123.4, "123"), (1234567, "1234567"), (0.9999, "1.00")],
+    ],
+)
+def test_a_number_has_three_digits(value, text):
+    assert report.format_number(value) == text
+
+
+def test_a_table_is_aligned():
+    assert report.format_table(["a", "long"], [["name", "1"]]) == "a     long\nname     1"
+
+
+def test_a_markdown_table():
+    lines = report.format_table(["a", "long"], [["name", "1"]], markdown=True).splitlines()
+    assert lines == ["| a    | long |", "| ---- | ---: |", "| name |    1 |"]
+
+
+def test_rows_become_a_table_a_kind_without_empty_columns():
+    start = {"kind": "start_up", "name": "start_up", "what": "python", "seconds": 0.05, "count": 3}
+    text = report.format_rows([ROW, start])
+    programs, starts = text.split("\n\n")
+    assert re.split(r"  +", programs.splitlines()[0]) == (
+        ["case", "size", "features", "batch", "dtype", "ms", "quartiles", "images/s", "GFLOP", "eager / ours"]
+    )
+    assert re.split(r"  +", programs.splitlines()[1])[5:] == (
+        ["512", "500-520", "15.6", "45.0", "1.23 (1.10-1.30)"]
+    )
+    assert starts.splitlines()[1].split() == ["python", "0.0500", "3"]
+
+
+def test_a_peer_that_failed_says_so():
+    row = ROW | {"ratios": {}, "peers": {"compile": {"error": "no compiler"}}}
+    assert "failed" in report.format_rows([row]).splitlines()[1]
+
+
+def test_rows_are_appended_and_flushed(tmp_path):
+    path = tmp_path / "new" / "rows.jsonl"
+    for _ in range(2):
+        writer = report.RowWriter(str(path))
+        writer.write(ROW)
+        assert json.loads(path.read_text().splitlines()[-1]) == ROW
+        writer.close()
+    assert len(path.read_text().splitlines()) == 2
+
+
+def test_the_machine_is_described():
+    machine = report.describe_machine()
+    assert machine["cpu"] and machine["num_cores"] >= 1 and machine["versions"]["jax"]
+
+
+@pytest.mark.parametrize("form", ["loose", "packed", "detached", "none"])
+def test_the_commit_is_read_from_gits_files(tmp_path, form):
+    commit = "0123456789" * 4
+    git = tmp_path / ".git"
+    if form != "none":
+        (git / "refs" / "heads").mkdir(parents=True)
+        (git / "HEAD").write_text(f"{commit}\n" if form == "detached" else "ref: refs/heads/main\n")
+    if form == "loose":
+        (git / "refs" / "heads" / "main").write_text(f"{commit}\n")
+    if form == "packed":
+        (git / "packed-refs").write_text(f"# pack-refs\n{commit} refs/heads/main\n")
+    assert report.read_commit(tmp_path) == (None if form == "none" else commit)

@@ -1,0 +1,55 @@
+"""The arithmetic of an all-reduce, against a ring that is played through."""
+
+import numpy as np
+import pytest
+
+from fpgan_jax.benchmarking import scaling
+
+
+def play_ring(num_devices, num_params):
+    """Reduce and distribute chunks around a ring; return the sums and the parameters that each device sent."""
+    chunks = [np.array_split(np.full(num_params, float(d + 1)), num_devices) for d in range(num_devices)]
+    sent = np.zeros(num_devices)
+    for is_reduction in (True, False):
+        for turn in range(num_devices - 1):
+            moves = []
+            for device in range(num_devices):
+                chunk = (device - turn + (0 if is_reduction else 1)) % num_devices
+                moves.append(((device + 1) % num_devices, chunk, chunks[device][chunk].copy()))
+                sent[device] += len(chunks[device][chunk])
+            for target, chunk, values in moves:
+                chunks[target][chunk] = chunks[target][chunk] + values if is_reduction else values
+    return [np.concatenate(c) for c in chunks], sent
+
+
+@pytest.mark.parametrize("num_devices", [1, 2, 4, 8])
+def test_a_ring_sends_as_many_bytes(num_devices):
+    sums, sent = play_ring(num_devices, 64)
+    assert all((values == num_devices * (num_devices + 1) / 2).all() for values in sums)
+    assert (4 * sent == scaling.compute_all_reduce_bytes(num_devices, 64)).all()
+
+
+def test_the_time_is_bytes_over_the_links_rate():
+    # 2 * 7/8 * 54,407,809 parameters * 4 bytes = 380.9 MB
+    assert scaling.compute_all_reduce_bytes(8, 54_407_809) == pytest.approx(380_854_663)
+    assert scaling.compute_all_reduce_seconds(8, 54_407_809, 12.5e9) == pytest.approx(0.030468, rel=1e-4)
+
+
+def test_rows_for_both_networks_and_all_links():
+    rows = scaling.describe_all_reduce(0.1)
+    assert len(rows) == 2 * 3 * len(scaling.LINKS)
+    ethernet = [row for row in rows if row["link"].endswith("Ethernet") and row["num_devices"] == 8]
+    assert ethernet[0]["percent_of_step"] == pytest.approx(30.468, rel=1e-3)
+
+
+def test_the_parameters_are_those_of_the_networks():
+    import jax
+
+    from configs import pix2pix_socofing
+    from fpgan_jax.benchmarking import cases
+
+    for name, network in (("generator_inference", "generator"), ("discriminator", "discriminator")):
+        case = cases.Case(name, 256, 64, 1, "float32")
+        program = cases.create_program(case, cases.create_config(pix2pix_socofing.get_config(), case))
+        params = program.create_state_shape()["params"]
+        assert sum(leaf.size for leaf in jax.tree.leaves(params)) == scaling.NUM_PARAMS[network]

@@ -1,0 +1,263 @@
+"""Tests of `fpgan_jax.models.convolutions` against sums written out in NumPy, in float64."""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpgan_jax.models import convolutions
+
+# The batches and sizes of the small map stand on both sides of the bound under which products are used.
+FEW, MANY = (2, 3, 2), (2, 20, 14)
+
+
+def _draw(seed, shape, dtype="float32"):
+    values = np.random.default_rng(seed).standard_normal(shape)
+    return np.asarray(jnp.asarray(values, dtype).astype(jnp.float32), np.float64)
+
+
+def _pad(x):
+    return np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+
+
+def _conv(x, kernel):
+    _, height, width, _ = x.shape
+    padded = _pad(x)
+    return sum(
+        padded[:, i : i + height : 2, j : j + width : 2] @ kernel[i, j] for i in range(4) for j in range(4)
+    )
+
+
+def _conv_transpose(x, kernel):
+    batch, height, width, _ = x.shape
+    padded = np.zeros((batch, 2 * height + 2, 2 * width + 2, kernel.shape[2]))
+    for i in range(4):
+        for j in range(4):
+            padded[:, i : i + 2 * height : 2, j : j + 2 * width : 2] += x @ kernel[i, j].T
+    return padded[:, 1:-1, 1:-1]
+
+
+def _kernel_gradient(big, small):
+    _, height, width, _ = big.shape
+    padded = _pad(big)
+    taps = [padded[:, i : i + height : 2, j : j + width : 2] for i in range(4) for j in range(4)]
+    gradient = np.stack([np.einsum("bhwi,bhwo->io", tap, small) for tap in taps])
+    return gradient.reshape(4, 4, big.shape[-1], small.shape[-1])
+
+
+def _depthwise(x, kernel):
+    _, height, width, _ = x.shape
+    padded = _pad(x)
+    return sum(padded[:, i : i + height, j : j + width] * kernel[i, j, 0] for i in range(3) for j in range(3))
+
+
+def _depthwise_kernel_gradient(x, g):
+    _, height, width, _ = x.shape
+    padded = _pad(x)
+    taps = [(padded[:, i : i + height, j : j + width] * g).sum((0, 1, 2)) for i in range(3) for j in range(3)]
+    return np.stack(taps).reshape(3, 3, 1, -1)
+
+
+def _assert_close(actual, reference, *operands, num_terms, dtype):
+    """Hold every value to the bound of a float32 sum in any order, and one rounding to `dtype`.
+
+    A sum of n products is off by n * eps * (sum of the products' absolute values) at most.
+    """
+    assert actual.dtype == dtype
+    expected = reference(*operands)
+    size = reference(*map(np.abs, operands))
+    bound = num_terms * np.finfo(np.float32).eps * size
+    bound += float(jnp.finfo(dtype).eps) * np.abs(expected)
+    error = np.abs(np.asarray(actual.astype(jnp.float32), np.float64) - expected)
+    np.testing.assert_array_less(error, bound + np.finfo(np.float32).tiny)
+
+
+def _pull(function, x, kernel, g, dtype):
+    x, kernel, g = (jnp.asarray(a, dtype) for a in (x, kernel, g))
+
+    @jax.jit
+    def run(x, kernel, g):
+        y, pullback = jax.vjp(function, x, kernel)
+        return y, *pullback(g)
+
+    return run(x, kernel, g)
+
+
+CONVS = [convolutions.conv_4x4_stride2, convolutions.conv_4x4_stride2_plain]
+TRANSPOSES = [convolutions.conv_transpose_4x4_stride2, convolutions.conv_transpose_4x4_stride2_plain]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("small", [FEW, MANY])
+@pytest.mark.parametrize("function", CONVS)
+def test_conv_and_its_gradients_are_the_written_sums(function, small, dtype):
+    batch, height, width = small
+    x = _draw(0, (batch, 2 * height, 2 * width, 3), dtype)
+    kernel = _draw(1, (4, 4, 3, 5), dtype)
+    g = _draw(2, (batch, height, width, 5), dtype)
+    y, dx, dkernel = _pull(function, x, kernel, g, dtype)
+    _assert_close(y, _conv, x, kernel, num_terms=16 * 3, dtype=dtype)
+    _assert_close(dx, _conv_transpose, g, kernel, num_terms=4 * 5, dtype=dtype)
+    _assert_close(dkernel, _kernel_gradient, x, g, num_terms=batch * height * width, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("small", [FEW, MANY])
+@pytest.mark.parametrize("function", TRANSPOSES)
+def test_transposed_conv_and_its_gradients_are_the_written_sums(function, small, dtype):
+    batch, height, width = small
+    x = _draw(0, (batch, height, width, 5), dtype)
+    kernel = _draw(1, (4, 4, 3, 5), dtype)
+    g = _draw(2, (batch, 2 * height, 2 * width, 3), dtype)
+    y, dx, dkernel = _pull(function, x, kernel, g, dtype)
+    _assert_close(y, _conv_transpose, x, kernel, num_terms=4 * 5, dtype=dtype)
+    _assert_close(dx, _conv, g, kernel, num_terms=16 * 3, dtype=dtype)
+    _assert_close(dkernel, _kernel_gradient, g, x, num_terms=batch * height * width, dtype=dtype)
+
+
+def test_one_position_becomes_the_kernels_middle():
+    kernel = jnp.arange(16.0).reshape(4, 4, 1, 1)
+    y = convolutions.conv_transpose_4x4_stride2(jnp.ones((1, 1, 1, 1)), kernel)
+    np.testing.assert_array_equal(y[0, :, :, 0], [[5, 6], [9, 10]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("function", [convolutions.depthwise_conv_3x3, convolutions.depthwise_conv_3x3_plain])
+def test_depthwise_conv_and_its_gradients_are_the_written_sums(function, dtype):
+    x, kernel = _draw(0, (2, 6, 5, 7), dtype), _draw(1, (3, 3, 1, 7), dtype)
+    g = _draw(2, (2, 6, 5, 7), dtype)
+    y, dx, dkernel = _pull(function, x, kernel, g, dtype)
+    _assert_close(y, _depthwise, x, kernel, num_terms=9, dtype=dtype)
+    _assert_close(dx, lambda g, k: _depthwise(g, k[::-1, ::-1]), g, kernel, num_terms=9, dtype=dtype)
+    _assert_close(dkernel, _depthwise_kernel_gradient, x, g, num_terms=2 * 6 * 5, dtype=dtype)
+
+
+def test_depthwise_kernel_gradient_for_other_platforms_is_the_written_sum():
+    x, g = _draw(0, (2, 6, 5, 7)), _draw(1, (2, 6, 5, 7))
+    actual = convolutions._depthwise_kernel_gradient(jnp.float32(x), jnp.float32(g)).reshape(3, 3, 1, 7)
+    _assert_close(actual, _depthwise_kernel_gradient, x, g, num_terms=60, dtype="float32")
+
+
+FUNCTIONS = [
+    (convolutions.conv_4x4_stride2, (4, 4, 3, 3)),
+    (convolutions.conv_transpose_4x4_stride2, (4, 4, 3, 3)),
+    (convolutions.depthwise_conv_3x3, (3, 3, 1, 3)),
+]
+
+
+@pytest.mark.parametrize(("function", "shape"), FUNCTIONS)
+@pytest.mark.parametrize("transform", [jax.vmap, jax.pmap])
+def test_mapped_over_an_axis_each_element_is_as_if_alone(transform, function, shape):
+    # Whole numbers, so that every order of summation gives the same bits.
+    x = jnp.round(jnp.float32(_draw(0, (jax.local_device_count(), 2, 4, 4, 3)) * 4))
+    kernel = jnp.round(jnp.float32(_draw(1, shape) * 4))
+    mapped = transform(lambda x: function(x, kernel))(x)
+    np.testing.assert_array_equal(mapped[0], function(x[0], kernel))
+
+
+@pytest.mark.parametrize(("function", "shape"), FUNCTIONS)
+def test_gradient_of_a_gradient(function, shape):
+    """The penalty |d f / d x|^2 of f = sum(y^2) has the gradient that finite differences give."""
+    x, kernel = jnp.float32(_draw(0, (1, 4, 4, 3))), jnp.float32(_draw(1, shape))
+
+    @jax.jit
+    def penalty(kernel):
+        return jnp.square(jax.grad(lambda x: jnp.square(function(x, kernel)).sum())(x)).sum()
+
+    direction = jnp.float32(_draw(2, shape))
+    slope = jnp.vdot(jax.jit(jax.grad(penalty))(kernel), direction)
+    # The penalty is a polynomial of degree 4 in the kernel, for which this five-point rule is exact; what
+    # is left is rounding: a few eps of the values, divided by the step.
+    values = [float(penalty(kernel + h * direction)) for h in (-2, -1, 1, 2)]
+    expected = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / 12
+    assert abs(slope - expected) < 100 * np.finfo(np.float32).eps * max(values)
+
+
+@pytest.mark.parametrize("size", [(7, 6), (6, 7), (4, 4)])
+def test_max_pool_3x3_is_flax_with_gradients_also_where_values_are_equal(size):
+    x = jnp.float32(np.random.default_rng(0).integers(0, 3, (2, *size, 3)))
+
+    def reference(x):
+        return nn.max_pool(x, (3, 3), (2, 2), "SAME")
+
+    y, pullback = jax.vjp(convolutions.max_pool_3x3_stride2, x)
+    expected, reference_pullback = jax.vjp(reference, x)
+    np.testing.assert_array_equal(y, expected)
+    g = jnp.float32(np.random.default_rng(1).integers(-9, 9, y.shape))
+    np.testing.assert_array_equal(pullback(g)[0], reference_pullback(g)[0])
+
+
+def test_max_pool_2x2_keeps_the_largest():
+    x = jnp.float32([[1, 5, 2, 2], [3, 4, 9, 0]]).reshape(1, 2, 4, 1)
+    np.testing.assert_array_equal(convolutions.max_pool_2x2(x).ravel(), [5, 9])
+
+
+def _conv_stride1(x, kernel, padding):
+    size = len(kernel)
+    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    rows, columns = padded.shape[1] - size + 1, padded.shape[2] - size + 1
+    return sum(
+        padded[:, i : i + rows, j : j + columns] @ kernel[i, j] for i in range(size) for j in range(size)
+    )
+
+
+def _stride1_kernel_gradient(x, g, size, padding):
+    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    rows, columns = g.shape[1:3]
+    taps = [
+        np.einsum("bhwi,bhwo->io", padded[:, i : i + rows, j : j + columns], g)
+        for i in range(size)
+        for j in range(size)
+    ]
+    return np.stack(taps).reshape(size, size, x.shape[-1], g.shape[-1])
+
+
+# (size, padding, in_features, features): each way that a CPU goes, and the discriminator's own.
+STRIDE1 = [(3, 0, 3, 5), (4, 1, 3, 5), (4, 1, 40, 6), (4, 1, 40, 1), (4, 1, 3, 1)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("size", "padding", "in_features", "features"), STRIDE1)
+def test_conv_of_stride_1_and_its_gradients_are_the_written_sums(size, padding, in_features, features, dtype):
+    x = _draw(0, (2, 7, 6, in_features), dtype)
+    kernel = _draw(1, (size, size, in_features, features), dtype)
+    g = _draw(2, (2, 8 + 2 * padding - size, 7 + 2 * padding - size, features), dtype)
+    y, dx, dkernel = _pull(lambda x, k: convolutions.conv_stride1(x, k, padding), x, kernel, g, dtype)
+
+    def input_gradient(g, kernel):
+        return _conv_stride1(g, kernel[::-1, ::-1].swapaxes(2, 3), size - 1 - padding)
+
+    taps = size * size
+    _assert_close(
+        y, lambda x, k: _conv_stride1(x, k, padding), x, kernel, num_terms=taps * in_features, dtype=dtype
+    )
+    _assert_close(dx, input_gradient, g, kernel, num_terms=taps * features, dtype=dtype)
+    _assert_close(
+        dkernel,
+        lambda x, g: _stride1_kernel_gradient(x, g, size, padding),
+        x,
+        g,
+        num_terms=2 * 8 * 7,
+        dtype=dtype,
+    )
+
+
+# The second has more positions than are summed at once.
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 64, 64, 2)])
+def test_pointwise_conv_and_its_gradients_are_matrix_products(shape):
+    x, kernel, g = _draw(0, shape), _draw(1, (shape[-1], 3)), _draw(2, (*shape[:-1], 3))
+    y, dx, dkernel = _pull(convolutions.pointwise_conv, x, kernel, g, "float32")
+    positions = x.size // shape[-1]
+    _assert_close(y, lambda x, k: x @ k, x, kernel, num_terms=shape[-1], dtype="float32")
+    _assert_close(dx, lambda g, k: g @ k.T, g, kernel, num_terms=3, dtype="float32")
+    _assert_close(
+        dkernel, lambda x, g: np.einsum("bhwi,bhwo->io", x, g), x, g, num_terms=positions, dtype="float32"
+    )
+
+
+@pytest.mark.parametrize(("in_features", "features"), [(2, 9), (9, 2)])
+def test_sum_over_positions_is_right_whichever_operand_is_transposed(in_features, features):
+    x, g = _draw(0, (1, 5, 4, in_features)), _draw(1, (1, 5, 4, features))
+    actual = jax.jit(convolutions._contract_positions)(jnp.float32(x), jnp.float32(g))
+    _assert_close(actual, lambda x, g: np.einsum("bhwi,bhwo->io", x, g), x, g, num_terms=20, dtype="float32")
