@@ -167,7 +167,7 @@ def _is_due(training: Training, step: int) -> bool:
 
 
 class _Stopwatch:
-    """Times a training, and what of it is waiting for batches."""
+    """Times a training, with its compilation and checkpoints, and what of it is waiting for batches."""
 
     def __init__(self):
         self._start = time.monotonic()

@@ -129,8 +129,9 @@ def main(workdir: str, *distributed: str) -> None:
         coordinator, process_index, num_processes = distributed
         jax.distributed.initialize(coordinator, int(num_processes), int(process_index))
     parts = train_gan(workdir) | {"classifier": train_classifier()}
-    on_device = train_gan(f"{workdir}/on_device", **{"data.feeding": "device", "steps_per_dispatch": 2})
-    parts |= {f"on_device_{part}": tree for part, tree in on_device.items()}
+    if jax.device_count() > 1:
+        on_device = train_gan(f"{workdir}/on_device", **{"data.feeding": "device", "steps_per_dispatch": 2})
+        parts |= {f"on_device_{part}": tree for part, tree in on_device.items()}
     leaves = {
         f"{part}{jax.tree_util.keystr(path)}": leaf
         for part, tree in parts.items()
