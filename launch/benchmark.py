@@ -37,12 +37,8 @@ flags.DEFINE_integer("min_repeats", 10, "Take so many samples at least.", lower_
 flags.DEFINE_integer("rounds", 3, "Turns that the contestants take.", lower_bound=1)
 flags.DEFINE_string("out", None, "JSON-lines file for the rows; those that it has are kept.")
 flags.DEFINE_integer("steps_per_dispatch", 1, "Training steps in one call.", lower_bound=1)
-flags.DEFINE_bool(
-    "smallest", False, "Run every part at its smallest in one to two minutes; its times mean nothing."
-)
-flags.DEFINE_bool(
-    "goals", False, "The three training steps that PyTorch is to be beaten at on a CPU, with --peers."
-)
+flags.DEFINE_bool("smallest", False, "Every part at its smallest, in two minutes; the times mean nothing.")
+flags.DEFINE_bool("goals", False, "The three training steps in which to beat PyTorch on a CPU; sets --peers.")
 
 
 def main(argv):
@@ -50,8 +46,8 @@ def main(argv):
     del argv
     from fpgan_jax.benchmarking import runner
 
-    values = flags.FLAGS.flag_values_dict()
-    print(runner.run_benchmark(_CONFIG.value, runner.parse_options(values)))
+    options = runner.parse_options(flags.FLAGS.flag_values_dict())
+    print(runner.run_benchmark(_CONFIG.value, options))
 
 
 if __name__ == "__main__":
