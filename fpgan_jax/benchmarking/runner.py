@@ -124,8 +124,8 @@ def run_benchmark(config: ConfigDict, options: Options) -> str:
     for case in all_cases:
         cases.check_case(case, cases.create_config(config, case))
     if options.peers:
-        peer_worker.check_torch()
         peer_worker.check_comparable(config)
+        peer_worker.check_torch()
     with _quick_compilation(options.smallest), contextlib.ExitStack() as stack:
         writer = report.RowWriter(options.out)
         stack.callback(writer.close)
