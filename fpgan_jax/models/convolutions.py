@@ -68,32 +68,32 @@ def _contract_positions(x: jax.Array, g: jax.Array) -> jax.Array:
     """Sum the outer products of two maps over their positions: [.., i], [.., o] -> [i, o]."""
     in_features, features = x.shape[-1], g.shape[-1]
     if len(x) > 1 and g.size // features > _MAX_CONTRACTED_POSITIONS:
+        # In float32 from example to example, as one product's own sum is.
         return lax.fori_loop(
             0,
             len(x),
             lambda i, total: total + _contract_positions(x[i, None], g[i, None]),
-            jnp.zeros((in_features, features), x.dtype),
-        )
+            jnp.zeros((in_features, features), jnp.float32),
+        ).astype(x.dtype)
     # One operand or the result is transposed in memory: where the result is the smaller, better that.
     if features < g.size // features and features < in_features:
         return fusion.materialize_on_cpu(_contract_plain(g, x)).T
     return _contract_plain(x, g)
 
 
-def _has_few_positions(small: jax.Array) -> bool:
-    batch, height, width, _ = small.shape
+def _has_few_positions(batch: int, height: int, width: int) -> bool:
     return batch * height * width <= _MAX_PRODUCT_POSITIONS
 
 
 def _conv_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    positions = x.shape[0] * (x.shape[1] // 2) * (x.shape[2] // 2)
-    if positions > _MAX_PRODUCT_POSITIONS:
+    batch, height, width, _ = x.shape
+    if not _has_few_positions(batch, height // 2, width // 2):
         return conv_4x4_stride2_plain(x, kernel)
     return jnp.dot(_patches(x, 4, 2, 1), kernel.reshape(-1, kernel.shape[-1]))
 
 
 def _kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
-    if not _has_few_positions(g):
+    if not _has_few_positions(*g.shape[:3]):
         # Stored first: both are read transposed, which is slow for what is computed on the way.
         return _kernel_gradient_plain(*fusion.materialize_on_cpu((x, g)))
     gradient = _contract_positions(_patches(x, 4, 2, 1), g)
@@ -101,7 +101,7 @@ def _kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
 
 
 def _conv_transpose_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    if _has_few_positions(x):
+    if _has_few_positions(*x.shape[:3]):
         return _conv_transpose_by_product(x, kernel)
     return _conv_transpose_by_phases(x, kernel)
 

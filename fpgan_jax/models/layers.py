@@ -308,8 +308,8 @@ def normalize_by_moments(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Normalise by mean and variance over some axes, then scale and shift; all in float32.
 
-    Its gradient is written out: three passes over the map instead of the eight that differentiating mean,
-    variance and normalisation one by one makes of it. No gradient flows into the moments that come out.
+    Its gradient is written out, which takes fewer passes over the map than differentiating mean, variance and
+    normalisation one by one. No gradient flows into the moments that come out.
 
     Args:
       x: [.., features], float.

@@ -1,0 +1,55 @@
+"""Where compiled programs are kept, and when a script starts itself again for large pages."""
+
+import io
+import os
+import sys
+import types
+
+import pytest
+
+from launch import cli
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch):
+    for name in ("JAX_COMPILATION_CACHE_DIR", "GLIBC_TUNABLES"):
+        # Set before it is deleted, so that what the code sets is taken away afterwards too.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize(
+    ("flag", "folder"), [(None, "/runs/.jax_cache"), ("/elsewhere", "/elsewhere"), ("", None)]
+)
+def test_compiled_programs_are_kept_beside_the_workdir_or_where_the_flag_says(monkeypatch, flag, folder):
+    monkeypatch.setattr(cli, "_CACHE_DIR", types.SimpleNamespace(value=flag))
+    cli._keep_compiled_programs("/runs/gan")
+    assert os.environ.get("JAX_COMPILATION_CACHE_DIR") == folder
+
+
+def test_the_environments_folder_for_compiled_programs_comes_first(monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/own")
+    monkeypatch.setattr(cli, "_CACHE_DIR", types.SimpleNamespace(value="/elsewhere"))
+    cli._keep_compiled_programs("/runs/gan")
+    assert os.environ["JAX_COMPILATION_CACHE_DIR"] == "/own"
+
+
+@pytest.mark.parametrize(
+    ("setting", "tunables", "starts"),
+    [
+        ("always [madvise] never", None, 1),
+        ("always [madvise] never", "glibc.malloc.check=1", 0),
+        ("[always] madvise never", None, 0),
+    ],
+)
+def test_a_script_starts_again_only_where_large_pages_wait_to_be_asked_for(
+    monkeypatch, setting, tunables, starts
+):
+    calls = []
+    monkeypatch.setattr(os, "execv", lambda *args: calls.append(args))
+    monkeypatch.setattr(cli, "open", lambda *args, **kwargs: io.StringIO(setting), raising=False)
+    if tunables:
+        monkeypatch.setenv("GLIBC_TUNABLES", tunables)
+    cli._ask_for_large_pages()
+    assert calls == [(sys.executable, [sys.executable, *sys.orig_argv[1:]])] * starts
+    assert os.environ.get("GLIBC_TUNABLES") == ("glibc.malloc.hugetlb=1" if starts else tunables)
