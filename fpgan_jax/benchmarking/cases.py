@@ -19,7 +19,7 @@ from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
-from fpgan_jax.training import classifier_step, classifier_trainer, gan_step, gan_trainer
+from fpgan_jax.training import classifier_trainer, gan_step, gan_trainer
 from fpgan_jax.training.optimizers import create_classifier_optimizer, create_gan_optimizer
 from fpgan_jax.training.sampling import create_generate
 from fpgan_jax.training.state import (
@@ -349,19 +349,7 @@ def _create_gan_step(case: Case, config: ConfigDict, steps_per_dispatch: int) ->
         average = generator_state.params if config.ema_decay > 0 else None
         return GanTrainState(jnp.int32(0), generator_state, discriminator_state, average)
 
-    step = functools.partial(
-        gan_step.train_step,
-        generator=generator,
-        discriminator=discriminator,
-        generator_tx=tx,
-        discriminator_tx=tx,
-        prepare_batch=functools.partial(gan_trainer.prepare_batch, jitter=config.data.jitter),
-        gan_objective=config.gan_objective,
-        lambda_l1=config.lambda_l1,
-        discriminator_loss_weight=config.discriminator_loss_weight,
-        ema_decay=config.ema_decay,
-        axis_name=parallel.DEVICE_AXIS,
-    )
+    step = gan_trainer.bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx)
     num_images = steps_per_dispatch * case.batch_size
     ids = np.zeros(num_images, np.int32)  # the loop's batches carry them, and the step leaves them alone
     batch = {
@@ -384,16 +372,7 @@ def _create_xception_step(case: Case, config: ConfigDict, steps_per_dispatch: in
         tx=tx,
         image_shape=_image_shape(config),
     )
-    step = functools.partial(
-        classifier_step.train_step,
-        classifier=classifier,
-        tx=tx,
-        prepare_batch=functools.partial(
-            classifier_trainer.prepare_batch, augmentation_config=config.classifier.augmentation
-        ),
-        label_smoothing=config.classifier.label_smoothing,
-        axis_name=parallel.DEVICE_AXIS,
-    )
+    step = classifier_trainer.bind_train_step(config, classifier=classifier, tx=tx)
     num_images = steps_per_dispatch * case.batch_size
     labels = np.random.default_rng(2).integers(0, config.data.num_persons, num_images, np.int32)
     batch = {"image": _draw_images(0, num_images, config), "label": labels}

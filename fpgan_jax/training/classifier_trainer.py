@@ -4,10 +4,12 @@ Does not own the step, the loop's mechanics or the data; it binds them.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import optax
+from flax import linen as nn
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, parallel
@@ -54,15 +56,6 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     init_key, base_key = jax.random.split(jax.random.key(config.seed))
     image_shape = (config.data.image_size, config.data.image_size, config.data.num_channels)
     state = create_classifier_state(init_key, classifier=classifier, tx=tx, image_shape=image_shape)
-    step = functools.partial(
-        classifier_step.train_step,
-        classifier=classifier,
-        tx=tx,
-        prepare_batch=functools.partial(prepare_batch, augmentation_config=settings.augmentation),
-        label_smoothing=settings.label_smoothing,
-        remat=settings.remat,
-        axis_name=parallel.DEVICE_AXIS,
-    )
     training = Training(
         label="classifier",
         workdir=workdir,
@@ -74,7 +67,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         best_metric=settings.best_metric,
         metric_names=("loss", "accuracy"),
         shown_metrics=("loss", "accuracy"),
-        step=step,
+        step=bind_train_step(config, classifier=classifier, tx=tx),
         create_batches=create_batches,
         state_to_trees=state_to_trees,
         trees_to_state=trees_to_state,
@@ -87,6 +80,32 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         examples=examples,
     )
     return run_training(training, state, base_key)
+
+
+def bind_train_step(
+    config: ConfigDict, *, classifier: nn.Module, tx: optax.GradientTransformation
+) -> Callable:
+    """Bind the step to a config's settings.
+
+    Args:
+      config: the experiment's config.
+      classifier: the module.
+      tx: its optimiser.
+
+    Returns:
+      `classifier_step.train_step` as (state, batch, base_key) -> (state, metrics), of `parallel.DEVICE_AXIS`,
+      not compiled; the batch is of bytes, as `prepare_batch` takes it.
+    """
+    settings = config.classifier
+    return functools.partial(
+        classifier_step.train_step,
+        classifier=classifier,
+        tx=tx,
+        prepare_batch=functools.partial(prepare_batch, augmentation_config=settings.augmentation),
+        label_smoothing=settings.label_smoothing,
+        remat=settings.remat,
+        axis_name=parallel.DEVICE_AXIS,
+    )
 
 
 def prepare_batch(

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
@@ -69,20 +70,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         image_shape=(config.data.image_size, config.data.image_size, config.data.num_channels),
         use_ema=config.ema_decay > 0,
     )
-    step = functools.partial(
-        gan_step.train_step,
-        generator=generator,
-        discriminator=discriminator,
-        generator_tx=tx,
-        discriminator_tx=tx,
-        prepare_batch=functools.partial(prepare_batch, jitter=config.data.jitter),
-        gan_objective=config.gan_objective,
-        lambda_l1=config.lambda_l1,
-        discriminator_loss_weight=config.discriminator_loss_weight,
-        ema_decay=config.ema_decay,
-        remat=config.remat,
-        axis_name=parallel.DEVICE_AXIS,
-    )
+    step = bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx)
     sample_epochs = _list_sample_epochs(config, source)
     training = Training(
         label="GAN",
@@ -111,6 +99,37 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         draw_samples=_create_sampler(config, generator, source, sample_epochs),
     )
     return run_training(training, state, base_key)
+
+
+def bind_train_step(
+    config: ConfigDict, *, generator: nn.Module, discriminator: nn.Module, tx: optax.GradientTransformation
+) -> Callable:
+    """Bind the step to a config's settings.
+
+    Args:
+      config: the experiment's config.
+      generator: G's module.
+      discriminator: D's module.
+      tx: the optimiser of each.
+
+    Returns:
+      `gan_step.train_step` as (state, batch, base_key) -> (state, metrics), of `parallel.DEVICE_AXIS`, not
+      compiled; the batch is of bytes, as `prepare_batch` takes it.
+    """
+    return functools.partial(
+        gan_step.train_step,
+        generator=generator,
+        discriminator=discriminator,
+        generator_tx=tx,
+        discriminator_tx=tx,
+        prepare_batch=functools.partial(prepare_batch, jitter=config.data.jitter),
+        gan_objective=config.gan_objective,
+        lambda_l1=config.lambda_l1,
+        discriminator_loss_weight=config.discriminator_loss_weight,
+        ema_decay=config.ema_decay,
+        remat=config.remat,
+        axis_name=parallel.DEVICE_AXIS,
+    )
 
 
 def prepare_batch(key: jax.Array, batch: Mapping[str, jax.Array], *, first_index, jitter: int):
