@@ -18,6 +18,8 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 _MAX_PRODUCT_POSITIONS = 512
 # Beyond so many positions the sum over them goes example by example, whose operands fit the caches.
 _MAX_CONTRACTED_POSITIONS = 8192
+# In a kernel's gradient the batch is what XLA:CPU's convolution sums over innermost, in vectors of as many.
+_MIN_VECTOR_BATCH = 8
 
 
 # --- 4x4 convolution of stride 2, and its transpose -----------------------------------------------
@@ -93,11 +95,36 @@ def _conv_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
-    if not _has_few_positions(*g.shape[:3]):
-        # Stored first: both are read transposed, which is slow for what is computed on the way.
-        return _kernel_gradient_plain(*fusion.materialize_on_cpu((x, g)))
-    gradient = _contract_positions(_patches(x, 4, 2, 1), g)
-    return gradient.reshape(4, 4, x.shape[-1], g.shape[-1])
+    if _has_few_positions(*g.shape[:3]):
+        gradient = _contract_positions(_patches(x, 4, 2, 1), g)
+        return gradient.reshape(4, 4, x.shape[-1], g.shape[-1])
+    if len(x) < _MIN_VECTOR_BATCH:
+        gradients = [_kernel_gradient_by_phases(x[i, None], g[i, None]) for i in range(len(x))]
+        return functools.reduce(jnp.add, gradients).astype(x.dtype)
+    # Stored first: both are read transposed, which is slow for what is computed on the way.
+    return _kernel_gradient_plain(*fusion.materialize_on_cpu((x, g)))
+
+
+def _kernel_gradient_by_phases(x: jax.Array, g: jax.Array) -> jax.Array:
+    """Take the four phases of `x` (even and odd rows and columns) as features under a 2x2 kernel; float32."""
+    batch, height, width, in_features = x.shape
+    features = g.shape[-1]
+    rows, columns = height // 2, width // 2
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    phases = padded.reshape(batch, rows + 1, 2, columns + 1, 2, in_features).transpose(0, 1, 3, 2, 4, 5)
+    phases = fusion.materialize_on_cpu(phases.reshape(batch, rows + 1, columns + 1, 4 * in_features))
+    taps = [
+        jnp.einsum(
+            "bhwi,bhwo->io",
+            phases[:, i : i + rows, j : j + columns],
+            g,
+            preferred_element_type=jnp.float32,
+        )
+        for i in range(2)
+        for j in range(2)
+    ]
+    gradient = jnp.stack(taps).reshape(2, 2, 2, 2, in_features, features).transpose(0, 2, 1, 3, 4, 5)
+    return gradient.reshape(4, 4, in_features, features)
 
 
 def _conv_transpose_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:

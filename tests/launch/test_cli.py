@@ -1,7 +1,8 @@
-"""Where compiled programs are kept, and when a script starts itself again for large pages."""
+"""What a script sets before JAX starts: where compiled programs are kept, large pages, XLA's flags."""
 
 import io
 import os
+import subprocess
 import sys
 import types
 
@@ -12,7 +13,7 @@ from launch import cli
 
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch):
-    for name in ("JAX_COMPILATION_CACHE_DIR", "GLIBC_TUNABLES"):
+    for name in ("JAX_COMPILATION_CACHE_DIR", "GLIBC_TUNABLES", "XLA_FLAGS"):
         # Set before it is deleted, so that what the code sets is taken away afterwards too.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -53,3 +54,36 @@ def test_a_script_starts_again_only_where_large_pages_wait_to_be_asked_for(
     cli._ask_for_large_pages()
     assert calls == [(sys.executable, [sys.executable, *sys.orig_argv[1:]])] * starts
     assert os.environ.get("GLIBC_TUNABLES") == ("glibc.malloc.hugetlb=1" if starts else tunables)
+
+
+@pytest.mark.parametrize(
+    ("version", "before", "after"),
+    [
+        ("0.10.2", None, "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"),
+        (
+            "0.10.2",
+            "--xla_dump_to=x",
+            "--xla_dump_to=x --xla_cpu_experimental_ynn_fusion_type=-individual_convolution",
+        ),
+        (
+            "0.10.2",
+            "--xla_cpu_experimental_ynn_fusion_type=",
+            "--xla_cpu_experimental_ynn_fusion_type=",
+        ),
+        ("99.0.0", None, None),
+    ],
+)
+def test_xla_gets_its_flag_where_it_knows_it_and_the_user_says_nothing_of_it(
+    monkeypatch, version, before, after
+):
+    monkeypatch.setattr(cli.importlib.metadata, "version", lambda name: version)
+    if before:
+        monkeypatch.setenv("XLA_FLAGS", before)
+    cli._keep_convolutions_from_ynnpack()
+    assert os.environ.get("XLA_FLAGS") == after
+
+
+def test_xla_of_the_installed_version_starts_with_its_flags():
+    code = "from launch import cli; cli._keep_convolutions_from_ynnpack(); import jax; print(jax.numpy.ones(()) + 1)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stdout.strip()) == (0, "2.0"), result.stderr

@@ -8,8 +8,9 @@ import pytest
 
 from fpgan_jax.models import convolutions
 
-# The batches and sizes of the small map stand on both sides of the bound under which products are used.
-FEW, MANY = (2, 3, 2), (2, 20, 14)
+# The batches and sizes of the small map stand on both sides of the bounds under which products are used: of
+# positions, and of examples for the kernel's gradient.
+FEW, MANY, MANY_EXAMPLES = (2, 3, 2), (2, 20, 14), (9, 10, 7)
 
 
 def _draw(seed, shape, dtype="float32"):
@@ -89,7 +90,7 @@ TRANSPOSES = [convolutions.conv_transpose_4x4_stride2, convolutions.conv_transpo
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("small", [FEW, MANY])
+@pytest.mark.parametrize("small", [FEW, MANY, MANY_EXAMPLES])
 @pytest.mark.parametrize("function", CONVS)
 def test_conv_and_its_gradients_are_the_written_sums(function, small, dtype):
     batch, height, width = small
@@ -103,7 +104,7 @@ def test_conv_and_its_gradients_are_the_written_sums(function, small, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("small", [FEW, MANY])
+@pytest.mark.parametrize("small", [FEW, MANY, MANY_EXAMPLES])
 @pytest.mark.parametrize("function", TRANSPOSES)
 def test_transposed_conv_and_its_gradients_are_the_written_sums(function, small, dtype):
     batch, height, width = small
