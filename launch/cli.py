@@ -66,6 +66,12 @@ def define_step_flag() -> flags.FlagHolder:
     return holder
 
 
+def require_flag(holder: flags.FlagHolder) -> None:
+    """Stop with one line if a flag is not given that what was chosen by another needs."""
+    if holder.value is None:
+        _stop(f"--{holder.name}: not given; see --help")
+
+
 def run(main: Callable[[Sequence[str]], None], *, cache_near: flags.FlagHolder | None = None) -> None:
     """Run a launch script's main function.
 

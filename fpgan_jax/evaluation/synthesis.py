@@ -218,12 +218,8 @@ def _draw_images(
 ) -> None:
     """Draw the rows whose indices are wanted."""
     generator = factory.create_generator(config)
-    noise_image = np.zeros((1, config.data.image_size, config.data.image_size, config.data.num_channels))
-    expected = jax.eval_shape(
-        lambda: generator.init(jax.random.key(0), noise_image, deterministic=True, use_running_average=False)
-    )
     variables = {name: tree for name, tree in variables.items() if tree}
-    check_variables(variables, dict(expected), "generator")
+    check_variables(variables, dict(factory.shape_generator(config)), "generator")
     generate = create_generate(
         generator,
         deterministic=config.synthesis.deterministic,

@@ -5,6 +5,7 @@ which `configuration.validate_config` has checked before.
 """
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -71,6 +72,40 @@ def create_discriminator(config: ConfigDict) -> nn.Module:
             f"and at least {3 * multiple}"
         )
     return PatchDiscriminator(receptive_field=receptive_field, **_common_fields(discriminator))
+
+
+def shape_generator(config: ConfigDict) -> dict:
+    """Compute the shapes of the generator's variables; nothing is drawn.
+
+    Args:
+      config: the whole config.
+
+    Returns:
+      "params" and, with batch norm, "batch_stats": nested dicts of `jax.ShapeDtypeStruct`.
+
+    Raises:
+      UserError: as `create_generator`.
+    """
+    generator = create_generator(config)
+    return jax.eval_shape(
+        lambda key, image: generator.init(key, image, deterministic=True, use_running_average=False),
+        *_shape_init_arguments(config),
+    )
+
+
+def shape_discriminator(config: ConfigDict) -> dict:
+    """Compute the shapes of the discriminator's variables; see `shape_generator`."""
+    discriminator = create_discriminator(config)
+    return jax.eval_shape(
+        lambda key, image: discriminator.init(key, image, image, use_running_average=False),
+        *_shape_init_arguments(config),
+    )
+
+
+def _shape_init_arguments(config: ConfigDict) -> tuple:
+    size = config.data.image_size
+    image = jax.ShapeDtypeStruct((1, size, size, config.data.num_channels), jnp.float32)
+    return jax.eval_shape(lambda: jax.random.key(0)), image
 
 
 def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:

@@ -18,7 +18,8 @@ from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_step
-from fpgan_jax.training.loop import Training, load_feed, run_training
+from fpgan_jax.training.checkpointing import check_variables
+from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
 from fpgan_jax.training.optimizers import create_classifier_optimizer
 from fpgan_jax.training.state import ClassifierTrainState, NetworkState, create_classifier_state
 
@@ -37,6 +38,40 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     Raises:
       UserError: the config, the data or the workdir's checkpoint is not as it must be.
     """
+    return run_training(*_create_training(config, workdir, source))
+
+
+def start_from_weights(
+    config: ConfigDict, workdir: str, variables: Mapping[str, Mapping], source: Any = None
+) -> ClassifierTrainState:
+    """Make a workdir whose run has taken no step yet and starts from given weights.
+
+    `train_and_evaluate` goes on from it.
+
+    Args:
+      config: the experiment's config.
+      workdir: the run's folder, without checkpoints; made if missing.
+      variables: {"params": .., "batch_stats": ..} of arrays, with a class for each of the set's persons.
+      source: as of `train_and_evaluate`.
+
+    Returns:
+      The state, on the host.
+
+    Raises:
+      UserError: as `train_and_evaluate`; or the workdir holds checkpoints; or the weights are of another network.
+    """
+    training, state, _ = _create_training(config, workdir, source)
+    network = state.classifier
+    check_variables(variables, {"params": network.params, "batch_stats": network.batch_stats}, "classifier")
+    state = state.replace(classifier=network.replace(**variables))
+    save_start(training, state)
+    return state
+
+
+def _create_training(
+    config: ConfigDict, workdir: str, source: Any
+) -> tuple[Training, ClassifierTrainState, jax.Array]:
+    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, key)."""
     configuration.validate_config(config)
     if config.data.source not in configuration.PERSON_SOURCES:
         raise UserError(
@@ -79,7 +114,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         },
         examples=examples,
     )
-    return run_training(training, state, base_key)
+    return training, state, base_key
 
 
 def bind_train_step(

@@ -19,7 +19,8 @@ from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step
 from fpgan_jax.training.cadence import last_step_of_epoch
-from fpgan_jax.training.loop import Training, load_feed, run_training
+from fpgan_jax.training.checkpointing import check_variables
+from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
 from fpgan_jax.training.optimizers import create_gan_optimizer
 from fpgan_jax.training.reporting import Reporter
 from fpgan_jax.training.sampling import create_generate
@@ -50,6 +51,46 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     Raises:
       UserError: the config, the data or the workdir's checkpoint is not as it must be.
     """
+    return run_training(*_create_training(config, workdir, source))
+
+
+def start_from_weights(
+    config: ConfigDict, workdir: str, variables: Mapping[str, Mapping], source: Any = None
+) -> GanTrainState:
+    """Make a workdir whose run has taken no step yet and starts from given weights.
+
+    `train_and_evaluate` goes on from it, and `synthesis.synthesize` draws with it.
+
+    Args:
+      config: the experiment's config.
+      workdir: the run's folder, without checkpoints; made if missing.
+      variables: "generator" and, unless D is to be drawn anew, "discriminator": each {"params": ..,
+        "batch_stats": ..} of arrays.
+      source: as of `train_and_evaluate`.
+
+    Returns:
+      The state, on the host.
+
+    Raises:
+      UserError: as `train_and_evaluate`; or the workdir holds checkpoints; or the weights are of other networks.
+    """
+    training, state, _ = _create_training(config, workdir, source)
+    networks = {}
+    for name, tree in variables.items():
+        network = getattr(state, name)
+        check_variables(tree, {"params": network.params, "batch_stats": network.batch_stats}, name)
+        networks[name] = network.replace(**tree)
+    state = state.replace(**networks)
+    if state.generator_ema is not None:
+        state = state.replace(generator_ema=state.generator.params)
+    save_start(training, state)
+    return state
+
+
+def _create_training(
+    config: ConfigDict, workdir: str, source: Any
+) -> tuple[Training, GanTrainState, jax.Array]:
+    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, key)."""
     configuration.validate_config(config)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
@@ -98,7 +139,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
         sample_steps=frozenset(sample_epochs),
         draw_samples=_create_sampler(config, generator, source, sample_epochs),
     )
-    return run_training(training, state, base_key)
+    return training, state, base_key
 
 
 def bind_train_step(

@@ -123,8 +123,36 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
         store.close()
 
 
+def save_start(training: Training, state: Any) -> None:
+    """Save a state of no steps as a checkpoint, from which `run_training` goes on.
+
+    Args:
+      training: what will be trained.
+      state: the state at step 0, on the host, not replicated.
+
+    Raises:
+      UserError: the workdir holds a checkpoint.
+    """
+    store = CheckpointStore(training.workdir, best_metric=training.best_metric)
+    try:
+        if store.latest_step is not None:
+            raise UserError(
+                f"{training.workdir}: holds a run already, at step {store.latest_step}; use another --workdir"
+            )
+        trees = jax.tree.map(np.asarray, training.state_to_trees(state))
+        # Nothing has been measured: any checkpoint of the training is better.
+        metrics = {training.best_metric: sys.float_info.max}
+        store.save(0, trees | {_PENDING: _no_metrics(training)}, metadata=training.metadata, metrics=metrics)
+    finally:
+        store.close()
+
+
+def _no_metrics(training: Training) -> dict[str, Mean]:
+    return merge_metrics([{name: Mean(0.0, 0.0) for name in training.metric_names}])
+
+
 def _restore_or(initial_state, training: Training, store: CheckpointStore):
-    pending = merge_metrics([{name: Mean(0.0, 0.0) for name in training.metric_names}])
+    pending = _no_metrics(training)
     if store.latest_step is None:
         return initial_state, pending
     old_hash = store.read_metadata().get("data_hash")
@@ -223,7 +251,7 @@ def _run_steps(training: Training, state, pending, base_key, store: CheckpointSt
                 reporter.write_metrics(step, averages)
                 shown = {name: f"{averages[name]:.3f}" for name in training.shown_metrics}
                 progress.set_postfix(step=f"{step}/{training.num_steps}", **shown)
-                pending = merge_metrics([{name: Mean(0.0, 0.0) for name in training.metric_names}])
+                pending = _no_metrics(training)
             if step in training.sample_steps:
                 training.draw_samples(step, state, reporter)
             if is_checkpoint:

@@ -1,0 +1,43 @@
+r"""Start a run from weights that another project's code trained.
+
+python -m launch.import_weights --from=pytorch_pix2pix --generator=latest_net_G.pth --discriminator=latest_net_D.pth \
+    --config=configs/pix2pix_socofing.py --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/gan
+python -m launch.import_weights --from=keras_xception --classifier=xception.weights.h5 \
+    --config=configs/pix2pix_socofing.py --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/classifier
+
+The workdir is then one of launch.train_gan or launch.train_classifier at step 0: both go on from it, and
+launch.synthesize draws with it. Without --discriminator, D's weights are drawn anew.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_FROM = flags.DEFINE_enum(
+    "from", None, ["pytorch_pix2pix", "keras_xception"], "Whose files they are.", required=True
+)
+_GENERATOR = flags.DEFINE_string("generator", None, "pytorch_pix2pix: G's file, latest_net_G.pth.")
+_DISCRIMINATOR = flags.DEFINE_string("discriminator", None, "pytorch_pix2pix: D's file, latest_net_D.pth.")
+_CLASSIFIER = flags.DEFINE_string("classifier", None, "keras_xception: .weights.h5, .h5 or .keras.")
+_CONFIG = cli.define_config_flag()
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if missing.", required=True)
+
+
+def main(argv):
+    """Import."""
+    del argv
+    if _FROM.value == "pytorch_pix2pix":
+        cli.require_flag(_GENERATOR)
+        from third_party.pytorch_pix2pix import runs
+
+        runs.import_run(_CONFIG.value, _WORKDIR.value, _GENERATOR.value, _DISCRIMINATOR.value)
+    else:
+        cli.require_flag(_CLASSIFIER)
+        from third_party.keras_xception import runs
+
+        runs.import_run(_CONFIG.value, _WORKDIR.value, _CLASSIFIER.value)
+    print(f"{_WORKDIR.value}: a run at step 0 with these weights")
+
+
+if __name__ == "__main__":
+    cli.run(main, cache_near=_WORKDIR)

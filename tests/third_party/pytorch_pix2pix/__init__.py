@@ -1,0 +1,1 @@
+"""Tests of `third_party.pytorch_pix2pix`."""

@@ -1,0 +1,1 @@
+"""Weights and formats of outside projects, one package each."""

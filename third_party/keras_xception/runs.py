@@ -1,0 +1,72 @@
+"""Owns the way between our runs' workdirs and Keras's files of Xception.
+
+Does not know the files' layout; `weights.py` does.
+"""
+
+import os
+
+from ml_collections import ConfigDict
+
+from fpgan_jax import configuration
+from fpgan_jax.data import feeding
+from fpgan_jax.errors import UserError
+from fpgan_jax.training import classifier_trainer
+from fpgan_jax.training.checkpointing import restore_for_evaluation
+from third_party.keras_xception import weights
+
+WEIGHTS_FILE = "xception.weights.h5"
+
+
+def import_run(config: ConfigDict, workdir: str, path: str) -> None:
+    """Start a run of the classifier from the weights in a file of Keras's.
+
+    Args:
+      config: the run's; its classifier must be that of the file, but for the number of classes.
+      workdir: the run's folder, without checkpoints; made if missing.
+      path: `.weights.h5`, `.h5` or `.keras`.
+
+    Raises:
+      UserError: the file cannot be read or holds another network, or as of
+        `classifier_trainer.start_from_weights`.
+    """
+    configuration.validate_config(config)
+    source = feeding.create_classifier_source(config)
+    variables = weights.import_classifier(
+        path, num_classes=len(source.persons), num_channels=config.data.num_channels, seed=config.seed
+    )
+    classifier_trainer.start_from_weights(config, workdir, variables, source)
+
+
+def export_run(workdir: str, out_dir: str, *, step: int | str | None = None) -> str:
+    """Write a run's classifier as a file of Keras's.
+
+    Args:
+      workdir: of `launch.train_classifier`.
+      out_dir: where `xception.weights.h5` goes; made if missing.
+      step: which checkpoint; the last by default, "best" by the run's own metric.
+
+    Returns:
+      A line that says what was written, and how Keras reads it.
+
+    Raises:
+      UserError: there is no such checkpoint, Keras has no such network, or out_dir cannot be written.
+    """
+    step, trees, metadata = restore_for_evaluation(workdir, ("classifier",), step)
+    config = configuration.parse_config(metadata["config"])
+    settings = config.classifier
+    if (settings.width, settings.num_middle_blocks) != (1.0, 8):
+        raise UserError(
+            f"{workdir}: config.classifier.width={settings.width}, "
+            f"config.classifier.num_middle_blocks={settings.num_middle_blocks}; keras.applications.Xception has 1 and 8"
+        )
+    path = os.path.join(out_dir, WEIGHTS_FILE)
+    try:
+        os.makedirs(out_dir, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out_dir={out_dir}: cannot be made ({error.strerror})") from error
+    weights.export_classifier(trees["classifier"], path)
+    size, channels = config.data.image_size, config.data.num_channels
+    return (
+        f"{path}: the classifier of step {step}, for keras.applications.Xception(weights=None, "
+        f"input_shape=({size}, {size}, {channels}), classes={len(metadata['persons'])})"
+    )

@@ -1,0 +1,1 @@
+"""Weights of the PyTorch pix2pix, in and out."""

@@ -1,0 +1,70 @@
+"""Owns the way between our runs' workdirs and the PyTorch pix2pix's files.
+
+Does not know the files' layout; `weights.py` does.
+"""
+
+import os
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fpgan_jax import configuration
+from fpgan_jax.errors import UserError
+from fpgan_jax.training import gan_trainer
+from fpgan_jax.training.checkpointing import restore_for_evaluation
+from third_party.pytorch_pix2pix import weights
+
+
+def import_run(
+    config: ConfigDict,
+    workdir: str,
+    generator_path: str,
+    discriminator_path: str | None = None,
+    source: Any = None,
+) -> None:
+    """Start a run from the weights in the PyTorch code's files.
+
+    Args:
+      config: the run's; its networks must be those of the files.
+      workdir: the run's folder, without checkpoints; made if missing.
+      generator_path: `latest_net_G.pth`.
+      discriminator_path: `latest_net_D.pth`; None draws D's weights anew.
+      source: the training pairs; by default the config's own.
+
+    Raises:
+      UserError: a file cannot be read or holds another network, or as of `gan_trainer.start_from_weights`.
+    """
+    configuration.validate_config(config)
+    variables = {"generator": weights.import_generator(generator_path, config)}
+    if discriminator_path is not None:
+        variables["discriminator"] = weights.import_discriminator(discriminator_path, config)
+    gan_trainer.start_from_weights(config, workdir, variables, source)
+
+
+def export_run(workdir: str, out_dir: str, *, step: int | str | None = None, use_ema: bool = False) -> str:
+    """Write a run's networks as the PyTorch code's files.
+
+    Args:
+      workdir: of `launch.train_gan`.
+      out_dir: where `latest_net_G.pth` and `latest_net_D.pth` go; made if missing.
+      step: which checkpoint; the last by default, "best" by the run's own metric.
+      use_ema: write the moving average of G's weights.
+
+    Returns:
+      A line that says what was written, and the options with which the PyTorch code builds the networks.
+
+    Raises:
+      UserError: there is no such checkpoint, the PyTorch code has no such network, or out_dir cannot be written.
+    """
+    generator = "generator_ema" if use_ema else "generator"
+    step, trees, metadata = restore_for_evaluation(workdir, (generator, "discriminator"), step)
+    config = configuration.parse_config(metadata["config"])
+    try:
+        os.makedirs(out_dir, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out_dir={out_dir}: cannot be made ({error.strerror})") from error
+    weights.export_generator(trees[generator], config, os.path.join(out_dir, weights.GENERATOR_FILE))
+    weights.export_discriminator(
+        trees["discriminator"], config, os.path.join(out_dir, weights.DISCRIMINATOR_FILE)
+    )
+    return f"{out_dir}: the networks of step {step}, for {weights.describe_options(config)}"

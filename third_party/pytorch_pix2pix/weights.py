@@ -1,0 +1,252 @@
+"""Owns the way of whole networks between the PyTorch pix2pix's files and our variables.
+
+Does not write checkpoints (`fpgan_jax.training.gan_trainer`) nor know a file's bytes (`state_file.py`).
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from absl import logging
+from ml_collections import ConfigDict
+
+from fpgan_jax.errors import UserError
+from fpgan_jax.models import factory
+from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
+from third_party.pytorch_pix2pix import names, state_file
+
+GENERATOR_FILE = "latest_net_G.pth"
+DISCRIMINATOR_FILE = "latest_net_D.pth"
+
+_NORMS = ("batch", "instance")
+_RECEPTIVE_FIELDS = {num_strided: field for field, num_strided in NUM_STRIDED_CONVS.items()}
+_COUNTER = "num_batches_tracked"
+# What networks with instance norm kept before PyTorch 0.4, and the reference's loader drops.
+_STALE = ("running_mean", "running_var", _COUNTER)
+
+
+def import_generator(path: str | os.PathLike, config: ConfigDict) -> dict:
+    """Read a `unet_128`, `unet_256` or one of another depth.
+
+    Args:
+      path: as `latest_net_G.pth`.
+      config: of the generator that the weights are for.
+
+    Returns:
+      {"params": .., "batch_stats": ..} of that generator, float32; the latter is empty with instance norm.
+
+    Raises:
+      UserError: the file cannot be read, or holds another network; the message names the fields that differ,
+        or the tensor.
+    """
+    arrays = state_file.read_state_file(path)
+    _check_fields(path, _describe_generator(path, arrays), config)
+    _warn_of_dropout(path, config)
+    expected = factory.shape_generator(config)
+    return _import(path, arrays, _list_generator(config), expected)
+
+
+def import_discriminator(path: str | os.PathLike, config: ConfigDict) -> dict:
+    """Read a `basic`, `n_layers` or `pixel` discriminator.
+
+    Args:
+      path: as `latest_net_D.pth`.
+      config: of the discriminator that the weights are for.
+
+    Returns:
+      As `import_generator`.
+
+    Raises:
+      UserError: as `import_generator`.
+    """
+    arrays = state_file.read_state_file(path)
+    _check_fields(path, _describe_discriminator(path, arrays), config)
+    expected = factory.shape_discriminator(config)
+    return _import(path, arrays, _list_discriminator(config), expected)
+
+
+def export_generator(variables: Mapping, config: ConfigDict, path: str | os.PathLike) -> None:
+    """Write a generator as the PyTorch code's `load_state_dict(strict=True)` takes it.
+
+    Args:
+      variables: {"params": .., "batch_stats": ..}.
+      config: of the generator.
+      path: the file, as `latest_net_G.pth`.
+
+    Raises:
+      UserError: the PyTorch code has no such network, or the file cannot be written.
+    """
+    if config.generator.form != "isola":
+        raise UserError(
+            f"config.generator.form={config.generator.form!r}: the PyTorch pix2pix has no such generator; "
+            "only 'isola' can be exported"
+        )
+    _export(path, variables, _list_generator(config))
+
+
+def export_discriminator(variables: Mapping, config: ConfigDict, path: str | os.PathLike) -> None:
+    """Write a discriminator as the PyTorch code's `load_state_dict(strict=True)` takes it.
+
+    Args:
+      variables: {"params": .., "batch_stats": ..}.
+      config: of the discriminator.
+      path: the file, as `latest_net_D.pth`.
+
+    Raises:
+      UserError: the PyTorch code has no such network, or the file cannot be written.
+    """
+    _export(path, variables, _list_discriminator(config))
+
+
+def describe_options(config: ConfigDict) -> str:
+    """Name the options with which the PyTorch code builds these networks.
+
+    Args:
+      config: the exported run's.
+
+    Returns:
+      As "--netG unet_256 --ngf 64 ...".
+    """
+    num_strided = NUM_STRIDED_CONVS[config.discriminator.receptive_field]
+    net_d = {0: "pixel", 3: "basic"}.get(num_strided, f"n_layers --n_layers_D {num_strided}")
+    channels = config.data.num_channels
+    dropout = "" if config.generator.dropout_outputs else " --no_dropout"
+    return (
+        f"--netG unet_{config.data.image_size} --ngf {config.generator.num_features} --netD {net_d} "
+        f"--ndf {config.discriminator.num_features} --norm {config.generator.norm} "
+        f"--input_nc {channels} --output_nc {channels}{dropout}"
+    )
+
+
+def _list_generator(config: ConfigDict) -> list[names.Entry]:
+    norm = _checked_norm(config.generator.norm, "generator")
+    return names.list_generator_entries(config.data.image_size.bit_length() - 1, norm)
+
+
+def _list_discriminator(config: ConfigDict) -> list[names.Entry]:
+    norm = _checked_norm(config.discriminator.norm, "discriminator")
+    return names.list_discriminator_entries(NUM_STRIDED_CONVS[config.discriminator.receptive_field], norm)
+
+
+def _checked_norm(norm: str, network: str) -> str:
+    # The same layers, with the statistics of one example: what the PyTorch code does at batch size 1.
+    norm = "batch" if norm == "batch_per_example" else norm
+    if norm not in _NORMS:
+        raise UserError(
+            f"config.{network}.norm={norm!r}: the PyTorch pix2pix has other biases there; use one of {_NORMS}"
+        )
+    return norm
+
+
+def _import(
+    path: str | os.PathLike,
+    arrays: Mapping[str, np.ndarray],
+    entries: Sequence[names.Entry],
+    expected: Mapping,
+) -> dict:
+    keys = {entry.key for entry in entries}
+    known = keys | {f"{key.rpartition('.')[0]}.{_COUNTER}" for key in keys if key.endswith("running_mean")}
+    if not known > keys:  # instance norm
+        arrays = {key: array for key, array in arrays.items() if not key.endswith(_STALE)}
+    missing = [entry.key for entry in entries if entry.key not in arrays]
+    unknown = sorted(arrays.keys() - known)
+    if missing:
+        hint = f"; it has {unknown[0]}, which is unknown" if unknown else ""
+        raise UserError(f"{path}: {missing[0]} is missing ({len(missing)} of {len(entries)} are){hint}")
+    if unknown:
+        raise UserError(f"{path}: {unknown[0]} belongs to no layer of this network")
+    variables = {"params": {}, "batch_stats": {}}
+    for entry in entries:
+        collection, layer, leaf = entry.path
+        array, wanted = arrays[entry.key], expected[collection][layer][leaf].shape
+        wanted = tuple(wanted[axis] for axis in (3, 2, 0, 1)) if entry.is_kernel else wanted
+        if array.shape != wanted:
+            raise UserError(f"{path}: {entry.key} has the shape {array.shape}, and this network's {wanted}")
+        variables[collection].setdefault(layer, {})[leaf] = names.to_ours(entry, array)
+    return variables
+
+
+def _export(path: str | os.PathLike, variables: Mapping, entries: Sequence[names.Entry]) -> None:
+    arrays = {}
+    for entry in entries:
+        collection, layer, leaf = entry.path
+        arrays[entry.key] = names.to_theirs(entry, np.asarray(variables[collection][layer][leaf]))
+        if entry.key.endswith("running_var"):
+            # Batches are counted for an averaging that the PyTorch code does not use; 0 is "not known".
+            arrays[f"{entry.key.rpartition('.')[0]}.{_COUNTER}"] = np.array(0, np.int64)
+    state_file.write_state_file(path, arrays)
+
+
+def _check_fields(path: str | os.PathLike, found: Mapping, config: ConfigDict) -> None:
+    """Compare what a file shows of its network with a config, before any tensor is looked at by itself."""
+    wrong = {name: value for name, value in found.items() if not _agrees(value, _get(config, name))}
+    if wrong:
+        was = ", ".join(f"config.{name}={_get(config, name)!r}" for name in wrong)
+        flags = " ".join(f"--config.{name}={value}" for name, value in wrong.items())
+        raise UserError(f"{path}: not a network of {was}; set {flags}")
+
+
+def _agrees(found, configured) -> bool:
+    return found == configured or (found == "batch" and configured == "batch_per_example")
+
+
+def _get(config: ConfigDict, name: str):
+    section, _, field = name.partition(".")
+    return config[section][field]
+
+
+def _describe_generator(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> dict:
+    """Tell the config's fields from the shapes, or from as many of them as are where they should be."""
+    kernels = {key: array.shape for key, array in arrays.items() if array.ndim == 4}
+    first, last = kernels.get("model.model.0.weight"), kernels.get("model.model.3.weight")
+    if first is None:
+        raise UserError(
+            f"{path}: model.model.0.weight is missing; not a unet generator of the PyTorch pix2pix (there are "
+            f"{', '.join(list(arrays)[:3])}, ...)"
+        )
+    fields = {"generator.form": "isola", "generator.num_features": first[0], "data.num_channels": first[1]}
+    if last is not None and last[1] != first[1]:
+        raise UserError(
+            f"{path}: {first[1]} channels come in and {last[1]} go out (model.model.0.weight, "
+            "model.model.3.weight); here both have config.data.num_channels"
+        )
+    if len(kernels) % 2 == 0:
+        fields["data.image_size"] = 2 ** (len(kernels) // 2)
+    return fields | {"generator.norm": _describe_norm(arrays, "model.model.0.bias")}
+
+
+def _describe_discriminator(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> dict:
+    kernels = {key: array.shape for key, array in arrays.items() if array.ndim == 4}
+    if "net.0.weight" in kernels:
+        first, field, second_bias = kernels["net.0.weight"], 1, "net.2.bias"
+    elif "model.0.weight" in kernels:
+        first, field = kernels["model.0.weight"], _RECEPTIVE_FIELDS.get(len(kernels) - 2)
+        second_bias = "model.2.bias"
+    else:
+        raise UserError(
+            f"{path}: neither model.0.weight nor net.0.weight is there; not a discriminator of the PyTorch pix2pix "
+            f"(there are {', '.join(list(arrays)[:3])}, ...)"
+        )
+    if first[1] % 2:
+        raise UserError(f"{path}: {first[1]} channels come in, which are not two images of as many channels")
+    fields = {"discriminator.num_features": first[0], "data.num_channels": first[1] // 2}
+    if field is not None:
+        fields["discriminator.receptive_field"] = field
+    return fields | {"discriminator.norm": _describe_norm(arrays, second_bias)}
+
+
+def _describe_norm(arrays: Mapping[str, np.ndarray], conv_bias: str) -> str:
+    # Only convolutions before instance norm have biases; its files of old have running statistics too.
+    return "instance" if conv_bias in arrays else "batch"
+
+
+def _warn_of_dropout(path: str | os.PathLike, config: ConfigDict) -> None:
+    theirs = tuple(size for size in (4, 8, 16) if size <= config.data.image_size // 16)
+    if tuple(sorted(config.generator.dropout_outputs)) != theirs:
+        logging.warning(
+            "%s: does not tell its dropout; config.generator.dropout_outputs=%s, and the PyTorch code has %s unless it "
+            "was trained with --no_dropout",
+            path,
+            config.generator.dropout_outputs,
+            theirs,
+        )
