@@ -147,3 +147,27 @@ def test_a_mistake_in_the_other_scripts(tmp_path, script, flags, texts):
     result = run(script, *(flag.format(tmp_path) for flag in flags))
     assert_one_line(result, *texts)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--from=pytorch_pix2pix"], "--generator: not given"),
+        (["--from=keras_xception"], "--classifier: not given"),
+        (["--from=caffe"], "caffe"),
+        (["--from=pytorch_pix2pix", "--generator=none.pth"], "none.pth: no such file"),
+    ],
+    ids=["no generator", "no classifier", "project", "no file"],
+)
+def test_weights_that_are_not_there(tmp_path, arguments, text):
+    flags = ["--config=configs/test_size.py", "--config.data.socofing_dir=x", f"--workdir={tmp_path / 'run'}"]
+    assert_one_line(run("import_weights", *flags, *arguments), text)
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_of_no_run_are_not_exported(tmp_path):
+    result = run(
+        "export_weights", "--to=pytorch_pix2pix", f"--workdir={tmp_path}", f"--out_dir={tmp_path / 'out'}"
+    )
+    assert_one_line(result, "no checkpoints here")
+    assert not (tmp_path / "out").exists()

@@ -192,6 +192,29 @@ def test_pairs_are_written_and_train(data, tmp_path):
     assert len(list((tmp_path / "images").glob("*.png"))) == 4
 
 
+def test_weights_go_to_pytorch_and_come_back(reproduced, data, tmp_path):
+    workdir, _ = reproduced
+    exported = run_well(
+        "export_weights",
+        "--to=pytorch_pix2pix",
+        f"--workdir={workdir / 'gan'}",
+        f"--out_dir={tmp_path / 'files'}",
+    )
+    assert "--netG unet_128 --ngf 2 --netD n_layers --n_layers_D 1 --ndf 2 --norm batch" in exported.stdout
+    run_well(
+        "import_weights",
+        *data,
+        "--from=pytorch_pix2pix",
+        f"--generator={tmp_path / 'files' / 'latest_net_G.pth'}",
+        f"--discriminator={tmp_path / 'files' / 'latest_net_D.pth'}",
+        f"--workdir={tmp_path / 'gan'}",
+    )
+    run_well("synthesize", f"--gan_workdir={tmp_path / 'gan'}", f"--out_dir={tmp_path / 'images'}")
+    images = [np.asarray(Image.open(folder / "002_01.png")) for folder in (
+        tmp_path / "images", workdir / "synthetic_training")]  # fmt: skip
+    np.testing.assert_array_equal(*images)
+
+
 # Runs a script where TensorFlow is not installed.
 WITHOUT_TENSORFLOW = """
 import runpy, sys

@@ -113,7 +113,7 @@ def describe_options(config: ConfigDict) -> str:
     dropout = "" if config.generator.dropout_outputs else " --no_dropout"
     return (
         f"--netG unet_{config.data.image_size} --ngf {config.generator.num_features} --netD {net_d} "
-        f"--ndf {config.discriminator.num_features} --norm {config.generator.norm} "
+        f"--ndf {config.discriminator.num_features} --norm {_checked_norm(config.generator.norm, 'generator')} "
         f"--input_nc {channels} --output_nc {channels}{dropout}"
     )
 
