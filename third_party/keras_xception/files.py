@@ -30,6 +30,17 @@ _ARCHIVE_CONFIG = "config.json"
 _MAX_ARCHIVE_BYTES = 1 << 31
 # Before Keras 3, layers lay in the second.
 _LAYER_GROUPS = ("layers", "_layer_checkpoint_dependencies")
+# What h5py and zipfile raise on damaged files, TypeError for types and encodings that there are not.
+_DAMAGE = (
+    OSError,
+    RuntimeError,
+    KeyError,
+    ValueError,
+    TypeError,
+    EOFError,
+    zlib.error,
+    zipfile.BadZipFile,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,17 +50,14 @@ class StoredWeight:
     Attributes:
       path: of the file.
       name: Keras's, without its layer's and ":0"; None where the file has none.
+      shape: the array's.
       dataset: the array.
     """
 
     path: pathlib.Path
     name: str | None
+    shape: tuple[int, ...]
     dataset: h5py.Dataset
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The array's shape, without reading it."""
-        return self.dataset.shape or ()
 
     def read(self) -> np.ndarray:
         """Read the array as float32.
@@ -57,12 +65,12 @@ class StoredWeight:
         Raises:
           UserError: the array is damaged, or does not hold floating-point numbers.
         """
-        if self.dataset.dtype.kind != "f":
-            raise UserError(
-                f"{self.path}: {self.dataset.name} holds {self.dataset.dtype}, not floating-point numbers;"
-                " save the model in float32"
-            )
         with _damage_as_user_error(self.path):
+            if self.dataset.dtype.kind != "f":
+                raise UserError(
+                    f"{self.path}: {self.dataset.name} holds {self.dataset.dtype}, not floating-point numbers;"
+                    " save the model in float32"
+                )
             return self.dataset[()].astype(np.float32)
 
 
@@ -185,14 +193,14 @@ def _list_layers(path: pathlib.Path, file: h5py.File, names: dict[str, str]) -> 
 
 def _list_keras3(path: pathlib.Path, group: h5py.Group, names: dict[str, str]) -> list[StoredLayer]:
     layers = []
-    for key in sorted(group, key=_split_count):
+    for key in sorted(_list_keys(path, group), key=_split_count):
         stored = _get(path, group, f"{key}/vars")
         if not isinstance(stored, h5py.Group) or not len(stored):
             continue
         name = stored.attrs.get("name", names.get(key))
         weights = (
-            StoredWeight(path, None, _get_dataset(path, stored, index))
-            for index in sorted(stored, key=_to_index)
+            _describe_weight(path, stored, index, None)
+            for index in sorted(_list_keys(path, stored), key=_to_index)
         )
         layers.append(StoredLayer(f"{group.name}/{key}", _decode(name), _split_count(key)[0], tuple(weights)))
     return layers
@@ -205,9 +213,7 @@ def _list_legacy(path: pathlib.Path, group: h5py.Group) -> list[StoredLayer]:
         if not isinstance(stored, h5py.Group):
             raise UserError(f"{path}: layer {name} is listed, but is not there")
         weights = tuple(
-            StoredWeight(
-                path, weight.rsplit("/", 1)[-1].removesuffix(":0"), _get_dataset(path, stored, weight)
-            )
+            _describe_weight(path, stored, weight, weight.rsplit("/", 1)[-1].removesuffix(":0"))
             for weight in _read_names(stored, "weight_names")
         )
         if weights:
@@ -248,6 +254,14 @@ def _read_names(group: h5py.Group, attribute: str) -> list[str]:
     return [_decode(name) for part in names for name in np.atleast_1d(part)]
 
 
+def _list_keys(path: pathlib.Path, group: h5py.Group) -> list[str]:
+    keys = list(group)
+    # h5py leaves as bytes what is no text.
+    if not all(isinstance(key, str) for key in keys):
+        raise UserError(f"{path} is damaged: {group.name} holds a name that is not UTF-8")
+    return keys
+
+
 def _get(path: pathlib.Path, group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset | None:
     """Return what a group holds, or None; links to elsewhere, even to other files, are refused."""
     for part in key.split("/"):
@@ -259,13 +273,14 @@ def _get(path: pathlib.Path, group: h5py.Group, key: str) -> h5py.Group | h5py.D
     return group
 
 
-def _get_dataset(path: pathlib.Path, group: h5py.Group, key: str) -> h5py.Dataset:
+def _describe_weight(path: pathlib.Path, group: h5py.Group, key: str, name: str | None) -> StoredWeight:
     dataset = _get(path, group, key)
     if not isinstance(dataset, h5py.Dataset):
         raise UserError(f"{path}: {group.name} lists the weight {key}, which is not there")
     if dataset.is_virtual or dataset.external:
         raise UserError(f"{path}: {dataset.name} lies in other files, which Keras never writes")
-    return dataset
+    # An empty dataspace has no shape.
+    return StoredWeight(path, name, dataset.shape or (), dataset)
 
 
 def _split_count(key: str) -> tuple[str, int]:
@@ -299,8 +314,7 @@ def _damage_as_user_error(path: pathlib.Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    # What h5py and zipfile raise on damaged files; both use ValueError's and RuntimeError's subclasses freely.
-    except (OSError, RuntimeError, KeyError, ValueError, EOFError, zlib.error, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise UserError(f"{path} is damaged or cannot be read: {_one_line(error)}") from error
 
 

@@ -3,7 +3,8 @@
 Truth is Keras in float64. In float64 the two must agree to 1e-9, for both round at 1e-16 and the network
 multiplies that by less than 1e5 (what its float32 errors show, which are of 1e-7 times as much), while any
 difference of structure is many orders larger. In float32, ours may be four times as far from the truth as
-Keras's own float32 is: two ways of rounding err alike.
+Keras's own float32 is: two ways of rounding err alike. But where rounding switches a ReLU, of which there are
+two million, a gradient jumps, on one side or the other.
 """
 
 import h5py
@@ -16,10 +17,14 @@ from tests.third_party.keras_xception import ours
 from third_party.keras_xception import live, make_reference, reference
 from third_party.keras_xception.weights import export_classifier, import_classifier
 
-pytestmark = pytest.mark.slow
+# Keras's variables under NumPy 2, once for each.
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation")]
 
 FLOAT64_TOLERANCE = 1e-9
 FLOAT32_FACTOR = 4
+# Of Keras's float32 gradients, four times the largest error that one switched ReLU was seen to make (7.3e-3).
+# The narrow network of `test_reference`, with a fortieth of the ReLUs, has the sharp limit.
+SWITCHED_TOLERANCE = 0.03
 SIZE = (71, 71)
 NUM_CLASSES = 7
 
@@ -96,7 +101,8 @@ def test_forwards_and_backwards(drawn, truth, training, dtype):
         if dtype == "float64":
             assert error < FLOAT64_TOLERANCE, name
         else:
-            assert error <= FLOAT32_FACTOR * keras_error, name
+            limit = FLOAT32_FACTOR * keras_error
+            assert error <= (max(limit, SWITCHED_TOLERANCE) if "gradient" in name else limit), name
 
 
 def test_the_moving_variance_is_of_the_biased_one():

@@ -1,6 +1,7 @@
 """Files of Keras's Xception read and written without Keras; `test_live` does it with Keras."""
 
 import collections
+import contextlib
 import json
 import pathlib
 import pickle
@@ -303,6 +304,28 @@ def test_truncated_file(copy, suffix, kept):
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
     assert "is damaged" in _error(path)
+
+
+@pytest.mark.parametrize("suffix", files.SUFFIXES)
+@pytest.mark.parametrize("num_bytes", [1, 8, 200])
+def test_damaged_bytes_are_either_harmless_or_the_users_error(copy, suffix, num_bytes):
+    path, random = copy(suffix), np.random.default_rng(num_bytes)
+    content = path.read_bytes()
+    for _ in range(10):
+        damaged = bytearray(content)
+        # The names and places of things come first; most of the rest is values, any of which is one.
+        for position in random.integers(0, 20_000, num_bytes):
+            damaged[position] = random.integers(256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(UserError):
+            _read(path)
+
+
+def test_a_name_that_is_no_text(copy):
+    path = copy()
+    with h5py.File(path, "a") as file:
+        file["layers"].id.move(b"dense", b"den\xffse")
+    assert "/layers holds a name that is not UTF-8" in _error(path)
 
 
 def test_damaged_archives(copy, tmp_path):
