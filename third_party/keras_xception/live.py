@@ -1,0 +1,126 @@
+"""Owns models of Keras itself: Xception of any width, set to given weights, run forwards and backwards.
+
+Does not read or write weights, and is not needed to: only tests and `make_reference` import it, for Keras and
+TensorFlow are slow to import and to start.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from third_party.keras_xception import layout
+
+
+def build(
+    *,
+    num_classes: int,
+    input_shape: tuple[int, int, int],
+    width: float = 1.0,
+    dtype: str = "float32",
+    include_top: bool = True,
+) -> keras.Model:
+    """Build `keras.applications.Xception` without softmax, its layers' features multiplied by a width.
+
+    A narrow one is Keras's own network with other feature counts, not a second writing of it.
+
+    Args:
+      num_classes: of the last layer.
+      input_shape: (height, width, channels) of the images.
+      width: multiplies every feature count.
+      dtype: "float32" or "float64", of weights and computation.
+      include_top: whether there is a last layer.
+
+    Returns:
+      The model, with Keras's first weights.
+    """
+
+    def narrow(layer):
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.SeparableConv2D):
+            config["filters"] = max(1, round(config["filters"] * width))
+        return layer.__class__.from_config(config)
+
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(dtype)
+    # The policy does not follow floatx once it has been asked for.
+    keras.config.set_dtype_policy(dtype)
+    try:
+        model = keras.applications.Xception(
+            weights=None,
+            classes=num_classes,
+            input_shape=input_shape,
+            classifier_activation=None,
+            include_top=include_top,
+        )
+        return model if width == 1 else keras.models.clone_model(model, clone_function=narrow)
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
+def assign(model: keras.Model, variables: Mapping[str, Any]) -> None:
+    """Set a model's weights, without going through a file.
+
+    Args:
+      model: of `build`.
+      variables: {"params": .., "batch_stats": ..} of `fpgan_jax.models.xception.Xception`.
+    """
+    for layer, keras_layer in _pair_layers(model):
+        keras_layer.set_weights(
+            [
+                _swap_depthwise(weight, np.asarray(variables[weight.collection][layer.name][weight.name]))
+                for weight in layer.weights
+            ]
+        )
+
+
+def run(model: keras.Model, images: np.ndarray, cotangent: np.ndarray, *, training: bool) -> dict[str, Any]:
+    """Run a model forwards and backwards; in training its running statistics move.
+
+    Args:
+      model: of `build`, with top.
+      images: [batch, height, width, channels], float.
+      cotangent: [batch, num_classes]; the gradients are those of its inner product with the logits.
+      training: normalise by the batch's statistics.
+
+    Returns:
+      {"logits": array, "batch_stats": tree after the run, "gradients": {"images": array, "params": tree}}, the
+      trees as `Xception`'s variables and all of the model's own precision.
+    """
+    images = tf.constant(images, model.inputs[0].dtype)
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        logits = model(images, training=training)
+        loss = tf.reduce_sum(logits * tf.constant(cotangent, logits.dtype))
+    variables = [variable.value for variable in model.trainable_variables]
+    image_gradient, *gradients = tape.gradient(loss, [images, *variables])
+    by_path = {v.path: g.numpy() for v, g in zip(model.trainable_variables, gradients, strict=True)}
+    moved = {v.path: v.numpy() for v in model.non_trainable_variables}
+    return {
+        "logits": logits.numpy(),
+        "batch_stats": _collect(model, "batch_stats", moved),
+        "gradients": {"images": image_gradient.numpy(), "params": _collect(model, "params", by_path)},
+    }
+
+
+def _collect(model: keras.Model, collection: str, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Return values by variable's path as the tree of one collection."""
+    tree: dict[str, Any] = {}
+    for layer, keras_layer in _pair_layers(model):
+        for weight, variable in zip(layer.weights, keras_layer.weights, strict=True):
+            if weight.collection == collection:
+                value = _swap_depthwise(weight, values[variable.path])
+                tree.setdefault(layer.name, {})[weight.name] = value
+    return tree
+
+
+def _pair_layers(model: keras.Model):
+    ours = layout.list_layers(num_channels=1, num_classes=1)
+    return zip(ours, [layer for layer in model.layers if layer.weights], strict=True)
+
+
+def _swap_depthwise(weight: layout.Weight, array: np.ndarray) -> np.ndarray:
+    return array.swapaxes(2, 3) if weight.keras_name == "depthwise_kernel" else array

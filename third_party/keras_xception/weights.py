@@ -1,0 +1,269 @@
+"""Owns the turning of Keras's Xception weights into variables of `fpgan_jax.models.xception`, and back.
+
+Does not know how a file is laid out (`files`) nor which layers there are (`layout`), and needs no Keras.
+"""
+
+import collections
+import dataclasses
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from fpgan_jax.errors import UserError
+from third_party.keras_xception import files, layout
+
+Variables = dict[str, dict[str, dict[str, np.ndarray]]]
+
+_FIRST = "block1_conv1"
+_HEAD = "predictions"
+# What Keras names by a counter, from Keras 1's to today's names.
+_AUTOMATIC_NAMES = {
+    "conv2d": re.compile(r"conv(olution)?2d(_\d+)?"),
+    "batch_normalization": re.compile(r"batch_?normalization(_v\d)?(_\d+)?"),
+    "dense": re.compile(r"dense(_\d+)?"),
+}
+
+
+def import_classifier(
+    path: str | os.PathLike, *, num_classes: int, num_channels: int, seed: int = 0
+) -> Variables:
+    """Read the variables of an Xception from a file of Keras's.
+
+    Width and number of middle blocks are the file's. A last layer for another number of classes, or none, is
+    drawn anew (Glorot's uniform kernel, zero bias) with a warning. For grey images, a kernel for three
+    channels is summed over them, which is what the same grey in all three channels gives.
+
+    Args:
+      path: a .weights.h5, legacy .h5 or .keras file, told by its content; of `keras.applications.Xception`
+        with or without top, or of a model with the same layers.
+      num_classes: of the classifier.
+      num_channels: of its images, 1 or 3.
+      seed: of the newly drawn last layer.
+
+    Returns:
+      {"params": .., "batch_stats": ..}, each layer -> name -> float32 array, as
+      `Xception(num_classes, width, num_middle_blocks).init` has them.
+
+    Raises:
+      UserError: the file is missing, damaged or no Xception's, or is for grey images and `num_channels` is 3.
+    """
+    with files.open_layers(path) as stored:
+        found, num_middle_blocks = _match_layers(path, stored)
+        expected = _list_expected(found, num_middle_blocks)
+        _check_shapes(path, found, expected)
+        _check_channels(path, expected[0].weights[0].shape[2], num_channels)
+        variables: Variables = {"params": {}, "batch_stats": {}}
+        for layer in expected:
+            for weight, source in zip(layer.weights, found[layer.name].weights, strict=True):
+                layers = variables[weight.collection]
+                layers.setdefault(layer.name, {})[weight.name] = _from_keras(weight, source.read())
+    params = variables["params"]
+    if params[_FIRST]["kernel"].shape[2] > num_channels:
+        params[_FIRST]["kernel"] = _sum_channels(params[_FIRST]["kernel"])
+    has = params[_HEAD]["bias"].size if _HEAD in params else 0
+    if has != num_classes:
+        logging.warning("%s has %d classes and not %d: its last layer is newly drawn", path, has, num_classes)
+        params[_HEAD] = _draw_head(_count_features(params, num_middle_blocks), num_classes, seed)
+    return variables
+
+
+def export_classifier(
+    variables: Mapping[str, Any], path: str | os.PathLike, *, with_top: bool = True
+) -> None:
+    """Write an Xception's variables to a file that `load_weights` of Keras's takes; whole or not at all.
+
+    Args:
+      variables: {"params": .., "batch_stats": ..} of `fpgan_jax.models.xception.Xception`.
+      path: ends in .weights.h5 (Keras 3) or else in .h5 (Keras 2 and 3). A .keras file is not written: its
+        model description is Keras's own.
+      with_top: False leaves the last layer out, for `include_top=False`.
+
+    Raises:
+      UserError: another ending, or the file cannot be written.
+      ValueError: the variables are not an Xception's.
+    """
+    num_separable = sum("depthwise_kernel" in layer for layer in variables["params"].values())
+    num_middle_blocks = layout.count_middle_blocks(num_separable)
+    if num_middle_blocks is None:
+        raise ValueError(f"no Xception has {num_separable} separable convolutions")
+    counts = collections.Counter()
+    layers = []
+    for layer in layout.list_layers(
+        num_channels=1, num_classes=1 if with_top else None, num_middle_blocks=num_middle_blocks
+    ):
+        name = layer.name
+        if layer.is_shortcut:
+            name = files.count_name(layer.kind, counts[layer.kind])
+            counts[layer.kind] += 1
+        try:
+            values = [variables[weight.collection][layer.name][weight.name] for weight in layer.weights]
+        except KeyError as error:
+            raise ValueError(f"the variables have no {layer.name} with {error}: not an Xception's") from error
+        arrays = [
+            (weight.keras_name, _to_keras(weight, value))
+            for weight, value in zip(layer.weights, values, strict=True)
+        ]
+        layers.append((name, layer.kind, arrays))
+    files.write_layers(path, layers)
+
+
+def _match_layers(path, stored: Sequence[files.StoredLayer]) -> tuple[dict[str, files.StoredLayer], int]:
+    """Return the file's layers by our names, their weights in Keras's order, and how many middle blocks."""
+    if all(layer.name is None for layer in stored):
+        found = _name_by_order(path, stored)
+    else:
+        found = _name_by_names(path, stored)
+    num_middle_blocks = _find_last_block(found) - 6
+    # The second bound is against names with numbers that no file of this size can mean.
+    if not 0 <= num_middle_blocks <= len(stored):
+        raise UserError(f"{path} is no Xception's: its layers are {_join_some([s.key for s in stored])}")
+    expected = layout.list_layers(num_channels=1, num_classes=1, num_middle_blocks=num_middle_blocks)
+    known = {layer.name: layer for layer in expected}
+    for name, layer in found.items():
+        if name not in known:
+            raise UserError(f"{path}: layer {name} ({layer.key}) is none of Xception's")
+    for name in known:
+        if name not in found and name != _HEAD:
+            raise UserError(f"{path}: layer {name} is missing")
+    return {name: _sort_weights(path, known[name], layer) for name, layer in found.items()}, num_middle_blocks
+
+
+def _name_by_order(path, stored) -> dict[str, files.StoredLayer]:
+    """Name the layers of a file without names, as Keras 3's were at first, by their order in each class."""
+    num_separable = sum(layer.kind == "separable_conv2d" for layer in stored)
+    num_middle_blocks = layout.count_middle_blocks(num_separable)
+    if num_middle_blocks is None:
+        raise UserError(f"{path} is no Xception's: it has {num_separable} separable convolutions")
+    names = collections.defaultdict(list)
+    for layer in layout.list_layers(num_channels=1, num_classes=1, num_middle_blocks=num_middle_blocks):
+        names[layer.kind].append(layer.name)
+    return {names[layer.kind].pop(0) if names[layer.kind] else layer.key: layer for layer in stored}
+
+
+def _name_by_names(path, stored) -> dict[str, files.StoredLayer]:
+    found, automatic = {}, collections.defaultdict(list)
+    for layer in stored:
+        kinds = [kind for kind, names in _AUTOMATIC_NAMES.items() if names.fullmatch(layer.name or layer.key)]
+        if kinds:
+            automatic[kinds[0]].append(layer)
+        elif found.setdefault(layer.name or layer.key, layer) is not layer:
+            raise UserError(f"{path} has two layers {layer.name}")
+    last_block = _find_last_block(found)
+    blocks = (2, 3, 4, last_block - 1)
+    ours = {
+        "conv2d": [f"block{block}_shortcut_conv" for block in blocks],
+        "batch_normalization": [f"block{block}_shortcut_bn" for block in blocks],
+        "dense": [] if _HEAD in found else [_HEAD],
+    }
+    for kind, names in ours.items():
+        # Deeper ones have more features; the file's order decides between equals, of which Xception has none.
+        layers = sorted(automatic[kind], key=lambda layer: layer.weights[0].shape[-1:])
+        if kind != "dense" and last_block and len(layers) < len(names):
+            raise UserError(
+                f"{path} has {len(layers)} layers {kind}_N with automatic names, not the {len(names)} of Xception's"
+                " shortcuts"
+            )
+        names = names + [layer.name for layer in layers[len(names) :]]
+        found.update(zip(names, layers, strict=False))
+    return found
+
+
+def _find_last_block(names) -> int:
+    blocks = [re.fullmatch(r"block(\d{1,9})_sepconv\d", name) for name in names]
+    return max((int(match[1]) for match in blocks if match), default=0)
+
+
+def _sort_weights(path, layer: layout.Layer, stored: files.StoredLayer) -> files.StoredLayer:
+    """Order a layer's weights by their names where these are Keras's; else they are in Keras's order."""
+    names = [weight.keras_name for weight in layer.weights]
+    if len(stored.weights) != len(names):
+        raise UserError(
+            f"{path}: layer {layer.name} ({stored.key}) has {len(stored.weights)} weights, not {len(names)}"
+            f" ({', '.join(names)})"
+        )
+    if {weight.name for weight in stored.weights} != set(names):
+        return stored
+    weights = sorted(stored.weights, key=lambda weight: names.index(weight.name))
+    return dataclasses.replace(stored, weights=tuple(weights))
+
+
+def _list_expected(found: Mapping[str, files.StoredLayer], num_middle_blocks: int) -> list[layout.Layer]:
+    """List the layers of the network whose shapes agree best with the file's."""
+    first, head = found[_FIRST].weights[0].shape, None
+    if _HEAD in found:
+        head = (found[_HEAD].weights[0].shape or (1,))[-1]
+    nominal = layout.list_layers(num_channels=3, num_classes=None, num_middle_blocks=num_middle_blocks)
+
+    def list_layers(width):
+        return layout.list_layers(
+            num_channels=first[2] if len(first) == 4 else 3,
+            num_classes=head,
+            width=width,
+            num_middle_blocks=num_middle_blocks,
+        )
+
+    def count_agreeing(layers):
+        return sum(_shapes(layer) == _shapes(found[layer.name]) for layer in layers)
+
+    # The widest layers tell the width best, but one of them may be what is wrong with the file.
+    widths = {
+        (found[layer.name].weights[-1].shape or (1,))[-1] / layer.weights[-1].shape[-1]
+        for layer in nominal
+        if layer.kind == "separable_conv2d"
+    }
+    return max(map(list_layers, sorted(widths | {1.0}, reverse=True)), key=count_agreeing)
+
+
+def _check_shapes(path, found, expected: Sequence[layout.Layer]) -> None:
+    for layer in expected:
+        stored = found[layer.name]
+        for weight, source in zip(layer.weights, stored.weights, strict=True):
+            if source.shape != weight.shape:
+                raise UserError(
+                    f"{path}: {weight.keras_name} of layer {layer.name} ({stored.key}) is"
+                    f" {source.shape}, not {weight.shape}"
+                )
+
+
+def _check_channels(path, has: int, asked: int) -> None:
+    if has != asked and (has, asked) != (3, 1):
+        raise UserError(f"{path}: layer {_FIRST} takes images of {has} channels, not {asked}")
+
+
+def _from_keras(weight: layout.Weight, array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(_swap_depthwise(weight, array))
+
+
+def _to_keras(weight: layout.Weight, array) -> np.ndarray:
+    return _swap_depthwise(weight, np.asarray(array, np.float32))
+
+
+def _swap_depthwise(weight: layout.Weight, array: np.ndarray) -> np.ndarray:
+    """Go between Keras's (3, 3, C, 1) and our (3, 3, 1, C)."""
+    return array.swapaxes(2, 3) if weight.keras_name == "depthwise_kernel" else array
+
+
+def _sum_channels(kernel: np.ndarray) -> np.ndarray:
+    return kernel.sum(axis=2, keepdims=True, dtype=np.float64).astype(np.float32)
+
+
+def _count_features(params: Mapping[str, Any], num_middle_blocks: int) -> int:
+    return params[f"block{6 + num_middle_blocks}_sepconv2"]["pointwise_kernel"].shape[-1]
+
+
+def _draw_head(in_features: int, num_classes: int, seed: int) -> dict[str, np.ndarray]:
+    limit = np.sqrt(6 / (in_features + num_classes))
+    kernel = np.random.default_rng(seed).uniform(-limit, limit, (in_features, num_classes))
+    return {"kernel": kernel.astype(np.float32), "bias": np.zeros(num_classes, np.float32)}
+
+
+def _shapes(layer: layout.Layer | files.StoredLayer) -> list[tuple[int, ...]]:
+    return [weight.shape for weight in layer.weights]
+
+
+def _join_some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", .." if len(names) > 3 else "") if names else "none"
