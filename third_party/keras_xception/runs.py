@@ -4,6 +4,7 @@ Does not know the files' layout; `weights.py` does.
 """
 
 import os
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -17,20 +18,21 @@ from third_party.keras_xception import weights
 WEIGHTS_FILE = "xception.weights.h5"
 
 
-def import_run(config: ConfigDict, workdir: str, path: str) -> None:
+def import_run(config: ConfigDict, workdir: str, path: str, source: Any = None) -> None:
     """Start a run of the classifier from the weights in a file of Keras's.
 
     Args:
       config: the run's; its classifier must be that of the file, but for the number of classes.
       workdir: the run's folder, without checkpoints; made if missing.
       path: `.weights.h5`, `.h5` or `.keras`.
+      source: the training prints; by default the config's own.
 
     Raises:
       UserError: the file cannot be read or holds another network, or as of
         `classifier_trainer.start_from_weights`.
     """
     configuration.validate_config(config)
-    source = feeding.create_classifier_source(config)
+    source = feeding.create_classifier_source(config) if source is None else source
     variables = weights.import_classifier(
         path, num_classes=len(source.persons), num_channels=config.data.num_channels, seed=config.seed
     )

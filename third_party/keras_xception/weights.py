@@ -209,13 +209,19 @@ def _list_expected(found: Mapping[str, files.StoredLayer], num_middle_blocks: in
     def count_agreeing(layers):
         return sum(_shapes(layer) == _shapes(found[layer.name]) for layer in layers)
 
-    # The widest layers tell the width best, but one of them may be what is wrong with the file.
-    widths = {
-        (found[layer.name].weights[-1].shape or (1,))[-1] / layer.weights[-1].shape[-1]
+    # Rounded features leave the width a range in each layer, and all layers the middle of these ranges' overlap;
+    # but one layer may be what is wrong with the file, and then another tells the width.
+    features = [
+        ((found[layer.name].weights[-1].shape or (1,))[-1], layer.weights[-1].shape[-1])
         for layer in nominal
         if layer.kind == "separable_conv2d"
-    }
-    return max(map(list_layers, sorted(widths | {1.0}, reverse=True)), key=count_agreeing)
+    ]
+    low, high = (
+        max((has - 0.5) / full for has, full in features),
+        min((has + 0.5) / full for has, full in features),
+    )
+    widths = {has / full for has, full in features} | {(low + high) / 2, 1.0}
+    return max(map(list_layers, sorted(widths, reverse=True)), key=count_agreeing)
 
 
 def _check_shapes(path, found, expected: Sequence[layout.Layer]) -> None:
