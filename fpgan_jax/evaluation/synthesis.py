@@ -150,6 +150,51 @@ def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow
     ]
 
 
+def bind_generate(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
+    """Put restored weights into the generator that a config asks for.
+
+    Args:
+      config: the checkpoint's config with `synthesis` as wanted.
+      variables: the checkpoint's "generator" or "generator_ema".
+
+    Returns:
+      (what `create_generate` gives, the variables that it takes, on the device).
+
+    Raises:
+      UserError: the weights do not fit the config.
+    """
+    generator = factory.create_generator(config)
+    noise_image = np.zeros((1, config.data.image_size, config.data.image_size, config.data.num_channels))
+    expected = jax.eval_shape(
+        lambda: generator.init(jax.random.key(0), noise_image, deterministic=True, use_running_average=False)
+    )
+    variables = {name: tree for name, tree in variables.items() if tree}
+    check_variables(variables, dict(expected), "generator")
+    generate = create_generate(
+        generator,
+        deterministic=config.synthesis.deterministic,
+        use_running_average=config.synthesis.use_running_average,
+    )
+    return generate, jax.device_put(variables)
+
+
+def create_dropout_keys(numbers) -> jax.Array:
+    """Create each image's own random key.
+
+    Args:
+      numbers: uint32 [batch, 3], the seed, person and replica of each image; -1 stands as 2**32 - 1.
+
+    Returns:
+      Keys [batch].
+    """
+
+    def create_key(numbers):
+        key = jax.random.fold_in(jax.random.key(numbers[0]), numbers[1])
+        return jax.random.fold_in(key, numbers[2])
+
+    return jax.vmap(create_key)(numbers)
+
+
 def _warn_of_other_statistics(config: ConfigDict) -> None:
     is_batch = config.generator.norm == "batch" and config.global_batch_size > 1
     if is_batch and not config.synthesis.use_running_average:
@@ -217,19 +262,7 @@ def _draw_images(
     out_dir: str,
 ) -> None:
     """Draw the rows whose indices are wanted."""
-    generator = factory.create_generator(config)
-    noise_image = np.zeros((1, config.data.image_size, config.data.image_size, config.data.num_channels))
-    expected = jax.eval_shape(
-        lambda: generator.init(jax.random.key(0), noise_image, deterministic=True, use_running_average=False)
-    )
-    variables = {name: tree for name, tree in variables.items() if tree}
-    check_variables(variables, dict(expected), "generator")
-    generate = create_generate(
-        generator,
-        deterministic=config.synthesis.deterministic,
-        use_running_average=config.synthesis.use_running_average,
-    )
-    variables = jax.device_put(variables)
+    generate, variables = bind_generate(config, variables)
     load_noise = _create_noise_loader(config, pair_names)
     batch_size = config.synthesis.batch_size
     with create_progress(len(wanted), "synthesis", "images") as progress:
@@ -238,7 +271,9 @@ def _draw_images(
             # The last batch is filled up, so that all run the same program.
             filled = indices + indices[-1:] * (batch_size - len(indices))
             noise_image = np.stack([load_noise(index, rows[index]) for index in filled])
-            keys = _create_dropout_keys(config.synthesis.seed, [rows[index] for index in filled])
+            chosen = [rows[index] for index in filled]
+            numbers = np.array([(row.seed, row.person, row.replica) for row in chosen])
+            keys = create_dropout_keys(numbers.astype(np.uint32))
             images = to_uint8(np.asarray(generate(variables, noise_image, keys)))
             for index, image in zip(indices, images, strict=False):
                 save_png(os.path.join(out_dir, rows[index].file), image)
@@ -266,13 +301,3 @@ def _create_noise_loader(
         )
 
     return create
-
-
-def _create_dropout_keys(seed: int, rows: Sequence[ManifestRow]) -> jax.Array:
-    persons = np.array([row.person for row in rows]).astype(np.uint32)
-    replicas = np.array([row.replica for row in rows]).astype(np.uint32)
-
-    def create_key(person, replica):
-        return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), person), replica)
-
-    return jax.vmap(create_key)(persons, replicas)
