@@ -100,7 +100,7 @@ def synthesize(
     config.data.update(data_overrides or {})
     configuration.validate_config(config)
     name = "generator_ema" if config.synthesis.use_ema else "generator"
-    _warn_of_other_statistics(config)
+    warn_of_other_statistics(config)
     rows = plan_rows(config, metadata, step)
     _claim_folder(out_dir, config, metadata, step)
     missing = [index for index, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
@@ -195,7 +195,12 @@ def create_dropout_keys(numbers) -> jax.Array:
     return jax.vmap(create_key)(numbers)
 
 
-def _warn_of_other_statistics(config: ConfigDict) -> None:
+def warn_of_other_statistics(config: ConfigDict) -> None:
+    """Warn where images are drawn with other statistics than the generator was trained with.
+
+    Args:
+      config: the checkpoint's config with `synthesis` as wanted.
+    """
     is_batch = config.generator.norm == "batch" and config.global_batch_size > 1
     if is_batch and not config.synthesis.use_running_average:
         logging.warning(

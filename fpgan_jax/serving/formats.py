@@ -4,7 +4,12 @@ Does not know what a network computes (`networks.py`). A folder holds the model 
 its inputs, its output and its origin; it appears whole or not at all.
 
 StableHLO is what `jax.export` writes; JAX promises to read what a JAX up to six months older or three weeks
-newer wrote. A SavedModel holds the same program, which TensorFlow compiles.
+newer wrote. A SavedModel holds the same program, which TensorFlow compiles. Either compiler sums in its own
+order: where a value lies on the edge between two greys, a pixel may differ by one.
+
+ONNX is not among them. jax2onnx 0.17, which is kept up, cannot be installed beside this package (it wants
+orbax-checkpoint below 0.11.37), knows no `lax.platform_dependent` (the layers' choice of convolution) and no vmap
+of Flax's dropout (each image's own statistics); tf2onnx 1.17 does not convert a SavedModel of StableHLO.
 """
 
 import importlib.metadata
@@ -51,8 +56,10 @@ def export_model(
       What `model.json` holds.
 
     Raises:
-      UserError: out_dir exists, the format's package is missing, or as `restore_network`.
+      UserError: no such format, out_dir exists, the format's package is missing, or as `restore_network`.
     """
+    if file_format not in FORMATS:
+        raise UserError(f"--format={file_format}: use one of {', '.join(FORMATS)}")
     out_dir = os.path.abspath(out_dir)
     if os.path.lexists(out_dir):
         raise UserError(f"--out={out_dir}: exists; name a new folder")

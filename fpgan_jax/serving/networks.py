@@ -101,6 +101,7 @@ def restore_network(
 
 
 def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) -> ServedNetwork:
+    synthesis.warn_of_other_statistics(config)
     generate, variables = synthesis.bind_generate(config, variables)
     shape = _image_shape(config)
     inputs = [ArraySpec("noise_image", shape, "uint8", "noise, any values of a byte")]
