@@ -11,7 +11,7 @@ import pytest
 LAYERS = (
     ("launch",),
     ("fpgan_jax.reproduction_sets", "fpgan_jax.benchmarking"),
-    ("fpgan_jax.reproduction",),
+    ("fpgan_jax.reproduction", "fpgan_jax.serving"),
     ("fpgan_jax.training.gan_trainer", "fpgan_jax.training.classifier_trainer", "fpgan_jax.evaluation"),
     ("fpgan_jax.training",),
     (

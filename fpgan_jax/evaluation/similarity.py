@@ -5,7 +5,7 @@ Does not average (`table.py`). Controls are scored by the same code as the print
 
 import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -105,26 +105,9 @@ class Scorer:
         self.data_hash = metadata["data_hash"]
         self.config = configuration.parse_config(metadata["config"])
         self.persons = tuple(metadata["persons"])
-        size, num_channels = self.config.data.image_size, self.config.data.num_channels
-        classifier = factory.create_classifier(self.config, num_classes=len(self.persons))
-        expected = jax.eval_shape(
-            lambda: classifier.init(
-                jax.random.key(0),
-                np.zeros((1, size, size, num_channels), np.float32),
-                deterministic=True,
-                use_running_average=True,
-            )
+        self._compute_probabilities, self._variables = bind_classifier(
+            self.config, trees["classifier"], len(self.persons), f"{classifier_workdir} step {step}"
         )
-        check_variables(trees["classifier"], dict(expected), f"{classifier_workdir} step {step}")
-        self._variables = jax.device_put(trees["classifier"])
-
-        def compute_probabilities(variables, images):
-            logits = classifier.apply(
-                variables, scale_to_unit(images), deterministic=True, use_running_average=True
-            )
-            return jax.nn.softmax(logits.astype(np.float32))
-
-        self._compute_probabilities = jax.jit(compute_probabilities)
 
     def compute_probabilities(self, images: np.ndarray) -> np.ndarray:
         """Compute each image's probabilities.
@@ -143,6 +126,45 @@ class Scorer:
             padded = np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch), axis=0)])
             results.append(np.asarray(self._compute_probabilities(self._variables, padded))[: len(batch)])
         return np.concatenate(results)
+
+
+def bind_classifier(
+    config: ConfigDict, variables: Mapping, num_classes: int, origin: str
+) -> tuple[Callable, dict]:
+    """Put restored weights into the classifier that a config asks for.
+
+    Args:
+      config: the checkpoint's config.
+      variables: the checkpoint's "classifier".
+      num_classes: number of persons.
+      origin: where the weights came from, for the message.
+
+    Returns:
+      (a compiled function of (variables, uint8 [n, size, size, channels]) that returns float32
+      [n, num_classes] probabilities, the variables that it takes, on the device).
+
+    Raises:
+      UserError: the weights do not fit the config.
+    """
+    size, num_channels = config.data.image_size, config.data.num_channels
+    classifier = factory.create_classifier(config, num_classes=num_classes)
+    expected = jax.eval_shape(
+        lambda: classifier.init(
+            jax.random.key(0),
+            np.zeros((1, size, size, num_channels), np.float32),
+            deterministic=True,
+            use_running_average=True,
+        )
+    )
+    check_variables(variables, dict(expected), origin)
+
+    def compute_probabilities(variables, images):
+        logits = classifier.apply(
+            variables, scale_to_unit(images), deterministic=True, use_running_average=True
+        )
+        return jax.nn.softmax(logits.astype(np.float32))
+
+    return jax.jit(compute_probabilities), jax.device_put(variables)
 
 
 def score_similarity(

@@ -100,7 +100,7 @@ def synthesize(
     config.data.update(data_overrides or {})
     configuration.validate_config(config)
     name = "generator_ema" if config.synthesis.use_ema else "generator"
-    _warn_of_other_statistics(config)
+    warn_of_other_statistics(config)
     rows = plan_rows(config, metadata, step)
     _claim_folder(out_dir, config, metadata, step)
     missing = [index for index, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
@@ -150,7 +150,53 @@ def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow
     ]
 
 
-def _warn_of_other_statistics(config: ConfigDict) -> None:
+def bind_generate(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
+    """Put restored weights into the generator that a config asks for.
+
+    Args:
+      config: the checkpoint's config with `synthesis` as wanted.
+      variables: the checkpoint's "generator" or "generator_ema".
+
+    Returns:
+      (what `create_generate` gives, the variables that it takes, on the device).
+
+    Raises:
+      UserError: the weights do not fit the config.
+    """
+    generator = factory.create_generator(config)
+    variables = {name: tree for name, tree in variables.items() if tree}
+    check_variables(variables, dict(factory.shape_generator(config)), "generator")
+    generate = create_generate(
+        generator,
+        deterministic=config.synthesis.deterministic,
+        use_running_average=config.synthesis.use_running_average,
+    )
+    return generate, jax.device_put(variables)
+
+
+def create_dropout_keys(numbers) -> jax.Array:
+    """Create each image's own random key.
+
+    Args:
+      numbers: uint32 [batch, 3], the seed, person and replica of each image; -1 stands as 2**32 - 1.
+
+    Returns:
+      Keys [batch].
+    """
+
+    def create_key(numbers):
+        key = jax.random.fold_in(jax.random.key(numbers[0]), numbers[1])
+        return jax.random.fold_in(key, numbers[2])
+
+    return jax.vmap(create_key)(numbers)
+
+
+def warn_of_other_statistics(config: ConfigDict) -> None:
+    """Warn where images are drawn with other statistics than the generator was trained with.
+
+    Args:
+      config: the checkpoint's config with `synthesis` as wanted.
+    """
     is_batch = config.generator.norm == "batch" and config.global_batch_size > 1
     if is_batch and not config.synthesis.use_running_average:
         logging.warning(
@@ -217,15 +263,7 @@ def _draw_images(
     out_dir: str,
 ) -> None:
     """Draw the rows whose indices are wanted."""
-    generator = factory.create_generator(config)
-    variables = {name: tree for name, tree in variables.items() if tree}
-    check_variables(variables, dict(factory.shape_generator(config)), "generator")
-    generate = create_generate(
-        generator,
-        deterministic=config.synthesis.deterministic,
-        use_running_average=config.synthesis.use_running_average,
-    )
-    variables = jax.device_put(variables)
+    generate, variables = bind_generate(config, variables)
     load_noise = _create_noise_loader(config, pair_names)
     batch_size = config.synthesis.batch_size
     with create_progress(len(wanted), "synthesis", "images") as progress:
@@ -234,7 +272,9 @@ def _draw_images(
             # The last batch is filled up, so that all run the same program.
             filled = indices + indices[-1:] * (batch_size - len(indices))
             noise_image = np.stack([load_noise(index, rows[index]) for index in filled])
-            keys = _create_dropout_keys(config.synthesis.seed, [rows[index] for index in filled])
+            chosen = [rows[index] for index in filled]
+            numbers = np.array([(row.seed, row.person, row.replica) for row in chosen])
+            keys = create_dropout_keys(numbers.astype(np.uint32))
             images = to_uint8(np.asarray(generate(variables, noise_image, keys)))
             for index, image in zip(indices, images, strict=False):
                 save_png(os.path.join(out_dir, rows[index].file), image)
@@ -262,13 +302,3 @@ def _create_noise_loader(
         )
 
     return create
-
-
-def _create_dropout_keys(seed: int, rows: Sequence[ManifestRow]) -> jax.Array:
-    persons = np.array([row.person for row in rows]).astype(np.uint32)
-    replicas = np.array([row.replica for row in rows]).astype(np.uint32)
-
-    def create_key(person, replica):
-        return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), person), replica)
-
-    return jax.vmap(create_key)(persons, replicas)

@@ -99,6 +99,8 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
             ["--classifier_workdir={0}/none", "--synthetic_dirs=x", "--scores={0}/s.csv"],
             ["none: no checkpoints here"],
         ),
+        ("export_model", ["--workdir={0}/none", "--out={0}/out"], ["none: no checkpoints here"]),
+        ("export_model", ["--workdir={0}/none", "--out={0}/thesis.txt"], ["thesis.txt: exists"]),
         ("make_table", ["--scores={0}/none.csv", "--out_dir={0}/out"], ["none.csv: cannot be read"]),
         ("make_table", ["--scores={0}/none.csv", "--out_dir={0}/thesis.txt"], ["none.csv"]),
         ("synthesize", ["--gan_workdir={0}", "--out_dir={0}/out", "--step=first"], ["step", "first"]),
@@ -128,6 +130,8 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
     ids=[
         "synthesize",
         "score",
+        "export",
+        "export into a file",
         "table",
         "table into a file",
         "step",

@@ -1,0 +1,158 @@
+"""Owns which function a checkpoint is served as: bytes of images in, bytes or probabilities out.
+
+Does not write files (`formats.py`), and adds nothing to how `evaluation` draws and scores: it binds that.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from fpgan_jax import configuration
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation import similarity, synthesis
+from fpgan_jax.training.checkpointing import restore_for_evaluation
+
+NETWORKS = ("generator", "generator_ema", "classifier")
+
+
+@dataclasses.dataclass(frozen=True)
+class ArraySpec:
+    """An input or the output of a served network.
+
+    Attributes:
+      name: what it is called in every format.
+      shape: without the batch, which comes first and is free.
+      dtype: NumPy's name of it.
+      meaning: for whoever has only the file.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    meaning: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ServedNetwork:
+    """A trained network as one function of arrays, which holds its weights.
+
+    Attributes:
+      function: of JAX arrays, one an input and all of one batch; gives one array. No example sees another.
+      inputs: in the function's order.
+      output: what comes out.
+      description: what JSON can hold: which network, of which checkpoint, trained on what.
+    """
+
+    function: Callable[..., jax.Array]
+    inputs: tuple[ArraySpec, ...]
+    output: ArraySpec
+    description: Mapping[str, Any]
+
+
+def restore_network(
+    workdir: str,
+    network: str | None = None,
+    *,
+    step: int | str | None = None,
+    overrides: Mapping[str, bool] | None = None,
+) -> ServedNetwork:
+    """Restore a network as a function of what image files hold.
+
+    Args:
+      workdir: of `launch.train_gan` or `launch.train_classifier`.
+      network: one of `NETWORKS`; by default the classifier if the checkpoint is one's, else the generator that
+        `launch.synthesize` would draw with.
+      step: which checkpoint; the last one by default, "best" by the run's own metric.
+      overrides: "deterministic" and "use_running_average" of `config.synthesis` to use in place of the
+        checkpoint's; for a generator only.
+
+    Returns:
+      A generator gives the pixels that `launch.synthesize` writes, a classifier the probabilities of
+      `launch.score_similarity`.
+
+    Raises:
+      UserError: no such checkpoint, it holds no such network, or its weights do not fit its config.
+    """
+    step, _, metadata = restore_for_evaluation(workdir, (), step)
+    config = configuration.parse_config(metadata["config"])
+    if network is None:
+        generator = "generator_ema" if config.synthesis.use_ema else "generator"
+        network = "classifier" if "persons" in metadata else generator
+    if network == "classifier" and overrides:
+        raise UserError(f"--{next(iter(overrides))}: is a generator's; leave it out for a classifier")
+    _, trees, _ = restore_for_evaluation(workdir, (network,), step)
+    description = {
+        "network": network,
+        "set": config.set_name,
+        "checkpoint_step": step,
+        "config_hash": metadata["config_hash"],
+        "data_hash": metadata["data_hash"],
+    }
+    if network == "classifier":
+        description["persons"] = metadata["persons"]
+        return _serve_classifier(config, trees[network], description, f"{workdir} step {step}")
+    config.synthesis.update(overrides or {})
+    return _serve_generator(config, trees[network], description)
+
+
+def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) -> ServedNetwork:
+    synthesis.warn_of_other_statistics(config)
+    generate, variables = synthesis.bind_generate(config, variables)
+    shape = _image_shape(config)
+    inputs = [ArraySpec("noise_image", shape, "uint8", "noise, any values of a byte")]
+    if has_dropout := _has_dropout(config):
+        inputs.append(
+            ArraySpec(
+                "dropout_seed",
+                (3,),
+                "uint32",
+                "any three numbers an image; the seed, person and replica of a row of launch.synthesize's "
+                "manifest (a person of -1 as 4294967295) draw that row's print from its noise",
+            )
+        )
+
+    def draw(noise_image, dropout_seed=None):
+        if dropout_seed is None:
+            dropout_seed = jnp.zeros((noise_image.shape[0], 3), jnp.uint32)
+        keys = synthesis.create_dropout_keys(dropout_seed)
+        # As `preprocessing.to_uint8` does in NumPy.
+        pixels = (generate(variables, noise_image, keys) + 1) * np.float32(127.5)
+        return jnp.clip(jnp.rint(pixels), 0, 255).astype(jnp.uint8)
+
+    description = description | {
+        "dropout": "on" if has_dropout else "off",
+        "statistics": "running" if config.synthesis.use_running_average else "own",
+    }
+    return ServedNetwork(
+        draw, tuple(inputs), ArraySpec("image", shape, "uint8", "the print, grey from 0 to 255"), description
+    )
+
+
+def _serve_classifier(
+    config: ConfigDict, variables: Mapping, description: dict, origin: str
+) -> ServedNetwork:
+    persons = description["persons"]
+    compute, variables = similarity.bind_classifier(config, variables, len(persons), origin)
+    frame = "cut off" if config.data.frame == "crop" else "kept"
+    meaning = f"a print, SOCOFing's frame {frame}, resized to this size ({config.data.interpolation}), from 0 to 255"
+    return ServedNetwork(
+        lambda image: compute(variables, image),
+        (ArraySpec("image", _image_shape(config), "uint8", meaning),),
+        ArraySpec("probability", (len(persons),), "float32", "of each of `persons`, in their order"),
+        description,
+    )
+
+
+def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
+    return (config.data.image_size, config.data.image_size, config.data.num_channels)
+
+
+def _has_dropout(config: ConfigDict) -> bool:
+    generator = config.generator
+    is_on = generator.form == "isola" and not config.synthesis.deterministic
+    return is_on and bool(generator.dropout_rate and generator.dropout_outputs)

@@ -1,0 +1,56 @@
+"""Write a trained network as files that other programs run without this package.
+
+python -m launch.export_model --workdir=runs/gan --out=runs/served_gan --format=stablehlo
+
+--out becomes a folder with the model, weights included, and model.json, which tells its inputs and output: bytes
+of images in, the pixels that launch.synthesize writes or the probabilities of launch.score_similarity out.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The workdir of launch.train_gan or launch.train_classifier.", required=True
+)
+_OUT = flags.DEFINE_string("out", None, "Folder for the model; must not exist.", required=True)
+_FORMAT = flags.DEFINE_enum(
+    "format",
+    "stablehlo",
+    ["stablehlo", "saved_model"],
+    "StableHLO for jax.export, or a SavedModel for TensorFlow.",
+)
+_NETWORK = flags.DEFINE_enum(
+    "network",
+    None,
+    ["generator", "generator_ema", "classifier"],
+    "Which network; by default the one that launch.synthesize or launch.score_similarity would use.",
+)
+_STEP = cli.define_step_flag()
+_DETERMINISTIC = flags.DEFINE_bool("deterministic", None, "As in launch.synthesize.")
+_USE_RUNNING_AVERAGE = flags.DEFINE_bool("use_running_average", None, "As in launch.synthesize.")
+
+
+def main(argv):
+    """Export."""
+    del argv
+    from fpgan_jax.serving import formats
+
+    overrides = {
+        holder.name: holder.value
+        for holder in (_DETERMINISTIC, _USE_RUNNING_AVERAGE)
+        if holder.value is not None
+    }
+    description = formats.export_model(
+        _WORKDIR.value,
+        _OUT.value,
+        _FORMAT.value,
+        network=_NETWORK.value,
+        step=_STEP.value,
+        overrides=overrides,
+    )
+    print(f"The {description['network']} of step {description['checkpoint_step']} in {_OUT.value}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
