@@ -171,7 +171,8 @@ def test_the_tensorflow_1_ports_generator_learns_through_new_weights(use_resourc
         a = v1.get_variable("a", initializer=ones, use_resource=use_resource)
         logit = tf.matmul(tf.matmul(ones, w), a)
         discriminator_optimiser = v1.train.GradientDescentOptimizer(0.25)
-        gradients = discriminator_optimiser.compute_gradients(logit, [a])
+        # Its gradient by a is the logit times G's output, so that D's pass comes before D's update, as there.
+        gradients = discriminator_optimiser.compute_gradients(tf.square(logit) / 2, [a])
         with tf.control_dependencies([discriminator_optimiser.apply_gradients(gradients)]):
             gradient = v1.train.GradientDescentOptimizer(1.0).compute_gradients(logit, [w])[0][0]
         session.run(v1.global_variables_initializer())

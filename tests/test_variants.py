@@ -14,6 +14,7 @@ from flax.traverse_util import flatten_dict
 from configs import pix2pix_socofing
 from fpgan_jax import configuration
 from fpgan_jax.models import factory
+from fpgan_jax.training import gan_trainer
 from fpgan_jax.training.optimizers import create_gan_optimizer
 
 VARIANTS = ("pix2pix_pytorch", "pix2pix_torch", "pix2pix_tf1", "pix2pix_tf_tutorial")
@@ -282,7 +283,8 @@ def test_the_reference_keeps_its_rate_for_99_epochs_and_ends_at_zero():
 def test_order_of_updates_losses_and_length(name, expected):
     config = create_config(name)
     num_steps = config.num_epochs * config.data.num_persons * config.data.num_replicas
-    found = (config.update_order, config.discriminator_loss_weight, config.adam_eps, num_steps)
+    step = gan_trainer.bind_train_step(config, generator=None, discriminator=None, tx=None).keywords
+    found = (step["update_order"], step["discriminator_loss_weight"], config.adam_eps, num_steps)
     assert (*found, config.data.interpolation) == expected
     assert (config.learning_rate, config.adam_beta1, config.lambda_l1, config.data.jitter) == (
         2e-4,
