@@ -39,7 +39,7 @@ def get_config() -> ConfigDict:
     data.image_size = 256
     data.num_channels = 1  # prints are grey
     # Open in the paper; bicubic is what GIMP and the reference pix2pix code use by default.
-    data.interpolation = "bicubic"  # "nearest" | "bilinear" | "bicubic" | "lanczos"
+    data.interpolation = "bicubic"  # "nearest" | "bilinear" | "bicubic" | "lanczos" | "area"
     # Open in the paper; uniform noise is GIMP's "RGB noise" at full strength.
     data.noise_distribution = "uniform"  # "uniform" | "gaussian" | "salt_and_pepper"
     # Open in the paper; ten equal replicas with ten equal noises would be one pair ten times.
@@ -57,6 +57,15 @@ def get_config() -> ConfigDict:
     generator.num_features = 64
     # "batch" | "batch_per_example" (each example's own statistics) | "instance" | "none"
     generator.norm = "batch"
+    # These six, the discriminator's like them and `update_order` are where the well-known pix2pix codes differ;
+    # docs/versions.md says which has what. Here they are the reference PyTorch code's.
+    generator.norm_epsilon = 1e-5  # added to the variance
+    generator.norm_momentum = 0.9  # of the running statistics: new = momentum * old + (1 - momentum) * batch
+    generator.bottleneck_norm = False  # a norm on the innermost, 1x1 map; at batch 1 only its bias comes out
+    # "auto" (where no norm brings one) | "always" | "last" (in the last convolution only) | "never"
+    generator.conv_bias = "auto"
+    generator.leaky_slope = 0.2
+    generator.skip = "before_activation"  # what a skip carries: "before_activation" | "after_activation"
     generator.dropout_rate = 0.5
     generator.dropout_outputs = (4, 8, 16)  # decoder outputs, in pixels, that have dropout
     generator.dtype = "float32"
@@ -66,6 +75,10 @@ def get_config() -> ConfigDict:
     discriminator.receptive_field = 70  # 1 | 16 | 34 | 70 | 142 | 286
     discriminator.num_features = 64
     discriminator.norm = "batch"
+    discriminator.norm_epsilon = 1e-5
+    discriminator.norm_momentum = 0.9
+    discriminator.conv_bias = "auto"  # "auto" | "always" | "last" | "never"
+    discriminator.leaky_slope = 0.2
     discriminator.dtype = "float32"
     discriminator.param_dtype = "float32"
 
@@ -74,6 +87,9 @@ def get_config() -> ConfigDict:
     config.num_epochs = 160  # the last epoch of figure 3
     config.num_decay_epochs = 0  # linear decay of the rate to 0 over the last n of num_epochs
     config.gan_objective = "vanilla"  # "vanilla" | "lsgan" | "hinge"
+    # Whether G learns from "discriminator_first" (D as just updated), "simultaneous" (D before its update) or
+    # "old_activations" (D before its update, but the gradient goes back through the new weights).
+    config.update_order = "discriminator_first"
     config.lambda_l1 = 100.0
     config.discriminator_loss_weight = 0.5  # the reference PyTorch code halves D's loss
     config.learning_rate = 2e-4

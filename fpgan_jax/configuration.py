@@ -74,6 +74,11 @@ _COUNT_OR_ZERO = Field(int, low=0)
 _SEED = Field(int, low=0, high=2**32 - 2)
 _FRACTION = Field(float, low=0.0, high=1.0)
 _POSITIVE = Field(float, low=0.0)
+_CONV_BIASES = Field(str, choices=("auto", "always", "last", "never"), default="auto")
+# A norm over one pixel divides by the root of this alone.
+_NORM_EPSILON = Field(float, low=1e-12, default=1e-5)
+_NORM_MOMENTUM = Field(float, low=0.0, high=0.9999, default=0.9)
+_LEAKY_SLOPE = Field(float, low=0.0, high=1.0, default=0.2)
 
 FIELDS: Mapping[str, Field] = {
     "set_name": Field(str),
@@ -92,7 +97,7 @@ FIELDS: Mapping[str, Field] = {
     "data.frame": Field(str, choices=("keep", "crop")),
     "data.image_size": Field(int, low=4, high=4096),
     "data.num_channels": Field(int, choices=(1, 3)),
-    "data.interpolation": Field(str, choices=("nearest", "bilinear", "bicubic", "lanczos")),
+    "data.interpolation": Field(str, choices=("nearest", "bilinear", "bicubic", "lanczos", "area")),
     "data.noise_distribution": Field(str, choices=("uniform", "gaussian", "salt_and_pepper")),
     "data.noise_per": Field(str, choices=("replica", "person")),
     "data.noise_seed": _SEED,
@@ -102,6 +107,14 @@ FIELDS: Mapping[str, Field] = {
     "generator.form": Field(str, choices=("isola", "ronneberger")),
     "generator.num_features": _COUNT,
     "generator.norm": _NORMS,
+    "generator.norm_epsilon": _NORM_EPSILON,
+    "generator.norm_momentum": _NORM_MOMENTUM,
+    "generator.bottleneck_norm": Field(bool, default=False),
+    "generator.conv_bias": _CONV_BIASES,
+    "generator.leaky_slope": _LEAKY_SLOPE,
+    "generator.skip": Field(
+        str, choices=("before_activation", "after_activation"), default="before_activation"
+    ),
     "generator.dropout_rate": Field(float, low=0.0, high=0.999),
     "generator.dropout_outputs": Field(tuple, item_type=int, low=1),
     "generator.dtype": _DTYPES,
@@ -109,12 +122,21 @@ FIELDS: Mapping[str, Field] = {
     "discriminator.receptive_field": Field(int, choices=(1, 16, 34, 70, 142, 286)),
     "discriminator.num_features": _COUNT,
     "discriminator.norm": _NORMS,
+    "discriminator.norm_epsilon": _NORM_EPSILON,
+    "discriminator.norm_momentum": _NORM_MOMENTUM,
+    "discriminator.conv_bias": _CONV_BIASES,
+    "discriminator.leaky_slope": _LEAKY_SLOPE,
     "discriminator.dtype": _DTYPES,
     "discriminator.param_dtype": _PARAM_DTYPES,
     "global_batch_size": _COUNT,
     "num_epochs": _COUNT,
     "num_decay_epochs": _COUNT_OR_ZERO,
     "gan_objective": Field(str, choices=("vanilla", "lsgan", "hinge")),
+    "update_order": Field(
+        str,
+        choices=("discriminator_first", "simultaneous", "old_activations"),
+        default="discriminator_first",
+    ),
     "lambda_l1": _POSITIVE,
     "discriminator_loss_weight": _POSITIVE,
     "learning_rate": _POSITIVE,
@@ -163,6 +185,22 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.num_unseen_persons": _COUNT_OR_ZERO,
     "evaluation.batch_size": _COUNT,
 }
+
+# Where the well-known pix2pix codes differ from the reference PyTorch code, which the defaults are of;
+# docs/versions.md says which has what.
+VARIANT_FIELDS = (
+    "generator.norm_epsilon",
+    "generator.norm_momentum",
+    "generator.bottleneck_norm",
+    "generator.conv_bias",
+    "generator.leaky_slope",
+    "generator.skip",
+    "discriminator.norm_epsilon",
+    "discriminator.norm_momentum",
+    "discriminator.conv_bias",
+    "discriminator.leaky_slope",
+    "update_order",
+)
 
 # The sources that tell each print's person, and the field in which each of all sources is named.
 PERSON_SOURCES = ("socofing", "npz")

@@ -151,6 +151,17 @@ LATER_FIELDS = {
     "data.feeding": "tfdata",
     "steps_per_dispatch": 1,
     "classifier.steps_per_dispatch": 1,
+    "generator.norm_epsilon": 1e-5,
+    "generator.norm_momentum": 0.9,
+    "generator.bottleneck_norm": False,
+    "generator.conv_bias": "auto",
+    "generator.leaky_slope": 0.2,
+    "generator.skip": "before_activation",
+    "discriminator.norm_epsilon": 1e-5,
+    "discriminator.norm_momentum": 0.9,
+    "discriminator.conv_bias": "auto",
+    "discriminator.leaky_slope": 0.2,
+    "update_order": "discriminator_first",
 }
 
 

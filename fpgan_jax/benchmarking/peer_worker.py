@@ -17,6 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax.benchmarking import timing
+from fpgan_jax.configuration import FIELDS, VARIANT_FIELDS
 from fpgan_jax.errors import UserError
 
 VARIANTS = ("eager", "compile")
@@ -50,7 +51,7 @@ def check_comparable(config: ConfigDict) -> None:
         "gan_objective": "vanilla",
         "data.jitter": 0,
         "ema_decay": 0.0,
-    }
+    } | {name: FIELDS[name].default for name in VARIANT_FIELDS}
     for name, value in wanted.items():
         found = config
         for part in name.split("."):

@@ -44,6 +44,9 @@ def create_generator(config: ConfigDict) -> nn.Module:
         )
     return UNetGenerator(
         **fields,
+        bottleneck_norm=generator.bottleneck_norm,
+        leaky_slope=generator.leaky_slope,
+        skip=generator.skip,
         dropout_rate=generator.dropout_rate,
         dropout_outputs=_checked_dropout_outputs(generator.dropout_outputs, size),
     )
@@ -71,7 +74,11 @@ def create_discriminator(config: ConfigDict) -> nn.Module:
             f"config.data.image_size={size}; use a smaller field, or a size that is a multiple of {multiple} "
             f"and at least {3 * multiple}"
         )
-    return PatchDiscriminator(receptive_field=receptive_field, **_common_fields(discriminator))
+    return PatchDiscriminator(
+        receptive_field=receptive_field,
+        leaky_slope=discriminator.leaky_slope,
+        **_common_fields(discriminator),
+    )
 
 
 def shape_generator(config: ConfigDict) -> dict:
@@ -142,6 +149,9 @@ def _common_fields(network: ConfigDict) -> dict:
     return {
         "num_features": network.num_features,
         "norm": network.norm,
+        "norm_epsilon": network.norm_epsilon,
+        "norm_momentum": network.norm_momentum,
+        "conv_bias": network.conv_bias,
         "dtype": jnp.dtype(network.dtype),
         "param_dtype": jnp.dtype(network.param_dtype),
     }

@@ -20,6 +20,7 @@ Dtype = Any
 Initializer = Callable[..., jax.Array]
 
 NORMS = ("batch", "batch_per_example", "instance", "none")
+CONV_BIASES = ("auto", "always", "last", "never")
 
 _CONV_OUTPUT = "conv_output"
 
@@ -380,12 +381,32 @@ def _result_dtype(dtype, *arrays):
     return dtype or jnp.result_type(*arrays)
 
 
-def needs_conv_bias(norm: str) -> bool:
-    """Tell whether a convolution before this norm has a bias: it has where the norm brings none of its own.
+def needs_conv_bias(
+    norm: str, conv_bias: str = "auto", *, is_normed: bool = True, is_last: bool = False
+) -> bool:
+    """Tell whether a convolution of a generator or discriminator has a bias.
 
-    Source: junyanz/pytorch-CycleGAN-and-pix2pix, `use_bias`; differs in: "none" has biases here.
+    Args:
+      norm: one of `NORMS`, the network's.
+      conv_bias: one of `CONV_BIASES`: "auto" as the reference, where the norm brings no bias of its own or
+        there is no norm; "last" in the network's last convolution only.
+      is_normed: whether the reference leaves the bias to the norm at this place.
+      is_last: whether it is the network's last convolution.
+
+    Returns:
+      Whether it has.
+
+    Raises:
+      ValueError: `conv_bias` is not one of `CONV_BIASES`.
+
+    Source: junyanz/pytorch-CycleGAN-and-pix2pix, `use_bias`; differs in: norm "none" has biases here; all
+      but "auto" are other codes' (docs/versions.md).
     """
-    return norm in ("instance", "none")
+    if conv_bias not in CONV_BIASES:
+        raise ValueError(f"conv_bias={conv_bias!r} is not one of {CONV_BIASES}")
+    if conv_bias == "auto":
+        return not is_normed or norm in ("instance", "none")
+    return conv_bias == "always" or (conv_bias == "last" and is_last)
 
 
 def create_gan_norm(
@@ -397,6 +418,8 @@ def create_gan_norm(
     axis_name: str | None,
     name: str,
     num_passes: int = 1,
+    epsilon: float = 1e-5,
+    momentum: float = 0.9,
 ) -> Callable[[jax.Array], jax.Array]:
     """Create the norm of a generator or discriminator, by name.
 
@@ -408,6 +431,8 @@ def create_gan_norm(
       axis_name: device axis over which batch statistics are averaged, or None.
       name: the submodule's name.
       num_passes: see `BatchNorm`.
+      epsilon: added to the variance.
+      momentum: batch norms only: of the running statistics, see `BatchNorm`.
 
     Returns:
       A module, or the identity for "none".
@@ -422,11 +447,13 @@ def create_gan_norm(
     if norm == "none":
         return lambda x: x
     if norm == "instance":
-        return InstanceNorm(dtype=dtype, name=name)
+        return InstanceNorm(epsilon, dtype=dtype, name=name)
     return BatchNorm(
         use_running_average,
         per_example=norm == "batch_per_example",
         num_passes=num_passes,
+        momentum=momentum,
+        epsilon=epsilon,
         dtype=dtype,
         param_dtype=param_dtype,
         scale_init=gan_scale_init,

@@ -3,6 +3,7 @@
 Does not own the losses made from its logits, nor a config's checks (`factory`).
 """
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -25,18 +26,28 @@ class PatchDiscriminator(nn.Module):
       receptive_field: pixels that a logit sees, across and down: one of 1, 16, 34, 70, 142, 286.
       num_features: features of the first convolution; doubled at each of the next, 8 times this at most.
       norm: one of `layers.NORMS`.
+      norm_epsilon: added to the variance.
+      norm_momentum: of the running statistics, in Flax's sense (see `layers.BatchNorm`).
+      conv_bias: one of `layers.CONV_BIASES`.
+      leaky_slope: of LeakyReLU at negative numbers.
       dtype: of the computation; None is the widest of input and parameters.
       param_dtype: of the parameters.
       axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
 
     Source: Isola et al. 2017, as `NLayerDiscriminator` (`basic`, `n_layers`) and `PixelDiscriminator` of
       junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with norm "none" the convolutions have biases;
-      "batch_per_example" is new.
+      "batch_per_example" is new; what other codes do instead can be chosen (docs/versions.md). TensorFlow's
+      SAME at the strided convolutions, then zero padding by 1 and VALID, is this padding where the size is
+      even before each halving.
     """
 
     receptive_field: int = 70
     num_features: int = 64
     norm: str = "batch"
+    norm_epsilon: float = 1e-5
+    norm_momentum: float = 0.9
+    conv_bias: str = "auto"
+    leaky_slope: float = 0.2
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
@@ -65,28 +76,28 @@ class PatchDiscriminator(nn.Module):
             if 0 < i < len(convs) - 1:
                 x = self._create_norm(f"norm{i}", use_running_average, num_passes)(x)
             if i < len(convs) - 1:
-                x = nn.leaky_relu(x, 0.2)
+                x = nn.leaky_relu(x, self.leaky_slope)
         return x.astype(jnp.float32)
 
     def _create_convs(self) -> list[nn.Module]:
-        use_bias = layers.needs_conv_bias(self.norm)
+        needs_bias = functools.partial(layers.needs_conv_bias, self.norm, self.conv_bias)
         if self.receptive_field == 1:
             return [
-                self._conv("conv0", self.num_features, 1, use_bias=True),
-                self._conv("conv1", self.num_features * 2, 1, use_bias=use_bias),
+                self._conv("conv0", self.num_features, 1, use_bias=needs_bias(is_normed=False)),
+                self._conv("conv1", self.num_features * 2, 1, use_bias=needs_bias()),
                 # Unlike that of the other forms, the reference's last convolution has no bias here.
-                self._conv("conv2", 1, 1, use_bias=use_bias),
+                self._conv("conv2", 1, 1, use_bias=needs_bias(is_last=True)),
             ]
         num_strided = NUM_STRIDED_CONVS[self.receptive_field]
         features = [self.num_features * min(2**i, 8) for i in range(num_strided + 1)]
         strided = [
-            self._strided_conv(f"conv{i}", features[i], use_bias=i == 0 or use_bias)
+            self._strided_conv(f"conv{i}", features[i], use_bias=needs_bias(is_normed=i > 0))
             for i in range(num_strided)
         ]
         return [
             *strided,
-            self._conv(f"conv{num_strided}", features[num_strided], 4, use_bias=use_bias),
-            self._conv(f"conv{num_strided + 1}", 1, 4, use_bias=True),
+            self._conv(f"conv{num_strided}", features[num_strided], 4, use_bias=needs_bias()),
+            self._conv(f"conv{num_strided + 1}", 1, 4, use_bias=needs_bias(is_normed=False, is_last=True)),
         ]
 
     def _strided_conv(self, name: str, features: int, *, use_bias: bool) -> nn.Module:
@@ -108,6 +119,8 @@ class PatchDiscriminator(nn.Module):
     def _create_norm(self, name: str, use_running_average: bool, num_passes: int):
         return layers.create_gan_norm(
             self.norm,
+            epsilon=self.norm_epsilon,
+            momentum=self.norm_momentum,
             use_running_average=use_running_average,
             dtype=self.dtype,
             param_dtype=self.param_dtype,

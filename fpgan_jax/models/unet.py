@@ -13,6 +13,8 @@ import jax.numpy as jnp
 
 from fpgan_jax.models import convolutions, layers
 
+SKIPS = ("before_activation", "after_activation")
+
 
 class UNetGenerator(nn.Module):
     """Turn a noise image into a print, by Isola's U-Net of 4x4 convolutions down to 1x1 and up again.
@@ -25,6 +27,15 @@ class UNetGenerator(nn.Module):
       num_features: features of level 0; each level has twice as many as the one above it, 8 times this at
         most.
       norm: one of `layers.NORMS`.
+      norm_epsilon: added to the variance.
+      norm_momentum: of the running statistics, in Flax's sense (see `layers.BatchNorm`).
+      bottleneck_norm: whether the innermost convolution has a norm too. Where it puts out one pixel, a norm
+        of each example alone (or a batch of one) lets nothing but its own bias through.
+      conv_bias: one of `layers.CONV_BIASES`.
+      leaky_slope: of the encoder's LeakyReLU at negative numbers.
+      skip: one of `SKIPS`: what is concatenated. "before_activation": both halves before their activation,
+        and ReLU over both after it. "after_activation": LeakyReLU of the encoder's half beside ReLU of the
+        decoder's, so that a skip's negative numbers stay; nor has the bottleneck a ReLU after its LeakyReLU.
       dropout_rate: of the decoder outputs in `dropout_outputs`.
       dropout_outputs: sizes in pixels of the decoder outputs that have dropout, after the norm. (4, 8, 16) is
         the reference's `unet_256`; its `unet_128` has (4, 8).
@@ -33,12 +44,19 @@ class UNetGenerator(nn.Module):
       axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
 
     Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with
-      norm "none" the convolutions have biases; "batch_per_example" is new.
+      norm "none" the convolutions have biases; "batch_per_example" is new; what other codes do instead can be
+      chosen (docs/versions.md).
     """
 
     num_channels: int = 1
     num_features: int = 64
     norm: str = "batch"
+    norm_epsilon: float = 1e-5
+    norm_momentum: float = 0.9
+    bottleneck_norm: bool = False
+    conv_bias: str = "auto"
+    leaky_slope: float = 0.2
+    skip: str = "before_activation"
     dropout_rate: float = 0.5
     dropout_outputs: tuple[int, ...] = (4, 8, 16)
     dtype: Any = jnp.float32
@@ -61,33 +79,44 @@ class UNetGenerator(nn.Module):
           [batch, size, size, num_channels], float32 in [-1, 1].
 
         Raises:
-          ValueError: the size is not a power of two, or not square.
+          ValueError: the size is not a power of two, or not square; or `skip` is not one of `SKIPS`.
         """
+        if self.skip not in SKIPS:
+            raise ValueError(f"skip={self.skip!r} is not one of {SKIPS}")
         num_levels = _count_levels(noise_image.shape)
         features = [self.num_features * min(2**level, 8) for level in range(num_levels)]
         norm = _bind_norm(self, use_running_average)
         x = noise_image
         skips = []
         for level in range(num_levels):
-            x = x if level == 0 else nn.leaky_relu(x, 0.2)
             x = self._down(level, features[level])(x)
-            if 0 < level < num_levels - 1:
+            if 0 < level < num_levels - 1 + self.bottleneck_norm:
                 x = norm(name=f"down{level}_norm")(x)
-            skips.append(x)
-        x = skips.pop()
+            activated = nn.leaky_relu(x, self.leaky_slope)
+            skips.append(activated if self.skip == "after_activation" else x)
+            x = activated
+        x = self._rectify_bottleneck(skips.pop())
         for level in reversed(range(1, num_levels)):
-            x = self._up(level, features[level - 1])(nn.relu(x))
+            x = self._up(level, features[level - 1])(x)
             x = norm(name=f"up{level}_norm")(x)
             if x.shape[1] in self.dropout_outputs:
                 x = nn.Dropout(self.dropout_rate, name=f"up{level}_dropout")(x, deterministic=deterministic)
-            x = jnp.concatenate([skips.pop(), x], axis=-1)
-        x = self._up(0, self.num_channels)(nn.relu(x))
+            x = self._join(skips.pop(), x)
+        x = self._up(0, self.num_channels)(x)
         return jnp.tanh(x.astype(jnp.float32))
+
+    def _rectify_bottleneck(self, x: jax.Array) -> jax.Array:
+        return x if self.skip == "after_activation" else nn.relu(x)
+
+    def _join(self, skip: jax.Array, x: jax.Array) -> jax.Array:
+        if self.skip == "after_activation":
+            return jnp.concatenate([skip, nn.relu(x)], axis=-1)
+        return nn.relu(jnp.concatenate([skip, x], axis=-1))
 
     def _down(self, level: int, features: int) -> nn.Module:
         return layers.Conv4x4Stride2(
             features,
-            use_bias=layers.needs_conv_bias(self.norm),
+            use_bias=layers.needs_conv_bias(self.norm, self.conv_bias),
             dtype=self.dtype,
             param_dtype=self.param_dtype,
             name=f"down{level}_conv",
@@ -96,7 +125,9 @@ class UNetGenerator(nn.Module):
     def _up(self, level: int, features: int) -> nn.Module:
         return layers.ConvTranspose4x4Stride2(
             features,
-            use_bias=level == 0 or layers.needs_conv_bias(self.norm),
+            use_bias=layers.needs_conv_bias(
+                self.norm, self.conv_bias, is_normed=level > 0, is_last=level == 0
+            ),
             dtype=self.dtype,
             param_dtype=self.param_dtype,
             name=f"up{level}_conv",
@@ -108,6 +139,8 @@ def _bind_norm(module: nn.Module, use_running_average: bool) -> Callable[..., Ca
     return functools.partial(
         layers.create_gan_norm,
         module.norm,
+        epsilon=module.norm_epsilon,
+        momentum=module.norm_momentum,
         use_running_average=use_running_average,
         dtype=module.dtype,
         param_dtype=module.param_dtype,
@@ -134,6 +167,9 @@ class RonnebergerUNetGenerator(nn.Module):
       num_channels: channels of the image that comes out.
       num_features: features of the first level, 64 in the paper; doubled at each of four poolings.
       norm: one of `layers.NORMS`, between each 3x3 convolution and its ReLU; the paper has "none".
+      norm_epsilon: added to the variance.
+      norm_momentum: of the running statistics, in Flax's sense (see `layers.BatchNorm`).
+      conv_bias: one of `layers.CONV_BIASES`; of the 3x3 convolutions and the last one.
       dtype: of the computation; None is the widest of input and parameters.
       param_dtype: of the parameters.
       axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
@@ -147,6 +183,9 @@ class RonnebergerUNetGenerator(nn.Module):
     num_channels: int = 1
     num_features: int = 64
     norm: str = "none"
+    norm_epsilon: float = 1e-5
+    norm_momentum: float = 0.9
+    conv_bias: str = "auto"
     dtype: Any = jnp.float32
     param_dtype: Any = jnp.float32
     axis_name: str | None = None
@@ -188,7 +227,8 @@ class RonnebergerUNetGenerator(nn.Module):
             )(x)
             x = jnp.concatenate([skips.pop(), x], axis=-1)
             x = self._conv_twice(x, f"up{level}", features, norm)
-        x = self._conv(self.num_channels, 1, "output_conv", True)(x)
+        use_bias = layers.needs_conv_bias(self.norm, self.conv_bias, is_normed=False, is_last=True)
+        x = self._conv(self.num_channels, 1, "output_conv", use_bias)(x)
         return jnp.tanh(x.astype(jnp.float32))
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
@@ -199,7 +239,7 @@ class RonnebergerUNetGenerator(nn.Module):
             )
 
     def _conv_twice(self, x: jax.Array, name: str, features: int, norm: Callable[..., Callable]) -> jax.Array:
-        use_bias = layers.needs_conv_bias(self.norm)
+        use_bias = layers.needs_conv_bias(self.norm, self.conv_bias)
         for i in (1, 2):
             x = layers.name_conv_output(self._conv(features, 3, f"{name}_conv{i}", use_bias)(x))
             x = nn.relu(norm(name=f"{name}_norm{i}")(x))

@@ -1,8 +1,9 @@
-"""Owns one step of the alternating training: D's update, then G's through the updated D.
+"""Owns one step of the alternating training: D's update, and G's through the updated D or as other codes order it.
 
 Does not own loops, devices' creation, or data; everything comes in as an argument.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 
 import jax
@@ -13,7 +14,10 @@ from flax import linen as nn
 from fpgan_jax import fusion, losses, parallel
 from fpgan_jax.metrics import Mean, create_means
 from fpgan_jax.models.layers import recompute_activations
+from fpgan_jax.training.old_activations import apply_with_backward_params
 from fpgan_jax.training.state import GanTrainState, NetworkState
+
+UPDATE_ORDERS = ("discriminator_first", "simultaneous", "old_activations")
 
 
 def update_network(
@@ -42,7 +46,14 @@ def update_network(
 
 
 def apply_discriminator(
-    discriminator: nn.Module, params, batch_stats, noise_image, image, *, num_passes: int = 1
+    discriminator: nn.Module,
+    params,
+    batch_stats,
+    noise_image,
+    image,
+    *,
+    num_passes: int = 1,
+    backward_params=None,
 ):
     """Run D in training mode.
 
@@ -53,11 +64,16 @@ def apply_discriminator(
       noise_image: [batch, height, width, channels], float32 in [-1, 1].
       image: the same shape, real or fake prints.
       num_passes: number of equal parts of the batch that pass as if one after another.
+      backward_params: the weights that a gradient by `image` goes back through, see `old_activations`; None is
+        `params`.
 
     Returns:
       (logits, float32 [batch, patch_rows, patch_columns, 1]; running statistics after).
     """
-    logits, updates = discriminator.apply(
+    apply = discriminator.apply
+    if backward_params is not None:
+        apply = functools.partial(apply_with_backward_params, discriminator, backward_params=backward_params)
+    logits, updates = apply(
         {"params": params, "batch_stats": batch_stats},
         noise_image,
         image,
@@ -145,11 +161,12 @@ def compute_fake_gradient(
     gan_objective: str,
     lambda_l1: float,
     remat: bool = False,
+    backward_params=None,
 ):
     """Compute the gradient of G's loss with respect to G's output.
 
     Args:
-      discriminator_state: D's state, already updated in this step.
+      discriminator_state: D's state; already updated in this step, in the reference's order.
       noise_image: [batch, height, width, channels], float32 in [-1, 1].
       real_image: the same shape.
       fake_image: the same shape.
@@ -157,6 +174,7 @@ def compute_fake_gradient(
       gan_objective: one of `losses.GAN_OBJECTIVES`.
       lambda_l1: weight of the L1 term.
       remat: compute norms and activations again for the gradient, instead of keeping them.
+      backward_params: D's weights that the gradient goes back through; None is its state's.
 
     Returns:
       (gradient, the shape of `fake_image`; D's running statistics after this pass; name -> float32
@@ -172,6 +190,7 @@ def compute_fake_gradient(
             discriminator_state.batch_stats,
             noise_image,
             fake_image,
+            backward_params=backward_params,
         )
         adversarial_loss = losses.compute_adversarial_loss(fake_logits, gan_objective)
         l1_loss = losses.compute_l1_loss(fake_image, real_image)
@@ -199,10 +218,11 @@ def train_step(
     lambda_l1: float = 100.0,
     discriminator_loss_weight: float = 0.5,
     ema_decay: float = 0.0,
+    update_order: str = "discriminator_first",
     remat: bool = False,
     axis_name: str | None = None,
 ) -> tuple[GanTrainState, dict[str, Mean]]:
-    """Run one alternating step: one forward pass of G, D's update, G's update through the new D.
+    """Run one alternating step: one forward pass of G, D's update, G's update through D.
 
     Args:
       state: the state before.
@@ -218,6 +238,8 @@ def train_step(
       lambda_l1: weight of the L1 term.
       discriminator_loss_weight: factor on D's loss.
       ema_decay: decay of the moving average of G's weights, where the state has one.
+      update_order: one of `UPDATE_ORDERS`: G learns from D as just updated; from D before its update; or from
+        what D thought before its update, with a gradient that goes back through its new weights.
       remat: compute norms and activations again for the gradients, instead of keeping them: less memory, a
         little more time.
       axis_name: the device axis, or None outside pmap.
@@ -225,9 +247,15 @@ def train_step(
     Returns:
       (the state after, metrics summed over the devices).
 
+    Raises:
+      ValueError: `update_order` is not one of `UPDATE_ORDERS`.
+
     Source: Isola et al. 2017, section 3.3 and equation 4; differs in: one forward pass of G serves
-      both updates, which is the same computation, since D's update leaves G alone.
+      both updates, which is the same computation, since D's update leaves G alone. "simultaneous" is the
+      TensorFlow tutorial's `train_step`, "old_activations" phillipi/pix2pix's `fGx`.
     """
+    if update_order not in UPDATE_ORDERS:
+        raise ValueError(f"update_order={update_order!r} is not one of {UPDATE_ORDERS}")
     dropout_key, jitter_key = jax.random.split(jax.random.fold_in(base_key, state.step))
     dropout_key = parallel.fold_in_device(dropout_key, axis_name)
     batch_size = len(batch["noise_image"])
@@ -261,8 +289,9 @@ def train_step(
         remat=remat,
         axis_name=axis_name,
     )
+    is_judged_anew = update_order == "discriminator_first"
     fake_gradient, discriminator_batch_stats, generator_averages = compute_fake_gradient(
-        discriminator_state,
+        discriminator_state if is_judged_anew else state.discriminator,
         noise_image,
         real_image,
         fake_image,
@@ -270,17 +299,21 @@ def train_step(
         gan_objective=gan_objective,
         lambda_l1=lambda_l1,
         remat=remat,
+        backward_params=discriminator_state.params if update_order == "old_activations" else None,
     )
     (gradients,) = pull_back(fake_gradient)
     generator_state = update_network(
         state.generator, gradients, generator_batch_stats, generator_tx, axis_name
     )
+    # In the other orders both updates share D's forward passes, which its statistics have seen.
+    if is_judged_anew:
+        discriminator_state = discriminator_state.replace(
+            batch_stats=parallel.average_over_devices(discriminator_batch_stats, axis_name)
+        )
     new_state = GanTrainState(
         step=state.step + 1,
         generator=generator_state,
-        discriminator=discriminator_state.replace(
-            batch_stats=parallel.average_over_devices(discriminator_batch_stats, axis_name)
-        ),
+        discriminator=discriminator_state,
         generator_ema=_update_ema(state.generator_ema, generator_state.params, ema_decay),
     )
     means = create_means(discriminator_averages | generator_averages, batch_size)

@@ -168,6 +168,7 @@ def bind_train_step(
         lambda_l1=config.lambda_l1,
         discriminator_loss_weight=config.discriminator_loss_weight,
         ema_decay=config.ema_decay,
+        update_order=config.update_order,
         remat=config.remat,
         axis_name=parallel.DEVICE_AXIS,
     )

@@ -51,7 +51,14 @@ def test_a_missing_torch_names_the_extra(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("generator.norm", "batch_per_example"), ("data.jitter", 30), ("ema_decay", 0.9)]
+    ("field", "value"),
+    [
+        ("generator.norm", "batch_per_example"),
+        ("generator.skip", "after_activation"),
+        ("update_order", "simultaneous"),
+        ("data.jitter", 30),
+        ("ema_decay", 0.9),
+    ],
 )
 def test_a_config_that_pytorchs_side_does_not_have(field, value):
     config = pix2pix_socofing.get_config()

@@ -102,6 +102,19 @@ def test_resizes_bilinearly():
     np.testing.assert_array_equal(preprocessing.resize(image, 4, "bilinear")[:, :, 0], expected)
 
 
+def test_resizes_by_area():
+    image = np.array([[0, 90], [90, 180]], np.uint8)[:, :, None]
+    # The middle third lies half in each pixel.
+    expected = [[0, 45, 90], [45, 90, 135], [90, 135, 180]]
+    np.testing.assert_array_equal(preprocessing.resize(image, 3, "area")[:, :, 0], expected)
+
+
+def test_resizes_by_area_to_a_smaller_size():
+    image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1)
+    # Means 2.5, 4.5, 10.5 and 12.5; halves go up.
+    np.testing.assert_array_equal(preprocessing.resize(image, 2, "area")[:, :, 0], [[3, 5], [11, 13]])
+
+
 def test_interpolations_differ():
     image = make_print_pixels(0)[:, :, None]
     resized = [preprocessing.resize(image, 64, name).tobytes() for name in preprocessing.INTERPOLATIONS]

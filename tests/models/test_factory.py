@@ -83,6 +83,26 @@ def test_every_field_of_the_discriminator_is_passed_on(config):
     )
 
 
+def test_the_fields_in_which_pix2pix_codes_differ_are_passed_on(config):
+    shared = {"norm_epsilon": 1e-3, "norm_momentum": 0.99, "conv_bias": "last"}
+    config.generator.update(
+        shared | {"leaky_slope": 0.3, "skip": "after_activation", "bottleneck_norm": True}
+    )
+    config.discriminator.update(shared | {"leaky_slope": 0.25})
+    generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
+    for network in (generator, discriminator):
+        assert {name: getattr(network, name) for name in shared} == shared
+    assert (generator.leaky_slope, generator.skip, generator.bottleneck_norm) == (
+        0.3,
+        "after_activation",
+        True,
+    )
+    assert discriminator.leaky_slope == 0.25
+    config.generator.form = "ronneberger"
+    ronneberger = factory.create_generator(config)
+    assert {name: getattr(ronneberger, name) for name in shared} == shared
+
+
 def test_every_field_of_the_classifier_is_passed_on(config):
     config.classifier.update(
         {

@@ -110,6 +110,48 @@ def test_instance_norm_is_per_example_and_feature_and_has_no_variables():
     np.testing.assert_allclose(y, _normalize(x, (1, 2)), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("norm", ["batch", "batch_per_example"])
+def test_epsilon_and_momentum_by_hand(norm):
+    # 0 and 4 have mean 2 and variance 4, so that they lie 2 / sqrt(4 + 12) = 0.5 from their mean.
+    module = layers.create_gan_norm(
+        norm,
+        use_running_average=False,
+        dtype=None,
+        param_dtype=jnp.float32,
+        axis_name=None,
+        name=None,
+        epsilon=12.0,
+        momentum=0.25,
+    )
+    variables = {
+        "params": {"scale": jnp.ones(1), "bias": jnp.zeros(1)},
+        "batch_stats": {"mean": jnp.zeros(1), "var": jnp.ones(1)},
+    }
+    y, updates = module.apply(variables, jnp.float32([[[[0], [4]]]]), mutable=["batch_stats"])
+    np.testing.assert_allclose(y.ravel(), [-0.5, 0.5], rtol=1e-6)
+    stats = updates["batch_stats"]
+    np.testing.assert_array_equal([stats["mean"][0], stats["var"][0]], [0.75 * 2, 0.25 * 1 + 0.75 * 4])
+
+
+def test_epsilon_of_instance_norm_by_hand():
+    module = layers.create_gan_norm(
+        "instance",
+        use_running_average=False,
+        dtype=None,
+        param_dtype=None,
+        axis_name=None,
+        name=None,
+        epsilon=12.0,
+    )
+    y = module.apply({}, jnp.float32([[[[0], [4]]]]))
+    np.testing.assert_allclose(y.ravel(), [-0.5, 0.5], rtol=1e-6)
+
+
+def test_unknown_conv_bias_is_refused():
+    with pytest.raises(ValueError, match="conv_bias='some'"):
+        layers.needs_conv_bias("batch", "some")
+
+
 def test_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="norm='layer'"):
         layers.create_gan_norm(

@@ -208,6 +208,32 @@ def test_batch_per_example_is_batch_norm_of_each_example_alone(small):
         np.testing.assert_allclose(images[i], alone[0], rtol=0, atol=100 * np.finfo(np.float32).eps)
 
 
+def test_a_norm_on_the_bottleneck_lets_nothing_but_its_bias_through_at_batch_1(draw_variables):
+    model = UNetGenerator(num_features=4, bottleneck_norm=True, dropout_outputs=())
+    variables = draw_variables(lambda: _init(model, (1, 8, 8, 1)))
+    generate = jax.jit(
+        lambda v, x: model.apply(
+            v,
+            x,
+            deterministic=True,
+            use_running_average=False,
+            capture_intermediates=True,
+            mutable=["intermediates"],
+        )
+    )
+    _, found = generate(variables, _noise((1, 8, 8, 1)))
+    bottleneck = found["intermediates"]["down2_norm"]["__call__"][0]
+    assert bottleneck.shape == (1, 1, 1, 16)
+    np.testing.assert_array_equal(bottleneck.ravel(), variables["params"]["down2_norm"]["bias"])
+
+
+def test_an_unknown_skip_is_refused():
+    with pytest.raises(ValueError, match="skip='none'"):
+        UNetGenerator(skip="none").init(
+            KEYS, jnp.zeros((1, 8, 8, 1)), deterministic=True, use_running_average=False
+        )
+
+
 def test_statistics_move_in_training(small):
     model, variables = small
     _, updates = model.apply(
@@ -243,6 +269,13 @@ def test_ronneberger_parameter_count():
 def test_ronneberger_has_norms_only_if_asked(norm, num_norms):
     variables = _shapes(RonnebergerUNetGenerator(num_features=1, norm=norm), 16)
     assert len({name.split("/")[0] for name in _names(variables["params"]) if "norm" in name}) == num_norms
+
+
+@pytest.mark.parametrize(("conv_bias", "biased"), [("always", 9 * 2 + 4 + 1), ("last", 4 + 1), ("never", 4)])
+def test_ronneberger_has_the_biases_asked_for_and_always_those_of_its_up_convolutions(conv_bias, biased):
+    model = RonnebergerUNetGenerator(num_features=1, norm="batch", conv_bias=conv_bias)
+    names = _names(_shapes(model, 16)["params"])
+    assert sum(name.endswith("/bias") and "conv" in name for name in names) == biased
 
 
 def test_ronneberger_keeps_a_size_that_is_no_power_of_two():

@@ -9,6 +9,8 @@ import optax
 import pytest
 from flax import linen as nn
 
+from fpgan_jax.models.patchgan import PatchDiscriminator
+from fpgan_jax.models.unet import UNetGenerator
 from fpgan_jax.training import gan_step
 from fpgan_jax.training.state import create_gan_state
 
@@ -37,6 +39,22 @@ class ScaleDiscriminator(nn.Module):
         return self.param("a", nn.initializers.ones, ()) * image
 
 
+class LayeredDiscriminator(nn.Module):
+    """The same in a layer of its own: logit = a * image."""
+
+    @nn.compact
+    def __call__(self, noise_image, image, *, use_running_average, num_passes=1):
+        return Scale(name="scale")(image)
+
+
+class Scale(nn.Module):
+    """y = a * x, with a = 1 at the start."""
+
+    @nn.compact
+    def __call__(self, x):
+        return self.param("a", nn.initializers.ones, ()) * x
+
+
 def take_batch(key, batch, first_index):
     return batch["noise_image"], batch["real_image"]
 
@@ -46,12 +64,13 @@ def create(
     discriminator_rate=1.0,
     use_ema=False,
     generator=None,
+    discriminator=None,
     prepare_batch=take_batch,
     **settings,
 ):
     arguments = {
         "generator": generator or ScaleGenerator(),
-        "discriminator": ScaleDiscriminator(),
+        "discriminator": discriminator or ScaleDiscriminator(),
         "generator_tx": optax.sgd(generator_rate),
         "discriminator_tx": optax.sgd(discriminator_rate),
     }
@@ -115,6 +134,97 @@ def test_fake_and_real_pass_the_discriminator_apart_and_then_fake_again():
     state, _ = run(*create())
     assert float(state.discriminator.batch_stats["passes"]) == 3
     np.testing.assert_array_equal(state.discriminator.batch_stats["seen"], [NOISE, REAL, NOISE])
+
+
+def test_simultaneous_updates_share_the_old_discriminator():
+    state, metrics = run(*create(update_order="simultaneous"))
+    # Through the old D, with a = 1, d/dw [-a w z] = -z.
+    assert float(state.generator.params["w"]) == 1 + 0.5
+    assert float(state.discriminator.params["a"]) == 0.75
+    assert float(metrics["adversarial_loss"].total) == -0.5
+    assert float(state.discriminator.batch_stats["passes"]) == 2
+    np.testing.assert_array_equal(state.discriminator.batch_stats["seen"], [0, NOISE, REAL])
+
+
+def test_old_activations_are_judged_by_the_old_weights_and_differentiated_by_the_new():
+    state, metrics = run(*create(update_order="old_activations", discriminator=LayeredDiscriminator()))
+    assert float(state.discriminator.params["scale"]["a"]) == 0.75
+    assert float(metrics["adversarial_loss"].total) == -0.5
+    assert float(state.generator.params["w"]) == 1 + 0.75 * 0.5
+
+
+def test_remat_changes_nothing_of_old_activations():
+    settings = {"update_order": "old_activations", "discriminator": LayeredDiscriminator()}
+    state, _ = run(*create(remat=True, **settings))
+    assert float(state.generator.params["w"]) == 1 + 0.75 * 0.5
+
+
+@pytest.fixture
+def quick_compilation():
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def test_simultaneous_gradient_is_that_of_both_losses_at_the_old_weights(quick_compilation):
+    """Plain gradients of the two losses written out, for real networks with batch norm."""
+    generator = UNetGenerator(num_features=2, dropout_outputs=())
+    discriminator = PatchDiscriminator(16, num_features=2)
+    networks = {"generator": generator, "discriminator": discriminator}
+    optimisers = {"generator_tx": optax.sgd(1.0), "discriminator_tx": optax.sgd(1.0)}
+    state = create_gan_state(jax.random.key(0), **networks, **optimisers, image_shape=(8, 8, 1))
+    noise, real = jnp.float32(np.random.default_rng(0).uniform(-1, 1, (2, 2, 8, 8, 1)))
+
+    def generate(params):
+        variables = {"params": params, "batch_stats": state.generator.batch_stats}
+        modes = {"deterministic": True, "use_running_average": False, "mutable": ["batch_stats"]}
+        return generator.apply(variables, noise, **modes)[0]
+
+    def judge(params, image):
+        variables = {"params": params, "batch_stats": state.discriminator.batch_stats}
+        modes = {"use_running_average": False, "mutable": ["batch_stats"]}
+        return discriminator.apply(variables, noise, image, **modes)[0]
+
+    def generator_loss(params):
+        fake = generate(params)
+        cross_entropy = jnp.log1p(jnp.exp(-judge(state.discriminator.params, fake))).mean()
+        return cross_entropy + 100 * jnp.abs(real - fake).mean()
+
+    def discriminator_loss(params):
+        fake = generate(state.generator.params)
+        real_loss = jnp.log1p(jnp.exp(-judge(params, real))).mean()
+        return real_loss + jnp.log1p(jnp.exp(judge(params, fake))).mean()
+
+    @jax.jit
+    def step_by_hand(state):
+        gradients = jax.grad(generator_loss)(state.generator.params)
+        discriminator_gradients = jax.grad(discriminator_loss)(state.discriminator.params)
+        return gradients, discriminator_gradients
+
+    step = functools.partial(
+        gan_step.train_step,
+        **networks,
+        **optimisers,
+        prepare_batch=take_batch,
+        discriminator_loss_weight=1.0,
+        update_order="simultaneous",
+    )
+    batch = {"noise_image": noise, "real_image": real}
+    after, _ = jax.jit(step)(state, batch, jax.random.key(1))
+    pairs = zip((state.generator, state.discriminator), (after.generator, after.discriminator), strict=True)
+    for gradients, (before, new) in zip(step_by_hand(state), pairs, strict=True):
+        largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradients))
+        for gradient, old_leaf, new_leaf in zip(
+            *map(jax.tree.leaves, (gradients, before.params, new.params)), strict=True
+        ):
+            # The new weight is rounded, and so is the sum of a gradient's terms.
+            tolerance = 4 * np.finfo(np.float32).eps * max(1, np.abs(old_leaf).max()) + 1e-5 * largest
+            np.testing.assert_allclose(old_leaf - new_leaf, gradient, rtol=0, atol=tolerance)
+
+
+def test_an_unknown_order_is_refused():
+    with pytest.raises(ValueError, match="update_order='both'"):
+        run(*create(update_order="both"))
 
 
 def test_metrics_are_those_of_the_step():
