@@ -19,6 +19,21 @@ GENERATOR_FILE = "latest_net_G.pth"
 DISCRIMINATOR_FILE = "latest_net_D.pth"
 
 _NORMS = ("batch", "instance")
+# What the PyTorch code has no option for. None of these shows in a file.
+_FIXED = {
+    "generator.bottleneck_norm": False,
+    "generator.skip": "before_activation",
+    **{
+        f"{network}.{name}": value
+        for network in ("generator", "discriminator")
+        for name, value in (
+            ("conv_bias", "auto"),
+            ("leaky_slope", 0.2),
+            ("norm_epsilon", 1e-5),
+            ("norm_momentum", 0.9),
+        )
+    },
+}
 _RECEPTIVE_FIELDS = {num_strided: field for field, num_strided in NUM_STRIDED_CONVS.items()}
 _COUNTER = "num_batches_tracked"
 # What networks with instance norm kept before PyTorch 0.4, and the reference's loader drops.
@@ -118,12 +133,22 @@ def describe_options(config: ConfigDict) -> str:
     )
 
 
+def _check_fixed(config: ConfigDict, network: str) -> None:
+    for name, value in _FIXED.items():
+        if name.startswith(network) and _get(config, name) != value:
+            raise UserError(
+                f"config.{name}={_get(config, name)!r}: the PyTorch pix2pix has {value!r} and no option for it"
+            )
+
+
 def _list_generator(config: ConfigDict) -> list[names.Entry]:
+    _check_fixed(config, "generator")
     norm = _checked_norm(config.generator.norm, "generator")
     return names.list_generator_entries(config.data.image_size.bit_length() - 1, norm)
 
 
 def _list_discriminator(config: ConfigDict) -> list[names.Entry]:
+    _check_fixed(config, "discriminator")
     norm = _checked_norm(config.discriminator.norm, "discriminator")
     return names.list_discriminator_entries(NUM_STRIDED_CONVS[config.discriminator.receptive_field], norm)
 

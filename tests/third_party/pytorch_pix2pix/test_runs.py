@@ -139,6 +139,12 @@ def test_a_wrong_tensor_is_named(exported, tmp_path, change, texts):
         ("generator.form", "ronneberger", "set --config.generator.form=isola"),
         ("discriminator.num_features", 4, "set --config.discriminator.num_features=2"),
         ("discriminator.receptive_field", 1, "set --config.discriminator.receptive_field=16"),
+        ("generator.skip", "after_activation", "config.generator.skip='after_activation': the PyTorch"),
+        (
+            "discriminator.leaky_slope",
+            0.3,
+            "config.discriminator.leaky_slope=0.3: the PyTorch pix2pix has 0.2",
+        ),
     ],
 )
 def test_another_config_than_the_files_says_which_field_to_set(exported, tmp_path, field, value, text):
