@@ -9,3 +9,7 @@ class UserError(ValueError):
 
     The message is one line that names the field or file and says what to do.
     """
+
+
+class Interrupted(Exception):
+    """A run was asked to stop and did, with what it had done saved; the message says how to go on."""

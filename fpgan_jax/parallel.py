@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.experimental import multihost_utils
 
 from fpgan_jax.errors import UserError
 
@@ -204,3 +205,19 @@ def check_batch_size(global_batch_size: int, field: str) -> None:
 def is_main_process() -> bool:
     """Say whether this process is the one that writes what is shared."""
     return jax.process_index() == 0
+
+
+def is_single_process() -> bool:
+    """Say whether all devices are this process's."""
+    return jax.process_count() == 1
+
+
+def is_any_process(flag: bool) -> bool:
+    """Say whether a flag is set in any process; all must ask at the same point, and wait for one another.
+
+    Args:
+      flag: this process's.
+    """
+    if is_single_process():
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))

@@ -6,6 +6,7 @@ Does not own flags; each script defines its own.
 import importlib.metadata
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -15,6 +16,9 @@ from ml_collections import config_flags
 # Before anything imports TensorFlow, whose start-up notes hide what the user wants to read.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+# The exit code of a run that was asked to stop: EX_TEMPFAIL of sysexits.h, "try again".
+EXIT_INTERRUPTED = 75
 
 _YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 # XLA ends a process that is given a flag it does not know: each version is tried before it is named here.
@@ -149,8 +153,10 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 
 def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
     # Imported here so that `--help` does not wait for it.
-    from fpgan_jax.errors import UserError
+    from fpgan_jax.errors import Interrupted, UserError
 
+    # As Ctrl-C: what a batch system sends before it kills. A training notes both and saves first.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if len(argv) > 1:
         _stop(f"{argv[1]!r}: not a flag; all arguments are --NAME=VALUE, see --help")
     try:
@@ -161,9 +167,12 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         if error.filename is None:
             raise
         _stop(f"{error.filename}: {error.strerror}")
+    except Interrupted as interruption:
+        print(f"INTERRUPTED: {interruption}", file=sys.stderr, flush=True)
+        sys.exit(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
-        print("Interrupted; the same command goes on from the last checkpoint.", file=sys.stderr)
-        sys.exit(130)
+        print("INTERRUPTED: the same command goes on from what is done.", file=sys.stderr, flush=True)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def _describe_unknown_field(text: str) -> str:

@@ -29,6 +29,7 @@ LAYERS = (
         "fpgan_jax.configuration",
         "fpgan_jax.fusion",
     ),
+    ("fpgan_jax.folder_lock",),
     ("fpgan_jax.errors", "fpgan_jax.progress"),
 )
 NEED_TENSORFLOW = (

@@ -88,6 +88,10 @@ class CheckpointStore:
         items[_METADATA] = ocp.args.JsonSave(dict(metadata) | {"metric": metrics[self._best_metric]})
         self._manager.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
 
+    def has_tree(self, name: str) -> bool:
+        """Return whether the last checkpoint holds a tree of this name."""
+        return os.path.isdir(os.path.join(_describe(self.workdir, self.latest_step), name))
+
     def read_metadata(self) -> dict[str, Any]:
         """Read what was saved with the last checkpoint as `metadata`.
 

@@ -14,15 +14,19 @@ import jax
 import numpy as np
 
 from fpgan_jax import parallel
-from fpgan_jax.errors import UserError
+from fpgan_jax.errors import Interrupted, UserError
+from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.metrics import Mean, compute_averages, merge_metrics
 from fpgan_jax.progress import create_progress
 from fpgan_jax.training.cadence import is_time
 from fpgan_jax.training.checkpointing import CheckpointStore
+from fpgan_jax.training.interruption import StopRequest
 from fpgan_jax.training.reporting import Reporter
 
 # Named with the state's trees in a checkpoint: metrics summed since the last row of the CSV.
 _PENDING = "pending_metrics"
+# Likewise, of a checkpoint that a signal asked for: metrics summed since the last checkpoint of the cadence.
+_SINCE_CHECKPOINT = "metrics_since_checkpoint"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,21 +110,27 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
       The final state, on the host, not replicated.
 
     Raises:
-      UserError: the checkpoint does not fit the state or the data, or a metric is no longer finite.
+      UserError: the checkpoint does not fit the state or the data, a metric is no longer finite, or another
+        process works in the workdir.
+      Interrupted: a signal asked to stop; the state after the step under way is saved.
     """
-    store = CheckpointStore(training.workdir, best_metric=training.best_metric)
-    try:
-        state, pending = _restore_or(initial_state, training, store)
-        start_step = int(state.step)
-        if start_step >= training.num_steps:
-            return state
-        reporter = Reporter(training.workdir, start_step=start_step, is_active=parallel.is_main_process())
+    with hold_folder(training.workdir, is_holder=parallel.is_main_process()):
+        store = CheckpointStore(training.workdir, best_metric=training.best_metric)
         try:
-            return _run_steps(training, state, pending, base_key, store, reporter)
+            state, pending, since_checkpoint = _restore_or(initial_state, training, store)
+            start_step = int(state.step)
+            if start_step >= training.num_steps:
+                return state
+            reporter = Reporter(training.workdir, start_step=start_step, is_active=parallel.is_main_process())
+            try:
+                with StopRequest() as stop:
+                    return _run_steps(
+                        training, state, pending, since_checkpoint, base_key, store, reporter, stop
+                    )
+            finally:
+                reporter.close()
         finally:
-            reporter.close()
-    finally:
-        store.close()
+            store.close()
 
 
 def save_start(training: Training, state: Any) -> None:
@@ -133,18 +143,23 @@ def save_start(training: Training, state: Any) -> None:
     Raises:
       UserError: the workdir holds a checkpoint.
     """
-    store = CheckpointStore(training.workdir, best_metric=training.best_metric)
-    try:
-        if store.latest_step is not None:
-            raise UserError(
-                f"{training.workdir}: holds a run already, at step {store.latest_step}; use another --workdir"
-            )
-        trees = jax.tree.map(np.asarray, training.state_to_trees(state))
-        # Nothing has been measured: any checkpoint of the training is better.
-        metrics = {training.best_metric: sys.float_info.max}
-        store.save(0, trees | {_PENDING: _no_metrics(training)}, metadata=training.metadata, metrics=metrics)
-    finally:
-        store.close()
+    with hold_folder(training.workdir):
+        store = CheckpointStore(training.workdir, best_metric=training.best_metric)
+        try:
+            if store.latest_step is not None:
+                raise UserError(
+                    f"{training.workdir}: holds a run already, at step {store.latest_step}; use another --workdir"
+                )
+            _save_uncounted(training, store, state, {_PENDING: _no_metrics(training)})
+        finally:
+            store.close()
+
+
+def _save_uncounted(training: Training, store: CheckpointStore, host_state, metrics_trees: Mapping) -> None:
+    """Save a checkpoint outside the cadence, to which any of the cadence is preferred as the best."""
+    trees = jax.tree.map(np.asarray, training.state_to_trees(host_state)) | dict(metrics_trees)
+    metrics = {training.best_metric: sys.float_info.max}
+    store.save(int(host_state.step), trees, metadata=training.metadata, metrics=metrics)
 
 
 def _no_metrics(training: Training) -> dict[str, Mean]:
@@ -154,7 +169,7 @@ def _no_metrics(training: Training) -> dict[str, Mean]:
 def _restore_or(initial_state, training: Training, store: CheckpointStore):
     pending = _no_metrics(training)
     if store.latest_step is None:
-        return initial_state, pending
+        return initial_state, pending, merge_metrics([])
     old_hash = store.read_metadata().get("data_hash")
     if old_hash != training.metadata["data_hash"]:
         raise UserError(
@@ -162,9 +177,11 @@ def _restore_or(initial_state, training: Training, store: CheckpointStore):
             f"{training.metadata['data_hash']}); use another --workdir, or the data it was started with"
         )
     templates = jax.tree.map(np.asarray, training.state_to_trees(initial_state)) | {_PENDING: pending}
+    if store.has_tree(_SINCE_CHECKPOINT):
+        templates[_SINCE_CHECKPOINT] = pending
     trees = store.restore_latest(templates)
-    pending = trees.pop(_PENDING)
-    return training.trees_to_state(trees), pending
+    pending, since_checkpoint = trees.pop(_PENDING), trees.pop(_SINCE_CHECKPOINT, merge_metrics([]))
+    return training.trees_to_state(trees), pending, since_checkpoint
 
 
 def _check_finite(training: Training, fetched: list, last_step: int, store: CheckpointStore) -> None:
@@ -194,6 +211,17 @@ def _is_due(training: Training, step: int) -> bool:
     return is_due or step in training.sample_steps
 
 
+def _is_stop_agreed(stop: StopRequest, is_log: bool) -> bool:
+    """Say whether to stop after this step, the same in every process.
+
+    Several processes ask one another only where they wait for one another anyway, at the steps that are logged.
+    """
+    is_asked = stop.signal_name is not None
+    if parallel.is_single_process():
+        return is_asked
+    return is_log and parallel.is_any_process(is_asked)
+
+
 class _Stopwatch:
     """Times a training, with its compilation and checkpoints, and what of it is waiting for batches."""
 
@@ -216,14 +244,22 @@ class _Stopwatch:
         )
 
 
-def _run_steps(training: Training, state, pending, base_key, store: CheckpointStore, reporter: Reporter):
+def _run_steps(
+    training: Training,
+    state,
+    pending,
+    since_checkpoint,
+    base_key,
+    store: CheckpointStore,
+    reporter: Reporter,
+    stop: StopRequest,
+):
     start_step = step = int(state.step)
     dispatch = parallel.create_dispatch(training.step, training.examples)
     state = parallel.replicate(state)
     batches = training.create_batches(start_step, training.num_steps - start_step)
     # Metrics stay on the devices until they are needed, so that steps are dispatched ahead.
     unmerged: list = []
-    since_checkpoint = merge_metrics([])
     progress = create_progress(
         training.num_steps * training.global_batch_size,
         training.label,
@@ -240,7 +276,8 @@ def _run_steps(training: Training, state, pending, base_key, store: CheckpointSt
             progress.update(num_steps * training.global_batch_size)
             is_log = is_time(step, training.log_every_steps, training.num_steps)
             is_checkpoint = is_time(step, training.checkpoint_every_steps, training.num_steps)
-            if is_log or is_checkpoint:
+            is_stop = step < training.num_steps and _is_stop_agreed(stop, is_log)
+            if is_log or is_checkpoint or is_stop:
                 fetched = [metrics for several in unmerged for metrics in parallel.fetch_metrics(several)]
                 _check_finite(training, fetched, step, store)
                 unmerged = []
@@ -263,6 +300,14 @@ def _run_steps(training: Training, state, pending, base_key, store: CheckpointSt
                     metrics=compute_averages(since_checkpoint),
                 )
                 since_checkpoint = merge_metrics([])
+            elif is_stop:
+                metrics_trees = {_PENDING: pending, _SINCE_CHECKPOINT: since_checkpoint}
+                _save_uncounted(training, store, parallel.unreplicate(state), metrics_trees)
+            if is_stop:
+                raise Interrupted(
+                    f"{training.workdir}: stopped by {stop.signal_name or 'a signal to another process'} after step "
+                    f"{step} of {training.num_steps}, which is saved; the same command goes on from there"
+                )
     if parallel.is_main_process():
         print(stopwatch.describe(training, training.num_steps - start_step), file=sys.stderr, flush=True)
     return host_state

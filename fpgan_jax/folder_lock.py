@@ -1,0 +1,84 @@
+"""Owns that one process at a time writes into a folder.
+
+Does not know what is written there.
+"""
+
+import contextlib
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+
+from fpgan_jax.errors import UserError
+
+LOCK_FILENAME = ".lock"
+
+
+@contextlib.contextmanager
+def hold_folder(folder: str, *, is_holder: bool = True) -> Iterator[None]:
+    """Keep other processes out of a folder within a `with` block.
+
+    The operating system lets go of the lock when its holder ends, however that happens. Where the file system
+    knows no locks, nobody is kept out.
+
+    Args:
+      folder: made if missing.
+      is_holder: False does nothing: for processes that work beside the one that holds it.
+
+    Raises:
+      UserError: another process holds it, or it cannot be written to.
+    """
+    if not is_holder:
+        yield
+        return
+    try:
+        os.makedirs(folder, exist_ok=True)
+        file = _lock(os.path.join(folder, LOCK_FILENAME))
+    except BlockingIOError as error:
+        raise UserError(
+            f"{folder}: another process{_describe_holder(folder)} is at work here; wait for it, stop it, or use "
+            "another folder"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be written to ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        # Removed while it is held, so that it is certainly ours.
+        with contextlib.suppress(OSError):
+            os.remove(os.path.join(folder, LOCK_FILENAME))
+        file.close()
+
+
+def _lock(path: str):
+    while True:
+        # Not truncated on opening: it may be another's, and tells who that is.
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+", encoding="utf-8")
+        try:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise
+            except OSError:
+                return file
+            with contextlib.suppress(FileNotFoundError):
+                if os.stat(path).st_ino == os.fstat(file.fileno()).st_ino:
+                    file.truncate(0)
+                    file.write(f"{os.getpid()} {socket.gethostname()}\n")
+                    file.flush()
+                    return file
+        except BaseException:
+            file.close()
+            raise
+        # Its last holder has removed it since it was opened: the lock is on a file that nobody finds.
+        file.close()
+
+
+def _describe_holder(folder: str) -> str:
+    with (
+        contextlib.suppress(OSError, ValueError),
+        open(os.path.join(folder, LOCK_FILENAME), encoding="utf-8") as file,
+    ):
+        pid, host = file.read().split()
+        return f" ({int(pid)} on {host})"
+    return ""

@@ -1,0 +1,51 @@
+"""Owns what a signal to stop does to a training: it is noted, and the loop saves and leaves when it next looks.
+
+Does not save anything; `loop.py` does.
+"""
+
+import os
+import signal
+import sys
+import threading
+
+# Kubernetes, Slurm and a shell's `kill` send the first, Ctrl-C the second; the third is what Slurm's `--signal` is
+# usually given, to warn of a time limit.
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class StopRequest:
+    """Notes the first of `SIGNALS` within a `with` block; the second ends the process at once.
+
+    Only a program's main thread can be signalled; in another nothing is noted, and signals do what they did.
+
+    Attributes:
+      signal_name: of the signal that came, as "SIGTERM", or None.
+    """
+
+    def __init__(self):
+        """Note nothing yet."""
+        self.signal_name: str | None = None
+        self._before: dict = {}
+
+    def __enter__(self):
+        """Begin to note signals."""
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *exception):
+        """Let signals do what they did before."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number, frame):
+        del frame
+        if self.signal_name is not None:
+            # Everything on disk is whole at any moment, so nothing need be tidied up.
+            os._exit(128 + number)
+        self.signal_name = signal.Signals(number).name
+        print(
+            f"\n{self.signal_name}: saving and leaving after this step; once more leaves at once",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -1,0 +1,111 @@
+"""A signal to stop: the step under way is saved, and the run that goes on is the run that never stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from fpgan_jax import parallel
+from fpgan_jax.errors import Interrupted
+from fpgan_jax.training import gan_trainer
+from fpgan_jax.training.interruption import StopRequest
+from tests.training import tiny
+
+
+def train(workdir, **changes):
+    config = tiny.create_config()
+    config.update_from_flattened_dict(changes)
+    return gan_trainer.train_and_evaluate(config, str(workdir), tiny.create_source(config))
+
+
+@pytest.fixture(name="whole", scope="module")
+def _whole(tmp_path_factory):
+    """Train without a stop: (workdir, state). Six steps; logs every 2, checkpoints every 3."""
+    workdir = tmp_path_factory.mktemp("whole")
+    return workdir, train(workdir)
+
+
+@pytest.fixture(name="signal_at")
+def _signal_at(monkeypatch):
+    """Return a function that has this process signalled while a dispatch, counted from 1, runs."""
+
+    def arrange(number, dispatch_number):
+        create_dispatch, count = parallel.create_dispatch, [0]
+
+        def create_signalling_dispatch(*args):
+            dispatch = create_dispatch(*args)
+
+            def run(*args):
+                count[0] += 1
+                if count[0] == dispatch_number:
+                    os.kill(os.getpid(), number)
+                return dispatch(*args)
+
+            return run
+
+        monkeypatch.setattr(parallel, "create_dispatch", create_signalling_dispatch)
+
+    return arrange
+
+
+def read_results(workdir):
+    names = ["metrics.csv", *(f"samples/epoch_000{epoch}.png" for epoch in (1, 2))]
+    return {name: (workdir / name).read_bytes() for name in names}
+
+
+@pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
+def test_a_run_that_was_stopped_ends_as_one_that_was_not(whole, tmp_path, signal_at, step):
+    signal_at(signal.SIGTERM, step)
+    with pytest.raises(Interrupted, match=f"stopped by SIGTERM after step {step} of 6, which is saved"):
+        train(tmp_path)
+    assert int(max(os.listdir(tmp_path / "checkpoints"), key=int)) == step
+    state = train(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, state, whole[1])
+    assert read_results(tmp_path) == read_results(whole[0])
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == sorted(os.listdir(whole[0] / "checkpoints"))
+
+
+def test_a_stop_between_dispatches_of_several_steps_changes_nothing(tmp_path, signal_at):
+    changes = {
+        "steps_per_dispatch": 2,
+        "log_every_steps": 6,
+        "checkpoint_every_steps": 6,
+        "sample_epochs": (),
+    }
+    expected = train(tmp_path / "whole", **changes)
+    signal_at(signal.SIGUSR1, 1)
+    with pytest.raises(Interrupted, match="SIGUSR1 after step 2 of 6"):
+        train(tmp_path / "stopped", **changes)
+    jax.tree.map(np.testing.assert_array_equal, train(tmp_path / "stopped", **changes), expected)
+
+
+def test_a_signal_in_the_last_step_changes_nothing(whole, tmp_path, signal_at):
+    signal_at(signal.SIGINT, 6)
+    state = train(tmp_path)
+    jax.tree.map(np.testing.assert_array_equal, state, whole[1])
+
+
+def test_signals_do_afterwards_what_they_did_before():
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)]
+    with StopRequest() as stop:
+        assert signal.getsignal(signal.SIGTERM) not in before and stop.signal_name is None
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)] == before
+
+
+def test_the_second_signal_leaves_at_once():
+    program = (
+        "import os, signal\n"
+        "from fpgan_jax.training.interruption import StopRequest\n"
+        "with StopRequest() as stop:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    print(stop.signal_name, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    print('still here', flush=True)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (130, "SIGTERM\n")
+    assert "SIGTERM: saving and leaving after this step; once more leaves at once" in result.stderr
