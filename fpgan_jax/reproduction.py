@@ -16,6 +16,7 @@ from fpgan_jax import configuration, parallel
 from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import figures, similarity, synthesis, table
+from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer
 
@@ -139,10 +140,13 @@ def reproduce(config: ConfigDict, workdir: str) -> str:
       UserError: the config, the data or the workdir is not as it must be.
     """
     data_hash = check_experiment(config, workdir)
-    configuration.claim_workdir(workdir, config, prefixes=configuration.EXPERIMENT_FIELDS)
-    with open(os.path.join(workdir, _HASH_FILENAME), "w", encoding="utf-8") as file:
-        file.write(f"{data_hash}\n")
-    run_stages(create_stages(config, workdir), config, workdir)
+    with hold_folder(workdir):
+        configuration.claim_workdir(workdir, config, prefixes=configuration.EXPERIMENT_FIELDS)
+        path = os.path.join(workdir, _HASH_FILENAME)
+        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+            file.write(f"{data_hash}\n")
+        os.replace(f"{path}.tmp", path)
+        run_stages(create_stages(config, workdir), config, workdir)
     return _describe(config, workdir)
 
 

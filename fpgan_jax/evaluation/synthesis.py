@@ -19,6 +19,7 @@ from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import read_rows, write_rows
+from fpgan_jax.folder_lock import LOCK_FILENAME, hold_folder
 from fpgan_jax.models import factory
 from fpgan_jax.progress import create_progress
 from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
@@ -89,7 +90,7 @@ def synthesize(
       The manifest's rows.
 
     Raises:
-      UserError: no such checkpoint, or out_dir holds something else.
+      UserError: no such checkpoint, or out_dir holds something else or is another process's.
 
     Source: Cordeiro & Saito, section 4; Isola et al. 2017, section 3.1 for test time; differs in:
       nothing.
@@ -102,12 +103,13 @@ def synthesize(
     name = "generator_ema" if config.synthesis.use_ema else "generator"
     warn_of_other_statistics(config)
     rows = plan_rows(config, metadata, step)
-    _claim_folder(out_dir, config, metadata, step)
-    missing = [index for index, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
-    if missing:
-        _, trees, _ = restore_for_evaluation(gan_workdir, (name,), step)
-        _draw_images(config, trees[name], rows, missing, metadata["pair_names"], out_dir)
-    write_rows(os.path.join(out_dir, MANIFEST_FILENAME), rows)
+    with hold_folder(out_dir):
+        _claim_folder(out_dir, config, metadata, step)
+        missing = [i for i, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
+        if missing:
+            _, trees, _ = restore_for_evaluation(gan_workdir, (name,), step)
+            _draw_images(config, trees[name], rows, missing, metadata["pair_names"], out_dir)
+        write_rows(os.path.join(out_dir, MANIFEST_FILENAME), rows)
     return rows
 
 
@@ -238,8 +240,7 @@ def _claim_folder(out_dir: str, config: ConfigDict, metadata: dict, step: int) -
         if _read_settings(path) != settings:
             raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
         return
-    os.makedirs(out_dir, exist_ok=True)
-    if any(name for name in os.listdir(out_dir) if not name.endswith(".tmp")):
+    if any(name for name in os.listdir(out_dir) if name != LOCK_FILENAME and not name.endswith(".tmp")):
         raise UserError(f"--out_dir={out_dir}: holds other files; use an empty or a new folder")
     with open(f"{path}.tmp", "w", encoding="utf-8") as file:
         json.dump(settings, file, indent=2)

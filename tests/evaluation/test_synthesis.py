@@ -8,6 +8,7 @@ from PIL import Image
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import synthesis
+from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.training import gan_trainer
 from tests.training import tiny
 
@@ -33,6 +34,12 @@ def test_there_is_one_image_for_every_training_pair(gan_workdir, tmp_path):
     rows, images = draw(gan_workdir, tmp_path)
     assert [(row.person, row.replica) for row in rows] == [(p, r) for p in (1, 2, 3) for r in range(4)]
     assert {(image.shape, image.dtype) for image in images.values()} == {((16, 16), np.dtype(np.uint8))}
+
+
+def test_a_folder_that_another_process_fills_is_left_alone(gan_workdir, tmp_path):
+    with hold_folder(str(tmp_path)), pytest.raises(UserError, match="another process .* is at work"):
+        draw(gan_workdir, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("batch_size", [1, 5])

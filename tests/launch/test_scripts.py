@@ -4,8 +4,10 @@ import csv
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -199,6 +201,24 @@ def test_pairs_are_written_and_train(data, tmp_path):
     )
     run_well("synthesize", f"--gan_workdir={tmp_path / 'gan'}", f"--out_dir={tmp_path / 'images'}")
     assert len(list((tmp_path / "images").glob("*.png"))) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_training_script_with_a_line_and_its_own_exit_code(data, tmp_path, number):
+    command = [sys.executable, "-m", "launch.train_gan", *data, f"--workdir={tmp_path / 'run'}"]
+    command += ["--config.num_epochs=100000", "--config.sample_epochs=()"]
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        while process.poll() is None and not (tmp_path / "run" / "metrics.csv").exists():
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 75, errors
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("INTERRUPTED: ") and f"stopped by {number.name} after step" in last
+    steps = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
+    assert f"after step {max(steps)} of " in last and "the same command goes on" in last
 
 
 def test_weights_go_to_pytorch_and_come_back(reproduced, data, tmp_path):

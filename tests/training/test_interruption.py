@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from fpgan_jax import parallel
-from fpgan_jax.errors import Interrupted
+from fpgan_jax.errors import Interrupted, UserError
+from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.training import gan_trainer
 from fpgan_jax.training.interruption import StopRequest
 from tests.training import tiny
@@ -87,6 +88,17 @@ def test_a_signal_in_the_last_step_changes_nothing(whole, tmp_path, signal_at):
     signal_at(signal.SIGINT, 6)
     state = train(tmp_path)
     jax.tree.map(np.testing.assert_array_equal, state, whole[1])
+
+
+def test_a_second_run_in_the_workdir_is_turned_away_and_changes_nothing(whole):
+    workdir, _ = whole
+    before = {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()}
+    with (
+        hold_folder(str(workdir)),
+        pytest.raises(UserError, match=f"{workdir}: another process .* is at work"),
+    ):
+        train(workdir)
+    assert {path: path.read_bytes() for path in workdir.rglob("*") if path.is_file()} == before
 
 
 def test_signals_do_afterwards_what_they_did_before():
