@@ -106,7 +106,8 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
       The final state, on the host, not replicated.
 
     Raises:
-      UserError: the checkpoint does not fit the state or the data, or a metric is no longer finite.
+      UserError: the checkpoint does not fit the state or the data, none is whole, a metric is no longer finite, or
+        the last checkpoint could not be saved.
     """
     store = CheckpointStore(training.workdir, best_metric=training.best_metric)
     try:
@@ -116,9 +117,11 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
             return state
         reporter = Reporter(training.workdir, start_step=start_step, is_active=parallel.is_main_process())
         try:
-            return _run_steps(training, state, pending, base_key, store, reporter)
+            state = _run_steps(training, state, pending, base_key, store, reporter)
         finally:
             reporter.close()
+        store.finish()
+        return state
     finally:
         store.close()
 
@@ -131,7 +134,7 @@ def save_start(training: Training, state: Any) -> None:
       state: the state at step 0, on the host, not replicated.
 
     Raises:
-      UserError: the workdir holds a checkpoint.
+      UserError: the workdir holds a checkpoint, or this one could not be saved.
     """
     store = CheckpointStore(training.workdir, best_metric=training.best_metric)
     try:
@@ -143,6 +146,7 @@ def save_start(training: Training, state: Any) -> None:
         # Nothing has been measured: any checkpoint of the training is better.
         metrics = {training.best_metric: sys.float_info.max}
         store.save(0, trees | {_PENDING: _no_metrics(training)}, metadata=training.metadata, metrics=metrics)
+        store.finish()
     finally:
         store.close()
 
@@ -252,6 +256,7 @@ def _run_steps(training: Training, state, pending, base_key, store: CheckpointSt
                 shown = {name: f"{averages[name]:.3f}" for name in training.shown_metrics}
                 progress.set_postfix(step=f"{step}/{training.num_steps}", **shown)
                 pending = _no_metrics(training)
+                store.poll()
             if step in training.sample_steps:
                 training.draw_samples(step, state, reporter)
             if is_checkpoint:
