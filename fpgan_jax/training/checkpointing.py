@@ -303,7 +303,7 @@ def _set_damaged_aside(workdir: str) -> None:
             place = _find_place(os.path.join(workdir, _DAMAGED_FOLDER), str(step))
             os.rename(os.path.join(folder, str(step)), place)
             logging.warning(
-                "%s: damaged (%s); moved to %s, the checkpoint before it is used",
+                "%s: damaged (%s); moved to %s, and the one before it is tried",
                 os.path.join(folder, str(step)),
                 fault,
                 place,
@@ -352,7 +352,8 @@ def _remove_unfinished(workdir: str) -> None:
 
 def _refuse_to_start_anew(workdir: str) -> None:
     folder = os.path.join(workdir, _DAMAGED_FOLDER)
-    damaged = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    damaged = sorted(names, key=lambda name: (len(name), name))
     if damaged:
         raise UserError(
             f"{folder}: holds the only checkpoints of this run (steps {', '.join(damaged)}), which are damaged; to "

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fpgan_jax import parallel
+from fpgan_jax import configuration, parallel
 from fpgan_jax.errors import UserError
 from fpgan_jax.metrics import Mean, compute_averages, merge_metrics
 from fpgan_jax.progress import create_progress
@@ -45,7 +45,9 @@ class Training:
       create_batches: (start_step, num_steps) -> iterator of host batches, or of places in `examples`.
       state_to_trees: state -> name -> pytree, the checkpoint's parts.
       trees_to_state: the way back.
-      metadata: saved with each checkpoint; its "data_hash" must be that of the checkpoint resumed from.
+      metadata: saved with each checkpoint; its "data_hash" must be that of the checkpoint resumed from, and its
+        "config", if there is one, must agree with that one's.
+      config_prefixes: the fields of the config that must agree, as of `configuration.find_differences`.
       examples: the whole training set as a pytree of arrays [num_examples, ...], if it is to lie on the devices.
       sample_steps: the steps, from 1, after which `draw_samples` is called.
       draw_samples: (completed steps, replicated state, reporter) -> None.
@@ -66,6 +68,7 @@ class Training:
     state_to_trees: Callable[[Any], dict[str, Any]]
     trees_to_state: Callable[[dict[str, Any]], Any]
     metadata: Mapping[str, Any]
+    config_prefixes: tuple[str, ...] = ("",)
     examples: Mapping[str, np.ndarray] | None = None
     sample_steps: frozenset[int] = frozenset()
     draw_samples: Callable[[int, Any, Reporter], None] = lambda step, state, reporter: None
@@ -159,7 +162,15 @@ def _restore_or(initial_state, training: Training, store: CheckpointStore):
     pending = _no_metrics(training)
     if store.latest_step is None:
         return initial_state, pending
-    old_hash = store.read_metadata().get("data_hash")
+    metadata = store.read_metadata()
+    # The config's file tells it sooner, but may have been deleted or replaced.
+    configs = [parts.get("config", {}) for parts in (metadata, training.metadata)]
+    if differences := configuration.find_differences(*configs, training.config_prefixes):
+        raise UserError(
+            f"{training.workdir}: the checkpoint of step {store.latest_step} is of another config "
+            f"({'; '.join(differences)}); use another --workdir, or the config it was started with"
+        )
+    old_hash = metadata.get("data_hash")
     if old_hash != training.metadata["data_hash"]:
         raise UserError(
             f"{training.workdir}: this run was trained on other data (hash {old_hash}, now "
