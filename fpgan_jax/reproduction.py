@@ -142,10 +142,7 @@ def reproduce(config: ConfigDict, workdir: str) -> str:
     data_hash = check_experiment(config, workdir)
     with hold_folder(workdir):
         configuration.claim_workdir(workdir, config, prefixes=configuration.EXPERIMENT_FIELDS)
-        path = os.path.join(workdir, _HASH_FILENAME)
-        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-            file.write(f"{data_hash}\n")
-        os.replace(f"{path}.tmp", path)
+        _write_whole(os.path.join(workdir, _HASH_FILENAME), f"{data_hash}\n")
         run_stages(create_stages(config, workdir), config, workdir)
     return _describe(config, workdir)
 
@@ -220,8 +217,8 @@ def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
         print(header, flush=True)
         start = time.monotonic()
         stage.run()
-        with open(mark, "w", encoding="utf-8") as file:
-            json.dump({"seconds": round(time.monotonic() - start, 1), "settings": settings}, file)
+        seconds = round(time.monotonic() - start, 1)
+        _write_whole(mark, json.dumps({"seconds": seconds, "settings": settings}))
 
 
 def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
@@ -239,6 +236,13 @@ def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
         with open(_name_mark(workdir, number, stage), encoding="utf-8") as file:
             seconds[stage.name] = json.load(file)["seconds"]
     return seconds
+
+
+def _write_whole(path: str, text: str) -> None:
+    """Write a file that appears whole or not at all."""
+    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+        file.write(text)
+    os.replace(f"{path}.tmp", path)
 
 
 def _name_mark(workdir: str, number: int, stage: Stage) -> str:

@@ -3,6 +3,7 @@
 Does not own flags; each script defines its own.
 """
 
+import errno
 import importlib.metadata
 import os
 import re
@@ -164,6 +165,10 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
     except UserError as error:
         _stop(str(error))
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # Writing to an open file names no file.
+            name = f"{error.filename}: " if error.filename else ""
+            _stop(f"{name}{error.strerror}; make room and give the same command again, which goes on")
         if error.filename is None:
             raise
         _stop(f"{error.filename}: {error.strerror}")

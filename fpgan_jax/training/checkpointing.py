@@ -3,42 +3,62 @@
 Does not own what a state means: it saves and restores named pytrees of arrays.
 """
 
+import json
+import logging as std_logging
 import os
-from collections.abc import Mapping
+import shutil
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax
 import jax
 import orbax.checkpoint as ocp
+from absl import logging
+from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
+from fpgan_jax import parallel
 from fpgan_jax.errors import UserError
+from fpgan_jax.training import checksums
 
+_FOLDER = "checkpoints"
+_DAMAGED_FOLDER = "damaged_checkpoints"
 _METADATA = "metadata"
+# Orbax's own: its name for the metrics, and what is in the name of a folder that it has not finished.
+_METRICS = "metrics"
+_UNFINISHED = ".orbax-checkpoint-tmp"
 
 
-def _create_manager(workdir: str, best_metric: str | None) -> ocp.CheckpointManager:
-    folder = os.path.abspath(os.path.join(workdir, "checkpoints"))
-    if best_metric is None:
-        return ocp.CheckpointManager(folder, options=ocp.CheckpointManagerOptions(create=False))
-
+def _create_manager(
+    workdir: str, best_metric: str, write_checksums: Callable[[], None]
+) -> ocp.CheckpointManager:
     def get_metric(metrics):
         return metrics[best_metric]
 
     keep = checkpoint_managers.AnyPreservationPolicy(
         [
-            checkpoint_managers.LatestN(1),
+            # The one before is used where the last is damaged.
+            checkpoint_managers.LatestN(2),
             checkpoint_managers.BestN(get_metric_fn=get_metric, reverse=True, n=1),
         ]
     )
     options = ocp.CheckpointManagerOptions(
-        preservation_policy=keep, best_fn=get_metric, best_mode="min", cleanup_tmp_directories=True
+        preservation_policy=keep,
+        best_fn=get_metric,
+        best_mode="min",
+        async_options=ocp.options.AsyncOptions(post_finalization_callback=write_checksums),
     )
-    return ocp.CheckpointManager(folder, options=options)
+    return ocp.CheckpointManager(os.path.abspath(os.path.join(workdir, _FOLDER)), options=options)
+
+
+def _create_reading_manager(workdir: str) -> ocp.CheckpointManager:
+    # Not lightweight, it reads every checkpoint's metrics and ends with Python's error where one is damaged.
+    options = ocp.CheckpointManagerOptions(create=False, lightweight_initialize=True)
+    return ocp.CheckpointManager(os.path.abspath(os.path.join(workdir, _FOLDER)), options=options)
 
 
 class CheckpointStore:
-    """The checkpoints of one run: the last, and the best by a named metric.
+    """The checkpoints of one run: the last two, and the best by a named metric.
 
     Attributes:
       workdir: the run's folder; checkpoints lie in its `checkpoints/`.
@@ -47,13 +67,27 @@ class CheckpointStore:
     def __init__(self, workdir: str, *, best_metric: str):
         """Open the store for writing; the folder is made if missing.
 
+        The newest checkpoint is compared with its checksums. While it is damaged it is moved to
+        `damaged_checkpoints/`, with one line that names the file, so that the last one is whole.
+
         Args:
           workdir: the run's folder.
           best_metric: the metric whose lowest value makes a checkpoint the best.
+
+        Raises:
+          UserError: there are damaged checkpoints and no whole one.
         """
         self.workdir = workdir
         self._best_metric = best_metric
-        self._manager = _create_manager(workdir, best_metric)
+        self._saving_step: int | None = None
+        self._failure: str | None = None
+        logging.get_absl_logger().addFilter(_is_for_the_user)
+        _set_damaged_aside(workdir)
+        _remove_unfinished(workdir)
+        multihost_utils.sync_global_devices("checkpoints are in order")
+        self._manager = _create_manager(workdir, best_metric, self._write_checksums)
+        if self.latest_step is None:
+            _refuse_to_start_anew(workdir)
 
     @property
     def latest_step(self) -> int | None:
@@ -75,6 +109,9 @@ class CheckpointStore:
     ) -> None:
         """Save in the background; the trees are copied first.
 
+        A save that the disk has no room for, or fails to take, costs that save: a line tells of it, by the next
+        save or `poll`, and the checkpoints before it are left as they are.
+
         Args:
           step: completed steps.
           trees: name -> pytree of host arrays; each can be restored alone.
@@ -86,7 +123,39 @@ class CheckpointStore:
             for name, tree in trees.items()
         }
         items[_METADATA] = ocp.args.JsonSave(dict(metadata) | {"metric": metrics[self._best_metric]})
-        self._manager.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
+        self._await_save()
+        self._saving_step = step
+        try:
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
+        except Exception as error:
+            self._give_save_up(error)
+
+    def poll(self) -> None:
+        """Tell of a save that has failed meanwhile; do not wait for one under way."""
+        if (
+            jax.process_count() == 1
+            and self._saving_step is not None
+            and not self._manager.is_saving_in_progress()
+        ):
+            self._await_save()
+
+    def finish(self) -> None:
+        """Wait for the save under way.
+
+        Raises:
+          UserError: the last save failed.
+        """
+        self._await_save()
+        if self._failure:
+            newest = (
+                "there is no checkpoint"
+                if self.latest_step is None
+                else (f"the newest checkpoint is that of step {self.latest_step}")
+            )
+            raise UserError(
+                f"{self.workdir}: {self._failure}; {newest}: make room and give the same command again, which goes "
+                "on from there"
+            )
 
     def has_tree(self, name: str) -> bool:
         """Return whether the last checkpoint holds a tree of this name."""
@@ -99,7 +168,7 @@ class CheckpointStore:
           UserError: the checkpoint is damaged.
         """
         args = {_METADATA: ocp.args.JsonRestore()}
-        return _restore_items(self._manager, self.latest_step, args)[_METADATA]
+        return _restore_items(self._manager, self.latest_step, args, is_checked=True)[_METADATA]
 
     def restore_latest(self, templates: Mapping[str, Any]) -> dict[str, Any]:
         """Restore the last checkpoint.
@@ -114,14 +183,54 @@ class CheckpointStore:
           UserError: a tree has other leaves or shapes than its template.
         """
         step = self.latest_step
-        items = _restore_items(self._manager, step, {name: ocp.args.StandardRestore() for name in templates})
+        restore_args = {name: ocp.args.StandardRestore() for name in templates}
+        items = _restore_items(self._manager, step, restore_args, is_checked=True)
         path = _describe(self.workdir, step)
         return {name: _match(template, items[name], f"{path}/{name}") for name, template in templates.items()}
 
     def close(self) -> None:
         """Wait for saves under way and let go of the folder."""
-        self._manager.wait_until_finished()
+        self._await_save()
         self._manager.close()
+
+    def _await_save(self) -> None:
+        if self._saving_step is None:
+            return
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            self._give_save_up(error)
+        else:
+            self._saving_step = self._failure = None
+
+    def _give_save_up(self, error: Exception) -> None:
+        """Go on without a save that the disk did not take; raise any other error again."""
+        step, self._saving_step = self._saving_step, None
+        reason = _find_disk_fault(error)
+        # Of several processes the others are still waiting for this one inside Orbax.
+        if reason is None or jax.process_count() > 1:
+            raise error
+        self._manager.close()
+        _remove_unfinished(self.workdir)
+        free = shutil.disk_usage(self.workdir).free / 1e6
+        self._failure = f"the checkpoint of step {step} could not be saved ({reason}; {free:.0f} MB are free)"
+        logging.warning(
+            "%s: %s; the run goes on, and the next one is tried again", self.workdir, self._failure
+        )
+        # A new one reads from the disk which checkpoints there are; the old one takes some for deleted.
+        self._manager = _create_manager(self.workdir, self._best_metric, self._write_checksums)
+
+    def _write_checksums(self) -> None:
+        """Orbax's callback, in its thread, when all files are written and before it renames their folder."""
+        if not parallel.is_main_process():
+            return
+        folder = _describe(self.workdir, self._saving_step)
+        unfinished = f"{folder}{_UNFINISHED}"
+        try:
+            checksums.write_checksums(unfinished if os.path.isdir(unfinished) else folder)
+        except OSError as error:
+            # The checkpoint itself is whole; without checksums it is judged by restoring it.
+            logging.warning("%s: without checksums (%s)", folder, error.strerror)
 
 
 def restore_for_evaluation(
@@ -138,11 +247,11 @@ def restore_for_evaluation(
       (step, name -> nested dicts of NumPy arrays, metadata).
 
     Raises:
-      UserError: there is no such checkpoint.
+      UserError: there is no such checkpoint, or one of its files is not as it was written; none is moved.
     """
-    if not os.path.isdir(os.path.join(workdir, "checkpoints")):
+    if not os.path.isdir(os.path.join(workdir, _FOLDER)):
         raise UserError(f"{workdir}: no checkpoints here; train first, or give the run's own workdir")
-    manager = _create_manager(workdir, None)
+    manager = _create_reading_manager(workdir)
     try:
         step = _choose_step(manager, workdir, step)
         items = _restore_items(manager, step, {name: ocp.args.StandardRestore() for name in names})
@@ -177,22 +286,128 @@ def check_variables(variables: Mapping, expected: Any, origin: str) -> None:
     _match(expected, variables, origin)
 
 
-def _restore_items(manager: ocp.CheckpointManager, step: int, restore_args: Mapping) -> Mapping[str, Any]:
+def _is_for_the_user(record: std_logging.LogRecord) -> bool:
+    # Orbax logs the traceback of what it raises anyway, several times: some hundred lines for a full disk.
+    return not (record.exc_info and "orbax" in record.pathname)
+
+
+def _set_damaged_aside(workdir: str) -> None:
+    """Move the newest checkpoint away while it is damaged, and any older one that is plainly so."""
+    folder = os.path.join(workdir, _FOLDER)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    is_last = True
+    for step in sorted((int(name) for name in names if name.isdigit()), reverse=True):
+        fault = _find_fault(workdir, step, is_quick=not is_last)
+        if fault is None:
+            is_last = False
+            continue
+        # Every process has come to this before one moves what the others read.
+        multihost_utils.sync_global_devices(f"checkpoint {step} is damaged")
+        if parallel.is_main_process():
+            place = _find_place(os.path.join(workdir, _DAMAGED_FOLDER), str(step))
+            os.rename(os.path.join(folder, str(step)), place)
+            logging.warning(
+                "%s: damaged (%s); moved to %s, and the one before it is tried",
+                os.path.join(folder, str(step)),
+                fault,
+                place,
+            )
+
+
+def _find_place(folder: str, name: str) -> str:
+    os.makedirs(folder, exist_ok=True)
+    taken = set(os.listdir(folder))
+    places = [name, *(f"{name}_{count}" for count in range(2, len(taken) + 3))]
+    return os.path.join(folder, next(place for place in places if place not in taken))
+
+
+def _find_fault(workdir: str, step: int, *, is_quick: bool) -> str | None:
+    folder = _describe(workdir, step)
+    if checksums.has_checksums(folder):
+        return checksums.find_fault(folder, is_quick=is_quick)
+    # Of an older version, or its checksums found no room on the disk.
+    try:
+        with open(os.path.join(folder, _METRICS, _METRICS), encoding="utf-8") as file:
+            dict(json.load(file))
+    except (OSError, ValueError, TypeError):
+        return f"{_METRICS}/{_METRICS}: cannot be read"
+    manager = _create_reading_manager(workdir)
+    try:
+        parts = [entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name != _METRICS]
+        for part in sorted({_METADATA, *parts}):
+            args = ocp.args.JsonRestore() if part == _METADATA else ocp.args.StandardRestore()
+            try:
+                manager.restore(step, args=ocp.args.Composite(**{part: args}))
+            except Exception as error:
+                return f"{part}: {_describe_error(error)}"
+    finally:
+        manager.close()
+    return None
+
+
+def _remove_unfinished(workdir: str) -> None:
+    """Remove what a save that was interrupted has left, which would take up the disk."""
+    folder = os.path.join(workdir, _FOLDER)
+    if parallel.is_main_process() and os.path.isdir(folder):
+        for name in os.listdir(folder):
+            if _UNFINISHED in name:
+                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+
+
+def _refuse_to_start_anew(workdir: str) -> None:
+    folder = os.path.join(workdir, _DAMAGED_FOLDER)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    damaged = sorted(names, key=lambda name: (len(name), name))
+    if damaged:
+        raise UserError(
+            f"{folder}: holds the only checkpoints of this run (steps {', '.join(damaged)}), which are damaged; to "
+            "start anew from step 0, move this folder away and give the same command again"
+        )
+
+
+def _find_disk_fault(error: BaseException) -> str | None:
+    """Return why the disk did not take something, or None if that is not what an error is about."""
+    if isinstance(error, OSError):
+        return error.strerror or _describe_error(error)
+    # TensorStore tells of the system's errors in a ValueError.
+    text = str(error)
+    for reason in ("No space left on device", "Disk quota exceeded", "File too large", "Input/output error"):
+        if reason in text:
+            return reason
+    return _find_disk_fault(error.__cause__) if error.__cause__ else None
+
+
+def _restore_items(
+    manager: ocp.CheckpointManager, step: int, restore_args: Mapping, *, is_checked: bool = False
+) -> Mapping[str, Any]:
     # Without a template Orbax gives back nested dicts of NumPy arrays, whatever devices saved them.
     if not restore_args:
         return {}
     manager.wait_until_finished()
     folder = _describe(os.path.dirname(str(manager.directory)), step)
+    if not is_checked and checksums.has_checksums(folder):
+        fault = checksums.find_fault(folder, restore_args)
+        if fault:
+            raise UserError(_describe_damage(manager, folder, fault))
     for name in restore_args:
         if not os.path.isdir(os.path.join(folder, name)):
             raise UserError(f"{folder}: holds no {name!r}; is this the workdir of another script's run?")
     try:
         return manager.restore(step, args=ocp.args.Composite(**restore_args))
-    except (ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{folder}: damaged ({reason}); move this folder away to go on from the checkpoint before it"
-        ) from error
+    except Exception as error:
+        # A damaged file makes Orbax raise almost anything.
+        raise UserError(_describe_damage(manager, folder, _describe_error(error))) from error
+
+
+def _describe_damage(manager: ocp.CheckpointManager, folder: str, fault: str) -> str:
+    return (
+        f"{folder}: damaged ({fault}); there are checkpoints of steps {sorted(manager.all_steps())}: choose another "
+        "one, or start the training again, which sets this one aside and goes on from the one before"
+    )
+
+
+def _describe_error(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _match(template: Any, restored: Mapping, origin: str) -> Any:
@@ -216,4 +431,4 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _describe(workdir: str, step: int) -> str:
-    return os.path.join(workdir, "checkpoints", str(step))
+    return os.path.join(workdir, _FOLDER, str(step))

@@ -106,6 +106,7 @@ def _create_training(
         create_batches=create_batches,
         state_to_trees=state_to_trees,
         trees_to_state=trees_to_state,
+        config_prefixes=configuration.CLASSIFIER_FIELDS,
         metadata={
             "config": config.to_dict(),
             "config_hash": configuration.hash_config(config),

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fpgan_jax import parallel
+from fpgan_jax import configuration, parallel
 from fpgan_jax.errors import Interrupted, UserError
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.metrics import Mean, compute_averages, merge_metrics
@@ -49,7 +49,9 @@ class Training:
       create_batches: (start_step, num_steps) -> iterator of host batches, or of places in `examples`.
       state_to_trees: state -> name -> pytree, the checkpoint's parts.
       trees_to_state: the way back.
-      metadata: saved with each checkpoint; its "data_hash" must be that of the checkpoint resumed from.
+      metadata: saved with each checkpoint; its "data_hash" must be that of the checkpoint resumed from, and its
+        "config", if there is one, must agree with that one's.
+      config_prefixes: the fields of the config that must agree, as of `configuration.find_differences`.
       examples: the whole training set as a pytree of arrays [num_examples, ...], if it is to lie on the devices.
       sample_steps: the steps, from 1, after which `draw_samples` is called.
       draw_samples: (completed steps, replicated state, reporter) -> None.
@@ -70,6 +72,7 @@ class Training:
     state_to_trees: Callable[[Any], dict[str, Any]]
     trees_to_state: Callable[[dict[str, Any]], Any]
     metadata: Mapping[str, Any]
+    config_prefixes: tuple[str, ...] = ("",)
     examples: Mapping[str, np.ndarray] | None = None
     sample_steps: frozenset[int] = frozenset()
     draw_samples: Callable[[int, Any, Reporter], None] = lambda step, state, reporter: None
@@ -110,8 +113,8 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
       The final state, on the host, not replicated.
 
     Raises:
-      UserError: the checkpoint does not fit the state or the data, a metric is no longer finite, or another
-        process works in the workdir.
+      UserError: the checkpoint does not fit the state or the data, none is whole, a metric is no longer finite, the
+        last checkpoint could not be saved, or another process works in the workdir.
       Interrupted: a signal asked to stop; the state after the step under way is saved.
     """
     with hold_folder(training.workdir, is_holder=parallel.is_main_process()):
@@ -124,11 +127,13 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
             reporter = Reporter(training.workdir, start_step=start_step, is_active=parallel.is_main_process())
             try:
                 with StopRequest() as stop:
-                    return _run_steps(
+                    state = _run_steps(
                         training, state, pending, since_checkpoint, base_key, store, reporter, stop
                     )
             finally:
                 reporter.close()
+            store.finish()
+            return state
         finally:
             store.close()
 
@@ -141,7 +146,7 @@ def save_start(training: Training, state: Any) -> None:
       state: the state at step 0, on the host, not replicated.
 
     Raises:
-      UserError: the workdir holds a checkpoint.
+      UserError: the workdir holds a checkpoint, or this one could not be saved.
     """
     with hold_folder(training.workdir):
         store = CheckpointStore(training.workdir, best_metric=training.best_metric)
@@ -151,6 +156,7 @@ def save_start(training: Training, state: Any) -> None:
                     f"{training.workdir}: holds a run already, at step {store.latest_step}; use another --workdir"
                 )
             _save_uncounted(training, store, state, {_PENDING: _no_metrics(training)})
+            store.finish()
         finally:
             store.close()
 
@@ -170,7 +176,15 @@ def _restore_or(initial_state, training: Training, store: CheckpointStore):
     pending = _no_metrics(training)
     if store.latest_step is None:
         return initial_state, pending, merge_metrics([])
-    old_hash = store.read_metadata().get("data_hash")
+    metadata = store.read_metadata()
+    # The config's file tells it sooner, but may have been deleted or replaced.
+    configs = [parts.get("config", {}) for parts in (metadata, training.metadata)]
+    if differences := configuration.find_differences(*configs, training.config_prefixes):
+        raise UserError(
+            f"{training.workdir}: the checkpoint of step {store.latest_step} is of another config "
+            f"({'; '.join(differences)}); use another --workdir, or the config it was started with"
+        )
+    old_hash = metadata.get("data_hash")
     if old_hash != training.metadata["data_hash"]:
         raise UserError(
             f"{training.workdir}: this run was trained on other data (hash {old_hash}, now "
@@ -289,6 +303,7 @@ def _run_steps(
                 shown = {name: f"{averages[name]:.3f}" for name in training.shown_metrics}
                 progress.set_postfix(step=f"{step}/{training.num_steps}", **shown)
                 pending = _no_metrics(training)
+                store.poll()
             if step in training.sample_steps:
                 training.draw_samples(step, state, reporter)
             if is_checkpoint:
@@ -304,6 +319,7 @@ def _run_steps(
                 metrics_trees = {_PENDING: pending, _SINCE_CHECKPOINT: since_checkpoint}
                 _save_uncounted(training, store, parallel.unreplicate(state), metrics_trees)
             if is_stop:
+                store.finish()
                 raise Interrupted(
                     f"{training.workdir}: stopped by {stop.signal_name or 'a signal to another process'} after step "
                     f"{step} of {training.num_steps}, which is saved; the same command goes on from there"

@@ -3,18 +3,26 @@
 Does not own when it is time (`cadence.py`) or checkpoints (`checkpointing.py`).
 """
 
+import contextlib
 import csv
 import os
+import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from absl import logging
 from PIL import Image
+
+from fpgan_jax.errors import UserError
 
 METRICS_FILENAME = "metrics.csv"
 
 
 class Reporter:
     """Writes one run's metrics and pictures; a continued run goes on in the same files.
+
+    On a full disk the run goes on: rows of metrics wait for the next one, a picture is left out.
 
     Attributes:
       workdir: the run's folder.
@@ -35,9 +43,8 @@ class Reporter:
         os.makedirs(workdir, exist_ok=True)
         self._path = os.path.join(workdir, METRICS_FILENAME)
         self._names = _truncate_csv(self._path, start_step)
-        from tensorboardX import SummaryWriter  # slow to import: it imports PyTorch where there is one
-
-        self._events = SummaryWriter(os.path.join(workdir, "events"), purge_step=start_step + 1)
+        self._unwritten: list[list] = []
+        self._events = _Events(os.path.join(workdir, "events"), start_step + 1)
 
     def write_metrics(self, step: int, values: Mapping[str, float]) -> None:
         """Write one row.
@@ -50,11 +57,28 @@ class Reporter:
             return
         if self._names is None:
             self._names = ["step", *sorted(values)]
-            _append_row(self._path, self._names)
-        _append_row(self._path, [step, *(repr(float(values[name])) for name in self._names[1:])])
-        for name, value in values.items():
-            self._events.add_scalar(name, value, step)
-        self._events.flush()
+            self._unwritten.append(self._names)
+        self._unwritten.append([step, *(repr(float(values[name])) for name in self._names[1:])])
+        try:
+            self._append_unwritten()
+        except OSError as error:
+            logging.warning("%s: not written at step %d (%s); tried again", self._path, step, error.strerror)
+        self._events.write_scalars(step, values)
+
+    def _append_unwritten(self) -> None:
+        size = os.path.getsize(self._path) if os.path.exists(self._path) else 0
+        try:
+            with open(self._path, "a", newline="", encoding="utf-8") as file:
+                csv.writer(file, lineterminator="\n").writerows(self._unwritten)
+                file.flush()
+                # The checkpoint that follows does not hold these numbers any more.
+                os.fsync(file.fileno())
+        except OSError:
+            # What had room of them would be there twice after the next try.
+            with contextlib.suppress(OSError):
+                os.truncate(self._path, size)
+            raise
+        self._unwritten = []
 
     def write_images(self, step: int, name: str, rows: Sequence[Sequence[np.ndarray]]) -> None:
         """Write a grid of images as `samples/NAME.png` and to TensorBoard.
@@ -67,15 +91,83 @@ class Reporter:
         if not self._is_active:
             return
         grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
-        folder = os.path.join(self.workdir, "samples")
-        os.makedirs(folder, exist_ok=True)
-        save_png(os.path.join(folder, f"{name}.png"), grid)
-        self._events.add_image("samples", grid, step, dataformats="HWC")
+        path = os.path.join(self.workdir, "samples", f"{name}.png")
+        try:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            save_png(path, grid)
+        except OSError as error:
+            logging.warning("%s: not written (%s); the run goes on without it", path, error.strerror)
+        self._events.write_image(step, "samples", grid)
 
     def close(self) -> None:
-        """Close the files."""
-        if self._is_active:
-            self._events.close()
+        """Close the files.
+
+        Raises:
+          UserError: rows of metrics could not be written.
+        """
+        if not self._is_active:
+            return
+        self._events.close()
+        if self._unwritten:
+            try:
+                self._append_unwritten()
+            except OSError as error:
+                raise UserError(
+                    f"{self._path}: {len(self._unwritten)} lines could not be written ({error.strerror})"
+                ) from error
+
+
+class _Events:
+    """TensorBoard's file of events, written at once.
+
+    tensorboardX's own SummaryWriter has a thread for it, which a full disk ends; the queue before it then fills up
+    and the training waits for ever.
+    """
+
+    def __init__(self, folder: str, purge_step: int):
+        # Slow to import: it imports PyTorch where there is one.
+        from tensorboardX import event_file_writer, proto, summary
+
+        self._event_type, self._summary = proto.event_pb2.Event, summary
+        self._writer = None
+        self._folder = folder
+        with self._tell_of_failure():
+            os.makedirs(folder, exist_ok=True)
+            self._writer = event_file_writer.EventsWriter(os.path.join(folder, "events"))
+            # What an interrupted run told of these steps is hidden.
+            session = proto.event_pb2.SessionLog(status=proto.event_pb2.SessionLog.START)
+            self._write(step=purge_step, file_version="brain.Event:2")
+            self._write(step=purge_step, session_log=session)
+
+    def write_scalars(self, step: int, values: Mapping[str, float]) -> None:
+        with self._tell_of_failure():
+            for name, value in values.items():
+                self._write(step=step, summary=self._summary.scalar(name, value))
+            self._flush()
+
+    def write_image(self, step: int, name: str, image: np.ndarray) -> None:
+        with self._tell_of_failure():
+            self._write(step=step, summary=self._summary.image(name, image, dataformats="HWC"))
+
+    def close(self) -> None:
+        with self._tell_of_failure():
+            if self._writer is not None:
+                self._writer.close()
+
+    def _write(self, **fields: Any) -> None:
+        if self._writer is not None:
+            self._writer.write_event(self._event_type(wall_time=time.time(), **fields))
+
+    def _flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+
+    @contextlib.contextmanager
+    def _tell_of_failure(self):
+        try:
+            yield
+        except OSError as error:
+            logging.warning("%s: events not written (%s)", self._folder, error.strerror)
 
 
 def save_png(path: str, image: np.ndarray) -> None:
@@ -86,26 +178,35 @@ def save_png(path: str, image: np.ndarray) -> None:
       image: uint8 [height, width, 1 or 3].
     """
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    picture.save(f"{path}.tmp", format="PNG")
-    os.replace(f"{path}.tmp", path)
-
-
-def _append_row(path: str, row: Sequence) -> None:
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerow(row)
+    try:
+        picture.save(f"{path}.tmp", format="PNG")
+        os.replace(f"{path}.tmp", path)
+    except OSError:
+        # On a full disk half a file would take up what is left of it.
+        with contextlib.suppress(OSError):
+            os.remove(f"{path}.tmp")
+        raise
 
 
 def _truncate_csv(path: str, last_step: int) -> list[str] | None:
     """Drop the rows beyond `last_step`; return the column names, or None for a new file."""
     if not os.path.exists(path):
         return None
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.reader(file) if row]
-    if not rows:
+    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+        lines = file.read().splitlines(keepends=True)
+    # A line that was being written when the run was killed has no end, even where all its commas are there: its last
+    # number may be cut. A power failure can leave zeros.
+    whole = [line for line in lines if line.endswith("\n") and "\0" not in line]
+    rows = [row for row in csv.reader(whole) if row]
+    if not rows or rows[0][0] != "step":
+        if lines:
+            os.replace(path, f"{path}.damaged")
+            logging.warning("%s: damaged (no first line of names); moved to %s.damaged", path, path)
         return None
     names = rows[0]
-    # A row that was being written when the run was killed is short.
-    kept = [row for row in rows[1:] if len(row) == len(names) and int(row[0]) <= last_step]
+    kept = [
+        row for row in rows[1:] if len(row) == len(names) and row[0].isdigit() and int(row[0]) <= last_step
+    ]
     with open(f"{path}.tmp", "w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([names, *kept])
     os.replace(f"{path}.tmp", path)

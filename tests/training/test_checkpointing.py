@@ -38,12 +38,12 @@ def test_everything_comes_back_bit_for_bit(store):
     assert type(restored["training"]["opt_state"]) is type(trees["training"]["opt_state"])
 
 
-def test_the_last_and_the_best_are_kept(store, tmp_path):
-    for step, metric in [(1, 0.5), (2, 0.1), (3, 0.4), (4, 0.3)]:
+def test_the_last_two_and_the_best_are_kept(store, tmp_path):
+    for step, metric in [(1, 0.5), (2, 0.1), (3, 0.4), (4, 0.3), (5, 0.2)]:
         save(store, step, metric)
     store.close()
     kept = {path.name for path in (tmp_path / "checkpoints").iterdir()}
-    assert kept == {"2", "4"}
+    assert kept == {"2", "4", "5"}
 
 
 def test_best_and_latest_are_told_apart(store):
