@@ -137,6 +137,15 @@ def test_writing_again_replaces_the_same_pairs(replicated, tmp_path):
     np.testing.assert_array_equal(pairs.read_pair(path)[1], replicated[0]["real_image"])
 
 
+def test_writing_replaces_a_link_and_not_what_it_leads_to(replicated, tmp_path):
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(b"mine")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "004_00.png").symlink_to(outside)
+    path = pairs.write_pairs(replicated, tmp_path)[0]
+    assert outside.read_bytes() == b"mine" and path.is_file() and not path.is_symlink()
+
+
 def test_refuses_to_write_beside_other_files(replicated, tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "099_00.png").touch()
