@@ -338,7 +338,7 @@ def find_differences(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)
 
 def _canonical(name: str, value: Any) -> Any:
     # Persons are taken in the order of their ids, however they are named.
-    if name == "data.persons" and value:
+    if name == "data.persons" and value and FIELDS[name].find_fault(value) is None:
         return sorted(value)
     # An archive holds a folder's prints; that they are the same ones is what their hash tells.
     return "socofing" if name == "data.source" and value == "npz" else value
@@ -369,7 +369,8 @@ def load_config(path: str) -> ConfigDict:
             return parse_config(json.load(file))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; is this the workdir of a run?") from error
-    except (json.JSONDecodeError, UnicodeDecodeError, AttributeError) as error:
+    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
+        # What is no JSON, and what ConfigDict takes for no field: its own methods' names, and dots.
         raise UserError(f"{path}: not a config in JSON; delete it or use another workdir") from error
 
 

@@ -7,8 +7,17 @@ Does not own how it is printed: `launch.cli` turns it into one line and exit cod
 class UserError(ValueError):
     """A mistake in a config, a flag or a file that its user can correct.
 
-    The message is one line that names the field or file and says what to do.
+    The message is one line that names the field or file and says what to do. What cannot be printed, as a
+    file name may hold, is escaped in it.
     """
+
+    def __init__(self, message: str):
+        super().__init__(
+            "".join(
+                character if character.isprintable() else character.encode("unicode_escape").decode()
+                for character in message
+            )
+        )
 
 
 class Interrupted(Exception):

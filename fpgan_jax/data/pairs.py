@@ -14,7 +14,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from fpgan_jax.data import noise, order, preprocessing
+from fpgan_jax.data import image_files, noise, order, preprocessing
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.progress import create_progress
@@ -93,15 +93,15 @@ class PairFolder:
     """The pair files of a folder, in the order of their names, read when they are asked for."""
 
     def __init__(self, folder: str | os.PathLike, data_config):
-        """List the folder and look at every file's header.
+        """List the folder and read every file once.
 
         Args:
           folder: of .png, .jpg and .bmp files; others are left alone.
           data_config: config.data; on_bad_file, image_size, num_channels and interpolation are used.
 
         Raises:
-          UserError: there is no such folder or no pair in it, a file is bad and on_bad_file is "stop", or
-            two names tell the same person and replica.
+          UserError: there is no such folder or no pair in it, or a file is bad and on_bad_file is "stop"; the
+            second of two files that are named after the same person and replica is bad too.
         """
         self._size = data_config.image_size
         self._num_channels = data_config.num_channels
@@ -110,7 +110,6 @@ class PairFolder:
         self.names = tuple(path.name for path in self.paths)
         self.persons = tuple(sorted({parse_pair_name(name)[0] for name in self.names} - {UNKNOWN}))
         self.data_hash = _hash_files(self.paths)
-        _check_distinct(self.paths)
 
     def __len__(self) -> int:
         """Return the number of pairs."""
@@ -212,12 +211,17 @@ def read_pair(path: str | os.PathLike, num_channels: int = 1) -> tuple[np.ndarra
       Noise and print, each [height, width / 2, num_channels], uint8.
 
     Raises:
-      UserError: the file is no readable image, or its width is odd.
+      UserError: the file is no readable image, its width is odd, or a half of it is blank.
     """
-    image = preprocessing.read_image(path, num_channels)
+    image = image_files.read_image(path, num_channels)
     width = image.shape[1]
-    _check_width(width, path)
-    return image[:, : width // 2], image[:, width // 2 :]
+    if width % 2:
+        raise UserError(f"{os.fspath(path)}: a pair of equal halves has an even width, this has {width}")
+    halves = image[:, : width // 2], image[:, width // 2 :]
+    for side, half in zip(("left", "right"), halves, strict=True):
+        if preprocessing.is_blank(half):
+            raise UserError(f"{os.fspath(path)}: its {side} half is blank")
+    return halves
 
 
 def write_pairs(pairs: Pairs, out_dir: str | os.PathLike) -> list[pathlib.Path]:
@@ -290,11 +294,14 @@ def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Pat
         for entry in os.scandir(folder)
         if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
     )
-    paths, sizes, num_bad = [], set(), 0
+    paths, sizes, seen, num_bad = [], set(), {}, 0
     for name in candidates:
         path = pathlib.Path(folder) / name
         try:
-            sizes.add(_check_pair_file(path))
+            # What decodes is known after decoding only: checksums are right of a file whose rows end early too.
+            noise_image, _ = read_pair(path, data_config.num_channels)
+            _check_name(name, path, seen)
+            sizes.add((2 * noise_image.shape[1], noise_image.shape[0]))
             paths.append(path)
         except UserError as error:
             if data_config.on_bad_file == "stop":
@@ -322,33 +329,13 @@ def _hash_files(paths: Sequence[pathlib.Path]) -> str:
     return f"{FILES_PREFIX}{digest.hexdigest()[:12]}"
 
 
-def _check_distinct(paths: Sequence[pathlib.Path]) -> None:
-    seen = {}
-    for path in paths:
-        ids = parse_pair_name(path.name)
-        if ids[0] != UNKNOWN and ids in seen:
-            raise UserError(f"{path}: the same person and replica as {seen[ids].name}; rename one of the two")
-        seen[ids] = path
-
-
-def _check_pair_file(path: pathlib.Path) -> tuple[int, int]:
-    """Return width and height, without decoding where the format can be checked without."""
+def _check_name(name: str, path: pathlib.Path, seen: dict[tuple[int, int], str]) -> None:
+    """Refuse a name that no manifest can hold, or that tells the same as one that was seen before."""
     try:
-        with Image.open(path) as image:
-            preprocessing.check_image_header(image, path)
-            _check_width(image.width, path)
-            size = image.size
-            if image.format == "PNG":
-                image.verify()  # checksums: ten times quicker than decoding
-            else:
-                image.load()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path}: cannot be read as an image ({error})") from error
-    return size
-
-
-def _check_width(width: int, path: str | os.PathLike) -> None:
-    if width % 2:
-        raise UserError(f"{os.fspath(path)}: a pair of equal halves has an even width, this has {width}")
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{path}: its name is not UTF-8; rename it") from error
+    ids = parse_pair_name(name)
+    if ids[0] != UNKNOWN and ids in seen:
+        raise UserError(f"{path}: the same person and replica as {seen[ids]}; rename one of the two")
+    seen[ids] = name

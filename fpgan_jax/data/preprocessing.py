@@ -1,15 +1,11 @@
-"""Owns the way from an image file to the uint8 pixels that train: decoding, frame, size, value range.
+"""Owns the way from an image's pixels to those that train: frame, size, value range; all of them uint8.
 
-Does not know where files lie (`socofing_dataset_builder.py`, `pairs.py`), and changes nothing at random
-(`augmentation.py`).
+Does not decode (`image_files.py`) or know where files lie (`socofing_dataset_builder.py`, `pairs.py`), and
+changes nothing at random (`augmentation.py`).
 """
-
-import os
 
 import numpy as np
 from PIL import Image
-
-from fpgan_jax.errors import UserError
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -21,55 +17,11 @@ INTERPOLATIONS = {
 # the same in the 96 x 103 and in the 241 x 298 files.
 FRAME_BEFORE = 2
 FRAME_AFTER = 4
-# A hundred times SOCOFing's larger files. A file that claims more is damaged or hostile: decoding it
-# could take all memory.
-MAX_PIXELS = 100 * 241 * 298
-
-_PIL_MODES = {1: "L", 3: "RGB"}
 
 
-def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
-    """Decode an image file of 8 bits a channel; an alpha channel is dropped.
-
-    Args:
-      path: of a file in any format that Pillow reads.
-      num_channels: 1 for grey (luminance, which of three equal channels is each one exactly), 3 for RGB.
-
-    Returns:
-      [height, width, num_channels], uint8.
-
-    Raises:
-      UserError: the file cannot be read, is no image, is cut short, has more than 8 bits a channel, or
-        more than `MAX_PIXELS`.
-    """
-    try:
-        with Image.open(path) as image:
-            check_image_header(image, path)
-            pixels = np.asarray(image.convert(_PIL_MODES[num_channels]))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{os.fspath(path)}: cannot be read as an image ({error})") from error
-    return pixels.reshape(*pixels.shape[:2], num_channels)
-
-
-def check_image_header(image: Image.Image, path: str | os.PathLike) -> None:
-    """Refuse an opened image that is too large or not of 8 bits a channel, before it is decoded.
-
-    Args:
-      image: as `Image.open` gives it.
-      path: of its file, for the message.
-
-    Raises:
-      UserError: it is one of these.
-    """
-    if image.width * image.height > MAX_PIXELS:
-        raise UserError(
-            f"{os.fspath(path)}: {image.width} x {image.height} pixels are more than {MAX_PIXELS:,}; "
-            "the file is damaged, or make it smaller"
-        )
-    if image.mode.startswith(("I", "F")):
-        raise UserError(f"{os.fspath(path)}: more than 8 bits a channel; convert it to 8 bits")
+def is_blank(image: np.ndarray) -> bool:
+    """Say whether an image [height, width, channels] shows nothing: no pixel, or all of one colour."""
+    return image.size == 0 or bool((image == image[0, 0]).all())
 
 
 def crop_frame(image: np.ndarray) -> np.ndarray:

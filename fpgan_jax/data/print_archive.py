@@ -72,7 +72,14 @@ def read_records(data_config, split: str) -> list[Record]:
         raise UserError(f"config.data.npz_file: {path!r} is no file; {_MAKE} writes one") from error
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _create_foreign_error(path, error) from error
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        NotImplementedError,
+        SyntaxError,
+        MemoryError,
+        RecursionError,
+    ) as error:
         raise _create_foreign_error(path, error) from error
     _check_fields(path, fields, data_config)
     _check_arrays(path, split, *arrays, data_config)
@@ -105,6 +112,7 @@ def _check_arrays(path: str, split: str, images, persons, filenames, data_config
         and persons.dtype.kind == "i"
         and filenames.dtype.kind == "U"
         and persons.shape == filenames.shape == (len(images),)
+        and all(0 < person < 10**9 for person in persons.tolist())
     )
     if not is_sound:
         raise _create_foreign_error(path, f"its {split} prints are of {images.dtype} {images.shape}")

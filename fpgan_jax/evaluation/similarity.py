@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
 from fpgan_jax.data import pairs, print_loading, procedural_prints
+from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.noise import create_noise_image
-from fpgan_jax.data.preprocessing import preprocess_print, read_image, scale_to_unit
+from fpgan_jax.data.preprocessing import preprocess_print, scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import write_rows
 from fpgan_jax.evaluation.synthesis import ManifestRow, read_manifest

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from configs import pix2pix_socofing
-from fpgan_jax.data import preprocessing
+from fpgan_jax.data import image_files, preprocessing
 from fpgan_jax.errors import UserError
 from tests.data.conftest import make_print_pixels, write_bmp
 
@@ -24,13 +24,13 @@ def data_config():
 def test_every_format_decodes_to_the_same_grey_values(tmp_path, pixel_format, shape):
     pixels = make_print_pixels(0, *shape)
     write_bmp(tmp_path / "print.bmp", pixels, pixel_format)
-    np.testing.assert_array_equal(preprocessing.read_image(tmp_path / "print.bmp", 1)[:, :, 0], pixels)
+    np.testing.assert_array_equal(image_files.read_image(tmp_path / "print.bmp", 1)[:, :, 0], pixels)
 
 
 def test_decodes_to_three_channels(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "image.png")
-    np.testing.assert_array_equal(preprocessing.read_image(tmp_path / "image.png", 3), pixels)
+    np.testing.assert_array_equal(image_files.read_image(tmp_path / "image.png", 3), pixels)
 
 
 def write_truncated(path):
@@ -73,7 +73,7 @@ def write_16_bit(path):
 def test_refuses_a_bad_file_by_name(tmp_path, write, reason):
     write(tmp_path / "bad.BMP")
     with pytest.raises(UserError, match=rf"bad\.BMP: .*{reason}"):
-        preprocessing.read_image(tmp_path / "bad.BMP", 1)
+        image_files.read_image(tmp_path / "bad.BMP", 1)
 
 
 def test_crops_exactly_the_frame_of_the_small_files():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from fpgan_jax.data import preprocessing
+from fpgan_jax.data import image_files
 from fpgan_jax.data.socofing import socofing_dataset_builder as builder_module
 from fpgan_jax.errors import UserError
 from tests.data.conftest import make_print_pixels, write_bmp
@@ -77,7 +77,7 @@ def test_stores_what_an_altered_name_says(socofing_folder, tfds_dir):
 
 def test_prepares_an_unchanged_folder_once(socofing_folder, tfds_dir, monkeypatch):
     prepare(socofing_folder, tfds_dir)
-    monkeypatch.setattr(preprocessing, "read_image", None)
+    monkeypatch.setattr(image_files, "read_image", None)
     assert len(read(prepare(socofing_folder, tfds_dir))) == 6
 
 
@@ -92,15 +92,15 @@ def test_never_serves_a_changed_folder_stale(folder, tmp_path):
 
 
 def test_two_processes_may_prepare_at_once(folder, tmp_path, monkeypatch):
-    read_image = preprocessing.read_image
+    read_image = image_files.read_image
     paths = []
 
     def read_while_another_prepares(path, num_channels):
-        monkeypatch.setattr(preprocessing, "read_image", read_image)
+        monkeypatch.setattr(image_files, "read_image", read_image)
         paths.append(prepare(folder, tmp_path / "tfds").data_path)
         return read_image(path, num_channels)
 
-    monkeypatch.setattr(preprocessing, "read_image", read_while_another_prepares)
+    monkeypatch.setattr(image_files, "read_image", read_while_another_prepares)
     builder = prepare(folder, tmp_path / "tfds")
     assert [builder.data_path] == paths
     assert len(read(builder)) == 6

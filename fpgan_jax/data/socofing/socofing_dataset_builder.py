@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
-from fpgan_jax.data import preprocessing
+from fpgan_jax.data import image_files, preprocessing
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
 from fpgan_jax.progress import create_progress
@@ -92,7 +92,7 @@ class Builder(tfds.core.GeneratorBasedBuilder):
         for path in _show_progress(paths, self.builder_config.split):
             try:
                 name = _parse_name(path, is_altered=self.builder_config.split != "real", seen=seen)
-                image = preprocessing.read_image(path, num_channels=1)
+                image = _read_print(path)
             except UserError as error:
                 if self.builder_config.on_bad_file == "stop":
                     raise UserError(
@@ -192,6 +192,14 @@ def _show_progress(paths: list[pathlib.Path], split: str) -> Iterator[pathlib.Pa
             progress.update()
 
 
+def _read_print(path: pathlib.Path) -> np.ndarray:
+    """Read a file that shows something inside SOCOFing's frame, kept or not."""
+    image = image_files.read_image(path, num_channels=1)
+    if preprocessing.is_blank(preprocessing.crop_frame(image)):
+        raise UserError(f"{path}: shows nothing inside SOCOFing's frame")
+    return image
+
+
 def _encode_png(image: np.ndarray) -> bytes:
     # Five times quicker than TFDS's own encoder, which starts a TensorFlow operation for every image.
     stream = io.BytesIO()
@@ -217,8 +225,9 @@ def _parse_name(path: pathlib.Path, *, is_altered: bool, seen: dict) -> filename
 
 
 def _fingerprint(folder: pathlib.Path, on_bad_file: str) -> str:
-    digest = hashlib.sha256(f"{folder}\n{on_bad_file}\n".encode())
+    digest = hashlib.sha256(os.fsencode(f"{folder}\n{on_bad_file}\n"))
     for path in list_files(folder):
-        status = path.stat()
-        digest.update(f"{path.name}\t{status.st_size}\t{status.st_mtime_ns}\n".encode())
+        # A link that leads nowhere is a bad file, which reading tells.
+        status = path.stat() if path.exists() else path.lstat()
+        digest.update(os.fsencode(f"{path.name}\t{status.st_size}\t{status.st_mtime_ns}\n"))
     return digest.hexdigest()[:16]

@@ -1,0 +1,185 @@
+"""Owns reading image files: which are taken, and that what is taken comes out whole.
+
+One thing stays unseen: a JPEG that was cut short and closed again, which its library fills up with grey.
+Does not know what an image shows (`preprocessing.py`), nor where files lie.
+"""
+
+import io
+import os
+import pathlib
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from fpgan_jax.errors import UserError
+
+# Pillow reads 40 more, one of them by starting another program (EPS); prints and pairs come in these.
+FORMATS = ("BMP", "PNG", "JPEG")
+# A hundred times SOCOFing's larger files. A file that claims more is damaged or hostile: decoding it
+# could take all memory.
+MAX_PIXELS = 100 * 241 * 298
+# As many pixels of four uncompressed bytes, and what stands beside them.
+MAX_BYTES = 4 * MAX_PIXELS + 2**20
+
+_MODES = {1: "L", 3: "RGB"}
+_TAKEN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+# Samples a pixel, by PNG's colour types.
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+# Each pass of Adam7 over a PNG: first column and row, and the steps to the next ones.
+_PNG_PASSES = (
+    (0, 0, 8, 8),
+    (4, 0, 8, 8),
+    (0, 4, 4, 8),
+    (2, 0, 4, 4),
+    (0, 2, 2, 4),
+    (1, 0, 2, 2),
+    (0, 1, 1, 2),
+)
+
+# Pillow warns from twelve times as many pixels as are refused here.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
+    """Decode a whole image file of 8 bits a channel.
+
+    An alpha channel is dropped, also one that is zero everywhere: SOCOFing's own is zero in the frame, many
+    programs leave the fourth byte of a BMP's pixels at zero, and the colours are there all the same.
+
+    Args:
+      path: of a file of `FORMATS`, whatever its name ends in. A link is followed, wherever it leads:
+        content-addressed stores keep data sets as such links.
+      num_channels: 1 for grey (luminance, which of three equal channels is each one exactly), 3 for RGB.
+
+    Returns:
+      [height, width, num_channels], uint8.
+
+    Raises:
+      UserError: the file cannot be read, is none of these, is cut short, holds several images, has other
+        than 8 bits a channel, or more than `MAX_PIXELS`.
+    """
+    try:
+        data = _read_bytes(path)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_header(image, data)
+            num_colours = _count_colours(image, data)
+            image.load()
+            if num_colours is not None and np.asarray(image).max() >= num_colours:
+                raise UserError(f"a pixel's colour is not among the {num_colours} of its palette")
+            image.info.pop("transparency", None)
+            pixels = np.asarray(image.convert(_MODES[num_channels]))
+    except UserError as error:
+        raise UserError(f"{os.fspath(path)}: {error}") from error
+    except Image.UnidentifiedImageError as error:
+        raise UserError(
+            f"{os.fspath(path)}: cannot be read as an image (neither {', '.join(FORMATS[:-1])} nor {FORMATS[-1]})"
+        ) from error
+    except Exception as error:
+        # What a decoder raises depends on the bytes: IndexError, struct.error, AssertionError and others.
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise UserError(
+            f"{os.fspath(path)}: cannot be read as an image ({reason or type(error).__name__})"
+        ) from error
+    return pixels.reshape(*pixels.shape[:2], num_channels)
+
+
+def _read_bytes(path: str | os.PathLike) -> bytes:
+    status = os.stat(path)
+    # A pipe or a device may give nothing, or for ever.
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError("cannot be read as an image (not a file)")
+    if status.st_size > MAX_BYTES:
+        raise UserError(f"{status.st_size:,} bytes are more than {MAX_BYTES:,}; make it smaller")
+    return pathlib.Path(path).read_bytes()
+
+
+def _check_header(image: Image.Image, data: bytes) -> None:
+    """Refuse an opened image, before memory is taken for its pixels."""
+    if image.width * image.height > MAX_PIXELS:
+        raise UserError(
+            f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}; the file is damaged, or make "
+            "it smaller"
+        )
+    if getattr(image, "n_frames", 1) > 1:
+        raise UserError(f"holds {image.n_frames} images; keep one of them")
+    # Pillow itself cuts the lower 8 bits of coloured PNGs off.
+    if image.mode.startswith(("I", "F")) or (image.format == "PNG" and "16B" in str(image.tile[0].args)):
+        raise UserError("more than 8 bits a channel; convert it to 8 bits")
+    if image.mode not in _TAKEN_MODES:
+        raise UserError(f"has {image.mode} colours; convert it to grey or RGB")
+    if image.format == "BMP":
+        _check_bmp(image, data)
+    elif image.format == "PNG":
+        _check_png(image, data)
+
+
+def _check_bmp(image: Image.Image, data: bytes) -> None:
+    """Refuse what Pillow decodes to other pixels than the file's."""
+    bits, num_colours, end = _parse_bmp_header(data)
+    if image.tile[0].offset < end:
+        raise UserError("damaged: its pixels start inside its header")
+    # Pillow takes the bits a pixel from the palette where that is black and white or grey.
+    if bits != {"1": 1, "L": 8}.get(image.mode, bits):
+        raise UserError(f"has a palette of {num_colours} greys at {bits} bits a pixel; save it as 8-bit grey")
+
+
+def _parse_bmp_header(data: bytes) -> tuple[int, int, int]:
+    """Return bits a pixel, entries of the palette (or 0), and where the pixels may start."""
+    header_size = struct.unpack_from("<I", data, 14)[0]
+    if header_size == 12:
+        bits = struct.unpack_from("<H", data, 24)[0]
+        num_colours = 1 << bits if bits <= 8 else 0
+        return bits, num_colours, 14 + header_size + 3 * num_colours
+    bits, compression = struct.unpack_from("<HI", data, 28)
+    num_colours = (struct.unpack_from("<I", data, 46)[0] or 1 << bits) if bits <= 8 else 0
+    masks_size = 12 if header_size == 40 and compression == 3 else 0
+    return bits, num_colours, 14 + header_size + masks_size + 4 * num_colours
+
+
+def _check_png(image: Image.Image, data: bytes) -> None:
+    """Refuse a PNG whose rows end early, which Pillow fills up with black."""
+    chunks = _split_png(data)
+    name, header = next(chunks, (b"", b""))
+    if name != b"IHDR" or struct.unpack_from(">II", header) != image.size:
+        raise UserError("damaged: its header is not its first chunk")
+    stream = zlib.decompressobj()
+    num_missing = _count_png_bytes(header)
+    for name, content in chunks:
+        if name == b"IDAT" and num_missing >= 0 and not stream.eof:
+            # One more than is needed, for the checksum at the end to be reached.
+            num_missing -= len(stream.decompress(content, num_missing + 1))
+    if num_missing > 0 or (num_missing == 0 and not stream.eof):
+        raise UserError("cannot be read as an image (its rows end early)")
+
+
+def _split_png(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    position = 8
+    while position + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, position)
+        yield name, data[position + 8 : position + 8 + length]
+        position += 12 + length
+
+
+def _count_png_bytes(header: bytes) -> int:
+    """Return the length of a PNG's rows, each with the byte that names its filter, before compression."""
+    width, height, depth, colour_type, _, _, is_interlaced = struct.unpack_from(">IIBBBBB", header)
+    total = 0
+    for left, top, across, down in _PNG_PASSES if is_interlaced else ((0, 0, 1, 1),):
+        columns, rows = -(-(width - left) // across), -(-(height - top) // down)
+        if columns > 0 and rows > 0:
+            total += rows * (1 + -(-columns * depth * _PNG_SAMPLES[colour_type] // 8))
+    return total
+
+
+def _count_colours(image: Image.Image, data: bytes) -> int | None:
+    """Return the entries of an image's palette, beyond which Pillow takes black; None without a palette."""
+    if image.format == "BMP":
+        return _parse_bmp_header(data)[1] or None
+    if image.mode != "P":
+        return None
+    return next((len(content) // 3 for name, content in _split_png(data) if name == b"PLTE"), 0)
