@@ -1,6 +1,6 @@
-"""Owns the one exception type that means "the user can mend this".
+"""Owns the exceptions that are no bugs: what the user can mend, and a stop that was asked for.
 
-Does not own how it is printed: `launch.cli` turns it into one line and exit code 1.
+Does not own how they are printed: `launch.cli` turns each into one line and an exit code.
 """
 
 
