@@ -27,6 +27,8 @@ _METADATA = "metadata"
 # Orbax's own: its name for the metrics, and what is in the name of a folder that it has not finished.
 _METRICS = "metrics"
 _UNFINISHED = ".orbax-checkpoint-tmp"
+# Where Orbax moves what is no longer kept, so that a kill leaves no half of a checkpoint under its own name.
+_DELETED = f"deleted{_UNFINISHED}"
 
 
 def _create_manager(
@@ -46,6 +48,7 @@ def _create_manager(
         preservation_policy=keep,
         best_fn=get_metric,
         best_mode="min",
+        todelete_subdir=_DELETED,
         async_options=ocp.options.AsyncOptions(post_finalization_callback=write_checksums),
     )
     return ocp.CheckpointManager(os.path.abspath(os.path.join(workdir, _FOLDER)), options=options)
@@ -202,6 +205,7 @@ class CheckpointStore:
             self._give_save_up(error)
         else:
             self._saving_step = self._failure = None
+            _remove_unfinished(self.workdir)
 
     def _give_save_up(self, error: Exception) -> None:
         """Go on without a save that the disk did not take; raise any other error again."""
@@ -346,7 +350,7 @@ def _find_fault(workdir: str, step: int, *, is_quick: bool) -> str | None:
 
 
 def _remove_unfinished(workdir: str) -> None:
-    """Remove what a save that was interrupted has left, which would take up the disk."""
+    """Remove what an interrupted save has left, and what is no longer kept; either would take up the disk."""
     folder = os.path.join(workdir, _FOLDER)
     if parallel.is_main_process() and os.path.isdir(folder):
         for name in os.listdir(folder):

@@ -1,5 +1,6 @@
 """What a script sets before JAX starts: where compiled programs are kept, large pages, XLA's flags."""
 
+import errno
 import io
 import os
 import subprocess
@@ -87,3 +88,14 @@ def test_xla_of_the_installed_version_starts_with_its_flags():
     code = "from launch import cli; cli._keep_convolutions_from_ynnpack(); import jax; print(jax.numpy.ones(()) + 1)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stdout.strip()) == (0, "2.0"), result.stderr
+
+
+def test_a_full_disk_ends_in_one_line_though_it_names_no_file(capsys):
+    def main(argv):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(SystemExit) as stop:
+        cli._run_main(main, ["script"])
+    assert stop.value.code == 1
+    line = "ERROR: No space left on device; make room and give the same command again, which goes on\n"
+    assert capsys.readouterr().err == line
