@@ -7,6 +7,7 @@ import json
 import logging as std_logging
 import os
 import shutil
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -195,6 +196,7 @@ class CheckpointStore:
         """Wait for saves under way and let go of the folder."""
         self._await_save()
         self._manager.close()
+        _remove_unfinished(self.workdir)
 
     def _await_save(self) -> None:
         if self._saving_step is None:
@@ -215,7 +217,11 @@ class CheckpointStore:
         if reason is None or jax.process_count() > 1:
             raise error
         self._manager.close()
-        _remove_unfinished(self.workdir)
+        # Orbax's other threads may still be writing parts of it, and make its folder again.
+        for _ in range(20):
+            if _remove_unfinished(self.workdir):
+                break
+            time.sleep(0.1)
         free = shutil.disk_usage(self.workdir).free / 1e6
         self._failure = f"the checkpoint of step {step} could not be saved ({reason}; {free:.0f} MB are free)"
         logging.warning(
@@ -349,13 +355,19 @@ def _find_fault(workdir: str, step: int, *, is_quick: bool) -> str | None:
     return None
 
 
-def _remove_unfinished(workdir: str) -> None:
-    """Remove what an interrupted save has left, and what is no longer kept; either would take up the disk."""
+def _remove_unfinished(workdir: str) -> bool:
+    """Remove what an interrupted save has left, and what is no longer kept; either would take up the disk.
+
+    Returns:
+      Whether nothing of it is left.
+    """
     folder = os.path.join(workdir, _FOLDER)
-    if parallel.is_main_process() and os.path.isdir(folder):
-        for name in os.listdir(folder):
-            if _UNFINISHED in name:
-                shutil.rmtree(os.path.join(folder, name), ignore_errors=True)
+    if not (parallel.is_main_process() and os.path.isdir(folder)):
+        return True
+    paths = [os.path.join(folder, name) for name in os.listdir(folder) if _UNFINISHED in name]
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
+    return not any(map(os.path.exists, paths))
 
 
 def _refuse_to_start_anew(workdir: str) -> None:
