@@ -68,6 +68,7 @@ def _lock(path: str):
                     file.flush()
                     return file
         except BaseException:
+            # Also on Ctrl-C: a file left open would keep its lock as long as the process lives.
             file.close()
             raise
         # Its last holder has removed it since it was opened: the lock is on a file that nobody finds.

@@ -311,6 +311,7 @@ def _serve() -> None:
         try:
             answer = server.answer(json.loads(line))
         except Exception as error:
+            # Whatever fails here is told in the other process, as that case's error.
             answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}
         pipe.write(json.dumps(answer) + "\n")
 

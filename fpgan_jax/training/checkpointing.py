@@ -132,6 +132,7 @@ class CheckpointStore:
         try:
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
         except Exception as error:
+            # Which errors are the disk's is told there; Orbax wraps them in others.
             self._give_save_up(error)
 
     def poll(self) -> None:
@@ -204,6 +205,7 @@ class CheckpointStore:
         try:
             self._manager.wait_until_finished()
         except Exception as error:
+            # As in `save`.
             self._give_save_up(error)
         else:
             self._saving_step = self._failure = None
@@ -349,6 +351,7 @@ def _find_fault(workdir: str, step: int, *, is_quick: bool) -> str | None:
             try:
                 manager.restore(step, args=ocp.args.Composite(**{part: args}))
             except Exception as error:
+                # A damaged file makes Orbax raise almost anything.
                 return f"{part}: {_describe_error(error)}"
     finally:
         manager.close()
