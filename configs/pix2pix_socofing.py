@@ -147,4 +147,17 @@ def get_config() -> ConfigDict:
     evaluation.std_ddof = 0
     evaluation.num_unseen_persons = 5  # control: persons whom the classifier never saw
     evaluation.batch_size = 16
+    # What `launch.evaluate` measures, by family
+    evaluation.measures = (
+        "similarity",
+        "identity",
+        "uniqueness",
+        "leakage",
+        "minutiae",
+        "quality",
+        "ridges",
+        "distribution",
+        "pixels",
+    )
+    evaluation.num_resamples = 2000  # of the bootstrap behind each 95% interval
     return config

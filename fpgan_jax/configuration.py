@@ -29,6 +29,7 @@ class Field:
       low: the lowest number allowed.
       high: the highest number allowed.
       item_type: the type of a tuple's items.
+      item_choices: the values allowed for them, where they can be listed.
       default: for a field that came later than files of configs: what those meant, which is also what the
         field's value is where it changes nothing. None for a field that was always there.
     """
@@ -38,6 +39,7 @@ class Field:
     low: float | None = None
     high: float | None = None
     item_type: type | None = None
+    item_choices: tuple = ()
     default: Any = None
 
     def find_fault(self, value: Any) -> str | None:
@@ -53,6 +55,8 @@ class Field:
         if self.type is tuple:
             if not all(isinstance(item, self.item_type) and not isinstance(item, bool) for item in value):
                 return f"every item must be {self.item_type.__name__}"
+            if self.item_choices and not set(value) <= set(self.item_choices):
+                return f"every item must be one of {', '.join(map(repr, self.item_choices))}"
             numbers = value
         else:
             numbers = (value,) if self.type in (int, float) else ()
@@ -79,6 +83,18 @@ _CONV_BIASES = Field(str, choices=("auto", "always", "last", "never"), default="
 _NORM_EPSILON = Field(float, low=1e-12, default=1e-5)
 _NORM_MOMENTUM = Field(float, low=0.0, high=0.9999, default=0.9)
 _LEAKY_SLOPE = Field(float, low=0.0, high=1.0, default=0.2)
+
+MEASURE_FAMILIES = (
+    "similarity",
+    "identity",
+    "uniqueness",
+    "leakage",
+    "minutiae",
+    "quality",
+    "ridges",
+    "distribution",
+    "pixels",
+)
 
 FIELDS: Mapping[str, Field] = {
     "set_name": Field(str),
@@ -184,6 +200,10 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.std_ddof": Field(int, choices=(0, 1)),
     "evaluation.num_unseen_persons": _COUNT_OR_ZERO,
     "evaluation.batch_size": _COUNT,
+    "evaluation.measures": Field(
+        tuple, item_type=str, item_choices=MEASURE_FAMILIES, default=MEASURE_FAMILIES
+    ),
+    "evaluation.num_resamples": Field(int, low=100, default=2000),
 }
 
 # Where the well-known pix2pix codes differ from the reference PyTorch code, which the defaults are of;

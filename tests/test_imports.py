@@ -30,7 +30,7 @@ LAYERS = (
         "fpgan_jax.fusion",
     ),
     ("fpgan_jax.folder_lock",),
-    ("fpgan_jax.errors", "fpgan_jax.progress"),
+    ("fpgan_jax.errors", "fpgan_jax.progress", "fpgan_jax.whole_file"),
 )
 NEED_TENSORFLOW = (
     "fpgan_jax.data.input_pipeline",

@@ -1,0 +1,90 @@
+"""Owns what the evaluation passes around: named collections of prints, and the study that compares them.
+
+Does not load prints (`study.py`), make controls (`controls.py`) or measure anything.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from ml_collections import ConfigDict
+
+# What a collection is to the others.
+REFERENCE = "reference"  # the real prints that the generator was trained on, one a person
+POPULATION = "population"  # real prints of persons whom the generator never saw
+BASELINE = "baseline"  # other impressions of the reference's persons: real against real
+SYNTHETIC = "synthetic"
+CONTROL = "control"  # made by code, to show what each measure catches
+ROLES = (REFERENCE, POPULATION, BASELINE, SYNTHETIC, CONTROL)
+
+
+@dataclasses.dataclass(frozen=True)
+class PrintCollection:
+    """Prints that are judged together.
+
+    Attributes:
+      name: as in tables and file names, such as "altered_easy" or "synthetic_new".
+      role: one of `ROLES`.
+      images: uint8 [n, height, width]; grey, of the same size in all collections of a study.
+      persons: int32 [n]; whom each print is counted under, -1 where nobody knows.
+      filenames: n names, each once; where each print came from.
+      description: a line for people.
+    """
+
+    name: str
+    role: str
+    images: np.ndarray
+    persons: np.ndarray
+    filenames: tuple[str, ...]
+    description: str = ""
+
+    def __post_init__(self):
+        """Refuse parts that do not fit."""
+        if not len(self.images) == len(self.persons) == len(self.filenames):
+            raise ValueError(
+                f"{self.name}: {len(self.images)} images, {len(self.persons)} persons, "
+                f"{len(self.filenames)} filenames"
+            )
+        if self.role not in ROLES or self.images.ndim != 3 or self.images.dtype != np.uint8:
+            raise ValueError(f"{self.name}: role {self.role!r}, images {self.images.dtype} {self.images.shape}")
+        if len(set(self.filenames)) != len(self.filenames):
+            raise ValueError(f"{self.name}: a filename stands twice")
+
+    def __len__(self) -> int:
+        """Return the number of prints."""
+        return len(self.images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Everything that one evaluation compares.
+
+    Attributes:
+      collections: name -> collection, in the order of the tables. "real" is the one reference; "real_others" the
+        population, where there is one.
+      settings: config.evaluation.
+      classifier_workdirs: of `launch.train_classifier`, for the paper's similarity; may be empty.
+      seed: of the bootstrap and of whatever else is drawn.
+    """
+
+    collections: Mapping[str, PrintCollection]
+    settings: ConfigDict
+    classifier_workdirs: tuple[str, ...] = ()
+    seed: int = 0
+
+    @property
+    def reference(self) -> PrintCollection:
+        """The real prints, one a person."""
+        return self.collections["real"]
+
+    def find_reference_images(self, collection: PrintCollection) -> np.ndarray:
+        """Find each print's own reference.
+
+        Args:
+          collection: any collection.
+
+        Returns:
+          int64 [n]: places in `reference`, -1 where its person has none.
+        """
+        places = {int(person): place for place, person in enumerate(self.reference.persons)}
+        return np.array([places.get(int(person), -1) for person in collection.persons], np.int64)

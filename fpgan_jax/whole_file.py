@@ -1,0 +1,38 @@
+"""Owns how a file appears: whole, or not at all.
+
+Does not make folders, and does not know what is in a file.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import IO
+
+
+@contextlib.contextmanager
+def write_whole(path: str | os.PathLike, mode: str = "w", **options) -> Iterator[IO]:
+    """Open a file that takes its name only once everything is written.
+
+    Args:
+      path: the file; one that is there is replaced at the end, and left alone if the writing fails.
+      mode: "w" (UTF-8, line ends as they are written) or "wb".
+      options: further arguments of `open`.
+
+    Yields:
+      The open file.
+
+    Raises:
+      OSError: what `open` and the writing raise; nothing of the new file is left.
+    """
+    if "b" not in mode:
+        options = {"encoding": "utf-8", "newline": ""} | options
+    temporary = f"{os.fspath(path)}.tmp"
+    try:
+        with open(temporary, mode, **options) as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException:
+        # On a full disk half a file would take up what is left of it.
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
