@@ -55,9 +55,9 @@ class Field:
         if self.type is tuple:
             if not all(isinstance(item, self.item_type) and not isinstance(item, bool) for item in value):
                 return f"every item must be {self.item_type.__name__}"
-            if self.item_choices and not set(value) <= set(self.item_choices):
+            if self.item_choices and not set(value).issubset(self.item_choices):
                 return f"every item must be one of {', '.join(map(repr, self.item_choices))}"
-            numbers = value
+            numbers = value if self.item_type in (int, float) else ()
         else:
             numbers = (value,) if self.type in (int, float) else ()
         if any(number != number or abs(number) == float("inf") for number in numbers):

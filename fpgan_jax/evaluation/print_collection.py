@@ -46,7 +46,9 @@ class PrintCollection:
                 f"{len(self.filenames)} filenames"
             )
         if self.role not in ROLES or self.images.ndim != 3 or self.images.dtype != np.uint8:
-            raise ValueError(f"{self.name}: role {self.role!r}, images {self.images.dtype} {self.images.shape}")
+            raise ValueError(
+                f"{self.name}: role {self.role!r}, images {self.images.dtype} {self.images.shape}"
+            )
         if len(set(self.filenames)) != len(self.filenames):
             raise ValueError(f"{self.name}: a filename stands twice")
 
