@@ -3,7 +3,6 @@
 Does not own a measure (each family has its module), what is loaded (`study.py`), or how it is shown (`report.py`).
 """
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -34,13 +33,7 @@ def create_families(config: ConfigDict, feature_classifier: str) -> Mapping[str,
       A family of `configuration.MEASURE_FAMILIES` -> (study) -> its findings.
     """
     from fpgan_jax.evaluation import (
-        distribution,
-        identity,
-        minutiae,
         paper_similarity,
-        pixels,
-        quality,
-        ridges,
     )
 
     return {
@@ -87,10 +80,7 @@ def measure_families(
 def merge_findings(findings: Sequence[Findings]) -> Findings:
     """Put findings one after the other."""
     return Findings(
-        **{
-            name: [row for found in findings for row in getattr(found, name)]
-            for name in _ROW_FILES
-        }
+        **{name: [row for found in findings for row in getattr(found, name)] for name in _ROW_FILES}
     )
 
 
