@@ -25,6 +25,7 @@ from fpgan_jax.progress import create_progress
 from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
 from fpgan_jax.training.reporting import save_png
 from fpgan_jax.training.sampling import create_generate
+from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
 MANIFEST_FILENAME = "manifest.csv"
 SETTINGS_FILENAME = "synthesis.json"
@@ -240,11 +241,11 @@ def _claim_folder(out_dir: str, config: ConfigDict, metadata: dict, step: int) -
         if _read_settings(path) != settings:
             raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
         return
-    if any(name for name in os.listdir(out_dir) if name != LOCK_FILENAME and not name.endswith(".tmp")):
+    others = set(os.listdir(out_dir)) - {LOCK_FILENAME}
+    if not all(name.endswith(TEMPORARY_ENDING) for name in others):
         raise UserError(f"--out_dir={out_dir}: holds other files; use an empty or a new folder")
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+    with write_whole(path) as file:
         json.dump(settings, file, indent=2)
-    os.replace(f"{path}.tmp", path)
 
 
 def _read_settings(path: str) -> dict:
