@@ -160,5 +160,6 @@ def get_config() -> ConfigDict:
         "distribution",
         "pixels",
     )
+    evaluation.num_epoch_replicas = 3  # prints a person that are judged of each epoch in config.keep_epochs
     evaluation.num_resamples = 2000  # of the bootstrap behind each 95% interval
     return config

@@ -205,6 +205,7 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.measures": Field(
         tuple, item_type=str, item_choices=MEASURE_FAMILIES, default=MEASURE_FAMILIES
     ),
+    "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
     "evaluation.num_resamples": Field(int, low=100, default=2000),
 }
 
