@@ -20,6 +20,7 @@ NUM_RINGS = 24
 NUM_CELLS = 4  # along each side
 # Lower frequencies, cycles per image, are the print's outline and the pressure.
 LOWEST_FREQUENCY = 3
+_CHUNK = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,6 +182,13 @@ def create_classifier_extractor(
 
 
 def _compute_hand_made(images: np.ndarray) -> np.ndarray:
+    # A few at a time for the sake of memory.
+    return np.concatenate(
+        [_compute_hand_made_chunk(images[start : start + _CHUNK]) for start in range(0, len(images), _CHUNK)]
+    )
+
+
+def _compute_hand_made_chunk(images: np.ndarray) -> np.ndarray:
     orientation = compute_orientation(images)
     return np.concatenate(
         [

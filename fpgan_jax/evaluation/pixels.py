@@ -90,8 +90,8 @@ def measure(study: Study) -> Findings:
       baseline is the altered impressions.
     - `l1_to_nearest_reference`: to the most alike reference print of anybody, which a copied training print has at 0;
       of the reference itself, to the most alike of the other persons. The baseline is prints that no generator saw.
-    - `l1_within_person`, `ssim_within_person`: among the prints of one person: how much the noise changes. The yardstick
-      is `l1_between_persons` and `ssim_between_persons`, among the first prints of different persons.
+    - `l1_within_person`, `ssim_within_person`: among the prints of one person, how much the noise changes. The
+      yardstick is `l1_between_persons` and `ssim_between_persons`, among the first prints of different persons.
 
     Args:
       study: what to compare.
@@ -181,6 +181,10 @@ def _measure_to_nearest(study: Study, collection: PrintCollection) -> tuple[list
 def _measure_within(study: Study, collection: PrintCollection) -> tuple[list[MeasureRow], list[ImageRow]]:
     groups = summary.find_groups(collection.persons, max_prints=MAX_PRINTS_PER_PERSON)
     groups = [group for group in groups if len(group) > 1]
+    is_cut = (
+        sum(map(len, groups)) < np.isin(collection.persons, [collection.persons[g[0]] for g in groups]).sum()
+    )
+    note = f"the first {MAX_PRINTS_PER_PERSON} prints of each person" if is_cut else ""
     measures, images = [], []
     for name in ("l1", "ssim"):
         compute, unit, _ = _DISTANCES[name]
@@ -194,10 +198,6 @@ def _measure_within(study: Study, collection: PrintCollection) -> tuple[list[Mea
         for group in groups:
             matrix = _compute_matrix(compute, collection.images[group])
             values[group] = matrix.sum(1) / (len(group) - 1)
-        note = f"the first {MAX_PRINTS_PER_PERSON} prints of each person"
-        is_cut = (
-            np.isnan(values[collection.persons >= 0]).any() and max(map(len, groups)) == MAX_PRINTS_PER_PERSON
-        )
         measures.append(
             summary.summarise(
                 study,
@@ -207,7 +207,7 @@ def _measure_within(study: Study, collection: PrintCollection) -> tuple[list[Mea
                 values,
                 unit=unit,
                 better="real",
-                note=note if is_cut else "",
+                note=note,
             )
         )
         images += summary.create_image_rows(title, collection, values)
