@@ -14,7 +14,6 @@ import numpy as np
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import read_rows
 from fpgan_jax.evaluation.similarity import KINDS, ScoreRow
-from fpgan_jax.whole_file import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,21 +270,6 @@ def format_latex(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 FORMATS = {"txt": format_text, "md": format_markdown, "csv": format_csv, "tex": format_latex}
 
 
-def write_forms(name: str, header: Sequence[str], cells: Sequence[Sequence[str]], out_dir: str) -> None:
-    """Write a table in every form.
-
-    Args:
-      name: of the files, without their endings.
-      header: the columns' names.
-      cells: rows of strings.
-      out_dir: gets NAME.{txt,md,csv,tex}; made if missing.
-    """
-    os.makedirs(out_dir, exist_ok=True)
-    for ending, format_cells in FORMATS.items():
-        with write_whole(os.path.join(out_dir, f"{name}.{ending}")) as file:
-            file.write(format_cells(header, cells))
-
-
 def write_tables(
     score_paths: Sequence[str], out_dir: str, *, std_over: str = "persons", std_ddof: int = 0
 ) -> str:
@@ -318,7 +302,12 @@ def write_tables(
         "table2": (HEADER, create_cells(results)),
         "controls": (CONTROL_HEADER, create_control_cells(results)),
     }
+    os.makedirs(out_dir, exist_ok=True)
     for name, (header, cells) in tables.items():
-        write_forms(name, header, cells, out_dir)
+        for ending, format_cells in FORMATS.items():
+            path = os.path.join(out_dir, f"{name}.{ending}")
+            with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+                file.write(format_cells(header, cells))
+            os.replace(f"{path}.tmp", path)
     texts = [format_text(header, cells) for header, cells in tables.values()]
     return f"{texts[0]}({describe_std(std_over, std_ddof)})\n\nControls, scored by the same classifier:\n{texts[1]}"
