@@ -164,6 +164,7 @@ FIELDS: Mapping[str, Field] = {
     "remat": Field(bool, default=False),
     "log_every_steps": _COUNT,
     "checkpoint_every_steps": _COUNT_OR_ZERO,
+    "keep_epochs": Field(tuple, item_type=int, low=1, default=()),
     "sample_epochs": Field(tuple, item_type=int, low=1),
     "num_samples": _COUNT_OR_ZERO,
     "best_metric": Field(str, choices=("l1_loss", "generator_loss", "adversarial_loss")),
