@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from fpgan_jax import configuration, parallel
 from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import figures, similarity, synthesis, table
+from fpgan_jax.evaluation import figures, similarity, synthesis, table, table_formats
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer
@@ -96,7 +96,7 @@ def create_stages(config: ConfigDict, workdir: str) -> list[Stage]:
         else:
             print("no epoch up to config.num_epochs is in config.sample_epochs: no figure 3", flush=True)
 
-    tables = tuple(f"{name}.{ending}" for name in ("table2", "controls") for ending in table.FORMATS)
+    tables = tuple(f"{name}.{ending}" for name in ("table2", "controls") for ending in table_formats.FORMATS)
     return [
         Stage(
             "train the GAN",
