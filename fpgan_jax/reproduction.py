@@ -16,10 +16,11 @@ from ml_collections import ConfigDict
 from fpgan_jax import configuration, parallel
 from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import figures, similarity, synthesis, table
+from fpgan_jax.evaluation import figures, similarity, synthesis, table, table_formats
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer
+from fpgan_jax.whole_file import write_whole
 
 _PLACES = {
     "figure3.png": "the prints after each sampled epoch (the paper's figure 3)",
@@ -75,7 +76,7 @@ def create_stages(config: ConfigDict, workdir: str) -> list[Stage]:
         )
 
     train_gan, *synthesize, draw = create_gan_stages(config, workdir)
-    tables = tuple(f"{name}.{ending}" for name in ("table2", "controls") for ending in table.FORMATS)
+    tables = tuple(f"{name}.{ending}" for name in ("table2", "controls") for ending in table_formats.FORMATS)
     return [
         train_gan,
         create_classifier_stage(config, workdir),
@@ -210,7 +211,8 @@ def hold_experiment(config: ConfigDict, workdir: str) -> Iterator[None]:
     data_hash = check_experiment(config, workdir)
     with hold_folder(workdir):
         configuration.claim_workdir(workdir, config, prefixes=configuration.EXPERIMENT_FIELDS)
-        _write_whole(os.path.join(workdir, _HASH_FILENAME), f"{data_hash}\n")
+        with write_whole(os.path.join(workdir, _HASH_FILENAME)) as file:
+            file.write(f"{data_hash}\n")
         yield
 
 
@@ -273,8 +275,7 @@ def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
         mark = _name_mark(workdir, number, stage)
         flat = configuration.flatten_config(config)
         settings = {name: flat[name] for name in sorted(flat) if name.startswith(stage.fields or ("\0",))}
-        # As the mark gives them back: JSON knows no tuples.
-        settings = json.loads(json.dumps(settings))
+        settings = json.loads(json.dumps(settings))  # as they come back: tuples as lists
         header = f"[{number}/{len(stages)}] {stage.name}"
         if not is_stale and _is_done(stage, mark, settings, workdir):
             print(f"{header}: done before", flush=True)
@@ -287,7 +288,8 @@ def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
         start = time.monotonic()
         stage.run()
         seconds = round(time.monotonic() - start, 1)
-        _write_whole(mark, json.dumps({"seconds": seconds, "settings": settings}))
+        with write_whole(mark) as file:
+            json.dump({"seconds": seconds, "settings": settings}, file)
 
 
 def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
@@ -305,13 +307,6 @@ def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
         with open(_name_mark(workdir, number, stage), encoding="utf-8") as file:
             seconds[stage.name] = json.load(file)["seconds"]
     return seconds
-
-
-def _write_whole(path: str, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.tmp", path)
 
 
 def _name_mark(workdir: str, number: int, stage: Stage) -> str:

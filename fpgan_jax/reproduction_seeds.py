@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, reproduction
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import table
+from fpgan_jax.evaluation import table, table_formats
 from fpgan_jax.evaluation.bootstrap import Spread, compute_spread
 from fpgan_jax.evaluation.rows import read_rows, write_rows
 from fpgan_jax.evaluation.similarity import KINDS, ScoreRow
@@ -93,8 +93,8 @@ def reproduce_seeds(
         rows = _score(config, gan_seeds, classifier_seeds, workdir)
         write_rows(os.path.join(workdir, PAIRS_FILENAME), rows)
         cells = create_cells(rows)
-        table.write_forms("seeds", HEADER, cells, workdir)
-    return f"\n{table.format_text(HEADER, cells)}{_EXPLANATION}\nEverything lies in {workdir}"
+        table_formats.write_table(workdir, "seeds", HEADER, cells)
+    return f"\n{table_formats.format_text(HEADER, cells)}{_EXPLANATION}\nEverything lies in {workdir}"
 
 
 def _create_configs(flag: str, seeds: Sequence[int], config: ConfigDict) -> dict[int, ConfigDict]:

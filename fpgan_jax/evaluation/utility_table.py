@@ -11,7 +11,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from fpgan_jax.evaluation import table
+from fpgan_jax.evaluation import table_formats
 from fpgan_jax.evaluation.bootstrap import compute_spread
 from fpgan_jax.whole_file import write_whole
 
@@ -235,8 +235,8 @@ def write_tables(rows: Sequence[ResultRow], out_dir: str) -> str:
     """
     summaries = compute_summaries(rows)
     cells = create_cells(summaries)
-    table.write_forms("utility", HEADER, cells, out_dir)
-    return f"{table.format_text(HEADER, cells)}\n{describe(rows, summaries)}\n"
+    table_formats.write_table(out_dir, "utility", HEADER, cells)
+    return f"{table_formats.format_text(HEADER, cells)}\n{describe(rows, summaries)}\n"
 
 
 def draw(rows: Sequence[ResultRow], path: str | os.PathLike) -> None:
