@@ -4,8 +4,8 @@ python -m launch.measure_utility --config=configs/twin_p50.py --config.data.soco
     --synthetic_dirs=runs/synthetic --seeds=0,1,2,3,4 --out_dir=runs/utility
 
 Trains the classifier on real prints, with augmentation, with synthetic prints, and with both, once a seed each, for
-equal numbers of steps. Writes utility.txt, .md, .csv, .tex and .png, and results.csv with a row a training and test
-set. Stop it at will: the same command goes on where it stopped.
+equal numbers of steps. Writes utility.txt, .md, .csv, .tex and .png, the differences as utility_differences.*, and
+results.csv with a row a training and test set. Stop it at will: the same command goes on where it stopped.
 """
 
 from absl import flags

@@ -114,11 +114,11 @@ def measure_utility(
       config: the experiment's config; its seed and data.shuffle_seed are not used.
       synthetic_dirs: folders of `launch.synthesize`, drawn by generators that were trained on the config's prints.
         Of n folders of training noise the training of the i-th seed gets the (i mod n)-th; of new noise likewise.
-      out_dir: gets a folder a training, `RESULTS_FILENAME`, utility.{txt,md,csv,tex} and utility.png.
+      out_dir: gets a folder a training, `RESULTS_FILENAME`, what `utility_table.write_tables` writes, and utility.png.
       seeds: at least two, each once.
 
     Returns:
-      The text to show: the table and how to read it.
+      The text to show: the tables and how to read them.
 
     Raises:
       UserError: the config, the seeds, the prints or a folder of synthetic ones is not as it must be, or out_dir holds
@@ -131,33 +131,43 @@ def measure_utility(
         raise UserError(
             "--synthetic_dirs: names no folder of training noise; run python -m launch.synthesize"
         )
-    conditions = [
-        condition
-        for condition in CONDITIONS
-        if condition.noise is None or any(folder.noise == condition.noise for folder in folders)
-    ]
     factory.create_classifier(config, num_classes=len(set(real.persons.tolist())))
+    plan = plan_trainings(seeds, folders)
     with hold_folder(out_dir):
-        prefixes = configuration.CLASSIFIER_FIELDS
-        configuration.claim_workdir(out_dir, config, prefixes=prefixes)
+        configuration.claim_workdir(out_dir, config, prefixes=configuration.CLASSIFIER_FIELDS)
         trainer = _Trainer(config, real, tests, out_dir)
         scores = []
-        for place, seed in enumerate(seeds):
-            # Seeds outside, so that a stopped experiment has whole seeds to compare.
-            for number, condition in enumerate(conditions, start=place * len(conditions) + 1):
-                print(
-                    f"[{number}/{len(seeds) * len(conditions)}] {condition.name}, seed {seed}: ",
-                    end="",
-                    flush=True,
-                )
-                fitting = [folder for folder in folders if folder.noise == condition.noise]
-                chosen = fitting[place % len(fitting)] if fitting else None
-                scores += trainer.run(condition, seed, chosen)
+        for number, (condition, seed, folder) in enumerate(plan, start=1):
+            print(f"[{number}/{len(plan)}] {condition.name}, seed {seed}: ", end="", flush=True)
+            scores += trainer.run(condition, seed, folder)
         results = compute_results(scores)
         write_rows(os.path.join(out_dir, RESULTS_FILENAME), results)
         text = utility_table.write_tables(results, out_dir)
         utility_table.draw(results, os.path.join(out_dir, "utility.png"))
     return f"\n{text}\nEverything lies in {out_dir}"
+
+
+def plan_trainings(
+    seeds: Sequence[int], folders: Sequence[SyntheticFolder]
+) -> list[tuple[Condition, int, SyntheticFolder | None]]:
+    """List what is to be trained: seed by seed, so that a stopped experiment has whole seeds to compare.
+
+    Args:
+      seeds: in the order in which they take the folders in turn.
+      folders: of training noise and, for the last condition, of new noise.
+
+    Returns:
+      (condition, seed, where its synthetic prints come from) for each training.
+    """
+    plan = []
+    for place, seed in enumerate(seeds):
+        for condition in CONDITIONS:
+            fitting = [folder for folder in folders if folder.noise == condition.noise]
+            if condition.noise is None:
+                plan.append((condition, seed, None))
+            elif fitting:
+                plan.append((condition, seed, fitting[place % len(fitting)]))
+    return plan
 
 
 def _check_settings(config: ConfigDict, seeds: Sequence[int]) -> None:
@@ -193,22 +203,19 @@ def _load_prints(config: ConfigDict) -> tuple[PrintSet, dict[str, PrintSet]]:
     """Load the training prints, and every set that is tested."""
     real = print_loading.load_prints(config)
     persons = np.unique(real.persons)
+    origin = print_loading.describe_origin(config.data)
     tests = {"real": real}
     for split in SPLITS[1:]:
         altered = print_loading.load_prints(config, split=split, persons=persons.tolist())
         if len(altered):
             tests[split] = altered
         else:
-            logging.warning("%s: no %s prints of these persons; they are not tested", _name(config), split)
+            logging.warning("%s: no %s prints of these persons; they are not tested", origin, split)
     if len(tests) == 1:
         raise UserError(
-            f"{_name(config)}: holds no altered prints of these persons, on which the classifiers are to be tested"
+            f"{origin}: holds no altered prints of these persons, on which the classifiers are to be tested"
         )
     return real, tests
-
-
-def _name(config: ConfigDict) -> str:
-    return print_loading.describe_origin(config.data)
 
 
 def load_synthetic_folder(path: str, real: PrintSet, data_config: ConfigDict) -> SyntheticFolder:

@@ -11,6 +11,7 @@ from fpgan_jax.evaluation.utility_table import ResultRow
 ACCURACY = {
     "real": [0.50, 0.60, 0.55, 0.40, 0.70],
     "real+synthetic": [0.55, 0.75, 0.60, 0.52, 0.78],
+    "real+augmentation": [0.70, 0.80, 0.72, 0.66, 0.92],
     "all": [0.45, 0.50, 0.50, 0.30, 0.62],
 }
 
@@ -26,78 +27,94 @@ def create_rows(accuracy=ACCURACY, *, test_sets=("altered_easy",), num_folders=5
     ]
 
 
-def find(summaries, condition, measure="accuracy"):
-    (found,) = (s for s in summaries if (s.condition, s.measure) == (condition, measure))
+def find(condition, *others, rows=None, measure="accuracy"):
+    """Find the summary of a condition, or its difference to another one."""
+    found = utility_table.compute_summaries(rows or create_rows())
+    if others:
+        found = [d for d in utility_table.compute_differences(found) if d.other == others[0]]
+    (found,) = (one for one in found if (one.condition, one.measure) == (condition, measure))
     return found
 
 
 def test_a_mean_has_students_interval():
-    summary = find(utility_table.compute_summaries(create_rows()), "real")
+    summary = find("real")
     expected = stats.ttest_1samp(ACCURACY["real"], 0).confidence_interval(0.95)
     np.testing.assert_allclose((summary.mean, summary.low, summary.high), (0.55, *expected))
 
 
-def test_a_difference_is_paired_by_seed():
-    summary = find(utility_table.compute_summaries(create_rows()), "real+synthetic")
-    expected = stats.ttest_rel(ACCURACY["real+synthetic"], ACCURACY["real"]).confidence_interval(0.95)
-    # The differences are 0.05, 0.15, 0.05, 0.12, 0.08.
-    np.testing.assert_allclose(
-        (summary.difference, summary.difference_low, summary.difference_high), (0.09, *expected)
-    )
+@pytest.mark.parametrize(
+    ("condition", "other", "mean"),
+    [
+        ("real+synthetic", "real", 0.09),  # of 0.05, 0.15, 0.05, 0.12, 0.08
+        ("all", "real+augmentation", -0.286),  # of -0.25, -0.3, -0.22, -0.36, -0.3
+    ],
+)
+def test_a_difference_is_paired_by_seed(condition, other, mean):
+    difference = find(condition, other)
+    expected = stats.ttest_rel(ACCURACY[condition], ACCURACY[other]).confidence_interval(0.95)
+    np.testing.assert_allclose((difference.mean, difference.low, difference.high), (mean, *expected))
 
 
 def test_rows_may_come_in_any_order_of_seeds():
     rows = create_rows()
     shuffled = [rows[place] for place in np.random.default_rng(0).permutation(len(rows))]
-    expected = find(utility_table.compute_summaries(rows), "all").difference_low
-    assert find(utility_table.compute_summaries(shuffled), "all").difference_low == expected
+    assert find("all", "real", rows=shuffled) == find("all", "real", rows=rows)
+
+
+def test_only_conditions_that_were_trained_are_compared():
+    differences = utility_table.compute_differences(utility_table.compute_summaries(create_rows()))
+    pairs = [(d.condition, d.other) for d in differences if d.measure == "accuracy"]
+    assert pairs == list(utility_table.COMPARISONS[:4])
 
 
 @pytest.mark.parametrize(
     ("condition", "measure", "verdict"),
     [
-        ("real", "accuracy", ""),
-        ("real+synthetic", "accuracy", "better than real"),
-        ("all", "accuracy", "worse than real"),
+        ("real+synthetic", "accuracy", "better"),
+        ("all", "accuracy", "worse"),
         ("all", "own_probability", "no difference shown"),
     ],
 )
 def test_the_verdict_is_on_which_side_of_zero_the_interval_lies(condition, measure, verdict):
-    assert find(utility_table.compute_summaries(create_rows()), condition, measure).verdict == verdict
+    assert find(condition, "real", measure=measure).verdict == verdict
 
 
 def test_an_interval_that_holds_zero_shows_no_difference():
     # The differences are 0.1 and -0.05.
-    rows = create_rows({"real": [0.5, 0.5], "all": [0.6, 0.45]})
-    assert find(utility_table.compute_summaries(rows), "all").verdict == "no difference shown"
+    rows = create_rows({"real": [0.5, 0.5], "real+synthetic": [0.6, 0.45]})
+    assert find("real+synthetic", "real", rows=rows).verdict == "no difference shown"
 
 
-def test_cells_stand_under_the_header():
+def test_means_stand_under_their_header():
     cells = utility_table.create_cells(utility_table.compute_summaries(create_rows()))
     assert {len(row) for row in cells} == {len(utility_table.HEADER)}
-    assert cells[1][:7] == ("altered_easy", "accuracy", "real+synthetic", "6", "2", "5", "0.6400")
+    # 0.64 -+ 2.776 * sqrt(0.0558 / 4 / 5)
+    assert cells[1] == (
+        *("altered_easy", "accuracy", "real+synthetic", "6", "2", "5"),
+        *("0.6400", "0.4933", "0.7867"),
+    )
+
+
+def test_differences_stand_under_their_header():
+    differences = utility_table.compute_differences(utility_table.compute_summaries(create_rows()))
+    cells = utility_table.create_difference_cells(differences)
+    assert {len(row) for row in cells} == {len(utility_table.DIFFERENCE_HEADER)}
     # 0.09 -+ 2.776 * sqrt(0.0078 / 4 / 5)
-    assert cells[1][9:] == ("+0.0900", "+0.0352", "+0.1448", "better than real")
-
-
-def test_the_baseline_has_no_difference():
-    cells = utility_table.create_cells(utility_table.compute_summaries(create_rows()))
-    assert cells[0][9:] == ("-", "-", "-", "")
-
-
-def describe(rows):
-    return utility_table.describe(rows, utility_table.compute_summaries(rows))
+    assert cells[1] == (
+        *("altered_easy", "accuracy", "real+synthetic", "real"),
+        *("+0.0900", "+0.0352", "+0.1448", "better"),
+    )
 
 
 def test_comparisons_are_counted():
-    # Two conditions beside the baseline, two measures, two test sets.
-    assert "8 comparisons" in describe(create_rows(test_sets=("altered_easy", "altered_hard")))
+    # Four pairs of conditions, two measures, two test sets.
+    assert "16 comparisons" in utility_table.describe(create_rows(test_sets=("altered_easy", "altered_hard")))
 
 
 @pytest.mark.parametrize(("num_folders", "is_said"), [(5, False), (2, True), (1, True)])
 def test_fewer_gans_than_seeds_are_said(num_folders, is_said):
-    text = describe(create_rows(num_folders=num_folders))
-    assert ("real+synthetic, all: fewer folders" in text) == is_said
+    text = utility_table.describe(create_rows(num_folders=num_folders))
+    assert ("real+synthetic, real+augmentation, all: fewer folders" in text) == is_said
 
 
 @pytest.mark.parametrize(("values", "is_said"), [([1.0, 1.0], True), ([1.0, 0.9], False)])
@@ -106,15 +123,18 @@ def test_seeds_that_all_gave_the_same_are_said(values, is_said):
         ResultRow("real", seed, "", "altered_easy", 6, 2, value, 0.1 * seed)
         for seed, value in enumerate(values)
     ]
-    assert ("interval of no width" in describe(rows)) == is_said
+    assert ("interval of no width" in utility_table.describe(rows)) == is_said
 
 
 def test_every_form_is_written(tmp_path):
     text = utility_table.write_tables(create_rows(), str(tmp_path))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        f"utility.{ending}" for ending in ("csv", "md", "tex", "txt")
+        f"{name}.{ending}"
+        for name in ("utility", "utility_differences")
+        for ending in ("csv", "md", "tex", "txt")
     ]
     assert text.startswith((tmp_path / "utility.txt").read_text())
+    assert (tmp_path / "utility_differences.txt").read_text() in text
 
 
 def test_the_picture_has_a_mean_for_every_condition(tmp_path, monkeypatch):
