@@ -1,0 +1,420 @@
+"""Owns the report's parts that show prints: person by person, the controls, and the worst cases.
+
+Does not measure; the numbers under the pictures are rows'.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from fpgan_jax.evaluation import report_figures
+from fpgan_jax.evaluation.measurements import ImageRow, MatchRow
+from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, SYNTHETIC, PrintCollection
+from fpgan_jax.evaluation.report_contents import EvaluationResults
+from fpgan_jax.evaluation.report_html import Content, Element, create_details, create_element
+from fpgan_jax.evaluation.report_names import describe_collection, describe_measure, format_value
+from fpgan_jax.evaluation.report_sections import create_section, find_thresholds
+from fpgan_jax.evaluation.report_summary import find_role
+
+E = create_element
+# A grey PNG of a print takes about a byte a pixel and a third more in the page.
+PIXEL_BUDGET = 4_500_000
+SIDES = (144, 128, 112, 96, 80, 64)
+NUM_WORST = 6
+_NUM_OPEN_PERSONS = 4
+_MIRRORED = "_mirrored"
+
+
+class Gallery:
+    """Prints ready for the page, each within its share of the page's size."""
+
+    def __init__(self, results: EvaluationResults):
+        """Choose how large and how many prints can be shown: args are the results."""
+        self.results = results
+        study = results.study
+        self.persons = [
+            person
+            for person in map(int, study.reference.persons)
+            if any(
+                person in study.collections[name].persons for name in self._find_names(SYNTHETIC, BASELINE)
+            )
+        ]
+        self.side, self.num_a_strip = self._plan()
+        self._places = {
+            name: {filename: place for place, filename in enumerate(collection.filenames)}
+            for name, collection in study.collections.items()
+        }
+
+    def _find_names(self, *roles: str) -> list[str]:
+        return [
+            name for name, collection in self.results.study.collections.items() if collection.role in roles
+        ]
+
+    def _plan(self) -> tuple[int, int]:
+        study = self.results.study
+        strips = [
+            int(np.sum(study.collections[name].persons == person))
+            * (1.5 if name in self.results.noise_images else 1)
+            for name in self._find_names(SYNTHETIC, BASELINE)
+            for person in self.persons
+        ]
+        # Reference prints and the pictures of the worst cases are never left out.
+        fixed = len(self.persons) + len(study.collections) + 12 * NUM_WORST
+        limits = sorted({10, 6, 4, 2, 1}, reverse=True)
+        for limit in limits:
+            number = fixed + sum(min(limit, strip) for strip in strips)
+            for side in SIDES:
+                if number * side**2 <= PIXEL_BUDGET and (side >= 96 or limit == 1):
+                    return side, limit
+        return SIDES[-1], 1
+
+    def find_image(self, collection: str, filename: str) -> np.ndarray | None:
+        """Find a print by its collection and name.
+
+        Args:
+          collection: of the study, or one of its mirrored copies such as "real_mirrored".
+          filename: the print's.
+
+        Returns:
+          uint8 [height, width]; None for a collection or name that is not in the study.
+        """
+        name = collection.removesuffix(_MIRRORED)
+        place = self._places.get(name, {}).get(filename)
+        if place is None:
+            return None
+        image = self.results.study.collections[name].images[place]
+        return np.ascontiguousarray(image[:, ::-1]) if name != collection else image
+
+    def create_image(self, image: np.ndarray, alt: str) -> Element:
+        """Create a print's picture.
+
+        Args:
+          image: uint8 [height, width].
+          alt: what it shows.
+        """
+        return E(
+            "img",
+            src=report_figures.encode_image(image, self.side),
+            alt=alt,
+            width=str(self.side),
+            height=str(round(self.side * image.shape[0] / image.shape[1])),
+            loading="lazy",
+            decoding="async",
+        )
+
+
+def create_persons(gallery: Gallery) -> Element | None:
+    """Create the prints person by person: real, altered, and synthetic ones below their noise; None without any."""
+    if not gallery.persons:
+        return None
+    results = gallery.results
+    scores, matcher, threshold = _find_own_scores(results)
+    legend = [
+        "What the generator was trained towards, and what it draws: under each synthetic print",
+        " its score of ",
+        E("strong", matcher),
+        " against the person's real print",
+        f"; {format_value(threshold[1])} passes at {threshold[0]}, ✕ marks what does not"
+        if threshold
+        else "",
+        ".",
+    ]
+    if not scores:
+        legend = ["What the generator was trained towards, and what it draws."]
+    if any(
+        np.sum(collection.persons == person) > gallery.num_a_strip
+        for collection in results.study.collections.values()
+        if collection.role in (SYNTHETIC, BASELINE)
+        for person in gallery.persons
+    ):
+        legend.append(f" The first {gallery.num_a_strip} of each kind are shown.")
+    if results.noise_images:
+        legend.append(" Above it the middle of its noise image, pixel by pixel.")
+    cards = [
+        _create_person(gallery, person, scores, threshold, is_open=number < _NUM_OPEN_PERSONS)
+        for number, person in enumerate(gallery.persons)
+    ]
+    return create_section("persons", "Person by person", E("p", legend), cards)
+
+
+def _find_own_scores(
+    results: EvaluationResults,
+) -> tuple[dict[tuple[str, str], float], str, tuple[str, float] | None]:
+    """Find each print's best score against its own person's real prints, by the first matcher."""
+    if not results.matches:
+        return {}, "", None
+    matcher = results.matches[0].matcher
+    scores: dict[tuple[str, str], float] = {}
+    for row in results.matches:
+        if row.matcher == matcher and row.gallery_collection == results.study.reference.name and _is_own(row):
+            key = (row.probe_collection, row.probe_filename)
+            scores[key] = max(row.score, scores.get(key, -math.inf))
+    thresholds = find_thresholds(results.measures, matcher)
+    return scores, matcher, next(iter(thresholds.items()), None)
+
+
+def _is_own(row: MatchRow) -> bool:
+    return row.probe_person == row.gallery_person >= 0
+
+
+def _create_person(
+    gallery: Gallery,
+    person: int,
+    scores: dict[tuple[str, str], float],
+    threshold: tuple[str, float] | None,
+    *,
+    is_open: bool,
+) -> Element:
+    study = gallery.results.study
+    strips, facts = [], []
+    for collection in study.collections.values():
+        places = np.flatnonzero(collection.persons == person)
+        if collection.role == CONTROL or not len(places):
+            continue
+        if threshold and collection.role == SYNTHETIC:
+            own = [scores.get((collection.name, collection.filenames[place])) for place in places]
+            own = [score for score in own if score is not None]
+            if own:
+                passed = sum(score >= threshold[1] for score in own)
+                facts.append(f"{describe_collection(collection.name).lower()} {passed} of {len(own)}")
+        figures = [
+            _create_print(gallery, collection, int(place), scores, threshold)
+            for place in places[: gallery.num_a_strip]
+        ]
+        strips.append(
+            E(
+                "div",
+                E(
+                    "h4",
+                    describe_collection(collection.name),
+                    E("small", f"{len(places)} prints" if len(places) > 1 else None),
+                ),
+                E("div", figures, class_="prints"),
+                class_="strip",
+            )
+        )
+    summary = [
+        E("span", f"Person {person}", class_="name"),
+        E("span", f"own matches: {', '.join(facts)}" if facts else "", class_="quiet"),
+    ]
+    return create_details(summary, strips, is_open=is_open, class_="person")
+
+
+def _create_print(
+    gallery: Gallery,
+    collection: PrintCollection,
+    place: int,
+    scores: dict[tuple[str, str], float],
+    threshold: tuple[str, float] | None,
+) -> Element:
+    filename = collection.filenames[place]
+    title = describe_collection(collection.name)
+    noise = gallery.results.noise_images.get(collection.name)
+    score = scores.get((collection.name, filename))
+    caption = None
+    if score is not None:
+        fails = threshold is not None and score < threshold[1]
+        caption = E(
+            "figcaption",
+            format_value(score),
+            [E("span", " ✕", aria_hidden="true"), E("span", " does not pass", class_="unseen")]
+            if fails
+            else None,
+            class_="fails" if fails else None,
+        )
+    return E(
+        "figure",
+        _create_noise(gallery, noise[place], f"Noise of {filename}") if noise is not None else None,
+        gallery.create_image(
+            collection.images[place], f"{title}, person {int(collection.persons[place])}: {filename}"
+        ),
+        caption,
+        title=filename,
+    )
+
+
+def _create_noise(gallery: Gallery, noise: np.ndarray, alt: str) -> Element:
+    side = min(gallery.side, *noise.shape)
+    top = (noise.shape[0] - side // 2) // 2
+    band = noise[top : top + side // 2]
+    return E(
+        "img",
+        src=report_figures.encode_noise(band, side),
+        alt=alt,
+        width=str(gallery.side),
+        height=str(gallery.side // 2),
+        loading="lazy",
+        decoding="async",
+        class_="noise",
+    )
+
+
+def create_control_pictures(gallery: Gallery) -> Element | None:
+    """Create a picture of each control, of the first person; None without controls."""
+    figures = [
+        E(
+            "figure",
+            gallery.create_image(
+                collection.images[0], f"Control: {describe_collection(collection.name).lower()}"
+            ),
+            E("figcaption", describe_collection(collection.name)),
+            title=collection.description or None,
+        )
+        for collection in gallery.results.study.collections.values()
+        if collection.role == CONTROL and len(collection)
+    ]
+    return E("div", figures, class_="prints controls") if figures else None
+
+
+def create_worst(gallery: Gallery) -> Element | None:
+    """Create the worst cases: least like their own, most like another's, lowest quality; None without any."""
+    results = gallery.results
+    parts: list[Content] = []
+    for matcher in dict.fromkeys(row.matcher for row in results.matches):
+        rows = [
+            row
+            for row in results.matches
+            if row.matcher == matcher and find_role(results.study, row.probe_collection) == SYNTHETIC
+        ]
+        for name in dict.fromkeys(row.probe_collection for row in rows):
+            of_name = [row for row in rows if row.probe_collection == name]
+            parts += _create_match_lists(gallery, of_name, name, matcher)
+    parts += _create_value_lists(gallery)
+    parts = [part for part in parts if part is not None]
+    if not parts:
+        return None
+    return create_section(
+        "worst",
+        "Worst cases",
+        E(
+            "p",
+            "Chosen by the numbers, not by eye: the prints that speak most against the generator, worst first.",
+        ),
+        parts,
+    )
+
+
+def _create_match_lists(
+    gallery: Gallery, rows: Sequence[MatchRow], name: str, matcher: str
+) -> Iterable[Element | None]:
+    title = describe_collection(name)
+    reference = gallery.results.study.reference.name
+    own = [row for row in rows if _is_own(row) and row.gallery_collection == reference]
+    yield _create_matches(
+        gallery,
+        sorted(_keep_best(own), key=lambda row: row.score),
+        f"{title}: least like their own person",
+        f"The lowest scores of {matcher} against the person's real print.",
+    )
+    # A print of training noise was trained towards its own person's print; one of new noise was not.
+    is_new = "new" in name
+    near = [
+        row
+        for row in rows
+        if row.gallery_collection.removesuffix(_MIRRORED) == reference
+        and (is_new or not _is_own(row) or row.gallery_collection != reference)
+    ]
+    whose = "a training print" if is_new else "another training print than their own"
+    yield _create_matches(
+        gallery,
+        sorted(_keep_best(near), key=lambda row: -row.score),
+        f"{title}: nearest to {whose}",
+        f"The highest scores of {matcher} against the training prints and their mirrored copies.",
+    )
+    twins = [
+        row
+        for row in rows
+        if find_role(gallery.results.study, row.gallery_collection) == SYNTHETIC and not _is_own(row)
+    ]
+    yield _create_matches(
+        gallery,
+        sorted(_keep_best(twins), key=lambda row: -row.score),
+        f"{title}: two persons, one print",
+        f"The highest scores of {matcher} between synthetic prints of different persons.",
+    )
+
+
+def _keep_best(rows: Iterable[MatchRow]) -> list[MatchRow]:
+    """Keep each probe's highest score."""
+    best: dict[str, MatchRow] = {}
+    for row in rows:
+        if math.isfinite(row.score) and (
+            row.probe_filename not in best or row.score > best[row.probe_filename].score
+        ):
+            best[row.probe_filename] = row
+    return list(best.values())
+
+
+def _create_matches(gallery: Gallery, rows: Sequence[MatchRow], title: str, text: str) -> Element | None:
+    cases = []
+    for row in rows[:NUM_WORST]:
+        images = {
+            f"Synthetic: {row.probe_filename}": gallery.find_image(row.probe_collection, row.probe_filename),
+            f"Beside it: {row.gallery_filename}": gallery.find_image(
+                row.gallery_collection, row.gallery_filename
+            ),
+        }
+        mirrored = ", mirrored" if row.gallery_collection.endswith(_MIRRORED) else ""
+        whose = f"person {row.gallery_person}" if row.gallery_person >= 0 else "a person unknown"
+        caption = [
+            E("strong", format_value(row.score)),
+            E("bdi", row.probe_filename, class_="file"),
+            E("span", f"beside {whose}{mirrored}: ", E("bdi", row.gallery_filename), class_="file"),
+        ]
+        pair = [gallery.create_image(image, alt) for alt, image in images.items() if image is not None]
+        cases.append(E("figure", E("div", pair, class_="pair"), E("figcaption", caption)))
+    return _create_list(title, text, cases)
+
+
+def _create_value_lists(gallery: Gallery) -> Iterable[Element | None]:
+    results = gallery.results
+    directions = {
+        row.measure: (row.better, row.unit, row.family)
+        for row in results.measures
+        if row.better in ("higher", "lower")
+    }
+    measures = dict.fromkeys(row.measure for row in results.images if row.measure in directions)
+    of_quality = [name for name in measures if directions[name][2] == "quality"]
+    for measure in of_quality or list(measures)[:1]:
+        better, unit, _ = directions[measure]
+        for name in dict.fromkeys(row.collection for row in results.images):
+            if find_role(results.study, name) != SYNTHETIC:
+                continue
+            rows = [
+                row
+                for row in results.images
+                if (row.measure, row.collection) == (measure, name) and math.isfinite(row.value)
+            ]
+            rows.sort(key=lambda row: row.value if better == "higher" else -row.value)
+            yield _create_values(gallery, rows[:NUM_WORST], better, unit)
+
+
+def _create_values(gallery: Gallery, rows: Sequence[ImageRow], better: str, unit: str) -> Element | None:
+    if not rows:
+        return None
+    cases = []
+    for row in rows:
+        image = gallery.find_image(row.collection, row.filename)
+        if image is not None:
+            cases.append(
+                E(
+                    "figure",
+                    gallery.create_image(image, f"Synthetic: {row.filename}"),
+                    E(
+                        "figcaption",
+                        E("strong", format_value(row.value, unit)),
+                        E("bdi", row.filename, class_="file"),
+                    ),
+                )
+            )
+    end = "lowest" if better == "higher" else "highest"
+    measure = describe_measure(rows[0].measure, unit)
+    title = f"{describe_collection(rows[0].collection)}: {end} {measure[0].lower() + measure[1:]}"
+    return _create_list(title, f"The {end} values; {better} is better.", cases)
+
+
+def _create_list(title: str, text: str, cases: Sequence[Element]) -> Element | None:
+    if not cases:
+        return None
+    return E("div", E("h3", title), E("p", text), E("div", cases, class_="cases"), class_="worst")
