@@ -3,7 +3,6 @@
 Does not own a measure (each family has its module), what is loaded (`study.py`), or how it is shown (`report.py`).
 """
 
-import dataclasses
 import datetime
 import functools
 import hashlib
@@ -16,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from fpgan_jax.data.order import last_step_of_epoch
 from fpgan_jax.errors import UserError
@@ -24,6 +22,7 @@ from fpgan_jax.evaluation import (
     control_table,
     controls,
     distribution,
+    features,
     identity,
     minutiae,
     paper_similarity,
@@ -33,11 +32,12 @@ from fpgan_jax.evaluation import (
     ridges,
     study,
     synthesis,
+    utility_table,
 )
 from fpgan_jax.evaluation.bootstrap import compute_spread
 from fpgan_jax.evaluation.evaluation_plan import EvaluationPlan
 from fpgan_jax.evaluation.measurements import MEASURED, Findings, ImageRow, MatchRow, MeasureRow
-from fpgan_jax.evaluation.print_collection import CONTROL, SYNTHETIC, PrintCollection, Study
+from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection, Study
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.rows import read_rows, write_rows
 from fpgan_jax.folder_lock import hold_folder
@@ -132,8 +132,17 @@ def create_families(plan: EvaluationPlan) -> Mapping[str, Callable[[Study], Find
       A family of `configuration.MEASURE_FAMILIES` -> (study) -> its findings.
     """
     data = plan.config.data
+    extractor = features.create_classifier_extractor(plan.feature_classifier) if plan.feature_classifier else None
     return {
         "similarity": lambda judged: paper_similarity.measure(judged, data),
+        "identity": identity.measure_identity,
+        "uniqueness": identity.measure_uniqueness,
+        "leakage": identity.measure_leakage,
+        "minutiae": minutiae.measure,
+        "quality": quality.measure,
+        "ridges": ridges.measure,
+        "distribution": functools.partial(distribution.measure, extractor=extractor),
+        "pixels": pixels.measure,
     }
 
 
@@ -231,6 +240,12 @@ def _load_noise_images(plan: EvaluationPlan, drawn: Sequence[PrintCollection]) -
         for collection, folder in zip(drawn, plan.synthetic_dirs[0], strict=True)
     }
     return {name: images for name, images in noise.items() if images is not None}
+
+
+def _load_utility(path: str) -> Sequence[utility_table.Summary]:
+    if not path:
+        return []
+    return utility_table.compute_summaries(read_rows(path, utility_table.ResultRow, "measure_utility"))
 
 
 def _describe_run(plan: EvaluationPlan, seconds: Mapping[str, float]) -> dict:
