@@ -105,6 +105,22 @@ def define_step_flag() -> flags.FlagHolder:
     return holder
 
 
+def define_start_anew_flag() -> flags.FlagHolder:
+    """Define `--may_start_anew`, for a run whose checkpoints are all damaged.
+
+    Returns:
+      The flag's holder; `.value` is a bool.
+    """
+    holder = flags.DEFINE_bool(
+        "may_start_anew",
+        False,
+        "If all checkpoints are damaged, start anew from step 0 instead of stopping; they stay in "
+        "damaged_checkpoints. Changes nothing while one is whole.",
+    )
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["may_start_anew"])
+    return holder
+
+
 def require_flag(holder: flags.FlagHolder) -> None:
     """Stop with one line if a flag is not given that what was chosen by another needs."""
     if holder.value is None:

@@ -36,7 +36,9 @@ METRIC_NAMES = (
 )
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> GanTrainState:
+def train_and_evaluate(
+    config: ConfigDict, workdir: str, source: Any = None, *, may_start_anew: bool = False
+) -> GanTrainState:
     """Train the GAN, from the last checkpoint in the workdir if there is one.
 
     Args:
@@ -44,6 +46,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
       workdir: where config, metrics, samples and checkpoints go.
       source: the training pairs; by default the config's own (`feeding.create_gan_source`). Use
         `feeding.create_gan_source_from_prints` to train from arrays, without TensorFlow.
+      may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
 
     Returns:
       The final state, on the host.
@@ -51,7 +54,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     Raises:
       UserError: the config, the data or the workdir's checkpoint is not as it must be.
     """
-    return run_training(*_create_training(config, workdir, source))
+    return run_training(*_create_training(config, workdir, source), may_start_anew=may_start_anew)
 
 
 def start_from_weights(

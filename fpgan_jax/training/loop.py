@@ -99,7 +99,9 @@ def load_feed(source: Any, kind: str) -> tuple[Mapping[str, np.ndarray] | None, 
     return examples, functools.partial(create_batches, **processes)
 
 
-def run_training(training: Training, initial_state: Any, base_key: jax.Array) -> Any:
+def run_training(
+    training: Training, initial_state: Any, base_key: jax.Array, *, may_start_anew: bool = False
+) -> Any:
     """Train to the end, from the last checkpoint if there is one.
 
     A run that was stopped and is started again computes what it would have computed without the
@@ -110,17 +112,18 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
       training: what to train.
       initial_state: the state at step 0, on the host, not replicated.
       base_key: the run's random key.
+      may_start_anew: see `CheckpointStore`.
 
     Returns:
       The final state, on the host, not replicated.
 
     Raises:
-      UserError: the checkpoint does not fit the state or the data, none is whole, a metric is no longer finite, the
-        last checkpoint could not be saved, or another process works in the workdir.
+      UserError: the checkpoint does not fit the state or the data, all are damaged, a metric is no longer finite,
+        the last checkpoint could not be saved, or another process works in the workdir.
       Interrupted: a signal asked to stop; the state after the step under way is saved.
     """
     with hold_folder(training.workdir, is_holder=parallel.is_main_process()):
-        store = _open_store(training)
+        store = _open_store(training, may_start_anew=may_start_anew)
         try:
             state, pending, since_checkpoint = _restore_or(initial_state, training, store)
             start_step = int(state.step)
@@ -163,8 +166,10 @@ def save_start(training: Training, state: Any) -> None:
             store.close()
 
 
-def _open_store(training: Training) -> CheckpointStore:
-    return CheckpointStore(training.workdir, best_metric=training.best_metric, keep_steps=training.keep_steps)
+def _open_store(training: Training, **options) -> CheckpointStore:
+    return CheckpointStore(
+        training.workdir, best_metric=training.best_metric, keep_steps=training.keep_steps, **options
+    )
 
 
 def _save_uncounted(training: Training, store: CheckpointStore, host_state, metrics_trees: Mapping) -> None:
