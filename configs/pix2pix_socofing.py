@@ -102,6 +102,7 @@ def get_config() -> ConfigDict:
     config.remat = False
     config.log_every_steps = 50
     config.checkpoint_every_steps = 2000
+    config.keep_epochs = ()  # epochs whose checkpoints are never deleted, to draw from them later
     config.sample_epochs = (2, 28, 160)  # figure 3
     config.num_samples = 5  # noise images in a sample grid
     config.best_metric = "l1_loss"  # the checkpoint with the lowest is kept beside the last

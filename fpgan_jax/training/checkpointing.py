@@ -8,7 +8,7 @@ import logging as std_logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import flax
@@ -33,7 +33,7 @@ _DELETED = f"deleted{_UNFINISHED}"
 
 
 def _create_manager(
-    workdir: str, best_metric: str, write_checksums: Callable[[], None]
+    workdir: str, best_metric: str, keep_steps: Collection[int], write_checksums: Callable[[], None]
 ) -> ocp.CheckpointManager:
     def get_metric(metrics):
         return metrics[best_metric]
@@ -43,6 +43,7 @@ def _create_manager(
             # The one before is used where the last is damaged.
             checkpoint_managers.LatestN(2),
             checkpoint_managers.BestN(get_metric_fn=get_metric, reverse=True, n=1),
+            checkpoint_managers.CustomSteps(sorted(keep_steps)),
         ]
     )
     options = ocp.CheckpointManagerOptions(
@@ -62,13 +63,13 @@ def _create_reading_manager(workdir: str) -> ocp.CheckpointManager:
 
 
 class CheckpointStore:
-    """The checkpoints of one run: the last two, and the best by a named metric.
+    """The checkpoints of one run: the last two, the best by a named metric, and those that are kept for good.
 
     Attributes:
       workdir: the run's folder; checkpoints lie in its `checkpoints/`.
     """
 
-    def __init__(self, workdir: str, *, best_metric: str):
+    def __init__(self, workdir: str, *, best_metric: str, keep_steps: Collection[int] = ()):
         """Open the store for writing; the folder is made if missing.
 
         The newest checkpoint is compared with its checksums. While it is damaged it is moved to
@@ -77,19 +78,21 @@ class CheckpointStore:
         Args:
           workdir: the run's folder.
           best_metric: the metric whose lowest value makes a checkpoint the best.
+          keep_steps: steps whose checkpoints are never deleted.
 
         Raises:
           UserError: there are damaged checkpoints and no whole one.
         """
         self.workdir = workdir
         self._best_metric = best_metric
+        self._keep_steps = keep_steps
         self._saving_step: int | None = None
         self._failure: str | None = None
         logging.get_absl_logger().addFilter(_is_for_the_user)
         _set_damaged_aside(workdir)
         _remove_unfinished(workdir)
         multihost_utils.sync_global_devices("checkpoints are in order")
-        self._manager = _create_manager(workdir, best_metric, self._write_checksums)
+        self._manager = _create_manager(workdir, best_metric, keep_steps, self._write_checksums)
         if self.latest_step is None:
             _refuse_to_start_anew(workdir)
 
@@ -230,7 +233,9 @@ class CheckpointStore:
             "%s: %s; the run goes on, and the next one is tried again", self.workdir, self._failure
         )
         # A new one reads from the disk which checkpoints there are; the old one takes some for deleted.
-        self._manager = _create_manager(self.workdir, self._best_metric, self._write_checksums)
+        self._manager = _create_manager(
+            self.workdir, self._best_metric, self._keep_steps, self._write_checksums
+        )
 
     def _write_checksums(self) -> None:
         """Orbax's callback, in its thread, when all files are written and before it renames their folder."""

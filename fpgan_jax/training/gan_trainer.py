@@ -4,7 +4,7 @@ Does not own the step, the loop's mechanics or the data; it binds them.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
@@ -112,7 +112,8 @@ def _create_training(
         use_ema=config.ema_decay > 0,
     )
     step = bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx)
-    sample_epochs = _list_sample_epochs(config, source)
+    last_steps = functools.partial(_map_last_steps, config=config, num_examples=source.num_examples)
+    sample_epochs = last_steps(config.sample_epochs if config.num_samples else ())
     training = Training(
         label="GAN",
         workdir=workdir,
@@ -137,6 +138,7 @@ def _create_training(
             "pair_names": list(source.pair_names),
         },
         examples=examples,
+        keep_steps=frozenset(last_steps(config.keep_epochs)),
         sample_steps=frozenset(sample_epochs),
         draw_samples=_create_sampler(config, generator, source, sample_epochs),
     )
@@ -221,11 +223,12 @@ def trees_to_state(trees: dict[str, Any]) -> GanTrainState:
     return GanTrainState(step=trees["training"]["step"], **networks, generator_ema=ema and ema["params"])
 
 
-def _list_sample_epochs(config: ConfigDict, source) -> dict[int, int]:
-    """Return the last step of each epoch that is sampled -> the epoch."""
-    epochs = [epoch for epoch in config.sample_epochs if config.num_samples and epoch <= config.num_epochs]
+def _map_last_steps(epochs: Iterable[int], *, config: ConfigDict, num_examples: int) -> dict[int, int]:
+    """Return the last step of each of these epochs that the run comes to -> the epoch."""
     return {
-        last_step_of_epoch(epoch, source.num_examples, config.global_batch_size): epoch for epoch in epochs
+        last_step_of_epoch(epoch, num_examples, config.global_batch_size): epoch
+        for epoch in epochs
+        if epoch <= config.num_epochs
     }
 
 

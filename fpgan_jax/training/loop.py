@@ -53,6 +53,7 @@ class Training:
         "config", if there is one, must agree with that one's.
       config_prefixes: the fields of the config that must agree, as of `configuration.find_differences`.
       examples: the whole training set as a pytree of arrays [num_examples, ...], if it is to lie on the devices.
+      keep_steps: the steps, from 1, after which there is a checkpoint that is never deleted.
       sample_steps: the steps, from 1, after which `draw_samples` is called.
       draw_samples: (completed steps, replicated state, reporter) -> None.
     """
@@ -74,6 +75,7 @@ class Training:
     metadata: Mapping[str, Any]
     config_prefixes: tuple[str, ...] = ("",)
     examples: Mapping[str, np.ndarray] | None = None
+    keep_steps: frozenset[int] = frozenset()
     sample_steps: frozenset[int] = frozenset()
     draw_samples: Callable[[int, Any, Reporter], None] = lambda step, state, reporter: None
 
@@ -118,7 +120,7 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
       Interrupted: a signal asked to stop; the state after the step under way is saved.
     """
     with hold_folder(training.workdir, is_holder=parallel.is_main_process()):
-        store = CheckpointStore(training.workdir, best_metric=training.best_metric)
+        store = _open_store(training)
         try:
             state, pending, since_checkpoint = _restore_or(initial_state, training, store)
             start_step = int(state.step)
@@ -149,7 +151,7 @@ def save_start(training: Training, state: Any) -> None:
       UserError: the workdir holds a checkpoint, or this one could not be saved.
     """
     with hold_folder(training.workdir):
-        store = CheckpointStore(training.workdir, best_metric=training.best_metric)
+        store = _open_store(training)
         try:
             if store.latest_step is not None:
                 raise UserError(
@@ -159,6 +161,10 @@ def save_start(training: Training, state: Any) -> None:
             store.finish()
         finally:
             store.close()
+
+
+def _open_store(training: Training) -> CheckpointStore:
+    return CheckpointStore(training.workdir, best_metric=training.best_metric, keep_steps=training.keep_steps)
 
 
 def _save_uncounted(training: Training, store: CheckpointStore, host_state, metrics_trees: Mapping) -> None:
@@ -222,7 +228,7 @@ def _count_next_steps(training: Training, step: int) -> int:
 def _is_due(training: Training, step: int) -> bool:
     intervals = (training.log_every_steps, training.checkpoint_every_steps)
     is_due = any(is_time(step, every_steps, training.num_steps) for every_steps in intervals)
-    return is_due or step in training.sample_steps
+    return is_due or step in training.keep_steps or step in training.sample_steps
 
 
 def _is_stop_agreed(stop: StopRequest, is_log: bool) -> bool:
@@ -289,7 +295,9 @@ def _run_steps(
             unmerged.append(metrics)
             progress.update(num_steps * training.global_batch_size)
             is_log = is_time(step, training.log_every_steps, training.num_steps)
-            is_checkpoint = is_time(step, training.checkpoint_every_steps, training.num_steps)
+            is_checkpoint = step in training.keep_steps or is_time(
+                step, training.checkpoint_every_steps, training.num_steps
+            )
             is_stop = step < training.num_steps and _is_stop_agreed(stop, is_log)
             if is_log or is_checkpoint or is_stop:
                 fetched = [metrics for several in unmerged for metrics in parallel.fetch_metrics(several)]

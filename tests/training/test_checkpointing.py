@@ -46,6 +46,14 @@ def test_the_last_two_and_the_best_are_kept(store, tmp_path):
     assert kept == {"2", "4", "5"}
 
 
+def test_the_steps_to_keep_are_never_deleted(tmp_path):
+    store = checkpointing.CheckpointStore(str(tmp_path), best_metric="loss", keep_steps=(1, 2))
+    for step in range(1, 6):
+        save(store, step, metric=1 / step)
+    store.close()
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"1", "2", "4", "5"}
+
+
 def test_best_and_latest_are_told_apart(store):
     for step, metric in [(1, 0.5), (2, 0.1), (3, 0.4)]:
         save(store, step, metric)

@@ -118,3 +118,12 @@ def test_another_config_in_the_same_workdir_is_refused(whole):
     config.generator.num_features = 4
     with pytest.raises(UserError, match=r"config\.generator\.num_features was 2, is 4"):
         gan_trainer.train_and_evaluate(config, str(whole[0]), tiny.create_source(config))
+
+
+def test_a_run_keeps_the_checkpoints_of_the_epochs_to_keep(tmp_path):
+    config = tiny.create_config()  # 3 steps an epoch
+    config.num_epochs, config.keep_epochs, config.sample_epochs = 4, (1, 9), ()
+    config.checkpoint_every_steps = 5
+    gan_trainer.train_and_evaluate(config, str(tmp_path), tiny.create_source(config))
+    kept = {int(path.name) for path in (tmp_path / "checkpoints").iterdir()}
+    assert 3 in kept and kept <= {3, 5, 10, 12}
