@@ -33,6 +33,19 @@ _CACHE_DIR = flags.DEFINE_string(
 )
 
 
+class _SeedsParser(flags.ArgumentParser):
+    syntactic_help = "integers from 0, as 0,1,2"
+
+    def parse(self, argument):
+        if argument is None or isinstance(argument, tuple):
+            return argument
+        seeds = tuple(int(part) for part in argument.split(",") if part.strip())
+        # As config.seed.
+        if any(not 0 <= seed <= 2**32 - 2 for seed in seeds):
+            raise ValueError("a seed is not in [0, 2**32 - 2]")
+        return seeds
+
+
 class _StepParser(flags.ArgumentParser):
     syntactic_help = "an integer, or best"
 
@@ -56,6 +69,23 @@ def define_config_flag(*, is_required: bool = True) -> flags.FlagHolder:
         flags.mark_flag_as_required("config")
     # Shown by `--help` with the script's own flags.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
+    return holder
+
+
+def define_seeds_flag(name: str, default: str | None, description: str) -> flags.FlagHolder:
+    """Define a flag of several seeds.
+
+    Args:
+      name: of the flag.
+      default: as it would be given, or None.
+      description: for `--help`.
+
+    Returns:
+      The flag's holder; `.value` is a tuple of ints, or None.
+    """
+    holder = flags.DEFINE(_SeedsParser(), name, default, description)
+    # Shown by `--help` with the script's own flags.
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     return holder
 
 
