@@ -93,7 +93,7 @@ def reproduce_seeds(
         rows = _score(config, gan_seeds, classifier_seeds, workdir)
         write_rows(os.path.join(workdir, PAIRS_FILENAME), rows)
         cells = create_cells(rows)
-        table_formats.write_forms("seeds", HEADER, cells, workdir)
+        table_formats.write_table(workdir, "seeds", HEADER, cells)
     return f"\n{table_formats.format_text(HEADER, cells)}{_EXPLANATION}\nEverything lies in {workdir}"
 
 

@@ -52,7 +52,7 @@ def write_report(results: EvaluationResults, out_dir: str) -> str:
     os.makedirs(out_dir, exist_ok=True)
     tables = create_tables(results)
     for table in tables:
-        table_formats.write_forms(table.name, table.header, table.cells, out_dir)
+        table_formats.write_table(out_dir, table.name, table.header, table.cells)
     path = os.path.join(out_dir, REPORT_FILENAME)
     with write_whole(path) as file:
         file.write(format_report(results, [table.name for table in tables]))

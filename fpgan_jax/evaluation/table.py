@@ -11,7 +11,7 @@ import numpy as np
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import read_rows
 from fpgan_jax.evaluation.similarity import KINDS, ScoreRow
-from fpgan_jax.evaluation.table_formats import format_text, write_forms
+from fpgan_jax.evaluation.table_formats import format_text, write_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -251,6 +251,6 @@ def write_tables(
         "controls": (CONTROL_HEADER, create_control_cells(results)),
     }
     for name, (header, cells) in tables.items():
-        write_forms(name, header, cells, out_dir)
+        write_table(out_dir, name, header, cells)
     texts = [format_text(header, cells) for header, cells in tables.values()]
     return f"{texts[0]}({describe_std(std_over, std_ddof)})\n\nControls, scored by the same classifier:\n{texts[1]}"

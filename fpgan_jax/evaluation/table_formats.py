@@ -72,17 +72,22 @@ def format_latex(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 FORMATS = {"txt": format_text, "md": format_markdown, "csv": format_csv, "tex": format_latex}
 
 
-def write_forms(name: str, header: Sequence[str], cells: Sequence[Sequence[str]], out_dir: str) -> None:
+def write_table(out_dir: str, name: str, header: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
     """Write a table in every form.
 
     Args:
-      name: of the files, without their endings.
-      header: the columns' names.
-      cells: rows of strings.
       out_dir: gets NAME.{txt,md,csv,tex}; made if missing.
+      name: of the files, without ending.
+      header: names of the columns.
+      cells: rows of as many strings.
+
+    Returns:
+      The names of the files.
     """
     os.makedirs(out_dir, exist_ok=True)
-    for ending, format_cells in FORMATS.items():
+    filenames = [f"{name}.{ending}" for ending in FORMATS]
+    for filename, format_cells in zip(filenames, FORMATS.values(), strict=True):
         # A file name that is no UTF-8 comes as lone surrogates, which UTF-8 cannot hold.
-        with write_whole(os.path.join(out_dir, f"{name}.{ending}"), errors="backslashreplace") as file:
+        with write_whole(os.path.join(out_dir, filename), errors="backslashreplace") as file:
             file.write(format_cells(header, cells))
+    return filenames

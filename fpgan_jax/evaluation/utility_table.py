@@ -288,7 +288,7 @@ def write_tables(rows: Sequence[ResultRow], out_dir: str) -> str:
         "utility_differences": (DIFFERENCE_HEADER, create_difference_cells(compute_differences(summaries))),
     }
     for name, (header, cells) in tables.items():
-        table_formats.write_forms(name, header, cells, out_dir)
+        table_formats.write_table(out_dir, name, header, cells)
     return "\n".join([*(table_formats.format_text(*parts) for parts in tables.values()), describe(rows), ""])
 
 

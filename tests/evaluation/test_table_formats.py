@@ -60,12 +60,13 @@ def test_text_has_no_escape_sequences_for_the_terminal():
 
 
 def test_a_table_is_written_in_every_form(tmp_path):
-    table_formats.write_forms("measures", ("a",), [("1",)], str(tmp_path / "out"))
-    assert sorted(path.suffix for path in (tmp_path / "out").iterdir()) == [".csv", ".md", ".tex", ".txt"]
+    names = table_formats.write_table(str(tmp_path / "out"), "measures", ("a",), [("1",)])
+    assert sorted(names) == ["measures.csv", "measures.md", "measures.tex", "measures.txt"]
     assert (tmp_path / "out" / "measures.csv").read_text() == "a\n1\n"
 
 
 def test_a_name_that_is_no_utf8_is_written(tmp_path):
-    name = b"\xff.png".decode("utf-8", "surrogateescape")
-    table_formats.write_forms("x", ("file",), [(name,)], str(tmp_path))
+    table_formats.write_table(
+        str(tmp_path), "x", ("file",), [(b"\xff.png".decode("utf-8", "surrogateescape"),)]
+    )
     assert "udcff.png" in (tmp_path / "x.csv").read_text()
