@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from fpgan_jax.data.order import last_step_of_epoch
+from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import (
     control_table,
