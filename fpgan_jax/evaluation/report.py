@@ -11,8 +11,9 @@ from fpgan_jax.evaluation import report_prints, report_sections, table_formats
 from fpgan_jax.evaluation.measurements import MeasureRow
 from fpgan_jax.evaluation.print_collection import BASELINE, SYNTHETIC
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
-from fpgan_jax.evaluation.report_html import Element, create_element, format_page
-from fpgan_jax.evaluation.report_names import describe_collection
+from fpgan_jax.evaluation.report_html import Element, create_element, format_page, make_printable
+from fpgan_jax.evaluation.report_names import describe_collection, lower
+from fpgan_jax.evaluation.report_summary import describe_gaps, find_gaps
 from fpgan_jax.whole_file import write_whole
 
 REPORT_FILENAME = "report.html"
@@ -140,12 +141,29 @@ def format_report(results: EvaluationResults, table_names: Sequence[str] = ()) -
     return format_page(results.title, body)
 
 
+def format_summary(results: EvaluationResults) -> str:
+    """Format the summary for a terminal.
+
+    Args:
+      results: as of `write_report`.
+
+    Returns:
+      Questions and answers, and what was not measured.
+    """
+    lines = []
+    for statement in report_sections.create_statements(results):
+        lines += [statement.question, *(f"  {text}" for text in statement.sentences)]
+    gaps = describe_gaps(find_gaps(results.study, results.measures))
+    lines.append(f"Not measured: {gaps}." if gaps else "")
+    return make_printable("\n".join(lines)).strip()
+
+
 def _create_header(results: EvaluationResults, absent: Sequence[str]) -> Element:
     collections = results.study.collections.values()
 
     def count(*roles: str) -> str:
         return ", ".join(
-            f"{len(collection):,} {describe_collection(collection.name).lower()}"
+            f"{len(collection):,} {lower(describe_collection(collection.name))}"
             for collection in collections
             if collection.role in roles
         )
@@ -162,7 +180,7 @@ def _create_header(results: EvaluationResults, absent: Sequence[str]) -> Element
         ("Pixels", f"{width} \u00d7 {height}"),
     ]
     facts += [
-        (name.capitalize(), str(results.provenance[name])[:40])
+        (name.capitalize(), str(results.provenance[name])[:20])
         for name in ("date", "commit")
         if results.provenance.get(name)
     ]

@@ -5,44 +5,13 @@ Does not lay it out (`report.py`).
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fpgan_jax.evaluation.measurements import ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import Study
-
-
-class UtilitySummary(Protocol):
-    """What the report reads of one measure of one condition of experiment 3 on one test set.
-
-    Attributes:
-      test_set: such as "altered_hard"; "real" are the prints that were trained on.
-      measure: such as "accuracy"; in [0, 1].
-      condition: what was trained on, such as "real+synthetic".
-      num_images: prints tested.
-      num_persons: of how many persons.
-      values: of each seed.
-      mean: of the values.
-      low: lower end of the mean's 95% interval; NaN where there is none.
-      high: upper end.
-      difference: mean minus the mean of real prints alone; NaN for real alone itself.
-      difference_low: lower end of its 95% interval; NaN where there is none.
-      difference_high: upper end.
-    """
-
-    test_set: str
-    measure: str
-    condition: str
-    num_images: int
-    num_persons: int
-    values: Sequence[float]
-    mean: float
-    low: float
-    high: float
-    difference: float
-    difference_low: float
-    difference_high: float
+from fpgan_jax.evaluation.utility_table import ResultRow
 
 
 class ReportTable(NamedTuple):
@@ -75,7 +44,7 @@ class EvaluationResults:
       measures_by_epoch: epoch -> rows of the prints that its checkpoint drew.
       controls: (control, measure, whether it is caught or None where that was not decided, note).
       noise_images: a collection's name -> uint8 [n, height, width], the noise of each of its prints.
-      utility: experiment 3's, as of `utility_table.Summary`.
+      utility: experiment 3's rows.
       tables: others, such as the seeds' spread.
       provenance: what was run: "command", "date", "commit", "seeds", "versions", "hashes", "seconds" of each family,
         "config", and whatever else; values are plain or nested as JSON is.
@@ -89,7 +58,7 @@ class EvaluationResults:
     measures_by_epoch: Mapping[int, Sequence[MeasureRow]] = dataclasses.field(default_factory=dict)
     controls: Sequence[tuple[str, str, bool | None, str]] = ()
     noise_images: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    utility: Sequence[UtilitySummary] = ()
+    utility: Sequence[ResultRow] = ()
     tables: Sequence[ReportTable] = ()
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     title: str = "Synthetic fingerprints, judged"

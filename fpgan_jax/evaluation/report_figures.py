@@ -5,6 +5,7 @@ Does not choose what is drawn.
 
 import base64
 import io
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from fpgan_jax.evaluation.print_collection import BASELINE, POPULATION, REFERENCE, SYNTHETIC
-from fpgan_jax.evaluation.report_html import Element, create_element
+from fpgan_jax.evaluation.report_html import Element, create_element, make_printable
 from fpgan_jax.evaluation.report_names import format_value
 
 # A colour of the page, by its name in report.css -> the grey or colour that stands for it while Matplotlib draws.
@@ -30,7 +31,7 @@ COLOURS = {
     "new": "#00735a",
     "control": "#77736a",
 }
-_WIDTH_INCHES = 5.0
+_WIDTH_INCHES = 4.5
 _SVG_NAMESPACE = re.compile(r"\{[^}]*\}")
 _VARIABLES = {colour: f"var(--{name})" for name, colour in COLOURS.items()}
 # Matplotlib's figures by themselves, whatever the user's matplotlibrc says.
@@ -144,32 +145,43 @@ def draw_scores(
       An "svg" element.
     """
     with matplotlib.rc_context(_STYLE):
-        figure = Figure((_WIDTH_INCHES, 0.72 * len(groups) + 0.75), layout="constrained")
+        figure = Figure((_WIDTH_INCHES, 0.72 * len(groups) + 0.95), layout="constrained")
         axes = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
         scores = [scores for _, scores in groups.values()]
         top = max([*(float(values.max()) for values in scores), *thresholds.values()])
         bottom = min(0.0, *(float(values.min()) for values in scores))
-        bins = np.linspace(bottom, top if top > bottom else bottom + 1, 61)
+        top = top if top > bottom else bottom + 1
+        # Impostors lie close together at the low end, where the thresholds are.
+        is_root = bottom == 0
+        bins = np.linspace(0, top**0.5, 61) ** 2 if is_root else np.linspace(bottom, top, 61)
         for axis, (title, (colour, values)) in zip(axes, groups.items(), strict=True):
+            if is_root:
+                axis.set_xscale("function", functions=(lambda x: np.maximum(x, 0) ** 0.5, np.square))
             weights = np.full(len(values), 1 / len(values))
             axis.hist(values, bins, weights=weights, color=COLOURS[colour], alpha=0.8, histtype="stepfilled")
-            axis.set_title(f"{title} (n = {len(values):,})", loc="left", pad=2)
+            axis.set_title(f"{make_printable(title)} (n = {len(values):,})", loc="left", pad=2)
             axis.set_yticks([])
             axis.spines["left"].set_visible(False)
-            for place, threshold in enumerate(thresholds.values()):
-                axis.axvline(threshold, color=COLOURS["ink"], lw=1, ls=("--", ":", "-.")[place % 3])
-        for title, threshold in thresholds.items():
-            axes[0].annotate(
-                f" {title}",
-                (threshold, 1),
-                xycoords=("data", "axes fraction"),
-                va="top",
-                color=COLOURS["ink"],
-                fontsize=8,
-            )
-        axes[-1].set_xlabel("score")
+            for place, (name, threshold) in enumerate(thresholds.items()):
+                style = {"color": COLOURS["ink"], "lw": 1, "ls": ("--", ":", "-.")[place % 3]}
+                axis.axvline(threshold, label=name if axis is axes[0] else None, **style)
+        if thresholds:
+            figure.legend(loc="outside upper right", ncols=len(thresholds), frameon=False, fontsize=9)
+        if is_root:
+            axes[-1].set_xticks(_choose_ticks(top))
+        axes[-1].set_xlabel("score, on a scale of square roots" if is_root else "score")
         spoken = ", ".join(f"{title}: median {np.median(v):.4g}" for title, (_, v) in groups.items())
         return _convert(figure, prefix, f"Histograms of the scores of {matcher}. {spoken}.")
+
+
+def _choose_ticks(top: float) -> list[float]:
+    """Choose round numbers from 0 to `top` that do not stand too close on a scale of square roots."""
+    exponents = range(math.floor(math.log10(top)) - 3, math.floor(math.log10(top)) + 1)
+    ticks = [0.0]
+    for number in (digit * 10.0**exponent for exponent in exponents for digit in (1, 2, 5)):
+        if number <= top and (number / top) ** 0.5 - (ticks[-1] / top) ** 0.5 > 0.12:
+            ticks.append(number)
+    return ticks
 
 
 def draw_epochs(

@@ -6,6 +6,8 @@ Does not decide what is reported.
 import math
 import re
 
+from fpgan_jax.evaluation.report_html import make_printable
+
 NO_VALUE = "\u2013"
 _MINUS = "\u2212"
 
@@ -57,9 +59,10 @@ FAMILIES = {
 COLLECTIONS = {
     "real": "Real",
     "real_others": "Other persons, real",
-    "altered_easy": "Altered, easy",
-    "altered_medium": "Altered, medium",
-    "altered_hard": "Altered, hard",
+    "all": "All prints",
+    "altered_easy": "Altered easy",
+    "altered_medium": "Altered medium",
+    "altered_hard": "Altered hard",
     "synthetic_training": "Training noise",
     "synthetic_new": "New noise",
     "control_other_person": "Another person's",
@@ -69,11 +72,27 @@ COLLECTIONS = {
     "control_bare_frame": "Bare frame",
 }
 
-_WORDS = {
+_SPELLINGS = {
     word.lower(): word
-    for word in ("EER", "FAR", "TAR", "FRR", "KID", "FID", "SSIM", "PSNR", "L1", "MAE", "NBIS", "ROC", "ppi")
-} | {"nfiq2": "NFIQ 2", "nfiq": "NFIQ", "bozorth3": "Bozorth3", "mindtct": "MINDTCT", "std": "SD"}
-_RATE = re.compile(r"_?at_(far|frr|fmr)_([0-9.]+)(?=_|$)")
+    for word in (
+        "EER",
+        "FAR",
+        "TAR",
+        "FRR",
+        "KID",
+        "SSIM",
+        "PSNR",
+        "L1",
+        "NBIS",
+        "MCC",
+        "Bozorth3",
+        "MINDTCT",
+    )
+} | {"nfiq2": "NFIQ 2", "std": "SD", "frechet": "Fr\u00e9chet"}
+_RATE = re.compile(r"_?at_far_([0-9.]+)(?=_|$)")
+_DECIMALS = ((100, 0), (10, 1), (1, 2), (0.99, 4), (0.1, 3), (1e-3, 4), (0, 5))
+_FRAMES = {"_frame_keep": ", with the frame", "_frame_crop": ", without the frame"}
+_UNITS = {"fraction": "", "probability": "", "score": "", "grey levels (0-255)": "grey levels"}
 
 WORDS = (
     (
@@ -113,7 +132,7 @@ def describe_collection(name: str) -> str:
     """Spell a collection's name for people."""
     if name in COLLECTIONS:
         return COLLECTIONS[name]
-    return _capitalise(name.removeprefix("control_").replace("_", " "))
+    return make_printable(_capitalise(name.removeprefix("control_").replace("_", " ")))
 
 
 def describe_family(name: str) -> str:
@@ -131,17 +150,26 @@ def describe_measure(name: str, unit: str = "") -> str:
     Returns:
       The words, a capital in front.
     """
-    if unit and unit != "score":
+    if unit:
         name = name.removesuffix(f"_{unit}")
-    rates: list[str] = []
+    rates = [_format_percent(float(rate.rstrip("."))) for rate in _RATE.findall(name)]
+    name = _RATE.sub("_\0", name)
+    frame = next((part for part in _FRAMES if part in name), "")
+    name = name.replace(frame, "")
+    words = " ".join(_SPELLINGS.get(word, word) for word in re.split(r"[_ ]+", name) if word)
+    for rate in rates:
+        words = words.replace("\0", f"at FAR {rate}", 1)
+    return make_printable(_capitalise(words) + _FRAMES.get(frame, ""))
 
-    def keep(match: re.Match) -> str:
-        rates.append(f"at {match[1].upper()} {_format_percent(float(match[2].rstrip('.')))}")
-        return f"_\0{len(rates) - 1}"
 
-    words = [_WORDS.get(word, word) for word in _RATE.sub(keep, name).split("_") if word]
-    words = [rates[int(word[1:])] if word.startswith("\0") else word for word in words]
-    return _capitalise(" ".join(words))
+def describe_unit(unit: str) -> str:
+    """Spell a unit for people; "" where a number needs none."""
+    return _UNITS.get(unit, unit)
+
+
+def lower(title: str) -> str:
+    """Put a title into a sentence."""
+    return title[:1].lower() + title[1:]
 
 
 def _capitalise(text: str) -> str:
@@ -149,7 +177,7 @@ def _capitalise(text: str) -> str:
 
 
 def format_value(value: float, unit: str = "") -> str:
-    """Format a number for reading: about four digits, fractions as per cent.
+    """Format a number for reading: three or four digits, fractions as per cent.
 
     Args:
       value: any; NaN is a dash.
@@ -160,52 +188,63 @@ def format_value(value: float, unit: str = "") -> str:
     """
     if math.isnan(value):
         return NO_VALUE
-    if math.isinf(value):
-        return "∞" if value > 0 else f"{_MINUS}∞"
-    if unit == "fraction":
-        return _format_percent(value).replace("-", _MINUS)
-    number = _format_number(value).replace("-", _MINUS)
-    return number if unit in ("", "score") else f"{number}\u00a0{unit}"
+    number = _format_percent(value) if unit == "fraction" else _format_number(value)
+    unit = describe_unit(unit)
+    return f"{number}\u00a0{unit}" if unit else number
 
 
 def format_difference(value: float, unit: str = "") -> str:
     """Format a difference, with its sign; of fractions as percentage points."""
     if math.isnan(value):
         return NO_VALUE
-    sign = "+" if value > 0 else ""
     if unit == "fraction":
-        points = f"{value * 100:.1f}".replace("-", _MINUS)
-        return f"{sign}{points} points"
-    return sign + format_value(value, unit)
+        return f"{_sign(value)}{_format_number(round(value * 100, 1))}\u00a0points"
+    return _sign(value) + format_value(value, unit)
 
 
 def format_interval(low: float, high: float, unit: str = "") -> str:
-    """Format an interval, "" where there is none."""
+    """Format an interval; "" where there is none.
+
+    Args:
+      low: its lower end; NaN where there is none.
+      high: its upper end.
+      unit: as in `MeasureRow.unit`, or "points" for differences of fractions, which get signs.
+    """
     if math.isnan(low) or math.isnan(high):
         return ""
-    low_text, high_text = format_value(low, unit), format_value(high, unit)
+    if unit == "points":
+        return " to ".join(f"{_sign(end)}{_format_number(round(end * 100, 1))}" for end in (low, high))
     if unit == "fraction":
-        low_text = low_text.removesuffix("%")
-    elif unit not in ("", "score"):
-        low_text = low_text.split("\u00a0")[0]
-    return f"{low_text} to {high_text}"
+        return f"{_format_percent(low).removesuffix('%')} to {_format_percent(high)}"
+    return f"{_format_number(low)} to {_format_number(high)}"
+
+
+def _sign(value: float) -> str:
+    return "+" if value > 0 else ""
 
 
 def _format_percent(value: float) -> str:
     percent = value * 100
     if 99.95 <= percent < 100:  # not all
         return f"{math.floor(percent * 100) / 100:.2f}%"
-    if abs(percent) >= 1 or percent == 0:
-        return f"{percent:.1f}".removesuffix(".0") + "%"
-    return f"{percent:.2g}%" if abs(percent) >= 0.001 else f"{percent:.1e}%"
+    if abs(percent) >= 1:
+        return f"{_format_number(round(percent, 1))}%"
+    return f"{_format_number(float(f'{percent:.2g}'))}%"
 
 
 def _format_number(value: float) -> str:
+    if math.isinf(value):
+        return "\u221e" if value > 0 else f"{_MINUS}\u221e"
     size = abs(value)
     if size == 0:
         return "0"
-    if size < 1e-3:
-        return f"{value:.1e}"
-    if size >= 1e4:
-        return f"{value:,.0f}"
-    return f"{value:.{max(0, min(4, 3 - math.floor(math.log10(size))))}f}"
+    if 0.99995 <= value < 1:  # a probability that is not 1
+        return ">0.9999"
+    if size < 1e-4:
+        return f"{value:.1e}".replace("-", _MINUS)
+    # Near 1 a probability's distance from it is what counts.
+    decimals = next(number for least, number in _DECIMALS if size >= least)
+    text = f"{value:,.{decimals}f}"
+    if decimals:
+        text = text.rstrip("0").rstrip(".")
+    return text.replace("-", _MINUS)

@@ -10,10 +10,10 @@ import numpy as np
 
 from fpgan_jax.evaluation import report_figures
 from fpgan_jax.evaluation.measurements import ImageRow, MatchRow
-from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, SYNTHETIC, PrintCollection
+from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, REFERENCE, SYNTHETIC, PrintCollection
 from fpgan_jax.evaluation.report_contents import EvaluationResults
 from fpgan_jax.evaluation.report_html import Content, Element, create_details, create_element
-from fpgan_jax.evaluation.report_names import describe_collection, describe_measure, format_value
+from fpgan_jax.evaluation.report_names import describe_collection, describe_measure, format_value, lower
 from fpgan_jax.evaluation.report_sections import create_section, find_thresholds
 from fpgan_jax.evaluation.report_summary import find_role
 
@@ -21,53 +21,59 @@ E = create_element
 # A grey PNG of a print takes about a byte a pixel and a third more in the page.
 PIXEL_BUDGET = 4_500_000
 SIDES = (144, 128, 112, 96, 80, 64)
+# Prints of a person and kind, if there is room for them at a good size; else fewer.
+STRIP_LENGTHS = (10, 6, 4, 2, 1)
+_GOOD_SIDE = 96
 NUM_WORST = 6
+NUM_STRANGERS = 20
 _NUM_OPEN_PERSONS = 4
 _MIRRORED = "_mirrored"
 
 
 class Gallery:
-    """Prints ready for the page, each within its share of the page's size."""
+    """Prints ready for the page, each within its share of the page's size.
+
+    Attributes:
+      results: what they are from.
+      persons: of the reference, those who have synthetic prints.
+      side: the longest side of a picture in pixels.
+      num_a_strip: how many prints of a person and kind are shown.
+    """
 
     def __init__(self, results: EvaluationResults):
-        """Choose how large and how many prints can be shown: args are the results."""
+        """Choose how large and how many the pictures can be.
+
+        Args:
+          results: all that may be shown.
+        """
         self.results = results
         study = results.study
-        self.persons = [
-            person
-            for person in map(int, study.reference.persons)
-            if any(
-                person in study.collections[name].persons for name in self._find_names(SYNTHETIC, BASELINE)
-            )
-        ]
-        self.side, self.num_a_strip = self._plan()
+        synthetic = [c.persons for c in study.collections.values() if c.role == SYNTHETIC]
+        known = np.concatenate([np.zeros(0, np.int32), *synthetic])
+        self.persons = [person for person in study.reference.persons.tolist() if person in known]
+        self.side, self.num_a_strip = self._plan(len(synthetic))
         self._places = {
             name: {filename: place for place, filename in enumerate(collection.filenames)}
             for name, collection in study.collections.items()
         }
 
-    def _find_names(self, *roles: str) -> list[str]:
-        return [
-            name for name, collection in self.results.study.collections.items() if collection.role in roles
-        ]
-
-    def _plan(self) -> tuple[int, int]:
-        study = self.results.study
+    def _plan(self, num_synthetic: int) -> tuple[int, int]:
+        collections = self.results.study.collections.values()
+        # (prints of a person, their pictures: half a one more where the noise is shown)
         strips = [
-            int(np.sum(study.collections[name].persons == person))
-            * (1.5 if name in self.results.noise_images else 1)
-            for name in self._find_names(SYNTHETIC, BASELINE)
+            (int(np.sum(collection.persons == person)), 1.5 if name in self.results.noise_images else 1.0)
+            for name, collection in self.results.study.collections.items()
+            if collection.role in (SYNTHETIC, BASELINE)
             for person in self.persons
         ]
-        # Reference prints and the pictures of the worst cases are never left out.
-        fixed = len(self.persons) + len(study.collections) + 12 * NUM_WORST
-        limits = sorted({10, 6, 4, 2, 1}, reverse=True)
-        for limit in limits:
-            number = fixed + sum(min(limit, strip) for strip in strips)
-            for side in SIDES:
-                if number * side**2 <= PIXEL_BUDGET and (side >= 96 or limit == 1):
-                    return side, limit
-        return SIDES[-1], 1
+        # What is shown however much there is: the reference, the controls, strangers, and the worst cases.
+        fixed = len(self.persons) + len(collections) + num_synthetic * (NUM_STRANGERS + 8 * NUM_WORST)
+        for limit in STRIP_LENGTHS:
+            number = fixed + sum(min(limit, count) * pictures for count, pictures in strips)
+            fitting = [side for side in SIDES if number * side**2 <= PIXEL_BUDGET]
+            if fitting and (fitting[0] >= _GOOD_SIDE or limit == STRIP_LENGTHS[-1]):
+                return fitting[0], limit
+        return SIDES[-1], STRIP_LENGTHS[-1]
 
     def find_image(self, collection: str, filename: str) -> np.ndarray | None:
         """Find a print by its collection and name.
@@ -106,8 +112,6 @@ class Gallery:
 
 def create_persons(gallery: Gallery) -> Element | None:
     """Create the prints person by person: real, altered, and synthetic ones below their noise; None without any."""
-    if not gallery.persons:
-        return None
     results = gallery.results
     scores, matcher, threshold = _find_own_scores(results)
     legend = [
@@ -135,7 +139,25 @@ def create_persons(gallery: Gallery) -> Element | None:
         _create_person(gallery, person, scores, threshold, is_open=number < _NUM_OPEN_PERSONS)
         for number, person in enumerate(gallery.persons)
     ]
-    return create_section("persons", "Person by person", E("p", legend), cards)
+    cards += _create_strangers(gallery, scores)
+    return create_section("persons", "Person by person", E("p", legend), cards) if cards else None
+
+
+def _create_strangers(gallery: Gallery, scores: dict[tuple[str, str], float]) -> Iterable[Element]:
+    """Create a card of synthetic prints whose person has no real print here."""
+    strips = []
+    for collection in gallery.results.study.collections.values():
+        places = np.flatnonzero(~np.isin(collection.persons, gallery.persons))
+        if collection.role == SYNTHETIC and len(places):
+            figures = [
+                _create_print(gallery, collection, int(place), scores, None)
+                for place in places[:NUM_STRANGERS]
+            ]
+            strips.append(_create_strip(describe_collection(collection.name), figures))
+    if strips:
+        name = E("span", "Of nobody who has a real print here", class_="name")
+        note = E("p", f"The first {NUM_STRANGERS} of each kind at most.")
+        yield create_details(name, note, strips, is_open=True, class_="person")
 
 
 def _find_own_scores(
@@ -147,7 +169,8 @@ def _find_own_scores(
     matcher = results.matches[0].matcher
     scores: dict[tuple[str, str], float] = {}
     for row in results.matches:
-        if row.matcher == matcher and row.gallery_collection == results.study.reference.name and _is_own(row):
+        is_reference = row.gallery_collection == results.study.reference.name
+        if row.matcher == matcher and is_reference and _is_own(row) and math.isfinite(row.score):
             key = (row.probe_collection, row.probe_filename)
             scores[key] = max(row.score, scores.get(key, -math.inf))
     thresholds = find_thresholds(results.measures, matcher)
@@ -166,39 +189,42 @@ def _create_person(
     *,
     is_open: bool,
 ) -> Element:
-    study = gallery.results.study
-    strips, facts = [], []
-    for collection in study.collections.values():
-        places = np.flatnonzero(collection.persons == person)
-        if collection.role == CONTROL or not len(places):
+    collections = gallery.results.study.collections.values()
+    places = {
+        collection.name: np.flatnonzero(collection.persons == person)[: gallery.num_a_strip]
+        for collection in collections
+    }
+    real = [
+        _create_print(gallery, collection, int(place), scores, threshold, title)
+        for collection in collections
+        if collection.role in (REFERENCE, BASELINE)
+        for title in [lower(describe_collection(collection.name)).removeprefix("altered ")]
+        for place in places[collection.name]
+    ]
+    strips = [_create_strip("Real and altered", real)]
+    facts = []
+    for collection in collections:
+        if collection.role != SYNTHETIC or not len(places[collection.name]):
             continue
-        if threshold and collection.role == SYNTHETIC:
-            own = [scores.get((collection.name, collection.filenames[place])) for place in places]
-            own = [score for score in own if score is not None]
-            if own:
-                passed = sum(score >= threshold[1] for score in own)
-                facts.append(f"{describe_collection(collection.name).lower()} {passed} of {len(own)}")
+        title = describe_collection(collection.name)
         figures = [
             _create_print(gallery, collection, int(place), scores, threshold)
-            for place in places[: gallery.num_a_strip]
+            for place in places[collection.name]
         ]
-        strips.append(
-            E(
-                "div",
-                E(
-                    "h4",
-                    describe_collection(collection.name),
-                    E("small", f"{len(places)} prints" if len(places) > 1 else None),
-                ),
-                E("div", figures, class_="prints"),
-                class_="strip",
-            )
-        )
+        strips.append(_create_strip(title, figures))
+        names = [collection.filenames[place] for place in np.flatnonzero(collection.persons == person)]
+        own = [scores[collection.name, name] for name in names if (collection.name, name) in scores]
+        if threshold and own:
+            facts.append(f"{lower(title)} {sum(score >= threshold[1] for score in own)} of {len(own)}")
     summary = [
         E("span", f"Person {person}", class_="name"),
-        E("span", f"own matches: {', '.join(facts)}" if facts else "", class_="quiet"),
+        E("span", f"match their own: {', '.join(facts)}" if facts else None, class_="quiet"),
     ]
     return create_details(summary, strips, is_open=is_open, class_="person")
+
+
+def _create_strip(title: str, figures: Sequence[Element]) -> Element:
+    return E("div", E("h3", title), E("div", figures, class_="prints"), class_="strip")
 
 
 def _create_print(
@@ -207,29 +233,27 @@ def _create_print(
     place: int,
     scores: dict[tuple[str, str], float],
     threshold: tuple[str, float] | None,
+    title: str = "",
 ) -> Element:
     filename = collection.filenames[place]
-    title = describe_collection(collection.name)
     noise = gallery.results.noise_images.get(collection.name)
     score = scores.get((collection.name, filename))
-    caption = None
+    alt = f"{describe_collection(collection.name)}, person {int(collection.persons[place])}: {filename}"
+    caption: list[Content] = [title]
+    class_ = None
     if score is not None:
-        fails = threshold is not None and score < threshold[1]
-        caption = E(
-            "figcaption",
-            format_value(score),
-            [E("span", " ✕", aria_hidden="true"), E("span", " does not pass", class_="unseen")]
-            if fails
-            else None,
-            class_="fails" if fails else None,
-        )
+        caption.append(f" {format_value(score)}")
+        if threshold is not None and score < threshold[1]:
+            caption += [
+                E("span", " \u2715", aria_hidden="true"),
+                E("span", " does not pass", class_="unseen"),
+            ]
+            class_ = "fails"
     return E(
         "figure",
         _create_noise(gallery, noise[place], f"Noise of {filename}") if noise is not None else None,
-        gallery.create_image(
-            collection.images[place], f"{title}, person {int(collection.persons[place])}: {filename}"
-        ),
-        caption,
+        gallery.create_image(collection.images[place], alt),
+        E("figcaption", caption, class_=class_) if title or score is not None else None,
         title=filename,
     )
 
@@ -256,7 +280,7 @@ def create_control_pictures(gallery: Gallery) -> Element | None:
         E(
             "figure",
             gallery.create_image(
-                collection.images[0], f"Control: {describe_collection(collection.name).lower()}"
+                collection.images[0], f"Control: {lower(describe_collection(collection.name))}"
             ),
             E("figcaption", describe_collection(collection.name)),
             title=collection.description or None,
@@ -360,7 +384,7 @@ def _create_matches(gallery: Gallery, rows: Sequence[MatchRow], title: str, text
         caption = [
             E("strong", format_value(row.score)),
             E("bdi", row.probe_filename, class_="file"),
-            E("span", f"beside {whose}{mirrored}: ", E("bdi", row.gallery_filename), class_="file"),
+            E("span", f"beside {whose}{mirrored}", class_="file"),
         ]
         pair = [gallery.create_image(image, alt) for alt, image in images.items() if image is not None]
         cases.append(E("figure", E("div", pair, class_="pair"), E("figcaption", caption)))
@@ -410,7 +434,7 @@ def _create_values(gallery: Gallery, rows: Sequence[ImageRow], better: str, unit
             )
     end = "lowest" if better == "higher" else "highest"
     measure = describe_measure(rows[0].measure, unit)
-    title = f"{describe_collection(rows[0].collection)}: {end} {measure[0].lower() + measure[1:]}"
+    title = f"{describe_collection(rows[0].collection)}: {end} {lower(measure)}"
     return _create_list(title, f"The {end} values; {better} is better.", cases)
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from fpgan_jax.evaluation import report_figures
+from fpgan_jax.evaluation import report_figures, utility_table
 from fpgan_jax.evaluation.measurements import REFUSED, SKIPPED, MeasureRow
 from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, POPULATION, REFERENCE, SYNTHETIC, Study
-from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable, UtilitySummary
+from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.report_figures import Dot, Line, choose_colour
 from fpgan_jax.evaluation.report_html import Content, Element, create_details, create_element, create_table
 from fpgan_jax.evaluation.report_names import (
@@ -23,6 +23,7 @@ from fpgan_jax.evaluation.report_names import (
     describe_collection,
     describe_family,
     describe_measure,
+    describe_unit,
     format_difference,
     format_interval,
     format_value,
@@ -30,9 +31,11 @@ from fpgan_jax.evaluation.report_names import (
 from fpgan_jax.evaluation.report_summary import (
     ABOVE,
     BELOW,
+    Gap,
     Statement,
     choose_real,
     compare_with_real,
+    describe_gaps,
     find_gaps,
     find_range,
     find_role,
@@ -43,7 +46,8 @@ from fpgan_jax.evaluation.report_summary import (
 )
 
 E = create_element
-_ROLES = (REFERENCE, POPULATION, BASELINE, SYNTHETIC)
+_ROLES = (SYNTHETIC, REFERENCE, POPULATION, BASELINE)  # in the order of the columns
+_MAX_NAMED = 3
 
 
 def create_section(id_: str, title: str, *content: Content) -> Element:
@@ -62,79 +66,79 @@ def create_section(id_: str, title: str, *content: Content) -> Element:
 
 def create_summary(results: EvaluationResults) -> Element:
     """Create the answers in words, each beside its numbers, and on top what there is no answer to."""
-    study = results.study
-    statements = summarise(study, results.measures)
-    statements += [
-        statement
-        for statement in (summarise_controls(results.controls), summarise_utility(results.utility))
-        if statement
-    ]
-    if not statements:
-        content = E("p", "Nothing was measured on synthetic prints, so there is nothing to sum up.")
-    else:
-        content = E(
-            "div", [_create_answer(study, results.measures, one) for one in statements], class_="answers"
-        )
+    answers, asked = [], ""
+    for statement in create_statements(results):
+        answers.append(_create_answer(results.study, statement, is_asked=statement.question != asked))
+        asked = statement.question
+    nothing = E("p", "Nothing was measured on synthetic prints, so there is nothing to sum up.")
+    content = E("div", answers, class_="answers") if answers else nothing
     return create_section("summary", "In short", _create_warning(results), content)
 
 
+def create_statements(results: EvaluationResults) -> list[Statement]:
+    """Collect what the summary says."""
+    found = [summarise_controls(results.controls), summarise_utility(results.utility)]
+    return [*summarise(results.study, results.measures), *(one for one in found if one)]
+
+
 def _create_warning(results: EvaluationResults) -> Element | None:
-    gaps = find_gaps(results.study, results.measures)
-    if not gaps:
+    text = describe_gaps(find_gaps(results.study, results.measures))
+    if not text:
         return None
-    names = {
-        status: list(
-            dict.fromkeys(
-                describe_measure(name) if name else describe_family(gap.family)
-                for gap in gaps
-                if gap.status == status
-                for name in gap.measures or ("",)
-            )
-        )
-        for status in dict.fromkeys(gap.status for gap in gaps)
-    }
-    parts = [f"{status}: {', '.join(titles)}" for status, titles in names.items()]
     return E(
         "p",
-        E("strong", "Not everything was measured. "),
-        f"{'; '.join(parts)}. ",
-        E("a", "The reasons", href="#gaps"),
-        ".",
+        *(E("strong", "Not everything was measured. "), f"{text}. "),
+        *(E("a", "The reasons", href="#gaps"), "."),
         class_="warning",
     )
 
 
-def _create_answer(study: Study, measures: Sequence[MeasureRow], statement: Statement) -> Element:
-    anchors = {"controls": "controls", "utility": "utility"}
-    anchor = anchors.get(statement.family, f"family-{statement.family}")
+def _create_answer(study: Study, statement: Statement, *, is_asked: bool) -> Element:
+    is_family = statement.family not in ("controls", "utility")
+    anchor = f"family-{statement.family}" if is_family else statement.family
     first, *others = statement.sentences
     words = E(
         "div",
-        E("h3", statement.question),
+        E("h3", statement.question) if is_asked else None,
         E("p", first),
-        [E("p", sentence, class_="aside") for sentence in others],
-        E("p", E("a", "All its numbers", href=f"#{anchor}"), class_="more"),
+        [E("p", sentence, class_=None if anchor == "utility" else "aside") for sentence in others],
+        E("p", E("a", "All the numbers", href=f"#{anchor}"), class_="more"),
     )
-    if not statement.rows:
-        return E("article", words, class_="answer")
-    of_measure = [row for row in measures if row.measure == statement.rows[0].measure]
-    real = choose_real(study, of_measure)
-    numbers = [
-        [
-            [_create_mark(study, row.collection), describe_collection(row.collection)],
-            E("td", E("strong", format_value(row.value, row.unit)), _create_verdict(row, real, study)),
-            E("td", format_interval(row.low, row.high, row.unit) or "no interval", class_="quiet"),
-            E("td", f"{row.num_images:,}", class_="quiet"),
-        ]
-        for row in statement.rows
+    class_ = "answer" if is_asked else "answer follows"
+    if not statement.synthetic:
+        return E("article", words, class_=f"{class_} alone")
+    tiles = [_create_tile(study, row, statement.real) for row in statement.synthetic]
+    if statement.real:
+        tiles.append(_create_real_tile(statement.real))
+    return E("article", words, E("div", tiles, class_="tiles"), class_=class_)
+
+
+def _create_tile(study: Study, row: MeasureRow, real: Sequence[MeasureRow]) -> Element:
+    return E(
+        "div",
+        E("p", _create_mark(study, row.collection), describe_collection(row.collection), class_="name"),
+        E("p", format_value(row.value, row.unit), class_="value"),
+        E("small", format_interval(row.low, row.high, row.unit) or "no interval"),
+        E("small", _write_counts(row.num_images, row.num_persons)),
+        _create_verdict(row, real, study),
+        class_="tile",
+    )
+
+
+def _create_real_tile(real: Sequence[MeasureRow]) -> Element:
+    name = E("p", E("span", class_="mark real", aria_hidden="true"), "Real prints", class_="name")
+    ordered = sorted(real, key=lambda row: row.value)
+    ends = list(dict.fromkeys(format_value(row.value, row.unit) for row in (ordered[0], ordered[-1])))
+    lines = [
+        E(
+            "small",
+            f"{describe_collection(row.collection)}: "
+            f"{f'{format_value(row.value, row.unit)}, ' if len(real) > 1 else ''}"
+            f"{format_interval(row.low, row.high, row.unit) or 'no interval'}, n = {row.num_images:,}",
+        )
+        for row in real
     ]
-    table = create_table(
-        f"{statement.question} {describe_measure(statement.rows[0].measure)}",
-        ("", describe_measure(statement.rows[0].measure), "95% interval", "n"),
-        numbers,
-        class_="numbers",
-    )
-    return E("article", words, table, class_="answer")
+    return E("div", name, E("p", "\u2013".join(ends), class_="value"), lines, class_="tile")
 
 
 def _create_mark(study: Study, collection: str) -> Element:
@@ -143,17 +147,11 @@ def _create_mark(study: Study, collection: str) -> Element:
 
 
 def _create_verdict(row: MeasureRow, real: Sequence[MeasureRow], study: Study) -> Element | None:
-    if find_role(study, row.collection) != SYNTHETIC:
-        return None
     verdict = compare_with_real(row, real)
-    if not verdict:
+    if find_role(study, row.collection) != SYNTHETIC or not verdict:
         return None
-    is_worse = {
-        "higher": verdict == BELOW,
-        "lower": verdict == ABOVE,
-        "real": verdict in (ABOVE, BELOW),
-    }.get(row.better, False)
-    sign = {BELOW: "▼", ABOVE: "▲"}.get(verdict, "≈")
+    is_worse = verdict in {"higher": (BELOW,), "lower": (ABOVE,), "real": (ABOVE, BELOW)}.get(row.better, ())
+    sign = {BELOW: "\u25bc", ABOVE: "\u25b2"}.get(verdict, "\u2248")
     return E("span", f"{sign} {verdict}", class_=f"verdict{' worse' if is_worse else ''}")
 
 
@@ -162,36 +160,35 @@ def create_gaps(results: EvaluationResults) -> Element | None:
     gaps = find_gaps(results.study, results.measures)
     if not gaps:
         return None
+    whole, partial = ([gap for gap in gaps if gap.is_whole == is_whole] for is_whole in (True, False))
+    explanation = E(
+        "p",
+        *("A measure is ", E("em", "refused"), " where the prints cannot carry it, and "),
+        *(E("em", "skipped"), " where its tool or its input is missing. Nothing else stands in for it."),
+    )
+    content: list[Content] = [explanation]
+    if whole:
+        content.append(_create_gap_table("Measures without a number", whole))
+    if partial:
+        table = _create_gap_table("Measures without a number for some prints", partial)
+        content.append(create_details("Measured, but not on all sets of prints", table, is_open=not whole))
+    return create_section("gaps", "What was not measured", content)
+
+
+def _create_gap_table(caption: str, gaps: Sequence[Gap]) -> Element:
     rows = []
     for gap in gaps:
-        collections = [describe_collection(name) for name in gap.collections]
-        where = (
-            ", ".join(collections) if len(collections) <= 3 else f"{len(collections)} collections of prints"
-        )
-        rows.append(
-            (
-                [E("span", gap.status, class_=f"status {gap.status.replace(' ', '-')}")],
-                describe_family(gap.family),
-                ", ".join(describe_measure(name) for name in gap.measures) or "all of it",
-                where or NO_VALUE,
-                gap.reason,
-            )
-        )
-    return create_section(
-        "gaps",
-        "What was not measured",
-        E(
-            "p",
-            "A measure is ",
-            E("em", "refused"),
-            " where the sample cannot carry it, and ",
-            E("em", "skipped"),
-            " where its tool is missing on the machine. Nothing else in this report stands in for it.",
-        ),
-        create_table(
-            "Measures without a number", ("", "Family", "Measure", "Prints", "Reason"), rows, class_="words"
-        ),
-    )
+        prints = ", ".join(describe_collection(name) for name in gap.collections[:_MAX_NAMED])
+        if len(gap.collections) > _MAX_NAMED:
+            prints += f" and {len(gap.collections) - _MAX_NAMED} more"
+        measures = ", ".join(describe_measure(name) for name in gap.measures)
+        family = describe_family(gap.family)
+        rows.append((_create_status(gap.status), family, measures or "all", prints or NO_VALUE, gap.reason))
+    return create_table(caption, ("", "Family", "Measure", "Prints", "Reason"), rows, class_="words")
+
+
+def _create_status(status: str) -> Element:
+    return E("span", status, class_=f"status {status.replace(' ', '-')}")
 
 
 def create_measures(results: EvaluationResults) -> Element | None:
@@ -201,6 +198,10 @@ def create_measures(results: EvaluationResults) -> Element | None:
     families |= dict.fromkeys(row.family for row in results.measures)
     if not families:
         return None
+    values: dict[tuple[str, str], list[float]] = {}
+    for row in results.images:
+        if math.isfinite(row.value):
+            values.setdefault((row.measure, row.collection), []).append(row.value)
     return create_section(
         "measures",
         "Every measure",
@@ -217,16 +218,26 @@ def create_measures(results: EvaluationResults) -> Element | None:
             E("span", class_="mark control", aria_hidden="true"),
             "a stroke for each control.",
         ),
-        [_create_family(study, results, family, number) for number, family in enumerate(families)],
+        [
+            _create_family(
+                study, [row for row in results.measures if row.family == family], values, f"spread{number}"
+            )
+            for number, family in enumerate(families)
+        ],
     )
 
 
-def _create_family(study: Study, results: EvaluationResults, family: str, number: int) -> Element:
-    rows = [row for row in results.measures if row.family == family]
+def _create_family(
+    study: Study, rows: Sequence[MeasureRow], values: Mapping[tuple[str, str], Sequence[float]], prefix: str
+) -> Element:
+    family = rows[0].family
     names = list(dict.fromkeys(row.collection for row in rows))
     in_study = [name for name in study.collections if name in names]
-    shown = [name for name in in_study if study.collections[name].role in _ROLES]
-    shown += [name for name in names if name not in study.collections]
+    shown = [name for role in _ROLES for name in in_study if study.collections[name].role == role]
+    # What is not of the study is shown if it holds a number; a skip of everything is told among the gaps.
+    shown += dict.fromkeys(
+        row.collection for row in rows if row.collection not in study.collections and is_measured(row)
+    )
     controls = [name for name in in_study if study.collections[name].role == CONTROL]
     title = describe_family(family)
     content: list[Content] = [E("h3", title)]
@@ -239,7 +250,8 @@ def _create_family(study: Study, results: EvaluationResults, family: str, number
     if controls:
         table = _create_matrix(study, rows, controls, f"{title}: controls", has_dots=not shown)
         content.append(create_details("The same for the controls", table))
-    content.append(_create_spreads(study, results, {row.measure: row for row in rows}, f"spread{number}"))
+    units = {row.measure: row.unit for row in rows}
+    content.append(_create_spreads(study, units, values, prefix))
     return E("section", content, id=f"family-{family}", class_="family")
 
 
@@ -292,8 +304,7 @@ def _create_matrix(
 
 def _create_measure_head(row: MeasureRow) -> list[Content]:
     wish = {"higher": "higher is better", "lower": "lower is better", "real": "the nearer to real the better"}
-    unit = {"fraction": "", "score": "score"}.get(row.unit, row.unit)
-    quiet = ", ".join(part for part in (unit, wish.get(row.better, "")) if part)
+    quiet = ", ".join(part for part in (describe_unit(row.unit), wish.get(row.better, "")) if part)
     return [describe_measure(row.measure, row.unit), E("small", quiet) if quiet else None]
 
 
@@ -306,11 +317,11 @@ def _create_number(
         note = E("sup", str(place))
     if not is_measured(row):
         status = row.status if row.status in (REFUSED, SKIPPED) else "no value"
-        return E("td", E("span", status, class_=f"status {status.replace(' ', '-')}"), note)
+        return E("td", _create_status(status), note)
     interval = format_interval(row.low, row.high, row.unit)
     return E(
         "td",
-        E("strong", format_value(row.value, row.unit)),
+        E("strong", format_value(row.value, "fraction" if row.unit == "fraction" else "")),
         note,
         E("small", interval or "no interval"),
         E("small", _write_counts(row.num_images, row.num_persons)) if has_count else None,
@@ -338,21 +349,18 @@ def _create_dots(study: Study, rows: Sequence[MeasureRow], real: Sequence[Measur
 
 
 def _create_spreads(
-    study: Study, results: EvaluationResults, rows: Mapping[str, MeasureRow], prefix: str
+    study: Study, units: Mapping[str, str], values: Mapping[tuple[str, str], Sequence[float]], prefix: str
 ) -> Element | None:
     figures = []
-    for number, measure in enumerate(name for name in rows if any(r.measure == name for r in results.images)):
-        groups = {}
-        for name, collection in study.collections.items():
-            values = [r.value for r in results.images if (r.measure, r.collection) == (measure, name)]
-            values = np.array([value for value in values if math.isfinite(value)])
-            if len(values):
-                groups[describe_collection(name)] = (choose_colour(name, collection.role), values)
+    for number, (measure, unit) in enumerate(units.items()):
+        groups = {
+            describe_collection(name): (choose_colour(name, collection.role), np.array(values[measure, name]))
+            for name, collection in study.collections.items()
+            if (measure, name) in values
+        }
         if groups:
-            unit = rows[measure].unit
-            svg = report_figures.draw_spreads(
-                describe_measure(measure, unit), unit, groups, prefix=f"{prefix}-{number}"
-            )
+            title = describe_measure(measure, unit)
+            svg = report_figures.draw_spreads(title, unit, groups, prefix=f"{prefix}-{number}")
             figures.append(E("figure", svg))
     if not figures:
         return None
@@ -464,8 +472,8 @@ def create_epochs(results: EvaluationResults) -> Element | None:
             lines.append(Line(title, colour, *map(np.array, columns)))
             cells += [
                 (
-                    str(epoch),
                     title,
+                    str(epoch),
                     format_value(row.value, row.unit),
                     format_interval(row.low, row.high, row.unit) or "no interval",
                     f"{row.num_images:,}",
@@ -477,7 +485,7 @@ def create_epochs(results: EvaluationResults) -> Element | None:
         title = describe_measure(measure, unit)
         svg = report_figures.draw_epochs(title, unit, lines, find_range(real), prefix=f"epochs{number}")
         table = create_table(
-            f"{title} by epoch", ("Epoch", "Prints", title, "95% interval", "n"), cells, class_="plain"
+            f"{title} by epoch", ("Prints", "Epoch", title, "95% interval", "n"), cells, class_="plain"
         )
         figures.append(E("figure", svg, create_details("The numbers", table)))
     if not figures:
@@ -572,52 +580,69 @@ def _write_share_of(decided: Sequence[bool]) -> str:
     return f"{sum(map(bool, decided))}/{len(decided)}" if decided else NO_VALUE
 
 
-def create_utility(utility: Sequence[UtilitySummary]) -> Element | None:
-    """Create experiment 3's tables, one a measure; None without rows."""
+def create_utility(utility: Sequence[utility_table.ResultRow]) -> Element | None:
+    """Create experiment 3's means and differences, two tables a measure; None without rows."""
     if not utility:
         return None
-    tables = []
-    for measure in dict.fromkeys(row.measure for row in utility):
-        rows = []
-        for row in (row for row in utility if row.measure == measure):
-            has_difference = not math.isnan(row.difference)
-            span = [format_difference(end, "fraction") for end in (row.difference_low, row.difference_high)]
-            rows.append(
-                (
-                    f"{describe_collection(row.test_set)}",
-                    row.condition,
-                    E(
-                        "td",
-                        E("strong", format_value(row.mean, "fraction")),
-                        E("small", format_interval(row.low, row.high, "fraction") or "no interval"),
-                    ),
-                    E(
-                        "td",
-                        E("strong", format_difference(row.difference, "fraction")),
-                        E("small", " to ".join(span) if NO_VALUE not in span else "no interval"),
-                    )
-                    if has_difference
-                    else NO_VALUE,
-                    f"{len(row.values)}",
-                    f"{row.num_images:,} of {row.num_persons:,}",
-                )
-            )
-        title = describe_measure(measure)
-        header = ("Tested on", "Trained on", title, "Minus real alone", "Seeds", "Prints, persons")
-        tables.append(
-            create_table(f"{title} by condition", header, rows, class_="plain", is_caption_shown=True)
-        )
-    return create_section(
-        "utility",
-        "Does training on them help?",
+    summaries = utility_table.compute_summaries(utility)
+    differences = utility_table.compute_differences(summaries)
+    content: list[Content] = [
         E(
             "p",
             "A classifier of persons, trained on each condition with equal numbers of updates, and tested on "
-            "impressions that no training saw. Differences are within a seed, intervals over seeds. “Real” as the "
-            "test are the very prints that every condition was trained on.",
+            "impressions that no training saw.",
         ),
-        tables,
-    )
+        E("ul", [E("li", line) for line in utility_table.describe(utility).splitlines()], class_="quiet"),
+    ]
+    for measure, title in utility_table.MEASURES.items():
+        content += [
+            E("h3", title[:1].upper() + title[1:]),
+            _create_means([row for row in summaries if row.measure == measure], title),
+            _create_differences([row for row in differences if row.measure == measure], title),
+        ]
+    return create_section("utility", "Does training on them help?", content)
+
+
+def _create_means(summaries: Sequence[utility_table.Summary], title: str) -> Element:
+    conditions = list(dict.fromkeys(row.condition for row in summaries))
+    by_place = {(row.test_set, row.condition): row for row in summaries}
+    rows = []
+    for test_set in dict.fromkeys(row.test_set for row in summaries):
+        first = by_place[test_set, conditions[0]]
+        count = _write_counts(first.num_images, first.num_persons)
+        cells: list[Content] = [[describe_collection(test_set), E("small", count)]]
+        for condition in conditions:
+            row = by_place[test_set, condition]
+            interval = format_interval(row.low, row.high, "fraction") or "no interval"
+            cells.append(E("td", E("strong", format_value(row.mean, "fraction")), E("small", interval)))
+        rows.append(cells)
+    num_seeds = len(summaries[0].values)
+    header = ["Tested on", *([condition, E("small", f"{num_seeds} seeds")] for condition in conditions)]
+    return create_table(f"Means: {title}", header, rows, class_="matrix")
+
+
+def _create_differences(differences: Sequence[utility_table.Difference], title: str) -> Element | None:
+    pairs = list(dict.fromkeys((row.condition, row.other) for row in differences))
+    by_place = {(row.test_set, row.condition, row.other): row for row in differences}
+    rows = []
+    for test_set in dict.fromkeys(row.test_set for row in differences):
+        cells: list[Content] = [describe_collection(test_set)]
+        for pair in pairs:
+            row = by_place[(test_set, *pair)]
+            interval = format_interval(row.low, row.high, "points")
+            cells.append(
+                E(
+                    "td",
+                    E("strong", format_difference(row.mean, "fraction")),
+                    E("small", interval or "no interval"),
+                    E("span", row.verdict, class_=f"verdict{' worse' if row.high < 0 else ''}")
+                    if interval
+                    else None,
+                )
+            )
+        rows.append(cells)
+    header = ["Tested on", *(f"{condition} minus {other}" for condition, other in pairs)]
+    return create_table(f"Differences: {title}", header, rows, class_="matrix") if rows else None
 
 
 def create_tables(tables: Sequence[ReportTable]) -> Element | None:
