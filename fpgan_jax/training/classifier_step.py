@@ -13,13 +13,14 @@ from fpgan_jax import losses, parallel
 from fpgan_jax.metrics import Mean, create_means
 from fpgan_jax.models.layers import recompute_activations
 from fpgan_jax.training.gan_step import update_network
+from fpgan_jax.training.random_streams import StepKeys, fold_in_step
 from fpgan_jax.training.state import ClassifierTrainState
 
 
 def train_step(
     state: ClassifierTrainState,
     batch: Mapping[str, jax.Array],
-    base_key: jax.Array,
+    base_keys: StepKeys,
     *,
     classifier: nn.Module,
     tx: optax.GradientTransformation,
@@ -33,7 +34,7 @@ def train_step(
     Args:
       state: the state before.
       batch: "image" [batch, height, width, channels] and "label" int [batch]; this device's part.
-      base_key: the run's key; the step and the device are folded in here.
+      base_keys: the run's; the step is folded in here, and for the dropout the device.
       classifier: the module.
       tx: its optimiser.
       prepare_batch: (key, batch, first_index) -> images, float32, about [-1, 1], augmented; the key
@@ -45,11 +46,11 @@ def train_step(
     Returns:
       (the state after, metrics "loss" and "accuracy" summed over the devices).
     """
-    dropout_key, augmentation_key = jax.random.split(jax.random.fold_in(base_key, state.step))
-    dropout_key = parallel.fold_in_device(dropout_key, axis_name)
+    keys = fold_in_step(base_keys, state.step)
+    dropout_key = parallel.fold_in_device(keys.dropout, axis_name)
     batch_size = len(batch["image"])
     images = prepare_batch(
-        augmentation_key, batch, first_index=parallel.find_first_example(batch_size, axis_name)
+        keys.augmentation, batch, first_index=parallel.find_first_example(batch_size, axis_name)
     )
 
     def compute_loss(params):

@@ -15,6 +15,7 @@ from fpgan_jax import fusion, losses, parallel
 from fpgan_jax.metrics import Mean, create_means
 from fpgan_jax.models.layers import recompute_activations
 from fpgan_jax.training.old_activations import apply_with_backward_params
+from fpgan_jax.training.random_streams import StepKeys, fold_in_step
 from fpgan_jax.training.state import GanTrainState, NetworkState
 
 UPDATE_ORDERS = ("discriminator_first", "simultaneous", "old_activations")
@@ -207,7 +208,7 @@ def compute_fake_gradient(
 def train_step(
     state: GanTrainState,
     batch: Mapping[str, jax.Array],
-    base_key: jax.Array,
+    base_keys: StepKeys,
     *,
     generator: nn.Module,
     discriminator: nn.Module,
@@ -227,7 +228,7 @@ def train_step(
     Args:
       state: the state before.
       batch: "noise_image" and "real_image", [batch, height, width, channels]; this device's part.
-      base_key: the run's key; the step and the device are folded in here.
+      base_keys: the run's; the step is folded in here, and for the dropout the device.
       generator: G's module.
       discriminator: D's module.
       generator_tx: G's optimiser.
@@ -256,11 +257,11 @@ def train_step(
     """
     if update_order not in UPDATE_ORDERS:
         raise ValueError(f"update_order={update_order!r} is not one of {UPDATE_ORDERS}")
-    dropout_key, jitter_key = jax.random.split(jax.random.fold_in(base_key, state.step))
-    dropout_key = parallel.fold_in_device(dropout_key, axis_name)
+    keys = fold_in_step(base_keys, state.step)
+    dropout_key = parallel.fold_in_device(keys.dropout, axis_name)
     batch_size = len(batch["noise_image"])
     noise_image, real_image = prepare_batch(
-        jitter_key, batch, first_index=parallel.find_first_example(batch_size, axis_name)
+        keys.augmentation, batch, first_index=parallel.find_first_example(batch_size, axis_name)
     )
 
     def generate(params):

@@ -17,7 +17,7 @@ from fpgan_jax import configuration, parallel
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
 from fpgan_jax.models import factory
-from fpgan_jax.training import gan_step
+from fpgan_jax.training import gan_step, random_streams
 from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import check_variables
 from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
@@ -89,8 +89,8 @@ def start_from_weights(
 
 def _create_training(
     config: ConfigDict, workdir: str, source: Any
-) -> tuple[Training, GanTrainState, jax.Array]:
-    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, key)."""
+) -> tuple[Training, GanTrainState, random_streams.StepKeys]:
+    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, keys)."""
     configuration.validate_config(config)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
@@ -101,9 +101,9 @@ def _create_training(
     )
 
     tx = create_gan_optimizer(config, source.num_examples)
-    init_key, base_key = jax.random.split(jax.random.key(config.seed))
+    weights_key, step_keys = random_streams.create_keys(config)
     state = create_gan_state(
-        init_key,
+        weights_key,
         generator=generator,
         discriminator=discriminator,
         generator_tx=tx,
@@ -142,7 +142,7 @@ def _create_training(
         sample_steps=frozenset(sample_epochs),
         draw_samples=_create_sampler(config, generator, source, sample_epochs),
     )
-    return training, state, base_key
+    return training, state, step_keys
 
 
 def bind_train_step(
@@ -157,7 +157,7 @@ def bind_train_step(
       tx: the optimiser of each.
 
     Returns:
-      `gan_step.train_step` as (state, batch, base_key) -> (state, metrics), of `parallel.DEVICE_AXIS`, not
+      `gan_step.train_step` as (state, batch, base_keys) -> (state, metrics), of `parallel.DEVICE_AXIS`, not
       compiled; the batch is of bytes, as `prepare_batch` takes it.
     """
     return functools.partial(

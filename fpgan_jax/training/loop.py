@@ -45,7 +45,7 @@ class Training:
       best_metric: the metric whose lowest mean since the checkpoint before makes one the best.
       metric_names: every name that the step returns.
       shown_metrics: the names in the progress line.
-      step: (state, batch, base_key) -> (state, metrics), of `parallel.DEVICE_AXIS`, not compiled.
+      step: (state, batch, base_keys) -> (state, metrics), of `parallel.DEVICE_AXIS`, not compiled.
       create_batches: (start_step, num_steps) -> iterator of host batches, or of places in `examples`.
       state_to_trees: state -> name -> pytree, the checkpoint's parts.
       trees_to_state: the way back.
@@ -99,7 +99,7 @@ def load_feed(source: Any, kind: str) -> tuple[Mapping[str, np.ndarray] | None, 
     return examples, functools.partial(create_batches, **processes)
 
 
-def run_training(training: Training, initial_state: Any, base_key: jax.Array) -> Any:
+def run_training(training: Training, initial_state: Any, base_keys: Any) -> Any:
     """Train to the end, from the last checkpoint if there is one.
 
     A run that was stopped and is started again computes what it would have computed without the
@@ -109,7 +109,7 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
     Args:
       training: what to train.
       initial_state: the state at step 0, on the host, not replicated.
-      base_key: the run's random key.
+      base_keys: the run's random keys, as the step takes them.
 
     Returns:
       The final state, on the host, not replicated.
@@ -130,7 +130,7 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
             try:
                 with StopRequest() as stop:
                     state = _run_steps(
-                        training, state, pending, since_checkpoint, base_key, store, reporter, stop
+                        training, state, pending, since_checkpoint, base_keys, store, reporter, stop
                     )
             finally:
                 reporter.close()
@@ -269,7 +269,7 @@ def _run_steps(
     state,
     pending,
     since_checkpoint,
-    base_key,
+    base_keys,
     store: CheckpointStore,
     reporter: Reporter,
     stop: StopRequest,
@@ -290,7 +290,7 @@ def _run_steps(
     with progress:
         while step < training.num_steps:
             num_steps = _count_next_steps(training, step)
-            state, metrics = dispatch(state, stopwatch.wait_for(batches, num_steps), base_key)
+            state, metrics = dispatch(state, stopwatch.wait_for(batches, num_steps), base_keys)
             step += num_steps
             unmerged.append(metrics)
             progress.update(num_steps * training.global_batch_size)

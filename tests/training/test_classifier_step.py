@@ -10,6 +10,7 @@ import pytest
 from flax import linen as nn
 
 from fpgan_jax.training import classifier_step
+from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import create_classifier_state
 
 
@@ -25,6 +26,7 @@ class LinearClassifier(nn.Module):
         return images.mean((1, 2, 3))[:, None] * weights
 
 
+KEYS = StepKeys(jax.random.key(1), jax.random.key(2))
 BATCH = {"image": jnp.array([1.0, 3.0]).reshape(2, 1, 1, 1), "label": jnp.array([0, 1])}
 
 
@@ -38,7 +40,7 @@ def create(**settings):
 @pytest.fixture
 def after():
     state, step = create()
-    return step(state, BATCH, jax.random.key(1))
+    return step(state, BATCH, KEYS)
 
 
 def test_update_is_the_gradient_of_the_cross_entropy(after):
@@ -59,5 +61,5 @@ def test_statistics_and_step_move(after):
 
 def test_images_are_prepared_before_they_are_seen():
     state, step = create(prepare_batch=lambda key, batch, first_index: 2 * batch["image"])
-    after, _ = step(state, BATCH, jax.random.key(1))
+    after, _ = step(state, BATCH, KEYS)
     np.testing.assert_allclose(after.classifier.params["w"], [-1.0, 1.0], rtol=1e-6)
