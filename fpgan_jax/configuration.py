@@ -15,6 +15,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax.errors import UserError
+from fpgan_jax.whole_file import write_whole
 
 CONFIG_FILENAME = "config.json"
 
@@ -534,9 +535,8 @@ def claim_workdir(
         return
     try:
         os.makedirs(workdir, exist_ok=True)
-        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+        with write_whole(path) as file:
             json.dump(config.to_dict(), file, indent=2)
             file.write("\n")
-        os.replace(f"{path}.tmp", path)
     except OSError as error:
         raise UserError(f"--workdir={workdir}: cannot be written to ({error.strerror})") from error

@@ -19,6 +19,7 @@ from fpgan_jax.evaluation import figures, similarity, synthesis, table
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer
+from fpgan_jax.whole_file import write_whole
 
 _PLACES = {
     "figure3.png": "the prints after each sampled epoch (the paper's figure 3)",
@@ -142,7 +143,8 @@ def reproduce(config: ConfigDict, workdir: str) -> str:
     data_hash = check_experiment(config, workdir)
     with hold_folder(workdir):
         configuration.claim_workdir(workdir, config, prefixes=configuration.EXPERIMENT_FIELDS)
-        _write_whole(os.path.join(workdir, _HASH_FILENAME), f"{data_hash}\n")
+        with write_whole(os.path.join(workdir, _HASH_FILENAME)) as file:
+            file.write(f"{data_hash}\n")
         run_stages(create_stages(config, workdir), config, workdir)
     return _describe(config, workdir)
 
@@ -206,6 +208,7 @@ def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
         mark = _name_mark(workdir, number, stage)
         flat = configuration.flatten_config(config)
         settings = {name: flat[name] for name in sorted(flat) if name.startswith(stage.fields or ("\0",))}
+        settings = json.loads(json.dumps(settings))  # as they come back: tuples as lists
         header = f"[{number}/{len(stages)}] {stage.name}"
         if not is_stale and _is_done(stage, mark, settings, workdir):
             print(f"{header}: done before", flush=True)
@@ -218,7 +221,8 @@ def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
         start = time.monotonic()
         stage.run()
         seconds = round(time.monotonic() - start, 1)
-        _write_whole(mark, json.dumps({"seconds": seconds, "settings": settings}))
+        with write_whole(mark) as file:
+            json.dump({"seconds": seconds, "settings": settings}, file)
 
 
 def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
@@ -236,13 +240,6 @@ def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
         with open(_name_mark(workdir, number, stage), encoding="utf-8") as file:
             seconds[stage.name] = json.load(file)["seconds"]
     return seconds
-
-
-def _write_whole(path: str, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.tmp", path)
 
 
 def _name_mark(workdir: str, number: int, stage: Stage) -> str:

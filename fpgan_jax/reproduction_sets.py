@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from fpgan_jax import configuration, reproduction
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import table
+from fpgan_jax.whole_file import write_whole
 
 TIMING_FILENAME = "timing.json"
 _TOTAL = "total"
@@ -125,7 +126,6 @@ def format_timing(timing: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _write_timing(timing: Mapping[str, Mapping[str, float]], path: str) -> None:
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+    with write_whole(path) as file:
         json.dump(timing, file, indent=2)
         file.write("\n")
-    os.replace(f"{path}.tmp", path)

@@ -40,16 +40,20 @@ class _StepParser(flags.ArgumentParser):
         return argument if argument in (None, "best") else int(argument)
 
 
-def define_config_flag() -> flags.FlagHolder:
+def define_config_flag(*, is_required: bool = True) -> flags.FlagHolder:
     """Define `--config`, with overrides such as `--config.lambda_l1=50`.
 
+    Args:
+      is_required: False for a script that can do without.
+
     Returns:
-      The flag's holder; `.value` is a ConfigDict.
+      The flag's holder; `.value` is a ConfigDict, or None where it is not given.
     """
     holder = config_flags.DEFINE_config_file(
         "config", None, "Config file; --config.FIELD=VALUE overrides a field, as --config.lambda_l1=50."
     )
-    flags.mark_flag_as_required("config")
+    if is_required:
+        flags.mark_flag_as_required("config")
     # Shown by `--help` with the script's own flags.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
     return holder
@@ -137,7 +141,7 @@ def _keep_compiled_programs(workdir: str) -> None:
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv, known_only=False)
-        if "config" in flags.FLAGS:
+        if "config" in flags.FLAGS and flags.FLAGS["config"].value is not None:
             flags.FLAGS["config"].value.items()  # a file that could not be loaded says so only here
     except (AttributeError, KeyError) as error:
         _stop(_describe_unknown_field(str(error)))

@@ -13,8 +13,10 @@ INTERPOLATIONS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
+# Width and height of SOCOFing's files, pixels.
+SCAN_SIZES = ((96, 103), (241, 298))
 # Width in pixels of SOCOFing's constant frame: a bevel before the print, a black band after it. It is
-# the same in the 96 x 103 and in the 241 x 298 files.
+# the same in files of either size.
 FRAME_BEFORE = 2
 FRAME_AFTER = 4
 

@@ -25,6 +25,7 @@ from fpgan_jax.progress import create_progress
 from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
 from fpgan_jax.training.reporting import save_png
 from fpgan_jax.training.sampling import create_generate
+from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
 MANIFEST_FILENAME = "manifest.csv"
 SETTINGS_FILENAME = "synthesis.json"
@@ -95,22 +96,67 @@ def synthesize(
     Source: Cordeiro & Saito, section 4; Isola et al. 2017, section 3.1 for test time; differs in:
       nothing.
     """
-    step, _, metadata = restore_for_evaluation(gan_workdir, (), step)
-    config = configuration.parse_config(metadata["config"])
-    config.synthesis.update(overrides or {})
-    config.data.update(data_overrides or {})
-    configuration.validate_config(config)
-    name = "generator_ema" if config.synthesis.use_ema else "generator"
-    warn_of_other_statistics(config)
+    config, step, metadata = restore_config(
+        gan_workdir, step=step, overrides=overrides, data_overrides=data_overrides
+    )
     rows = plan_rows(config, metadata, step)
     with hold_folder(out_dir):
         _claim_folder(out_dir, config, metadata, step)
         missing = [i for i, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
         if missing:
-            _, trees, _ = restore_for_evaluation(gan_workdir, (name,), step)
-            _draw_images(config, trees[name], rows, missing, metadata["pair_names"], out_dir)
+            variables = restore_variables(gan_workdir, config, step)
+            _draw_images(config, variables, rows, missing, metadata["pair_names"], out_dir)
         write_rows(os.path.join(out_dir, MANIFEST_FILENAME), rows)
     return rows
+
+
+def restore_config(
+    gan_workdir: str,
+    *,
+    step: int | str | None = None,
+    overrides: Mapping | None = None,
+    data_overrides: Mapping | None = None,
+) -> tuple[ConfigDict, int, dict]:
+    """Read what a checkpoint draws with, but for its weights.
+
+    Args:
+      gan_workdir: as of `synthesize`, like the other arguments.
+      step: which checkpoint.
+      overrides: fields of `config.synthesis`.
+      data_overrides: fields of `config.data`.
+
+    Returns:
+      (the checkpoint's config with these fields, the checkpoint's step, its metadata).
+
+    Raises:
+      UserError: no such checkpoint, or a field is not as it must be.
+    """
+    step, _, metadata = restore_for_evaluation(gan_workdir, (), step)
+    config = configuration.parse_config(metadata["config"])
+    config.synthesis.update(overrides or {})
+    config.data.update(data_overrides or {})
+    configuration.validate_config(config)
+    warn_of_other_statistics(config)
+    return config, step, metadata
+
+
+def restore_variables(gan_workdir: str, config: ConfigDict, step: int) -> dict:
+    """Restore the weights that a config draws with: the last ones, or their moving average.
+
+    Args:
+      gan_workdir: the workdir of `launch.train_gan`.
+      config: the checkpoint's config with `synthesis` as wanted.
+      step: the checkpoint's step.
+
+    Returns:
+      The checkpoint's "generator" or "generator_ema".
+
+    Raises:
+      UserError: the checkpoint holds none, or is damaged.
+    """
+    name = "generator_ema" if config.synthesis.use_ema else "generator"
+    _, trees, _ = restore_for_evaluation(gan_workdir, (name,), step)
+    return trees[name]
 
 
 def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow]:
@@ -245,11 +291,11 @@ def _claim_folder(out_dir: str, config: ConfigDict, metadata: dict, step: int) -
         if _read_settings(path) != settings:
             raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
         return
-    if any(name for name in os.listdir(out_dir) if name != LOCK_FILENAME and not name.endswith(".tmp")):
+    others = set(os.listdir(out_dir)) - {LOCK_FILENAME}
+    if not all(name.endswith(TEMPORARY_ENDING) for name in others):
         raise UserError(f"--out_dir={out_dir}: holds other files; use an empty or a new folder")
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+    with write_whole(path) as file:
         json.dump(settings, file, indent=2)
-    os.replace(f"{path}.tmp", path)
 
 
 def _read_settings(path: str) -> dict:

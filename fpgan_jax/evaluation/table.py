@@ -14,6 +14,7 @@ import numpy as np
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import read_rows
 from fpgan_jax.evaluation.similarity import KINDS, ScoreRow
+from fpgan_jax.whole_file import write_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,9 +306,7 @@ def write_tables(
     os.makedirs(out_dir, exist_ok=True)
     for name, (header, cells) in tables.items():
         for ending, format_cells in FORMATS.items():
-            path = os.path.join(out_dir, f"{name}.{ending}")
-            with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+            with write_whole(os.path.join(out_dir, f"{name}.{ending}")) as file:
                 file.write(format_cells(header, cells))
-            os.replace(f"{path}.tmp", path)
     texts = [format_text(header, cells) for header, cells in tables.values()]
     return f"{texts[0]}({describe_std(std_over, std_ddof)})\n\nControls, scored by the same classifier:\n{texts[1]}"

@@ -15,6 +15,7 @@ from absl import logging
 from PIL import Image
 
 from fpgan_jax.errors import UserError
+from fpgan_jax.whole_file import write_whole
 
 METRICS_FILENAME = "metrics.csv"
 
@@ -178,14 +179,8 @@ def save_png(path: str, image: np.ndarray) -> None:
       image: uint8 [height, width, 1 or 3].
     """
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    try:
-        picture.save(f"{path}.tmp", format="PNG")
-        os.replace(f"{path}.tmp", path)
-    except OSError:
-        # On a full disk half a file would take up what is left of it.
-        with contextlib.suppress(OSError):
-            os.remove(f"{path}.tmp")
-        raise
+    with write_whole(path, "wb") as file:
+        picture.save(file, format="PNG")
 
 
 def _truncate_csv(path: str, last_step: int) -> list[str] | None:
@@ -207,7 +202,6 @@ def _truncate_csv(path: str, last_step: int) -> list[str] | None:
     kept = [
         row for row in rows[1:] if len(row) == len(names) and row[0].isdigit() and int(row[0]) <= last_step
     ]
-    with open(f"{path}.tmp", "w", newline="", encoding="utf-8") as file:
+    with write_whole(path) as file:
         csv.writer(file, lineterminator="\n").writerows([names, *kept])
-    os.replace(f"{path}.tmp", path)
     return names
