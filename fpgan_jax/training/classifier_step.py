@@ -4,14 +4,16 @@ Does not own augmentation or data; a function for them comes in as an argument.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import optax
 from flax import linen as nn
 
 from fpgan_jax import losses, parallel
-from fpgan_jax.metrics import Mean, create_means
+from fpgan_jax.metrics import create_means
 from fpgan_jax.models.layers import recompute_activations
+from fpgan_jax.training.finiteness import PROBES, probe_gradients
 from fpgan_jax.training.gan_step import update_network
 from fpgan_jax.training.random_streams import StepKeys, fold_in_step
 from fpgan_jax.training.state import ClassifierTrainState
@@ -28,7 +30,7 @@ def train_step(
     label_smoothing: float = 0.0,
     remat: bool = False,
     axis_name: str | None = None,
-) -> tuple[ClassifierTrainState, dict[str, Mean]]:
+) -> tuple[ClassifierTrainState, dict[str, Any]]:
     """Run one step of softmax cross-entropy training.
 
     Args:
@@ -44,7 +46,8 @@ def train_step(
       axis_name: the device axis, or None outside pmap.
 
     Returns:
-      (the state after, metrics "loss" and "accuracy" summed over the devices).
+      (the state after; the `Mean` of "loss" and "accuracy" summed over the devices, and `finiteness.PROBES`, as of
+      `gan_step.train_step`).
     """
     keys = fold_in_step(base_keys, state.step)
     dropout_key = parallel.fold_in_device(keys.dropout, axis_name)
@@ -70,8 +73,8 @@ def train_step(
         compute_loss = recompute_activations(compute_loss)
     gradients, (batch_stats, averages) = jax.grad(compute_loss, has_aux=True)(state.classifier.params)
     network = update_network(state.classifier, gradients, batch_stats, tx, axis_name)
-    means = create_means(averages, batch_size)
+    metrics = create_means(averages, batch_size) | {PROBES: {"classifier": probe_gradients(gradients)}}
     return (
         ClassifierTrainState(step=state.step + 1, classifier=network),
-        parallel.sum_over_devices(means, axis_name),
+        parallel.sum_over_devices(metrics, axis_name),
     )

@@ -114,6 +114,8 @@ def _create_training(
             "persons": [int(person) for person in source.persons],
         },
         examples=examples,
+        checks=(("classifier", "loss"), ("classifier", "gradient")),
+        name_examples=source.name_examples,
     )
     return training, state, step_keys
 

@@ -17,7 +17,7 @@ from fpgan_jax import configuration, parallel
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
 from fpgan_jax.models import factory
-from fpgan_jax.training import gan_step, random_streams
+from fpgan_jax.training import gan_step, gan_watch, random_streams
 from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import check_variables
 from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
@@ -33,6 +33,15 @@ METRIC_NAMES = (
     "discriminator_loss",
     "discriminator_real_accuracy",
     "discriminator_fake_accuracy",
+)
+# As of `Training.checks`. G's output comes first, and D is updated before it judges that.
+CHECKS = (
+    ("generator", "l1_loss"),
+    ("discriminator", "discriminator_loss"),
+    ("discriminator", "gradient"),
+    ("generator", "adversarial_loss"),
+    ("generator", "generator_loss"),
+    ("generator", "gradient"),
 )
 
 
@@ -114,10 +123,14 @@ def _create_training(
     step = bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx)
     last_steps = functools.partial(_map_last_steps, config=config, num_examples=source.num_examples)
     sample_epochs = last_steps(config.sample_epochs if config.num_samples else ())
+    num_steps = last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size)
+    # Those of the sample grids, so that both are drawn by one program.
+    samples = source.load_samples(max(config.num_samples, 2))
+    generate = create_generate(generator, deterministic=False, use_running_average=False)
     training = Training(
         label="GAN",
         workdir=workdir,
-        num_steps=last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size),
+        num_steps=num_steps,
         global_batch_size=config.global_batch_size,
         steps_per_dispatch=config.steps_per_dispatch,
         log_every_steps=config.log_every_steps,
@@ -139,8 +152,12 @@ def _create_training(
         },
         examples=examples,
         keep_steps=frozenset(last_steps(config.keep_epochs)),
+        checks=CHECKS,
+        name_examples=source.name_examples,
+        watch_metrics=gan_watch.watch_discriminator(config, num_steps),
+        watch_state=gan_watch.watch_generator(generate, samples, num_steps),
         sample_steps=frozenset(sample_epochs),
-        draw_samples=_create_sampler(config, generator, source, sample_epochs),
+        draw_samples=_create_sampler(config, generate, samples, sample_epochs),
     )
     return training, state, step_keys
 
@@ -233,13 +250,12 @@ def _map_last_steps(epochs: Iterable[int], *, config: ConfigDict, num_examples: 
 
 
 def _create_sampler(
-    config: ConfigDict, generator: nn.Module, source, epochs: Mapping[int, int]
+    config: ConfigDict, generate: Callable, pairs: Mapping[str, np.ndarray], epochs: Mapping[int, int]
 ) -> Callable[[int, Any, Reporter], None]:
     """Create the hook that draws the sample grid after the steps that end the chosen epochs."""
     if not epochs:
         return lambda step, state, reporter: None
-    pairs = source.load_samples(config.num_samples)
-    generate = create_generate(generator, deterministic=False, use_running_average=False)
+    pairs = {name: values[: config.num_samples] for name, values in pairs.items()}
     # The same dropout at every epoch: what changes from grid to grid is the network.
     keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["noise_image"]))
 

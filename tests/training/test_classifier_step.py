@@ -10,6 +10,7 @@ import pytest
 from flax import linen as nn
 
 from fpgan_jax.training import classifier_step
+from fpgan_jax.training.finiteness import PROBES
 from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import create_classifier_state
 
@@ -50,7 +51,8 @@ def test_update_is_the_gradient_of_the_cross_entropy(after):
 
 
 def test_metrics_are_of_the_weights_before_the_update(after):
-    averages = {name: float(mean.total / mean.count) for name, mean in after[1].items()}
+    assert after[1][PROBES] == {"classifier": 0}
+    averages = {name: float(after[1][name].total / after[1][name].count) for name in ("loss", "accuracy")}
     # Equal logits: the loss is log 2, and argmax takes the first class.
     np.testing.assert_allclose([averages["loss"], averages["accuracy"]], [np.log(2), 0.5], rtol=1e-6)
 

@@ -12,6 +12,7 @@ from flax import linen as nn
 from fpgan_jax.models.patchgan import PatchDiscriminator
 from fpgan_jax.models.unet import UNetGenerator
 from fpgan_jax.training import gan_step
+from fpgan_jax.training.finiteness import PROBES
 from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import create_gan_state
 
@@ -234,6 +235,8 @@ def test_an_unknown_order_is_refused():
 
 def test_metrics_are_those_of_the_step():
     _, metrics = run(*create(lambda_l1=2.0))
+    probes = metrics.pop(PROBES)
+    assert {name: float(probe) for name, probe in probes.items()} == {"discriminator": 0, "generator": 0}
     averages = {name: float(mean.total / mean.count) for name, mean in metrics.items()}
     assert averages == {
         "discriminator_loss": (1 - 0.25) + (1 + 0.5),
@@ -243,6 +246,33 @@ def test_metrics_are_those_of_the_step():
         "l1_loss": 0.25,
         "generator_loss": -0.375 + 2 * 0.25,
     }
+
+
+class RootGenerator(nn.Module):
+    """fake = sqrt(w) * noise, with w = 0 at the start: fake is 0, and its gradient by w infinite."""
+
+    @nn.compact
+    def __call__(self, noise_image, *, deterministic, use_running_average):
+        return jnp.sqrt(self.param("w", nn.initializers.zeros, ())) * noise_image
+
+
+class RootDiscriminator(nn.Module):
+    """The same for the logit."""
+
+    @nn.compact
+    def __call__(self, noise_image, image, *, use_running_average, num_passes=1):
+        return jnp.sqrt(self.param("a", nn.initializers.zeros, ())) * image
+
+
+@pytest.mark.parametrize(
+    ("network", "module"), [("generator", RootGenerator()), ("discriminator", RootDiscriminator())]
+)
+def test_a_gradient_that_is_not_finite_shows_while_the_loss_is_finite(network, module):
+    # In the simultaneous order G does not learn from the D that the update has spoilt.
+    _, metrics = run(*create(**{network: module}, update_order="simultaneous", lambda_l1=1.0))
+    probes = metrics.pop(PROBES)
+    assert all(np.isfinite(mean.total) for mean in metrics.values())
+    assert np.isnan(probes[network])
 
 
 def test_moving_average_follows_the_generator():
