@@ -16,7 +16,13 @@ def get_config() -> ConfigDict:
     """Return the config; every field is documented beside it."""
     config = ConfigDict()
     config.set_name = "P50"  # the row of the paper's table 2 that the result stands beside
-    config.seed = 0  # weights, dropout and augmentation of both experiments
+    # Every stream of random numbers has a seed of its own: these, the classifier's, `data.noise_seed`,
+    # `data.shuffle_seed` and synthesis's. -1 is the seed above it: of the GAN's three and of `classifier.seed`
+    # it is this one.
+    config.seed = 0
+    config.weights_seed = -1  # the GAN's first weights
+    config.dropout_seed = -1  # the GAN's dropout while it trains
+    config.augmentation_seed = -1  # where `data.jitter` crops
 
     data = config.data = ConfigDict()
     # "socofing" | "npz" (the same prints in one file) | "paired_folder" (files of [noise, print] side by side)
@@ -44,8 +50,8 @@ def get_config() -> ConfigDict:
     data.noise_distribution = "uniform"  # "uniform" | "gaussian" | "salt_and_pepper"
     # Open in the paper; ten equal replicas with ten equal noises would be one pair ten times.
     data.noise_per = "replica"  # "replica" | "person"
-    data.noise_seed = 0
-    data.shuffle_seed = 0
+    data.noise_seed = 0  # the noise images
+    data.shuffle_seed = 0  # the order of the pairs, and of the classifier's prints
     data.jitter = 0  # pixels by which a pair is enlarged before a random crop; pix2pix's own is 30
     # "tfdata" reads batches ahead on the host; "device" keeps all examples on every device as bytes, and a
     # step gathers its own. The batches are the same, to the bit.
@@ -109,6 +115,10 @@ def get_config() -> ConfigDict:
 
     # Experiment 2. Open in the paper: Xception's input size, initial weights, split and schedule.
     classifier = config.classifier = ConfigDict()
+    classifier.seed = -1  # of the three below; -1 is config.seed
+    classifier.weights_seed = -1  # -1 is classifier.seed, here and in the next two
+    classifier.dropout_seed = -1
+    classifier.augmentation_seed = -1
     classifier.width = 1.0  # multiplies every feature count; 1 is Chollet's
     classifier.num_middle_blocks = 8
     classifier.dropout_rate = 0.5  # before the last layer, as Chollet 2017, section 4.4
@@ -139,7 +149,8 @@ def get_config() -> ConfigDict:
     synthesis.use_running_average = False  # False keeps each image's own statistics, alike
     synthesis.use_ema = False  # True draws with the moving average of the weights
     synthesis.batch_size = 16  # changes the speed only, never an image
-    synthesis.seed = 0  # dropout, and new noise
+    synthesis.seed = 0  # dropout
+    synthesis.noise_seed = -1  # new noise; -1 is synthesis.seed
 
     evaluation = config.evaluation = ConfigDict()
     evaluation.num_test_persons = 3  # open in the paper which: the set's first n by id

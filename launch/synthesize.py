@@ -27,7 +27,8 @@ _USE_RUNNING_AVERAGE = flags.DEFINE_bool(
 )
 _USE_EMA = flags.DEFINE_bool("use_ema", None, "Draw with the moving average of the weights.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images at a time; changes no image.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", None, "Seed of dropout and of new noise.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", None, "Seed of dropout, and of new noise.", lower_bound=0)
+_NOISE_SEED = flags.DEFINE_integer("noise_seed", None, "Seed of new noise; by default --seed.", lower_bound=0)
 
 
 def main(argv):
@@ -35,11 +36,8 @@ def main(argv):
     del argv
     from fpgan_jax.evaluation import synthesis
 
-    chosen = {
-        holder.name: holder.value
-        for holder in (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED)
-        if holder.value is not None
-    }
+    holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
+    chosen = {holder.name: holder.value for holder in holders if holder.value is not None}
     data = {"paired_dir": _PAIRED_DIR.value} if _PAIRED_DIR.value else {}
     rows = synthesis.synthesize(
         _GAN_WORKDIR.value, _OUT_DIR.value, overrides=chosen, data_overrides=data, step=_STEP.value

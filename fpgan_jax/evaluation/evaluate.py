@@ -132,7 +132,9 @@ def create_families(plan: EvaluationPlan) -> Mapping[str, Callable[[Study], Find
       A family of `configuration.MEASURE_FAMILIES` -> (study) -> its findings.
     """
     data = plan.config.data
-    extractor = features.create_classifier_extractor(plan.feature_classifier) if plan.feature_classifier else None
+    extractor = (
+        features.create_classifier_extractor(plan.feature_classifier) if plan.feature_classifier else None
+    )
     return {
         "similarity": lambda judged: paper_similarity.measure(judged, data),
         "identity": identity.measure_identity,

@@ -174,7 +174,7 @@ def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow
     # Noise seeds end below 2**32, so that new noise is never a training's; files have no seed.
     noise_seed = config.data.noise_seed
     if settings.noise == "new":
-        noise_seed += 2**32 * (1 + settings.seed)
+        noise_seed += 2**32 * (1 + configuration.resolve_seed(config, "synthesis.noise_seed"))
     elif metadata["pair_names"]:
         noise_seed = -1
     has_dropout = config.generator.form == "isola" and not settings.deterministic
@@ -279,7 +279,12 @@ def _claim_folder(out_dir: str, config: ConfigDict, metadata: dict, step: int) -
         "checkpoint_step": step,
         "config_hash": metadata["config_hash"],
         "data_hash": metadata["data_hash"],
-        "synthesis": {name: value for name, value in config.synthesis.items() if name != "batch_size"},
+        "synthesis": {
+            name: value
+            for name, value in config.synthesis.items()
+            # A folder that was begun before a field came has images of its default.
+            if name != "batch_size" and not configuration.is_at_default(f"synthesis.{name}", value)
+        },
     }
     path = os.path.join(out_dir, SETTINGS_FILENAME)
     if os.path.exists(path):
