@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import (
     control_table,
@@ -41,6 +40,7 @@ from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection, St
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.rows import read_rows, write_rows
 from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import restore_for_evaluation
 from fpgan_jax.whole_file import write_whole
 
