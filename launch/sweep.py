@@ -47,7 +47,7 @@ def main(argv):
     # The checks below must not take hold of a GPU, which the runs want.
     os.environ["JAX_PLATFORMS"] = "cpu"
     from fpgan_jax.sweeps import local_queue, slurm, sweep
-    from fpgan_jax.sweeps.runs import create_runs, load_sweep_file
+    from fpgan_jax.sweeps.plan import create_runs, load_sweep_file
 
     config_flag = flags.FLAGS["config"]
     runs = create_runs(_CONFIG.value, load_sweep_file(_SWEEP.value), _WORKDIR.value, _WHAT.value)

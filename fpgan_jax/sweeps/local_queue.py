@@ -1,6 +1,6 @@
 """Owns running a sweep on this machine: so many runs at a time, each a process of its own, the rest in a queue.
 
-Does not own how a run's process is recorded (`records.py`) or shown (`overview.py`).
+Does not own how a run's process is recorded (`runs.py`) or shown (`overview.py`).
 """
 
 import collections
@@ -16,8 +16,7 @@ from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.sweeps.overview import Overview
-from fpgan_jax.sweeps.records import Attempt
-from fpgan_jax.sweeps.runs import Run
+from fpgan_jax.sweeps.runs import Attempt, Run
 from fpgan_jax.training.interruption import StopRequest
 
 _POLL_SECONDS = 0.2
@@ -114,7 +113,7 @@ def run_queue(
                     is_passed_on = True
                 for name, (attempt, environment) in list(active.items()):
                     if attempt.process.poll() is not None:
-                        overview.note_end(name, attempt.end(is_asked=is_passed_on))
+                        overview.note_end(name, attempt.end())
                         del active[name]
                         free.append(environment)
                 overview.refresh()

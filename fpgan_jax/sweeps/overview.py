@@ -1,6 +1,6 @@
 """Owns how a sweep is watched: a table that changes in a terminal, lines elsewhere.
 
-Does not own what is left on disk; `records.py` does.
+Does not own what is left on disk; `runs.py` does.
 """
 
 import sys
@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fpgan_jax.evaluation import table
-from fpgan_jax.sweeps.records import STATES, Record, count_states, read_steps
-from fpgan_jax.sweeps.runs import Run
+from fpgan_jax.sweeps.runs import STATES, Record, Run, count_states, read_steps
 
 HEADER = ("run", "state", "steps", "steps/s", "time left")
 

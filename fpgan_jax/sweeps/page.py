@@ -18,8 +18,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fpgan_jax.sweeps.overview import format_time
-from fpgan_jax.sweeps.records import count_states
 from fpgan_jax.sweeps.results import Result, ResultTable
+from fpgan_jax.sweeps.runs import count_states
 from fpgan_jax.whole_file import write_whole
 
 CSV_FILENAME = "results.csv"
@@ -189,11 +189,12 @@ def _create_plot(table: ResultTable, field: str, headlines: Sequence[str]) -> li
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if labels and any(labels):
         figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=8, frameon=False)
-    caption = f"{', '.join(headlines)} over {field}: a dot a finished run; a line through the means, with their 95% intervals over seeds"
+    caption = f"{', '.join(headlines)} over {field}"
+    key = ": a dot a finished run; a line through the means, with their 95% intervals over seeds."
     source = f"data:image/svg+xml;base64,{base64.b64encode(_format_svg(figure)).decode()}"
     return [
         _create("h2", f"Over {field}"),
-        _create("figure", _create("img", src=source, alt=caption), _create("figcaption", f"{caption}.")),
+        _create("figure", _create("img", src=source, alt=caption), _create("figcaption", caption + key)),
     ]
 
 
@@ -232,11 +233,22 @@ def _draw(axes: Axes, table: ResultTable, field: str, name: str, results: Sequen
             )
     if not is_number:
         axes.set_xticks(range(len(values)), values, rotation=20 if max(map(len, values)) > 8 else 0)
-    elif min(numbers.values()) > 0 and max(numbers.values()) / min(numbers.values()) > _LOG_RATIO:
-        axes.set_xscale("log")
+    else:
+        _scale_axis(axes, sorted(numbers.values()))
     axes.set(xlabel=field, title=name)
     axes.title.set_size(10)
     axes.grid(alpha=0.3)
+
+
+def _scale_axis(axes: Axes, numbers: Sequence[float]) -> None:
+    """Make an axis logarithmic if numbers from 0 on are far apart; 0 itself has a place of its own left of them."""
+    positive = [number for number in numbers if number > 0]
+    if numbers[0] < 0 or not positive or positive[-1] / positive[0] < _LOG_RATIO:
+        return
+    if numbers[0] > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=positive[0])
 
 
 def _format_svg(figure: Figure) -> bytes:

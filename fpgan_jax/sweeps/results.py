@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from fpgan_jax import configuration
 from fpgan_jax.evaluation.bootstrap import compute_spread
-from fpgan_jax.sweeps.records import read_record
-from fpgan_jax.sweeps.runs import SEED_FIELDS, Run
+from fpgan_jax.sweeps.runs import Run, read_record
+
+# Fields that repeat a run rather than change what it does.
+SEED_FIELDS = tuple(name for name in configuration.FIELDS if name.split(".")[-1].endswith("seed"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Result:
 
     Attributes:
       name: of the run.
-      state: one of `records.STATES`.
+      state: one of `runs.STATES`.
       overrides: config field -> value.
       metrics: name -> number, of what there is; final ones, "best ..." ones, and the step of these.
       seconds: how long it ran, over all its starts.
@@ -77,7 +80,7 @@ def create_table(runs: Sequence[Run], states: Mapping[str, str]) -> ResultTable:
 
     Args:
       runs: in the sweep's order.
-      states: a run's name -> one of `records.STATES`.
+      states: a run's name -> one of `runs.STATES`.
 
     Returns:
       The results. Of a run that has not finished they are those of its last logged step.

@@ -1,30 +1,33 @@
-"""Owns what a sweep's runs are: the sweep file, each run's overrides, folder and config, checked before any starts.
+"""Owns what a run of a sweep is, its process, and what its folder tells: how it went, how far it is, its log.
 
-Does not start a run (`local_queue.py` and `slurm.py` do) and does not know how runs went (`records.py`).
+Does not decide which run is started (`sweep.py` does). A record is written by the process that started the run: a
+run of which nobody saw the end, as when the machine is switched off, is known by a start without an end. Imports
+little: a job of Slurm must know of signals soon after it has started.
 """
 
 import dataclasses
-import hashlib
+import json
 import os
 import re
-import runpy
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration, parallel, reproduction
-from fpgan_jax.data import feeding
-from fpgan_jax.errors import UserError
-from fpgan_jax.models import factory
-from fpgan_jax.training.cadence import last_step_of_epoch
-from fpgan_jax.training.reporting import METRICS_FILENAME
+from fpgan_jax import configuration
+from fpgan_jax.whole_file import write_whole
 
-# Fields that repeat a run rather than change what it does.
-SEED_FIELDS = tuple(name for name in configuration.FIELDS if name.split(".")[-1].endswith("seed"))
+RECORD_FILENAME = "run.json"
+LOG_FILENAME = "log.txt"
+# "queued" has a place in Slurm's queue, "waiting" has none.
+STATES = ("running", "queued", "waiting", "interrupted", "failed", "finished")
 
-_MAX_NAME_LENGTH = 100
-_UNSAFE = re.compile(r"[^A-Za-z0-9._+=,-]")
+_TAIL_BYTES = 4096
+_MAX_MESSAGE_LENGTH = 300
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,133 +49,149 @@ class Run:
     num_steps: Mapping[str, int]
 
 
-def load_sweep_file(path: str) -> list[Mapping[str, Any]]:
-    """Ask a sweep file which runs it wants.
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """How a run went so far.
 
-    Args:
-      path: a Python file that defines `get_sweep()`, which returns a dict a run: config field -> value.
-
-    Returns:
-      The dicts.
-
-    Raises:
-      UserError: the file cannot be loaded, or returns something else or nothing.
+    Attributes:
+      state: "running", "interrupted", "failed" or "finished".
+      config_hash: of the config that it was started with.
+      started: when it was last started, in seconds since 1970.
+      seconds: how long it ran, over all its starts; a start whose end nobody saw counts nothing.
+      num_starts: how often it was started.
+      message: why it failed or was interrupted.
     """
-    if not os.path.isfile(path):
-        raise UserError(f"--sweep: {path}: no such file")
+
+    state: str
+    config_hash: str
+    started: float
+    seconds: float = 0.0
+    num_starts: int = 1
+    message: str = ""
+
+
+def read_record(workdir: str) -> Record | None:
+    """Read a run's record; None if there is none, or no whole one."""
     try:
-        namespace = runpy.run_path(path)
-        sweep = list(namespace["get_sweep"]()) if "get_sweep" in namespace else None
-    except Exception as error:
-        # A sweep file is a program, which can raise anything.
-        raise UserError(f"--sweep: {path} cannot be loaded: {type(error).__name__}: {error}") from error
-    if sweep is None:
-        raise UserError(f"--sweep: {path} defines no get_sweep()")
-    if not sweep or not all(isinstance(overrides, Mapping) for overrides in sweep):
-        raise UserError(f"--sweep: {path}: get_sweep() must return a dict a run, at least one")
-    return sweep
+        with open(os.path.join(workdir, RECORD_FILENAME), encoding="utf-8") as file:
+            return Record(**json.load(file))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
-def create_runs(config: ConfigDict, sweep: Sequence[Mapping[str, Any]], workdir: str, what: str) -> list[Run]:
-    """Name and check every run of a sweep; write nothing.
+def find_state(run: Run) -> str:
+    """Say how a run stands that is not running as far as the caller knows.
 
     Args:
-      config: what the runs have in common, not validated.
-      sweep: of `load_sweep_file`.
-      workdir: of the sweep; a run's folder lies in it.
-      what: one of `KINDS`.
+      run: the run.
 
     Returns:
-      The runs in the sweep's order.
-
-    Raises:
-      UserError: a run's config, data or folder is not as it must be, or two runs are the same.
+      One of `STATES`. A run that finished with other values of fields that may change in a finished experiment,
+      such as config.evaluation's, is waiting again; it will do again what they change.
     """
-    runs: dict[str, Run] = {}
-    for overrides in sweep:
-        texts = {str(field): _format_value(value) for field, value in overrides.items()}
-        described = ", ".join(f"{field}={text}" for field, text in texts.items()) or "no override"
-        try:
-            own = configuration.override_fields(config, [f"{field}={text}" for field, text in texts.items()])
-            flat = configuration.flatten_config(own)
-            values = {field: flat[field] for field in texts}
-            name = name_run(values)
-            if name in runs:
-                raise UserError("twice in the sweep; leave one out")
-            num_steps = KINDS[what](own, os.path.join(workdir, name))
-        except UserError as error:
-            raise UserError(f"run {len(runs) + 1} ({described}): {error}") from error
-        runs[name] = Run(name, os.path.join(workdir, name), values, own, num_steps)
-    return list(runs.values())
+    record = read_record(run.workdir)
+    if record is None or record.config_hash != configuration.hash_config(run.config):
+        return "waiting"
+    return "interrupted" if record.state == "running" else record.state
 
 
-def name_run(overrides: Mapping[str, Any]) -> str:
-    """Name a run's folder by what it overrides.
+class Attempt:
+    """A run's process, from its start to its end; both are recorded.
 
-    Args:
-      overrides: config field -> value.
-
-    Returns:
-      Such as "lambda_l1=50,seed=0": at most 100 characters, of letters, digits and `._+=,-`. Where that takes
-      something away from the overrides, eight digits of their hash end it, so that no two share a name.
+    Attributes:
+      process: the process, whose output goes to the end of the run's log.
     """
-    plain = ",".join(
-        f"{field}={_format_value(value, '+').removesuffix('.0')}" for field, value in overrides.items()
+
+    def __init__(self, workdir: str, command: Sequence[str], config_hash: str, **options):
+        """Start the process.
+
+        Args:
+          workdir: the run's folder; made if missing.
+          command: what to run.
+          config_hash: of the run's config.
+          options: further arguments of `subprocess.Popen`.
+
+        Raises:
+          OSError: the folder cannot be written to, or the command not be run.
+        """
+        self._workdir = workdir
+        self._start = time.monotonic()
+        before = read_record(workdir)
+        self._record = Record(
+            "running",
+            config_hash,
+            started=time.time(),
+            seconds=before.seconds if before else 0.0,
+            num_starts=before.num_starts + 1 if before else 1,
+        )
+        os.makedirs(workdir, exist_ok=True)
+        with open(os.path.join(workdir, LOG_FILENAME), "a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(command)}\n")
+            log.flush()
+            self._write(self._record)
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options
+            )
+
+    def end(self) -> Record:
+        """Record the end of the process, which must have ended."""
+        code = self.process.wait()
+        message = ""
+        if code == 0:
+            state = "finished"
+        elif code in (os.EX_TEMPFAIL, -signal.SIGTERM):
+            state, message = "interrupted", "stopped; goes on from what is saved"
+        else:
+            state = "failed"
+            killed = f"killed by {signal.Signals(-code).name}: " if code < 0 else ""
+            message = killed + (read_last_line(self._workdir) or f"exit code {code}")
+        seconds = self._record.seconds + time.monotonic() - self._start
+        self._record = dataclasses.replace(
+            self._record, state=state, seconds=round(seconds, 1), message=message
+        )
+        self._write(self._record)
+        return self._record
+
+    def _write(self, record: Record) -> None:
+        with write_whole(os.path.join(self._workdir, RECORD_FILENAME)) as file:
+            json.dump(dataclasses.asdict(record), file, indent=2)
+            file.write("\n")
+
+
+def read_last_line(workdir: str) -> str:
+    """Return the last line of a run's log that holds something, without what a terminal would obey."""
+    text = _read_tail(os.path.join(workdir, LOG_FILENAME))
+    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]
+    line = "".join(character for character in lines[-1] if character.isprintable()) if lines else ""
+    return line.strip()[:_MAX_MESSAGE_LENGTH]
+
+
+def read_steps(run: Run) -> int:
+    """Return how many steps of its trainings a run has logged, of `sum(run.num_steps.values())`."""
+    return sum(
+        min(_read_last_step(os.path.join(run.workdir, name)), total) for name, total in run.num_steps.items()
     )
-    name = _UNSAFE.sub("_", plain)
-    if name != plain or len(name) > _MAX_NAME_LENGTH:
-        digest = hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-        name = f"{name[: _MAX_NAME_LENGTH - len(digest) - 1]}-{digest}"
-    return name or "as_configured"
 
 
-def _format_value(value: Any, separator: str = ",") -> str:
-    """Format a value as `configuration.override_fields` reads it."""
-    return separator.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+def _read_last_step(path: str) -> int:
+    # The last line may be in the writing; what stands before its first comma is the step all the same.
+    for line in reversed(_read_tail(path).splitlines()):
+        step, comma, _ = line.partition(",")
+        if comma and step.isdigit():
+            return int(step)
+    return 0
 
 
-def _check_gan(config: ConfigDict, workdir: str) -> dict[str, int]:
-    configuration.validate_config(config)
-    factory.create_generator(config)
-    factory.create_discriminator(config)
-    parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
-    source = _check_source(feeding.create_gan_source, config)
-    configuration.claim_workdir(workdir, config, prefixes=configuration.GAN_FIELDS, is_writer=False)
-    return {METRICS_FILENAME: _count_gan_steps(config, source.num_examples)}
+def _read_tail(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, os.path.getsize(path) - _TAIL_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
-def _check_classifier(config: ConfigDict, workdir: str) -> dict[str, int]:
-    configuration.validate_config(config)
-    factory.create_classifier(config, num_classes=2)
-    parallel.check_batch_size(config.classifier.global_batch_size, "config.classifier.global_batch_size")
-    _check_source(feeding.create_classifier_source, config)
-    configuration.claim_workdir(workdir, config, prefixes=configuration.CLASSIFIER_FIELDS, is_writer=False)
-    return {METRICS_FILENAME: config.classifier.num_steps}
-
-
-def _check_source(create_source: Callable, config: ConfigDict) -> feeding.Source:
-    source = create_source(config)
-    if config.data.feeding == "device":
-        source.check_device_size()
-    return source
-
-
-def _check_experiment(config: ConfigDict, workdir: str) -> dict[str, int]:
-    reproduction.check_experiment(config, workdir)
-    num_examples = (len(config.data.persons) or config.data.num_persons) * config.data.num_replicas
-    return {
-        os.path.join("gan", METRICS_FILENAME): _count_gan_steps(config, num_examples),
-        os.path.join("classifier", METRICS_FILENAME): config.classifier.num_steps,
-    }
-
-
-def _count_gan_steps(config: ConfigDict, num_examples: int) -> int:
-    return last_step_of_epoch(config.num_epochs, num_examples, config.global_batch_size)
-
-
-# What a run may be, as the launch script's name -> the check, which returns `Run.num_steps`.
-KINDS: Mapping[str, Callable[[ConfigDict, str], dict[str, int]]] = {
-    "reproduce": _check_experiment,
-    "train_gan": _check_gan,
-    "train_classifier": _check_classifier,
-}
+def count_states(states: Mapping[str, str]) -> str:
+    """Say how many runs are in which state, as "3 finished, 1 failed"."""
+    values = list(states.values())
+    return ", ".join(f"{values.count(state)} {state}" for state in reversed(STATES) if state in values)

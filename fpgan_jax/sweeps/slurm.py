@@ -16,8 +16,7 @@ from typing import Any
 
 from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
-from fpgan_jax.sweeps.records import Attempt
-from fpgan_jax.sweeps.runs import Run
+from fpgan_jax.sweeps.runs import Attempt, Run
 from fpgan_jax.whole_file import write_whole
 
 # In the sweep's folder: submitit's files, and which job is whose.
@@ -56,7 +55,7 @@ class RunJob:
     """A run as a job; submitit calls it on the node, and `checkpoint` where the job must leave."""
 
     def __init__(self, workdir: str, command: Sequence[str], config_hash: str):
-        """Args: as of `records.Attempt`."""
+        """Args: as of `runs.Attempt`."""
         self._arguments = (workdir, command, config_hash)
         self._attempt: Attempt | None = None
 
@@ -70,7 +69,7 @@ class RunJob:
         ignore = lambda: signal.signal(_get_requeue_signal(), signal.SIG_IGN)  # noqa: E731
         self._attempt = Attempt(*self._arguments, preexec_fn=ignore)
         _wait(self._attempt)
-        record = self._attempt.end(is_asked=False)
+        record = self._attempt.end()
         if record.state == "interrupted" and _is_job_running():
             # Pre-empted: the run has had Slurm's SIGTERM. A job that was cancelled or requeued is not running any more.
             signal.raise_signal(_get_requeue_signal())
@@ -84,7 +83,7 @@ class RunJob:
         if self._attempt is not None and self._attempt.process.returncode is None:
             self._attempt.process.terminate()
             _wait(self._attempt)
-            self._attempt.end(is_asked=True)
+            self._attempt.end()
         return DelayedSubmission(RunJob(*self._arguments))
 
 

@@ -11,8 +11,7 @@ from fpgan_jax.errors import Interrupted, UserError
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.sweeps import local_queue, page, results, slurm
 from fpgan_jax.sweeps.overview import Overview, format_runs
-from fpgan_jax.sweeps.records import LOG_FILENAME, count_states, find_state, read_record
-from fpgan_jax.sweeps.runs import Run
+from fpgan_jax.sweeps.runs import LOG_FILENAME, Run, count_states, find_state, read_record
 from fpgan_jax.whole_file import write_whole
 
 _ORIGIN_FILENAME = "sweep.json"
@@ -22,7 +21,7 @@ def list_runs(runs: Sequence[Run], workdir: str) -> str:
     """Describe a sweep and how its runs stand; start and write nothing.
 
     Args:
-      runs: of `runs.create_runs`.
+      runs: of `plan.create_runs`.
       workdir: the sweep's folder.
 
     Returns:
@@ -36,11 +35,11 @@ def find_states(runs: Sequence[Run], workdir: str) -> dict[str, str]:
     """Find out how each run stands: from its folder, and from Slurm if a job of it is there.
 
     Args:
-      runs: of `runs.create_runs`.
+      runs: of `plan.create_runs`.
       workdir: the sweep's folder.
 
     Returns:
-      A run's name -> one of `records.STATES`.
+      A run's name -> one of `runs.STATES`.
     """
     return {run.name: find_state(run) for run in runs} | {
         name: state for name, state in slurm.find_live_runs(workdir).items() if name in {r.name for r in runs}
@@ -60,7 +59,7 @@ def run_sweep(
     """Run what is not done of a sweep, and write its results.
 
     Args:
-      runs: of `runs.create_runs`.
+      runs: of `plan.create_runs`.
       commands: a run's name -> what to run.
       workdir: the sweep's folder; made if missing.
       origin: "what", "config" and "sweep": told on the page. A sweep's "what" stays the same.
