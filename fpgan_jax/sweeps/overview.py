@@ -50,6 +50,7 @@ class Overview:
 
     def __exit__(self, *exception):
         """Leave the last table where it is."""
+        self._printed = -_LINE_SECONDS
         self.refresh(is_due=True)
         if self._live:
             self._live.stop()
@@ -83,7 +84,7 @@ class Overview:
                 clock.note(steps[name], now)
         if self._live:
             self._live.update(self._draw(steps), refresh=True)
-        elif is_due is False and now - self._printed >= _LINE_SECONDS:
+        elif now - self._printed >= _LINE_SECONDS:
             self._printed = now
             self._print(self._describe(steps))
 
