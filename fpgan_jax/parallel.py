@@ -4,6 +4,7 @@ Does not own what a step computes. A move from `pmap` to `shard_map` touches thi
 """
 
 import operator
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -221,3 +222,17 @@ def is_any_process(flag: bool) -> bool:
     if is_single_process():
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def wait_for_all(name: str) -> None:
+    """Wait until every process has come to this point.
+
+    Args:
+      name: of the point; the same in all.
+    """
+    multihost_utils.sync_global_devices(name)
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
