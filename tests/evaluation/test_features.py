@@ -119,3 +119,18 @@ def test_prints_of_another_size_than_the_classifiers_are_refused(classifier):
     extractor = features.create_classifier_extractor(classifier[0], [])
     with pytest.raises(UserError, match="trained on images of 80x80 pixels; the prints have 96x64"):
         extractor.compute(np.zeros((1, 64, 96), np.uint8))
+
+
+def test_a_folder_without_a_checkpoint_is_named(tmp_path):
+    with pytest.raises(UserError, match="no checkpoints here; train first"):
+        features.create_classifier_extractor(str(tmp_path), [])
+
+
+def test_weights_of_another_width_are_refused(classifier, tmp_path):
+    config = test_size.get_config()
+    config.data.socofing_dir = "unused"
+    config.data.image_size = 80
+    config.classifier.width = 0.1
+    save_checkpoint(tmp_path / "classifier", config, {"classifier": classifier[1]}, persons=PERSONS)
+    with pytest.raises(UserError, match="classifier step "):
+        features.create_classifier_extractor(str(tmp_path / "classifier"), [])
