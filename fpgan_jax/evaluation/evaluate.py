@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import (
     control_table,
@@ -41,6 +40,7 @@ from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection, St
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.rows import read_rows, write_rows
 from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import restore_for_evaluation
 from fpgan_jax.whole_file import write_whole
 
@@ -132,7 +132,9 @@ def create_families(plan: EvaluationPlan) -> Mapping[str, Callable[[Study], Find
       A family of `configuration.MEASURE_FAMILIES` -> (study) -> its findings.
     """
     data = plan.config.data
-    extractor = features.create_classifier_extractor(plan.feature_classifier) if plan.feature_classifier else None
+    extractor = (
+        features.create_classifier_extractor(plan.feature_classifier) if plan.feature_classifier else None
+    )
     return {
         "similarity": lambda judged: paper_similarity.measure(judged, data),
         "identity": identity.measure_identity,
@@ -242,10 +244,10 @@ def _load_noise_images(plan: EvaluationPlan, drawn: Sequence[PrintCollection]) -
     return {name: images for name, images in noise.items() if images is not None}
 
 
-def _load_utility(path: str) -> Sequence[utility_table.Summary]:
+def _load_utility(path: str) -> Sequence[utility_table.ResultRow]:
     if not path:
         return []
-    return utility_table.compute_summaries(read_rows(path, utility_table.ResultRow, "measure_utility"))
+    return read_rows(path, utility_table.ResultRow, "measure_utility")
 
 
 def _describe_run(plan: EvaluationPlan, seconds: Mapping[str, float]) -> dict:
