@@ -284,10 +284,10 @@ def _describe_results(results: EvaluationResults) -> str:
     )
 
 
-def _load_utility(path: str) -> Sequence[utility_table.Summary]:
+def _load_utility(path: str) -> Sequence[utility_table.ResultRow]:
     if not path:
         return []
-    return utility_table.compute_summaries(read_rows(path, utility_table.ResultRow, "measure_utility"))
+    return read_rows(path, utility_table.ResultRow, "measure_utility")
 
 
 def _describe_run(plan: EvaluationPlan, seconds: Mapping[str, float]) -> dict:

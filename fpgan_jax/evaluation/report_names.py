@@ -168,8 +168,8 @@ def describe_unit(unit: str) -> str:
 
 
 def lower(title: str) -> str:
-    """Put a title into a sentence."""
-    return title[:1].lower() + title[1:]
+    """Put a title into a sentence; an abbreviation keeps its capitals."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]
 
 
 def _capitalise(text: str) -> str:

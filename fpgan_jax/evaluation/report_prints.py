@@ -18,16 +18,19 @@ from fpgan_jax.evaluation.report_sections import create_section, find_thresholds
 from fpgan_jax.evaluation.report_summary import find_role
 
 E = create_element
-# A grey PNG of a print takes about a byte a pixel and a third more in the page.
-PIXEL_BUDGET = 4_500_000
+# A grey PNG takes up to a byte a pixel and a third more in the page, which should stay under 10 MB.
+PIXEL_BUDGET = 6_000_000
 SIDES = (144, 128, 112, 96, 80, 64)
 # Prints of a person and kind, if there is room for them at a good size; else fewer.
 STRIP_LENGTHS = (10, 6, 4, 2, 1)
 _GOOD_SIDE = 96
 NUM_WORST = 6
 NUM_STRANGERS = 20
+MAX_PERSONS = 60
 _NUM_OPEN_PERSONS = 4
 _MIRRORED = "_mirrored"
+# Of single prints; what stands first is taken.
+_QUALITY = ("nfiq2", "orientation_coherence")
 
 
 class Gallery:
@@ -35,7 +38,8 @@ class Gallery:
 
     Attributes:
       results: what they are from.
-      persons: of the reference, those who have synthetic prints.
+      persons: of the reference, the first who have synthetic prints.
+      num_persons_left_out: how many more have.
       side: the longest side of a picture in pixels.
       num_a_strip: how many prints of a person and kind are shown.
     """
@@ -50,30 +54,36 @@ class Gallery:
         study = results.study
         synthetic = [c.persons for c in study.collections.values() if c.role == SYNTHETIC]
         known = np.concatenate([np.zeros(0, np.int32), *synthetic])
-        self.persons = [person for person in study.reference.persons.tolist() if person in known]
-        self.side, self.num_a_strip = self._plan(len(synthetic))
+        persons = [person for person in study.reference.persons.tolist() if person in known]
+        self.persons, self.num_persons_left_out = persons[:MAX_PERSONS], max(0, len(persons) - MAX_PERSONS)
+        num_strangers = sum(min(NUM_STRANGERS, len(self.find_strangers(p))) for p in synthetic)
+        self.side, self.num_a_strip = self._plan(num_strangers + 8 * NUM_WORST * len(synthetic))
         self._places = {
             name: {filename: place for place, filename in enumerate(collection.filenames)}
             for name, collection in study.collections.items()
         }
 
-    def _plan(self, num_synthetic: int) -> tuple[int, int]:
-        collections = self.results.study.collections.values()
+    def _plan(self, num_others: int) -> tuple[int, int]:
+        collections = self.results.study.collections
         # (prints of a person, their pictures: half a one more where the noise is shown)
         strips = [
             (int(np.sum(collection.persons == person)), 1.5 if name in self.results.noise_images else 1.0)
-            for name, collection in self.results.study.collections.items()
+            for name, collection in collections.items()
             if collection.role in (SYNTHETIC, BASELINE)
             for person in self.persons
         ]
-        # What is shown however much there is: the reference, the controls, strangers, and the worst cases.
-        fixed = len(self.persons) + len(collections) + num_synthetic * (NUM_STRANGERS + 8 * NUM_WORST)
+        # What is shown whatever the limit: the reference, the controls, strangers, and the worst cases.
+        fixed = len(self.persons) + len(collections) + num_others
         for limit in STRIP_LENGTHS:
             number = fixed + sum(min(limit, count) * pictures for count, pictures in strips)
             fitting = [side for side in SIDES if number * side**2 <= PIXEL_BUDGET]
             if fitting and (fitting[0] >= _GOOD_SIDE or limit == STRIP_LENGTHS[-1]):
                 return fitting[0], limit
         return SIDES[-1], STRIP_LENGTHS[-1]
+
+    def find_strangers(self, persons: np.ndarray) -> np.ndarray:
+        """Find the prints of persons of whom the reference has none: int64 places."""
+        return np.flatnonzero(~np.isin(persons, self.results.study.reference.persons))
 
     def find_image(self, collection: str, filename: str) -> np.ndarray | None:
         """Find a print by its collection and name.
@@ -114,27 +124,25 @@ def create_persons(gallery: Gallery) -> Element | None:
     """Create the prints person by person: real, altered, and synthetic ones below their noise; None without any."""
     results = gallery.results
     scores, matcher, threshold = _find_own_scores(results)
-    legend = [
-        "What the generator was trained towards, and what it draws: under each synthetic print",
-        " its score of ",
-        E("strong", matcher),
-        " against the person's real print",
-        f"; {format_value(threshold[1])} passes at {threshold[0]}, ✕ marks what does not"
-        if threshold
-        else "",
-        ".",
-    ]
-    if not scores:
-        legend = ["What the generator was trained towards, and what it draws."]
-    if any(
-        np.sum(collection.persons == person) > gallery.num_a_strip
-        for collection in results.study.collections.values()
-        if collection.role in (SYNTHETIC, BASELINE)
-        for person in gallery.persons
-    ):
-        legend.append(f" The first {gallery.num_a_strip} of each kind are shown.")
+    legend: list[Content] = ["What the generator was trained towards, and what it draws"]
+    if scores:
+        legend += [
+            ": under each print its score of ",
+            E("strong", matcher),
+            " against the person's real print",
+        ]
+    legend.append(".")
+    if threshold:
+        legend.append(f" {format_value(threshold[1])} passes at {threshold[0]}; \u2715 marks what does not.")
     if results.noise_images:
-        legend.append(" Above it the middle of its noise image, pixel by pixel.")
+        legend.append(" Above it stands the middle of its noise image, pixel by pixel.")
+    collections = [c for c in results.study.collections.values() if c.role in (SYNTHETIC, BASELINE)]
+    if any(
+        np.sum(c.persons == person) > gallery.num_a_strip for c in collections for person in gallery.persons
+    ):
+        legend.append(f" Of each kind the first {gallery.num_a_strip} are shown.")
+    if gallery.num_persons_left_out:
+        legend.append(f" {gallery.num_persons_left_out} more persons are not shown.")
     cards = [
         _create_person(gallery, person, scores, threshold, is_open=number < _NUM_OPEN_PERSONS)
         for number, person in enumerate(gallery.persons)
@@ -147,7 +155,7 @@ def _create_strangers(gallery: Gallery, scores: dict[tuple[str, str], float]) ->
     """Create a card of synthetic prints whose person has no real print here."""
     strips = []
     for collection in gallery.results.study.collections.values():
-        places = np.flatnonzero(~np.isin(collection.persons, gallery.persons))
+        places = gallery.find_strangers(collection.persons)
         if collection.role == SYNTHETIC and len(places):
             figures = [
                 _create_print(gallery, collection, int(place), scores, None)
@@ -392,50 +400,31 @@ def _create_matches(gallery: Gallery, rows: Sequence[MatchRow], title: str, text
 
 
 def _create_value_lists(gallery: Gallery) -> Iterable[Element | None]:
+    """Create the lists of the lowest quality, by the first measure of it that was taken."""
     results = gallery.results
-    directions = {
-        row.measure: (row.better, row.unit, row.family)
-        for row in results.measures
-        if row.better in ("higher", "lower")
-    }
-    measures = dict.fromkeys(row.measure for row in results.images if row.measure in directions)
-    of_quality = [name for name in measures if directions[name][2] == "quality"]
-    for measure in of_quality or list(measures)[:1]:
-        better, unit, _ = directions[measure]
-        for name in dict.fromkeys(row.collection for row in results.images):
-            if find_role(results.study, name) != SYNTHETIC:
-                continue
-            rows = [
-                row
-                for row in results.images
-                if (row.measure, row.collection) == (measure, name) and math.isfinite(row.value)
-            ]
-            rows.sort(key=lambda row: row.value if better == "higher" else -row.value)
-            yield _create_values(gallery, rows[:NUM_WORST], better, unit)
+    found = {row.measure for row in results.images}
+    measure = next((name for name in _QUALITY if name in found), None)
+    for name, collection in results.study.collections.items():
+        if measure and collection.role == SYNTHETIC:
+            rows = [row for row in results.images if (row.measure, row.collection) == (measure, name)]
+            # A print that the measure finds no value for comes before all others.
+            rows.sort(key=lambda row: -math.inf if math.isnan(row.value) else row.value)
+            yield _create_values(gallery, rows[:NUM_WORST])
 
 
-def _create_values(gallery: Gallery, rows: Sequence[ImageRow], better: str, unit: str) -> Element | None:
+def _create_values(gallery: Gallery, rows: Sequence[ImageRow]) -> Element | None:
     if not rows:
         return None
     cases = []
     for row in rows:
         image = gallery.find_image(row.collection, row.filename)
         if image is not None:
-            cases.append(
-                E(
-                    "figure",
-                    gallery.create_image(image, f"Synthetic: {row.filename}"),
-                    E(
-                        "figcaption",
-                        E("strong", format_value(row.value, unit)),
-                        E("bdi", row.filename, class_="file"),
-                    ),
-                )
-            )
-    end = "lowest" if better == "higher" else "highest"
-    measure = describe_measure(rows[0].measure, unit)
-    title = f"{describe_collection(rows[0].collection)}: {end} {lower(measure)}"
-    return _create_list(title, f"The {end} values; {better} is better.", cases)
+            value = "no value" if math.isnan(row.value) else format_value(row.value)
+            caption = [E("strong", value), E("bdi", row.filename, class_="file")]
+            picture = gallery.create_image(image, f"Synthetic: {row.filename}")
+            cases.append(E("figure", picture, E("figcaption", caption)))
+    title = f"{describe_collection(rows[0].collection)}: lowest {lower(describe_measure(rows[0].measure))}"
+    return _create_list(title, "The lowest values, and first the prints that have none.", cases)
 
 
 def _create_list(title: str, text: str, cases: Sequence[Element]) -> Element | None:

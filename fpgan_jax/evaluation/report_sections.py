@@ -431,25 +431,26 @@ def create_scores(results: EvaluationResults) -> Element | None:
 
 
 def _group_scores(results: EvaluationResults, matcher: str) -> dict[str, tuple[str, np.ndarray]]:
+    """Sort scores against real prints by what was compared: a title -> (colour, float64 [n])."""
     study = results.study
-    real_roles = (REFERENCE, POPULATION, BASELINE)
-    groups: dict[str, tuple[str, list[float]]] = {}
+    groups: dict[str, tuple[str, list[float]]] = {
+        "Impostors, real": ("real", []),
+        "Genuine, real": ("real", []),
+    }
     for row in results.matches:
         role = find_role(study, row.probe_collection)
-        if row.matcher != matcher or find_role(study, row.gallery_collection) not in real_roles:
+        is_known = row.probe_person >= 0 and row.gallery_person >= 0
+        is_gallery = find_role(study, row.gallery_collection) in (REFERENCE, POPULATION)
+        if row.matcher != matcher or not (is_known and is_gallery and math.isfinite(row.score)):
             continue
-        is_own = row.probe_person == row.gallery_person >= 0
-        if role in real_roles:
-            title, colour = ("Genuine, real" if is_own else "Impostors, real"), "real"
+        is_own = row.probe_person == row.gallery_person
+        if role in (REFERENCE, POPULATION, BASELINE):
+            groups["Genuine, real" if is_own else "Impostors, real"][1].append(row.score)
         elif role == SYNTHETIC and is_own:
             title = f"{describe_collection(row.probe_collection)}, to their own"
             colour = choose_colour(row.probe_collection, role)
-        else:
-            continue
-        if math.isfinite(row.score):
             groups.setdefault(title, (colour, []))[1].append(row.score)
-    order = sorted(groups, key=lambda title: (not title.startswith("Imp"), not title.startswith("Gen")))
-    return {title: (groups[title][0], np.array(groups[title][1])) for title in order}
+    return {title: (colour, np.array(scores)) for title, (colour, scores) in groups.items() if scores}
 
 
 def create_epochs(results: EvaluationResults) -> Element | None:

@@ -6,11 +6,12 @@ Does not measure, and does not lay anything out.
 import dataclasses
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from fpgan_jax.evaluation import utility_table
+from fpgan_jax.evaluation.control_table import BASELINES, OTHER_BASELINES
 from fpgan_jax.evaluation.measurements import MEASURED, MeasureRow
-from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, POPULATION, REFERENCE, SYNTHETIC, Study
+from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, SYNTHETIC, Study
 from fpgan_jax.evaluation.report_names import (
     describe_collection,
     describe_family,
@@ -23,16 +24,6 @@ from fpgan_jax.evaluation.report_names import (
 
 BELOW, ABOVE, AMONG = "below real", "above real", "as real"
 
-# Of a measure or else its family: the roles of the real prints that it stands beside, the first that has a number.
-_REAL: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    # The reference itself is what the classifier and the matcher's gallery hold.
-    "similarity": ((BASELINE,),),
-    "identity": ((BASELINE,),),
-    # An altered impression is such a copy as is looked for.
-    "leakage": ((POPULATION,), (REFERENCE,)),
-    "l1_to_nearest_reference": ((POPULATION,), (REFERENCE,)),
-}
-_OTHER_REAL = ((REFERENCE, POPULATION), (BASELINE,))
 # Of the controls that do well, those that are the least like a print are named first.
 _ABSURD = ("white_noise", "bare_frame", "low_pass_noise", "mean_print", "blurred", "average_of_two", "mosaic")
 _MAX_NAMED = 3
@@ -143,8 +134,7 @@ def find_role(study: Study, collection: str) -> str:
 def choose_real(study: Study, rows: Sequence[MeasureRow]) -> list[MeasureRow]:
     """Choose a measure's rows of real prints that its other rows stand beside.
 
-    They are the reference and other persons' prints, or, where these have no number, the other impressions of the
-    same fingers. For similarity and identity only the latter, for leakage only prints that no generator saw.
+    They are the same that a control is compared with: as `control_table.create_control_table` says.
 
     Args:
       study: tells the roles.
@@ -155,7 +145,7 @@ def choose_real(study: Study, rows: Sequence[MeasureRow]) -> list[MeasureRow]:
     """
     if not rows:
         return []
-    for roles in _REAL.get(rows[0].measure, _REAL.get(rows[0].family, _OTHER_REAL)):
+    for roles in BASELINES.get(rows[0].measure, BASELINES.get(rows[0].family, OTHER_BASELINES)):
         found = [row for row in rows if is_measured(row) and find_role(study, row.collection) in roles]
         if found:
             return found
@@ -212,6 +202,7 @@ def summarise(study: Study, measures: Sequence[MeasureRow]) -> list[Statement]:
         chosen = [name for name in by_measure if re.search(headline.pattern, name)]
         for name in chosen:
             statements.append(_state(study, headline, by_measure[name], is_named=len(chosen) > 1))
+    statements = _add_matchers_error(study, measures, statements)
     spoken_of = {statement.family for statement in statements}
     for family, by_measure in told.items():
         if by_measure and family not in spoken_of:
@@ -220,6 +211,28 @@ def summarise(study: Study, measures: Sequence[MeasureRow]) -> list[Statement]:
             plain = Headline(family, "", f"{describe_family(family)}: what was found?", claim)
             statements.append(_state(study, plain, rows, is_named=False))
     return statements
+
+
+def _add_matchers_error(
+    study: Study, measures: Sequence[MeasureRow], statements: Sequence[Statement]
+) -> list[Statement]:
+    """Say beside what a matcher found how often it errs itself, on real prints."""
+    rows = [
+        row
+        for row in measures
+        if row.family == "identity" and row.measure.endswith("_eer") and is_measured(row)
+    ]
+    rows = [row for row in rows if find_role(study, row.collection) == BASELINE]
+    if not rows:
+        return list(statements)
+    numbers = [f"{_write_number(row)} ({lower(describe_collection(row.collection))})" for row in rows]
+    text = f"The matcher itself errs on real prints, by its equal error rate, in {_enumerate(numbers)}."
+    return [
+        dataclasses.replace(statement, sentences=(*statement.sentences, text))
+        if statement.family == "identity"
+        else statement
+        for statement in statements
+    ]
 
 
 def _get_synthetic(study: Study, rows: Sequence[MeasureRow]) -> list[MeasureRow]:

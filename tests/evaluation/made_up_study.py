@@ -146,8 +146,8 @@ _MEASURES = {
     ("minutiae", "ending_share", "fraction", "real"): (0.61, 0.62, 0.63, 0.66, 0.59, 0.71),
     ("minutiae", "added_per_print", "", "lower"): (NAN, 3.1, 4.9, 7.2, 6.8, 39.4),
     ("quality", "nfiq2", "score", "higher"): (36.1, 35.2, 33.3, 30.4, 34.8, 21.9),
-    ("ridges", "ridge_period_px", "px", "real"): (4.52, 4.53, 4.53, 4.55, 4.51, 4.83),
-    ("ridges", "orientation_coherence", "", "higher"): (0.871, 0.868, 0.86, 0.842, 0.858, 0.611),
+    ("ridges", "ridge_period", "px", "real"): (4.52, 4.53, 4.53, 4.55, 4.51, 4.83),
+    ("ridges", "orientation_coherence", "", "real"): (0.871, 0.868, 0.86, 0.842, 0.858, 0.611),
     ("distribution", "kid", "", "lower"): (0.0005, 0.0008, 0.0011, 0.0024, 0.0031, 0.0412),
     ("distribution", "frechet_distance_all_features", "", "lower"): (NAN,) * 6,
     ("distribution", "precision", "", "higher"): (0.98, 0.97, 0.96, 0.93, 0.91, 0.12),
@@ -216,7 +216,7 @@ def create_images(study, *, seed=2):
     for measure, mean, spread in (
         ("minutiae_count", 42, 6),
         ("orientation_coherence", 0.85, 0.04),
-        ("ridge_period_px", 4.5, 0.15),
+        ("ridge_period", 4.5, 0.15),
     ):
         for name, collection in study.collections.items():
             shift = 2.5 * spread if name == "synthetic_new" else 0
