@@ -12,7 +12,7 @@ from fpgan_jax.evaluation.measurements import MEASURED, Findings, MeasureRow
 from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, POPULATION, REFERENCE, Study
 
 # Of a family or, first, of a measure: the roles whose rows are real against real, the first that has any.
-_BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     # The reference itself is what the classifier and the gallery hold.
     "similarity": ((BASELINE,),),
     "identity": ((BASELINE,),),
@@ -20,7 +20,7 @@ _BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "leakage": ((POPULATION,),),
     "l1_to_nearest_reference": ((POPULATION,), (REFERENCE,)),
 }
-_OTHER_BASELINES = ((REFERENCE, POPULATION), (BASELINE,))
+OTHER_BASELINES = ((REFERENCE, POPULATION), (BASELINE,))
 # In words, a large effect: Cohen's d = 0.8 of normal values.
 MIN_SUPERIORITY = 0.71
 # A control is caught, too, where most of its prints have no value at all, as real prints nearly always have.
@@ -98,7 +98,7 @@ def create_control_table(study: Study, findings: Findings) -> list[Verdict]:
 def _find_baseline(study: Study, rows: Mapping[str, MeasureRow]) -> list[MeasureRow]:
     """Find the rows of a measure that are real against real and have an interval."""
     measure, family = next((row.measure, row.family) for row in rows.values())
-    for roles in _BASELINES.get(measure, _BASELINES.get(family, _OTHER_BASELINES)):
+    for roles in BASELINES.get(measure, BASELINES.get(family, OTHER_BASELINES)):
         found = [
             row
             for name, row in rows.items()
