@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 
 import jax
 import numpy as np
-from scipy import ndimage
 
 from fpgan_jax import configuration
 from fpgan_jax.data.preprocessing import scale_to_unit
@@ -89,32 +88,6 @@ def compute_orientation(images: np.ndarray) -> np.ndarray:
     energy = _average_cells(across**2 + down**2)[..., None]
     vectors = np.stack([_average_cells(across**2 - down**2), _average_cells(2 * across * down)], axis=-1)
     return np.divide(vectors, energy, out=np.zeros_like(vectors), where=energy > 0)
-
-
-def estimate_ridge_period(images: np.ndarray) -> float:
-    """Estimate the ridge period that prints have in common, to scale what is made of them.
-
-    Args:
-      images: uint8 [n, height, width], at least one.
-
-    Returns:
-      Pixels: the strongest frequency of the prints' mean spectrum between 12 and 60 ridges across the image. Of
-      images without ridges, the period of some other frequency there.
-    """
-    height, width = images.shape[1:]
-    side = min(height, width)
-    power = np.zeros((height, width // 2 + 1))
-    window = np.outer(np.hanning(height), np.hanning(width))
-    for image in images:
-        # Equal local contrast, without which blots and the outline count as much as the ridges.
-        flat = image - ndimage.gaussian_filter(image.astype(np.float64), side / 40)
-        flat /= np.sqrt(ndimage.gaussian_filter(flat**2, side / 20)) + 20
-        power += np.abs(np.fft.rfft2(flat * window)) ** 2
-    cycles = np.rint(np.hypot(*_frequencies(height, width)) * side).astype(int)
-    radial = np.bincount(cycles.ravel(), power.ravel()) / np.bincount(cycles.ravel())
-    radial = ndimage.gaussian_filter1d(radial, 1)
-    low, high = 12, min(60, side // 2)
-    return side / (low + int(np.argmax(radial[low : high + 1])))
 
 
 def create_classifier_extractor(

@@ -80,16 +80,6 @@ def test_a_blank_cell_has_no_direction():
     assert not features.compute_orientation(np.zeros((1, SIZE, SIZE), np.uint8)).any()
 
 
-@pytest.mark.parametrize("period", [4.0, 6.0, 9.0])
-def test_ridge_period_is_found(period):
-    rows, columns = np.mgrid[:128, :128]
-    centres = [(64, 64), (90, 50), (100, 80)]
-    rings = [np.cos(2 * np.pi * np.hypot(rows - row, columns - column) / period) for row, column in centres]
-    images = np.rint(128 + 100 * np.stack(rings)).astype(np.uint8)
-    # The frequencies told apart are whole cycles per image.
-    assert 128 / features.estimate_ridge_period(images) == pytest.approx(128 / period, abs=1)
-
-
 def test_hand_made_features_of_many_images_are_those_of_each():
     images = np.random.default_rng(0).integers(0, 256, (33, 64, 64), np.uint8)
     compute = features.create_hand_made_extractor().compute
