@@ -23,7 +23,7 @@ def load_configs(paths: Sequence[str], overrides: Sequence[str] = ()) -> list[Co
     """Load config files and set the same fields in all of them.
 
     Args:
-      paths: Python files that define `get_config()`.
+      paths: Python files that define `get_config()`, or files that `configuration.claim_workdir` wrote.
       overrides: as of `configuration.override_fields`.
 
     Returns:
@@ -36,6 +36,8 @@ def load_configs(paths: Sequence[str], overrides: Sequence[str] = ()) -> list[Co
 
 
 def _load_config_file(path: str) -> ConfigDict:
+    if path.endswith(".json"):
+        return configuration.load_config(path)
     spec = importlib.util.spec_from_file_location("config_file", path)
     if spec is None or not os.path.isfile(path):
         raise UserError(f"--configs: {path} is not a Python file")

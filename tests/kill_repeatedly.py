@@ -193,7 +193,7 @@ def kill_and_restart(
       num_kills: how often at most; after these it is left alone.
       moments: what the times are drawn from.
       after_start: seconds; kills come at most so long after the start.
-      after_progress: seconds; if given, seven of ten kills come at most so long after a file or folder appeared.
+      after_progress: seconds; if given, seven of ten kills come at most so long after a result began to appear.
 
     Returns:
       What was left by each kill that met the script at work.
@@ -210,6 +210,7 @@ def kill_and_restart(
             process.send_signal(signal.SIGKILL)
             process.communicate()
             left.append(_describe(folder))
+            print(f"  kill {len(left)}: {left[-1]}", flush=True)
             continue
         if process.returncode:
             raise SystemExit(f"the start after kill {len(left)} failed:\n{errors}")
@@ -222,25 +223,31 @@ def _list_names(folder: pathlib.Path) -> set[str]:
     names = set()
     # Files come and go meanwhile, which a walk does not mind.
     for parent, folders, files in os.walk(folder):
-        names.update(os.path.join(parent, name) for name in (*folders, *files) if name != ".lock")
+        names.update(os.path.join(parent, name) for name in (*folders, *files))
     return names
 
 
+def _list_results(folder: pathlib.Path) -> set[str]:
+    """List what appears only once a script is at work; configs and events are written while it prepares itself."""
+    names = _list_names(folder / OUT)
+    return {name for name in names if not any(part in name for part in (".lock", "config.json", "/events"))}
+
+
 def _wait_for_progress(folder: pathlib.Path, process: subprocess.Popen) -> None:
-    before = _list_names(folder / OUT)
-    while process.poll() is None and _list_names(folder / OUT) <= before:
+    before = _list_results(folder)
+    while process.poll() is None and _list_results(folder) <= before:
         time.sleep(0.02)
 
 
 def _describe(folder: pathlib.Path) -> str:
-    names = _list_names(folder)
+    names, is_begun = _list_names(folder), bool(_list_results(folder))
     if any("orbax-checkpoint-tmp" in name for name in names):
         return "a checkpoint was being written"
     if any(name.endswith(".tmp") for name in names):
         return "a file was being written"
     if any("incomplete" in name for name in names):
         return "prints were being prepared"
-    return "between files" if names else "nothing written yet"
+    return "between two files" if is_begun else "no result yet"
 
 
 def find_differences(expected: pathlib.Path, found: pathlib.Path) -> list[str]:
@@ -331,7 +338,7 @@ def kill(name: str, folder: pathlib.Path, *, num_kills: int, seed: int) -> list[
             num_kills=num_kills - len(left),
             moments=moments,
             after_start=after_start,
-            after_progress=3.0 if subject.is_watched else None,
+            after_progress=1.5 if subject.is_watched else None,
         )
         found = find_differences(whole / OUT, killed / OUT)
         seconds = time.monotonic() - began

@@ -85,7 +85,9 @@ def compute_kid(
 
     Returns:
       (value, low, high): the unbiased estimate of the squared maximum mean discrepancy, which is below 0 half of the
-      time for two samples of one distribution.
+      time for two samples of one distribution. The interval is too narrow for few persons (of 20 against 30 it held
+      the mean of normal samples a deviation apart in 87% of the cases), and too wide where the two distributions are
+      nearly the same.
 
     Source: Binkowski, Sutherland, Arbel & Gretton 2018, section 4 (kernel (x.y / d + 1)^3); Gretton et al. 2012,
       equation 3; differs in: pairs are of different persons, each person weighs the same, and the features are whatever

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -23,18 +23,23 @@ from fpgan_jax.evaluation import (
     distribution,
     features,
     identity,
+    leakage,
     minutiae,
+    nist_tools,
     paper_similarity,
     pixels,
     quality,
     report,
+    report_summary,
     ridges,
     study,
     synthesis,
+    uniqueness,
     utility_table,
 )
 from fpgan_jax.evaluation.bootstrap import compute_spread
 from fpgan_jax.evaluation.evaluation_plan import EvaluationPlan
+from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import MEASURED, Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection, Study
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
@@ -89,7 +94,8 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
         others = next((collection for collection in real if collection.name == "real_others"), None)
         made = controls.create_controls(real[0], others, config.data, seed=config.seed)
         create = functools.partial(_create_study, plan)
-        families = create_families(plan)
+        persons = {int(person) for collection in real for person in collection.persons}
+        families = create_families(plan, persons)
         first = create([*real, *drawn[0], *made], classifier=0)
         findings, seconds = measure_families(first, families, os.path.join(out_dir, "rows", "study"), "study")
         by_seed = _measure_seeds(plan, families, real, drawn, findings, out_dir)
@@ -109,7 +115,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
             title=f"Synthetic fingerprints of {config.set_name}, judged",
         )
         path = report.write_report(results, out_dir)
-    return f"{report.format_summary(results)}\n\nThe report, with its tables beside it: {path}"
+    return f"{_describe_results(results)}\n\nThe report, with its tables beside it: {path}"
 
 
 def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], *, classifier: int) -> Study:
@@ -122,30 +128,51 @@ def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], 
     )
 
 
-def create_families(plan: EvaluationPlan) -> Mapping[str, Callable[[Study], Findings]]:
+def create_families(
+    plan: EvaluationPlan, persons: Collection[int]
+) -> Mapping[str, Callable[[Study], Findings]]:
     """Bind every family of measures.
 
     Args:
       plan: of the evaluation.
+      persons: everyone of whom there is a real print.
 
     Returns:
       A family of `configuration.MEASURE_FAMILIES` -> (study) -> its findings.
     """
     data = plan.config.data
-    extractor = (
-        features.create_classifier_extractor(plan.feature_classifier) if plan.feature_classifier else None
-    )
+    # One matcher for all studies: it compares two images once.
+    matcher = _create_matcher()
+    extractor = _create_extractor(plan, persons)
     return {
         "similarity": lambda judged: paper_similarity.measure(judged, data),
-        "identity": identity.measure_identity,
-        "uniqueness": identity.measure_uniqueness,
-        "leakage": identity.measure_leakage,
-        "minutiae": minutiae.measure,
-        "quality": quality.measure,
-        "ridges": ridges.measure,
-        "distribution": functools.partial(distribution.measure, extractor=extractor),
+        "identity": lambda judged: identity.measure(judged, data, matcher),
+        "uniqueness": lambda judged: uniqueness.measure(judged, data, matcher),
+        "leakage": lambda judged: leakage.measure(judged, data, matcher),
+        "minutiae": lambda judged: minutiae.measure(judged, data, matcher),
+        "quality": lambda judged: quality.measure(judged, data),
+        "ridges": lambda judged: ridges.measure(judged, data),
+        "distribution": lambda judged: distribution.measure(judged, extractor=extractor),
         "pixels": pixels.measure,
     }
+
+
+def _create_matcher() -> Matcher | None:
+    """Return a matcher, or None where none is installed: the families that need one then say so."""
+    try:
+        return Matcher(nist_tools.find_matching_tool())
+    except nist_tools.ToolError:
+        return None
+
+
+def _create_extractor(plan: EvaluationPlan, persons: Collection[int]) -> features.FeatureExtractor | None:
+    """Return the features of the classifier that was given; another finger of the same persons is another print."""
+    if not plan.feature_classifier:
+        return None
+    _, _, metadata = restore_for_evaluation(plan.feature_classifier, ())
+    trained, own = metadata["config"]["data"], plan.config.data
+    is_same_finger = (trained["hand"], trained["finger"]) == (own.hand, own.finger)
+    return features.create_classifier_extractor(plan.feature_classifier, persons if is_same_finger else ())
 
 
 def _measure_seeds(
@@ -242,6 +269,19 @@ def _load_noise_images(plan: EvaluationPlan, drawn: Sequence[PrintCollection]) -
         for collection, folder in zip(drawn, plan.synthetic_dirs[0], strict=True)
     }
     return {name: images for name, images in noise.items() if images is not None}
+
+
+def _describe_results(results: EvaluationResults) -> str:
+    statements = [
+        *report_summary.summarise(results.study, results.measures),
+        report_summary.summarise_controls(results.controls),
+        report_summary.summarise_utility(results.utility),
+    ]
+    return "\n\n".join(
+        "\n  ".join([statement.question, *statement.sentences])
+        for statement in statements
+        if statement is not None
+    )
 
 
 def _load_utility(path: str) -> Sequence[utility_table.ResultRow]:

@@ -84,7 +84,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
     - `nbis_rank_1`: share of prints whose own person scores highest of all in the gallery, alone.
 
     Real against real is the altered impressions: they are the same scan, altered. A print of a person who has no
-    reference print has an impostor score only.
+    reference print has an impostor score only. A print of fewer than 10 minutiae scores 0 against any.
 
     Args:
       study: what to measure.

@@ -70,7 +70,7 @@ class MatchingTool(Protocol):
         ...
 
     def compare(self, first: Template, second: Template) -> float:
-        """Score how alike two prints are; higher is more alike, whichever comes first."""
+        """Score how alike two prints are: a whole number from 0; higher is more alike, whichever comes first."""
         ...
 
 
