@@ -181,32 +181,37 @@ def finish_two(processes):
     return [process.returncode for process in processes], outputs
 
 
+def read_networks(workdir):
+    step, trees, _ = restore_for_evaluation(str(workdir), ("generator", "discriminator", "training"))
+    return step, [leaf.tobytes() for leaf in jax.tree.leaves(trees)]
+
+
+@pytest.fixture(name="whole_of_two", scope="module")
+def _whole_of_two(tmp_path_factory):
+    """Train in two processes without a stop; return the workdir."""
+    workdir = tmp_path_factory.mktemp("two")
+    codes, outputs = finish_two(start_two(workdir))
+    assert codes == [0, 0], outputs
+    return workdir
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("signalled", [0, 1])
-def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(tmp_path, signalled):
-    codes, outputs = finish_two(start_two(tmp_path / "whole"))
-    assert codes == [0, 0], outputs
-    processes = start_two(tmp_path / "stopped")
-    while not (tmp_path / "stopped" / "samples").exists() and processes[0].poll() is None:
+def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(whole_of_two, tmp_path, signalled):
+    processes = start_two(tmp_path)
+    while not (tmp_path / "samples").exists() and processes[0].poll() is None:
         time.sleep(0.01)
     processes[signalled].send_signal(signal.SIGTERM)
     codes, outputs = finish_two(processes)
     assert codes == [75, 75], outputs
-    (step,) = map(int, os.listdir(tmp_path / "stopped" / "checkpoints"))
+    (step,) = map(int, os.listdir(tmp_path / "checkpoints"))
     reasons = ["SIGTERM" if index == signalled else "a signal to another process" for index in range(2)]
     for output, reason in zip(outputs, reasons, strict=True):
         assert f"stopped by {reason} after step {step} of 300, which is saved" in output
-    codes, outputs = finish_two(start_two(tmp_path / "stopped"))
+    codes, outputs = finish_two(start_two(tmp_path))
     assert codes == [0, 0], outputs
-    assert read_networks(tmp_path / "stopped") == read_networks(tmp_path / "whole")
-    assert (tmp_path / "stopped" / "metrics.csv").read_bytes() == (
-        tmp_path / "whole" / "metrics.csv"
-    ).read_bytes()
-
-
-def read_networks(workdir):
-    step, trees, _ = restore_for_evaluation(str(workdir), ("generator", "discriminator", "training"))
-    return step, [leaf.tobytes() for leaf in jax.tree.leaves(trees)]
+    assert read_networks(tmp_path) == read_networks(whole_of_two)
+    assert (tmp_path / "metrics.csv").read_bytes() == (whole_of_two / "metrics.csv").read_bytes()
 
 
 def test_the_second_signal_leaves_at_once():
