@@ -60,7 +60,8 @@ def compute_interval(
 
     Returns:
       (low, high). (NaN, NaN) with fewer than `MIN_PERSONS` persons (`describe_missing_interval` has the words), or
-      where more than 5% of the resamples leave the statistic NaN; fewer are left out.
+      where more than 5% of the resamples leave the statistic NaN; fewer are left out. Where all values are equal, as
+      a share of 0 or 1, the interval has no width: n persons alike are still compatible with a share of 3 / n others.
 
     Raises:
       ValueError: values and groups are of different length.
@@ -160,7 +161,7 @@ def draw_persons(groups: np.ndarray, *, num_resamples: int, seed: int) -> Iterat
     """Draw whole persons with replacement, as `compute_interval` does, for what is not a statistic of rows.
 
     Args:
-      groups: int [n]; as in `compute_interval`.
+      groups: int [n], not empty; as in `compute_interval`.
       num_resamples: how many draws.
       seed: of the draws.
 

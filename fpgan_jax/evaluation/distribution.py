@@ -10,7 +10,6 @@ hardly more than one print: kernels are averaged over pairs of different persons
 one print a person at a time and averaged.
 """
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from fpgan_jax.evaluation import bootstrap, summary
 from fpgan_jax.evaluation.features import FeatureExtractor, create_hand_made_extractor
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import POPULATION, PrintCollection, Study
+from fpgan_jax.evaluation.study import select
 from fpgan_jax.progress import create_progress
 
 FAMILY = "distribution"
@@ -33,6 +33,8 @@ PERSONS_PER_DIMENSION = 5
 MAX_DIMENSIONS = 8
 NUM_NEIGHBOURS = 3
 NUM_DRAWS = 10
+# Resamples at a time, for the sake of memory.
+_BATCH = 100
 
 # Measure -> its better direction. Density is 1 for equal distributions, and above where prints crowd.
 _BETTER = {
@@ -83,7 +85,9 @@ def compute_kid(
 
     Returns:
       (value, low, high): the unbiased estimate of the squared maximum mean discrepancy, which is below 0 half of the
-      time for two samples of one distribution.
+      time for two samples of one distribution. The interval is too narrow for few persons (of 20 against 30 it held
+      the mean of normal samples a deviation apart in 87% of the cases), and too wide where the two distributions are
+      nearly the same.
 
     Source: Binkowski, Sutherland, Arbel & Gretton 2018, section 4 (kernel (x.y / d + 1)^3); Gretton et al. 2012,
       equation 3; differs in: pairs are of different persons, each person weighs the same, and the features are whatever
@@ -189,7 +193,7 @@ def measure(study: Study, *, extractor: FeatureExtractor | None = None) -> Findi
     population = next((c for c in study.collections.values() if c.role == POPULATION), None)
     if population is not None:
         groups = summary.find_groups(population.persons, max_prints=1)
-        population = _choose(population, np.concatenate([np.zeros(0, np.int64), *groups]))
+        population = select(population, np.concatenate([np.zeros(0, np.int64), *groups]))
     num_others = 0 if population is None else len(population)
     if num_others < MIN_POPULATION:
         reason = (
@@ -315,19 +319,18 @@ def _resample_frechet(
     difference of the resamples' mean and the value (no distance is below 0).
     """
     value = float(np.mean([compute_frechet_distance(features[draw], reference) for draw in draws]))
-    options = {"num_resamples": study.settings.num_resamples}
-    resamples = np.array(
+    num_resamples = study.settings.num_resamples
+    persons, others = (
+        np.stack(list(bootstrap.draw_persons(np.arange(count), num_resamples=num_resamples, seed=seed)))
+        for count, seed in ((draws.shape[1], study.seed), (len(reference), _derive_seed(study.seed)))
+    )
+    places = np.take_along_axis(draws[np.arange(num_resamples) % NUM_DRAWS], persons, axis=1)
+    resamples = np.concatenate(
         [
-            compute_frechet_distance(features[draws[i % NUM_DRAWS]][persons], reference[others])
-            for i, (persons, others) in enumerate(
-                zip(
-                    bootstrap.draw_persons(np.arange(draws.shape[1]), seed=study.seed, **options),
-                    bootstrap.draw_persons(
-                        np.arange(len(reference)), seed=_derive_seed(study.seed), **options
-                    ),
-                    strict=True,
-                )
+            compute_frechet_distance(
+                features[places[start : start + _BATCH]], reference[others[start : start + _BATCH]]
             )
+            for start in range(0, num_resamples, _BATCH)
         ]
     )
     low, high = bootstrap.find_percentile_interval(resamples - resamples.mean() + value)
@@ -374,17 +377,8 @@ def _split(
     """Split one print a person at random into those held out, a third at most, and the reference."""
     places = np.random.default_rng(seed).permutation(len(population))
     num_held_out = min(num_wanted, len(population) // 3)
-    return _choose(population, np.sort(places[:num_held_out])), _choose(
+    return select(population, np.sort(places[:num_held_out])), select(
         population, np.sort(places[num_held_out:])
-    )
-
-
-def _choose(collection: PrintCollection, places: np.ndarray) -> PrintCollection:
-    return dataclasses.replace(
-        collection,
-        images=collection.images[places],
-        persons=collection.persons[places],
-        filenames=tuple(collection.filenames[place] for place in places),
     )
 
 

@@ -97,6 +97,11 @@ def test_lengths_must_agree():
         compute([1, 2, 3], [1, 2])
 
 
+def test_lengths_of_both_samples_must_agree():
+    with pytest.raises(ValueError, match="2 values and 1 groups"):
+        bootstrap.compute_difference_interval([1], [1], [1, 2], [1], num_resamples=100, seed=0)
+
+
 def test_a_seed_draws_again_the_same():
     values, groups = [1, 2, 4, 9], range(4)
     # At 101 resamples the percentiles still depend on the draws.

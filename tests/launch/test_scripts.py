@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.kill_repeatedly import find_differences
+
 SCRIPTS = sorted(
     path.stem for path in pathlib.Path("launch").glob("*.py") if path.stem not in ("__init__", "cli")
 )
@@ -159,6 +161,12 @@ def test_training_scripts_leave_a_finished_run_alone(reproduced, data):
         before = (workdir / name / "metrics.csv").read_bytes()
         run_well(script, *data, f"--workdir={workdir / name}")
         assert (workdir / name / "metrics.csv").read_bytes() == before
+
+
+def test_the_config_that_a_run_wrote_gives_the_same_run(reproduced, tmp_path):
+    workdir, _ = reproduced
+    run_well("train_gan", f"--config={workdir / 'gan' / 'config.json'}", f"--workdir={tmp_path / 'gan'}")
+    assert find_differences(workdir / "gan", tmp_path / "gan") == []
 
 
 def test_evaluation_scripts_alone_give_what_the_chain_gave(reproduced, data, tmp_path):
@@ -309,3 +317,31 @@ def test_help_tells_what_the_script_does_and_its_flags(script):
     result = run(script, "--help")
     assert f"python -m launch.{script}" in result.stdout
     assert f"launch/{script}.py:" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_seed_among_several_gives_what_it_gives_alone(reproduced, data, tmp_path):
+    workdir = tmp_path / "seeds"
+    result = run_well("reproduce", *data, f"--workdir={workdir}", "--gan_seeds=1,0", "--classifier_seeds=0,1")
+    assert "std classifier" in result.stdout and "synthetic" in result.stdout
+    # config.seed is 0.
+    alone, among_others = (
+        read_csv(folder / "scores.csv")
+        for folder in (reproduced[0], workdir / "gan_seed_0_classifier_seed_0")
+    )
+    assert among_others == alone
+    other = read_csv(workdir / "gan_seed_1_classifier_seed_0" / "scores.csv")
+    differ = {row["kind"] for row, own in zip(other, alone, strict=True) if row != own}
+    assert differ == {"synthetic", "new_noise"}
+    again = run_well("reproduce", *data, f"--workdir={workdir}", "--gan_seeds=1,0", "--classifier_seeds=0,1")
+    assert again.stdout.count("done before") == 2 * 4 + 2 + 4
+
+
+@pytest.mark.slow
+def test_the_use_of_synthetic_prints_is_measured(reproduced, data, tmp_path):
+    workdir, _ = reproduced
+    folders = f"--synthetic_dirs={workdir / 'synthetic_training'},{workdir / 'synthetic_new'}"
+    result = run_well("measure_utility", *data, folders, "--seeds=0,1", f"--out_dir={tmp_path / 'utility'}")
+    assert "real+synthetic_new" in result.stdout and "only 2" in result.stderr
+    # Five conditions, two seeds, the training prints and three sets of altered ones.
+    assert len(read_csv(tmp_path / "utility" / "results.csv")) == 5 * 2 * 4
