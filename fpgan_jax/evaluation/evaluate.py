@@ -123,8 +123,9 @@ def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], 
     return Study(
         {collection.name: collection for collection in collections},
         plan.config.evaluation,
-        workdirs,
-        plan.config.seed,
+        classifier_workdirs=workdirs,
+        feature_classifier=plan.feature_classifier,
+        seed=plan.config.seed,
     )
 
 
@@ -374,7 +375,8 @@ def _describe_study(study: Study, family: str) -> dict:
         digest.update(repr(parts).encode())
         digest.update(collection.images.tobytes())
     checkpoints = []
-    for workdir in study.classifier_workdirs if family == "similarity" else ():
+    networks = {"similarity": study.classifier_workdirs, "distribution": (study.feature_classifier,)}
+    for workdir in filter(None, networks.get(family, ())):
         step, _, metadata = restore_for_evaluation(workdir, ())
         checkpoints.append([step, metadata["config_hash"], metadata["data_hash"]])
     settings = {name: value for name, value in study.settings.to_dict().items() if name != "measures"}
@@ -382,7 +384,7 @@ def _describe_study(study: Study, family: str) -> dict:
         "family": family,
         "version": importlib.metadata.version("fpgan_jax"),
         "collections": digest.hexdigest(),
-        "classifiers": checkpoints,
+        "networks": checkpoints,
         "settings": json.loads(json.dumps(settings)),
         "seed": study.seed,
     }
