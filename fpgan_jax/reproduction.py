@@ -237,7 +237,7 @@ def check_experiment(config: ConfigDict, workdir: str) -> str:
         )
     factory.create_generator(config)
     factory.create_discriminator(config)
-    factory.create_classifier(config, num_classes=2)
+    factory.create_classifier(config, num_classes=configuration.count_persons(config))
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     parallel.check_batch_size(config.classifier.global_batch_size, "config.classifier.global_batch_size")
     source = feeding.create_classifier_source(config)

@@ -98,6 +98,23 @@ class Source:
             for indices in all_indices
         )
 
+    def name_examples(self, step: int) -> list[str]:
+        """Name the examples of a step's batch, over all processes, so that they can be looked at.
+
+        Args:
+          step: from 0.
+
+        Returns:
+          A text an example, with the name of its file.
+        """
+        indices = order.batch_indices(
+            step,
+            global_batch_size=self._global_batch_size,
+            num_examples=self.num_examples,
+            seed=self._shuffle_seed,
+        )
+        return [self._name_example(int(index)) for index in indices]
+
     def load_examples(self) -> Batch:
         """Load the whole set, for config.data.feeding "device".
 
@@ -127,6 +144,9 @@ class Source:
         raise NotImplementedError
 
     def _load_all(self) -> Batch:
+        raise NotImplementedError
+
+    def _name_example(self, index: int) -> str:
         raise NotImplementedError
 
 
@@ -174,6 +194,9 @@ class GanSource(Source):
     def _load_all(self) -> Batch:
         return pairs.create_batch(self._pairs, range(self.num_examples))
 
+    def _name_example(self, index: int) -> str:
+        return self._pairs.describe(index)
+
 
 class ClassifierSource(Source):
     """The training prints of the classifier.
@@ -200,6 +223,9 @@ class ClassifierSource(Source):
 
     def _load_all(self) -> Batch:
         return {"image": self._prints.images, "label": prints.label_prints(self._prints)}
+
+    def _name_example(self, index: int) -> str:
+        return self._prints.filenames[index]
 
 
 class MixedClassifierSource(ClassifierSource):

@@ -110,7 +110,7 @@ def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.
     """
     if frame == data_config.frame:
         return images
-    size, interpolation = data_config.image_size, data_config.interpolation
+    size = data_config.image_size
     scan = procedural_prints.create_empty_scan()
     rows, columns = ((length, preprocessing.FRAME_BEFORE, preprocessing.FRAME_AFTER) for length in scan.shape)
     if frame == "crop":

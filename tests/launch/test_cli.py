@@ -90,6 +90,33 @@ def test_xla_of_the_installed_version_starts_with_its_flags():
     assert (result.returncode, result.stdout.strip()) == (0, "2.0"), result.stderr
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), "allocating 9 bytes."),
+        (MemoryError("Unable to allocate 9 GiB"), "Unable to allocate 9 GiB"),
+        (MemoryError(), "no more is said"),
+    ],
+)
+def test_too_little_memory_ends_in_one_line(capsys, error, line):
+    def main(argv):
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        cli._run_main(main, ["script"])
+    assert stop.value.code == 1
+    (printed,) = capsys.readouterr().err.splitlines()
+    assert printed.startswith("ERROR: out of memory (") and f"{line}); use smaller batches" in printed
+
+
+def test_another_error_is_not_taken_for_it():
+    def main(argv):
+        raise RuntimeError("INTERNAL: a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli._run_main(main, ["script"])
+
+
 def test_a_full_disk_ends_in_one_line_though_it_names_no_file(capsys):
     def main(argv):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -15,6 +15,7 @@ from PIL import Image
 
 from fpgan_jax.data import print_loading
 from fpgan_jax.evaluation import similarity
+from tests.kill_repeatedly import find_differences
 
 SCRIPTS = sorted(
     path.stem for path in pathlib.Path("launch").glob("*.py") if path.stem not in ("__init__", "cli")
@@ -162,6 +163,12 @@ def test_training_scripts_leave_a_finished_run_alone(reproduced, data):
         before = (workdir / name / "metrics.csv").read_bytes()
         run_well(script, *data, f"--workdir={workdir / name}")
         assert (workdir / name / "metrics.csv").read_bytes() == before
+
+
+def test_the_config_that_a_run_wrote_gives_the_same_run(reproduced, tmp_path):
+    workdir, _ = reproduced
+    run_well("train_gan", f"--config={workdir / 'gan' / 'config.json'}", f"--workdir={tmp_path / 'gan'}")
+    assert find_differences(workdir / "gan", tmp_path / "gan") == []
 
 
 def test_evaluation_scripts_alone_give_what_the_chain_gave(reproduced, data, tmp_path):
