@@ -3,6 +3,7 @@
 Does not measure; the pictures of single prints are in `report_prints.py`.
 """
 
+import collections
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -216,7 +217,7 @@ def create_measures(results: EvaluationResults) -> Element | None:
             E("span", class_="mark new", aria_hidden="true"),
             "new noise, ",
             E("span", class_="mark control", aria_hidden="true"),
-            "a stroke for each control.",
+            "a stroke for each control, at the ends those beyond.",
         ),
         [
             _create_family(
@@ -255,76 +256,89 @@ def _create_family(
     return E("section", content, id=f"family-{family}", class_="family")
 
 
+class _Notes:
+    """Numbers the notes of a table, equal ones once."""
+
+    def __init__(self):
+        self._numbers: dict[str, int] = {}
+
+    def create_mark(self, note: str) -> Element | None:
+        """Create the number that stands for a note; None for an empty one."""
+        return E("sup", str(self._numbers.setdefault(note, len(self._numbers) + 1))) if note else None
+
+    def create_list(self) -> Element | None:
+        """Create the list of all notes so far."""
+        items = [E("li", note, value=str(number)) for note, number in self._numbers.items()]
+        return E("ol", items, class_="notes") if items else None
+
+
 def _create_matrix(
     study: Study, rows: Sequence[MeasureRow], columns: Sequence[str], caption: str, *, has_dots: bool
 ) -> list[Element]:
-    by_place = {(row.measure, row.collection): row for row in rows}
-    measures = [
-        name
-        for name in dict.fromkeys(row.measure for row in rows)
-        if any((name, column) in by_place for column in columns)
-    ]
-    counts = {
-        column: {
-            (row.num_images, row.num_persons) for row in rows if row.collection == column and is_measured(row)
-        }
-        for column in columns
-    }
+    """Create a table of a row a measure and a column a collection; what holds for most is told once."""
+    counts = {column: _find_usual_counts(rows, column) for column in columns}
     header: list[Content] = ["Measure"]
     for column in columns:
-        count = _write_counts(*next(iter(counts[column]))) if len(counts[column]) == 1 else None
-        header.append(
-            [
-                _create_mark(study, column),
-                describe_collection(column),
-                count and E("small", count),
-            ]
-        )
-    notes: dict[str, int] = {}
+        count = E("small", _write_counts(*counts[column])) if counts[column] else None
+        header.append([_create_mark(study, column), describe_collection(column), count])
+    if has_dots:
+        header.append("On one scale")
+    notes = _Notes()
     body = []
-    for measure in measures:
+    for measure in dict.fromkeys(row.measure for row in rows):
         of_measure = [row for row in rows if row.measure == measure]
+        by_column = {row.collection: row for row in of_measure if row.collection in columns}
+        if not by_column:
+            continue
         real = choose_real(study, of_measure)
-        cells: list[Content] = [_create_measure_head(of_measure[0])]
+        shared = {row.note for row in by_column.values()}
+        shared_note = shared.pop() if len(shared) == 1 else ""
+        cells: list[Content] = [_create_measure_head(of_measure[0], notes.create_mark(shared_note))]
         for column in columns:
-            row = by_place.get((measure, column))
-            has_count = len(counts[column]) > 1
-            cells.append(_create_number(study, row, real, notes, has_count) if row else NO_VALUE)
+            row = by_column.get(column)
+            if row is None:
+                cells.append(NO_VALUE)
+                continue
+            mark = None if shared_note else notes.create_mark(row.note)
+            cells.append(_create_number(study, row, real, mark, counts[column]))
         if has_dots:
             cells.append(E("td", _create_dots(study, of_measure, real)))
         body.append(cells)
-    if has_dots:
-        header.append("On one scale")
     table = create_table(caption, header, body, class_="matrix")
-    if not notes:
-        return [table]
-    listed = [E("li", note, value=str(place)) for note, place in notes.items()]
-    return [table, E("ol", listed, class_="notes")]
+    return [part for part in (table, notes.create_list()) if part is not None]
 
 
-def _create_measure_head(row: MeasureRow) -> list[Content]:
+def _find_usual_counts(rows: Sequence[MeasureRow], collection: str) -> tuple[int, int] | None:
+    """Find the numbers of prints and persons that most of a collection's measures are from."""
+    counts = collections.Counter(
+        (row.num_images, row.num_persons) for row in rows if row.collection == collection and is_measured(row)
+    )
+    return counts.most_common(1)[0][0] if counts else None
+
+
+def _create_measure_head(row: MeasureRow, mark: Element | None) -> list[Content]:
     wish = {"higher": "higher is better", "lower": "lower is better", "real": "the nearer to real the better"}
     quiet = ", ".join(part for part in (describe_unit(row.unit), wish.get(row.better, "")) if part)
-    return [describe_measure(row.measure, row.unit), E("small", quiet) if quiet else None]
+    return [describe_measure(row.measure, row.unit), mark, E("small", quiet) if quiet else None]
 
 
 def _create_number(
-    study: Study, row: MeasureRow, real: Sequence[MeasureRow], notes: dict[str, int], has_count: bool
+    study: Study,
+    row: MeasureRow,
+    real: Sequence[MeasureRow],
+    mark: Element | None,
+    usual_counts: tuple[int, int] | None,
 ) -> Element:
-    note = None
-    if row.note:
-        place = notes.setdefault(row.note, len(notes) + 1)
-        note = E("sup", str(place))
     if not is_measured(row):
         status = row.status if row.status in (REFUSED, SKIPPED) else "no value"
-        return E("td", _create_status(status), note)
-    interval = format_interval(row.low, row.high, row.unit)
+        return E("td", _create_status(status), mark)
+    counts = (row.num_images, row.num_persons)
     return E(
         "td",
         E("strong", format_value(row.value, "fraction" if row.unit == "fraction" else "")),
-        note,
-        E("small", interval or "no interval"),
-        E("small", _write_counts(row.num_images, row.num_persons)) if has_count else None,
+        mark,
+        E("small", format_interval(row.low, row.high, row.unit) or "no interval"),
+        E("small", _write_counts(*counts)) if counts != usual_counts else None,
         _create_verdict(row, real, study),
     )
 
