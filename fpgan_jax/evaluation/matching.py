@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from fpgan_jax.evaluation.nist_tools import MatchingTool, Minutiae, Template, ToolError
+from fpgan_jax.evaluation.nist_tools import MatchingTool, Minutiae, Template, ToolError, find_matching_tool
 from fpgan_jax.progress import create_progress
 
 Job = TypeVar("Job")
@@ -109,6 +109,14 @@ class Matcher:
         for start in range(0, len(pairs), _PAIRS_A_JOB):
             chosen = pairs[start : start + _PAIRS_A_JOB]
             yield self._tool, {name: images[name] for pair in chosen for name in pair}, chosen
+
+
+def create_matcher() -> Matcher | None:
+    """Make a matcher for several families to share; None where no tool is installed, which each family then tells."""
+    try:
+        return Matcher(find_matching_tool())
+    except ToolError:
+        return None
 
 
 def run_jobs(

@@ -157,7 +157,8 @@ def submit(
                 for run in runs
             ]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-        raise UserError(f"--slurm: sbatch refuses the job: {str(error).strip().splitlines()[-1]}") from error
+        lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line.strip()]
+        raise UserError(f"--slurm: sbatch refuses the job: {'; '.join(lines)}") from error
     job_ids = {run.name: job.job_id for run, job in zip(runs, jobs, strict=True)}
     with write_whole(os.path.join(workdir, FOLDER, _JOBS_FILENAME)) as file:
         json.dump(_read_jobs(workdir) | job_ids, file, indent=2)
