@@ -275,20 +275,22 @@ def draw_dots(dots: Sequence[Dot], real: tuple[float, float] | None, *, spoken: 
     """Draw a row's numbers with their intervals on one scale, small enough for a table's cell.
 
     Args:
-      dots: the numbers; the last ones lie on top.
+      dots: the numbers; the last ones lie on top. Controls beyond the others stand at the ends of the scale.
       real: lowest and highest end of real against real, drawn as a band.
       spoken: what the picture says, in words.
 
     Returns:
       An "svg" element.
     """
-    ends = [end for dot in dots for end in (dot.value, dot.low, dot.high) if np.isfinite(end)]
+    # A control far away would press everything else together.
+    scaling = [dot for dot in dots if dot.colour != "control"] or dots
+    ends = [end for dot in scaling for end in (dot.value, dot.low, dot.high) if np.isfinite(end)]
     ends += [end for end in real or () if np.isfinite(end)]
     bottom, top = (min(ends), max(ends)) if ends else (0.0, 1.0)
     scale = 152 / (top - bottom) if top > bottom else 0.0
 
     def place(value: float) -> str:
-        return f"{4 + (value - bottom) * scale if scale else 80.0:.1f}"
+        return f"{4 + (min(max(value, bottom), top) - bottom) * scale if scale else 80.0:.1f}"
 
     marks = []
     if real and np.isfinite(real).all():

@@ -103,15 +103,22 @@ def _create_cell(cell: Content) -> Element:
     return cell if isinstance(cell, Element) and cell.tag == "td" else create_element("td", cell)
 
 
-def create_details(summary: Content, *content: Content, is_open: bool = False, class_: str | None = None):
-    """Create a part that opens and closes by itself, without a script."""
-    return create_element(
-        "details",
-        create_element("summary", summary),
-        *content,
-        open="" if is_open else None,
-        class_=class_,
-    )
+def create_details(
+    summary: Content, *content: Content, is_open: bool = False, class_: str | None = None
+) -> Element:
+    """Create a part that the reader opens and closes, without a script.
+
+    Args:
+      summary: what is always seen.
+      content: the rest.
+      is_open: whether the rest is seen at first.
+      class_: of the element.
+
+    Returns:
+      A "details" element.
+    """
+    open_ = "" if is_open else None
+    return create_element("details", create_element("summary", summary), *content, open=open_, class_=class_)
 
 
 def format_page(title: str, body: Sequence[Content]) -> str:

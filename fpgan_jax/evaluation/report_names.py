@@ -47,18 +47,18 @@ FAMILIES = {
     ),
     "distribution": (
         "Distribution",
-        "How alike two sets of prints are as sets, in the features of a network.",
+        "How alike two sets of prints are as sets, in features of a print that a network or a formula gives.",
     ),
     "pixels": (
         "Pixels",
-        "Grey by grey against the person's real print.",
+        "Grey by grey, against the person's real print, the nearest real print, and one another.",
     ),
 }
 
 # As in the tables' heads; what is not here is spelt from its name.
 COLLECTIONS = {
     "real": "Real",
-    "real_others": "Other persons, real",
+    "real_others": "Other persons",
     "all": "All prints",
     "altered_easy": "Altered easy",
     "altered_medium": "Altered medium",

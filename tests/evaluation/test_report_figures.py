@@ -58,6 +58,12 @@ def test_dots_lie_where_their_numbers_are():
     assert lines == [("control", "4.0", "4.0"), ("training", "4.0", "80.0")]
 
 
+def test_a_control_beyond_stands_at_the_end():
+    dots = [Dot("control", 1e6, NAN, NAN), Dot("control", -5.0, NAN, NAN), Dot("new", 0.0, 0.0, 1.0)]
+    svg = report_figures.draw_dots(dots, None, spoken="x")
+    assert [mark.get("x1") for mark in svg.iter("line")][:2] == ["156.0", "4.0"]
+
+
 def test_real_prints_are_a_band():
     svg = report_figures.draw_dots([Dot("training", 10.0, NAN, NAN)], (0.0, 5.0), spoken="x")
     (band,) = svg.iter("rect")

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from fpgan_jax.evaluation import print_collection, report_prints, report_sections
+from fpgan_jax.evaluation import print_collection, report_measures, report_parts, report_prints
 from fpgan_jax.evaluation.measurements import ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
 from fpgan_jax.evaluation.report_contents import EvaluationResults
@@ -158,7 +158,7 @@ def test_scores_are_sorted_into_impostors_genuine_and_synthetic():
         MatchRow("other", "real", 1, "real0", "real", 2, "real1", 8.0),
     ]
     results = create_results(matches=[*MATCHES, *others])
-    groups = report_sections._group_scores(results, "nbis")
+    groups = report_measures._group_scores(results, "nbis")
     assert {title: scores.tolist() for title, (_, scores) in groups.items()} == {
         "Impostors, real": [4.0],
         "Training noise, to their own": [50.0, 20.0, 90.0],
@@ -168,7 +168,7 @@ def test_scores_are_sorted_into_impostors_genuine_and_synthetic():
 def test_thresholds_are_a_matchers_own():
     other = dataclasses.replace(THRESHOLD, measure="afis_threshold_at_far_0.01", value=3.0)
     strict = dataclasses.replace(THRESHOLD, measure="nbis_threshold_at_far_0.001", value=41.0)
-    found = report_sections.find_thresholds([strict, other, THRESHOLD], "nbis")
+    found = report_parts.find_thresholds([strict, other, THRESHOLD], "nbis")
     assert list(found.items()) == [("FAR 1%", 25.0), ("FAR 0.1%", 41.0)]
 
 

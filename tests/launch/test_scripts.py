@@ -342,7 +342,6 @@ def test_the_use_of_synthetic_prints_is_measured_on_the_trained_weights(reproduc
     assert "only 2" in result.stderr and (out_dir / "utility.png").stat().st_size > 0
     # Four conditions, two seeds, the training prints and three sets of altered ones.
     assert len(read_csv(out_dir / "results.csv")) == 4 * 2 * 4
-    # Another training of these scores a hundred times further away.
     scorer = similarity.Scorer(str(out_dir / "all" / "seed_1"))
     hard = print_loading.load_prints(scorer.config, split="altered_hard")
     expected = scorer.compute_probabilities(hard.images)[np.arange(len(hard)), hard.persons - 1]
