@@ -65,9 +65,7 @@ class RunJob:
         Raises:
           RuntimeError: it failed.
         """
-        # Slurm sends its signals to the run too. It stops at SIGTERM; submitit's own is this process's to pass on.
-        ignore = lambda: signal.signal(_get_requeue_signal(), signal.SIG_IGN)  # noqa: E731
-        self._attempt = Attempt(*self._arguments, preexec_fn=ignore)
+        self._attempt = Attempt(*self._arguments, preexec_fn=_ignore_requeue_signal)
         _wait(self._attempt)
         record = self._attempt.end()
         if record.state == "interrupted" and _is_job_running():
@@ -85,6 +83,11 @@ class RunJob:
             _wait(self._attempt)
             self._attempt.end()
         return DelayedSubmission(RunJob(*self._arguments))
+
+
+def _ignore_requeue_signal() -> None:
+    """Leave submitit's signal to the job, in the run's process: Slurm sends its signals to that too."""
+    signal.signal(_get_requeue_signal(), signal.SIG_IGN)
 
 
 def _wait(attempt: Attempt) -> None:
