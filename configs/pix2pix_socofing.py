@@ -16,7 +16,13 @@ def get_config() -> ConfigDict:
     """Return the config; every field is documented beside it."""
     config = ConfigDict()
     config.set_name = "P50"  # the row of the paper's table 2 that the result stands beside
-    config.seed = 0  # weights, dropout and augmentation of both experiments
+    # Every stream of random numbers has a seed of its own: these, the classifier's, `data.noise_seed`,
+    # `data.shuffle_seed` and synthesis's. -1 is the seed above it: of the GAN's three and of `classifier.seed`
+    # it is this one.
+    config.seed = 0
+    config.weights_seed = -1  # the GAN's first weights
+    config.dropout_seed = -1  # the GAN's dropout while it trains
+    config.augmentation_seed = -1  # where `data.jitter` crops
 
     data = config.data = ConfigDict()
     # "socofing" | "npz" (the same prints in one file) | "paired_folder" (files of [noise, print] side by side)
@@ -113,6 +119,10 @@ def get_config() -> ConfigDict:
 
     # Experiment 2. Open in the paper: Xception's input size, initial weights, split and schedule.
     classifier = config.classifier = ConfigDict()
+    classifier.seed = -1  # of the three below; -1 is config.seed
+    classifier.weights_seed = -1  # -1 is classifier.seed, here and in the next two
+    classifier.dropout_seed = -1
+    classifier.augmentation_seed = -1
     classifier.width = 1.0  # multiplies every feature count; 1 is Chollet's
     classifier.num_middle_blocks = 8  # of three separable convolutions each; 8 is Chollet's
     classifier.dropout_rate = 0.5  # before the last layer, as Chollet 2017, section 4.4
@@ -144,7 +154,8 @@ def get_config() -> ConfigDict:
     synthesis.use_running_average = False  # False keeps each image's own statistics, alike
     synthesis.use_ema = False  # True draws with the moving average of the weights
     synthesis.batch_size = 16  # changes the speed only, never an image
-    synthesis.seed = 0  # dropout, and new noise
+    synthesis.seed = 0  # dropout
+    synthesis.noise_seed = -1  # new noise; -1 is synthesis.seed
 
     evaluation = config.evaluation = ConfigDict()
     evaluation.num_test_persons = 3  # open in the paper which: the set's first n by id
@@ -165,5 +176,6 @@ def get_config() -> ConfigDict:
         "distribution",
         "pixels",
     )
+    evaluation.num_epoch_replicas = 3  # prints a person that are judged of each epoch in config.keep_epochs
     evaluation.num_resamples = 2000  # of the bootstrap behind each 95% interval
     return config

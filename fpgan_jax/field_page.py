@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.table import format_markdown
+from fpgan_jax.evaluation.table_formats import format_markdown
 
 HEADER = ("field", "type", "range", "default", "meaning", "experiment")
 

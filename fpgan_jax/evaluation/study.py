@@ -107,6 +107,11 @@ def load_print_folder(folder: str, config: ConfigDict) -> PrintCollection:
     )
 
 
+def name_print_folder(folder: str) -> str:
+    """Name the collection that a folder's prints are: as of `load_print_folder`, which raises the same."""
+    return _list_prints(folder)[0]
+
+
 def _list_prints(folder: str) -> tuple[str, list[str], list[int]]:
     """Return (the collection's name, its files, their persons)."""
     if not os.path.isdir(folder):
