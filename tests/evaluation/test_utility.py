@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from configs import test_size
+from fpgan_jax import configuration
 from fpgan_jax.data import print_loading
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
@@ -126,6 +127,17 @@ def test_every_condition_is_trained_once_a_seed(config, trained, tmp_path):
     assert [(note.config.seed, note.config.data.shuffle_seed) for note in trained.notes] == [
         (seed, seed) for seed in (0, 1) for _ in conditions
     ]
+
+
+def test_the_seeds_of_the_config_decide_nothing(config, trained, tmp_path):
+    config.seed, config.classifier.seed = 8, 9
+    measure(config, [write_folder(tmp_path / "a")], tmp_path)
+    streams = ("weights_seed", "dropout_seed", "augmentation_seed")
+    found = [
+        {configuration.resolve_seed(note.config, f"classifier.{stream}") for stream in streams}
+        for note in trained.notes
+    ]
+    assert found == [{0}] * 4 + [{1}] * 4
 
 
 def test_conditions_differ_in_augmentation_and_in_half_of_the_batch(config, trained, tmp_path):
