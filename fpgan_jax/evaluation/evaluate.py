@@ -30,7 +30,6 @@ from fpgan_jax.evaluation import (
     pixels,
     quality,
     report,
-    report_summary,
     ridges,
     study,
     synthesis,
@@ -115,7 +114,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
             title=f"Synthetic fingerprints of {config.set_name}, judged",
         )
         path = report.write_report(results, out_dir)
-    return f"{_describe_results(results)}\n\nThe report, with its tables beside it: {path}"
+    return f"{report.format_summary(results)}\n\nThe report, with its tables beside it: {path}"
 
 
 def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], *, classifier: int) -> Study:
@@ -268,19 +267,6 @@ def _load_noise_images(plan: EvaluationPlan, drawn: Sequence[PrintCollection]) -
         for collection, folder in zip(drawn, plan.synthetic_dirs[0], strict=True)
     }
     return {name: images for name, images in noise.items() if images is not None}
-
-
-def _describe_results(results: EvaluationResults) -> str:
-    statements = [
-        *report_summary.summarise(results.study, results.measures),
-        report_summary.summarise_controls(results.controls),
-        report_summary.summarise_utility(results.utility),
-    ]
-    return "\n\n".join(
-        "\n  ".join([statement.question, *statement.sentences])
-        for statement in statements
-        if statement is not None
-    )
 
 
 def _load_utility(path: str) -> Sequence[utility_table.ResultRow]:
