@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from fpgan_jax.evaluation.nist_tools import MatchingTool, Minutiae, Template, ToolError, find_matching_tool
+from fpgan_jax.evaluation.nist_tools import MatchingTool, Minutiae, Template, ToolError
 from fpgan_jax.progress import create_progress
 
 Job = TypeVar("Job")
@@ -28,6 +28,46 @@ _PAIRS_A_JOB = 128
 _PRINTS_A_JOB = 8
 
 
+class Workers:
+    """Processes of their own for tools, which may end without ending ours; each remembers what it has read."""
+
+    def __init__(self, num_workers: int | None = None):
+        """Plan the processes, which start with the first job and end with this one.
+
+        Args:
+          num_workers: one a core by default; 0 works in this process.
+        """
+        self._num_workers = _count_cores() if num_workers is None else num_workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
+        """Run jobs.
+
+        Args:
+          function: of a module's top level.
+          jobs: what it takes, one at a time.
+
+        Yields:
+          Its results, in order.
+
+        Raises:
+          ToolError: a process ended.
+        """
+        jobs = list(jobs)
+        if not self._num_workers or not jobs:
+            yield from map(function, jobs)
+            return
+        if self._pool is None:
+            # Fork is unsafe beside the threads that JAX may have started in this process.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._num_workers, mp_context=context)
+        try:
+            yield from self._pool.map(function, jobs)
+        except BrokenProcessPool as error:
+            self._pool = None
+            raise ToolError("the tool's process ended abnormally, on a print that it cannot bear") from error
+
+
 class Matcher:
     """A tool, and what it has found so far.
 
@@ -36,15 +76,15 @@ class Matcher:
     """
 
     def __init__(self, tool: MatchingTool, *, num_workers: int | None = None):
-        """Make a matcher; processes start with the first work.
+        """Make a matcher.
 
         Args:
           tool: of `nist_tools.find_matching_tool`.
-          num_workers: processes; one a core by default, 0 works in this process.
+          num_workers: as of `Workers`.
         """
         self.name = tool.name
         self._tool = tool
-        self._num_workers = num_workers
+        self._workers = Workers(num_workers)
         self._scores: dict[tuple[str, str], float] = {}
         self._minutiae: dict[str, Minutiae] = {}
 
@@ -68,7 +108,7 @@ class Matcher:
             for start in range(0, len(missing), _PRINTS_A_JOB)
         ]
         with create_progress(len(missing), label, "prints") as progress:
-            for found in run_jobs(_extract_prints, jobs, self._num_workers):
+            for found in self._workers.run(_extract_prints, jobs):
                 self._minutiae |= found
                 progress.update(len(found))
         return [self._minutiae[name] for name in names]
@@ -96,7 +136,7 @@ class Matcher:
         keys = [tuple(sorted((probe_names[i], gallery_names[j]))) for i, j in np.reshape(pairs, (-1, 2))]
         missing = list(dict.fromkeys(key for key in keys if key not in self._scores))
         with create_progress(len(missing), label, "pairs") as progress:
-            for scores in run_jobs(_score_pairs, self._divide(missing, images), self._num_workers):
+            for scores in self._workers.run(_score_pairs, self._divide(missing, images)):
                 self._scores |= scores
                 progress.update(len(scores))
         return np.array([self._scores[key] for key in keys], np.float64)
@@ -109,44 +149,6 @@ class Matcher:
         for start in range(0, len(pairs), _PAIRS_A_JOB):
             chosen = pairs[start : start + _PAIRS_A_JOB]
             yield self._tool, {name: images[name] for pair in chosen for name in pair}, chosen
-
-
-def create_matcher() -> Matcher | None:
-    """Make a matcher for several families to share; None where no tool is installed, which each family then tells."""
-    try:
-        return Matcher(find_matching_tool())
-    except ToolError:
-        return None
-
-
-def run_jobs(
-    function: Callable[[Job], Result], jobs: Iterable[Job], num_workers: int | None = None
-) -> Iterator[Result]:
-    """Run jobs in processes of their own, in which a tool may end without ending ours.
-
-    Args:
-      function: of a module's top level.
-      jobs: what it takes, one at a time.
-      num_workers: processes; one a core by default, 0 works in this process.
-
-    Yields:
-      Its results, in order.
-
-    Raises:
-      ToolError: a process ended.
-    """
-    jobs = list(jobs)
-    if num_workers == 0 or not jobs:
-        yield from map(function, jobs)
-        return
-    num_workers = min(num_workers or _count_cores(), len(jobs))
-    # Fork is unsafe beside the threads that JAX may have started in this process.
-    context = multiprocessing.get_context("spawn")
-    try:
-        with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
-            yield from pool.map(function, jobs)
-    except BrokenProcessPool as error:
-        raise ToolError("the tool's process ended abnormally, on a print that it cannot bear") from error
 
 
 def _count_cores() -> int:

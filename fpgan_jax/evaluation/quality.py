@@ -25,7 +25,7 @@ def measure(study: Study, data_config: ConfigDict, *, num_workers: int | None = 
     Args:
       study: what to measure.
       data_config: config.data of its prints.
-      num_workers: processes; one a core by default, 0 works in this process.
+      num_workers: as of `matching.Workers`.
 
     Returns:
       A mean a collection and a value a print, NaN where NFIQ 2 finds too little of a print to judge; one skipped row
@@ -74,7 +74,7 @@ def measure_quality(
     ]
     values = []
     with create_progress(len(distinct), "NFIQ 2", "prints") as progress:
-        for found in matching.run_jobs(_measure_prints, jobs, num_workers):
+        for found in matching.Workers(num_workers).run(_measure_prints, jobs):
             values += found
             progress.update(len(found))
     parts = np.split(np.array(values)[inverse], np.cumsum([len(part) for part in images.values()])[:-1])

@@ -5,6 +5,7 @@ Does not decide what is reported.
 
 import math
 import re
+from collections.abc import Sequence
 
 from fpgan_jax.evaluation.report_html import make_printable
 
@@ -150,7 +151,7 @@ def describe_measure(name: str, unit: str = "") -> str:
     Returns:
       The words, a capital in front.
     """
-    if unit:
+    if describe_unit(unit):
         name = name.removesuffix(f"_{unit}")
     rates = [_format_percent(float(rate.rstrip("."))) for rate in _RATE.findall(name)]
     name = _RATE.sub("_\0", name)
@@ -217,6 +218,23 @@ def format_interval(low: float, high: float, unit: str = "") -> str:
     if unit == "fraction":
         return f"{_format_percent(low).removesuffix('%')} to {_format_percent(high)}"
     return f"{_format_number(low)} to {_format_number(high)}"
+
+
+def format_range(values: Sequence[float], unit: str = "") -> str:
+    """Format from where to where some numbers lie; as one number where they look alike.
+
+    Args:
+      values: at least one; no NaN.
+      unit: as in `MeasureRow.unit`.
+
+    Returns:
+      The numbers, the unit once.
+    """
+    low, high = (format_value(value, unit) for value in (min(values), max(values)))
+    if low == high:
+        return high
+    unit = "%" if unit == "fraction" else f"\u00a0{describe_unit(unit)}"
+    return f"{low.removesuffix(unit)} to {high}"
 
 
 def _sign(value: float) -> str:

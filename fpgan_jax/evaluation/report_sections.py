@@ -20,6 +20,7 @@ from fpgan_jax.evaluation.report_names import (
     describe_measure,
     format_difference,
     format_interval,
+    format_range,
     format_value,
 )
 from fpgan_jax.evaluation.report_parts import (
@@ -121,8 +122,7 @@ def _create_tile(study: Study, row: MeasureRow, real: Sequence[MeasureRow]) -> E
 
 def _create_real_tile(real: Sequence[MeasureRow]) -> Element:
     name = E("p", E("span", class_="mark real", aria_hidden="true"), "Real prints", class_="name")
-    ordered = sorted(real, key=lambda row: row.value)
-    ends = list(dict.fromkeys(format_value(row.value, row.unit) for row in (ordered[0], ordered[-1])))
+    value = format_range([row.value for row in real], real[0].unit)
     lines = [
         E(
             "small",
@@ -132,7 +132,7 @@ def _create_real_tile(real: Sequence[MeasureRow]) -> Element:
         )
         for row in real
     ]
-    return E("div", name, E("p", "\u2013".join(ends), class_="value"), lines, class_="tile")
+    return E("div", name, E("p", value, class_="value"), lines, class_="tile")
 
 
 def create_gaps(results: EvaluationResults) -> Element | None:

@@ -15,6 +15,7 @@ MINUS = "\N{MINUS SIGN}"
         ("similarity_frame_keep_std_over_images", "", "Similarity SD over images, with the frame"),
         ("ridge_period_px", "px", "Ridge period"),
         ("nfiq2", "score", "NFIQ 2"),
+        ("nbis_genuine_score", "score", "NBIS genuine score"),
         ("a\x00b", "", "A\ufffdb"),
     ],
 )
@@ -71,6 +72,19 @@ def test_a_number_has_as_many_digits_as_can_be_read(value, unit, expected):
 )
 def test_an_interval_names_its_unit_once_or_not(low, high, unit, expected):
     assert report_names.format_interval(low, high, unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "unit", "expected"),
+    [
+        ([4.48, 4.4], "px", "4.4 to 4.48\u00a0px"),
+        ([0.92, 1.0, 0.96], "fraction", "92 to 100%"),
+        ([1.0], "fraction", "100%"),
+        ([-0.475, 0.306], "", f"{MINUS}0.475 to 0.306"),
+    ],
+)
+def test_a_range_names_its_unit_once(values, unit, expected):
+    assert report_names.format_range(values, unit) == expected
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def get_sentences(rows, study=STUDY):
 def test_a_share_stands_beside_real_prints():
     assert get_sentences(IDENTITY) == [
         "97% of the prints of training noise and 3.1% of those of new noise match their own person at FAR 1%; real "
-        "prints (altered easy to altered hard): 92% to 100%."
+        "prints (altered easy to altered hard): 92 to 100%."
     ]
 
 
@@ -85,7 +85,7 @@ def test_what_was_not_measured_is_not_spoken_of():
     refused = dataclasses.replace(IDENTITY[2], status=REFUSED, value=NAN)
     assert get_sentences([*IDENTITY[:2], refused, IDENTITY[3]]) == [
         "3.1% of those of new noise match their own person at FAR 1%; real prints (altered easy to altered hard): "
-        "92% to 100%."
+        "92 to 100%."
     ]
 
 
@@ -135,6 +135,16 @@ def test_of_a_lower_is_better_measure_low_controls_do_well():
         for name, value in (("synthetic_new", 0.4), ("control_blurred", 0.3), ("control_mirrored", 0.5))
     ]
     assert get_sentences(rows)[1] == "1 of 2 controls does as well or better: blurred (0.3)."
+
+
+@pytest.mark.parametrize("family", ["uniqueness", "leakage"])
+def test_noise_that_gives_nobody_away_is_not_held_up(family):
+    measure = "nbis_leak_rate_at_far_0.01"
+    rows = [
+        create_row(measure, name, value, family=family, better="lower")
+        for name, value in (("synthetic_new", 0.1), ("control_white_noise", 0.0))
+    ]
+    assert len(get_sentences(rows)) == 1
 
 
 def test_no_control_that_does_as_well_is_said_too():
