@@ -51,6 +51,12 @@ class Allocation:
     others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """Read options of sbatch, as "mem=16G" or "exclusive"."""
+    parts = (option.partition("=") for option in options)
+    return {name: value if is_value else True for name, is_value, value in parts}
+
+
 class RunJob:
     """A run as a job; submitit calls it on the node, and `checkpoint` where the job must leave."""
 
