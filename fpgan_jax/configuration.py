@@ -20,6 +20,11 @@ from fpgan_jax.whole_file import write_whole
 CONFIG_FILENAME = "config.json"
 
 
+# Steps and examples are counted in int32 on the devices, where all else is float32.
+MAX_COUNT = 2**31 - 1
+_MAX_FLOAT = (2 - 2**-23) * 2.0**127
+
+
 @dataclasses.dataclass(frozen=True)
 class Field:
     """What one config field may hold.
@@ -45,11 +50,10 @@ class Field:
 
     def find_fault(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
         if self.type is tuple and isinstance(value, list):
             value = tuple(value)
-        if not isinstance(value, self.type) or (self.type is int and isinstance(value, bool)):
+        types = (int, float) if self.type is float else self.type
+        if not isinstance(value, types) or (self.type is not bool and isinstance(value, bool)):
             return f"expected {self.type.__name__}, got {type(value).__name__}"
         if self.choices and value not in self.choices:
             return f"use one of {', '.join(map(repr, self.choices))}"
@@ -61,8 +65,8 @@ class Field:
             numbers = value if self.item_type in (int, float) else ()
         else:
             numbers = (value,) if self.type in (int, float) else ()
-        if any(number != number or abs(number) == float("inf") for number in numbers):
-            return "not a finite number"
+        if self.type is float and not abs(value) <= _MAX_FLOAT:
+            return "not a finite number in float32"
         if self.low is not None and any(number < self.low for number in numbers):
             return f"must be at least {self.low}"
         if self.high is not None and any(number > self.high for number in numbers):
@@ -73,8 +77,8 @@ class Field:
 _DTYPES = Field(str, choices=("float32", "bfloat16"))
 _PARAM_DTYPES = Field(str, choices=("float32",))
 _NORMS = Field(str, choices=("batch", "batch_per_example", "instance", "none"))
-_COUNT = Field(int, low=1)
-_COUNT_OR_ZERO = Field(int, low=0)
+_COUNT = Field(int, low=1, high=MAX_COUNT)
+_COUNT_OR_ZERO = Field(int, low=0, high=MAX_COUNT)
 # Two below 2**32, so that offsets by whole multiples of it stay within 64 bits.
 _SEED = Field(int, low=0, high=2**32 - 2)
 # Of a stream of random numbers: -1 is the seed that it falls back on, see `resolve_seed`.
@@ -164,7 +168,7 @@ FIELDS: Mapping[str, Field] = {
     "learning_rate": _POSITIVE,
     "adam_beta1": Field(float, low=0.0, high=0.9999),
     "adam_beta2": Field(float, low=0.0, high=0.999999),
-    "adam_eps": _POSITIVE,
+    "adam_eps": Field(float, low=1e-30),  # 0 would divide zero by zero where a gradient is zero
     "ema_decay": Field(float, low=0.0, high=0.999999),
     "steps_per_dispatch": Field(int, low=1, default=1),
     "remat": Field(bool, default=False),
@@ -215,6 +219,7 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.measures": Field(
         tuple, item_type=str, item_choices=MEASURE_FAMILIES, default=MEASURE_FAMILIES
     ),
+    "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
     "evaluation.num_resamples": Field(int, low=100, default=2000),
 }
 
@@ -343,15 +348,26 @@ def _validate_combinations(config: ConfigDict) -> None:
         raise UserError(
             "config.synthesis.use_ema=True: config.ema_decay=0 keeps no average; set one of the two"
         )
+    norm = config.generator.norm
+    if config.synthesis.use_running_average and norm in ("instance", "none"):
+        raise UserError(
+            f"config.synthesis.use_running_average=True: config.generator.norm={norm!r} keeps no running statistics; "
+            "set one of the two"
+        )
     persons = config.data.persons
     if len(set(persons)) != len(persons):
         raise UserError(f"config.data.persons={tuple(persons)}: a person is named twice")
-    num_persons = len(persons) or config.data.num_persons
+    num_persons = count_persons(config)
     if config.data.source in PERSON_SOURCES and config.evaluation.num_test_persons > num_persons:
         raise UserError(
             f"config.evaluation.num_test_persons={config.evaluation.num_test_persons}: "
             f"the set has only {num_persons} persons"
         )
+
+
+def count_persons(config: ConfigDict) -> int:
+    """Count the persons of a config's training set, whose source tells them."""
+    return len(config.data.persons) or config.data.num_persons
 
 
 def hash_config(config: Mapping) -> str:
@@ -435,8 +451,7 @@ def load_config(path: str) -> ConfigDict:
             return parse_config(json.load(file))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; is this the workdir of a run?") from error
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        # What is no JSON, and what ConfigDict takes for no field: its own methods' names, and dots.
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a config in JSON; delete it or use another workdir") from error
 
 
@@ -448,6 +463,9 @@ def parse_config(values: Mapping) -> ConfigDict:
 
     Returns:
       The config, with tuples for lists. Fields that came after it was written are at their defaults.
+
+    Raises:
+      UserError: these are no config's values.
     """
 
     def restore_tuples(value):
@@ -455,14 +473,18 @@ def parse_config(values: Mapping) -> ConfigDict:
             return {name: restore_tuples(inner) for name, inner in value.items()}
         return tuple(value) if isinstance(value, list) else value
 
-    restored = restore_tuples(values)
-    for name, default in _list_defaults().items():
-        *groups, leaf = name.split(".")
-        group = restored
-        for part in groups:
-            group = group.get(part, {})
-        group.setdefault(leaf, default)
-    return ConfigDict(restored)
+    try:
+        restored = restore_tuples(values)
+        for name, default in _list_defaults().items():
+            *groups, leaf = name.split(".")
+            group = restored
+            for part in groups:
+                group = group.get(part, {})
+            group.setdefault(leaf, default)
+        return ConfigDict(restored)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        # ConfigDict takes its own methods' names, and dots, for no field.
+        raise UserError(f"not a config ({type(error).__name__}: {error})") from error
 
 
 def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:

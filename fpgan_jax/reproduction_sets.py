@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, reproduction
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import table
+from fpgan_jax.evaluation import table, table_formats
 from fpgan_jax.whole_file import write_whole
 
 TIMING_FILENAME = "timing.json"
@@ -23,7 +23,7 @@ def load_configs(paths: Sequence[str], overrides: Sequence[str] = ()) -> list[Co
     """Load config files and set the same fields in all of them.
 
     Args:
-      paths: Python files that define `get_config()`.
+      paths: Python files that define `get_config()`, or files that `configuration.claim_workdir` wrote.
       overrides: as of `configuration.override_fields`.
 
     Returns:
@@ -36,6 +36,8 @@ def load_configs(paths: Sequence[str], overrides: Sequence[str] = ()) -> list[Co
 
 
 def _load_config_file(path: str) -> ConfigDict:
+    if path.endswith(".json"):
+        return configuration.load_config(path)
     spec = importlib.util.spec_from_file_location("config_file", path)
     if spec is None or not os.path.isfile(path):
         raise UserError(f"--configs: {path} is not a Python file")
@@ -122,7 +124,7 @@ def format_timing(timing: Mapping[str, Mapping[str, float]]) -> str:
     stages = next(iter(timing.values()))
     cells = [[stage, *(f"{seconds[stage]:.1f}" for seconds in timing.values())] for stage in stages]
     cells.append([_TOTAL, *(f"{sum(seconds.values()):.1f}" for seconds in timing.values())])
-    return table.format_text(("stage", *timing), cells)
+    return table_formats.format_text(("stage", *timing), cells)
 
 
 def _write_timing(timing: Mapping[str, Mapping[str, float]], path: str) -> None:

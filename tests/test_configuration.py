@@ -41,6 +41,9 @@ def test_every_config_file_has_a_docstring_with_its_command(name):
         ("lambda_l1", "much", r"config\.lambda_l1='much': expected float, got str"),
         ("lambda_l1", float("nan"), r"config\.lambda_l1=nan: not a finite number"),
         ("lambda_l1", float("inf"), r"config\.lambda_l1=inf: not a finite number"),
+        ("lambda_l1", 3.5e38, r"config\.lambda_l1=3\.5e\+38: not a finite number in float32"),
+        ("adam_eps", 0.0, r"config\.adam_eps=0\.0: must be at least 1e-30"),
+        ("num_epochs", 2**31, r"config\.num_epochs=2147483648: must be at most 2147483647"),
         ("num_epochs", 0, r"config\.num_epochs=0: must be at least 1"),
         ("num_epochs", True, r"config\.num_epochs=True: expected int, got bool"),
         ("gan_objective", "wgan", r"config\.gan_objective='wgan': use one of 'vanilla', 'lsgan', 'hinge'"),
@@ -65,6 +68,35 @@ def test_a_wrong_value_is_named(config, field, value, message):
         config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=message):
         configuration.validate_config(config)
+
+
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_running_statistics_of_a_norm_that_keeps_none_are_refused(config, norm):
+    config.generator.norm, config.synthesis.use_running_average = norm, True
+    with pytest.raises(
+        UserError, match=rf"use_running_average=True: config\.generator\.norm='{norm}' keeps no"
+    ):
+        configuration.validate_config(config)
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (10**400, "not a finite number in float32"),
+        (-(10**400), "not a finite number in float32"),
+        (True, "expected float, got bool"),
+        (3, None),
+    ],
+    ids=["huge", "huge and negative", "bool", "int"],
+)
+def test_a_float_field_takes_whole_numbers_that_a_float_can_be(value, fault):
+    assert configuration.Field(float).find_fault(value) == fault
+
+
+def test_persons_are_counted_by_name_or_number(config):
+    assert configuration.count_persons(config) == 5
+    config.data.persons = (7, 3)
+    assert configuration.count_persons(config) == 2
 
 
 def test_an_unknown_field_names_its_nearest_neighbour(config):

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from ml_collections import ConfigDict
 
 from fpgan_jax import losses, parallel
@@ -33,6 +34,7 @@ from fpgan_jax.training.state import (
 
 PROGRAM_CASES = ("generator_inference", "discriminator", "gan_step", "xception_inference", "xception_step")
 INPUT_CASES = ("input_tfdata", "input_device")
+SYNTHESIS_CASES = ("synthesis",)
 STEP_CASES = ("gan_step", "xception_step")
 _SEED = 0
 
@@ -42,7 +44,7 @@ class Case:
     """What is timed.
 
     Attributes:
-      name: one of `PROGRAM_CASES` and `INPUT_CASES`.
+      name: one of `PROGRAM_CASES`, `INPUT_CASES` and `SYNTHESIS_CASES`.
       image_size: pixels of the square image.
       num_features: of both networks' first layer; 0 for Xception, whose width is the config's.
       batch_size: images a step, over all devices.
@@ -249,7 +251,15 @@ def _draw_images(seed: int, num_images: int, config: ConfigDict) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (num_images, *_image_shape(config)), np.uint8)
 
 
-def _init_generator(config: ConfigDict):
+def create_generator_init(config: ConfigDict) -> tuple[nn.Module, Callable[[], Any]]:
+    """Create a generator and what draws its weights.
+
+    Args:
+      config: of the case, as of `create_config`.
+
+    Returns:
+      (the module, a function of nothing that returns its variables and can be compiled).
+    """
     generator = factory.create_generator(config)
     image = jnp.zeros((1, *_image_shape(config)))
     init = functools.partial(generator.init, deterministic=True, use_running_average=False)
@@ -278,7 +288,7 @@ def _create_simple_program(function: Callable, init: Callable, batch: Any, key: 
 
 def _create_generator_inference(case: Case, config: ConfigDict) -> Program:
     """As `launch.synthesize` draws: every image with its own statistics and its own dropout."""
-    generator, init = _init_generator(config)
+    generator, init = create_generator_init(config)
     generate = create_generate(generator, deterministic=False, use_running_average=False)
     batch = _draw_images(0, case.batch_size, config)
     return _create_simple_program(generate, init, batch, jax.random.split(jax.random.key(1), case.batch_size))
@@ -328,7 +338,7 @@ def _create_xception_inference(case: Case, config: ConfigDict) -> Program:
 
 def _create_gan_step(case: Case, config: ConfigDict, steps_per_dispatch: int) -> Program:
     """As `gan_trainer` binds and runs it, on batches that are on the devices already."""
-    generator, init_generator = _init_generator(config)
+    generator, init_generator = create_generator_init(config)
     discriminator, init_discriminator = _init_discriminator(config)
     tx = create_gan_optimizer(
         config, max(case.batch_size, config.data.num_persons * config.data.num_replicas)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
@@ -101,7 +102,7 @@ def synthesize(
     )
     rows = plan_rows(config, metadata, step)
     with hold_folder(out_dir):
-        _claim_folder(out_dir, config, metadata, step)
+        claim_folder(out_dir, describe_settings(config, metadata, step))
         missing = [i for i, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
         if missing:
             variables = restore_variables(gan_workdir, config, step)
@@ -132,6 +133,7 @@ def restore_config(
       UserError: no such checkpoint, or a field is not as it must be.
     """
     step, _, metadata = restore_for_evaluation(gan_workdir, (), step)
+    _check_metadata(gan_workdir, metadata)
     config = configuration.parse_config(metadata["config"])
     config.synthesis.update(overrides or {})
     config.data.update(data_overrides or {})
@@ -170,6 +172,35 @@ def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow
     Returns:
       A row an image.
     """
+    return [
+        create_row(
+            config,
+            metadata,
+            step,
+            file=f"{index:06d}.png" if person < 0 else f"{person:03d}_{replica:02d}.png",
+            person=person,
+            replica=index if person < 0 else replica,
+        )
+        for index, (person, replica) in enumerate(metadata["pairs"])
+    ]
+
+
+def create_row(
+    config: ConfigDict, metadata: dict, step: int, *, file: str, person: int, replica: int
+) -> ManifestRow:
+    """Create the row of one image.
+
+    Args:
+      config: the checkpoint's config with `synthesis` as wanted.
+      metadata: the checkpoint's.
+      step: the checkpoint's step.
+      file: as of `ManifestRow`, like what follows.
+      person: the person; -1 for nobody.
+      replica: number of the replica, or of nobody's image.
+
+    Returns:
+      The row.
+    """
     settings = config.synthesis
     # Noise seeds end below 2**32, so that new noise is never a training's; files have no seed.
     noise_seed = config.data.noise_seed
@@ -178,24 +209,21 @@ def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow
     elif metadata["pair_names"]:
         noise_seed = -1
     has_dropout = config.generator.form == "isola" and not settings.deterministic
-    return [
-        ManifestRow(
-            file=f"{index:06d}.png" if person < 0 else f"{person:03d}_{replica:02d}.png",
-            set=config.set_name,
-            person=person,
-            replica=index if person < 0 else replica,
-            noise=settings.noise,
-            noise_seed=noise_seed,
-            seed=settings.seed,
-            dropout="on" if has_dropout else "off",
-            statistics="running" if settings.use_running_average else "own",
-            weights="ema" if settings.use_ema else "last",
-            checkpoint_step=step,
-            config_hash=metadata["config_hash"],
-            data_hash=metadata["data_hash"],
-        )
-        for index, (person, replica) in enumerate(metadata["pairs"])
-    ]
+    return ManifestRow(
+        file=file,
+        set=config.set_name,
+        person=person,
+        replica=replica,
+        noise=settings.noise,
+        noise_seed=noise_seed,
+        seed=settings.seed,
+        dropout="on" if has_dropout else "off",
+        statistics="running" if settings.use_running_average else "own",
+        weights="ema" if settings.use_ema else "last",
+        checkpoint_step=step,
+        config_hash=metadata["config_hash"],
+        data_hash=metadata["data_hash"],
+    )
 
 
 def bind_generate(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
@@ -222,6 +250,31 @@ def bind_generate(config: ConfigDict, variables: Mapping) -> tuple[Callable, dic
     return generate, jax.device_put(variables)
 
 
+def bind_draw(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
+    """Put restored weights into a generator of bytes.
+
+    Args:
+      config: as of `bind_generate`, like the other argument.
+      variables: the checkpoint's "generator" or "generator_ema".
+
+    Returns:
+      (a function of (variables, noise_image uint8 [batch, size, size, channels], dropout_seed uint32 [batch, 3], as of
+      `create_dropout_keys`) that returns uint8 of the noise images' shape and can be compiled; the variables that it
+      takes, on the device).
+
+    Raises:
+      UserError: the weights do not fit the config.
+    """
+    generate, variables = bind_generate(config, variables)
+
+    def draw(variables, noise_image, dropout_seed):
+        # As `preprocessing.to_uint8` does in NumPy.
+        pixels = (generate(variables, noise_image, create_dropout_keys(dropout_seed)) + 1) * np.float32(127.5)
+        return jnp.clip(jnp.rint(pixels), 0, 255).astype(jnp.uint8)
+
+    return draw, variables
+
+
 def create_dropout_keys(numbers) -> jax.Array:
     """Create each image's own random key.
 
@@ -237,6 +290,28 @@ def create_dropout_keys(numbers) -> jax.Array:
         return jax.random.fold_in(key, numbers[2])
 
     return jax.vmap(create_key)(numbers)
+
+
+def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
+    """Create the noise that an image is drawn from, where it was not read from a file.
+
+    Args:
+      config: the checkpoint's config.
+      row: the image's.
+
+    Returns:
+      uint8 [size, size, channels].
+    """
+    is_unknown = row.person == pairs.UNKNOWN
+    return create_noise_image(
+        row.noise_seed,
+        # Ids have nine digits at most, so that an image of nobody's has noise of its own.
+        2**31 + row.replica if is_unknown else row.person,
+        row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
+        size=config.data.image_size,
+        num_channels=config.data.num_channels,
+        distribution=config.data.noise_distribution,
+    )
 
 
 def warn_of_other_statistics(config: ConfigDict) -> None:
@@ -274,8 +349,37 @@ def read_manifest(folder: str) -> list[ManifestRow]:
     return rows
 
 
-def _claim_folder(out_dir: str, config: ConfigDict, metadata: dict, step: int) -> None:
-    settings = {
+def _check_metadata(gan_workdir: str, metadata: dict) -> None:
+    """Check what files are named by, in case the checkpoint is no GAN's or a stranger's."""
+    pair_ids, pair_names = metadata.get("pairs"), metadata.get("pair_names")
+    is_sound = (
+        isinstance(pair_ids, list)
+        and isinstance(pair_names, list)
+        and len(pair_ids) > 0
+        and len(pair_names) in (0, len(pair_ids))
+        and all(
+            isinstance(pair, list) and [type(number) for number in pair] == [int, int] for pair in pair_ids
+        )
+        and all(isinstance(name, str) for name in pair_names)
+    )
+    if not is_sound:
+        raise UserError(
+            f"{gan_workdir}: its checkpoint lists no training pairs; name the workdir of launch.train_gan"
+        )
+
+
+def describe_settings(config: ConfigDict, metadata: dict, step: int) -> dict:
+    """Describe what decides every pixel of a folder of images.
+
+    Args:
+      config: the checkpoint's config with `synthesis` as wanted.
+      metadata: the checkpoint's.
+      step: the checkpoint's step.
+
+    Returns:
+      What JSON can hold.
+    """
+    return {
         "checkpoint_step": step,
         "config_hash": metadata["config_hash"],
         "data_hash": metadata["data_hash"],
@@ -286,19 +390,53 @@ def _claim_folder(out_dir: str, config: ConfigDict, metadata: dict, step: int) -
             if name != "batch_size" and not configuration.is_at_default(f"synthesis.{name}", value)
         },
     }
+
+
+def claim_folder(out_dir: str, settings: dict) -> None:
+    """Write what a folder's images are made with, if it is empty or made with the same.
+
+    Args:
+      out_dir: the folder.
+      settings: what JSON can hold.
+
+    Raises:
+      UserError: it holds something else.
+    """
     path = os.path.join(out_dir, SETTINGS_FILENAME)
     if os.path.exists(path):
-        if _read_settings(path) != settings:
+        if read_settings(out_dir) != settings:
             raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
         return
     others = set(os.listdir(out_dir)) - {LOCK_FILENAME}
     if not all(name.endswith(TEMPORARY_ENDING) for name in others):
         raise UserError(f"--out_dir={out_dir}: holds other files; use an empty or a new folder")
-    with write_whole(path) as file:
+    write_settings(out_dir, settings)
+
+
+def write_settings(out_dir: str, settings: dict) -> None:
+    """Write what a folder's images are made with.
+
+    Args:
+      out_dir: the folder.
+      settings: what JSON can hold.
+    """
+    with write_whole(os.path.join(out_dir, SETTINGS_FILENAME)) as file:
         json.dump(settings, file, indent=2)
 
 
-def _read_settings(path: str) -> dict:
+def read_settings(out_dir: str) -> dict:
+    """Read what a folder's images are made with.
+
+    Args:
+      out_dir: a folder that was claimed.
+
+    Returns:
+      The settings.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = os.path.join(out_dir, SETTINGS_FILENAME)
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
@@ -341,16 +479,4 @@ def _create_noise_loader(
         folder = pairs.PairFolder(config.data.paired_dir, config.data)
         return lambda index, row: folder[folder.find(pair_names[index])]["noise_image"]
 
-    def create(index: int, row: ManifestRow) -> np.ndarray:
-        is_unknown = row.person == pairs.UNKNOWN
-        return create_noise_image(
-            row.noise_seed,
-            # Ids have nine digits at most, so that a pair of nobody's has noise of its own.
-            2**31 + index if is_unknown else row.person,
-            row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
-            size=config.data.image_size,
-            num_channels=config.data.num_channels,
-            distribution=config.data.noise_distribution,
-        )
-
-    return create
+    return lambda index, row: create_noise_of_row(config, row)

@@ -24,13 +24,16 @@ from fpgan_jax.training.optimizers import create_classifier_optimizer
 from fpgan_jax.training.state import ClassifierTrainState, NetworkState, create_classifier_state
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> ClassifierTrainState:
+def train_and_evaluate(
+    config: ConfigDict, workdir: str, source: Any = None, *, may_start_anew: bool = False
+) -> ClassifierTrainState:
     """Train the classifier on a set's real prints, from the last checkpoint if there is one.
 
     Args:
       config: the experiment's config.
       workdir: where config, metrics and checkpoints go.
       source: the training prints; by default the config's own (`feeding.create_classifier_source`).
+      may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
 
     Returns:
       The final state, on the host.
@@ -38,7 +41,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     Raises:
       UserError: the config, the data or the workdir's checkpoint is not as it must be.
     """
-    return run_training(*_create_training(config, workdir, source))
+    return run_training(*_create_training(config, workdir, source), may_start_anew=may_start_anew)
 
 
 def start_from_weights(
@@ -80,7 +83,10 @@ def _create_training(
         )
     settings = config.classifier
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
-    source = feeding.create_classifier_source(config) if source is None else source
+    if source is None:
+        # Before the prints are prepared, which writes files.
+        factory.create_classifier(config, num_classes=configuration.count_persons(config))
+        source = feeding.create_classifier_source(config)
     examples, create_batches = load_feed(source, config.data.feeding)
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
     configuration.claim_workdir(

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from fpgan_jax import configuration, parallel
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
+from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step, gan_watch, random_streams
 from fpgan_jax.training.cadence import last_step_of_epoch
@@ -45,7 +46,9 @@ CHECKS = (
 )
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> GanTrainState:
+def train_and_evaluate(
+    config: ConfigDict, workdir: str, source: Any = None, *, may_start_anew: bool = False
+) -> GanTrainState:
     """Train the GAN, from the last checkpoint in the workdir if there is one.
 
     Args:
@@ -53,6 +56,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
       workdir: where config, metrics, samples and checkpoints go.
       source: the training pairs; by default the config's own (`feeding.create_gan_source`). Use
         `feeding.create_gan_source_from_prints` to train from arrays, without TensorFlow.
+      may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
 
     Returns:
       The final state, on the host.
@@ -60,7 +64,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     Raises:
       UserError: the config, the data or the workdir's checkpoint is not as it must be.
     """
-    return run_training(*_create_training(config, workdir, source))
+    return run_training(*_create_training(config, workdir, source), may_start_anew=may_start_anew)
 
 
 def start_from_weights(
@@ -104,6 +108,7 @@ def _create_training(
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
     source = feeding.create_gan_source(config) if source is None else source
+    num_steps = _count_steps(config, source)
     examples, create_batches = load_feed(source, config.data.feeding)
     configuration.claim_workdir(
         workdir, config, prefixes=configuration.GAN_FIELDS, is_writer=parallel.is_main_process()
@@ -160,6 +165,15 @@ def _create_training(
         draw_samples=_create_sampler(config, generate, samples, sample_epochs),
     )
     return training, state, step_keys
+
+
+def _count_steps(config: ConfigDict, source: Any) -> int:
+    num_steps = last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size)
+    if num_steps > configuration.MAX_COUNT:
+        raise UserError(
+            f"config.num_epochs={config.num_epochs}: {num_steps} steps, more than {configuration.MAX_COUNT}; use fewer"
+        )
+    return num_steps
 
 
 def bind_train_step(

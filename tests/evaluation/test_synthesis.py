@@ -148,11 +148,50 @@ def test_a_foreign_manifest_is_named(tmp_path):
         synthesis.read_manifest(str(tmp_path))
 
 
-def test_a_checkpoint_whose_config_was_changed_is_refused(gan_workdir, tmp_path, monkeypatch):
-    step, trees, metadata = synthesis.restore_for_evaluation(gan_workdir, ("generator",))
-    metadata = json.loads(json.dumps(metadata))
-    metadata["config"]["generator"]["num_features"] = 4
-    monkeypatch.setattr(synthesis, "restore_for_evaluation", lambda *args: (step, trees, metadata))
+@pytest.fixture(name="change_metadata")
+def _change_metadata(gan_workdir, monkeypatch):
+    """Return a function that has the checkpoint hold other metadata."""
+
+    def change(update):
+        step, trees, metadata = synthesis.restore_for_evaluation(gan_workdir, ("generator",))
+        metadata = json.loads(json.dumps(metadata))
+        update(metadata)
+        monkeypatch.setattr(synthesis, "restore_for_evaluation", lambda *args: (step, trees, metadata))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pairs": [["../../outside", 0]]},
+        {"pairs": [[1, "0/../../outside"]]},
+        {"pairs": [[1, 0, 0]]},
+        {"pairs": [[True, 0]]},
+        {"pairs": []},
+        {"pairs": None},
+        {"pair_names": ["../outside.png"]},
+        {"pair_names": [3] * 12},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_that_lists_no_pairs_has_nothing_written(
+    gan_workdir, tmp_path, change_metadata, changes
+):
+    change_metadata(lambda metadata: metadata.update(changes))
+    with pytest.raises(UserError, match="lists no training pairs; name the workdir of launch.train_gan"):
+        draw(gan_workdir, tmp_path / "new" / "images")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_of_no_config_is_refused(gan_workdir, tmp_path, change_metadata):
+    change_metadata(lambda metadata: metadata.update({"config": {"items": 1}}))
+    with pytest.raises(UserError, match="not a config"):
+        draw(gan_workdir, tmp_path)
+
+
+def test_a_checkpoint_whose_config_was_changed_is_refused(gan_workdir, tmp_path, change_metadata):
+    change_metadata(lambda metadata: metadata["config"]["generator"].update({"num_features": 4}))
     with pytest.raises(
         UserError, match=r"generator: .* in the checkpoint and .* in the network of this config"
     ):
