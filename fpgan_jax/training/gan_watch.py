@@ -17,8 +17,8 @@ from fpgan_jax.training.reporting import Reporter
 
 # D's loss, before its weight, where it gives every patch the same logit, at the best such logit.
 _BLIND_LOSSES = {"vanilla": 2 * math.log(2), "lsgan": 0.5, "hinge": 2.0}
-# The share of it below which D has won. In trainings at 64x64 pixels and 16 features, of 60 rows of 50 steps (5 people)
-# none was below it, of 80 (12 persons) two, and of 40 with a lambda_l1 of 10,000, with which G hardly fights, twenty.
+# The share of it below which D has won. In trainings at 64x64 pixels and 16 features none of 60 rows of 50 steps was
+# below it (5 persons), two of 80 were (12), and twenty of 40 with a lambda_l1 of 10,000, with which G hardly fights.
 MAX_WON_SHARE = 0.01
 # For so long a part of the training, and for so many rows of the metrics: D is ahead for a while in any training.
 MIN_WON_PART = 0.05
