@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.kill_repeatedly import find_differences
+from tests import kill_repeatedly
 
 SCRIPTS = sorted(
     path.stem for path in pathlib.Path("launch").glob("*.py") if path.stem not in ("__init__", "cli")
@@ -93,6 +94,24 @@ def test_reproduce_leaves_its_files(reproduced, name):
     assert (workdir / name).stat().st_size > 0
 
 
+@pytest.mark.slow
+def test_a_chain_that_is_killed_three_times_ends_as_the_one_that_was_not(
+    reproduced, data, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    flags = [flag.replace("=configs/", f"={kill_repeatedly.ROOT}/configs/") for flag in data]
+    left = kill_repeatedly.kill_and_restart(
+        ["launch.reproduce", *flags, f"--workdir={kill_repeatedly.OUT}"],
+        tmp_path,
+        num_kills=3,
+        moments=random.Random(0),
+        after_start=10.0,
+        after_progress=1.5,
+    )
+    assert len(left) == 3
+    assert kill_repeatedly.find_differences(reproduced[0], tmp_path / kill_repeatedly.OUT) == []
+
+
 def test_progress_shows_rate_and_time_left(reproduced):
     _, result = reproduced
     assert "images/s" in result.stderr and "<00:0" in result.stderr
@@ -166,7 +185,7 @@ def test_training_scripts_leave_a_finished_run_alone(reproduced, data):
 def test_the_config_that_a_run_wrote_gives_the_same_run(reproduced, tmp_path):
     workdir, _ = reproduced
     run_well("train_gan", f"--config={workdir / 'gan' / 'config.json'}", f"--workdir={tmp_path / 'gan'}")
-    assert find_differences(workdir / "gan", tmp_path / "gan") == []
+    assert kill_repeatedly.find_differences(workdir / "gan", tmp_path / "gan") == []
 
 
 def test_evaluation_scripts_alone_give_what_the_chain_gave(reproduced, data, tmp_path):
