@@ -106,7 +106,7 @@ def test_a_chain_that_is_killed_three_times_ends_as_the_one_that_was_not(
         num_kills=3,
         moments=random.Random(0),
         after_start=10.0,
-        after_progress=1.5,
+        after_results=20,
     )
     assert len(left) == 3
     assert kill_repeatedly.find_differences(reproduced[0], tmp_path / kill_repeatedly.OUT) == []
