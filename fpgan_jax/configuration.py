@@ -81,6 +81,8 @@ _COUNT = Field(int, low=1, high=MAX_COUNT)
 _COUNT_OR_ZERO = Field(int, low=0, high=MAX_COUNT)
 # Two below 2**32, so that offsets by whole multiples of it stay within 64 bits.
 _SEED = Field(int, low=0, high=2**32 - 2)
+# Of a stream of random numbers: -1 is the seed that it falls back on, see `resolve_seed`.
+_STREAM_SEED = Field(int, low=-1, high=2**32 - 2, default=-1)
 _FRACTION = Field(float, low=0.0, high=1.0)
 _POSITIVE = Field(float, low=0.0)
 _CONV_BIASES = Field(str, choices=("auto", "always", "last", "never"), default="auto")
@@ -104,6 +106,9 @@ MEASURE_FAMILIES = (
 FIELDS: Mapping[str, Field] = {
     "set_name": Field(str),
     "seed": _SEED,
+    "weights_seed": _STREAM_SEED,
+    "dropout_seed": _STREAM_SEED,
+    "augmentation_seed": _STREAM_SEED,
     "data.source": Field(str, choices=("socofing", "npz", "paired_folder")),
     "data.socofing_dir": Field(str),
     "data.npz_file": Field(str, default=""),
@@ -173,6 +178,10 @@ FIELDS: Mapping[str, Field] = {
     "sample_epochs": Field(tuple, item_type=int, low=1),
     "num_samples": _COUNT_OR_ZERO,
     "best_metric": Field(str, choices=("l1_loss", "generator_loss", "adversarial_loss")),
+    "classifier.seed": _STREAM_SEED,
+    "classifier.weights_seed": _STREAM_SEED,
+    "classifier.dropout_seed": _STREAM_SEED,
+    "classifier.augmentation_seed": _STREAM_SEED,
     "classifier.width": Field(float, low=0.01, high=4.0),
     "classifier.num_middle_blocks": Field(int, low=0, high=64),
     "classifier.dropout_rate": Field(float, low=0.0, high=0.999),
@@ -201,6 +210,7 @@ FIELDS: Mapping[str, Field] = {
     "synthesis.use_ema": Field(bool),
     "synthesis.batch_size": _COUNT,
     "synthesis.seed": _SEED,
+    "synthesis.noise_seed": _STREAM_SEED,
     "evaluation.num_test_persons": _COUNT,
     "evaluation.std_over": Field(str, choices=("persons", "images")),
     "evaluation.std_ddof": Field(int, choices=(0, 1)),
@@ -209,6 +219,7 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.measures": Field(
         tuple, item_type=str, item_choices=MEASURE_FAMILIES, default=MEASURE_FAMILIES
     ),
+    "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
     "evaluation.num_resamples": Field(int, low=100, default=2000),
 }
 
@@ -231,6 +242,18 @@ VARIANT_FIELDS = (
 # The sources that tell each print's person, and the field in which each of all sources is named.
 PERSON_SOURCES = ("socofing", "npz")
 SOURCE_FIELDS = {"socofing": "socofing_dir", "npz": "npz_file", "paired_folder": "paired_dir"}
+
+# What stands for a seed of -1.
+_SEED_FALLBACKS = {
+    "weights_seed": "seed",
+    "dropout_seed": "seed",
+    "augmentation_seed": "seed",
+    "classifier.seed": "seed",
+    "classifier.weights_seed": "classifier.seed",
+    "classifier.dropout_seed": "classifier.seed",
+    "classifier.augmentation_seed": "classifier.seed",
+    "synthesis.noise_seed": "synthesis.seed",
+}
 
 # What the numbers of each training depend on, as prefixes of field names.
 GAN_FIELDS = tuple(
@@ -270,6 +293,22 @@ def flatten_config(config: Mapping) -> dict[str, Any]:
         else:
             flat[name] = tuple(value) if isinstance(value, list) else value
     return flat
+
+
+def resolve_seed(config: Mapping, name: str) -> int:
+    """Find the seed of a stream of random numbers.
+
+    Args:
+      config: a ConfigDict or nested dicts.
+      name: the stream's field, as "classifier.dropout_seed".
+
+    Returns:
+      The field's own value, or where that is -1 that of the field it falls back on.
+    """
+    flat = flatten_config(config)
+    while flat[name] == -1:
+        name = _SEED_FALLBACKS[name]
+    return flat[name]
 
 
 def validate_config(config: ConfigDict) -> None:
@@ -344,7 +383,7 @@ def hash_config(config: Mapping) -> str:
     relevant = {
         name: _canonical(name, value)
         for name, value in flatten_config(config).items()
-        if name not in _FREE_FIELDS and not _is_at_default(name, value)
+        if name not in _FREE_FIELDS and not is_at_default(name, value)
     }
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -385,7 +424,13 @@ def _list_defaults() -> dict[str, Any]:
     return {name: field.default for name, field in FIELDS.items() if field.default is not None}
 
 
-def _is_at_default(name: str, value: Any) -> bool:
+def is_at_default(name: str, value: Any) -> bool:
+    """Say whether a field that came later has the value that files without it mean.
+
+    Args:
+      name: the field's, dotted.
+      value: its value.
+    """
     return name in FIELDS and FIELDS[name].default is not None and value == FIELDS[name].default
 
 

@@ -4,6 +4,7 @@ Does not own what a step computes. A move from `pmap` to `shard_map` touches thi
 """
 
 import operator
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ def pmap_step(step: Callable, *, num_state_args: int = 1) -> Callable:
     """Compile a step for all devices.
 
     Args:
-      step: (state, batch, base_key) -> outputs; may use `DEVICE_AXIS`.
+      step: (state, batch, base_keys) -> outputs; may use `DEVICE_AXIS`.
       num_state_args: how many leading arguments carry a device axis and are donated.
 
     Returns:
@@ -44,26 +45,26 @@ def create_dispatch(step: Callable, examples: Any = None) -> Callable:
     that `pmap_step` makes of it.
 
     Args:
-      step: (state, batch, base_key) -> (state, metrics); may use `DEVICE_AXIS`.
+      step: (state, batch, base_keys) -> (state, metrics); may use `DEVICE_AXIS`.
       examples: a pytree of host arrays [num_examples, ...], which are laid onto every device now; a batch is then
         an array of places in them, from which the step's batch is gathered on the device. None: batches are
         pytrees of arrays themselves.
 
     Returns:
-      A function (state, batches, base_key) -> (state, metrics). The state has a leading device axis and must not
+      A function (state, batches, base_keys) -> (state, metrics). The state has a leading device axis and must not
       be used again; `batches` is a sequence of one process's batches on the host, one a step. Metrics have a
       leading device axis and, where there is more than one batch, the steps' axis behind it.
     """
     # No argument where there are no examples: pmap counts the leaves of an empty one wrongly.
     placed = () if examples is None else (_place_on_every_device(examples),)
 
-    def take_step(state, batch, base_key, *placed):
+    def take_step(state, batch, base_keys, *placed):
         if placed:
             batch = _gather(placed[0], batch)
-        return step(state, batch, base_key)
+        return step(state, batch, base_keys)
 
-    def take_steps(state, batches, base_key, *placed):
-        return jax.lax.scan(lambda state, batch: take_step(state, batch, base_key, *placed), state, batches)
+    def take_steps(state, batches, base_keys, *placed):
+        return jax.lax.scan(lambda state, batch: take_step(state, batch, base_keys, *placed), state, batches)
 
     in_axes = (0, 0, None, *(0 for _ in placed))
     one, several = (
@@ -71,12 +72,12 @@ def create_dispatch(step: Callable, examples: Any = None) -> Callable:
         for function in (take_step, take_steps)
     )
 
-    def dispatch(state, batches: Sequence, base_key):
+    def dispatch(state, batches: Sequence, base_keys):
         sharded = [shard_batch(batch) for batch in batches]
         if len(sharded) == 1:
-            return one(state, sharded[0], base_key, *placed)
+            return one(state, sharded[0], base_keys, *placed)
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *sharded)
-        return several(state, stacked, base_key, *placed)
+        return several(state, stacked, base_keys, *placed)
 
     return dispatch
 
@@ -222,3 +223,17 @@ def compute_maximum(values: np.ndarray) -> np.ndarray:
       [n], the same in every process.
     """
     return multihost_utils.process_allgather(values).reshape(-1, len(values)).max(axis=0)
+
+
+def wait_for_all(name: str) -> None:
+    """Wait until every process has come to this point.
+
+    Args:
+      name: of the point; the same in all.
+    """
+    multihost_utils.sync_global_devices(name)
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

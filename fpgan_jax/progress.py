@@ -8,7 +8,9 @@ import sys
 from tqdm import tqdm
 
 
-def create_progress(total: int, label: str, unit: str, *, initial: int = 0, unit_scale=False) -> tqdm:
+def create_progress(
+    total: int, label: str, unit: str, *, initial: int = 0, unit_scale=False, is_shown: bool = True
+) -> tqdm:
     """Create a progress line on standard error.
 
     Args:
@@ -17,6 +19,7 @@ def create_progress(total: int, label: str, unit: str, *, initial: int = 0, unit
       unit: the name of one unit, for the rate.
       initial: units done before.
       unit_scale: factor from units to what the rate counts, as tqdm's.
+      is_shown: False shows nothing, for processes that work beside one that shows its own.
 
     Returns:
       A `tqdm` bar: call `update(n)` and `close()`, or use it as a context manager.
@@ -31,5 +34,5 @@ def create_progress(total: int, label: str, unit: str, *, initial: int = 0, unit
         unit_scale=unit_scale,
         mininterval=0.5 if is_terminal else 10.0,
         dynamic_ncols=is_terminal,
-        disable=False,
+        disable=not is_shown or total == 0,
     )

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, reproduction
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import table
+from fpgan_jax.evaluation import table, table_formats
 from fpgan_jax.whole_file import write_whole
 
 TIMING_FILENAME = "timing.json"
@@ -124,7 +124,7 @@ def format_timing(timing: Mapping[str, Mapping[str, float]]) -> str:
     stages = next(iter(timing.values()))
     cells = [[stage, *(f"{seconds[stage]:.1f}" for seconds in timing.values())] for stage in stages]
     cells.append([_TOTAL, *(f"{sum(seconds.values()):.1f}" for seconds in timing.values())])
-    return table.format_text(("stage", *timing), cells)
+    return table_formats.format_text(("stage", *timing), cells)
 
 
 def _write_timing(timing: Mapping[str, Mapping[str, float]], path: str) -> None:

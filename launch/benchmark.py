@@ -19,7 +19,7 @@ _CONFIG = config_flags.DEFINE_config_file(
     None,
     "What a case does not name; configs/pix2pix_socofing.py by default. --config.FIELD=VALUE overrides.",
 )
-_CASES = """generator_inference, discriminator, gan_step, input_tfdata, input_device, xception_inference,
+_CASES = """generator_inference, synthesis, discriminator, gan_step, input_tfdata, input_device, xception_inference,
 xception_step, start_up, weak_scaling."""
 _LISTS = {
     "cases": ("", "What to time, all but the last two by default (with --smallest all): " + _CASES),

@@ -33,6 +33,19 @@ _CACHE_DIR = flags.DEFINE_string(
 )
 
 
+class _SeedsParser(flags.ArgumentParser):
+    syntactic_help = "integers from 0, as 0,1,2"
+
+    def parse(self, argument):
+        if argument is None or isinstance(argument, tuple):
+            return argument
+        seeds = tuple(int(part) for part in argument.split(",") if part.strip())
+        # As config.seed.
+        if any(not 0 <= seed <= 2**32 - 2 for seed in seeds):
+            raise ValueError("a seed is not in [0, 2**32 - 2]")
+        return seeds
+
+
 class _StepParser(flags.ArgumentParser):
     syntactic_help = "an integer, or best"
 
@@ -57,11 +70,14 @@ class _ConfigParser(flags.ArgumentParser):
         return self._python_parser.flag_type()
 
 
-def define_config_flag() -> flags.FlagHolder:
+def define_config_flag(*, is_required: bool = True) -> flags.FlagHolder:
     """Define `--config`, a Python file or a run's config.json, with overrides such as `--config.lambda_l1=50`.
 
+    Args:
+      is_required: False for a script that can do without.
+
     Returns:
-      The flag's holder; `.value` is a ConfigDict.
+      The flag's holder; `.value` is a ConfigDict, or None where it is not given.
     """
     holder = config_flags.DEFINE_config_file(
         "config",
@@ -69,9 +85,27 @@ def define_config_flag() -> flags.FlagHolder:
         "Config file, or the config.json of a run; --config.FIELD=VALUE overrides a field, as --config.lambda_l1=50.",
     )
     flags.FLAGS["config"].parser = _ConfigParser(flags.FLAGS["config"].parser)
-    flags.mark_flag_as_required("config")
+    if is_required:
+        flags.mark_flag_as_required("config")
     # Shown by `--help` with the script's own flags.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
+    return holder
+
+
+def define_seeds_flag(name: str, default: str | None, description: str) -> flags.FlagHolder:
+    """Define a flag of several seeds.
+
+    Args:
+      name: of the flag.
+      default: as it would be given, or None.
+      description: for `--help`.
+
+    Returns:
+      The flag's holder; `.value` is a tuple of ints, or None.
+    """
+    holder = flags.DEFINE(_SeedsParser(), name, default, description)
+    # Shown by `--help` with the script's own flags.
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     return holder
 
 
@@ -173,7 +207,7 @@ def _keep_compiled_programs(workdir: str) -> None:
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv, known_only=False)
-        if "config" in flags.FLAGS:
+        if "config" in flags.FLAGS and flags.FLAGS["config"].value is not None:
             flags.FLAGS["config"].value.items()  # a file that could not be loaded says so only here
     except (AttributeError, KeyError) as error:
         _stop(_describe_unknown_field(str(error)))

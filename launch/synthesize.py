@@ -1,9 +1,10 @@
-"""Draw synthetic prints with a trained generator: PNG files and a manifest.
+"""Draw synthetic prints with a trained generator: image files and their manifest.
 
 python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/synthetic --noise=new
+python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/million --num_images=1000000
 
-One print for every training pair. The architecture and all that is not set here are read from the
-checkpoint. An interrupted folder is completed by the same command.
+One print for every training pair, or any number from new noise in shards, over all devices. The architecture and all
+that is not set here are read from the checkpoint. An interrupted folder is completed by the same command.
 """
 
 from absl import flags
@@ -27,19 +28,38 @@ _USE_RUNNING_AVERAGE = flags.DEFINE_bool(
 )
 _USE_EMA = flags.DEFINE_bool("use_ema", None, "Draw with the moving average of the weights.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images at a time; changes no image.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", None, "Seed of dropout and of new noise.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", None, "Seed of dropout, and of new noise.", lower_bound=0)
+_NOISE_SEED = flags.DEFINE_integer("noise_seed", None, "Seed of new noise; by default --seed.", lower_bound=0)
+_NUM_IMAGES = flags.DEFINE_integer("num_images", None, "Draw so many from new noise, in shards; more later.")
+_SHARD_SIZE = flags.DEFINE_integer("shard_size", None, "Of --num_images: images a shard, 10,000 by default.")
+_FORMAT = flags.DEFINE_string(
+    "format",
+    None,
+    "Of --num_images: tar (the default; webdataset), array_record (grain, TFDS), png (folders).",
+)
 
 
 def main(argv):
     """Draw."""
     del argv
-    from fpgan_jax.evaluation import synthesis
+    from fpgan_jax.errors import UserError
+    from fpgan_jax.evaluation import sharded_synthesis, synthesis
 
-    chosen = {
-        holder.name: holder.value
-        for holder in (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED)
-        if holder.value is not None
-    }
+    holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
+    chosen = {holder.name: holder.value for holder in holders if holder.value is not None}
+    division = {"shard_size": _SHARD_SIZE.value, "file_format": _FORMAT.value}
+    division = {name: value for name, value in division.items() if value is not None}
+    if _NUM_IMAGES.value is not None:
+        request = sharded_synthesis.Request(_NUM_IMAGES.value, **division)
+        step = sharded_synthesis.synthesize_shards(
+            _GAN_WORKDIR.value, _OUT_DIR.value, request, overrides=chosen, step=_STEP.value
+        )
+        print(
+            f"{request.num_images} prints of step {step} in {request.num_shards} shards in {_OUT_DIR.value}"
+        )
+        return
+    if division:
+        raise UserError("--shard_size, --format: divide the images of --num_images, which is not given")
     data = {"paired_dir": _PAIRED_DIR.value} if _PAIRED_DIR.value else {}
     rows = synthesis.synthesize(
         _GAN_WORKDIR.value, _OUT_DIR.value, overrides=chosen, data_overrides=data, step=_STEP.value

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
 from ml_collections import ConfigDict
 
 from fpgan_jax import losses, parallel
@@ -21,6 +22,7 @@ from fpgan_jax.models import factory
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 from fpgan_jax.training import classifier_trainer, gan_step, gan_trainer
 from fpgan_jax.training.optimizers import create_classifier_optimizer, create_gan_optimizer
+from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.sampling import create_generate
 from fpgan_jax.training.state import (
     ClassifierTrainState,
@@ -32,6 +34,7 @@ from fpgan_jax.training.state import (
 
 PROGRAM_CASES = ("generator_inference", "discriminator", "gan_step", "xception_inference", "xception_step")
 INPUT_CASES = ("input_tfdata", "input_device")
+SYNTHESIS_CASES = ("synthesis",)
 STEP_CASES = ("gan_step", "xception_step")
 _SEED = 0
 
@@ -41,7 +44,7 @@ class Case:
     """What is timed.
 
     Attributes:
-      name: one of `PROGRAM_CASES` and `INPUT_CASES`.
+      name: one of `PROGRAM_CASES`, `INPUT_CASES` and `SYNTHESIS_CASES`.
       image_size: pixels of the square image.
       num_features: of both networks' first layer; 0 for Xception, whose width is the config's.
       batch_size: images a step, over all devices.
@@ -64,7 +67,7 @@ class Program:
       create_state: makes the state, without a device axis.
       create_state_shape: the same in shapes alone, computing nothing.
       batch: uint8 images and int labels on the host; a step's has the device axis.
-      key: random key or keys.
+      key: random key or keys; a step's are `StepKeys`.
       is_step: whether the state is on all devices, donated, and handed from call to call.
       num_steps: steps that a call takes.
       step: of a step: (state, batch, key) -> (state, metrics) on one device, not compiled.
@@ -74,7 +77,7 @@ class Program:
     create_state: Callable[[], Any]
     create_state_shape: Callable[[], Any]
     batch: Any
-    key: jax.Array
+    key: Any
     is_step: bool = False
     num_steps: int = 1
     step: Callable | None = None
@@ -248,7 +251,15 @@ def _draw_images(seed: int, num_images: int, config: ConfigDict) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (num_images, *_image_shape(config)), np.uint8)
 
 
-def _init_generator(config: ConfigDict):
+def create_generator_init(config: ConfigDict) -> tuple[nn.Module, Callable[[], Any]]:
+    """Create a generator and what draws its weights.
+
+    Args:
+      config: of the case, as of `create_config`.
+
+    Returns:
+      (the module, a function of nothing that returns its variables and can be compiled).
+    """
     generator = factory.create_generator(config)
     image = jnp.zeros((1, *_image_shape(config)))
     init = functools.partial(generator.init, deterministic=True, use_running_average=False)
@@ -277,7 +288,7 @@ def _create_simple_program(function: Callable, init: Callable, batch: Any, key: 
 
 def _create_generator_inference(case: Case, config: ConfigDict) -> Program:
     """As `launch.synthesize` draws: every image with its own statistics and its own dropout."""
-    generator, init = _init_generator(config)
+    generator, init = create_generator_init(config)
     generate = create_generate(generator, deterministic=False, use_running_average=False)
     batch = _draw_images(0, case.batch_size, config)
     return _create_simple_program(generate, init, batch, jax.random.split(jax.random.key(1), case.batch_size))
@@ -327,7 +338,7 @@ def _create_xception_inference(case: Case, config: ConfigDict) -> Program:
 
 def _create_gan_step(case: Case, config: ConfigDict, steps_per_dispatch: int) -> Program:
     """As `gan_trainer` binds and runs it, on batches that are on the devices already."""
-    generator, init_generator = _init_generator(config)
+    generator, init_generator = create_generator_init(config)
     discriminator, init_discriminator = _init_discriminator(config)
     tx = create_gan_optimizer(
         config, max(case.batch_size, config.data.num_persons * config.data.num_replicas)
@@ -398,7 +409,7 @@ def _create_step_program(
         create_state,
         functools.partial(jax.eval_shape, shape_state),
         batch,
-        jax.random.key(1),
+        StepKeys(*jax.random.split(jax.random.key(1))),
         is_step=True,
         num_steps=steps_per_dispatch,
         step=step,
@@ -408,8 +419,8 @@ def _create_step_program(
 def _repeat(step: Callable) -> Callable:
     """Take a step for every batch along a leading axis; the metrics get that axis too."""
 
-    def take_steps(state, batches, base_key):
-        return jax.lax.scan(lambda state, batch: step(state, batch, base_key), state, batches)
+    def take_steps(state, batches, base_keys):
+        return jax.lax.scan(lambda state, batch: step(state, batch, base_keys), state, batches)
 
     return take_steps
 

@@ -14,6 +14,8 @@ from typing import Any
 
 import jax
 
+from fpgan_jax import parallel
+
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "tensorflow-cpu")
 _ENVIRONMENT = (
     *("XLA_FLAGS", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION"),
@@ -31,7 +33,7 @@ def describe_machine() -> dict[str, Any]:
     """
     return {
         "cpu": _read_cpu_model(),
-        "num_cores": count_cores(),
+        "num_cores": parallel.count_cores(),
         "device": jax.local_devices()[0].device_kind,
         "num_devices": jax.local_device_count(),
         "python": platform.python_version(),
@@ -39,11 +41,6 @@ def describe_machine() -> dict[str, Any]:
         "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         "commit": read_commit(_ROOT),
     }
-
-
-def count_cores() -> int:
-    """Count the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_commit(root: pathlib.Path) -> str | None:
@@ -218,6 +215,17 @@ _COLUMNS = {
         "resident step ms": _number("resident_ms_median"),
         "fed step ms": _number("fed_ms_median"),
         "waiting": lambda row: f"{row['wait_fraction']:.1%}",
+    },
+    "synthesis": _CASE_COLUMNS
+    | {
+        "device images/s": _number("device_images_per_second"),
+        "encoder images/s": _number("encoder_images_per_second"),
+        "end to end images/s": _number("images_per_second"),
+        "% of possible": _number("percent_of_possible"),
+        "limit": _text("limit"),
+        "bytes an image": _number("bytes_per_image"),
+        "days for 100 million": _number("days_for_many"),
+        "TB for 100 million": _number("terabytes_for_many"),
     },
     "failed": _CASE_COLUMNS | {"error": _text("error")},
     "start_up": {"what": _text("what"), "seconds": _number("seconds"), "runs": _text("count")},

@@ -8,23 +8,34 @@ import dataclasses
 import gc
 import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration
-from fpgan_jax.benchmarking import cases, ceilings, inputs, peer_worker, report, scaling, startup, timing
+from fpgan_jax import configuration, parallel
+from fpgan_jax.benchmarking import (
+    cases,
+    ceilings,
+    inputs,
+    peer_worker,
+    report,
+    scaling,
+    startup,
+    synthesis,
+    timing,
+)
 from fpgan_jax.benchmarking.cases import Case, CompiledProgram
 from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.sharded_synthesis import IMAGES_PER_CALL
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 from fpgan_jax.progress import create_progress
 
 PROCESS_CASES = ("start_up", "weak_scaling")
 # The input cases follow the step that they feed, so that it is compiled once.
 CASE_NAMES = (
-    *("generator_inference", "discriminator", "gan_step", *cases.INPUT_CASES),
+    *("generator_inference", *cases.SYNTHESIS_CASES, "discriminator", "gan_step", *cases.INPUT_CASES),
     *("xception_inference", "xception_step", *PROCESS_CASES),
 )
 _DTYPES = ("float32", "bfloat16")
@@ -45,7 +56,7 @@ class Options:
       cases: names, of `CASE_NAMES`; none is all but those of `PROCESS_CASES`, and with `smallest` all.
       sizes: of the images, pixels.
       widths: features of both networks' first layer.
-      batch_sizes: images a step.
+      batch_sizes: images a step; those of a synthesis are not to be chosen.
       dtypes: "float32", "bfloat16".
       peers: whether to time PyTorch in turn with ours.
       peer_variants: of `peer_worker.VARIANTS`; none is "eager" on a CPU, both on a GPU.
@@ -159,7 +170,7 @@ def list_cases(options: Options) -> list[Case]:
             for name in names
         ]
     found = [
-        Case(name, size, 0 if _is_xception(name) else width, batch_size, dtype)
+        Case(name, size, 0 if _is_xception(name) else width, _choose_batch_size(name, batch_size), dtype)
         for size in options.sizes
         for width in options.widths
         for batch_size in options.batch_sizes
@@ -167,6 +178,10 @@ def list_cases(options: Options) -> list[Case]:
         for name in names
     ]
     return list(dict.fromkeys(found))
+
+
+def _choose_batch_size(name: str, batch_size: int) -> int:
+    return IMAGES_PER_CALL if name in cases.SYNTHESIS_CASES else batch_size
 
 
 def _is_xception(name: str) -> bool:
@@ -256,7 +271,7 @@ class _Run:
             is_cpu = jax.default_backend() == "cpu"
             self._variants = options.peer_variants or (("eager",) if is_cpu else peer_worker.VARIANTS)
             self._worker = stack.enter_context(
-                peer_worker.PeerWorker(device="cpu" if is_cpu else "cuda", num_threads=report.count_cores())
+                peer_worker.PeerWorker(device="cpu" if is_cpu else "cuda", num_threads=parallel.count_cores())
             )
 
     def run(self, all_cases: list[Case]) -> None:
@@ -283,11 +298,16 @@ class _Run:
 
     def _run_case(self, case: Case) -> dict[str, Any]:
         try:
-            return self._run_program(case) if case.name in cases.PROGRAM_CASES else self._run_input(case)
+            return self._choose_run(case.name)(case)
         except jax.errors.JaxRuntimeError as error:
             # Too large for the memory, as a rule: the smaller cases are still worth having.
             self._compiled = None
             return self._describe(case, "failed") | {"error": str(error).splitlines()[0][:200]}
+
+    def _choose_run(self, name: str) -> Callable[[Case], dict[str, Any]]:
+        if name in cases.PROGRAM_CASES:
+            return self._run_program
+        return self._run_synthesis if name in cases.SYNTHESIS_CASES else self._run_input
 
     def _write(self, row: Mapping[str, Any]) -> None:
         self._writer.write(dict(row) | {"machine": self._machine, "is_optimized": not self._options.smallest})
@@ -387,6 +407,22 @@ class _Run:
             "images_per_second": case.batch_size / summaries["input"].median,
             "wait_fraction": wait,
         }
+
+    def _run_synthesis(self, case: Case) -> dict[str, Any]:
+        turns, images = synthesis.create_turns(cases.create_config(self._config, case))
+        rounds = timing.run_rounds(turns, self._settings)
+        seconds = {name: timing.summarize_rounds(rounds[name]) for name in turns}
+        rates = synthesis.describe_rates(
+            *(seconds[name].median for name in ("device", "encoder", "end_to_end")),
+            is_shared=jax.default_backend() == "cpu",
+        )
+        row = self._describe(case, "synthesis") | timing.to_milliseconds(seconds["end_to_end"])
+        return (
+            row
+            | images
+            | rates
+            | {"terabytes_for_many": images["bytes_per_image"] * synthesis.MANY_IMAGES / 1e12}
+        )
 
     def _run_weak_scaling(self) -> None:
         devices = _SMALLEST_SCALING_DEVICES if self._options.smallest else _SCALING_DEVICES

@@ -47,6 +47,9 @@ class Pairs(Protocol):
     def identify(self, index: int) -> tuple[int, int]:
         """Return person and replica of one example, without making it."""
 
+    def describe(self, index: int) -> str:
+        """Name one example by its file."""
+
 
 class ReplicatedPrints:
     """Every print `num_replicas` times, each with noise that is made when it is asked for.
@@ -73,6 +76,12 @@ class ReplicatedPrints:
         """Return person and replica of one pair."""
         print_index, replica = divmod(int(index), self._num_replicas)
         return int(self._prints.persons[print_index]), replica
+
+    def describe(self, index: int) -> str:
+        """Name one pair by its print's file, person and replica."""
+        person, replica = self.identify(index)
+        filename = self._prints.filenames[int(index) // self._num_replicas]
+        return f"{filename} (person {person}, replica {replica})"
 
     def __getitem__(self, index: int) -> dict:
         """Return one pair, its noise newly made."""
@@ -128,6 +137,10 @@ class PairFolder:
     def identify(self, index: int) -> tuple[int, int]:
         """Return person and replica of one pair, both `UNKNOWN` if its file's name does not tell them."""
         return parse_pair_name(self.paths[int(index)].name)
+
+    def describe(self, index: int) -> str:
+        """Return the name of one pair's file."""
+        return self.names[int(index)]
 
     def __getitem__(self, index: int) -> dict:
         """Return one pair, newly read.

@@ -54,11 +54,9 @@ def write_rows(path: str, rows: Sequence) -> None:
     """
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     names = [field.name for field in dataclasses.fields(rows[0])]
-    values = [dataclasses.asdict(row) for row in rows]
+    values = [[getattr(row, name) for name in names] for row in rows]
     # Python leaves a carriage return unquoted, at which its reader ends the row.
-    is_quoted = any("\r" in str(value) for row in values for value in row.values())
+    is_quoted = any("\r" in str(value) for row in values for value in row)
     with write_whole(path) as file:
         quoting = csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
-        writer = csv.DictWriter(file, names, lineterminator="\n", quoting=quoting)
-        writer.writeheader()
-        writer.writerows(values)
+        csv.writer(file, lineterminator="\n", quoting=quoting).writerows([names, *values])

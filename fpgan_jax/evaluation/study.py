@@ -44,13 +44,17 @@ def load_real_collections(config: ConfigDict) -> list[PrintCollection]:
     real = print_loading.load_prints(config)
     persons = sorted({int(person) for person in real.persons})
     collections = [
-        _create_collection("real", print_collection.REFERENCE, real, "the prints that the generator was trained on")
+        _create_collection(
+            "real", print_collection.REFERENCE, real, "the prints that the generator was trained on"
+        )
     ]
     others = [person for person in print_loading.list_persons(config) if person not in persons]
     if others:
         prints = print_loading.load_prints(config, persons=others)
         description = "real prints of persons whom the generator never saw"
-        collections.append(_create_collection("real_others", print_collection.POPULATION, prints, description))
+        collections.append(
+            _create_collection("real_others", print_collection.POPULATION, prints, description)
+        )
     for difficulty in DIFFICULTIES:
         prints = print_loading.load_prints(config, split=f"altered_{difficulty}", persons=persons)
         if len(prints):
@@ -103,6 +107,11 @@ def load_print_folder(folder: str, config: ConfigDict) -> PrintCollection:
     )
 
 
+def name_print_folder(folder: str) -> str:
+    """Name the collection that a folder's prints are: as of `load_print_folder`, which raises the same."""
+    return _list_prints(folder)[0]
+
+
 def _list_prints(folder: str) -> tuple[str, list[str], list[int]]:
     """Return (the collection's name, its files, their persons)."""
     if not os.path.isdir(folder):
@@ -111,7 +120,9 @@ def _list_prints(folder: str) -> tuple[str, list[str], list[int]]:
         rows = read_manifest(folder)
         kinds = sorted({row.noise for row in rows})
         if len(kinds) > 1 or kinds[0] not in ("training", "new"):
-            raise UserError(f"{folder}/{MANIFEST_FILENAME}: noise is {', '.join(kinds)}; one of training, new is needed")
+            raise UserError(
+                f"{folder}/{MANIFEST_FILENAME}: noise is {', '.join(kinds)}; one of training, new is needed"
+            )
         return f"synthetic_{kinds[0]}", [row.file for row in rows], [row.person for row in rows]
     files = sorted(name for name in os.listdir(folder) if name.lower().endswith(_IMAGE_ENDINGS))
     if not files:

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
@@ -96,23 +97,68 @@ def synthesize(
     Source: Cordeiro & Saito, section 4; Isola et al. 2017, section 3.1 for test time; differs in:
       nothing.
     """
+    config, step, metadata = restore_config(
+        gan_workdir, step=step, overrides=overrides, data_overrides=data_overrides
+    )
+    rows = plan_rows(config, metadata, step)
+    with hold_folder(out_dir):
+        claim_folder(out_dir, describe_settings(config, metadata, step))
+        missing = [i for i, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
+        if missing:
+            variables = restore_variables(gan_workdir, config, step)
+            _draw_images(config, variables, rows, missing, metadata["pair_names"], out_dir)
+        write_rows(os.path.join(out_dir, MANIFEST_FILENAME), rows)
+    return rows
+
+
+def restore_config(
+    gan_workdir: str,
+    *,
+    step: int | str | None = None,
+    overrides: Mapping | None = None,
+    data_overrides: Mapping | None = None,
+) -> tuple[ConfigDict, int, dict]:
+    """Read what a checkpoint draws with, but for its weights.
+
+    Args:
+      gan_workdir: as of `synthesize`, like the other arguments.
+      step: which checkpoint.
+      overrides: fields of `config.synthesis`.
+      data_overrides: fields of `config.data`.
+
+    Returns:
+      (the checkpoint's config with these fields, the checkpoint's step, its metadata).
+
+    Raises:
+      UserError: no such checkpoint, or a field is not as it must be.
+    """
     step, _, metadata = restore_for_evaluation(gan_workdir, (), step)
     _check_metadata(gan_workdir, metadata)
     config = configuration.restore_config(metadata, gan_workdir)
     config.synthesis.update(overrides or {})
     config.data.update(data_overrides or {})
     configuration.validate_config(config)
-    name = "generator_ema" if config.synthesis.use_ema else "generator"
     warn_of_other_statistics(config)
-    rows = plan_rows(config, metadata, step)
-    with hold_folder(out_dir):
-        _claim_folder(out_dir, config, metadata, step)
-        missing = [i for i, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
-        if missing:
-            _, trees, _ = restore_for_evaluation(gan_workdir, (name,), step)
-            _draw_images(config, trees[name], rows, missing, metadata["pair_names"], out_dir)
-        write_rows(os.path.join(out_dir, MANIFEST_FILENAME), rows)
-    return rows
+    return config, step, metadata
+
+
+def restore_variables(gan_workdir: str, config: ConfigDict, step: int) -> dict:
+    """Restore the weights that a config draws with: the last ones, or their moving average.
+
+    Args:
+      gan_workdir: the workdir of `launch.train_gan`.
+      config: the checkpoint's config with `synthesis` as wanted.
+      step: the checkpoint's step.
+
+    Returns:
+      The checkpoint's "generator" or "generator_ema".
+
+    Raises:
+      UserError: the checkpoint holds none, or is damaged.
+    """
+    name = "generator_ema" if config.synthesis.use_ema else "generator"
+    _, trees, _ = restore_for_evaluation(gan_workdir, (name,), step)
+    return trees[name]
 
 
 def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow]:
@@ -126,32 +172,58 @@ def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow
     Returns:
       A row an image.
     """
+    return [
+        create_row(
+            config,
+            metadata,
+            step,
+            file=f"{index:06d}.png" if person < 0 else f"{person:03d}_{replica:02d}.png",
+            person=person,
+            replica=index if person < 0 else replica,
+        )
+        for index, (person, replica) in enumerate(metadata["pairs"])
+    ]
+
+
+def create_row(
+    config: ConfigDict, metadata: dict, step: int, *, file: str, person: int, replica: int
+) -> ManifestRow:
+    """Create the row of one image.
+
+    Args:
+      config: the checkpoint's config with `synthesis` as wanted.
+      metadata: the checkpoint's.
+      step: the checkpoint's step.
+      file: as of `ManifestRow`, like what follows.
+      person: the person; -1 for nobody.
+      replica: number of the replica, or of nobody's image.
+
+    Returns:
+      The row.
+    """
     settings = config.synthesis
     # Noise seeds end below 2**32, so that new noise is never a training's; files have no seed.
     noise_seed = config.data.noise_seed
     if settings.noise == "new":
-        noise_seed += 2**32 * (1 + settings.seed)
+        noise_seed += 2**32 * (1 + configuration.resolve_seed(config, "synthesis.noise_seed"))
     elif metadata["pair_names"]:
         noise_seed = -1
     has_dropout = config.generator.form == "isola" and not settings.deterministic
-    return [
-        ManifestRow(
-            file=f"{index:06d}.png" if person < 0 else f"{person:03d}_{replica:02d}.png",
-            set=config.set_name,
-            person=person,
-            replica=index if person < 0 else replica,
-            noise=settings.noise,
-            noise_seed=noise_seed,
-            seed=settings.seed,
-            dropout="on" if has_dropout else "off",
-            statistics="running" if settings.use_running_average else "own",
-            weights="ema" if settings.use_ema else "last",
-            checkpoint_step=step,
-            config_hash=metadata["config_hash"],
-            data_hash=metadata["data_hash"],
-        )
-        for index, (person, replica) in enumerate(metadata["pairs"])
-    ]
+    return ManifestRow(
+        file=file,
+        set=config.set_name,
+        person=person,
+        replica=replica,
+        noise=settings.noise,
+        noise_seed=noise_seed,
+        seed=settings.seed,
+        dropout="on" if has_dropout else "off",
+        statistics="running" if settings.use_running_average else "own",
+        weights="ema" if settings.use_ema else "last",
+        checkpoint_step=step,
+        config_hash=metadata["config_hash"],
+        data_hash=metadata["data_hash"],
+    )
 
 
 def bind_generate(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
@@ -178,6 +250,31 @@ def bind_generate(config: ConfigDict, variables: Mapping) -> tuple[Callable, dic
     return generate, jax.device_put(variables)
 
 
+def bind_draw(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
+    """Put restored weights into a generator of bytes.
+
+    Args:
+      config: as of `bind_generate`, like the other argument.
+      variables: the checkpoint's "generator" or "generator_ema".
+
+    Returns:
+      (a function of (variables, noise_image uint8 [batch, size, size, channels], dropout_seed uint32 [batch, 3], as of
+      `create_dropout_keys`) that returns uint8 of the noise images' shape and can be compiled; the variables that it
+      takes, on the device).
+
+    Raises:
+      UserError: the weights do not fit the config.
+    """
+    generate, variables = bind_generate(config, variables)
+
+    def draw(variables, noise_image, dropout_seed):
+        # As `preprocessing.to_uint8` does in NumPy.
+        pixels = (generate(variables, noise_image, create_dropout_keys(dropout_seed)) + 1) * np.float32(127.5)
+        return jnp.clip(jnp.rint(pixels), 0, 255).astype(jnp.uint8)
+
+    return draw, variables
+
+
 def create_dropout_keys(numbers) -> jax.Array:
     """Create each image's own random key.
 
@@ -193,6 +290,28 @@ def create_dropout_keys(numbers) -> jax.Array:
         return jax.random.fold_in(key, numbers[2])
 
     return jax.vmap(create_key)(numbers)
+
+
+def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
+    """Create the noise that an image is drawn from, where it was not read from a file.
+
+    Args:
+      config: the checkpoint's config.
+      row: the image's.
+
+    Returns:
+      uint8 [size, size, channels].
+    """
+    is_unknown = row.person == pairs.UNKNOWN
+    return create_noise_image(
+        row.noise_seed,
+        # Ids have nine digits at most, so that an image of nobody's has noise of its own.
+        2**31 + row.replica if is_unknown else row.person,
+        row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
+        size=config.data.image_size,
+        num_channels=config.data.num_channels,
+        distribution=config.data.noise_distribution,
+    )
 
 
 def warn_of_other_statistics(config: ConfigDict) -> None:
@@ -249,26 +368,75 @@ def _check_metadata(gan_workdir: str, metadata: dict) -> None:
         )
 
 
-def _claim_folder(out_dir: str, config: ConfigDict, metadata: dict, step: int) -> None:
-    settings = {
+def describe_settings(config: ConfigDict, metadata: dict, step: int) -> dict:
+    """Describe what decides every pixel of a folder of images.
+
+    Args:
+      config: the checkpoint's config with `synthesis` as wanted.
+      metadata: the checkpoint's.
+      step: the checkpoint's step.
+
+    Returns:
+      What JSON can hold.
+    """
+    return {
         "checkpoint_step": step,
         "config_hash": metadata["config_hash"],
         "data_hash": metadata["data_hash"],
-        "synthesis": {name: value for name, value in config.synthesis.items() if name != "batch_size"},
+        "synthesis": {
+            name: value
+            for name, value in config.synthesis.items()
+            # A folder that was begun before a field came has images of its default.
+            if name != "batch_size" and not configuration.is_at_default(f"synthesis.{name}", value)
+        },
     }
+
+
+def claim_folder(out_dir: str, settings: dict) -> None:
+    """Write what a folder's images are made with, if it is empty or made with the same.
+
+    Args:
+      out_dir: the folder.
+      settings: what JSON can hold.
+
+    Raises:
+      UserError: it holds something else.
+    """
     path = os.path.join(out_dir, SETTINGS_FILENAME)
     if os.path.exists(path):
-        if _read_settings(path) != settings:
+        if read_settings(out_dir) != settings:
             raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
         return
     others = set(os.listdir(out_dir)) - {LOCK_FILENAME}
     if not all(name.endswith(TEMPORARY_ENDING) for name in others):
         raise UserError(f"--out_dir={out_dir}: holds other files; use an empty or a new folder")
-    with write_whole(path) as file:
+    write_settings(out_dir, settings)
+
+
+def write_settings(out_dir: str, settings: dict) -> None:
+    """Write what a folder's images are made with.
+
+    Args:
+      out_dir: the folder.
+      settings: what JSON can hold.
+    """
+    with write_whole(os.path.join(out_dir, SETTINGS_FILENAME)) as file:
         json.dump(settings, file, indent=2)
 
 
-def _read_settings(path: str) -> dict:
+def read_settings(out_dir: str) -> dict:
+    """Read what a folder's images are made with.
+
+    Args:
+      out_dir: a folder that was claimed.
+
+    Returns:
+      The settings.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = os.path.join(out_dir, SETTINGS_FILENAME)
     try:
         with open(path, encoding="utf-8") as file:
             return json.load(file)
@@ -311,16 +479,4 @@ def _create_noise_loader(
         folder = pairs.PairFolder(config.data.paired_dir, config.data)
         return lambda index, row: folder[folder.find(pair_names[index])]["noise_image"]
 
-    def create(index: int, row: ManifestRow) -> np.ndarray:
-        is_unknown = row.person == pairs.UNKNOWN
-        return create_noise_image(
-            row.noise_seed,
-            # Ids have nine digits at most, so that a pair of nobody's has noise of its own.
-            2**31 + index if is_unknown else row.person,
-            row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
-            size=config.data.image_size,
-            num_channels=config.data.num_channels,
-            distribution=config.data.noise_distribution,
-        )
-
-    return create
+    return lambda index, row: create_noise_of_row(config, row)

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
@@ -102,7 +101,7 @@ def restore_network(
 
 def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) -> ServedNetwork:
     synthesis.warn_of_other_statistics(config)
-    generate, variables = synthesis.bind_generate(config, variables)
+    bound, variables = synthesis.bind_draw(config, variables)
     shape = _image_shape(config)
     inputs = [ArraySpec("noise_image", shape, "uint8", "noise, any values of a byte")]
     if has_dropout := _has_dropout(config):
@@ -119,10 +118,7 @@ def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) 
     def draw(noise_image, dropout_seed=None):
         if dropout_seed is None:
             dropout_seed = jnp.zeros((noise_image.shape[0], 3), jnp.uint32)
-        keys = synthesis.create_dropout_keys(dropout_seed)
-        # As `preprocessing.to_uint8` does in NumPy.
-        pixels = (generate(variables, noise_image, keys) + 1) * np.float32(127.5)
-        return jnp.clip(jnp.rint(pixels), 0, 255).astype(jnp.uint8)
+        return bound(variables, noise_image, dropout_seed)
 
     description = description | {
         "dropout": "on" if has_dropout else "off",

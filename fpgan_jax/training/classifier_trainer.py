@@ -17,7 +17,7 @@ from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
-from fpgan_jax.training import classifier_step
+from fpgan_jax.training import classifier_step, random_streams
 from fpgan_jax.training.checkpointing import check_variables
 from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
 from fpgan_jax.training.optimizers import create_classifier_optimizer
@@ -73,8 +73,8 @@ def start_from_weights(
 
 def _create_training(
     config: ConfigDict, workdir: str, source: Any
-) -> tuple[Training, ClassifierTrainState, jax.Array]:
-    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, key)."""
+) -> tuple[Training, ClassifierTrainState, random_streams.StepKeys]:
+    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, keys)."""
     configuration.validate_config(config)
     if config.data.source not in configuration.PERSON_SOURCES:
         raise UserError(
@@ -94,9 +94,9 @@ def _create_training(
     )
 
     tx = create_classifier_optimizer(config)
-    init_key, base_key = jax.random.split(jax.random.key(config.seed))
+    weights_key, step_keys = random_streams.create_keys(config, "classifier.")
     image_shape = (config.data.image_size, config.data.image_size, config.data.num_channels)
-    state = create_classifier_state(init_key, classifier=classifier, tx=tx, image_shape=image_shape)
+    state = create_classifier_state(weights_key, classifier=classifier, tx=tx, image_shape=image_shape)
     training = Training(
         label="classifier",
         workdir=workdir,
@@ -120,8 +120,10 @@ def _create_training(
             "persons": [int(person) for person in source.persons],
         },
         examples=examples,
+        checks=(("classifier", "loss"), ("classifier", "gradient")),
+        name_examples=source.name_examples,
     )
-    return training, state, base_key
+    return training, state, step_keys
 
 
 def bind_train_step(
@@ -135,7 +137,7 @@ def bind_train_step(
       tx: its optimiser.
 
     Returns:
-      `classifier_step.train_step` as (state, batch, base_key) -> (state, metrics), of `parallel.DEVICE_AXIS`,
+      `classifier_step.train_step` as (state, batch, base_keys) -> (state, metrics), of `parallel.DEVICE_AXIS`,
       not compiled; the batch is of bytes, as `prepare_batch` takes it.
     """
     settings = config.classifier

@@ -98,6 +98,13 @@ def test_a_folder_of_images_made_otherwise_is_refused(gan_workdir, tmp_path):
         draw(gan_workdir, tmp_path, seed=1)
 
 
+def test_a_folder_begun_before_noise_had_a_seed_of_its_own_is_completed(gan_workdir, tmp_path):
+    draw(gan_workdir, tmp_path)
+    assert "noise_seed" not in json.loads((tmp_path / "synthesis.json").read_text())["synthesis"]
+    with pytest.raises(UserError, match=r"synthesis\.json: this folder holds images made otherwise"):
+        draw(gan_workdir, tmp_path, noise_seed=1)
+
+
 def test_new_noise_is_never_a_trainings(gan_workdir, tmp_path):
     rows, _ = draw(gan_workdir, tmp_path, noise="new", seed=2**32 - 2)
     assert all(2**32 <= row.noise_seed < 2**64 for row in rows)

@@ -20,16 +20,19 @@ def read_rows(path):
 
 def test_the_smallest_cases_leave_rows_and_tables(tmp_path):
     out = tmp_path / "rows.jsonl"
-    result = run("--smallest", "--cases=discriminator,gan_step,input_device", f"--out={out}")
+    result = run("--smallest", "--cases=synthesis,discriminator,gan_step,input_device", f"--out={out}")
     assert result.returncode == 0, result.stderr
     rows = {row["name"]: row for row in read_rows(out)}
-    assert list(rows) == ["discriminator", "gan_step", "input_device"]
+    assert list(rows) == ["synthesis", "discriminator", "gan_step", "input_device"]
     step = rows["gan_step"]
     for name in ("ms_median", "images_per_second", "flop", "percent_of_flop_ceiling", "peak_memory_bytes"):
         assert step[name] > 0
     assert step["ms_minimum"] <= step["ms_q1"] <= step["ms_median"] <= step["ms_q3"]
     assert step["machine"]["versions"]["jax"] and not step["is_optimized"]
     assert rows["input_device"]["wait_fraction"] < 1
+    for name in ("device_images_per_second", "encoder_images_per_second", "images_per_second"):
+        assert rows["synthesis"][name] > 0
+    assert rows["synthesis"]["bytes_per_image"] > 200 and rows["synthesis"]["percent_of_possible"] > 0
     assert result.stdout.count("gan_step") == 1
     assert (tmp_path / "rows.md").read_text().startswith("| case ")
 
@@ -41,7 +44,7 @@ def test_everything_at_its_smallest_beside_torch(tmp_path):
     result = run("--smallest", "--peers", "--steps_per_dispatch=2", f"--out={out}")
     assert result.returncode == 0, result.stderr
     rows = read_rows(out)
-    assert len({row["name"] for row in rows}) == 9
+    assert len({row["name"] for row in rows}) == 10
     programs = [row for row in rows if row["kind"] == "program"]
     assert len(programs) == 5 and all(row["ratios"]["eager"]["median"] > 0 for row in programs)
     assert {row["steps_per_dispatch"] for row in programs} == {1, 2}

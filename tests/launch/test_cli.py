@@ -144,3 +144,16 @@ def test_a_full_disk_ends_in_one_line_though_it_names_no_file(capsys):
     assert stop.value.code == 1
     line = "ERROR: No space left on device; make room and give the same command again, which goes on\n"
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0,1,2", (0, 1, 2)), ("7", (7,)), (" 1, 0 ", (1, 0)), ("", ()), (None, None)]
+)
+def test_seeds_come_as_numbers_in_their_order(text, seeds):
+    assert cli._SeedsParser().parse(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["0,x", "1.5", "-1", "4294967295"])
+def test_what_is_no_seed_is_refused(text):
+    with pytest.raises(ValueError, match="seed|invalid literal"):
+        cli._SeedsParser().parse(text)

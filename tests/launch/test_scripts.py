@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fpgan_jax.data import print_loading
+from fpgan_jax.evaluation import similarity
 from tests import kill_repeatedly
 
 SCRIPTS = sorted(
@@ -336,3 +338,35 @@ def test_help_tells_what_the_script_does_and_its_flags(script):
     result = run(script, "--help")
     assert f"python -m launch.{script}" in result.stdout
     assert f"launch/{script}.py:" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_seed_among_several_gives_what_it_gives_alone(reproduced, data, tmp_path):
+    result = run_well("reproduce", *data, f"--workdir={tmp_path}", "--gan_seeds=1,0")
+    assert "std classifier" in result.stdout
+    # config.seed is 0, here and there.
+    alone = read_csv(reproduced[0] / "scores.csv")
+    assert read_csv(tmp_path / "gan_seed_0_classifier_seed_0" / "scores.csv") == alone
+    other = read_csv(tmp_path / "gan_seed_1_classifier_seed_0" / "scores.csv")
+    differ = {row["kind"] for row, own in zip(other, alone, strict=True) if row != own}
+    assert differ == {"synthetic", "new_noise"}
+
+
+@pytest.mark.slow
+def test_the_use_of_synthetic_prints_is_measured_on_the_trained_weights(reproduced, data, tmp_path):
+    folder, out_dir = reproduced[0] / "synthetic_training", tmp_path / "utility"
+    result = run_well(
+        "measure_utility", *data, f"--synthetic_dirs={folder}", "--seeds=0,1", f"--out_dir={out_dir}"
+    )
+    assert "only 2" in result.stderr and (out_dir / "utility.png").stat().st_size > 0
+    # Four conditions, two seeds, the training prints and three sets of altered ones.
+    assert len(read_csv(out_dir / "results.csv")) == 4 * 2 * 4
+    scorer = similarity.Scorer(str(out_dir / "all" / "seed_1"))
+    hard = print_loading.load_prints(scorer.config, split="altered_hard")
+    expected = scorer.compute_probabilities(hard.images)[np.arange(len(hard)), hard.persons - 1]
+    rows = [
+        row
+        for row in read_csv(out_dir / "all" / "seed_1" / "scores.csv")
+        if row["test_set"] == "altered_hard"
+    ]
+    np.testing.assert_allclose([float(row["similarity_score"]) for row in rows], expected, rtol=1e-6)

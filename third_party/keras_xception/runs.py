@@ -34,7 +34,10 @@ def import_run(config: ConfigDict, workdir: str, path: str, source: Any = None) 
     configuration.validate_config(config)
     source = feeding.create_classifier_source(config) if source is None else source
     variables = weights.import_classifier(
-        path, num_classes=len(source.persons), num_channels=config.data.num_channels, seed=config.seed
+        path,
+        num_classes=len(source.persons),
+        num_channels=config.data.num_channels,
+        seed=configuration.resolve_seed(config, "classifier.weights_seed"),
     )
     classifier_trainer.start_from_weights(config, workdir, variables, source)
 

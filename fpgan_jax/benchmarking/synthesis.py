@@ -1,0 +1,98 @@
+"""Owns the timing of synthesis in shards: the devices alone, the encoder alone, and both with the writing.
+
+Does not draw, encode or write by itself; all three are `evaluation.sharded_synthesis`'s.
+"""
+
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from fpgan_jax import parallel
+from fpgan_jax.benchmarking import timing
+from fpgan_jax.benchmarking.cases import create_generator_init
+from fpgan_jax.data import pairs
+from fpgan_jax.evaluation import sharded_synthesis, shards, synthesis
+from fpgan_jax.evaluation.sharded_synthesis import CALLS_PER_DEVICE, IMAGES_PER_CALL
+
+# What Cao & Jain drew.
+MANY_IMAGES = 100_000_000
+
+
+def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, Any]]:
+    """Create what is timed, on weights that are not trained.
+
+    Args:
+      config: of the case, as of `cases.create_config`.
+
+    Returns:
+      ("device", "encoder" and "end_to_end", each with seconds an image in place of seconds a call; what a row says of
+      the images).
+    """
+    _, init = create_generator_init(config)
+    drawer = sharded_synthesis.Drawer(config, jax.device_get(jax.jit(init)()))
+    metadata = {"pair_names": [], "config_hash": "", "data_hash": ""}
+
+    def create_row(image: int) -> synthesis.ManifestRow:
+        return synthesis.create_row(
+            config, metadata, 0, file=f"{image:010d}.png", person=pairs.UNKNOWN, replica=image
+        )
+
+    num_threads = parallel.count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
+    # So many that the beginning and the end, at which one works alone, do not count.
+    num_calls = 4 * num_threads
+    request = sharded_synthesis.Request(num_calls * IMAGES_PER_CALL, num_calls * IMAGES_PER_CALL)
+    inputs = drawer.create_noise([create_row(image) for image in range(IMAGES_PER_CALL)])
+    images = drawer.draw(*inputs)
+
+    def draw() -> None:
+        with ThreadPoolExecutor(CALLS_PER_DEVICE * jax.local_device_count()) as pool:
+            list(pool.map(lambda _: drawer.draw(*inputs), range(num_calls)))
+
+    def encode() -> None:
+        with ThreadPoolExecutor(parallel.count_cores()) as pool:
+            list(pool.map(shards.encode_png, (image for _ in range(num_calls) for image in images)))
+
+    def write() -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            sharded_synthesis.write_shards(folder, request, [0], create_row, drawer)
+
+    def create_turn(call):
+        turn = timing.create_turn(call, lambda result: None)
+        return lambda *least: [seconds / request.num_images for seconds in turn(*least)]
+
+    turns = {
+        name: create_turn(call)
+        for name, call in (("device", draw), ("encoder", encode), ("end_to_end", write))
+    }
+    num_bytes = [len(shards.encode_png(image)) for image in images]
+    return turns, {"images_per_sample": request.num_images, "bytes_per_image": float(np.mean(num_bytes))}
+
+
+def describe_rates(device: float, encoder: float, end_to_end: float, *, is_shared: bool) -> dict[str, Any]:
+    """Say what limits a synthesis, how near it comes to that, and how long much of it takes.
+
+    Args:
+      device: seconds an image of the devices alone.
+      encoder: seconds an image of the encoder alone, on all cores.
+      end_to_end: seconds an image of everything.
+      is_shared: whether the devices are the cores that encode: both take their turns then, where they otherwise work
+        at once.
+
+    Returns:
+      "device_images_per_second", "encoder_images_per_second", "images_per_second"; "percent_of_possible": of what
+      the two allow together; "limit": "device" or "encoder", whichever takes longer; "days_for_many", of
+      `MANY_IMAGES`.
+    """
+    possible = device + encoder if is_shared else max(device, encoder)
+    return {
+        "device_images_per_second": 1 / device,
+        "encoder_images_per_second": 1 / encoder,
+        "images_per_second": 1 / end_to_end,
+        "percent_of_possible": 100 * possible / end_to_end,
+        "limit": "device" if device > encoder else "encoder",
+        "days_for_many": MANY_IMAGES * end_to_end / 86400,
+    }

@@ -1,0 +1,173 @@
+"""Owns trained networks as functions of one image, for Python programs: noise to print, print to score.
+
+Does not own how images are drawn (`synthesis.py`) or scored (`similarity.py`), which it binds, nor files for
+programs without this package (`serving/`).
+"""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from fpgan_jax.data.image_files import read_image
+from fpgan_jax.data.preprocessing import SCAN_SIZES, preprocess_print, to_uint8
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation import similarity, synthesis
+
+
+class RestoredGenerator:
+    """A trained generator: noise image in, print out.
+
+    Attributes:
+      config: the checkpoint's config with `synthesis` as wanted.
+      step: the checkpoint's step.
+      image_shape: (size, size, channels) of what goes in and comes out.
+    """
+
+    def __init__(self, config: ConfigDict, step: int, variables: Mapping):
+        """Args: the config, the checkpoint's step, and its "generator" or "generator_ema"."""
+        self.config = config
+        self.step = step
+        self.image_shape = _image_shape(config)
+        self._generate, self._variables = synthesis.bind_generate(config, variables)
+
+    def __call__(
+        self, noise_image: np.ndarray | str | os.PathLike, dropout_seed: tuple[int, int, int] = (0, 0, 0)
+    ) -> np.ndarray:
+        """Draw one print.
+
+        Args:
+          noise_image: uint8 [size, size, channels], or [size, size] where there is one channel; or an image
+            file's path.
+          dropout_seed: any three numbers. The seed, person and replica of a row of `launch.synthesize`'s
+            manifest draw that row's print from its noise, to the bit.
+
+        Returns:
+          uint8 of the array's shape; of a file [size, size, channels].
+
+        Raises:
+          UserError: the image is not of the size that the generator was trained on, not of bytes, or its file
+            cannot be read.
+        """
+        image, shape = _load_image(noise_image, self.config)
+        keys = synthesis.create_dropout_keys(np.array([dropout_seed]).astype(np.uint32))
+        return to_uint8(self._generate(self._variables, image[None], keys)).reshape(shape)
+
+
+class RestoredClassifier:
+    """A trained classifier: print in, probability of a person out.
+
+    Attributes:
+      config: the checkpoint's config.
+      persons: the persons it knows.
+      image_shape: (size, size, channels) of what goes in.
+    """
+
+    def __init__(self, scorer: similarity.Scorer):
+        """Args: the classifier as `launch.score_similarity` uses it."""
+        self.config = scorer.config
+        self.persons = scorer.persons
+        self.image_shape = _image_shape(scorer.config)
+        self._scorer = scorer
+        # One image at a time: a batch would be filled up with copies of it.
+        self.config.evaluation.batch_size = 1
+
+    def __call__(self, image: np.ndarray | str | os.PathLike, person: int) -> float:
+        """Score one print.
+
+        Args:
+          image: uint8 [size, size, channels], or [size, size] where there is one channel, preprocessed as the
+            training prints were; or an image file's path. A file of SOCOFing's size is preprocessed here.
+          person: who it is scored as, one of `persons`.
+
+        Returns:
+          The similarity score: the probability of `person`, in [0, 1].
+
+        Raises:
+          UserError: the person is not among `persons`, the image is of another size than the classifier was
+            trained on, not of bytes, or its file cannot be read.
+        """
+        if person not in self.persons:
+            raise UserError(f"person {person}: the classifier knows {', '.join(map(str, self.persons))}")
+        return self.compute_probabilities(image)[person]
+
+    def compute_probabilities(self, image: np.ndarray | str | os.PathLike) -> dict[int, float]:
+        """Compute the probability of every person.
+
+        Args:
+          image: as of a call.
+
+        Returns:
+          Person -> probability; they add up to 1.
+
+        Raises:
+          UserError: as a call.
+        """
+        pixels, _ = _load_image(image, self.config, is_scan_allowed=True)
+        values = self._scorer.compute_probabilities(pixels[None])[0]
+        return dict(zip(self.persons, values.tolist(), strict=True))
+
+
+def restore_generator(
+    gan_workdir: str, *, step: int | str | None = None, overrides: Mapping | None = None
+) -> RestoredGenerator:
+    """Restore a generator from a workdir.
+
+    Args:
+      gan_workdir: the workdir of `launch.train_gan`.
+      step: which checkpoint; the last one by default, "best" by the run's own metric.
+      overrides: fields of `config.synthesis` to use in place of the checkpoint's, as {"use_ema": True}.
+
+    Returns:
+      A function of one noise image.
+
+    Raises:
+      UserError: no such checkpoint, an override is none, or the weights do not fit the config.
+    """
+    config, step, _ = synthesis.restore_config(gan_workdir, step=step, overrides=overrides)
+    return RestoredGenerator(config, step, synthesis.restore_variables(gan_workdir, config, step))
+
+
+def restore_classifier(classifier_workdir: str, *, step: int | str | None = None) -> RestoredClassifier:
+    """Restore a classifier from a workdir.
+
+    Args:
+      classifier_workdir: the workdir of `launch.train_classifier`.
+      step: which checkpoint; the last one by default, "best" by the run's own metric.
+
+    Returns:
+      A function of one print and a person.
+
+    Raises:
+      UserError: no such checkpoint, or its weights do not fit its config.
+    """
+    return RestoredClassifier(similarity.Scorer(classifier_workdir, step=step))
+
+
+def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
+    return (config.data.image_size, config.data.image_size, config.data.num_channels)
+
+
+def _load_image(
+    image: np.ndarray | str | os.PathLike, config: ConfigDict, *, is_scan_allowed: bool = False
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Return (uint8 [size, size, channels], the shape it was given in)."""
+    wanted = _image_shape(config)
+    if isinstance(image, str | os.PathLike):
+        origin, pixels = os.fspath(image), read_image(image, config.data.num_channels)
+        if is_scan_allowed and pixels.shape != wanted and pixels.shape[1::-1] in SCAN_SIZES:
+            pixels = preprocess_print(read_image(image, 1), config.data)
+        shape = pixels.shape
+    else:
+        origin, pixels = "image", np.asarray(image)
+        if pixels.dtype != np.uint8:
+            raise UserError(f"image: an array of {pixels.dtype}; give uint8, from 0 to 255")
+        shape = pixels.shape
+        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    if pixels.shape != wanted:
+        raise UserError(
+            f"{origin}: {'x'.join(map(str, shape))} (height, width, channels), where the network was trained on "
+            f"{'x'.join(map(str, wanted))}"
+        )
+    return pixels, shape

@@ -1,0 +1,201 @@
+"""Owns the paper's similarity as one of a study's measures: with the scanner's frame and without.
+
+Does not score (`similarity.Scorer` does), and is not the paper's table (`table.py`).
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from fpgan_jax.data import preprocessing, procedural_prints
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation import bootstrap, measurements
+from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
+from fpgan_jax.evaluation.print_collection import PrintCollection, Study
+from fpgan_jax.evaluation.similarity import Scorer
+from fpgan_jax.progress import create_progress
+
+FAMILY = "similarity"
+FRAMES = ("keep", "crop")
+_WORDS = {"keep": "with the scanner's frame", "crop": "without the scanner's frame"}
+
+
+def measure(study: Study, data_config: ConfigDict) -> Findings:
+    """Score every print of a study as its own person, by classifiers of either kind of frame.
+
+    A print of one kind is brought to the other: the frame's rows and columns are cut away, or the print is laid into
+    an empty scan.
+
+    Args:
+      study: what is judged; prints of persons whom a classifier does not know have no score.
+      data_config: config.data of the study's prints; its frame and interpolation are used.
+
+    Returns:
+      `similarity_frame_KIND` (probability of the own person, in [0, 1]), its standard deviations over persons' means
+      and over images, and `recognised_frame_KIND` (share of prints whose own person is the most probable). A kind of
+      which there is no classifier is skipped.
+
+    Raises:
+      UserError: a workdir holds no classifier, or one that knows none of the study's persons or takes another size, or
+        two of a kind.
+
+    Source: Cordeiro & Saito, section 4, experiment 2; differs in: controls, intervals, and scores without the frame.
+    """
+    scorers = _load_scorers(study, data_config)
+    measures: list[MeasureRow] = []
+    images: list[ImageRow] = []
+    for frame in FRAMES:
+        if frame not in scorers:
+            measures.append(_create_skipped_row(frame))
+            continue
+        with create_progress(
+            sum(map(len, study.collections.values())), f"similarity, {frame}", "images"
+        ) as bar:
+            for collection in study.collections.values():
+                scores = _score(scorers[frame], collection, data_config, frame)
+                rows, summary = _describe_scores(study, collection, frame, *scores)
+                images += rows
+                measures += summary
+                bar.update(len(collection))
+    return Findings(measures=measures, images=images)
+
+
+def _load_scorers(study: Study, data_config: ConfigDict) -> Mapping[str, Scorer]:
+    """Return the kind of frame -> its classifier."""
+    scorers: dict[str, Scorer] = {}
+    wanted = {int(person) for person in study.reference.persons}
+    for workdir in study.classifier_workdirs:
+        scorer = Scorer(workdir)
+        data = scorer.config.data
+        if not wanted & set(scorer.persons):
+            raise UserError(
+                f"{workdir}: this classifier knows persons {', '.join(map(str, scorer.persons))}, of whom none is in "
+                "the study; give the one that was trained on the study's persons"
+            )
+        if data.image_size != data_config.image_size:
+            raise UserError(
+                f"{workdir}: trained at config.data.image_size={data.image_size}; the study is at "
+                f"{data_config.image_size}"
+            )
+        if data.frame in scorers:
+            raise UserError(
+                f"{workdir}: a second classifier with config.data.frame={data.frame!r}; give one of each kind"
+            )
+        scorers[data.frame] = scorer
+    return scorers
+
+
+def _create_skipped_row(frame: str) -> MeasureRow:
+    nan = float("nan")
+    return MeasureRow(
+        FAMILY, f"similarity_frame_{frame}", "all", nan, nan, nan, 0, 0,
+        status=measurements.SKIPPED,
+        note=f"no classifier given that was trained {_WORDS[frame]}: train one with python -m "
+        f"launch.train_classifier --config.data.frame={frame}, and add it to --classifier_workdirs",
+    )  # fmt: skip
+
+
+def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.ndarray:
+    """Bring square prints of the study's kind of frame to another kind.
+
+    Args:
+      images: uint8 [n, size, size].
+      data_config: config.data that they were made with.
+      frame: "keep" or "crop", what is wanted.
+
+    Returns:
+      uint8 [n, size, size]; the same array where nothing changes.
+    """
+    if frame == data_config.frame:
+        return images
+    size = data_config.image_size
+    scan = procedural_prints.create_empty_scan()
+    rows, columns = ((length, preprocessing.FRAME_BEFORE, preprocessing.FRAME_AFTER) for length in scan.shape)
+    if frame == "crop":
+        (top, bottom), (left, right) = (
+            (before / length * size, (length - after) / length * size)
+            for length, before, after in (rows, columns)
+        )
+        return np.stack([_resize_to(image, (size, size), (left, top, right, bottom)) for image in images])
+    # Enlarged, so that the print is not made coarser on the way.
+    factor = -(-size // min(scan.shape))
+    large = np.kron(scan, np.ones((factor, factor), np.uint8))
+    inside = preprocessing.crop_frame(scan[..., None]).shape[:2]
+    before = preprocessing.FRAME_BEFORE * factor
+    framed = []
+    for image in images:
+        scaled = _resize_to(image, (inside[0] * factor, inside[1] * factor))
+        copy = large.copy()
+        copy[before : before + scaled.shape[0], before : before + scaled.shape[1]] = scaled
+        framed.append(preprocessing.resize(copy[..., None], size, "area")[..., 0])
+    return np.stack(framed)
+
+
+def _resize_to(image: np.ndarray, shape: tuple[int, int], box: tuple | None = None) -> np.ndarray:
+    """Resize what lies within a box of an image; the box need not fall on whole pixels."""
+    return np.asarray(Image.fromarray(image).resize(shape[::-1], Image.Resampling.BICUBIC, box=box))
+
+
+def _score(
+    scorer: Scorer, collection: PrintCollection, data_config: ConfigDict, frame: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return (probability of the own person [n], NaN where unknown; 1 where that is the largest, else 0 [n])."""
+    images = change_frame(collection.images, data_config, frame)
+    places = {person: place for place, person in enumerate(scorer.persons)}
+    channels = np.repeat(images[..., None], scorer.config.data.num_channels, axis=-1)
+    probabilities = scorer.compute_probabilities(channels)
+    labels = np.array([places.get(int(person), -1) for person in collection.persons])
+    own = np.take_along_axis(probabilities, np.maximum(labels, 0)[:, None], axis=1)[:, 0]
+    is_top = (probabilities.argmax(axis=1) == labels).astype(np.float64)
+    return np.where(labels < 0, np.nan, own), np.where(labels < 0, np.nan, is_top)
+
+
+def _describe_scores(
+    study: Study, collection: PrintCollection, frame: str, own: np.ndarray, top: np.ndarray
+) -> tuple[list[ImageRow], list[MeasureRow]]:
+    name, persons = collection.name, collection.persons
+    rows = [
+        ImageRow(f"similarity_frame_{frame}", name, int(person), file, float(value))
+        for person, file, value in zip(persons, collection.filenames, own, strict=True)
+        if not np.isnan(value)
+    ]
+    is_known = ~np.isnan(own)
+    if not is_known.any():
+        return [], []
+    own, top, persons = own[is_known], top[is_known], persons[is_known]
+    num_persons = len(np.unique(persons))
+    means = np.array([own[persons == person].mean() for person in np.unique(persons)])
+
+    def create_row(
+        measure: str, value: float, interval=(float("nan"),) * 2, unit="probability", better="", note=""
+    ):
+        return MeasureRow(
+            FAMILY,
+            measure,
+            name,
+            float(value),
+            *interval,
+            len(own),
+            num_persons,
+            unit=unit,
+            better=better,
+            note=note,
+        )
+
+    def find_interval(values: np.ndarray) -> tuple[float, float]:
+        return bootstrap.compute_interval(
+            values, persons, num_resamples=study.settings.num_resamples, seed=study.seed
+        )
+
+    note = bootstrap.describe_missing_interval(num_persons)
+    suffix = f"frame_{frame}"
+    ddof = study.settings.std_ddof
+    summary = [
+        create_row(f"similarity_{suffix}", own.mean(), find_interval(own), better="higher", note=note),
+        create_row(f"similarity_{suffix}_std_over_images", own.std(ddof=min(ddof, len(own) - 1))),
+        create_row(f"similarity_{suffix}_std_over_persons", means.std(ddof=min(ddof, len(means) - 1))),
+        create_row(f"recognised_{suffix}", top.mean(), find_interval(top), "fraction", "higher", note),
+    ]
+    return rows, summary

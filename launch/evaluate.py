@@ -1,0 +1,61 @@
+r"""Judge synthetic prints: every measure beside real prints and negative controls, as one HTML report with tables.
+
+python -m launch.evaluate --experiment=runs/twin_p50 --out_dir=runs/evaluation
+python -m launch.evaluate --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
+    --synthetic_dirs=FOLDER_OF_PRINTS --out_dir=runs/evaluation
+
+The first takes everything from a folder of launch.reproduce. The second judges any folder of prints, also those of
+another program: a file's person is the number that its name starts with. Stop it at will: the same command goes on.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_CONFIG = cli.define_config_flag(is_required=False)
+_EXPERIMENT = flags.DEFINE_string("experiment", None, "A folder of launch.reproduce.")
+_SYNTHETIC_DIRS = flags.DEFINE_list(
+    "synthetic_dirs",
+    [],
+    "Folders of launch.synthesize, or of any prints; a second folder of the same noise is another seed of the GAN.",
+)
+_CLASSIFIER_WORKDIRS = flags.DEFINE_list(
+    "classifier_workdirs",
+    [],
+    "Of launch.train_classifier, beside the experiment's own: for the paper's similarity.",
+)
+_FEATURE_CLASSIFIER = flags.DEFINE_string(
+    "feature_classifier",
+    "",
+    "Workdir of a classifier of other prints, whose features the distributions are in.",
+)
+_UTILITY = flags.DEFINE_string(
+    "utility", "", "The utility.csv of launch.measure_utility, to stand in the report."
+)
+_GAN_SEEDS = flags.DEFINE_list(
+    "gan_seeds", [], "Those of the experiment's GAN seeds to judge; all by default."
+)
+_CLASSIFIER_SEEDS = flags.DEFINE_list("classifier_seeds", [], "Likewise, the classifier's.")
+_OUT_DIR = flags.DEFINE_string("out_dir", None, "Gets report.html, the tables, and all rows.", required=True)
+
+
+def main(argv):
+    """Evaluate."""
+    del argv
+    from fpgan_jax.evaluation import evaluate, evaluation_plan
+
+    plan = evaluation_plan.create_plan(
+        config=_CONFIG.value,
+        experiment=_EXPERIMENT.value,
+        synthetic_dirs=_SYNTHETIC_DIRS.value,
+        classifier_workdirs=_CLASSIFIER_WORKDIRS.value,
+        feature_classifier=_FEATURE_CLASSIFIER.value,
+        utility_csv=_UTILITY.value,
+        gan_seeds=_GAN_SEEDS.value,
+        classifier_seeds=_CLASSIFIER_SEEDS.value,
+    )
+    print(evaluate.evaluate(plan, _OUT_DIR.value))
+
+
+if __name__ == "__main__":
+    cli.run(main, cache_near=_OUT_DIR)
