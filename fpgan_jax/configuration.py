@@ -487,6 +487,27 @@ def parse_config(values: Mapping) -> ConfigDict:
         raise UserError(f"not a config ({type(error).__name__}: {error})") from error
 
 
+def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
+    """Read the config that a checkpoint was trained with.
+
+    Args:
+      metadata: the checkpoint's.
+      workdir: where it lies, for the message.
+
+    Returns:
+      The config, validated.
+
+    Raises:
+      UserError: it holds no valid config.
+    """
+    try:
+        config = parse_config(metadata.get("config"))
+        validate_config(config)
+    except UserError as error:
+        raise UserError(f"{workdir}: the config in its checkpoint is not valid: {error}") from error
+    return config
+
+
 def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
     """Copy a config with some fields set, as `--config.FIELD=VALUE` would set them.
 

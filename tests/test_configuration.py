@@ -179,6 +179,23 @@ def test_lists_come_back_as_tuples():
     assert configuration.parse_config({"a": {"b": [1, 2]}}).a == ConfigDict({"b": (1, 2)})
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "not a config"),
+        ([1], "not a config"),
+        ({"a.b": 1}, "not a config"),
+        ({"data": 1}, "not a config"),
+        ({"items": 1}, r"config\.items: no such field"),
+        ({}, "missing"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_without_a_valid_config_is_refused(values, message):
+    with pytest.raises(UserError, match=f"runs/gan: the config in its checkpoint is not valid: .*{message}"):
+        configuration.restore_config({"config": values}, "runs/gan")
+
+
 LATER_FIELDS = {
     "weights_seed": -1,
     "dropout_seed": -1,

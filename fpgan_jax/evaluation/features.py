@@ -114,7 +114,7 @@ def create_classifier_extractor(
             f"{classifier_workdir}: the classifier was trained on {len(known)} of the study's persons (the first is "
             f"{known[0]}); features must come from one that was trained on others"
         )
-    config = configuration.parse_config(metadata["config"])
+    config = configuration.restore_config(metadata, classifier_workdir)
     classifier = factory.create_classifier(config, num_classes=len(metadata["persons"]))
     size, num_channels = config.data.image_size, config.data.num_channels
 

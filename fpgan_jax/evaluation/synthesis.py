@@ -134,7 +134,7 @@ def restore_config(
     """
     step, _, metadata = restore_for_evaluation(gan_workdir, (), step)
     _check_metadata(gan_workdir, metadata)
-    config = configuration.parse_config(metadata["config"])
+    config = configuration.restore_config(metadata, gan_workdir)
     config.synthesis.update(overrides or {})
     config.data.update(data_overrides or {})
     configuration.validate_config(config)

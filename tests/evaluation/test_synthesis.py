@@ -184,12 +184,6 @@ def test_a_checkpoint_that_lists_no_pairs_has_nothing_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_checkpoint_of_no_config_is_refused(gan_workdir, tmp_path, change_metadata):
-    change_metadata(lambda metadata: metadata.update({"config": {"items": 1}}))
-    with pytest.raises(UserError, match="not a config"):
-        draw(gan_workdir, tmp_path)
-
-
 def test_a_checkpoint_whose_config_was_changed_is_refused(gan_workdir, tmp_path, change_metadata):
     change_metadata(lambda metadata: metadata["config"]["generator"].update({"num_features": 4}))
     with pytest.raises(

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from PIL import Image
 
 from fpgan_jax.data import print_loading
 from fpgan_jax.evaluation import similarity
-from tests.kill_repeatedly import find_differences
+from tests import kill_repeatedly
 
 SCRIPTS = sorted(
     path.stem for path in pathlib.Path("launch").glob("*.py") if path.stem not in ("__init__", "cli")
@@ -95,6 +96,24 @@ def test_reproduce_leaves_its_files(reproduced, name):
     assert (workdir / name).stat().st_size > 0
 
 
+@pytest.mark.slow
+def test_a_chain_that_is_killed_three_times_ends_as_the_one_that_was_not(
+    reproduced, data, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    flags = [flag.replace("=configs/", f"={kill_repeatedly.ROOT}/configs/") for flag in data]
+    left = kill_repeatedly.kill_and_restart(
+        ["launch.reproduce", *flags, f"--workdir={kill_repeatedly.OUT}"],
+        tmp_path,
+        num_kills=3,
+        moments=random.Random(0),
+        after_start=10.0,
+        after_results=20,
+    )
+    assert len(left) == 3
+    assert kill_repeatedly.find_differences(reproduced[0], tmp_path / kill_repeatedly.OUT) == []
+
+
 def test_progress_shows_rate_and_time_left(reproduced):
     _, result = reproduced
     assert "images/s" in result.stderr and "<00:0" in result.stderr
@@ -168,7 +187,7 @@ def test_training_scripts_leave_a_finished_run_alone(reproduced, data):
 def test_the_config_that_a_run_wrote_gives_the_same_run(reproduced, tmp_path):
     workdir, _ = reproduced
     run_well("train_gan", f"--config={workdir / 'gan' / 'config.json'}", f"--workdir={tmp_path / 'gan'}")
-    assert find_differences(workdir / "gan", tmp_path / "gan") == []
+    assert kill_repeatedly.find_differences(workdir / "gan", tmp_path / "gan") == []
 
 
 def test_evaluation_scripts_alone_give_what_the_chain_gave(reproduced, data, tmp_path):

@@ -177,7 +177,12 @@ def start_two(workdir):
 
 
 def finish_two(processes):
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    try:
+        outputs = [process.communicate(timeout=300)[0] for process in processes]
+    finally:
+        # One that has failed leaves the other waiting for it.
+        for process in processes:
+            process.kill()
     return [process.returncode for process in processes], outputs
 
 
