@@ -120,9 +120,9 @@ def get_config() -> ConfigDict:
     # Experiment 2. Open in the paper: Xception's input size, initial weights, split and schedule.
     classifier = config.classifier = ConfigDict()
     classifier.seed = -1  # of the three below; -1 is config.seed
-    classifier.weights_seed = -1  # -1 is classifier.seed, here and in the next two
-    classifier.dropout_seed = -1
-    classifier.augmentation_seed = -1
+    classifier.weights_seed = -1  # its first weights; -1 is classifier.seed, here and in the next two
+    classifier.dropout_seed = -1  # its dropout while it trains
+    classifier.augmentation_seed = -1  # what the augmentation below draws
     classifier.width = 1.0  # multiplies every feature count; 1 is Chollet's
     classifier.num_middle_blocks = 8  # of three separable convolutions each; 8 is Chollet's
     classifier.dropout_rate = 0.5  # before the last layer, as Chollet 2017, section 4.4

@@ -451,8 +451,7 @@ def load_config(path: str) -> ConfigDict:
             return parse_config(json.load(file))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; is this the workdir of a run?") from error
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        # What is no JSON, and what ConfigDict takes for no field: its own methods' names, and dots.
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a config in JSON; delete it or use another workdir") from error
 
 
@@ -464,6 +463,9 @@ def parse_config(values: Mapping) -> ConfigDict:
 
     Returns:
       The config, with tuples for lists. Fields that came after it was written are at their defaults.
+
+    Raises:
+      UserError: these are no config's values.
     """
 
     def restore_tuples(value):
@@ -471,14 +473,39 @@ def parse_config(values: Mapping) -> ConfigDict:
             return {name: restore_tuples(inner) for name, inner in value.items()}
         return tuple(value) if isinstance(value, list) else value
 
-    restored = restore_tuples(values)
-    for name, default in _list_defaults().items():
-        *groups, leaf = name.split(".")
-        group = restored
-        for part in groups:
-            group = group.get(part, {})
-        group.setdefault(leaf, default)
-    return ConfigDict(restored)
+    try:
+        restored = restore_tuples(values)
+        for name, default in _list_defaults().items():
+            *groups, leaf = name.split(".")
+            group = restored
+            for part in groups:
+                group = group.get(part, {})
+            group.setdefault(leaf, default)
+        return ConfigDict(restored)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        # ConfigDict takes its own methods' names, and dots, for no field.
+        raise UserError(f"not a config ({type(error).__name__}: {error})") from error
+
+
+def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
+    """Read the config that a checkpoint was trained with.
+
+    Args:
+      metadata: the checkpoint's.
+      workdir: where it lies, for the message.
+
+    Returns:
+      The config, validated.
+
+    Raises:
+      UserError: it holds no valid config.
+    """
+    try:
+        config = parse_config(metadata.get("config"))
+        validate_config(config)
+    except UserError as error:
+        raise UserError(f"{workdir}: the config in its checkpoint is not valid: {error}") from error
+    return config
 
 
 def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:

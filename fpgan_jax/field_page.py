@@ -111,7 +111,8 @@ def _describe_range(field: configuration.Field) -> str:
     choices: Any = field.choices or field.item_choices
     if choices:
         return ", ".join(map(str, choices))
-    low, high = (None if end is None else str(end) for end in (field.low, field.high))
+    low = None if field.low is None else str(field.low)
+    high = None if field.high in (None, configuration.MAX_COUNT) else str(field.high)
     if low is not None and high is not None:
         return f"{low} to {high}"
     return f"at least {low}" if low is not None else f"at most {high}" if high is not None else ""

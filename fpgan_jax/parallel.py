@@ -213,15 +213,16 @@ def is_single_process() -> bool:
     return jax.process_count() == 1
 
 
-def is_any_process(flag: bool) -> bool:
-    """Say whether a flag is set in any process; all must ask at the same point, and wait for one another.
+def compute_maximum(values: np.ndarray) -> np.ndarray:
+    """Compute the largest of all processes' values; all must ask at the same point, and wait for one another.
 
     Args:
-      flag: this process's.
+      values: [n] of this process.
+
+    Returns:
+      [n], the same in every process.
     """
-    if is_single_process():
-        return flag
-    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+    return multihost_utils.process_allgather(values).reshape(-1, len(values)).max(axis=0)
 
 
 def wait_for_all(name: str) -> None:

@@ -74,7 +74,8 @@ def reproduce_seeds(
     and the prints are the same for all seeds. Seeds may be added later.
 
     Args:
-      config: the experiment's config; its seed is not used.
+      config: the experiment's config; its seed and classifier.seed are not used. A stream that has a seed of its own
+        keeps it under all seeds.
       workdir: gets gan_seed_N/ and classifier_seed_N/ with what `reproduction.reproduce` would put into its workdir,
         gan_seed_N_classifier_seed_M/scores.csv, `PAIRS_FILENAME` and seeds.{txt,md,csv,tex}.
       gan_seeds: each once.
@@ -106,6 +107,7 @@ def _create_configs(flag: str, seeds: Sequence[int], config: ConfigDict) -> dict
             raise UserError(f"--{flag}: {seed} is named twice")
         configs[seed] = config.copy_and_resolve_references()
         configs[seed].seed = seed
+        configs[seed].classifier.seed = -1
         configuration.validate_config(configs[seed])
     return configs
 

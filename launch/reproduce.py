@@ -17,7 +17,9 @@ from launch import cli
 _CONFIG = cli.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this experiment; made if missing.", required=True)
 _GAN_SEEDS = cli.define_seeds_flag(
-    "gan_seeds", None, "Seeds of the GAN, each with every one of the classifier; config.seed by default."
+    "gan_seeds",
+    None,
+    "Seeds of the GAN, each scored by every one of the classifier's; the config's own by default.",
 )
 _CLASSIFIER_SEEDS = cli.define_seeds_flag(
     "classifier_seeds", None, "Seeds of the classifier, likewise. Without either flag table 2 is made."
@@ -27,20 +29,21 @@ _CLASSIFIER_SEEDS = cli.define_seeds_flag(
 def main(argv):
     """Run the chain."""
     del argv
-    from fpgan_jax import reproduction, reproduction_seeds
+    from fpgan_jax import configuration, reproduction, reproduction_seeds
 
     config, workdir = _CONFIG.value, _WORKDIR.value
-    if _GAN_SEEDS.value is None and _CLASSIFIER_SEEDS.value is None:
+    seeds = {
+        "gan_seeds": (_GAN_SEEDS.value, "seed"),
+        "classifier_seeds": (_CLASSIFIER_SEEDS.value, "classifier.seed"),
+    }
+    if all(given is None for given, _ in seeds.values()):
         print(reproduction.reproduce(config, workdir))
         return
-    gan_seeds, classifier_seeds = (
-        (config.seed,) if holder.value is None else holder.value for holder in (_GAN_SEEDS, _CLASSIFIER_SEEDS)
-    )
-    print(
-        reproduction_seeds.reproduce_seeds(
-            config, workdir, gan_seeds=gan_seeds, classifier_seeds=classifier_seeds
-        )
-    )
+    chosen = {
+        name: (configuration.resolve_seed(config, field),) if given is None else given
+        for name, (given, field) in seeds.items()
+    }
+    print(reproduction_seeds.reproduce_seeds(config, workdir, **chosen))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ _ACCOUNT = flags.DEFINE_string("account", None, "Slurm's account.")
 _GPUS = flags.DEFINE_integer("gpus", 0, "GPUs.", lower_bound=0)
 _CPUS = flags.DEFINE_integer("cpus", None, "CPU cores.", lower_bound=1)
 _MINUTES = flags.DEFINE_integer("time", 60, "Time limit in minutes; a longer run is requeued.", lower_bound=1)
-_SBATCH = flags.DEFINE_multi_string("sbatch", [], "Another option of sbatch, as mem=16G.")
+_SBATCH = flags.DEFINE_multi_string("sbatch", [], "Another option of sbatch, as mem=16G or exclusive.")
 
 
 def main(argv):
@@ -47,7 +47,7 @@ def main(argv):
     # The checks below must not take hold of a GPU, which the runs want.
     os.environ["JAX_PLATFORMS"] = "cpu"
     from fpgan_jax.sweeps import local_queue, slurm, sweep
-    from fpgan_jax.sweeps.plan import create_runs, load_sweep_file
+    from fpgan_jax.sweeps.plan import create_commands, create_runs, load_sweep_file
 
     config_flag = flags.FLAGS["config"]
     runs = create_runs(_CONFIG.value, load_sweep_file(_SWEEP.value), _WORKDIR.value, _WHAT.value)
@@ -55,11 +55,7 @@ def main(argv):
         print(sweep.list_runs(runs, _WORKDIR.value))
         return
     start = [sys.executable, "-m", f"launch.{_WHAT.value}", f"--config={config_flag.config_filename}"]
-    commands = {}
-    for run in runs:
-        fields = {**config_flag.override_values, **run.overrides}
-        overrides = [f"--config.{field}={value}" for field, value in fields.items()]
-        commands[run.name] = [*start, *overrides, f"--workdir={run.workdir}"]
+    commands = create_commands(runs, start, config_flag.override_values)
     allocation = slurm.Allocation(
         minutes=_MINUTES.value,
         partition=_PARTITION.value,
@@ -67,7 +63,7 @@ def main(argv):
         gpus=_GPUS.value,
         cpus=_CPUS.value,
         at_once=_NUM_WORKERS.value or 256,
-        others=dict(option.partition("=")[::2] for option in _SBATCH.value),
+        others=slurm.parse_options(_SBATCH.value),
     )
     print(
         sweep.run_sweep(

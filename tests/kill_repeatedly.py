@@ -33,6 +33,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 # What a script writes, relative to the folder that it is started in.
 OUT = "run"
+# What it says while it runs, beside that.
+_ERRORS = "errors.txt"
 
 # Saves every third step, so that many kills fall into them; all that is random is on.
 _GAN = (
@@ -156,24 +158,28 @@ def start(command: Sequence[str], folder: pathlib.Path) -> subprocess.Popen:
     """Start a script in a process of its own, in a folder that is made if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", *command],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # A pipe that nobody reads would stop the script once it is full.
+    with open(folder / _ERRORS, "w", encoding="utf-8") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=folder,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
 
 
 def run(command: Sequence[str], folder: pathlib.Path) -> float:
     """Run a script to its end; return the seconds it took."""
     began = time.monotonic()
-    process = start(command, folder)
-    _, errors = process.communicate()
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{errors}")
+    _check(folder, start(command, folder))
     return time.monotonic() - began
+
+
+def _check(folder: pathlib.Path, process: subprocess.Popen) -> None:
+    """Wait for a script's end, which must be a good one."""
+    if process.wait():
+        raise SystemExit(f"{folder}: failed\n{(folder / _ERRORS).read_text(encoding='utf-8')}")
 
 
 def kill_and_restart(
@@ -183,7 +189,7 @@ def kill_and_restart(
     num_kills: int,
     moments: random.Random,
     after_start: float,
-    after_progress: float | None = None,
+    after_results: int = 0,
 ) -> list[str]:
     """Kill a script after random times and start it again each time, until it ends.
 
@@ -193,7 +199,7 @@ def kill_and_restart(
       num_kills: how often at most; after these it is left alone.
       moments: what the times are drawn from.
       after_start: seconds; kills come at most so long after the start.
-      after_progress: seconds; if given, seven of ten kills come at most so long after a result began to appear.
+      after_results: if not 0, seven of ten kills come instead within a second after at most so many results appeared.
 
     Returns:
       What was left by each kill that met the script at work.
@@ -201,19 +207,18 @@ def kill_and_restart(
     left = []
     while len(left) < num_kills:
         process, wait = start(command, folder), moments.uniform(0, after_start)
-        if after_progress is not None and moments.random() < 0.7:
-            wait = moments.uniform(0, after_progress)
-            _wait_for_progress(folder, process)
+        if after_results and moments.random() < 0.7:
+            wait = moments.uniform(0, 1)
+            _watch_results(folder, process, moments.randint(1, after_results))
         try:
-            _, errors = process.communicate(timeout=wait)
+            process.wait(timeout=wait)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
-            process.communicate()
+            process.wait()
             left.append(_describe(folder))
-            print(f"  kill {len(left)}: {left[-1]}", flush=True)
+            print(f"  kill {len(left)}: {left[-1]}, {len(_list_results(folder))} results", flush=True)
             continue
-        if process.returncode:
-            raise SystemExit(f"the start after kill {len(left)} failed:\n{errors}")
+        _check(folder, process)
         return left
     run(command, folder)
     return left
@@ -230,13 +235,18 @@ def _list_names(folder: pathlib.Path) -> set[str]:
 def _list_results(folder: pathlib.Path) -> set[str]:
     """List what appears only once a script is at work; configs and events are written while it prepares itself."""
     names = _list_names(folder / OUT)
+    # A checkpoint counts once while it is written and once when it is whole.
+    names = {name for name in names if name.partition("/checkpoints/")[2].count("/") == 0}
     return {name for name in names if not any(part in name for part in (".lock", "config.json", "/events"))}
 
 
-def _wait_for_progress(folder: pathlib.Path, process: subprocess.Popen) -> None:
-    before = _list_results(folder)
-    while process.poll() is None and _list_results(folder) <= before:
+def _watch_results(folder: pathlib.Path, process: subprocess.Popen, most: int | None = None) -> int:
+    """Wait until so many results have appeared, or the process has ended; return how many have."""
+    before, seen = _list_results(folder), set()
+    while process.poll() is None and (most is None or len(seen) < most):
+        seen |= _list_results(folder) - before
         time.sleep(0.02)
+    return len(seen)
 
 
 def _describe(folder: pathlib.Path) -> str:
@@ -326,9 +336,15 @@ def kill(name: str, folder: pathlib.Path, *, num_kills: int, seed: int) -> list[
     inputs.mkdir(parents=True)
     subject.prepare(inputs)
     command = subject.create_command(inputs)
-    run(command, whole)
-    # Now that its programs are compiled.
-    after_start = 10.0 if subject.is_watched else run(command, folder / "again")
+    if subject.is_watched:
+        process = start(command, whole)
+        # So many that the kills are spread over the whole work.
+        after_start, after_results = 10.0, max(1, 2 * _watch_results(whole, process) // num_kills)
+        _check(whole, process)
+    else:
+        run(command, whole)
+        # Now that its programs are compiled.
+        after_start, after_results = run(command, folder / "again"), 0
     left, differences, began = [], [], time.monotonic()
     for round_number in range(1, num_kills + 1):
         killed = folder / f"killed_{round_number}"
@@ -338,7 +354,7 @@ def kill(name: str, folder: pathlib.Path, *, num_kills: int, seed: int) -> list[
             num_kills=num_kills - len(left),
             moments=moments,
             after_start=after_start,
-            after_progress=1.5 if subject.is_watched else None,
+            after_results=after_results,
         )
         found = find_differences(whole / OUT, killed / OUT)
         seconds = time.monotonic() - began

@@ -56,6 +56,7 @@ def test_every_config_file_has_a_docstring_with_its_command(name):
         ("data.source", "npz", r"config\.data\.npz_file: not given; .*make_pairs --npz"),
         ("data.feeding", "queue", r"config\.data\.feeding='queue': use one of 'tfdata', 'device'"),
         ("steps_per_dispatch", 0, r"config\.steps_per_dispatch=0: must be at least 1"),
+        ("weights_seed", -2, r"config\.weights_seed=-2: must be at least -1"),
         ("classifier.steps_per_dispatch", 0, r"config\.classifier\.steps_per_dispatch=0: must be at least 1"),
         ("synthesis.use_ema", True, r"config\.synthesis\.use_ema=True: config\.ema_decay=0 keeps no average"),
         ("discriminator.receptive_field", 71, r"config\.discriminator\.receptive_field=71: use one of 1, 16"),
@@ -178,7 +179,32 @@ def test_lists_come_back_as_tuples():
     assert configuration.parse_config({"a": {"b": [1, 2]}}).a == ConfigDict({"b": (1, 2)})
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "not a config"),
+        ([1], "not a config"),
+        ({"a.b": 1}, "not a config"),
+        ({"data": 1}, "not a config"),
+        ({"items": 1}, r"config\.items: no such field"),
+        ({}, "missing"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_without_a_valid_config_is_refused(values, message):
+    with pytest.raises(UserError, match=f"runs/gan: the config in its checkpoint is not valid: .*{message}"):
+        configuration.restore_config({"config": values}, "runs/gan")
+
+
 LATER_FIELDS = {
+    "weights_seed": -1,
+    "dropout_seed": -1,
+    "augmentation_seed": -1,
+    "classifier.seed": -1,
+    "classifier.weights_seed": -1,
+    "classifier.dropout_seed": -1,
+    "classifier.augmentation_seed": -1,
+    "synthesis.noise_seed": -1,
     "data.npz_file": "",
     "data.feeding": "tfdata",
     "steps_per_dispatch": 1,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import test_size
-from fpgan_jax import reproduction, reproduction_seeds
+from fpgan_jax import configuration, reproduction, reproduction_seeds
 from fpgan_jax.data import feeding
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import write_rows
@@ -42,7 +42,8 @@ def ran(monkeypatch):
         ]
 
     def create_classifier_stage(config, folder):
-        return create_stage("train the classifier", f"train C{config.seed}", "classifier", folder)
+        seed = configuration.resolve_seed(config, "classifier.seed")
+        return create_stage("train the classifier", f"train C{seed}", "classifier", folder)
 
     def create_score_stage(config, folder, *, gan_dir, classifier_dir):
         gan, classifier = int(gan_dir[-1]), int(classifier_dir[-1])
@@ -78,6 +79,12 @@ def test_each_network_is_trained_once_a_seed_and_every_pair_scored(config, ran, 
     folders = {path.name for path in tmp_path.iterdir() if path.is_dir()}
     pairs = {f"gan_seed_{gan}_classifier_seed_{classifier}" for gan in (0, 3) for classifier in (1, 2)}
     assert folders == {"gan_seed_0", "gan_seed_3", "classifier_seed_1", "classifier_seed_2"} | pairs
+
+
+def test_the_seeds_of_the_config_decide_nothing(config, ran, tmp_path):
+    config.seed, config.classifier.seed = 8, 9
+    reproduce(config, tmp_path, (0,), (1,))
+    assert ran == ["train G0", "draw G0", "train C1", "score G0 C1"]
 
 
 def test_what_is_done_is_not_done_again(config, ran, tmp_path):

@@ -84,18 +84,11 @@ class Source:
           UserError: the batch cannot be divided.
         """
         order.divide_batch(self._batch_size_field, self._global_batch_size, process_count)
-        all_indices = (
-            order.batch_indices(
-                step,
-                global_batch_size=self._global_batch_size,
-                num_examples=self.num_examples,
-                seed=self._shuffle_seed,
+        return (
+            order.slice_for_process(self._choose_examples(step), process_index, process_count).astype(
+                np.int32
             )
             for step in range(start_step, start_step + num_steps)
-        )
-        return (
-            order.slice_for_process(indices, process_index, process_count).astype(np.int32)
-            for indices in all_indices
         )
 
     def name_examples(self, step: int) -> list[str]:
@@ -107,13 +100,7 @@ class Source:
         Returns:
           A text an example, with the name of its file.
         """
-        indices = order.batch_indices(
-            step,
-            global_batch_size=self._global_batch_size,
-            num_examples=self.num_examples,
-            seed=self._shuffle_seed,
-        )
-        return [self._name_example(int(index)) for index in indices]
+        return [self._name_example(int(index)) for index in self._choose_examples(step)]
 
     def load_examples(self) -> Batch:
         """Load the whole set, for config.data.feeding "device".
@@ -139,6 +126,15 @@ class Source:
                 f"config.data.feeding='device': the training set takes {num_bytes / 2**30:.2f} GiB on every device, "
                 f'more than {MAX_DEVICE_BYTES / 2**30:.0f}; use "tfdata"'
             )
+
+    def _choose_examples(self, step: int) -> np.ndarray:
+        """Return the places of a step's global batch, int64."""
+        return order.batch_indices(
+            step,
+            global_batch_size=self._global_batch_size,
+            num_examples=self.num_examples,
+            seed=self._shuffle_seed,
+        )
 
     def _count_bytes(self) -> int:
         raise NotImplementedError
@@ -247,17 +243,9 @@ class MixedClassifierSource(ClassifierSource):
         super().__init__(both, self._gather_batches, config)
         self._nums = (len(real_prints), len(synthetic_prints))
 
-    def create_index_batches(
-        self, start_step: int, num_steps: int, *, process_index: int = 0, process_count: int = 1
-    ) -> Iterator[np.ndarray]:
-        """Iterate over the batches as places in `load_examples`, the real prints first; see `Source`."""
-        order.divide_batch(self._batch_size_field, self._global_batch_size, process_count)
-        all_indices = (self._mix(step) for step in range(start_step, start_step + num_steps))
-        return (order.slice_for_process(indices, process_index, process_count) for indices in all_indices)
-
-    def _mix(self, step: int) -> np.ndarray:
+    def _choose_examples(self, step: int) -> np.ndarray:
         num_real, num_synthetic = self._nums
-        indices = np.empty(self._global_batch_size, np.int32)
+        indices = np.empty(self._global_batch_size, np.int64)
         for first, num_examples, offset in ((0, num_real, 0), (1, num_synthetic, num_real)):
             rows = indices[first::2]
             rows[:] = offset + order.batch_indices(

@@ -12,8 +12,8 @@ from scipy import ndimage
 
 from fpgan_jax.data import preprocessing, procedural_prints
 from fpgan_jax.data.noise import create_noise_image
-from fpgan_jax.evaluation.features import estimate_ridge_period
 from fpgan_jax.evaluation.print_collection import CONTROL, PrintCollection
+from fpgan_jax.evaluation.resolution import NoScaleError, find_period
 
 DESCRIPTIONS = {
     "control_other_person": "a real print of another person",
@@ -31,6 +31,7 @@ DESCRIPTIONS = {
 BLUR_PERIODS = math.sqrt(math.log(10) / 2) / math.pi
 # Blobs of noise as wide as a ridge, which is half a period, are of this standard deviation.
 SMOOTH_PERIODS = 0.2
+RIDGES_ACROSS = 28
 
 
 def create_controls(
@@ -44,7 +45,7 @@ def create_controls(
     Args:
       real: the reference.
       real_others: prints of persons outside the reference, or None.
-      data_config: config.data; its frame, image_size and interpolation are used.
+      data_config: config.data; its source, frame, image_size and interpolation are used.
       seed: of the noise.
 
     Returns:
@@ -53,15 +54,15 @@ def create_controls(
       the next person in the reference. What needs a second person is left out where there is none.
 
     Raises:
-      ValueError: the prints are not of config.data.image_size.
+      ValueError: the prints are not of config.data.image_size, or have fewer than 48 pixels a side.
     """
     size = data_config.image_size
     if real.images.shape[1:] != (size, size):
         raise ValueError(f"{real.name}: images {real.images.shape[1:]}, but config.data.image_size={size}")
     own = real.images.astype(np.float64)
-    rows, columns = _find_window(data_config)
+    rows, columns = preprocessing.find_window(data_config)
     within = own[:, rows, columns]
-    period = estimate_ridge_period(real.images[:, rows, columns])
+    period = _find_period(real.images[:, rows, columns])
     images = {
         "control_white_noise": _draw_noise(real.persons, 0, size, "uniform", seed)[:, rows, columns],
         "control_low_pass_noise": _match_greys(
@@ -104,16 +105,12 @@ def create_controls(
     ]
 
 
-def _find_window(data_config: ConfigDict) -> tuple[slice, slice]:
-    """Find the rows and columns that are surely inside the frame."""
-    size = data_config.image_size
-    if data_config.frame == "crop":
-        return slice(0, size), slice(0, size)
-    scan = procedural_prints.SIZES["96x103"]
-    return tuple(
-        slice(math.ceil(inside.start * size / length), inside.stop * size // length)
-        for inside, length in zip(scan.window, (scan.height, scan.width), strict=True)
-    )
+def _find_period(images: np.ndarray) -> float:
+    """Find the prints' ridge period; of prints without ridges, what a print that fills its image would have."""
+    try:
+        return find_period(images)
+    except NoScaleError:
+        return min(images.shape[1:]) / RIDGES_ACROSS
 
 
 def _choose_others(

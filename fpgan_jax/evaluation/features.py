@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 
 import jax
 import numpy as np
-from scipy import ndimage
 
 from fpgan_jax import configuration
 from fpgan_jax.data.preprocessing import scale_to_unit
@@ -20,6 +19,9 @@ NUM_RINGS = 24
 NUM_CELLS = 4  # along each side
 # Lower frequencies, cycles per image, are the print's outline and the pressure.
 LOWEST_FREQUENCY = 3
+# Finer than this no scan of 96 pixels is. What an enlargement makes there hardly differs from print to print, so that
+# a trace of noise would count for more than the ridges if it had rings of its own.
+HIGHEST_FREQUENCY = 48
 _CHUNK = 32
 
 
@@ -49,25 +51,25 @@ def create_hand_made_extractor() -> FeatureExtractor:
 def compute_radial_spectrum(images: np.ndarray) -> np.ndarray:
     """Compute the radially averaged log power spectrum.
 
-    A mirrored or turned print has the same; the frequencies are per pixel, so that images of one size compare.
+    A mirrored print has the same.
 
     Args:
-      images: uint8 [n, height, width], sides of at least 64 pixels.
+      images: uint8 [n, height, width], sides of at least 64 pixels; those of one size compare.
 
     Returns:
       float64 [n, NUM_RINGS]: natural logarithm of 1 + the mean power, squared grey levels, in rings of equal width
-      from `LOWEST_FREQUENCY` cycles per image to half a cycle per pixel; Hann window, mean grey removed.
+      from `LOWEST_FREQUENCY` to `HIGHEST_FREQUENCY` cycles per image (or half a cycle per pixel, if that is less), and
+      in the last one all that is finer; Hann window, mean grey removed.
     """
     height, width = images.shape[1:]
     ring = _number_rings(height, width)
-    # At 0.5 cycles and beyond, and at the lowest frequencies: nowhere.
-    sizes = np.bincount(ring.ravel(), minlength=NUM_RINGS + 1)[:NUM_RINGS]
+    sizes = np.bincount(ring.ravel())[:NUM_RINGS]
     window = np.outer(np.hanning(height), np.hanning(width))
     spectra = []
     for image in images:
         flat = (image - image.mean()) * window
         power = np.abs(np.fft.rfft2(flat)) ** 2 / (window**2).sum()
-        spectra.append(np.bincount(ring.ravel(), power.ravel(), minlength=NUM_RINGS + 1)[:NUM_RINGS] / sizes)
+        spectra.append(np.bincount(ring.ravel(), power.ravel())[:NUM_RINGS] / sizes)
     return np.log1p(np.array(spectra).reshape(-1, NUM_RINGS))
 
 
@@ -86,32 +88,6 @@ def compute_orientation(images: np.ndarray) -> np.ndarray:
     energy = _average_cells(across**2 + down**2)[..., None]
     vectors = np.stack([_average_cells(across**2 - down**2), _average_cells(2 * across * down)], axis=-1)
     return np.divide(vectors, energy, out=np.zeros_like(vectors), where=energy > 0)
-
-
-def estimate_ridge_period(images: np.ndarray) -> float:
-    """Estimate the ridge period that prints have in common, to scale what is made of them.
-
-    Args:
-      images: uint8 [n, height, width], at least one.
-
-    Returns:
-      Pixels: the strongest frequency of the prints' mean spectrum between 12 and 60 ridges across the image. Of
-      images without ridges, the period of some other frequency there.
-    """
-    height, width = images.shape[1:]
-    side = min(height, width)
-    power = np.zeros((height, width // 2 + 1))
-    window = np.outer(np.hanning(height), np.hanning(width))
-    for image in images:
-        # Equal local contrast, without which blots and the outline count as much as the ridges.
-        flat = image - ndimage.gaussian_filter(image.astype(np.float64), side / 40)
-        flat /= np.sqrt(ndimage.gaussian_filter(flat**2, side / 20)) + 20
-        power += np.abs(np.fft.rfft2(flat * window)) ** 2
-    cycles = np.rint(np.hypot(*_frequencies(height, width)) * side).astype(int)
-    radial = np.bincount(cycles.ravel(), power.ravel()) / np.bincount(cycles.ravel())
-    radial = ndimage.gaussian_filter1d(radial, 1)
-    low, high = 12, min(60, side // 2)
-    return side / (low + int(np.argmax(radial[low : high + 1])))
 
 
 def create_classifier_extractor(
@@ -138,7 +114,7 @@ def create_classifier_extractor(
             f"{classifier_workdir}: the classifier was trained on {len(known)} of the study's persons (the first is "
             f"{known[0]}); features must come from one that was trained on others"
         )
-    config = configuration.parse_config(metadata["config"])
+    config = configuration.restore_config(metadata, classifier_workdir)
     classifier = factory.create_classifier(config, num_classes=len(metadata["persons"]))
     size, num_channels = config.data.image_size, config.data.num_channels
 
@@ -208,11 +184,12 @@ def _frequencies(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _number_rings(height: int, width: int) -> np.ndarray:
-    """Number the ring of each frequency of `rfft2`; those in none have NUM_RINGS."""
-    radius = np.hypot(*_frequencies(height, width))
-    lowest = LOWEST_FREQUENCY / min(height, width)
-    ring = np.floor((radius - lowest) / (0.5 - lowest) * NUM_RINGS).astype(int)
-    return np.where((ring >= 0) & (ring < NUM_RINGS), ring, NUM_RINGS)
+    """Number the ring of each frequency of `rfft2`; those below the first have NUM_RINGS."""
+    side = min(height, width)
+    cycles = np.hypot(*_frequencies(height, width)) * side
+    edges = np.linspace(LOWEST_FREQUENCY, min(HIGHEST_FREQUENCY, side / 2), NUM_RINGS)
+    ring = np.searchsorted(edges, cycles, side="right") - 1
+    return np.where(ring < 0, NUM_RINGS, ring)
 
 
 def _average_cells(values: np.ndarray) -> np.ndarray:

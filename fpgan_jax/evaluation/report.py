@@ -7,7 +7,7 @@ import math
 import os
 from collections.abc import Sequence
 
-from fpgan_jax.evaluation import report_prints, report_sections, table_formats
+from fpgan_jax.evaluation import report_measures, report_prints, report_sections, table_formats
 from fpgan_jax.evaluation.measurements import MeasureRow
 from fpgan_jax.evaluation.print_collection import BASELINE, SYNTHETIC
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
@@ -117,10 +117,10 @@ def format_report(results: EvaluationResults, table_names: Sequence[str] = ()) -
         report_sections.create_gaps(results),
         report_prints.create_persons(gallery),
         report_prints.create_worst(gallery),
-        report_sections.create_scores(results),
-        report_sections.create_measures(results),
-        report_sections.create_epochs(results),
-        report_sections.create_controls(results, report_prints.create_control_pictures(gallery)),
+        report_measures.create_scores(results),
+        report_measures.create_measures(results),
+        report_measures.create_epochs(results),
+        report_sections.create_controls(results.controls, report_prints.create_control_pictures(gallery)),
         report_sections.create_utility(results.utility),
         report_sections.create_tables(results.tables),
         report_sections.create_run(results.provenance, filenames),
@@ -161,17 +161,17 @@ def format_summary(results: EvaluationResults) -> str:
 def _create_header(results: EvaluationResults, absent: Sequence[str]) -> Element:
     collections = results.study.collections.values()
 
-    def count(*roles: str) -> str:
+    def count(role: str, prefix: str = "") -> str:
         return ", ".join(
-            f"{len(collection):,} {lower(describe_collection(collection.name))}"
+            f"{len(collection):,} {prefix}{lower(describe_collection(collection.name))}"
             for collection in collections
-            if collection.role in roles
+            if collection.role == role
         )
 
     reference = results.study.reference
     height, width = reference.images.shape[1:]
     facts = [
-        ("Synthetic prints", count(SYNTHETIC) or "none"),
+        ("Synthetic prints", count(SYNTHETIC, "of ") or "none"),
         (
             "Real prints of the training",
             f"{len(reference):,} of {len(set(reference.persons.tolist())):,} persons",
@@ -179,14 +179,11 @@ def _create_header(results: EvaluationResults, absent: Sequence[str]) -> Element
         ("Real against real", count(BASELINE) or "none"),
         ("Pixels", f"{width} \u00d7 {height}"),
     ]
-    facts += [
-        (name.capitalize(), str(results.provenance[name])[:20])
-        for name in ("date", "commit")
-        if results.provenance.get(name)
-    ]
+    provenance = {name: str(results.provenance.get(name) or "") for name in ("date", "commit")}
+    facts += [("Date", provenance["date"][:19].replace("T", " ")), ("Commit", provenance["commit"][:20])]
     return E(
         "header",
         E("h1", results.title),
-        E("dl", [E("div", E("dt", name), E("dd", value)) for name, value in facts], class_="facts head"),
+        E("dl", [E("div", E("dt", n), E("dd", value)) for n, value in facts if value], class_="facts head"),
         E("p", f"Not part of this run: {', '.join(absent).lower()}.", class_="quiet") if absent else None,
     )

@@ -144,6 +144,7 @@ def draw_scores(
     Returns:
       An "svg" element.
     """
+    groups = {make_printable(name): group for name, group in groups.items()}
     with matplotlib.rc_context(_STYLE):
         figure = Figure((_WIDTH_INCHES, 0.72 * len(groups) + 0.95), layout="constrained")
         axes = figure.subplots(len(groups), 1, sharex=True, squeeze=False)[:, 0]
@@ -159,7 +160,7 @@ def draw_scores(
                 axis.set_xscale("function", functions=(lambda x: np.maximum(x, 0) ** 0.5, np.square))
             weights = np.full(len(values), 1 / len(values))
             axis.hist(values, bins, weights=weights, color=COLOURS[colour], alpha=0.8, histtype="stepfilled")
-            axis.set_title(f"{make_printable(title)} (n = {len(values):,})", loc="left", pad=2)
+            axis.set_title(f"{title} (n = {len(values):,})", loc="left", pad=2)
             axis.set_yticks([])
             axis.spines["left"].set_visible(False)
             for place, (name, threshold) in enumerate(thresholds.items()):
@@ -199,6 +200,7 @@ def draw_epochs(
     Returns:
       An "svg" element.
     """
+    title = make_printable(title)
     with matplotlib.rc_context(_STYLE):
         figure = Figure((_WIDTH_INCHES, 2.9), layout="constrained")
         axis = figure.subplots()
@@ -211,7 +213,12 @@ def draw_epochs(
                 line.epochs, line.lows, line.highs, color=COLOURS[line.colour], alpha=0.18, lw=0
             )
             axis.plot(
-                line.epochs, line.values, color=COLOURS[line.colour], marker="o", ms=4, label=line.title
+                line.epochs,
+                line.values,
+                color=COLOURS[line.colour],
+                marker="o",
+                ms=4,
+                label=make_printable(line.title),
             )
         _set_unit(axis.yaxis, unit)
         axis.set_xlabel("epoch")
@@ -241,6 +248,8 @@ def draw_spreads(
     Returns:
       An "svg" element.
     """
+    title, unit = make_printable(title), make_printable(unit)
+    groups = {make_printable(name): group for name, group in groups.items()}
     with matplotlib.rc_context(_STYLE):
         figure = Figure((_WIDTH_INCHES, 0.26 * len(groups) + 0.85), layout="constrained")
         axis = figure.subplots()
@@ -266,20 +275,22 @@ def draw_dots(dots: Sequence[Dot], real: tuple[float, float] | None, *, spoken: 
     """Draw a row's numbers with their intervals on one scale, small enough for a table's cell.
 
     Args:
-      dots: the numbers; the last ones lie on top.
+      dots: the numbers; the last ones lie on top. Controls beyond the others stand at the ends of the scale.
       real: lowest and highest end of real against real, drawn as a band.
       spoken: what the picture says, in words.
 
     Returns:
       An "svg" element.
     """
-    ends = [end for dot in dots for end in (dot.value, dot.low, dot.high) if np.isfinite(end)]
+    # A control far away would press everything else together.
+    scaling = [dot for dot in dots if dot.colour != "control"] or dots
+    ends = [end for dot in scaling for end in (dot.value, dot.low, dot.high) if np.isfinite(end)]
     ends += [end for end in real or () if np.isfinite(end)]
     bottom, top = (min(ends), max(ends)) if ends else (0.0, 1.0)
     scale = 152 / (top - bottom) if top > bottom else 0.0
 
     def place(value: float) -> str:
-        return f"{4 + (value - bottom) * scale if scale else 80:.1f}"
+        return f"{4 + (min(max(value, bottom), top) - bottom) * scale if scale else 80.0:.1f}"
 
     marks = []
     if real and np.isfinite(real).all():

@@ -4,14 +4,16 @@ Does not know what is reported. Text enters as text nodes and attributes of a tr
 that nothing in it can become markup.
 """
 
+import html
 import importlib.resources
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from xml.etree import ElementTree
 
 Element = ElementTree.Element
 Content = str | Element | None | Iterable["Content"]
 
+_VOID = ("meta", "link", "img")
 # What HTML forbids, half characters of file names that are no UTF-8, and what turns the direction of reading.
 _UNPRINTABLE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]"
@@ -101,15 +103,22 @@ def _create_cell(cell: Content) -> Element:
     return cell if isinstance(cell, Element) and cell.tag == "td" else create_element("td", cell)
 
 
-def create_details(summary: Content, *content: Content, is_open: bool = False, class_: str | None = None):
-    """Create a part that opens and closes by itself, without a script."""
-    return create_element(
-        "details",
-        create_element("summary", summary),
-        *content,
-        open="" if is_open else None,
-        class_=class_,
-    )
+def create_details(
+    summary: Content, *content: Content, is_open: bool = False, class_: str | None = None
+) -> Element:
+    """Create a part that the reader opens and closes, without a script.
+
+    Args:
+      summary: what is always seen.
+      content: the rest.
+      is_open: whether the rest is seen at first.
+      class_: of the element.
+
+    Returns:
+      A "details" element.
+    """
+    open_ = "" if is_open else None
+    return create_element("details", create_element("summary", summary), *content, open=open_, class_=class_)
 
 
 def format_page(title: str, body: Sequence[Content]) -> str:
@@ -135,4 +144,17 @@ def format_page(title: str, body: Sequence[Content]) -> str:
     # Of a style nothing is escaped, nor may it be: the text is the package's own file.
     head.append(create_element("style", style))
     page = create_element("html", head, create_element("body", body), lang="en")
-    return "<!DOCTYPE html>\n" + ElementTree.tostring(page, encoding="unicode", method="html") + "\n"
+    return "".join(["<!DOCTYPE html>\n", *_format_element(page), "\n"])
+
+
+def _format_element(element: Element) -> Iterator[str]:
+    # ElementTree's own form of HTML leaves "<" in attributes as it is: allowed, but a scare to whoever looks for it.
+    attributes = "".join(f' {name}="{html.escape(value)}"' for name, value in element.items())
+    yield f"<{element.tag}{attributes}>"
+    if element.tag not in _VOID:
+        text = element.text or ""
+        yield text if element.tag == "style" else html.escape(text, quote=False)
+        for child in element:
+            yield from _format_element(child)
+        yield f"</{element.tag}>"
+    yield html.escape(element.tail or "", quote=False)

@@ -5,6 +5,7 @@ Does not decide what is reported.
 
 import math
 import re
+from collections.abc import Sequence
 
 from fpgan_jax.evaluation.report_html import make_printable
 
@@ -47,18 +48,18 @@ FAMILIES = {
     ),
     "distribution": (
         "Distribution",
-        "How alike two sets of prints are as sets, in the features of a network.",
+        "How alike two sets of prints are as sets, in features of a print that a network or a formula gives.",
     ),
     "pixels": (
         "Pixels",
-        "Grey by grey against the person's real print.",
+        "Grey by grey, against the person's real print, the nearest real print, and one another.",
     ),
 }
 
 # As in the tables' heads; what is not here is spelt from its name.
 COLLECTIONS = {
     "real": "Real",
-    "real_others": "Other persons, real",
+    "real_others": "Other persons",
     "all": "All prints",
     "altered_easy": "Altered easy",
     "altered_medium": "Altered medium",
@@ -150,7 +151,7 @@ def describe_measure(name: str, unit: str = "") -> str:
     Returns:
       The words, a capital in front.
     """
-    if unit:
+    if describe_unit(unit):
         name = name.removesuffix(f"_{unit}")
     rates = [_format_percent(float(rate.rstrip("."))) for rate in _RATE.findall(name)]
     name = _RATE.sub("_\0", name)
@@ -217,6 +218,23 @@ def format_interval(low: float, high: float, unit: str = "") -> str:
     if unit == "fraction":
         return f"{_format_percent(low).removesuffix('%')} to {_format_percent(high)}"
     return f"{_format_number(low)} to {_format_number(high)}"
+
+
+def format_range(values: Sequence[float], unit: str = "") -> str:
+    """Format from where to where some numbers lie; as one number where they look alike.
+
+    Args:
+      values: at least one; no NaN.
+      unit: as in `MeasureRow.unit`.
+
+    Returns:
+      The numbers, the unit once.
+    """
+    low, high = (format_value(value, unit) for value in (min(values), max(values)))
+    if low == high:
+        return high
+    unit = "%" if unit == "fraction" else f"\u00a0{describe_unit(unit)}"
+    return f"{low.removesuffix(unit)} to {high}"
 
 
 def _sign(value: float) -> str:

@@ -14,7 +14,7 @@ from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, REFERENCE, 
 from fpgan_jax.evaluation.report_contents import EvaluationResults
 from fpgan_jax.evaluation.report_html import Content, Element, create_details, create_element
 from fpgan_jax.evaluation.report_names import describe_collection, describe_measure, format_value, lower
-from fpgan_jax.evaluation.report_sections import create_section, find_thresholds
+from fpgan_jax.evaluation.report_parts import create_section, find_thresholds
 from fpgan_jax.evaluation.report_summary import find_role
 
 E = create_element
@@ -108,6 +108,9 @@ class Gallery:
         Args:
           image: uint8 [height, width].
           alt: what it shows.
+
+        Returns:
+          An "img" element.
         """
         return E(
             "img",
@@ -121,7 +124,14 @@ class Gallery:
 
 
 def create_persons(gallery: Gallery) -> Element | None:
-    """Create the prints person by person: real, altered, and synthetic ones below their noise; None without any."""
+    """Create the prints person by person: real, altered, and synthetic ones below their noise.
+
+    Args:
+      gallery: of the prints.
+
+    Returns:
+      The section; None without synthetic prints.
+    """
     results = gallery.results
     scores, matcher, threshold = _find_own_scores(results)
     legend: list[Content] = ["What the generator was trained towards, and what it draws"]
@@ -283,7 +293,14 @@ def _create_noise(gallery: Gallery, noise: np.ndarray, alt: str) -> Element:
 
 
 def create_control_pictures(gallery: Gallery) -> Element | None:
-    """Create a picture of each control, of the first person; None without controls."""
+    """Create a picture of each control, of the first person.
+
+    Args:
+      gallery: of the prints.
+
+    Returns:
+      A "div" element; None without controls.
+    """
     figures = [
         E(
             "figure",
@@ -300,7 +317,14 @@ def create_control_pictures(gallery: Gallery) -> Element | None:
 
 
 def create_worst(gallery: Gallery) -> Element | None:
-    """Create the worst cases: least like their own, most like another's, lowest quality; None without any."""
+    """Create the worst cases: least like their own, most like another's, lowest quality.
+
+    Args:
+      gallery: of the prints.
+
+    Returns:
+      The section; None without scores and values of quality.
+    """
     results = gallery.results
     parts: list[Content] = []
     for matcher in dict.fromkeys(row.matcher for row in results.matches):

@@ -18,6 +18,7 @@ from fpgan_jax.evaluation.report_names import (
     describe_measure,
     format_difference,
     format_interval,
+    format_range,
     format_value,
     lower,
 )
@@ -27,6 +28,8 @@ BELOW, ABOVE, AMONG = "below real", "above real", "as real"
 # Of the controls that do well, those that are the least like a print are named first.
 _ABSURD = ("white_noise", "bare_frame", "low_pass_noise", "mean_print", "blurred", "average_of_two", "mosaic")
 _MAX_NAMED = 3
+# An image of noise is nobody else's and gives nobody away.
+_ANY_IMAGE_DOES_WELL = ("uniqueness", "leakage")
 _MAX_LISTED = 8
 
 
@@ -276,20 +279,19 @@ def _write_number(row: MeasureRow) -> str:
 def _write_real(study: Study, real: Sequence[MeasureRow]) -> str:
     if not real:
         return "; no real print was measured beside them"
-    ordered = sorted(real, key=lambda row: row.value)
-    ends = list(dict.fromkeys(_write_number(row) for row in (ordered[0], ordered[-1])))
+    numbers = format_range([row.value for row in real], real[0].unit)
     names = [
         lower(describe_collection(row.collection))
         for row in real
         if find_role(study, row.collection) == BASELINE
     ]
     whose = f" ({' to '.join(dict.fromkeys((names[0], names[-1])))})" if names else ""
-    return f"; real prints{whose}: {' to '.join(ends)}"
+    return f"; real prints{whose}: {numbers}"
 
 
 def _write_passing(controls: Sequence[MeasureRow], bar: MeasureRow) -> list[str]:
     """Name the controls that do as well as the synthetic prints, by a measure that knows better from worse."""
-    if bar.better not in ("higher", "lower") or not controls:
+    if bar.better not in ("higher", "lower") or bar.family in _ANY_IMAGE_DOES_WELL or not controls:
         return []
     sign = 1 if bar.better == "higher" else -1
     worst = bar.low if bar.better == "higher" else bar.high

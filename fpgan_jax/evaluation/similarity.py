@@ -104,7 +104,7 @@ class Scorer:
         """
         step, trees, metadata = restore_for_evaluation(classifier_workdir, ("classifier",), step)
         self.data_hash = metadata["data_hash"]
-        self.config = configuration.parse_config(metadata["config"])
+        self.config = configuration.restore_config(metadata, classifier_workdir)
         self.persons = tuple(metadata["persons"])
         self._compute_probabilities, self._variables = bind_classifier(
             self.config, trees["classifier"], len(self.persons), f"{classifier_workdir} step {step}"

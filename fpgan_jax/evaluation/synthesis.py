@@ -133,7 +133,8 @@ def restore_config(
       UserError: no such checkpoint, or a field is not as it must be.
     """
     step, _, metadata = restore_for_evaluation(gan_workdir, (), step)
-    config = configuration.parse_config(metadata["config"])
+    _check_metadata(gan_workdir, metadata)
+    config = configuration.restore_config(metadata, gan_workdir)
     config.synthesis.update(overrides or {})
     config.data.update(data_overrides or {})
     configuration.validate_config(config)
@@ -346,6 +347,25 @@ def read_manifest(folder: str) -> list[ManifestRow]:
         if os.path.basename(row.file) != row.file or row.file in ("", ".", ".."):
             raise UserError(f"{path}: names a file outside its folder, {row.file!r}")
     return rows
+
+
+def _check_metadata(gan_workdir: str, metadata: dict) -> None:
+    """Check what files are named by, in case the checkpoint is no GAN's or a stranger's."""
+    pair_ids, pair_names = metadata.get("pairs"), metadata.get("pair_names")
+    is_sound = (
+        isinstance(pair_ids, list)
+        and isinstance(pair_names, list)
+        and len(pair_ids) > 0
+        and len(pair_names) in (0, len(pair_ids))
+        and all(
+            isinstance(pair, list) and [type(number) for number in pair] == [int, int] for pair in pair_ids
+        )
+        and all(isinstance(name, str) for name in pair_names)
+    )
+    if not is_sound:
+        raise UserError(
+            f"{gan_workdir}: its checkpoint lists no training pairs; name the workdir of launch.train_gan"
+        )
 
 
 def describe_settings(config: ConfigDict, metadata: dict, step: int) -> dict:

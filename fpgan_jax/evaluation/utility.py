@@ -111,7 +111,7 @@ def measure_utility(
     other however many there are. A seed decides the weights, dropout, augmentation and order of the batches.
 
     Args:
-      config: the experiment's config; its seed and data.shuffle_seed are not used.
+      config: the experiment's config; its seed, classifier.seed and data.shuffle_seed are not used.
       synthetic_dirs: folders of `launch.synthesize`, drawn by generators that were trained on the config's prints.
         Of n folders of training noise the training of the i-th seed gets the (i mod n)-th; of new noise likewise.
       out_dir: gets a folder a training, `RESULTS_FILENAME`, what `utility_table.write_tables` writes, and utility.png.
@@ -261,7 +261,7 @@ def create_training_config(config: ConfigDict, condition: Condition, seed: int) 
     Args:
       config: the experiment's.
       condition: what to train on.
-      seed: of everything random.
+      seed: of everything random, but for a stream of config.classifier that has a seed of its own.
 
     Returns:
       A copy that differs in the seeds, in the augmentation (every field 0 where the condition has none: an image then
@@ -269,6 +269,7 @@ def create_training_config(config: ConfigDict, condition: Condition, seed: int) 
     """
     own = config.copy_and_resolve_references()
     own.seed = own.data.shuffle_seed = seed
+    own.classifier.seed = -1
     own.classifier.checkpoint_every_steps = own.classifier.num_steps
     if not condition.is_augmented:
         for field in own.classifier.augmentation:

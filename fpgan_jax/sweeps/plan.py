@@ -84,6 +84,29 @@ def create_runs(config: ConfigDict, sweep: Sequence[Mapping[str, Any]], workdir:
     return list(runs.values())
 
 
+def create_commands(
+    runs: Sequence[Run], start: Sequence[str], common: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """Create each run's command.
+
+    Args:
+      runs: of `create_runs`.
+      start: what all commands begin with: the program, the script and its `--config`.
+      common: fields that are overridden in all of them: config field -> value.
+
+    Returns:
+      A run's name -> the command.
+    """
+    return {
+        run.name: [
+            *start,
+            *(f"--config.{field}={value}" for field, value in {**common, **run.overrides}.items()),
+            f"--workdir={run.workdir}",
+        ]
+        for run in runs
+    }
+
+
 def name_run(overrides: Mapping[str, Any]) -> str:
     """Name a run's folder by what it overrides.
 
@@ -137,7 +160,7 @@ def _check_source(create_source: Callable, config: ConfigDict) -> feeding.Source
 
 def _check_experiment(config: ConfigDict, workdir: str) -> dict[str, int]:
     reproduction.check_experiment(config, workdir)
-    num_examples = (len(config.data.persons) or config.data.num_persons) * config.data.num_replicas
+    num_examples = configuration.count_persons(config) * config.data.num_replicas
     return {
         os.path.join("gan", METRICS_FILENAME): _count_gan_steps(config, num_examples),
         os.path.join("classifier", METRICS_FILENAME): config.classifier.num_steps,

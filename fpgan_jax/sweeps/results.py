@@ -182,3 +182,8 @@ def _compute_mean(values: Sequence[float]) -> tuple[float, float, float]:
         return (float("nan"),) * 3
     spread = compute_spread(np.array(values)[:, None])
     return spread.mean, spread.low, spread.high
+
+
+def format_value(value: Any) -> str:
+    """Format a field's value for reading."""
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

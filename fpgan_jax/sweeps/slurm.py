@@ -51,6 +51,12 @@ class Allocation:
     others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
+def parse_options(options: Sequence[str]) -> dict[str, Any]:
+    """Read options of sbatch, as "mem=16G" or "exclusive"."""
+    parts = (option.partition("=") for option in options)
+    return {name: value if is_value else True for name, is_value, value in parts}
+
+
 class RunJob:
     """A run as a job; submitit calls it on the node, and `checkpoint` where the job must leave."""
 
@@ -65,9 +71,7 @@ class RunJob:
         Raises:
           RuntimeError: it failed.
         """
-        # Slurm sends its signals to the run too. It stops at SIGTERM; submitit's own is this process's to pass on.
-        ignore = lambda: signal.signal(_get_requeue_signal(), signal.SIG_IGN)  # noqa: E731
-        self._attempt = Attempt(*self._arguments, preexec_fn=ignore)
+        self._attempt = Attempt(*self._arguments, preexec_fn=_ignore_requeue_signal)
         _wait(self._attempt)
         record = self._attempt.end()
         if record.state == "interrupted" and _is_job_running():
@@ -85,6 +89,11 @@ class RunJob:
             _wait(self._attempt)
             self._attempt.end()
         return DelayedSubmission(RunJob(*self._arguments))
+
+
+def _ignore_requeue_signal() -> None:
+    """Leave submitit's signal to the job, in the run's process: Slurm sends its signals to that too."""
+    signal.signal(_get_requeue_signal(), signal.SIG_IGN)
 
 
 def _wait(attempt: Attempt) -> None:
@@ -157,7 +166,8 @@ def submit(
                 for run in runs
             ]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-        raise UserError(f"--slurm: sbatch refuses the job: {str(error).strip().splitlines()[-1]}") from error
+        lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line.strip()]
+        raise UserError(f"--slurm: sbatch refuses the job: {'; '.join(lines)}") from error
     job_ids = {run.name: job.job_id for run, job in zip(runs, jobs, strict=True)}
     with write_whole(os.path.join(workdir, FOLDER, _JOBS_FILENAME)) as file:
         json.dump(_read_jobs(workdir) | job_ids, file, indent=2)

@@ -31,6 +31,10 @@ _PENDING = "pending_metrics"
 _SINCE_CHECKPOINT = "metrics_since_checkpoint"
 
 
+# How long a signal to one of several processes may wait for the others to hear of it.
+_SECONDS_BETWEEN_QUESTIONS = 2.0
+
+
 @dataclasses.dataclass(frozen=True)
 class Training:
     """One training, as the loop sees it.
@@ -279,15 +283,30 @@ def _is_due(training: Training, step: int) -> bool:
     return is_due or step in training.keep_steps or step in training.sample_steps
 
 
-def _is_stop_agreed(stop: StopRequest, is_log: bool) -> bool:
-    """Say whether to stop after this step, the same in every process.
+class _StopAgreement:
+    """Says after which step to stop, the same in every process.
 
-    Several processes ask one another only where they wait for one another anyway, at the steps that are logged.
+    Several processes ask one another every few seconds, since asking makes them wait. How many steps that is they
+    agree on too.
     """
-    is_asked = stop.signal_name is not None
-    if parallel.is_single_process():
-        return is_asked
-    return is_log and parallel.is_any_process(is_asked)
+
+    def __init__(self, stop: StopRequest, step: int):
+        self._stop = stop
+        self._last = (step, time.monotonic())
+        self._next_step = step + 1
+
+    def is_reached(self, step: int) -> bool:
+        is_asked = self._stop.signal_name is not None
+        if parallel.is_single_process():
+            return is_asked
+        if step < self._next_step:
+            return False
+        last_step, last_time = self._last
+        seconds = (time.monotonic() - last_time) / (step - last_step)
+        is_any_asked, seconds = parallel.compute_maximum(np.array([is_asked, seconds], np.float32))
+        self._last = (step, time.monotonic())
+        self._next_step = step + max(1, int(_SECONDS_BETWEEN_QUESTIONS / max(seconds, 1e-6)))
+        return bool(is_any_asked)
 
 
 class _Stopwatch:
@@ -334,7 +353,7 @@ def _run_steps(
         "images",
         initial=start_step * training.global_batch_size,
     )
-    stopwatch = _Stopwatch()
+    stopwatch, agreement = _Stopwatch(), _StopAgreement(stop, start_step)
     with progress:
         while step < training.num_steps:
             num_steps = _count_next_steps(training, step)
@@ -346,7 +365,7 @@ def _run_steps(
             is_checkpoint = step in training.keep_steps or is_time(
                 step, training.checkpoint_every_steps, training.num_steps
             )
-            is_stop = step < training.num_steps and _is_stop_agreed(stop, is_log)
+            is_stop = step < training.num_steps and agreement.is_reached(step)
             if is_log or is_checkpoint or is_stop:
                 fetched = [metrics for several in unmerged for metrics in parallel.fetch_metrics(several)]
                 _check_finite(training, fetched, step, store)

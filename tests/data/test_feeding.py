@@ -158,13 +158,14 @@ def test_tfdata_without_tensorflow_points_to_the_devices(config, archive, monkey
 def create_mixed_source(config, *, batch_size=5):
     """Create a source of two persons: a real print each, of grey 1 and 2, and four synthetic ones, of 11 and 12."""
 
-    def create_prints(greys, persons):
+    def create_prints(kind, greys, persons):
         images = np.broadcast_to(np.array(greys, np.uint8)[:, None, None, None], (len(greys), 4, 4, 1))
-        return prints.PrintSet(images, np.array(persons, np.int32), tuple(map(str, range(len(greys)))))
+        filenames = tuple(f"{kind} {number}" for number in range(len(greys)))
+        return prints.PrintSet(images, np.array(persons, np.int32), filenames)
 
     config.classifier.global_batch_size = batch_size
-    real = create_prints([1, 2], [4, 7])
-    synthetic = create_prints([11, 12, 12, 11, 11, 12, 11, 12], [4, 7, 7, 4, 4, 7, 4, 7])
+    real = create_prints("real", [1, 2], [4, 7])
+    synthetic = create_prints("synthetic", [11, 12, 12, 11, 11, 12, 11, 12], [4, 7, 7, 4, 4, 7, 4, 7])
     return feeding.MixedClassifierSource(real, synthetic, config)
 
 
@@ -200,6 +201,13 @@ def test_mixed_places_on_the_devices_give_the_same_batches(config):
         for places in source.create_index_batches(1, 3)
     ]
     assert_same_batches(source.create_batches(1, 3), gathered)
+
+
+def test_the_names_of_a_mixed_batch_are_those_of_its_prints(config):
+    source = create_mixed_source(config)
+    (places,) = source.create_index_batches(3, 1)
+    filenames = [f"real {number}" for number in range(2)] + [f"synthetic {number}" for number in range(8)]
+    assert source.name_examples(3) == [filenames[place] for place in places]
 
 
 def test_every_process_gets_both_kinds_of_a_mixed_batch(config):

@@ -91,8 +91,12 @@ def create_study(*, num_persons=3, num_replicas=2, size=64, seed=0):
         collections[name] = PrintCollection(
             name, print_collection.CONTROL, images, persons, names, f"{control} for every person"
         )
-    settings = ConfigDict({"measures": FAMILIES, "num_resamples": 2000})
-    return Study(collections, settings, (), seed)
+    return Study(collections, create_settings(), (), seed)
+
+
+def create_settings():
+    """Create what config.evaluation holds."""
+    return ConfigDict({"measures": FAMILIES, "num_resamples": 2000})
 
 
 def _create_controls(real, rng):

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from configs import test_size
 from fpgan_jax.errors import UserError
@@ -23,8 +24,24 @@ def draw_wave(cycles_down, cycles_across, size=SIZE):
 @pytest.mark.parametrize("cycles", [(0, 12), (24, 0), (18, 24)])
 def test_a_waves_power_is_in_its_ring(cycles):
     spectrum = features.compute_radial_spectrum(draw_wave(*cycles))[0]
-    # Rings from 3 to 48 cycles, 1.875 wide.
-    assert spectrum.argmax() == int((np.hypot(*cycles) - 3) / 1.875)
+    # 23 rings from 3 to 48 cycles.
+    assert spectrum.argmax() == int((np.hypot(*cycles) - 3) / 45 * 23)
+
+
+@pytest.mark.parametrize("size", [64, 96, 128])
+def test_a_checkerboard_is_in_the_last_ring(size):
+    board = (np.indices((size, size)).sum(0) % 2 * 100).astype(np.uint8)[None]
+    assert features.compute_radial_spectrum(board)[0].argmax() == 23
+
+
+def test_faint_noise_in_an_enlarged_print_shows_in_the_last_ring_only():
+    print_ = ridge_study.draw_ridges(1, size=64, period=2.3)
+    enlarged = np.asarray(Image.fromarray(print_).resize((256, 256), Image.Resampling.BICUBIC))
+    noise = np.random.default_rng(0).normal(0, 4, enlarged.shape)
+    noisy = np.clip(np.rint(enlarged + noise), 0, 255)
+    spectra = features.compute_radial_spectrum(np.stack([enlarged, noisy]).astype(np.uint8))
+    difference = np.abs(spectra[1] - spectra[0])
+    assert difference[:-1].max() < 0.5 < 2 < difference[-1]
 
 
 def test_white_noise_has_its_variance_everywhere():
@@ -61,16 +78,6 @@ def test_crossed_ridges_have_no_direction():
 
 def test_a_blank_cell_has_no_direction():
     assert not features.compute_orientation(np.zeros((1, SIZE, SIZE), np.uint8)).any()
-
-
-@pytest.mark.parametrize("period", [4.0, 6.0, 9.0])
-def test_ridge_period_is_found(period):
-    rows, columns = np.mgrid[:128, :128]
-    centres = [(64, 64), (90, 50), (100, 80)]
-    rings = [np.cos(2 * np.pi * np.hypot(rows - row, columns - column) / period) for row, column in centres]
-    images = np.rint(128 + 100 * np.stack(rings)).astype(np.uint8)
-    # The frequencies told apart are whole cycles per image.
-    assert 128 / features.estimate_ridge_period(images) == pytest.approx(128 / period, abs=1)
 
 
 def test_hand_made_features_of_many_images_are_those_of_each():

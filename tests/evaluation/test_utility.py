@@ -8,11 +8,12 @@ import pytest
 from PIL import Image
 
 from configs import test_size
-from fpgan_jax.data import print_loading, procedural_prints
+from fpgan_jax import configuration
+from fpgan_jax.data import print_loading
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import similarity, utility, utility_table
-from fpgan_jax.evaluation.rows import read_rows, write_rows
+from fpgan_jax.evaluation.rows import write_rows
 from fpgan_jax.evaluation.synthesis import ManifestRow
 from fpgan_jax.training import classifier_trainer
 
@@ -126,6 +127,17 @@ def test_every_condition_is_trained_once_a_seed(config, trained, tmp_path):
     assert [(note.config.seed, note.config.data.shuffle_seed) for note in trained.notes] == [
         (seed, seed) for seed in (0, 1) for _ in conditions
     ]
+
+
+def test_the_seeds_of_the_config_decide_nothing(config, trained, tmp_path):
+    config.seed, config.classifier.seed = 8, 9
+    measure(config, [write_folder(tmp_path / "a")], tmp_path)
+    streams = ("weights_seed", "dropout_seed", "augmentation_seed")
+    found = [
+        {configuration.resolve_seed(note.config, f"classifier.{stream}") for stream in streams}
+        for note in trained.notes
+    ]
+    assert found == [{0}] * 4 + [{1}] * 4
 
 
 def test_conditions_differ_in_augmentation_and_in_half_of_the_batch(config, trained, tmp_path):
@@ -293,27 +305,3 @@ def test_a_set_without_altered_prints_is_refused(config, trained, tmp_path, monk
     )
     with pytest.raises(UserError, match=r"config\.data\.socofing_dir=prints: holds no altered prints"):
         measure(config, [write_folder(tmp_path / "a")], tmp_path)
-
-
-@pytest.mark.slow
-def test_the_scores_are_those_of_the_trained_checkpoints(tmp_path):
-    procedural_prints.write_prints(str(tmp_path / "prints"), num_persons=2)
-    config = test_size.get_config()
-    config.data.socofing_dir, config.data.tfds_dir = str(tmp_path / "prints"), str(tmp_path / "tfds")
-    data_hash = print_loading.load_prints(config).data_hash
-    folder = write_folder(tmp_path / "a", persons=(1, 2), data_hash=data_hash)
-    text = measure(config, [folder], tmp_path)
-    assert "real+synthetic" in text and (tmp_path / "out" / "utility.png").stat().st_size > 0
-    assert len(read_results(tmp_path)) == 4 * 2 * 4
-    hard = print_loading.load_prints(config, split="altered_hard")
-    for condition in ("real", "all"):
-        workdir = tmp_path / "out" / condition / "seed_1"
-        probabilities = similarity.Scorer(str(workdir)).compute_probabilities(hard.images)
-        rows = [
-            row
-            for row in read_rows(str(workdir / "scores.csv"), utility.UtilityScore, "measure_utility")
-            if row.test_set == "altered_hard"
-        ]
-        np.testing.assert_array_equal(
-            [row.similarity_score for row in rows], probabilities[np.arange(len(hard)), hard.persons - 1]
-        )

@@ -3,8 +3,10 @@
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -88,6 +90,22 @@ def test_xla_of_the_installed_version_starts_with_its_flags():
     code = "from launch import cli; cli._keep_convolutions_from_ynnpack(); import jax; print(jax.numpy.ones(()) + 1)"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (result.returncode, result.stdout.strip()) == (0, "2.0"), result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_a_script_that_does_not_train_ends_in_one_line_and_its_own_exit_code(capsys, number):
+    def main(argv):
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            cli._run_main(main, ["script"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == 75
+    assert capsys.readouterr().err == "INTERRUPTED: the same command goes on from what is done.\n"
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,16 @@ def test_a_config_in_json_is_read_and_not_executed(tmp_path, content, overrides,
     assert [path.name for path in tmp_path.iterdir()] == ["inputs"]
 
 
+@pytest.mark.parametrize("field", ["data.persons", "set_name"])
+def test_an_override_is_not_executed(tmp_path, field):
+    program = f"__import__('pathlib').Path('{tmp_path / 'executed'}').touch()"
+    for script, flag in (("train_gan", "--config."), ("reproduce_sets", "--override=")):
+        config = ["--config=configs/test_size.py"] if script == "train_gan" else []
+        result = run(script, *config, f"{flag}{field}={program}", f"--workdir={tmp_path / 'run'}")
+        assert_one_line(result)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
     result = run(*TRAIN, "--config.data.socofing_dir=x", f"--workdir={tmp_path / 'run'}")

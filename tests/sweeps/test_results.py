@@ -132,7 +132,7 @@ def test_the_page_needs_nothing_beside_itself(table, tmp_path):
 def test_the_page_has_rows_means_and_a_plot(table, tmp_path):
     shown = Page(page.write_page(table, str(tmp_path), {"what": "train_gan"}))
     for text in (
-        "5 runs: 4 finished, 1 running",
+        "5: 4 finished, 1 running",
         "Means over seeds",
         "0.1032 to 1.097",
         "Over lambda_l1",

@@ -110,3 +110,8 @@ def test_without_slurm_it_is_refused(create_run, sweep_of, monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="--slurm: no sbatch here"):
         sweep_of([create_run("a")], workers=None, allocation=slurm.Allocation())
+
+
+def test_options_of_sbatch_have_a_value_or_are_switches():
+    options = slurm.parse_options(["mem=16G", "exclusive", "comment=a=b"])
+    assert options == {"mem": "16G", "exclusive": True, "comment": "a=b"}

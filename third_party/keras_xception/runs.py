@@ -57,7 +57,7 @@ def export_run(workdir: str, out_dir: str, *, step: int | str | None = None) -> 
       UserError: there is no such checkpoint, Keras has no such network, or out_dir cannot be written.
     """
     step, trees, metadata = restore_for_evaluation(workdir, ("classifier",), step)
-    config = configuration.parse_config(metadata["config"])
+    config = configuration.restore_config(metadata, workdir)
     settings = config.classifier
     if (settings.width, settings.num_middle_blocks) != (1.0, 8):
         raise UserError(
