@@ -92,7 +92,8 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
       matcher: one that has matched some of it already; None makes one.
 
     Returns:
-      Measures, scores a print, and each comparison with the gallery; one skipped row where no matcher is installed.
+      Measures, scores a print, and each comparison with the gallery; one row where there is no matcher or
+      no scale.
     """
     try:
         comparisons = compare_with_gallery(study, *_prepare(study, data_config, matcher))
@@ -116,12 +117,20 @@ def _prepare(
     return prepare_prints(study, data_config), matcher
 
 
-def skip(family: str, measure: str, reason: Exception | str) -> Findings:
-    """Create the findings of a family that cannot be measured here: one row that says why, for all collections."""
+def skip(family: str, measure: str, reason: ToolError | NoScaleError) -> Findings:
+    """Create the findings of a family that cannot be measured: one row that says why, for all collections.
+
+    Args:
+      family: as in `MeasureRow`.
+      measure: the family's first.
+      reason: a missing tool makes the row a skipped one, prints that have no scale a refused one.
+
+    Returns:
+      The row.
+    """
     nan = float("nan")
-    row = MeasureRow(
-        family, measure, "all", nan, nan, nan, 0, 0, status=measurements.SKIPPED, note=str(reason)
-    )
+    status = measurements.SKIPPED if isinstance(reason, ToolError) else measurements.REFUSED
+    row = MeasureRow(family, measure, "all", nan, nan, nan, 0, 0, status=status, note=str(reason))
     return Findings([row])
 
 

@@ -19,6 +19,7 @@ from fpgan_jax.progress import create_progress
 FAMILY = "ridges"
 # A print that fills its image has about 28 ridges across: 4.7 in a block.
 BLOCKS_PER_SIDE = 6
+MIN_SIDE = 8 * BLOCKS_PER_SIDE  # pixels of an image
 MIN_PERIOD = 2.5  # pixels; below, two samples a ridge are near
 # Of a block's width; the Hann window smears everything coarser into the block's mean.
 _MAX_PERIOD = 0.4
@@ -53,13 +54,21 @@ def measure(study: Study, data_config: ConfigDict) -> Findings:
       data_config: config.data of its prints.
 
     Returns:
-      `ridge_period` (pixels) and `orientation_coherence`, a mean a collection and a value a print.
+      `ridge_period` (pixels) and `orientation_coherence`, a mean a collection and a value a print; refused where the
+      prints are smaller than `MIN_SIDE`.
     """
     rows, columns = preprocessing.find_window(data_config)
     measures, images = [], []
     with create_progress(len(study.collections), "ridges", "collections") as progress:
         for collection in study.collections.values():
-            found = measure_ridges(collection.images[:, rows, columns])
+            images_within = collection.images[:, rows, columns]
+            if min(images_within.shape[1:]) < MIN_SIDE:
+                measures += [
+                    summary.refuse(FAMILY, name, collection, describe_small(images_within), unit=unit)
+                    for name, unit in (("ridge_period", "px"), ("orientation_coherence", ""))
+                ]
+                continue
+            found = measure_ridges(images_within)
             for name, values, unit in (
                 ("ridge_period", found.period, "px"),
                 ("orientation_coherence", found.coherence, ""),
@@ -85,7 +94,7 @@ def measure_ridges(images: np.ndarray) -> Ridges:
     range, where there is none): the length of the mean of exp(2i angle), weighted by power.
 
     Args:
-      images: uint8 [n, height, width], each side at least 48 pixels.
+      images: uint8 [n, height, width], each side at least `MIN_SIDE` pixels.
 
     Returns:
       The ridges.
@@ -96,11 +105,17 @@ def measure_ridges(images: np.ndarray) -> Ridges:
     Source: mean of windowed periodograms, Welch 1967; coherence of directions, Kass & Witkin 1987, in the spectrum;
       differs in: blocks count alike, whatever their contrast.
     """
-    if min(images.shape[1:]) < 8 * BLOCKS_PER_SIDE:
-        raise ValueError(f"images {images.shape[1:]}: each side must have {8 * BLOCKS_PER_SIDE} pixels")
+    if min(images.shape[1:]) < MIN_SIDE:
+        raise ValueError(describe_small(images))
     parts = [_measure_chunk(images[start : start + _CHUNK]) for start in range(0, len(images), _CHUNK)]
     periods, coherences = zip(*parts, strict=True) if parts else ((), ())
     return Ridges(np.concatenate([np.zeros(0), *periods]), np.concatenate([np.zeros(0), *coherences]))
+
+
+def describe_small(images: np.ndarray) -> str:
+    """Say that prints [n, height, width] are too small."""
+    height, width = images.shape[1:]
+    return f"prints of {width}x{height} pixels are too small to find ridges in; {MIN_SIDE} a side are needed"
 
 
 def _measure_chunk(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -6,6 +6,7 @@ import pytest
 from fpgan_jax.evaluation import identity, matching, nist_tools
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.nist_tools import ToolError
+from fpgan_jax.evaluation.resolution import NoScaleError
 from tests.evaluation.scored_study import (
     BASELINE,
     POPULATION,
@@ -186,3 +187,12 @@ def test_without_a_matcher_one_row_says_why(monkeypatch):
         "all",
         "no matcher of minutiae: nothing is installed",
     )
+
+
+def test_prints_without_a_scale_are_refused_in_one_row(monkeypatch):
+    def prepare(study, data_config):
+        raise NoScaleError("the reference prints show no ridge period")
+
+    monkeypatch.setattr(identity, "prepare_prints", prepare)
+    (row,) = identity.measure(create_study(**STUDY), None, create_matcher()).measures
+    assert (row.status, row.note) == ("refused", "the reference prints show no ridge period")

@@ -94,3 +94,9 @@ def test_the_frame_is_cut_away():
     # Rows 3-122 and columns 3-121 of 128 are whole and inside.
     assert height / width == pytest.approx(120 / 119 * 103 / 96, rel=0.01)
     assert prepared.images["real"][0, 24:-24, 24:-24][-1].min() > 0
+
+
+def test_references_too_small_have_no_scale():
+    small = draw_wave(32, 4, 0)
+    with pytest.raises(resolution.NoScaleError, match="32x32 pixels are too small"):
+        resolution.find_period(small[None])

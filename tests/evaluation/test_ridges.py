@@ -83,7 +83,7 @@ def test_no_prints_give_no_numbers():
 
 
 def test_a_print_too_small_is_refused():
-    with pytest.raises(ValueError, match="48 pixels"):
+    with pytest.raises(ValueError, match="96x47 pixels are too small"):
         ridges.measure_ridges(np.zeros((1, 47, 96), np.uint8))
 
 
@@ -121,3 +121,14 @@ def test_the_scanners_frame_has_no_ridges():
         if (row.measure, row.collection) == ("orientation_coherence", "control_bare_frame")
     ]
     assert row.status == "refused"
+
+
+def test_prints_too_small_for_ridges_are_refused():
+    study, data_config = create_study("crop")
+    small = {
+        name: PrintCollection(name, c.role, c.images[:, ::4, ::4], c.persons, c.filenames)
+        for name, c in study.collections.items()
+    }
+    rows = ridges.measure(Study(small, study.settings), data_config).measures
+    assert len(rows) == 4
+    assert {row.status for row in rows} == {"refused"}
