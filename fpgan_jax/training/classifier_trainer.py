@@ -80,7 +80,10 @@ def _create_training(
         )
     settings = config.classifier
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
-    source = feeding.create_classifier_source(config) if source is None else source
+    if source is None:
+        # TFDS prepares the set in a folder that all processes read.
+        with parallel.main_process_first("the data is prepared"):
+            source = feeding.create_classifier_source(config)
     examples, create_batches = load_feed(source, config.data.feeding)
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
     configuration.claim_workdir(

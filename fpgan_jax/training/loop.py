@@ -285,6 +285,7 @@ def _run_steps(
         training.label,
         "images",
         initial=start_step * training.global_batch_size,
+        is_shown=parallel.is_main_process(),
     )
     stopwatch = _Stopwatch()
     with progress:
