@@ -16,7 +16,13 @@ def get_config() -> ConfigDict:
     """Return the config; every field is documented beside it."""
     config = ConfigDict()
     config.set_name = "P50"  # the row of the paper's table 2 that the result stands beside
-    config.seed = 0  # weights, dropout and augmentation of both experiments
+    # Every stream of random numbers has a seed of its own: these, the classifier's, `data.noise_seed`,
+    # `data.shuffle_seed` and synthesis's. -1 is the seed above it: of the GAN's three and of `classifier.seed`
+    # it is this one.
+    config.seed = 0
+    config.weights_seed = -1  # the GAN's first weights
+    config.dropout_seed = -1  # the GAN's dropout while it trains
+    config.augmentation_seed = -1  # where `data.jitter` crops
 
     data = config.data = ConfigDict()
     # "socofing" | "npz" (the same prints in one file) | "paired_folder" (files of [noise, print] side by side)
@@ -28,24 +34,24 @@ def get_config() -> ConfigDict:
     data.paired_dir = ""
     data.tfds_dir = ""  # where TFDS keeps the prepared set; "" is TFDS's own default place
     data.on_bad_file = "stop"  # "stop" | "skip" (name it and go on)
-    data.hand = "Right"
-    data.finger = "index"
+    data.hand = "Right"  # whose prints are taken
+    data.finger = "index"  # which finger's prints are taken
     data.num_persons = 5  # the first n persons, by id, who have this finger
     data.persons = ()  # ids instead of the first n; in any order, they are taken in that of the ids
     data.num_replicas = 10  # how often a person's print is repeated (section 4)
     # "keep" leaves the scanner's constant frame in, as the paper's images have it; "crop" cuts it
     # away, so that no score is owed to the frame.
     data.frame = "keep"
-    data.image_size = 256
-    data.num_channels = 1  # prints are grey
+    data.image_size = 256  # side of the square images, in pixels; a scan is enlarged to it
+    data.num_channels = 1  # 1: prints are grey; 3 repeats the grey
     # Open in the paper; bicubic is what GIMP and the reference pix2pix code use by default.
     data.interpolation = "bicubic"  # "nearest" | "bilinear" | "bicubic" | "lanczos" | "area"
     # Open in the paper; uniform noise is GIMP's "RGB noise" at full strength.
     data.noise_distribution = "uniform"  # "uniform" | "gaussian" | "salt_and_pepper"
     # Open in the paper; ten equal replicas with ten equal noises would be one pair ten times.
     data.noise_per = "replica"  # "replica" | "person"
-    data.noise_seed = 0
-    data.shuffle_seed = 0
+    data.noise_seed = 0  # the noise images
+    data.shuffle_seed = 0  # the order of the pairs, and of the classifier's prints
     data.jitter = 0  # pixels by which a pair is enlarged before a random crop; pix2pix's own is 30
     # "tfdata" reads batches ahead on the host; "device" keeps all examples on every device as bytes, and a
     # step gathers its own. The batches are the same, to the bit.
@@ -54,7 +60,8 @@ def get_config() -> ConfigDict:
     generator = config.generator = ConfigDict()
     # "isola" (the paper's figure 2) | "ronneberger" (its section 3.1, which has norm "none", no dropout)
     generator.form = "isola"
-    generator.num_features = 64
+    generator.num_features = 64  # of the outermost level; doubled from level to level, Isola's up to 8 times
+    # What the features are normalised over:
     # "batch" | "batch_per_example" (each example's own statistics) | "instance" | "none"
     generator.norm = "batch"
     # These six, the discriminator's like them and `update_order` are where the well-known pix2pix codes differ;
@@ -62,69 +69,76 @@ def get_config() -> ConfigDict:
     generator.norm_epsilon = 1e-5  # added to the variance
     generator.norm_momentum = 0.9  # of the running statistics: new = momentum * old + (1 - momentum) * batch
     generator.bottleneck_norm = False  # a norm on the innermost, 1x1 map; at batch 1 only its bias comes out
+    # Where a convolution has a bias:
     # "auto" (where no norm brings one) | "always" | "last" (in the last convolution only) | "never"
     generator.conv_bias = "auto"
-    generator.leaky_slope = 0.2
+    generator.leaky_slope = 0.2  # of the encoder's LeakyReLU
     generator.skip = "before_activation"  # what a skip carries: "before_activation" | "after_activation"
-    generator.dropout_rate = 0.5
+    generator.dropout_rate = 0.5  # share of the features set to 0; also in synthesis, as it is set below
     generator.dropout_outputs = (4, 8, 16)  # decoder outputs, in pixels, that have dropout
-    generator.dtype = "float32"
-    generator.param_dtype = "float32"
+    generator.dtype = "float32"  # in which the generator computes
+    generator.param_dtype = "float32"  # in which its weights are kept
 
     discriminator = config.discriminator = ConfigDict()
-    discriminator.receptive_field = 70  # 1 | 16 | 34 | 70 | 142 | 286
-    discriminator.num_features = 64
-    discriminator.norm = "batch"
-    discriminator.norm_epsilon = 1e-5
-    discriminator.norm_momentum = 0.9
+    discriminator.receptive_field = 70  # side of the patch, in pixels, that each logit judges
+    discriminator.num_features = 64  # of the first convolution; doubled from one to the next, up to 8 times
+    discriminator.norm = "batch"  # as the generator's, and so down to leaky_slope
+    discriminator.norm_epsilon = 1e-5  # added to the variance
+    discriminator.norm_momentum = 0.9  # of the running statistics
+    # As the generator's:
     discriminator.conv_bias = "auto"  # "auto" | "always" | "last" | "never"
-    discriminator.leaky_slope = 0.2
-    discriminator.dtype = "float32"
-    discriminator.param_dtype = "float32"
+    discriminator.leaky_slope = 0.2  # of its LeakyReLU
+    discriminator.dtype = "float32"  # in which the discriminator computes
+    discriminator.param_dtype = "float32"  # in which its weights are kept
 
     # Training of the GAN. Open in the paper; Isola's defaults are assumed.
-    config.global_batch_size = 1  # over all devices
-    config.num_epochs = 160  # the last epoch of figure 3
+
+    config.global_batch_size = 1  # pairs a step, over all devices
+    config.num_epochs = 160  # passes over the set; 160 is the last of figure 3
     config.num_decay_epochs = 0  # linear decay of the rate to 0 over the last n of num_epochs
-    config.gan_objective = "vanilla"  # "vanilla" | "lsgan" | "hinge"
+    config.gan_objective = "vanilla"  # the two networks' loss on logits: cross-entropy, squares, or the hinge
     # Whether G learns from "discriminator_first" (D as just updated), "simultaneous" (D before its update) or
     # "old_activations" (D before its update, but the gradient goes back through the new weights).
     config.update_order = "discriminator_first"
-    config.lambda_l1 = 100.0
-    config.discriminator_loss_weight = 0.5  # the reference PyTorch code halves D's loss
-    config.learning_rate = 2e-4
-    config.adam_beta1 = 0.5
-    config.adam_beta2 = 0.999
-    config.adam_eps = 1e-8
+    config.lambda_l1 = 100.0  # weight of the L1 loss in the generator's, beside the adversarial one
+    config.discriminator_loss_weight = 0.5  # factor of D's loss; the reference PyTorch code halves it
+    config.learning_rate = 2e-4  # of both networks' Adam
+    config.adam_beta1 = 0.5  # decay of the mean gradient
+    config.adam_beta2 = 0.999  # decay of the mean square
+    config.adam_eps = 1e-8  # added to the root of the mean square
     config.ema_decay = 0.0  # moving average of the generator's weights; 0 is off
     config.steps_per_dispatch = 1  # steps that one call runs; more save a GPU's waiting and change roundings
     # True computes norms and activations again for the gradients: less memory on a GPU, a little more time
     config.remat = False
-    config.log_every_steps = 50
-    config.checkpoint_every_steps = 2000
+    config.log_every_steps = 50  # rows of metrics.csv
+    config.checkpoint_every_steps = 2000  # 0 is at the end only
     config.keep_epochs = ()  # epochs whose checkpoints are never deleted, to draw from them later
-    config.sample_epochs = (2, 28, 160)  # figure 3
+    config.sample_epochs = (2, 28, 160)  # epochs after which a sample grid is drawn; figure 3
     config.num_samples = 5  # noise images in a sample grid
     config.best_metric = "l1_loss"  # the checkpoint with the lowest is kept beside the last
 
     # Experiment 2. Open in the paper: Xception's input size, initial weights, split and schedule.
     classifier = config.classifier = ConfigDict()
+    classifier.seed = -1  # of the three below; -1 is config.seed
+    classifier.weights_seed = -1  # its first weights; -1 is classifier.seed, here and in the next two
+    classifier.dropout_seed = -1  # its dropout while it trains
+    classifier.augmentation_seed = -1  # what the augmentation below draws
     classifier.width = 1.0  # multiplies every feature count; 1 is Chollet's
-    classifier.num_middle_blocks = 8
+    classifier.num_middle_blocks = 8  # of three separable convolutions each; 8 is Chollet's
     classifier.dropout_rate = 0.5  # before the last layer, as Chollet 2017, section 4.4
-    classifier.batch_norm_momentum = 0.99
-    classifier.dtype = "float32"
-    classifier.param_dtype = "float32"
-    classifier.global_batch_size = 10
-    classifier.num_steps = 1000
-    classifier.learning_rate = 1e-3  # cosine decay to 0
-    classifier.weight_decay = 1e-4
-    classifier.label_smoothing = 0.0
-    classifier.steps_per_dispatch = 1
-    classifier.remat = False
-    classifier.log_every_steps = 20
-    classifier.checkpoint_every_steps = 500
-    classifier.best_metric = "loss"
+    classifier.batch_norm_momentum = 0.99  # of the running statistics
+    classifier.dtype = "float32"  # in which the classifier computes
+    classifier.param_dtype = "float32"  # in which its weights are kept
+    classifier.global_batch_size = 10  # prints a step, over all devices
+    classifier.num_steps = 1000  # of the whole training
+    classifier.learning_rate = 1e-3  # Adam's at the start; cosine decay to 0
+    classifier.weight_decay = 1e-4  # decoupled, as AdamW's
+    classifier.label_smoothing = 0.0  # share of the target that goes to all persons alike
+    classifier.steps_per_dispatch = 1  # as config.steps_per_dispatch
+    classifier.remat = False  # as config.remat
+    classifier.log_every_steps = 20  # rows of metrics.csv
+    classifier.checkpoint_every_steps = 500  # 0 is at the end only
+    classifier.best_metric = "loss"  # the checkpoint with the lowest is kept beside the last
     augmentation = classifier.augmentation = ConfigDict()  # never a mirrored print
     augmentation.rotation_degrees = 10.0  # uniform in +- this
     augmentation.translation = 0.05  # fraction of the image's side, uniform in +- this
@@ -134,20 +148,22 @@ def get_config() -> ConfigDict:
     augmentation.noise_std = 0.05  # white Gaussian noise, on the scale [-1, 1]
 
     synthesis = config.synthesis = ConfigDict()
+    # The noise images of the training pairs, or ones that the generator never saw:
     synthesis.noise = "training"  # "training" | "new"
     synthesis.deterministic = False  # False keeps dropout at test time, as Isola et al. section 3.1
     synthesis.use_running_average = False  # False keeps each image's own statistics, alike
     synthesis.use_ema = False  # True draws with the moving average of the weights
     synthesis.batch_size = 16  # changes the speed only, never an image
-    synthesis.seed = 0  # dropout, and new noise
+    synthesis.seed = 0  # dropout
+    synthesis.noise_seed = -1  # new noise; -1 is synthesis.seed
 
     evaluation = config.evaluation = ConfigDict()
     evaluation.num_test_persons = 3  # open in the paper which: the set's first n by id
     # Open in the paper. Over persons: each person's ten scores are averaged first.
     evaluation.std_over = "persons"  # "persons" | "images"
-    evaluation.std_ddof = 0
+    evaluation.std_ddof = 0  # the deviation divides by n minus this
     evaluation.num_unseen_persons = 5  # control: persons whom the classifier never saw
-    evaluation.batch_size = 16
+    evaluation.batch_size = 16  # changes the speed only, never a score
     # What `launch.evaluate` measures, by family
     evaluation.measures = (
         "similarity",
@@ -160,5 +176,6 @@ def get_config() -> ConfigDict:
         "distribution",
         "pixels",
     )
+    evaluation.num_epoch_replicas = 3  # prints a person that are judged of each epoch in config.keep_epochs
     evaluation.num_resamples = 2000  # of the bootstrap behind each 95% interval
     return config

@@ -15,8 +15,14 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax.errors import UserError
+from fpgan_jax.whole_file import write_whole
 
 CONFIG_FILENAME = "config.json"
+
+
+# Steps and examples are counted in int32 on the devices, where all else is float32.
+MAX_COUNT = 2**31 - 1
+_MAX_FLOAT = (2 - 2**-23) * 2.0**127
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,11 +50,10 @@ class Field:
 
     def find_fault(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
-        if self.type is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
         if self.type is tuple and isinstance(value, list):
             value = tuple(value)
-        if not isinstance(value, self.type) or (self.type is int and isinstance(value, bool)):
+        types = (int, float) if self.type is float else self.type
+        if not isinstance(value, types) or (self.type is not bool and isinstance(value, bool)):
             return f"expected {self.type.__name__}, got {type(value).__name__}"
         if self.choices and value not in self.choices:
             return f"use one of {', '.join(map(repr, self.choices))}"
@@ -60,8 +65,8 @@ class Field:
             numbers = value if self.item_type in (int, float) else ()
         else:
             numbers = (value,) if self.type in (int, float) else ()
-        if any(number != number or abs(number) == float("inf") for number in numbers):
-            return "not a finite number"
+        if self.type is float and not abs(value) <= _MAX_FLOAT:
+            return "not a finite number in float32"
         if self.low is not None and any(number < self.low for number in numbers):
             return f"must be at least {self.low}"
         if self.high is not None and any(number > self.high for number in numbers):
@@ -72,10 +77,12 @@ class Field:
 _DTYPES = Field(str, choices=("float32", "bfloat16"))
 _PARAM_DTYPES = Field(str, choices=("float32",))
 _NORMS = Field(str, choices=("batch", "batch_per_example", "instance", "none"))
-_COUNT = Field(int, low=1)
-_COUNT_OR_ZERO = Field(int, low=0)
+_COUNT = Field(int, low=1, high=MAX_COUNT)
+_COUNT_OR_ZERO = Field(int, low=0, high=MAX_COUNT)
 # Two below 2**32, so that offsets by whole multiples of it stay within 64 bits.
 _SEED = Field(int, low=0, high=2**32 - 2)
+# Of a stream of random numbers: -1 is the seed that it falls back on, see `resolve_seed`.
+_STREAM_SEED = Field(int, low=-1, high=2**32 - 2, default=-1)
 _FRACTION = Field(float, low=0.0, high=1.0)
 _POSITIVE = Field(float, low=0.0)
 _CONV_BIASES = Field(str, choices=("auto", "always", "last", "never"), default="auto")
@@ -99,6 +106,9 @@ MEASURE_FAMILIES = (
 FIELDS: Mapping[str, Field] = {
     "set_name": Field(str),
     "seed": _SEED,
+    "weights_seed": _STREAM_SEED,
+    "dropout_seed": _STREAM_SEED,
+    "augmentation_seed": _STREAM_SEED,
     "data.source": Field(str, choices=("socofing", "npz", "paired_folder")),
     "data.socofing_dir": Field(str),
     "data.npz_file": Field(str, default=""),
@@ -158,7 +168,7 @@ FIELDS: Mapping[str, Field] = {
     "learning_rate": _POSITIVE,
     "adam_beta1": Field(float, low=0.0, high=0.9999),
     "adam_beta2": Field(float, low=0.0, high=0.999999),
-    "adam_eps": _POSITIVE,
+    "adam_eps": Field(float, low=1e-30),  # 0 would divide zero by zero where a gradient is zero
     "ema_decay": Field(float, low=0.0, high=0.999999),
     "steps_per_dispatch": Field(int, low=1, default=1),
     "remat": Field(bool, default=False),
@@ -168,6 +178,10 @@ FIELDS: Mapping[str, Field] = {
     "sample_epochs": Field(tuple, item_type=int, low=1),
     "num_samples": _COUNT_OR_ZERO,
     "best_metric": Field(str, choices=("l1_loss", "generator_loss", "adversarial_loss")),
+    "classifier.seed": _STREAM_SEED,
+    "classifier.weights_seed": _STREAM_SEED,
+    "classifier.dropout_seed": _STREAM_SEED,
+    "classifier.augmentation_seed": _STREAM_SEED,
     "classifier.width": Field(float, low=0.01, high=4.0),
     "classifier.num_middle_blocks": Field(int, low=0, high=64),
     "classifier.dropout_rate": Field(float, low=0.0, high=0.999),
@@ -196,6 +210,7 @@ FIELDS: Mapping[str, Field] = {
     "synthesis.use_ema": Field(bool),
     "synthesis.batch_size": _COUNT,
     "synthesis.seed": _SEED,
+    "synthesis.noise_seed": _STREAM_SEED,
     "evaluation.num_test_persons": _COUNT,
     "evaluation.std_over": Field(str, choices=("persons", "images")),
     "evaluation.std_ddof": Field(int, choices=(0, 1)),
@@ -204,6 +219,7 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.measures": Field(
         tuple, item_type=str, item_choices=MEASURE_FAMILIES, default=MEASURE_FAMILIES
     ),
+    "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
     "evaluation.num_resamples": Field(int, low=100, default=2000),
 }
 
@@ -226,6 +242,18 @@ VARIANT_FIELDS = (
 # The sources that tell each print's person, and the field in which each of all sources is named.
 PERSON_SOURCES = ("socofing", "npz")
 SOURCE_FIELDS = {"socofing": "socofing_dir", "npz": "npz_file", "paired_folder": "paired_dir"}
+
+# What stands for a seed of -1.
+_SEED_FALLBACKS = {
+    "weights_seed": "seed",
+    "dropout_seed": "seed",
+    "augmentation_seed": "seed",
+    "classifier.seed": "seed",
+    "classifier.weights_seed": "classifier.seed",
+    "classifier.dropout_seed": "classifier.seed",
+    "classifier.augmentation_seed": "classifier.seed",
+    "synthesis.noise_seed": "synthesis.seed",
+}
 
 # What the numbers of each training depend on, as prefixes of field names.
 GAN_FIELDS = tuple(
@@ -267,6 +295,22 @@ def flatten_config(config: Mapping) -> dict[str, Any]:
     return flat
 
 
+def resolve_seed(config: Mapping, name: str) -> int:
+    """Find the seed of a stream of random numbers.
+
+    Args:
+      config: a ConfigDict or nested dicts.
+      name: the stream's field, as "classifier.dropout_seed".
+
+    Returns:
+      The field's own value, or where that is -1 that of the field it falls back on.
+    """
+    flat = flatten_config(config)
+    while flat[name] == -1:
+        name = _SEED_FALLBACKS[name]
+    return flat[name]
+
+
 def validate_config(config: ConfigDict) -> None:
     """Check every field, before anything is written.
 
@@ -304,15 +348,26 @@ def _validate_combinations(config: ConfigDict) -> None:
         raise UserError(
             "config.synthesis.use_ema=True: config.ema_decay=0 keeps no average; set one of the two"
         )
+    norm = config.generator.norm
+    if config.synthesis.use_running_average and norm in ("instance", "none"):
+        raise UserError(
+            f"config.synthesis.use_running_average=True: config.generator.norm={norm!r} keeps no running statistics; "
+            "set one of the two"
+        )
     persons = config.data.persons
     if len(set(persons)) != len(persons):
         raise UserError(f"config.data.persons={tuple(persons)}: a person is named twice")
-    num_persons = len(persons) or config.data.num_persons
+    num_persons = count_persons(config)
     if config.data.source in PERSON_SOURCES and config.evaluation.num_test_persons > num_persons:
         raise UserError(
             f"config.evaluation.num_test_persons={config.evaluation.num_test_persons}: "
             f"the set has only {num_persons} persons"
         )
+
+
+def count_persons(config: ConfigDict) -> int:
+    """Count the persons of a config's training set, whose source tells them."""
+    return len(config.data.persons) or config.data.num_persons
 
 
 def hash_config(config: Mapping) -> str:
@@ -328,7 +383,7 @@ def hash_config(config: Mapping) -> str:
     relevant = {
         name: _canonical(name, value)
         for name, value in flatten_config(config).items()
-        if name not in _FREE_FIELDS and not _is_at_default(name, value)
+        if name not in _FREE_FIELDS and not is_at_default(name, value)
     }
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -369,7 +424,13 @@ def _list_defaults() -> dict[str, Any]:
     return {name: field.default for name, field in FIELDS.items() if field.default is not None}
 
 
-def _is_at_default(name: str, value: Any) -> bool:
+def is_at_default(name: str, value: Any) -> bool:
+    """Say whether a field that came later has the value that files without it mean.
+
+    Args:
+      name: the field's, dotted.
+      value: its value.
+    """
     return name in FIELDS and FIELDS[name].default is not None and value == FIELDS[name].default
 
 
@@ -390,8 +451,7 @@ def load_config(path: str) -> ConfigDict:
             return parse_config(json.load(file))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; is this the workdir of a run?") from error
-    except (ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
-        # What is no JSON, and what ConfigDict takes for no field: its own methods' names, and dots.
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a config in JSON; delete it or use another workdir") from error
 
 
@@ -403,6 +463,9 @@ def parse_config(values: Mapping) -> ConfigDict:
 
     Returns:
       The config, with tuples for lists. Fields that came after it was written are at their defaults.
+
+    Raises:
+      UserError: these are no config's values.
     """
 
     def restore_tuples(value):
@@ -410,14 +473,39 @@ def parse_config(values: Mapping) -> ConfigDict:
             return {name: restore_tuples(inner) for name, inner in value.items()}
         return tuple(value) if isinstance(value, list) else value
 
-    restored = restore_tuples(values)
-    for name, default in _list_defaults().items():
-        *groups, leaf = name.split(".")
-        group = restored
-        for part in groups:
-            group = group.get(part, {})
-        group.setdefault(leaf, default)
-    return ConfigDict(restored)
+    try:
+        restored = restore_tuples(values)
+        for name, default in _list_defaults().items():
+            *groups, leaf = name.split(".")
+            group = restored
+            for part in groups:
+                group = group.get(part, {})
+            group.setdefault(leaf, default)
+        return ConfigDict(restored)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        # ConfigDict takes its own methods' names, and dots, for no field.
+        raise UserError(f"not a config ({type(error).__name__}: {error})") from error
+
+
+def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
+    """Read the config that a checkpoint was trained with.
+
+    Args:
+      metadata: the checkpoint's.
+      workdir: where it lies, for the message.
+
+    Returns:
+      The config, validated.
+
+    Raises:
+      UserError: it holds no valid config.
+    """
+    try:
+        config = parse_config(metadata.get("config"))
+        validate_config(config)
+    except UserError as error:
+        raise UserError(f"{workdir}: the config in its checkpoint is not valid: {error}") from error
+    return config
 
 
 def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
@@ -490,9 +578,8 @@ def claim_workdir(
         return
     try:
         os.makedirs(workdir, exist_ok=True)
-        with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+        with write_whole(path) as file:
             json.dump(config.to_dict(), file, indent=2)
             file.write("\n")
-        os.replace(f"{path}.tmp", path)
     except OSError as error:
         raise UserError(f"--workdir={workdir}: cannot be written to ({error.strerror})") from error

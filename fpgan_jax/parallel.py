@@ -32,7 +32,7 @@ def pmap_step(step: Callable, *, num_state_args: int = 1) -> Callable:
     """Compile a step for all devices.
 
     Args:
-      step: (state, batch, base_key) -> outputs; may use `DEVICE_AXIS`.
+      step: (state, batch, base_keys) -> outputs; may use `DEVICE_AXIS`.
       num_state_args: how many leading arguments carry a device axis and are donated.
 
     Returns:
@@ -54,26 +54,26 @@ def create_dispatch(step: Callable, examples: Any = None) -> Callable:
     that `pmap_step` makes of it.
 
     Args:
-      step: (state, batch, base_key) -> (state, metrics); may use `DEVICE_AXIS`.
+      step: (state, batch, base_keys) -> (state, metrics); may use `DEVICE_AXIS`.
       examples: a pytree of host arrays [num_examples, ...], which are laid onto every device now; a batch is then
         an array of places in them, from which the step's batch is gathered on the device. None: batches are
         pytrees of arrays themselves.
 
     Returns:
-      A function (state, batches, base_key) -> (state, metrics). The state has a leading device axis and must not
+      A function (state, batches, base_keys) -> (state, metrics). The state has a leading device axis and must not
       be used again; `batches` is a sequence of one process's batches on the host, one a step. Metrics have a
       leading device axis and, where there is more than one batch, the steps' axis behind it.
     """
     # No argument where there are no examples: pmap counts the leaves of an empty one wrongly.
     placed = () if examples is None else (_place_on_every_device(examples),)
 
-    def take_step(state, batch, base_key, *placed):
+    def take_step(state, batch, base_keys, *placed):
         if placed:
             batch = _gather(placed[0], batch)
-        return step(state, batch, base_key)
+        return step(state, batch, base_keys)
 
-    def take_steps(state, batches, base_key, *placed):
-        return jax.lax.scan(lambda state, batch: take_step(state, batch, base_key, *placed), state, batches)
+    def take_steps(state, batches, base_keys, *placed):
+        return jax.lax.scan(lambda state, batch: take_step(state, batch, base_keys, *placed), state, batches)
 
     in_axes = (0, 0, None, *(0 for _ in placed))
     one, several = (
@@ -81,12 +81,12 @@ def create_dispatch(step: Callable, examples: Any = None) -> Callable:
         for function in (take_step, take_steps)
     )
 
-    def dispatch(state, batches: Sequence, base_key):
+    def dispatch(state, batches: Sequence, base_keys):
         sharded = [shard_batch(batch) for batch in batches]
         if len(sharded) == 1:
-            return one(state, sharded[0], base_key, *placed)
+            return one(state, sharded[0], base_keys, *placed)
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves, axis=1), *sharded)
-        return several(state, stacked, base_key, *placed)
+        return several(state, stacked, base_keys, *placed)
 
     return dispatch
 
@@ -222,15 +222,16 @@ def is_single_process() -> bool:
     return jax.process_count() == 1
 
 
-def is_any_process(flag: bool) -> bool:
-    """Say whether a flag is set in any process; all must ask at the same point, and wait for one another.
+def compute_maximum(values: np.ndarray) -> np.ndarray:
+    """Compute the largest of all processes' values; all must ask at the same point, and wait for one another.
 
     Args:
-      flag: this process's.
+      values: [n] of this process.
+
+    Returns:
+      [n], the same in every process.
     """
-    if is_single_process():
-        return flag
-    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+    return multihost_utils.process_allgather(values).reshape(-1, len(values)).max(axis=0)
 
 
 @contextlib.contextmanager

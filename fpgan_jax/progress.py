@@ -34,5 +34,5 @@ def create_progress(
         unit_scale=unit_scale,
         mininterval=0.5 if is_terminal else 10.0,
         dynamic_ncols=is_terminal,
-        disable=not is_shown,
+        disable=not is_shown or total == 0,
     )

@@ -3,22 +3,24 @@
 Does not own what a stage does. A stage's outputs are files; the next one reads nothing else.
 """
 
+import contextlib
 import dataclasses
 import glob
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, parallel
 from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import figures, similarity, synthesis, table
+from fpgan_jax.evaluation import figures, similarity, synthesis, table, table_formats
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer
+from fpgan_jax.whole_file import write_whole
 
 _PLACES = {
     "figure3.png": "the prints after each sampled epoch (the paper's figure 3)",
@@ -67,25 +69,41 @@ def create_stages(config: ConfigDict, workdir: str) -> list[Stage]:
     def path(name: str) -> str:
         return os.path.join(workdir, name)
 
-    def synthesize(noise: str) -> None:
-        overrides = config.synthesis.to_dict() | {"noise": noise}
-        synthesis.synthesize(path("gan"), path(f"synthetic_{noise}"), overrides=overrides)
-
-    def score() -> None:
-        similarity.score_similarity(
-            path("classifier"),
-            [path("synthetic_training"), path("synthetic_new")],
-            path("scores.csv"),
-            # An experiment may go on with the same prints from elsewhere.
-            data_overrides={name: config.data[name] for name in _PLACE_FIELDS},
-            evaluation_overrides=config.evaluation.to_dict(),
-        )
-
     def make_table() -> None:
         evaluation = config.evaluation
         table.write_tables(
             [path("scores.csv")], workdir, std_over=evaluation.std_over, std_ddof=evaluation.std_ddof
         )
+
+    train_gan, *synthesize, draw = create_gan_stages(config, workdir)
+    tables = tuple(f"{name}.{ending}" for name in ("table2", "controls") for ending in table_formats.FORMATS)
+    return [
+        train_gan,
+        create_classifier_stage(config, workdir),
+        *synthesize,
+        create_score_stage(config, workdir, gan_dir=workdir, classifier_dir=workdir),
+        Stage("make the table", make_table, tables, fields=("evaluation.",)),
+        draw,
+    ]
+
+
+def create_gan_stages(config: ConfigDict, workdir: str) -> list[Stage]:
+    """List what needs no classifier.
+
+    Args:
+      config: the experiment's config.
+      workdir: gets gan/, synthetic_training/, synthetic_new/ and the figures.
+
+    Returns:
+      The stages: the training, a synthesis from the training noise and one from new noise, the figures.
+    """
+
+    def path(name: str) -> str:
+        return os.path.join(workdir, name)
+
+    def synthesize(noise: str) -> None:
+        overrides = config.synthesis.to_dict() | {"noise": noise}
+        synthesis.synthesize(path("gan"), path(f"synthetic_{noise}"), overrides=overrides)
 
     has_samples = config.num_samples > 0 and any(epoch <= config.num_epochs for epoch in config.sample_epochs)
 
@@ -96,17 +114,11 @@ def create_stages(config: ConfigDict, workdir: str) -> list[Stage]:
         else:
             print("no epoch up to config.num_epochs is in config.sample_epochs: no figure 3", flush=True)
 
-    tables = tuple(f"{name}.{ending}" for name in ("table2", "controls") for ending in table.FORMATS)
     return [
         Stage(
             "train the GAN",
             lambda: gan_trainer.train_and_evaluate(config, path("gan")),
             ("gan/metrics.csv", "gan/checkpoints"),
-        ),
-        Stage(
-            "train the classifier",
-            lambda: classifier_trainer.train_and_evaluate(config, path("classifier")),
-            ("classifier/metrics.csv", "classifier/checkpoints"),
         ),
         Stage(
             "synthesize from the training noise",
@@ -118,10 +130,51 @@ def create_stages(config: ConfigDict, workdir: str) -> list[Stage]:
             lambda: synthesize("new"),
             (f"synthetic_new/{synthesis.MANIFEST_FILENAME}",),
         ),
-        Stage("score the similarity", score, ("scores.csv",), fields=("evaluation.num_",)),
-        Stage("make the table", make_table, tables, fields=("evaluation.",)),
         Stage("draw the figures", draw, ("losses.png", "figure3.png")[: 1 + has_samples]),
     ]
+
+
+def create_classifier_stage(config: ConfigDict, workdir: str) -> Stage:
+    """Create the training of the classifier.
+
+    Args:
+      config: the experiment's config.
+      workdir: gets classifier/.
+
+    Returns:
+      The stage.
+    """
+    return Stage(
+        "train the classifier",
+        lambda: classifier_trainer.train_and_evaluate(config, os.path.join(workdir, "classifier")),
+        ("classifier/metrics.csv", "classifier/checkpoints"),
+    )
+
+
+def create_score_stage(config: ConfigDict, workdir: str, *, gan_dir: str, classifier_dir: str) -> Stage:
+    """Create the scoring of one GAN's prints by one classifier.
+
+    Args:
+      config: the experiment's config.
+      workdir: gets scores.csv.
+      gan_dir: the workdir of `create_gan_stages`.
+      classifier_dir: the workdir of `create_classifier_stage`.
+
+    Returns:
+      The stage.
+    """
+
+    def score() -> None:
+        similarity.score_similarity(
+            os.path.join(classifier_dir, "classifier"),
+            [os.path.join(gan_dir, f"synthetic_{noise}") for noise in ("training", "new")],
+            os.path.join(workdir, "scores.csv"),
+            # An experiment may go on with the same prints from elsewhere.
+            data_overrides={name: config.data[name] for name in _PLACE_FIELDS},
+            evaluation_overrides=config.evaluation.to_dict(),
+        )
+
+    return Stage("score the similarity", score, ("scores.csv",), fields=("evaluation.num_",))
 
 
 def reproduce(config: ConfigDict, workdir: str) -> str:
@@ -139,12 +192,28 @@ def reproduce(config: ConfigDict, workdir: str) -> str:
     Raises:
       UserError: the config, the data or the workdir is not as it must be.
     """
+    with hold_experiment(config, workdir):
+        run_stages(create_stages(config, workdir), config, workdir)
+    return _describe(config, workdir)
+
+
+@contextlib.contextmanager
+def hold_experiment(config: ConfigDict, workdir: str) -> Iterator[None]:
+    """Check everything, then keep a workdir for this process and this experiment within a `with` block.
+
+    Args:
+      config: the experiment's config.
+      workdir: where everything goes; made if missing.
+
+    Raises:
+      UserError: as `check_experiment`, or another process works in the workdir.
+    """
     data_hash = check_experiment(config, workdir)
     with hold_folder(workdir):
         configuration.claim_workdir(workdir, config, prefixes=configuration.EXPERIMENT_FIELDS)
-        _write_whole(os.path.join(workdir, _HASH_FILENAME), f"{data_hash}\n")
-        run_stages(create_stages(config, workdir), config, workdir)
-    return _describe(config, workdir)
+        with write_whole(os.path.join(workdir, _HASH_FILENAME)) as file:
+            file.write(f"{data_hash}\n")
+        yield
 
 
 def check_experiment(config: ConfigDict, workdir: str) -> str:
@@ -168,7 +237,7 @@ def check_experiment(config: ConfigDict, workdir: str) -> str:
         )
     factory.create_generator(config)
     factory.create_discriminator(config)
-    factory.create_classifier(config, num_classes=2)
+    factory.create_classifier(config, num_classes=configuration.count_persons(config))
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     parallel.check_batch_size(config.classifier.global_batch_size, "config.classifier.global_batch_size")
     source = feeding.create_classifier_source(config)
@@ -206,6 +275,7 @@ def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
         mark = _name_mark(workdir, number, stage)
         flat = configuration.flatten_config(config)
         settings = {name: flat[name] for name in sorted(flat) if name.startswith(stage.fields or ("\0",))}
+        settings = json.loads(json.dumps(settings))  # as they come back: tuples as lists
         header = f"[{number}/{len(stages)}] {stage.name}"
         if not is_stale and _is_done(stage, mark, settings, workdir):
             print(f"{header}: done before", flush=True)
@@ -218,7 +288,8 @@ def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
         start = time.monotonic()
         stage.run()
         seconds = round(time.monotonic() - start, 1)
-        _write_whole(mark, json.dumps({"seconds": seconds, "settings": settings}))
+        with write_whole(mark) as file:
+            json.dump({"seconds": seconds, "settings": settings}, file)
 
 
 def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
@@ -236,13 +307,6 @@ def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
         with open(_name_mark(workdir, number, stage), encoding="utf-8") as file:
             seconds[stage.name] = json.load(file)["seconds"]
     return seconds
-
-
-def _write_whole(path: str, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(f"{path}.tmp", path)
 
 
 def _name_mark(workdir: str, number: int, stage: Stage) -> str:

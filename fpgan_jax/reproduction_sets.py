@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, reproduction
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import table
+from fpgan_jax.evaluation import table, table_formats
+from fpgan_jax.whole_file import write_whole
 
 TIMING_FILENAME = "timing.json"
 _TOTAL = "total"
@@ -22,7 +23,7 @@ def load_configs(paths: Sequence[str], overrides: Sequence[str] = ()) -> list[Co
     """Load config files and set the same fields in all of them.
 
     Args:
-      paths: Python files that define `get_config()`.
+      paths: Python files that define `get_config()`, or files that `configuration.claim_workdir` wrote.
       overrides: as of `configuration.override_fields`.
 
     Returns:
@@ -35,6 +36,8 @@ def load_configs(paths: Sequence[str], overrides: Sequence[str] = ()) -> list[Co
 
 
 def _load_config_file(path: str) -> ConfigDict:
+    if path.endswith(".json"):
+        return configuration.load_config(path)
     spec = importlib.util.spec_from_file_location("config_file", path)
     if spec is None or not os.path.isfile(path):
         raise UserError(f"--configs: {path} is not a Python file")
@@ -121,11 +124,10 @@ def format_timing(timing: Mapping[str, Mapping[str, float]]) -> str:
     stages = next(iter(timing.values()))
     cells = [[stage, *(f"{seconds[stage]:.1f}" for seconds in timing.values())] for stage in stages]
     cells.append([_TOTAL, *(f"{sum(seconds.values()):.1f}" for seconds in timing.values())])
-    return table.format_text(("stage", *timing), cells)
+    return table_formats.format_text(("stage", *timing), cells)
 
 
 def _write_timing(timing: Mapping[str, Mapping[str, float]], path: str) -> None:
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+    with write_whole(path) as file:
         json.dump(timing, file, indent=2)
         file.write("\n")
-    os.replace(f"{path}.tmp", path)

@@ -8,6 +8,9 @@ import os
 from collections.abc import Iterator
 from typing import IO
 
+# What a file is called until it is whole; a process that is killed may leave one.
+TEMPORARY_ENDING = ".tmp"
+
 
 @contextlib.contextmanager
 def write_whole(path: str | os.PathLike, mode: str = "w", **options) -> Iterator[IO]:
@@ -19,16 +22,19 @@ def write_whole(path: str | os.PathLike, mode: str = "w", **options) -> Iterator
       options: further arguments of `open`.
 
     Yields:
-      The open file.
+      The open file; its `name` is the temporary one.
 
     Raises:
       OSError: what `open` and the writing raise; nothing of the new file is left.
     """
     if "b" not in mode:
         options = {"encoding": "utf-8", "newline": ""} | options
-    temporary = f"{os.fspath(path)}.tmp"
+    temporary = f"{os.fspath(path)}{TEMPORARY_ENDING}"
+    # What a killed process left may be a link to elsewhere, if somebody else made the folder.
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(temporary)
     try:
-        with open(temporary, mode, **options) as file:
+        with open(temporary, mode.replace("w", "x"), **options) as file:
             yield file
         os.replace(temporary, path)
     except BaseException:

@@ -42,6 +42,19 @@ _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of several process
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of several processes: which, from 0.", lower_bound=0)
 
 
+class _SeedsParser(flags.ArgumentParser):
+    syntactic_help = "integers from 0, as 0,1,2"
+
+    def parse(self, argument):
+        if argument is None or isinstance(argument, tuple):
+            return argument
+        seeds = tuple(int(part) for part in argument.split(",") if part.strip())
+        # As config.seed.
+        if any(not 0 <= seed <= 2**32 - 2 for seed in seeds):
+            raise ValueError("a seed is not in [0, 2**32 - 2]")
+        return seeds
+
+
 class _StepParser(flags.ArgumentParser):
     syntactic_help = "an integer, or best"
 
@@ -49,8 +62,25 @@ class _StepParser(flags.ArgumentParser):
         return argument if argument in (None, "best") else int(argument)
 
 
+class _ConfigParser(flags.ArgumentParser):
+    """Reads the config.json of a run as JSON; leaves other files to ml_collections, which executes them."""
+
+    def __init__(self, python_parser: flags.ArgumentParser):
+        self._python_parser = python_parser
+
+    def parse(self, argument):
+        if not argument.endswith(".json"):
+            return self._python_parser.parse(argument)
+        from fpgan_jax import configuration
+
+        return configuration.load_config(argument).lock()
+
+    def flag_type(self):
+        return self._python_parser.flag_type()
+
+
 def define_config_flag(*, is_required: bool = True) -> flags.FlagHolder:
-    """Define `--config`, with overrides such as `--config.lambda_l1=50`.
+    """Define `--config`, a Python file or a run's config.json, with overrides such as `--config.lambda_l1=50`.
 
     Args:
       is_required: False for a script that can do without.
@@ -59,12 +89,32 @@ def define_config_flag(*, is_required: bool = True) -> flags.FlagHolder:
       The flag's holder; `.value` is a ConfigDict, or None where it is not given.
     """
     holder = config_flags.DEFINE_config_file(
-        "config", None, "Config file; --config.FIELD=VALUE overrides a field, as --config.lambda_l1=50."
+        "config",
+        None,
+        "Config file, or the config.json of a run; --config.FIELD=VALUE overrides a field, as --config.lambda_l1=50.",
     )
+    flags.FLAGS["config"].parser = _ConfigParser(flags.FLAGS["config"].parser)
     if is_required:
         flags.mark_flag_as_required("config")
     # Shown by `--help` with the script's own flags.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
+    return holder
+
+
+def define_seeds_flag(name: str, default: str | None, description: str) -> flags.FlagHolder:
+    """Define a flag of several seeds.
+
+    Args:
+      name: of the flag.
+      default: as it would be given, or None.
+      description: for `--help`.
+
+    Returns:
+      The flag's holder; `.value` is a tuple of ints, or None.
+    """
+    holder = flags.DEFINE(_SeedsParser(), name, default, description)
+    # Shown by `--help` with the script's own flags.
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
     return holder
 
 
@@ -81,6 +131,22 @@ def define_step_flag() -> flags.FlagHolder:
         "Which checkpoint: its step, or best by the run's own metric; the last by default.",
     )
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["step"])
+    return holder
+
+
+def define_start_anew_flag() -> flags.FlagHolder:
+    """Define `--may_start_anew`, for a run whose checkpoints are all damaged.
+
+    Returns:
+      The flag's holder; `.value` is a bool.
+    """
+    holder = flags.DEFINE_bool(
+        "may_start_anew",
+        False,
+        "If all checkpoints are damaged, start anew from step 0 instead of stopping; they stay in "
+        "damaged_checkpoints. Changes nothing while one is whole.",
+    )
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["may_start_anew"])
     return holder
 
 
@@ -200,6 +266,13 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         print("INTERRUPTED: the same command goes on from what is done.", file=sys.stderr, flush=True)
         _end_others("interrupted", EXIT_INTERRUPTED)
         sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        # JAX has no class of its own for it.
+        if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        _stop(
+            f"out of memory ({str(error) or 'no more is said'}); use smaller batches, images or networks, or remat"
+        )
 
 
 def _work_with_others(main: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:

@@ -20,13 +20,21 @@ _SYNTHETIC_DIRS = flags.DEFINE_list(
     "Folders of launch.synthesize, or of any prints; a second folder of the same noise is another seed of the GAN.",
 )
 _CLASSIFIER_WORKDIRS = flags.DEFINE_list(
-    "classifier_workdirs", [], "Of launch.train_classifier, beside the experiment's own: for the paper's similarity."
+    "classifier_workdirs",
+    [],
+    "Of launch.train_classifier, beside the experiment's own: for the paper's similarity.",
 )
 _FEATURE_CLASSIFIER = flags.DEFINE_string(
-    "feature_classifier", "", "Workdir of a classifier of other prints, whose features the distributions are in."
+    "feature_classifier",
+    "",
+    "Workdir of a classifier of other prints, whose features the distributions are in.",
 )
-_UTILITY = flags.DEFINE_string("utility", "", "The utility.csv of launch.measure_utility, to stand in the report.")
-_GAN_SEEDS = flags.DEFINE_list("gan_seeds", [], "Those of the experiment's GAN seeds to judge; all by default.")
+_UTILITY = flags.DEFINE_string(
+    "utility", "", "The utility.csv of launch.measure_utility, to stand in the report."
+)
+_GAN_SEEDS = flags.DEFINE_list(
+    "gan_seeds", [], "Those of the experiment's GAN seeds to judge; all by default."
+)
 _CLASSIFIER_SEEDS = flags.DEFINE_list("classifier_seeds", [], "Likewise, the classifier's.")
 _OUT_DIR = flags.DEFINE_string("out_dir", None, "Gets report.html, the tables, and all rows.", required=True)
 

@@ -5,6 +5,9 @@ python -m launch.reproduce --config=configs/twin_p50.py --config.data.socofing_d
 
 Trains the GAN and the classifier, synthesizes, scores and makes the table. Stop it at will: the same
 command goes on where it stopped, and stages that are done are skipped.
+
+With --gan_seeds=0,1,2 --classifier_seeds=0,1,2 each network is trained once a seed and every pair of them is
+scored; seeds.txt has each mean with its interval and what the seeds of either do to it.
 """
 
 from absl import flags
@@ -13,14 +16,34 @@ from launch import cli
 
 _CONFIG = cli.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this experiment; made if missing.", required=True)
+_GAN_SEEDS = cli.define_seeds_flag(
+    "gan_seeds",
+    None,
+    "Seeds of the GAN, each scored by every one of the classifier's; the config's own by default.",
+)
+_CLASSIFIER_SEEDS = cli.define_seeds_flag(
+    "classifier_seeds", None, "Seeds of the classifier, likewise. Without either flag table 2 is made."
+)
 
 
 def main(argv):
     """Run the chain."""
     del argv
-    from fpgan_jax import reproduction
+    from fpgan_jax import configuration, reproduction, reproduction_seeds
 
-    print(reproduction.reproduce(_CONFIG.value, _WORKDIR.value))
+    config, workdir = _CONFIG.value, _WORKDIR.value
+    seeds = {
+        "gan_seeds": (_GAN_SEEDS.value, "seed"),
+        "classifier_seeds": (_CLASSIFIER_SEEDS.value, "classifier.seed"),
+    }
+    if all(given is None for given, _ in seeds.values()):
+        print(reproduction.reproduce(config, workdir))
+        return
+    chosen = {
+        name: (configuration.resolve_seed(config, field),) if given is None else given
+        for name, (given, field) in seeds.items()
+    }
+    print(reproduction_seeds.reproduce_seeds(config, workdir, **chosen))
 
 
 if __name__ == "__main__":

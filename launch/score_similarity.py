@@ -22,7 +22,10 @@ _SYNTHETIC_DIRS = flags.DEFINE_list(
 _SCORES = flags.DEFINE_string("scores", None, "The CSV to write.", required=True)
 _STEP = cli.define_step_flag()
 _NUM_TEST_PERSONS = flags.DEFINE_integer(
-    "num_test_persons", None, "Persons to score, the first by id; the classifier's config by default."
+    "num_test_persons",
+    None,
+    "Persons to score, the first by id; the classifier's config by default.",
+    lower_bound=1,
 )
 _SOCOFING_DIR = flags.DEFINE_string(
     "socofing_dir", None, "The real prints, if they no longer lie where the classifier was trained."

@@ -28,7 +28,8 @@ _USE_RUNNING_AVERAGE = flags.DEFINE_bool(
 )
 _USE_EMA = flags.DEFINE_bool("use_ema", None, "Draw with the moving average of the weights.")
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images at a time; changes no image.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", None, "Seed of dropout and of new noise.", lower_bound=0)
+_SEED = flags.DEFINE_integer("seed", None, "Seed of dropout, and of new noise.", lower_bound=0)
+_NOISE_SEED = flags.DEFINE_integer("noise_seed", None, "Seed of new noise; by default --seed.", lower_bound=0)
 _NUM_IMAGES = flags.DEFINE_integer("num_images", None, "Draw so many from new noise, in shards; more later.")
 _SHARD_SIZE = flags.DEFINE_integer("shard_size", None, "Of --num_images: images a shard, 10,000 by default.")
 _FORMAT = flags.DEFINE_string(
@@ -44,11 +45,8 @@ def main(argv):
     from fpgan_jax.errors import UserError
     from fpgan_jax.evaluation import sharded_synthesis, synthesis
 
-    chosen = {
-        holder.name: holder.value
-        for holder in (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED)
-        if holder.value is not None
-    }
+    holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
+    chosen = {holder.name: holder.value for holder in holders if holder.value is not None}
     division = {"shard_size": _SHARD_SIZE.value, "file_format": _FORMAT.value}
     division = {name: value for name, value in division.items() if value is not None}
     if _NUM_IMAGES.value is not None:

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bash launch/setup_environment.sh test
 if [ $# -eq 0 ]; then
-  set -- -m "not slow and not compare" -n 2 --dist loadfile
+  set -- -m "not slow and not compare and not slurm" -n 2 --dist loadfile
 fi
 # Half of the tests' time is compilation of the same programs.
 export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$(mktemp -d)}"

@@ -12,6 +12,7 @@ from launch import cli
 
 _CONFIG = cli.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run; made if missing.", required=True)
+_MAY_START_ANEW = cli.define_start_anew_flag()
 
 
 def main(argv):
@@ -19,7 +20,7 @@ def main(argv):
     del argv
     from fpgan_jax.training import classifier_trainer
 
-    classifier_trainer.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+    classifier_trainer.train_and_evaluate(_CONFIG.value, _WORKDIR.value, may_start_anew=_MAY_START_ANEW.value)
 
 
 if __name__ == "__main__":

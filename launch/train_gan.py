@@ -13,6 +13,7 @@ from launch import cli
 
 _CONFIG = cli.define_config_flag()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run; made if missing.", required=True)
+_MAY_START_ANEW = cli.define_start_anew_flag()
 
 
 def main(argv):
@@ -20,7 +21,7 @@ def main(argv):
     del argv
     from fpgan_jax.training import gan_trainer
 
-    gan_trainer.train_and_evaluate(_CONFIG.value, _WORKDIR.value)
+    gan_trainer.train_and_evaluate(_CONFIG.value, _WORKDIR.value, may_start_anew=_MAY_START_ANEW.value)
 
 
 if __name__ == "__main__":

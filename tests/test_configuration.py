@@ -41,6 +41,9 @@ def test_every_config_file_has_a_docstring_with_its_command(name):
         ("lambda_l1", "much", r"config\.lambda_l1='much': expected float, got str"),
         ("lambda_l1", float("nan"), r"config\.lambda_l1=nan: not a finite number"),
         ("lambda_l1", float("inf"), r"config\.lambda_l1=inf: not a finite number"),
+        ("lambda_l1", 3.5e38, r"config\.lambda_l1=3\.5e\+38: not a finite number in float32"),
+        ("adam_eps", 0.0, r"config\.adam_eps=0\.0: must be at least 1e-30"),
+        ("num_epochs", 2**31, r"config\.num_epochs=2147483648: must be at most 2147483647"),
         ("num_epochs", 0, r"config\.num_epochs=0: must be at least 1"),
         ("num_epochs", True, r"config\.num_epochs=True: expected int, got bool"),
         ("gan_objective", "wgan", r"config\.gan_objective='wgan': use one of 'vanilla', 'lsgan', 'hinge'"),
@@ -53,6 +56,7 @@ def test_every_config_file_has_a_docstring_with_its_command(name):
         ("data.source", "npz", r"config\.data\.npz_file: not given; .*make_pairs --npz"),
         ("data.feeding", "queue", r"config\.data\.feeding='queue': use one of 'tfdata', 'device'"),
         ("steps_per_dispatch", 0, r"config\.steps_per_dispatch=0: must be at least 1"),
+        ("weights_seed", -2, r"config\.weights_seed=-2: must be at least -1"),
         ("classifier.steps_per_dispatch", 0, r"config\.classifier\.steps_per_dispatch=0: must be at least 1"),
         ("synthesis.use_ema", True, r"config\.synthesis\.use_ema=True: config\.ema_decay=0 keeps no average"),
         ("discriminator.receptive_field", 71, r"config\.discriminator\.receptive_field=71: use one of 1, 16"),
@@ -64,6 +68,35 @@ def test_a_wrong_value_is_named(config, field, value, message):
         config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=message):
         configuration.validate_config(config)
+
+
+@pytest.mark.parametrize("norm", ["instance", "none"])
+def test_running_statistics_of_a_norm_that_keeps_none_are_refused(config, norm):
+    config.generator.norm, config.synthesis.use_running_average = norm, True
+    with pytest.raises(
+        UserError, match=rf"use_running_average=True: config\.generator\.norm='{norm}' keeps no"
+    ):
+        configuration.validate_config(config)
+
+
+@pytest.mark.parametrize(
+    ("value", "fault"),
+    [
+        (10**400, "not a finite number in float32"),
+        (-(10**400), "not a finite number in float32"),
+        (True, "expected float, got bool"),
+        (3, None),
+    ],
+    ids=["huge", "huge and negative", "bool", "int"],
+)
+def test_a_float_field_takes_whole_numbers_that_a_float_can_be(value, fault):
+    assert configuration.Field(float).find_fault(value) == fault
+
+
+def test_persons_are_counted_by_name_or_number(config):
+    assert configuration.count_persons(config) == 5
+    config.data.persons = (7, 3)
+    assert configuration.count_persons(config) == 2
 
 
 def test_an_unknown_field_names_its_nearest_neighbour(config):
@@ -146,7 +179,32 @@ def test_lists_come_back_as_tuples():
     assert configuration.parse_config({"a": {"b": [1, 2]}}).a == ConfigDict({"b": (1, 2)})
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (None, "not a config"),
+        ([1], "not a config"),
+        ({"a.b": 1}, "not a config"),
+        ({"data": 1}, "not a config"),
+        ({"items": 1}, r"config\.items: no such field"),
+        ({}, "missing"),
+    ],
+    ids=str,
+)
+def test_a_checkpoint_without_a_valid_config_is_refused(values, message):
+    with pytest.raises(UserError, match=f"runs/gan: the config in its checkpoint is not valid: .*{message}"):
+        configuration.restore_config({"config": values}, "runs/gan")
+
+
 LATER_FIELDS = {
+    "weights_seed": -1,
+    "dropout_seed": -1,
+    "augmentation_seed": -1,
+    "classifier.seed": -1,
+    "classifier.weights_seed": -1,
+    "classifier.dropout_seed": -1,
+    "classifier.augmentation_seed": -1,
+    "synthesis.noise_seed": -1,
     "data.npz_file": "",
     "data.feeding": "tfdata",
     "steps_per_dispatch": 1,

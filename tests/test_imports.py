@@ -10,7 +10,10 @@ import pytest
 # From the top down: a module imports from its own layer or from those below it. Longer prefixes win.
 LAYERS = (
     ("launch",),
-    ("fpgan_jax.reproduction_sets", "fpgan_jax.benchmarking"),
+    (
+        *("fpgan_jax.reproduction_sets", "fpgan_jax.reproduction_seeds", "fpgan_jax.benchmarking"),
+        *("fpgan_jax.sweeps", "fpgan_jax.field_page"),
+    ),
     ("fpgan_jax.reproduction", "fpgan_jax.serving"),
     ("fpgan_jax.training.gan_trainer", "fpgan_jax.training.classifier_trainer", "fpgan_jax.evaluation"),
     ("fpgan_jax.training",),

@@ -108,11 +108,12 @@ def without_stages(monkeypatch):
     ("field", "value", "message"),
     [
         ("data.image_size", 32, r"config\.data\.image_size=32: Xception"),
+        ("data.persons", (4,), r"config\.data: 1 person; a classifier"),
         ("data.image_size", 100, r"config\.data\.image_size=100: the isola generator"),
     ],
 )
 def test_what_a_later_stage_refuses_is_refused_first(config, without_stages, tmp_path, field, value, message):
-    config.update_from_flattened_dict({field: value})
+    config.update_from_flattened_dict({field: value, "evaluation.num_test_persons": 1})
     with pytest.raises(UserError, match=message):
         reproduction.reproduce(config, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

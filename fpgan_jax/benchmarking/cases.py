@@ -22,6 +22,7 @@ from fpgan_jax.models import factory
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 from fpgan_jax.training import classifier_trainer, gan_step, gan_trainer
 from fpgan_jax.training.optimizers import create_classifier_optimizer, create_gan_optimizer
+from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.sampling import create_generate
 from fpgan_jax.training.state import (
     ClassifierTrainState,
@@ -66,7 +67,7 @@ class Program:
       create_state: makes the state, without a device axis.
       create_state_shape: the same in shapes alone, computing nothing.
       batch: uint8 images and int labels on the host; a step's has the device axis.
-      key: random key or keys.
+      key: random key or keys; a step's are `StepKeys`.
       is_step: whether the state is on all devices, donated, and handed from call to call.
       num_steps: steps that a call takes.
       step: of a step: (state, batch, key) -> (state, metrics) on one device, not compiled.
@@ -76,7 +77,7 @@ class Program:
     create_state: Callable[[], Any]
     create_state_shape: Callable[[], Any]
     batch: Any
-    key: jax.Array
+    key: Any
     is_step: bool = False
     num_steps: int = 1
     step: Callable | None = None
@@ -408,7 +409,7 @@ def _create_step_program(
         create_state,
         functools.partial(jax.eval_shape, shape_state),
         batch,
-        jax.random.key(1),
+        StepKeys(*jax.random.split(jax.random.key(1))),
         is_step=True,
         num_steps=steps_per_dispatch,
         step=step,
@@ -418,8 +419,8 @@ def _create_step_program(
 def _repeat(step: Callable) -> Callable:
     """Take a step for every batch along a leading axis; the metrics get that axis too."""
 
-    def take_steps(state, batches, base_key):
-        return jax.lax.scan(lambda state, batch: step(state, batch, base_key), state, batches)
+    def take_steps(state, batches, base_keys):
+        return jax.lax.scan(lambda state, batch: step(state, batch, base_keys), state, batches)
 
     return take_steps
 

@@ -84,19 +84,23 @@ class Source:
           UserError: the batch cannot be divided.
         """
         order.divide_batch(self._batch_size_field, self._global_batch_size, process_count)
-        all_indices = (
-            order.batch_indices(
-                step,
-                global_batch_size=self._global_batch_size,
-                num_examples=self.num_examples,
-                seed=self._shuffle_seed,
+        return (
+            order.slice_for_process(self._choose_examples(step), process_index, process_count).astype(
+                np.int32
             )
             for step in range(start_step, start_step + num_steps)
         )
-        return (
-            order.slice_for_process(indices, process_index, process_count).astype(np.int32)
-            for indices in all_indices
-        )
+
+    def name_examples(self, step: int) -> list[str]:
+        """Name the examples of a step's batch, over all processes, so that they can be looked at.
+
+        Args:
+          step: from 0.
+
+        Returns:
+          A text an example, with the name of its file.
+        """
+        return [self._name_example(int(index)) for index in self._choose_examples(step)]
 
     def load_examples(self) -> Batch:
         """Load the whole set, for config.data.feeding "device".
@@ -123,10 +127,22 @@ class Source:
                 f'more than {MAX_DEVICE_BYTES / 2**30:.0f}; use "tfdata"'
             )
 
+    def _choose_examples(self, step: int) -> np.ndarray:
+        """Return the places of a step's global batch, int64."""
+        return order.batch_indices(
+            step,
+            global_batch_size=self._global_batch_size,
+            num_examples=self.num_examples,
+            seed=self._shuffle_seed,
+        )
+
     def _count_bytes(self) -> int:
         raise NotImplementedError
 
     def _load_all(self) -> Batch:
+        raise NotImplementedError
+
+    def _name_example(self, index: int) -> str:
         raise NotImplementedError
 
 
@@ -174,6 +190,9 @@ class GanSource(Source):
     def _load_all(self) -> Batch:
         return pairs.create_batch(self._pairs, range(self.num_examples))
 
+    def _name_example(self, index: int) -> str:
+        return self._pairs.describe(index)
+
 
 class ClassifierSource(Source):
     """The training prints of the classifier.
@@ -200,6 +219,48 @@ class ClassifierSource(Source):
 
     def _load_all(self) -> Batch:
         return {"image": self._prints.images, "label": prints.label_prints(self._prints)}
+
+    def _name_example(self, index: int) -> str:
+        return self._prints.filenames[index]
+
+
+class MixedClassifierSource(ClassifierSource):
+    """Real prints and synthetic ones, of which every batch holds half each, however many there are of either.
+
+    In rows 0, 2, 4, ... of a batch are real prints (one more where the batch is odd), in the others synthetic ones;
+    each kind comes in an order of its own, in epochs of its own. So every device gets its share of both.
+    """
+
+    def __init__(self, real_prints: prints.PrintSet, synthetic_prints: prints.PrintSet, config):
+        """Args: the two sets, of the same persons, and the config (batch size and order are used)."""
+        if set(real_prints.persons.tolist()) != set(synthetic_prints.persons.tolist()):
+            raise ValueError("the real and the synthetic prints are not of the same persons")
+        both = prints.PrintSet(
+            np.concatenate([real_prints.images, synthetic_prints.images]),
+            np.concatenate([real_prints.persons, synthetic_prints.persons]),
+            (*real_prints.filenames, *synthetic_prints.filenames),
+        )
+        super().__init__(both, self._gather_batches, config)
+        self._nums = (len(real_prints), len(synthetic_prints))
+
+    def _choose_examples(self, step: int) -> np.ndarray:
+        num_real, num_synthetic = self._nums
+        indices = np.empty(self._global_batch_size, np.int64)
+        for first, num_examples, offset in ((0, num_real, 0), (1, num_synthetic, num_real)):
+            rows = indices[first::2]
+            rows[:] = offset + order.batch_indices(
+                step, global_batch_size=len(rows), num_examples=num_examples, seed=self._shuffle_seed
+            )
+        return indices
+
+    def _gather_batches(self, start_step, num_steps, process_index, process_count) -> Iterator[Batch]:
+        examples = self._load_all()
+        return (
+            {name: values[indices] for name, values in examples.items()}
+            for indices in self.create_index_batches(
+                start_step, num_steps, process_index=process_index, process_count=process_count
+            )
+        )
 
 
 def create_gan_source(config) -> GanSource:

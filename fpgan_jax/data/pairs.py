@@ -18,12 +18,12 @@ from fpgan_jax.data import image_files, noise, order, preprocessing
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.progress import create_progress
+from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
 FILES_PREFIX = "files-"  # of the hash of pairs that were read from files
 UNKNOWN = -1  # person and replica of a pair whose file name does not tell them
 
-TEMPORARY = ".fpgan_jax_tmp"
 _PAIR_NAME = re.compile(r"(?P<person>[0-9]{1,9})_(?P<replica>[0-9]{1,9})")
 
 
@@ -46,6 +46,9 @@ class Pairs(Protocol):
 
     def identify(self, index: int) -> tuple[int, int]:
         """Return person and replica of one example, without making it."""
+
+    def describe(self, index: int) -> str:
+        """Name one example by its file."""
 
 
 class ReplicatedPrints:
@@ -73,6 +76,12 @@ class ReplicatedPrints:
         """Return person and replica of one pair."""
         print_index, replica = divmod(int(index), self._num_replicas)
         return int(self._prints.persons[print_index]), replica
+
+    def describe(self, index: int) -> str:
+        """Name one pair by its print's file, person and replica."""
+        person, replica = self.identify(index)
+        filename = self._prints.filenames[int(index) // self._num_replicas]
+        return f"{filename} (person {person}, replica {replica})"
 
     def __getitem__(self, index: int) -> dict:
         """Return one pair, its noise newly made."""
@@ -128,6 +137,10 @@ class PairFolder:
     def identify(self, index: int) -> tuple[int, int]:
         """Return person and replica of one pair, both `UNKNOWN` if its file's name does not tell them."""
         return parse_pair_name(self.paths[int(index)].name)
+
+    def describe(self, index: int) -> str:
+        """Return the name of one pair's file."""
+        return self.names[int(index)]
 
     def __getitem__(self, index: int) -> dict:
         """Return one pair, newly read.
@@ -266,7 +279,7 @@ def _make_folder(folder: pathlib.Path, own_names: set[str]) -> None:
     others = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if entry.name not in own_names and not entry.name.endswith(TEMPORARY)
+        if entry.name.removesuffix(TEMPORARY_ENDING) not in own_names
     )
     if others:
         raise UserError(
@@ -276,12 +289,8 @@ def _make_folder(folder: pathlib.Path, own_names: set[str]) -> None:
 
 
 def _write_png(image: np.ndarray, path: pathlib.Path) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}{TEMPORARY}")
-    try:
-        Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(temporary, format="PNG")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with write_whole(path, "wb") as file:
+        Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, format="PNG")
 
 
 def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Path]:

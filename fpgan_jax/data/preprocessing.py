@@ -4,6 +4,8 @@ Does not decode (`image_files.py`) or know where files lie (`socofing_dataset_bu
 changes nothing at random (`augmentation.py`).
 """
 
+import math
+
 import numpy as np
 from PIL import Image
 
@@ -37,6 +39,25 @@ def crop_frame(image: np.ndarray) -> np.ndarray:
       2-293 and columns 2-236 of a 241 x 298 image.
     """
     return image[FRAME_BEFORE:-FRAME_AFTER, FRAME_BEFORE:-FRAME_AFTER]
+
+
+def find_window(data_config) -> tuple[slice, slice]:
+    """Find the part of a preprocessed print that lies within the scanner's frame.
+
+    Args:
+      data_config: config.data; its source, frame and image_size are used.
+
+    Returns:
+      (rows, columns) of the whole pixels inside, as they are for files of the smaller size, which nearly all are;
+      everything where the frame was cropped, or the prints are pairs of unknown origin.
+    """
+    size = data_config.image_size
+    if data_config.frame == "crop" or data_config.source == "paired_folder":
+        return slice(0, size), slice(0, size)
+    return tuple(
+        slice(math.ceil(FRAME_BEFORE * size / length), (length - FRAME_AFTER) * size // length)
+        for length in reversed(SCAN_SIZES[0])
+    )
 
 
 def resize(image: np.ndarray, size: int, interpolation: str) -> np.ndarray:

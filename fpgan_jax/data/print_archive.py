@@ -14,6 +14,7 @@ import numpy as np
 
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.errors import UserError
+from fpgan_jax.whole_file import write_whole
 
 # The fields of config.data that decide the pixels.
 FIELDS = ("hand", "finger", "frame", "image_size", "num_channels", "interpolation")
@@ -37,14 +38,8 @@ def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_co
         arrays[f"{split}_images"] = prints.images
         arrays[f"{split}_persons"] = prints.persons
         arrays[f"{split}_filenames"] = np.array(prints.filenames, np.str_)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        # A file object: NumPy would add an ending to a name.
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with write_whole(path, "wb") as file:
+        np.savez_compressed(file, **arrays)
 
 
 def read_records(data_config, split: str) -> list[Record]:

@@ -25,6 +25,7 @@ from scipy import fft, ndimage
 from fpgan_jax.data.socofing.filenames import ALTERATIONS, FINGERS, HANDS, PrintName, parse_filename
 from fpgan_jax.errors import UserError
 from fpgan_jax.progress import create_progress
+from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
 PATTERNS = ("arch", "tented_arch", "left_loop", "right_loop", "whorl")
 DIFFICULTIES = ("Easy", "Medium", "Hard")
@@ -807,15 +808,10 @@ def _write_finger(job: _FingerJob) -> int:
             content = _encode_altered(alter_impression(image, finger, alteration, difficulty), print_size)
         else:
             content = _encode_real(image, print_size)
-        _write_atomically(path, content)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with write_whole(path, "wb") as file:
+            file.write(content)
     return len(missing)
-
-
-def _write_atomically(path: pathlib.Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
 
 
 def _claim_folder(out_dir: pathlib.Path, seed: int, size: str) -> None:
@@ -839,11 +835,13 @@ def _claim_folder(out_dir: pathlib.Path, seed: int, size: str) -> None:
     for path in sorted(out_dir.rglob("*")) if out_dir.is_dir() else ():
         if not path.is_dir() and not _is_own_file(path.relative_to(out_dir), seed, manifest_path.is_file()):
             raise UserError(f"{path}: was not written by this command; use an empty folder")
-    _write_atomically(manifest_path, (json.dumps(manifest, indent=2) + "\n").encode())
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with write_whole(manifest_path) as file:
+        file.write(json.dumps(manifest, indent=2) + "\n")
 
 
 def _is_own_file(path: pathlib.PurePath, seed: int, has_manifest: bool) -> bool:
-    filename = path.name.removesuffix(".tmp")
+    filename = path.name.removesuffix(TEMPORARY_ENDING)
     folder = path.parent.as_posix()
     if folder == ".":
         return filename == MANIFEST_NAME

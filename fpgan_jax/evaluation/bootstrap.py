@@ -60,7 +60,8 @@ def compute_interval(
 
     Returns:
       (low, high). (NaN, NaN) with fewer than `MIN_PERSONS` persons (`describe_missing_interval` has the words), or
-      where more than 5% of the resamples leave the statistic NaN; fewer are left out.
+      where more than 5% of the resamples leave the statistic NaN; fewer are left out. Where all values are equal, as
+      a share of 0 or 1, the interval has no width: n persons alike are still compatible with a share of 3 / n others.
 
     Raises:
       ValueError: values and groups are of different length.
@@ -70,7 +71,7 @@ def compute_interval(
     """
     values, groups = _drop_missing(values, groups)
     statistics = _resample((values,), (groups,), statistic, num_resamples, seed)
-    return _find_percentiles(statistics[0])
+    return find_percentile_interval(statistics[0])
 
 
 def compute_difference_interval(
@@ -112,24 +113,112 @@ def compute_difference_interval(
     kept = [(v[np.isin(g, common)], g[np.isin(g, common)]) for v, g in samples]
     statistics = _resample(*zip(*kept, strict=True), statistic, num_resamples, seed)
     difference = float(statistic(kept[0][0])) - float(statistic(kept[1][0]))
-    return difference, *_find_percentiles(statistics[0] - statistics[1])
+    return difference, *find_percentile_interval(statistics[0] - statistics[1])
+
+
+def compute_pair_interval(matrix: np.ndarray, *, num_resamples: int, seed: int) -> tuple[float, float, float]:
+    """Compute the mean over pairs of different persons, with the interval that drawing persons gives.
+
+    Each person is in many pairs, so that an interval from the pairs as if they were independent is far too narrow. A
+    person drawn twice makes no pair with themself.
+
+    Args:
+      matrix: float [num_persons, num_persons], finite but for the diagonal, which is not used; such as distances or
+        mean scores. It need not be symmetric.
+      num_resamples: as in `compute_interval`.
+      seed: as in `compute_interval`.
+
+    Returns:
+      (mean, low, high); all NaN with fewer than two persons, low and high with fewer than `MIN_PERSONS`.
+    """
+    num_persons = len(matrix)
+    if num_persons < 2:
+        return (float("nan"),) * 3
+    mean = float(average_pairs(matrix, np.ones((1, num_persons)))[0])
+    if num_persons < MIN_PERSONS:
+        return mean, float("nan"), float("nan")
+    counts = draw_counts(num_persons, num_resamples=num_resamples, seed=seed)
+    return mean, *find_percentile_interval(average_pairs(matrix, counts))
+
+
+def average_pairs(matrix: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Average over the pairs of different persons, each person taken as often as they were drawn.
+
+    Args:
+      matrix: [num_persons, num_persons]; as in `compute_pair_interval`.
+      counts: [num_resamples, num_persons]; of `draw_counts`.
+
+    Returns:
+      float [num_resamples]; NaN where one person alone was drawn.
+    """
+    matrix = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
+    num_pairs = counts.sum(1) ** 2 - (counts**2).sum(1)
+    sums = np.einsum("rp,rp->r", counts @ matrix, counts)
+    return np.divide(sums, num_pairs, out=np.full(len(counts), np.nan), where=num_pairs > 0)
 
 
 def draw_persons(groups: np.ndarray, *, num_resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Draw whole persons with replacement, as `compute_interval` does, for what is not a statistic of rows.
 
     Args:
-      groups: int [n]; as in `compute_interval`.
+      groups: int [n], not empty; as in `compute_interval`.
       num_resamples: how many draws.
       seed: of the draws.
 
     Yields:
       int64 [m]: places in `groups`, all of those of each person drawn.
     """
-    numbers = _number_persons(groups)
+    numbers = number_persons(groups)
     members = [np.flatnonzero(numbers == number) for number in range(_count(numbers))]
     for drawn in _draw(len(members), num_resamples, seed):
         yield np.concatenate([members[number] for number in drawn])
+
+
+def draw_counts(num_persons: int, *, num_resamples: int, seed: int) -> np.ndarray:
+    """Draw how often each person is drawn, for statistics that are sums over persons or pairs of them.
+
+    Args:
+      num_persons: at least 1.
+      num_resamples: how many draws.
+      seed: of the draws; they are those of `draw_persons`.
+
+    Returns:
+      int64 [num_resamples, num_persons]; each row adds up to num_persons.
+    """
+    drawn = _draw(num_persons, num_resamples, seed) + num_persons * np.arange(num_resamples)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=num_resamples * num_persons)
+    return counts.reshape(num_resamples, num_persons)
+
+
+def number_persons(groups: np.ndarray) -> np.ndarray:
+    """Number the persons from 0, in the order of their ids, each print of nobody known (-1) apart.
+
+    Args:
+      groups: int [n].
+
+    Returns:
+      int64 [n].
+    """
+    groups = np.array(groups, np.int64)
+    unknown = groups < 0
+    groups[unknown] = -1 - np.arange(unknown.sum())
+    return np.unique(groups, return_inverse=True)[1].reshape(-1)
+
+
+def find_percentile_interval(statistics: np.ndarray) -> tuple[float, float]:
+    """Find the ends of the middle 95% of resampled statistics.
+
+    Args:
+      statistics: float [num_resamples].
+
+    Returns:
+      (low, high); (NaN, NaN) where more than 5% are NaN.
+    """
+    undefined = np.isnan(statistics)
+    if not len(statistics) or undefined.mean() > MAX_UNDEFINED_SHARE:
+        return float("nan"), float("nan")
+    low, high = np.percentile(statistics[~undefined], PERCENTILES)
+    return float(low), float(high)
 
 
 def count_persons(groups: np.ndarray) -> int:
@@ -141,7 +230,7 @@ def count_persons(groups: np.ndarray) -> int:
     Returns:
       How many.
     """
-    return _count(_number_persons(groups))
+    return _count(number_persons(groups))
 
 
 def describe_missing_interval(num_persons: int) -> str:
@@ -231,14 +320,6 @@ def _drop_missing(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, n
     return values[is_there], groups[is_there]
 
 
-def _number_persons(groups: np.ndarray) -> np.ndarray:
-    """Number the persons from 0, int64 [n], those of nobody known apart from one another."""
-    groups = np.array(groups, np.int64)
-    unknown = groups < 0
-    groups[unknown] = -1 - np.arange(unknown.sum())
-    return np.unique(groups, return_inverse=True)[1].reshape(-1)
-
-
 def _count(numbers: np.ndarray) -> int:
     return int(numbers.max()) + 1 if len(numbers) else 0
 
@@ -260,13 +341,10 @@ def _resample(
     if num_persons < MIN_PERSONS:
         return np.full((len(samples), num_resamples), np.nan)
     if statistic is np.mean and all(values.ndim == 1 for values in samples):
-        drawn = _draw(num_persons, num_resamples, seed)
-        places = drawn + num_persons * np.arange(num_resamples)[:, None]
-        times = np.bincount(places.ravel(), minlength=num_resamples * num_persons)
-        times = times.reshape(num_resamples, num_persons)
+        times = draw_counts(num_persons, num_resamples=num_resamples, seed=seed)
         means = []
         for values, persons in zip(samples, groups, strict=True):
-            numbers = _number_persons(persons)
+            numbers = number_persons(persons)
             means.append(times @ np.bincount(numbers, values) / (times @ np.bincount(numbers)))
         return np.stack(means)
     return np.array(
@@ -278,11 +356,3 @@ def _resample(
             for values, persons in zip(samples, groups, strict=True)
         ]
     )
-
-
-def _find_percentiles(statistics: np.ndarray) -> tuple[float, float]:
-    undefined = np.isnan(statistics)
-    if not len(statistics) or undefined.mean() > MAX_UNDEFINED_SHARE:
-        return float("nan"), float("nan")
-    low, high = np.percentile(statistics[~undefined], PERCENTILES)
-    return float(low), float(high)

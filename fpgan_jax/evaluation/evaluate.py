@@ -1,21 +1,50 @@
-"""Owns an evaluation from its inputs to the rows of every measure; each family's rows are kept and not made twice.
+"""Owns an evaluation from its plan to the report; each family's rows are kept and not made twice.
 
 Does not own a measure (each family has its module), what is loaded (`study.py`), or how it is shown (`report.py`).
 """
 
-import dataclasses
+import datetime
+import functools
 import hashlib
+import importlib.metadata
 import json
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from ml_collections import ConfigDict
+import numpy as np
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, MeasureRow
-from fpgan_jax.evaluation.print_collection import Study
+from fpgan_jax.evaluation import (
+    control_table,
+    controls,
+    distribution,
+    features,
+    identity,
+    leakage,
+    minutiae,
+    nist_tools,
+    paper_similarity,
+    pixels,
+    quality,
+    report,
+    ridges,
+    study,
+    synthesis,
+    uniqueness,
+    utility_table,
+)
+from fpgan_jax.evaluation.bootstrap import compute_spread
+from fpgan_jax.evaluation.evaluation_plan import EvaluationPlan
+from fpgan_jax.evaluation.matching import Matcher
+from fpgan_jax.evaluation.measurements import MEASURED, Findings, ImageRow, MatchRow, MeasureRow
+from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection, Study
+from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.rows import read_rows, write_rows
+from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import restore_for_evaluation
 from fpgan_jax.whole_file import write_whole
 
@@ -23,29 +52,260 @@ _KEY_FILENAME = "key.json"
 _ROW_FILES: Mapping[str, type] = {"measures": MeasureRow, "images": ImageRow, "matches": MatchRow}
 
 
-def create_families(config: ConfigDict, feature_classifier: str) -> Mapping[str, Callable[[Study], Findings]]:
+SEEDS_HEADER = (
+    *("measure", "collection", "GAN seeds", "classifier seeds", "mean", "95% low", "95% high"),
+    *("std GAN", "std classifier", "std rest"),
+)
+_SEEDS_EXPLANATION = (
+    "The interval is of the mean over new seeds, for these persons. std GAN, std classifier: what the seed of either "
+    "does to the number, by a two-way analysis of variance without repetition; rest: what only the two together do. "
+    "Only the paper's similarity has a classifier's part."
+)
+# What the provenance tells the versions of, where it is installed.
+_PACKAGES = (
+    *("fpgan_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image"),
+    *("pillow", "nbis-python"),
+)
+
+
+def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
+    """Judge synthetic prints: every measure beside real prints and controls, as one report.
+
+    What an interrupted evaluation has measured is not measured again; neither is what has not changed since.
+
+    Args:
+      plan: what is judged.
+      out_dir: gets report.html, tables as .{txt,md,csv,tex}, and rows/ with the CSV files of every family.
+
+    Returns:
+      The text to show.
+
+    Raises:
+      UserError: the prints, a folder or a classifier is not as it must be, or another process works in out_dir.
+    """
+    config = plan.config
+    os.makedirs(out_dir, exist_ok=True)
+    with hold_folder(out_dir):
+        real = study.load_real_collections(config)
+        drawn = [
+            [study.load_print_folder(folder, config) for folder in folders] for folders in plan.synthetic_dirs
+        ]
+        others = next((collection for collection in real if collection.name == "real_others"), None)
+        made = controls.create_controls(real[0], others, config.data, seed=config.seed)
+        create = functools.partial(_create_study, plan)
+        persons = {int(person) for collection in real for person in collection.persons}
+        families = create_families(plan, persons)
+        first = create([*real, *drawn[0], *made], classifier=0)
+        findings, seconds = measure_families(first, families, os.path.join(out_dir, "rows", "study"), "study")
+        by_seed = _measure_seeds(plan, families, real, drawn, findings, out_dir)
+        by_epoch = _measure_epochs(plan, families, real, out_dir)
+        seeds_table = create_seeds_table(first, by_seed)
+        results = EvaluationResults(
+            study=first,
+            measures=findings.measures,
+            images=findings.images,
+            matches=findings.matches,
+            measures_by_epoch=by_epoch,
+            controls=control_table.create_control_table(first, findings),
+            noise_images=_load_noise_images(plan, drawn[0]),
+            utility=_load_utility(plan.utility_csv),
+            tables=[seeds_table] if seeds_table.cells else [],
+            provenance=_describe_run(plan, seconds),
+            title=f"Synthetic fingerprints of {config.set_name}, judged",
+        )
+        path = report.write_report(results, out_dir)
+    return f"{report.format_summary(results)}\n\nThe report, with its tables beside it: {path}"
+
+
+def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], *, classifier: int) -> Study:
+    workdirs = plan.classifier_workdirs[classifier] if plan.classifier_workdirs else ()
+    return Study(
+        {collection.name: collection for collection in collections},
+        plan.config.evaluation,
+        classifier_workdirs=workdirs,
+        feature_classifier=plan.feature_classifier,
+        seed=plan.config.seed,
+    )
+
+
+def create_families(
+    plan: EvaluationPlan, persons: Collection[int]
+) -> Mapping[str, Callable[[Study], Findings]]:
     """Bind every family of measures.
 
     Args:
-      config: the experiment's config.
-      feature_classifier: workdir of a classifier of other persons, for features; may be "".
+      plan: of the evaluation.
+      persons: everyone of whom there is a real print.
 
     Returns:
       A family of `configuration.MEASURE_FAMILIES` -> (study) -> its findings.
     """
-    from fpgan_jax.evaluation import (
-        distribution,
-        identity,
-        minutiae,
-        paper_similarity,
-        pixels,
-        quality,
-        ridges,
-    )
-
+    data = plan.config.data
+    # One matcher for all studies: it compares two images once.
+    matcher = _create_matcher()
+    extractor = _create_extractor(plan, persons)
     return {
-        "similarity": lambda study: paper_similarity.measure(study, config.data),
+        "similarity": lambda judged: paper_similarity.measure(judged, data),
+        "identity": lambda judged: identity.measure(judged, data, matcher),
+        "uniqueness": lambda judged: uniqueness.measure(judged, data, matcher),
+        "leakage": lambda judged: leakage.measure(judged, data, matcher),
+        "minutiae": lambda judged: minutiae.measure(judged, data, matcher),
+        "quality": lambda judged: quality.measure(judged, data),
+        "ridges": lambda judged: ridges.measure(judged, data),
+        "distribution": lambda judged: distribution.measure(judged, extractor=extractor),
+        "pixels": pixels.measure,
     }
+
+
+def _create_matcher() -> Matcher | None:
+    """Return a matcher, or None where none is installed: the families that need one then say so."""
+    try:
+        return Matcher(nist_tools.find_matching_tool())
+    except nist_tools.ToolError:
+        return None
+
+
+def _create_extractor(plan: EvaluationPlan, persons: Collection[int]) -> features.FeatureExtractor | None:
+    """Return the features of the classifier that was given; another finger of the same persons is another print."""
+    if not plan.feature_classifier:
+        return None
+    _, _, metadata = restore_for_evaluation(plan.feature_classifier, ())
+    trained, own = metadata["config"]["data"], plan.config.data
+    is_same_finger = (trained["hand"], trained["finger"]) == (own.hand, own.finger)
+    return features.create_classifier_extractor(plan.feature_classifier, persons if is_same_finger else ())
+
+
+def _measure_seeds(
+    plan: EvaluationPlan,
+    families: Mapping[str, Callable[[Study], Findings]],
+    real: Sequence[PrintCollection],
+    drawn: Sequence[Sequence[PrintCollection]],
+    first: Findings,
+    out_dir: str,
+) -> dict[tuple[int, int], Sequence[MeasureRow]]:
+    """Return (place of the GAN's seed, of the classifier's) -> rows; all families for the first classifier only."""
+    found = {(0, 0): first.measures}
+    num_classifiers = max(1, len(plan.classifier_workdirs))
+    similarity = {"similarity": families["similarity"]}
+    for gan, collections in enumerate(drawn):
+        for classifier in range(num_classifiers):
+            if (gan, classifier) in found:
+                continue
+            judged = _create_study(plan, [*real, *collections], classifier=classifier)
+            name = f"gan_seed_{plan.gan_seeds[gan]}"
+            if plan.classifier_seeds:
+                name += f"_classifier_seed_{plan.classifier_seeds[classifier]}"
+            chosen = similarity if classifier else families
+            rows_dir = os.path.join(out_dir, "rows", name)
+            found[gan, classifier] = measure_families(judged, chosen, rows_dir, name)[0].measures
+    return found
+
+
+def create_seeds_table(judged: Study, by_seed: Mapping[tuple[int, int], Sequence[MeasureRow]]) -> ReportTable:
+    """Average every measure of synthetic prints over the seeds; no row where there is one seed of each."""
+    num_gans, num_classifiers = (max(place[axis] for place in by_seed) + 1 for axis in (0, 1))
+    values = {
+        place: {(row.measure, row.collection): row.value for row in rows if row.status == MEASURED}
+        for place, rows in by_seed.items()
+    }
+    cells = []
+    for row in by_seed[0, 0]:
+        name = (row.measure, row.collection)
+        collection = judged.collections.get(row.collection)
+        if collection is None or collection.role != SYNTHETIC or row.status != MEASURED:
+            continue
+        columns = num_classifiers if row.family == "similarity" else 1
+        table = np.array(
+            [[values[gan, column].get(name, np.nan) for column in range(columns)] for gan in range(num_gans)]
+        )
+        if table.size == 1 or not np.isfinite(table).all():
+            continue
+        numbers = ("-" if np.isnan(number) else f"{number:.4g}" for number in compute_spread(table))
+        cells.append((*name, str(num_gans), str(columns), *numbers))
+    return ReportTable("seeds", "Over seeds", _SEEDS_EXPLANATION, SEEDS_HEADER, cells)
+
+
+def _measure_epochs(
+    plan: EvaluationPlan,
+    families: Mapping[str, Callable[[Study], Findings]],
+    real: Sequence[PrintCollection],
+    out_dir: str,
+) -> dict[int, Sequence[MeasureRow]]:
+    """Draw prints from the checkpoints that the first GAN kept, and measure them: epoch -> rows."""
+    if not plan.gan_workdir:
+        return {}
+    _, _, metadata = restore_for_evaluation(plan.gan_workdir, ())
+    trained = metadata["config"]
+    # The altered impressions say nothing of an epoch.
+    kept = [collection for collection in real if collection.name in ("real", "real_others")]
+    found = {}
+    for epoch in sorted(epoch for epoch in trained["keep_epochs"] if epoch <= trained["num_epochs"]):
+        step = last_step_of_epoch(epoch, len(metadata["pairs"]), trained["global_batch_size"])
+        folder = os.path.join(out_dir, "epochs", f"epoch_{epoch:04d}")
+        synthesis.synthesize(
+            plan.gan_workdir,
+            folder,
+            overrides=plan.config.synthesis.to_dict() | {"noise": "training"},
+            data_overrides={
+                name: plan.config.data[name] for name in ("socofing_dir", "npz_file", "tfds_dir")
+            },
+            step=step,
+        )
+        prints = study.take_replicas(
+            study.load_print_folder(folder, plan.config), plan.config.evaluation.num_epoch_replicas
+        )
+        judged = _create_study(plan, [*kept, prints], classifier=0)
+        rows_dir = os.path.join(out_dir, "rows", f"epoch_{epoch:04d}")
+        rows = measure_families(judged, families, rows_dir, f"epoch {epoch}")[0].measures
+        found[epoch] = [row for row in rows if row.collection == prints.name]
+    return found
+
+
+def _load_noise_images(plan: EvaluationPlan, drawn: Sequence[PrintCollection]) -> dict[str, np.ndarray]:
+    noise = {
+        collection.name: study.load_noise_images(folder, plan.config)
+        for collection, folder in zip(drawn, plan.synthetic_dirs[0], strict=True)
+    }
+    return {name: images for name, images in noise.items() if images is not None}
+
+
+def _load_utility(path: str) -> Sequence[utility_table.ResultRow]:
+    if not path:
+        return []
+    return read_rows(path, utility_table.ResultRow, "measure_utility")
+
+
+def _describe_run(plan: EvaluationPlan, seconds: Mapping[str, float]) -> dict:
+    versions = {"python": sys.version.split()[0]}
+    for name in _PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "command": " ".join(sys.argv),
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "commit": _find_commit(),
+        "seeds": {"GAN": list(plan.gan_seeds), "classifier": list(plan.classifier_seeds)},
+        "folders": {
+            "synthetic prints": [list(folders) for folders in plan.synthetic_dirs],
+            "classifiers": [list(workdirs) for workdirs in plan.classifier_workdirs],
+            "feature classifier": plan.feature_classifier or "none",
+        },
+        "versions": versions,
+        "seconds": dict(seconds),
+        "config": json.loads(plan.config.to_json_best_effort()),
+    }
+
+
+def _find_commit() -> str:
+    """Name the commit of the code that runs, if it runs from a checkout."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    command = ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "not a checkout"
 
 
 def measure_families(
@@ -87,10 +347,7 @@ def measure_families(
 def merge_findings(findings: Sequence[Findings]) -> Findings:
     """Put findings one after the other."""
     return Findings(
-        **{
-            name: [row for found in findings for row in getattr(found, name)]
-            for name in _ROW_FILES
-        }
+        **{name: [row for found in findings for row in getattr(found, name)] for name in _ROW_FILES}
     )
 
 
@@ -104,14 +361,16 @@ def _describe_study(study: Study, family: str) -> dict:
         digest.update(repr(parts).encode())
         digest.update(collection.images.tobytes())
     checkpoints = []
-    for workdir in study.classifier_workdirs if family == "similarity" else ():
+    networks = {"similarity": study.classifier_workdirs, "distribution": (study.feature_classifier,)}
+    for workdir in filter(None, networks.get(family, ())):
         step, _, metadata = restore_for_evaluation(workdir, ())
         checkpoints.append([step, metadata["config_hash"], metadata["data_hash"]])
     settings = {name: value for name, value in study.settings.to_dict().items() if name != "measures"}
     return {
         "family": family,
+        "version": importlib.metadata.version("fpgan_jax"),
         "collections": digest.hexdigest(),
-        "classifiers": checkpoints,
+        "networks": checkpoints,
         "settings": json.loads(json.dumps(settings)),
         "seed": study.seed,
     }

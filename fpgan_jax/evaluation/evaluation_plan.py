@@ -82,11 +82,15 @@ def create_plan(
         if not synthetic_dirs:
             raise UserError("--synthetic_dirs: names no folder of prints; give some, or --experiment")
         if gan_seeds or classifier_seeds:
-            raise UserError("--gan_seeds, --classifier_seeds: choose among an experiment's; give --experiment")
+            raise UserError(
+                "--gan_seeds, --classifier_seeds: choose among an experiment's; give --experiment"
+            )
         found_gans, found_classifiers, gan_workdir = _divide_by_seed(synthetic_dirs), {}, ""
     else:
         if synthetic_dirs:
-            raise UserError("--synthetic_dirs: stands instead of --experiment, which has its own; give one of them")
+            raise UserError(
+                "--synthetic_dirs: stands instead of --experiment, which has its own; give one of them"
+            )
         config = _load_experiment_config(experiment, config)
         found_gans = _choose(_find_gans(experiment), gan_seeds, "gan_seeds", experiment)
         found_classifiers = _choose(
@@ -180,7 +184,9 @@ def _list_seeds(experiment: str, network: str) -> list[tuple[str, str]]:
     return [(str(own.seed), experiment)]
 
 
-def _choose(found: dict[str, list[str]], wanted: Sequence[str], flag: str, experiment: str) -> dict[str, list[str]]:
+def _choose(
+    found: dict[str, list[str]], wanted: Sequence[str], flag: str, experiment: str
+) -> dict[str, list[str]]:
     missing = [seed for seed in wanted if seed not in found]
     if missing:
         raise UserError(

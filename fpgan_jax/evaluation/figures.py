@@ -15,6 +15,7 @@ from PIL import Image
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.training.reporting import METRICS_FILENAME
+from fpgan_jax.whole_file import write_whole
 
 matplotlib.use("Agg")
 
@@ -100,5 +101,5 @@ def draw_losses(gan_workdir: str, path: str) -> None:
 
 
 def _save(figure: Figure, path: str) -> None:
-    figure.savefig(f"{path}.tmp", format="png", dpi=120)
-    os.replace(f"{path}.tmp", path)
+    with write_whole(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=120)

@@ -110,17 +110,15 @@ def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.
     """
     if frame == data_config.frame:
         return images
-    size, interpolation = data_config.image_size, data_config.interpolation
+    size = data_config.image_size
     scan = procedural_prints.create_empty_scan()
     rows, columns = ((length, preprocessing.FRAME_BEFORE, preprocessing.FRAME_AFTER) for length in scan.shape)
     if frame == "crop":
-        places = tuple(
-            slice(round(before / length * size), round((length - after) / length * size))
+        (top, bottom), (left, right) = (
+            (before / length * size, (length - after) / length * size)
             for length, before, after in (rows, columns)
         )
-        return np.stack(
-            [preprocessing.resize(image[places][..., None], size, interpolation)[..., 0] for image in images]
-        )
+        return np.stack([_resize_to(image, (size, size), (left, top, right, bottom)) for image in images])
     # Enlarged, so that the print is not made coarser on the way.
     factor = -(-size // min(scan.shape))
     large = np.kron(scan, np.ones((factor, factor), np.uint8))
@@ -135,8 +133,9 @@ def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.
     return np.stack(framed)
 
 
-def _resize_to(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    return np.asarray(Image.fromarray(image).resize(shape[::-1], Image.Resampling.BICUBIC))
+def _resize_to(image: np.ndarray, shape: tuple[int, int], box: tuple | None = None) -> np.ndarray:
+    """Resize what lies within a box of an image; the box need not fall on whole pixels."""
+    return np.asarray(Image.fromarray(image).resize(shape[::-1], Image.Resampling.BICUBIC, box=box))
 
 
 def _score(

@@ -66,12 +66,14 @@ class Study:
         population, where there is one.
       settings: config.evaluation.
       classifier_workdirs: of `launch.train_classifier`, for the paper's similarity; may be empty.
+      feature_classifier: of a classifier of other prints, in whose features distributions are compared; "" is none.
       seed: of the bootstrap and of whatever else is drawn.
     """
 
     collections: Mapping[str, PrintCollection]
     settings: ConfigDict
     classifier_workdirs: tuple[str, ...] = ()
+    feature_classifier: str = ""
     seed: int = 0
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from fpgan_jax.errors import UserError
+from fpgan_jax.whole_file import write_whole
 
 Row = TypeVar("Row")
 
@@ -56,7 +57,6 @@ def write_rows(path: str, rows: Sequence) -> None:
     values = [[getattr(row, name) for name in names] for row in rows]
     # Python leaves a carriage return unquoted, at which its reader ends the row.
     is_quoted = any("\r" in str(value) for row in values for value in row)
-    with open(f"{path}.tmp", "w", newline="", encoding="utf-8") as file:
+    with write_whole(path) as file:
         quoting = csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
         csv.writer(file, lineterminator="\n", quoting=quoting).writerows([names, *values])
-    os.replace(f"{path}.tmp", path)

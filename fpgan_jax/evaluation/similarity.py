@@ -104,7 +104,7 @@ class Scorer:
         """
         step, trees, metadata = restore_for_evaluation(classifier_workdir, ("classifier",), step)
         self.data_hash = metadata["data_hash"]
-        self.config = configuration.parse_config(metadata["config"])
+        self.config = configuration.restore_config(metadata, classifier_workdir)
         self.persons = tuple(metadata["persons"])
         self._compute_probabilities, self._variables = bind_classifier(
             self.config, trees["classifier"], len(self.persons), f"{classifier_workdir} step {step}"
@@ -119,14 +119,32 @@ class Scorer:
         Returns:
           float32 [n, len(persons)]; each row adds up to 1.
         """
-        batch_size = self.config.evaluation.batch_size
-        results = []
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            # Filled up, so that every batch runs the same program.
-            padded = np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch), axis=0)])
-            results.append(np.asarray(self._compute_probabilities(self._variables, padded))[: len(batch)])
-        return np.concatenate(results)
+        return compute_in_batches(
+            self._compute_probabilities, self._variables, images, self.config.evaluation.batch_size
+        )
+
+
+def compute_in_batches(
+    compute_probabilities: Callable, variables: Mapping, images: np.ndarray, batch_size: int
+) -> np.ndarray:
+    """Compute the probabilities of any number of images by one program.
+
+    Args:
+      compute_probabilities: as of `bind_classifier`.
+      variables: the weights, likewise.
+      images: uint8 [n, size, size, channels], n at least 1.
+      batch_size: images a call.
+
+    Returns:
+      float32 [n, num_classes].
+    """
+    results = []
+    for start in range(0, len(images), batch_size):
+        batch = images[start : start + batch_size]
+        # Filled up, so that every batch runs the same program.
+        padded = np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch), axis=0)])
+        results.append(np.asarray(compute_probabilities(variables, padded))[: len(batch)])
+    return np.concatenate(results)
 
 
 def bind_classifier(
@@ -271,10 +289,9 @@ def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterat
 
 def _load_synthetic(scorer: Scorer, folders: Sequence[str], persons: Sequence[int]) -> Iterator[Candidate]:
     config, paths = scorer.config, {}
-    shape = (config.data.image_size, config.data.image_size, config.data.num_channels)
     for folder in folders:
         rows = read_manifest(folder)
-        _check_origin(folder, rows, scorer.data_hash)
+        check_origin(folder, rows, scorer.data_hash)
         for row in rows:
             if row.person not in persons:
                 continue
@@ -285,17 +302,43 @@ def _load_synthetic(scorer: Scorer, folders: Sequence[str], persons: Sequence[in
                 raise UserError(
                     f"{path}: would count twice, since {first} is of the same pair; give one of them"
                 )
-            image = read_image(path, config.data.num_channels)
-            if image.shape != shape:
-                raise UserError(
-                    f"{path}: {image.shape[1]}x{image.shape[0]} pixels; the classifier was trained on "
-                    f"config.data.image_size={config.data.image_size}"
-                )
+            image = read_synthetic_image(path, config.data)
             yield Candidate(kind, row.person, row.replica, row.file, image)
 
 
-def _check_origin(folder: str, rows: Sequence[ManifestRow], data_hash: str) -> None:
-    """Check that a generator's prints were the classifier's."""
+def read_synthetic_image(path: str, data_config: ConfigDict) -> np.ndarray:
+    """Read a synthetic print that a classifier is to see.
+
+    Args:
+      path: of the file.
+      data_config: the classifier's config.data.
+
+    Returns:
+      uint8 [size, size, channels].
+
+    Raises:
+      UserError: it cannot be read, or is of another size.
+    """
+    image = read_image(path, data_config.num_channels)
+    if image.shape[:2] != (data_config.image_size,) * 2:
+        raise UserError(
+            f"{path}: {image.shape[1]}x{image.shape[0]} pixels; the classifier was trained on "
+            f"config.data.image_size={data_config.image_size}"
+        )
+    return image
+
+
+def check_origin(folder: str, rows: Sequence[ManifestRow], data_hash: str) -> None:
+    """Check that a generator's prints were the classifier's; warn where that cannot be told.
+
+    Args:
+      folder: of the synthetic prints.
+      rows: its manifest.
+      data_hash: of the classifier's prints.
+
+    Raises:
+      UserError: the generator was trained on other prints.
+    """
     origin = rows[0].data_hash
     if origin.startswith(pairs.FILES_PREFIX):
         logging.warning(

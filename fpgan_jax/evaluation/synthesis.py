@@ -26,7 +26,7 @@ from fpgan_jax.progress import create_progress
 from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
 from fpgan_jax.training.reporting import save_png
 from fpgan_jax.training.sampling import create_generate
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
 MANIFEST_FILENAME = "manifest.csv"
 SETTINGS_FILENAME = "synthesis.json"
@@ -133,7 +133,8 @@ def restore_config(
       UserError: no such checkpoint, or a field is not as it must be.
     """
     step, _, metadata = restore_for_evaluation(gan_workdir, (), step)
-    config = configuration.parse_config(metadata["config"])
+    _check_metadata(gan_workdir, metadata)
+    config = configuration.restore_config(metadata, gan_workdir)
     config.synthesis.update(overrides or {})
     config.data.update(data_overrides or {})
     configuration.validate_config(config)
@@ -204,7 +205,7 @@ def create_row(
     # Noise seeds end below 2**32, so that new noise is never a training's; files have no seed.
     noise_seed = config.data.noise_seed
     if settings.noise == "new":
-        noise_seed += 2**32 * (1 + settings.seed)
+        noise_seed += 2**32 * (1 + configuration.resolve_seed(config, "synthesis.noise_seed"))
     elif metadata["pair_names"]:
         noise_seed = -1
     has_dropout = config.generator.form == "isola" and not settings.deterministic
@@ -348,6 +349,25 @@ def read_manifest(folder: str) -> list[ManifestRow]:
     return rows
 
 
+def _check_metadata(gan_workdir: str, metadata: dict) -> None:
+    """Check what files are named by, in case the checkpoint is no GAN's or a stranger's."""
+    pair_ids, pair_names = metadata.get("pairs"), metadata.get("pair_names")
+    is_sound = (
+        isinstance(pair_ids, list)
+        and isinstance(pair_names, list)
+        and len(pair_ids) > 0
+        and len(pair_names) in (0, len(pair_ids))
+        and all(
+            isinstance(pair, list) and [type(number) for number in pair] == [int, int] for pair in pair_ids
+        )
+        and all(isinstance(name, str) for name in pair_names)
+    )
+    if not is_sound:
+        raise UserError(
+            f"{gan_workdir}: its checkpoint lists no training pairs; name the workdir of launch.train_gan"
+        )
+
+
 def describe_settings(config: ConfigDict, metadata: dict, step: int) -> dict:
     """Describe what decides every pixel of a folder of images.
 
@@ -363,7 +383,12 @@ def describe_settings(config: ConfigDict, metadata: dict, step: int) -> dict:
         "checkpoint_step": step,
         "config_hash": metadata["config_hash"],
         "data_hash": metadata["data_hash"],
-        "synthesis": {name: value for name, value in config.synthesis.items() if name != "batch_size"},
+        "synthesis": {
+            name: value
+            for name, value in config.synthesis.items()
+            # A folder that was begun before a field came has images of its default.
+            if name != "batch_size" and not configuration.is_at_default(f"synthesis.{name}", value)
+        },
     }
 
 
@@ -382,7 +407,8 @@ def claim_folder(out_dir: str, settings: dict) -> None:
         if read_settings(out_dir) != settings:
             raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
         return
-    if any(name for name in os.listdir(out_dir) if name != LOCK_FILENAME and not name.endswith(".tmp")):
+    others = set(os.listdir(out_dir)) - {LOCK_FILENAME}
+    if not all(name.endswith(TEMPORARY_ENDING) for name in others):
         raise UserError(f"--out_dir={out_dir}: holds other files; use an empty or a new folder")
     write_settings(out_dir, settings)
 

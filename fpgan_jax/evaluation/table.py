@@ -1,12 +1,9 @@
-"""Owns table 2: a pure function of score rows, and its forms as text, Markdown, CSV and LaTeX.
+"""Owns table 2: a pure function of score rows.
 
-Does not score; `similarity.py` does.
+Does not score (`similarity.py`) or format (`table_formats.py`).
 """
 
-import csv
 import dataclasses
-import io
-import os
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -14,6 +11,7 @@ import numpy as np
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import read_rows
 from fpgan_jax.evaluation.similarity import KINDS, ScoreRow
+from fpgan_jax.evaluation.table_formats import format_text, write_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,56 +218,6 @@ def describe_std(std_over: str, std_ddof: int) -> str:
     return f"std: over {values}, divided by n{' - 1' if std_ddof else ''}"
 
 
-def format_text(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Format cells for a terminal, in aligned columns."""
-    widths = [max(len(row[column]) for row in [header, *cells]) for column in range(len(header))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [header, ["-" * width for width in widths], *cells]
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def format_markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Format cells as a Markdown table; what Markdown or HTML would take for markup is escaped."""
-
-    def escape(cell: str) -> str:
-        for old, new in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("\n", " ")):
-            cell = cell.replace(old, new)
-        return cell
-
-    rows = [header, ["---"] * len(header), *cells]
-    return "".join(f"| {' | '.join(escape(cell) for cell in row)} |\n" for row in rows)
-
-
-def format_csv(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Format cells as CSV."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows([header, *cells])
-    return buffer.getvalue()
-
-
-def format_latex(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Format cells as a LaTeX tabular with booktabs' rules; LaTeX's own characters are escaped."""
-    special = {character: f"\\{character}" for character in "&%$#_{}"} | {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-    }
-
-    def write_row(row: Sequence[str]) -> str:
-        return (
-            " & ".join("".join(special.get(character, character) for character in cell) for cell in row)
-            + r" \\"
-        )
-
-    lines = [r"\toprule", write_row(header), r"\midrule", *map(write_row, cells), r"\bottomrule"]
-    return "\n".join([rf"\begin{{tabular}}{{{'l' * len(header)}}}", *lines, r"\end{tabular}", ""])
-
-
-FORMATS = {"txt": format_text, "md": format_markdown, "csv": format_csv, "tex": format_latex}
-
-
 def write_tables(
     score_paths: Sequence[str], out_dir: str, *, std_over: str = "persons", std_ddof: int = 0
 ) -> str:
@@ -302,12 +250,7 @@ def write_tables(
         "table2": (HEADER, create_cells(results)),
         "controls": (CONTROL_HEADER, create_control_cells(results)),
     }
-    os.makedirs(out_dir, exist_ok=True)
     for name, (header, cells) in tables.items():
-        for ending, format_cells in FORMATS.items():
-            path = os.path.join(out_dir, f"{name}.{ending}")
-            with open(f"{path}.tmp", "w", encoding="utf-8") as file:
-                file.write(format_cells(header, cells))
-            os.replace(f"{path}.tmp", path)
+        write_table(out_dir, name, header, cells)
     texts = [format_text(header, cells) for header, cells in tables.values()]
     return f"{texts[0]}({describe_std(std_over, std_ddof)})\n\nControls, scored by the same classifier:\n{texts[1]}"

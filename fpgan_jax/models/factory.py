@@ -25,12 +25,18 @@ def create_generator(config: ConfigDict) -> nn.Module:
       A `UNetGenerator` or `RonnebergerUNetGenerator`.
 
     Raises:
-      UserError: the image's size does not suit the form, or a decoder output is not among its own.
+      UserError: the image's size does not suit the form, a decoder output is not among its own, or a field asks for
+        what the form has not.
     """
     generator = config.generator
     fields = _common_fields(generator) | {"num_channels": config.data.num_channels}
     size = config.data.image_size
+    if generator.bottleneck_norm and generator.norm == "none":
+        raise UserError(
+            "config.generator.bottleneck_norm=True: config.generator.norm='none'; set one of the two"
+        )
     if generator.form == "ronneberger":
+        _refuse_fields_of_isola(generator)
         if size % 16:
             raise UserError(
                 f"config.data.image_size={size}: the ronneberger generator halves it four times; "
@@ -126,9 +132,14 @@ def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
       An `Xception`.
 
     Raises:
-      UserError: the image is too small.
+      UserError: the image is too small, or there is only one person.
     """
     classifier = config.classifier
+    if num_classes < 2:
+        raise UserError(
+            f"config.data: {num_classes} person; a classifier is sure of the only one it knows, whatever it is shown: "
+            "use at least 2"
+        )
     if config.data.image_size < 71:
         raise UserError(
             f"config.data.image_size={config.data.image_size}: Xception halves it five times; use at least 71"
@@ -142,6 +153,15 @@ def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
         dtype=jnp.dtype(classifier.dtype),
         param_dtype=jnp.dtype(classifier.param_dtype),
     )
+
+
+def _refuse_fields_of_isola(generator: ConfigDict) -> None:
+    for name, default in (("bottleneck_norm", False), ("skip", "before_activation")):
+        if generator[name] != default:
+            raise UserError(
+                f"config.generator.{name}={generator[name]!r}: the ronneberger generator has no such choice; "
+                f"use {default!r}"
+            )
 
 
 def _common_fields(network: ConfigDict) -> dict:

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
@@ -79,7 +78,7 @@ def restore_network(
       UserError: no such checkpoint, it holds no such network, or its weights do not fit its config.
     """
     step, _, metadata = restore_for_evaluation(workdir, (), step)
-    config = configuration.parse_config(metadata["config"])
+    config = configuration.restore_config(metadata, workdir)
     if network is None:
         generator = "generator_ema" if config.synthesis.use_ema else "generator"
         network = "classifier" if "persons" in metadata else generator

@@ -68,7 +68,14 @@ class CheckpointStore:
       workdir: the run's folder; checkpoints lie in its `checkpoints/`.
     """
 
-    def __init__(self, workdir: str, *, best_metric: str, keep_steps: Collection[int] = ()):
+    def __init__(
+        self,
+        workdir: str,
+        *,
+        best_metric: str,
+        keep_steps: Collection[int] = (),
+        may_start_anew: bool = False,
+    ):
         """Open the store for writing; the folder is made if missing.
 
         The newest checkpoint is compared with its checksums. While it is damaged it is moved to
@@ -78,9 +85,10 @@ class CheckpointStore:
           workdir: the run's folder.
           best_metric: the metric whose lowest value makes a checkpoint the best.
           keep_steps: steps whose checkpoints are never deleted.
+          may_start_anew: whether a run whose checkpoints are all damaged may begin at step 0.
 
         Raises:
-          UserError: there are damaged checkpoints and no whole one.
+          UserError: there are damaged checkpoints and no whole one, and it may not start anew.
         """
         self.workdir = workdir
         self._best_metric = best_metric
@@ -93,7 +101,7 @@ class CheckpointStore:
         parallel.wait_for_all("checkpoints are in order")
         self._manager = _create_manager(workdir, best_metric, keep_steps, self._write_checksums)
         if self.latest_step is None:
-            _refuse_to_start_anew(workdir)
+            _tell_of_the_damaged(workdir, may_start_anew)
 
     @property
     def latest_step(self) -> int | None:
@@ -377,15 +385,21 @@ def _remove_unfinished(workdir: str) -> bool:
     return not any(map(os.path.exists, paths))
 
 
-def _refuse_to_start_anew(workdir: str) -> None:
+def _tell_of_the_damaged(workdir: str, may_start_anew: bool) -> None:
     folder = os.path.join(workdir, _DAMAGED_FOLDER)
     names = os.listdir(folder) if os.path.isdir(folder) else []
     damaged = sorted(names, key=lambda name: (len(name), name))
-    if damaged:
+    if not damaged:
+        return
+    fault = (
+        f"{folder}: holds the only checkpoints of this run (steps {', '.join(damaged)}), which are damaged"
+    )
+    if not may_start_anew:
         raise UserError(
-            f"{folder}: holds the only checkpoints of this run (steps {', '.join(damaged)}), which are damaged; to "
-            "start anew from step 0, move this folder away and give the same command again"
+            f"{fault}; to start anew from step 0, give launch.train_gan or launch.train_classifier "
+            "--may_start_anew, or move this folder away"
         )
+    logging.warning("%s; the run starts anew from step 0", fault)
 
 
 def _find_disk_fault(error: BaseException) -> str | None:

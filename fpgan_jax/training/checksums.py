@@ -8,6 +8,8 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 
+from fpgan_jax.whole_file import write_whole
+
 CHECKSUMS_FILENAME = "checksums.json"
 
 # Files up to this size are read even by a quick check.
@@ -26,11 +28,10 @@ def write_checksums(folder: str) -> None:
         path = os.path.join(folder, name)
         sums[name] = {"size": os.path.getsize(path), "sha256": _hash_file(path)}
     path = os.path.join(folder, CHECKSUMS_FILENAME)
-    with open(f"{path}.tmp", "w", encoding="utf-8") as file:
+    with write_whole(path) as file:
         json.dump(sums, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(f"{path}.tmp", path)
 
 
 def has_checksums(folder: str) -> bool:

@@ -4,22 +4,25 @@ Does not own augmentation or data; a function for them comes in as an argument.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import optax
 from flax import linen as nn
 
 from fpgan_jax import losses, parallel
-from fpgan_jax.metrics import Mean, create_means
+from fpgan_jax.metrics import create_means
 from fpgan_jax.models.layers import recompute_activations
+from fpgan_jax.training.finiteness import PROBES, probe_gradients
 from fpgan_jax.training.gan_step import update_network
+from fpgan_jax.training.random_streams import StepKeys, fold_in_step
 from fpgan_jax.training.state import ClassifierTrainState
 
 
 def train_step(
     state: ClassifierTrainState,
     batch: Mapping[str, jax.Array],
-    base_key: jax.Array,
+    base_keys: StepKeys,
     *,
     classifier: nn.Module,
     tx: optax.GradientTransformation,
@@ -27,13 +30,13 @@ def train_step(
     label_smoothing: float = 0.0,
     remat: bool = False,
     axis_name: str | None = None,
-) -> tuple[ClassifierTrainState, dict[str, Mean]]:
+) -> tuple[ClassifierTrainState, dict[str, Any]]:
     """Run one step of softmax cross-entropy training.
 
     Args:
       state: the state before.
       batch: "image" [batch, height, width, channels] and "label" int [batch]; this device's part.
-      base_key: the run's key; the step and the device are folded in here.
+      base_keys: the run's; the step is folded in here, and for the dropout the device.
       classifier: the module.
       tx: its optimiser.
       prepare_batch: (key, batch, first_index) -> images, float32, about [-1, 1], augmented; the key
@@ -43,13 +46,14 @@ def train_step(
       axis_name: the device axis, or None outside pmap.
 
     Returns:
-      (the state after, metrics "loss" and "accuracy" summed over the devices).
+      (the state after; the `Mean` of "loss" and "accuracy" summed over the devices, and `finiteness.PROBES`, as of
+      `gan_step.train_step`).
     """
-    dropout_key, augmentation_key = jax.random.split(jax.random.fold_in(base_key, state.step))
-    dropout_key = parallel.fold_in_device(dropout_key, axis_name)
+    keys = fold_in_step(base_keys, state.step)
+    dropout_key = parallel.fold_in_device(keys.dropout, axis_name)
     batch_size = len(batch["image"])
     images = prepare_batch(
-        augmentation_key, batch, first_index=parallel.find_first_example(batch_size, axis_name)
+        keys.augmentation, batch, first_index=parallel.find_first_example(batch_size, axis_name)
     )
 
     def compute_loss(params):
@@ -69,8 +73,8 @@ def train_step(
         compute_loss = recompute_activations(compute_loss)
     gradients, (batch_stats, averages) = jax.grad(compute_loss, has_aux=True)(state.classifier.params)
     network = update_network(state.classifier, gradients, batch_stats, tx, axis_name)
-    means = create_means(averages, batch_size)
+    metrics = create_means(averages, batch_size) | {PROBES: {"classifier": probe_gradients(gradients)}}
     return (
         ClassifierTrainState(step=state.step + 1, classifier=network),
-        parallel.sum_over_devices(means, axis_name),
+        parallel.sum_over_devices(metrics, axis_name),
     )

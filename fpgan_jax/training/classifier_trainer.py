@@ -17,20 +17,23 @@ from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
-from fpgan_jax.training import classifier_step
+from fpgan_jax.training import classifier_step, random_streams
 from fpgan_jax.training.checkpointing import check_variables
 from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
 from fpgan_jax.training.optimizers import create_classifier_optimizer
 from fpgan_jax.training.state import ClassifierTrainState, NetworkState, create_classifier_state
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> ClassifierTrainState:
+def train_and_evaluate(
+    config: ConfigDict, workdir: str, source: Any = None, *, may_start_anew: bool = False
+) -> ClassifierTrainState:
     """Train the classifier on a set's real prints, from the last checkpoint if there is one.
 
     Args:
       config: the experiment's config.
       workdir: where config, metrics and checkpoints go.
       source: the training prints; by default the config's own (`feeding.create_classifier_source`).
+      may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
 
     Returns:
       The final state, on the host.
@@ -38,7 +41,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     Raises:
       UserError: the config, the data or the workdir's checkpoint is not as it must be.
     """
-    return run_training(*_create_training(config, workdir, source))
+    return run_training(*_create_training(config, workdir, source), may_start_anew=may_start_anew)
 
 
 def start_from_weights(
@@ -70,8 +73,8 @@ def start_from_weights(
 
 def _create_training(
     config: ConfigDict, workdir: str, source: Any
-) -> tuple[Training, ClassifierTrainState, jax.Array]:
-    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, key)."""
+) -> tuple[Training, ClassifierTrainState, random_streams.StepKeys]:
+    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, keys)."""
     configuration.validate_config(config)
     if config.data.source not in configuration.PERSON_SOURCES:
         raise UserError(
@@ -81,7 +84,8 @@ def _create_training(
     settings = config.classifier
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
     if source is None:
-        # TFDS prepares the set in a folder that all processes read.
+        # Before the prints are prepared, which writes files.
+        factory.create_classifier(config, num_classes=configuration.count_persons(config))
         with parallel.main_process_first("the data is prepared"):
             source = feeding.create_classifier_source(config)
     examples, create_batches = load_feed(source, config.data.feeding)
@@ -91,9 +95,9 @@ def _create_training(
     )
 
     tx = create_classifier_optimizer(config)
-    init_key, base_key = jax.random.split(jax.random.key(config.seed))
+    weights_key, step_keys = random_streams.create_keys(config, "classifier.")
     image_shape = (config.data.image_size, config.data.image_size, config.data.num_channels)
-    state = create_classifier_state(init_key, classifier=classifier, tx=tx, image_shape=image_shape)
+    state = create_classifier_state(weights_key, classifier=classifier, tx=tx, image_shape=image_shape)
     training = Training(
         label="classifier",
         workdir=workdir,
@@ -117,8 +121,10 @@ def _create_training(
             "persons": [int(person) for person in source.persons],
         },
         examples=examples,
+        checks=(("classifier", "loss"), ("classifier", "gradient")),
+        name_examples=source.name_examples,
     )
-    return training, state, base_key
+    return training, state, step_keys
 
 
 def bind_train_step(
@@ -132,7 +138,7 @@ def bind_train_step(
       tx: its optimiser.
 
     Returns:
-      `classifier_step.train_step` as (state, batch, base_key) -> (state, metrics), of `parallel.DEVICE_AXIS`,
+      `classifier_step.train_step` as (state, batch, base_keys) -> (state, metrics), of `parallel.DEVICE_AXIS`,
       not compiled; the batch is of bytes, as `prepare_batch` takes it.
     """
     settings = config.classifier

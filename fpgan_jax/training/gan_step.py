@@ -5,6 +5,7 @@ Does not own loops, devices' creation, or data; everything comes in as an argume
 
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,9 +13,11 @@ import optax
 from flax import linen as nn
 
 from fpgan_jax import fusion, losses, parallel
-from fpgan_jax.metrics import Mean, create_means
+from fpgan_jax.metrics import create_means
 from fpgan_jax.models.layers import recompute_activations
+from fpgan_jax.training.finiteness import PROBES, probe_gradients
 from fpgan_jax.training.old_activations import apply_with_backward_params
+from fpgan_jax.training.random_streams import StepKeys, fold_in_step
 from fpgan_jax.training.state import GanTrainState, NetworkState
 
 UPDATE_ORDERS = ("discriminator_first", "simultaneous", "old_activations")
@@ -96,7 +99,7 @@ def update_discriminator(
     loss_weight: float,
     remat: bool = False,
     axis_name: str | None = None,
-) -> tuple[NetworkState, dict[str, jax.Array]]:
+) -> tuple[NetworkState, dict[str, jax.Array], jax.Array]:
     """Update D on real and generated prints, each normalised by its own statistics.
 
     Both go through D in one batch, which is two passes' work in half the number of operations.
@@ -114,7 +117,8 @@ def update_discriminator(
       axis_name: the device axis, or None.
 
     Returns:
-      (D's state after, name -> float32 scalar: the loss, and the share of patches that D got right).
+      (D's state after; name -> float32 scalar: the loss, and the share of patches that D got right; the probe of
+      its gradients, as of `finiteness.probe_gradients`).
 
     Source: Isola et al. 2017, section 3.3; differs in: nothing from the reference PyTorch code,
       the order in which the running statistics see fake and real included.
@@ -148,7 +152,7 @@ def update_discriminator(
         compute_loss = recompute_activations(compute_loss)
     gradients, auxiliary = jax.grad(compute_loss, has_aux=True)(state.params)
     state = update_network(state, gradients, auxiliary["batch_stats"], tx, axis_name)
-    return state, auxiliary["averages"]
+    return state, auxiliary["averages"], probe_gradients(gradients)
 
 
 def compute_fake_gradient(
@@ -207,7 +211,7 @@ def compute_fake_gradient(
 def train_step(
     state: GanTrainState,
     batch: Mapping[str, jax.Array],
-    base_key: jax.Array,
+    base_keys: StepKeys,
     *,
     generator: nn.Module,
     discriminator: nn.Module,
@@ -221,13 +225,13 @@ def train_step(
     update_order: str = "discriminator_first",
     remat: bool = False,
     axis_name: str | None = None,
-) -> tuple[GanTrainState, dict[str, Mean]]:
+) -> tuple[GanTrainState, dict[str, Any]]:
     """Run one alternating step: one forward pass of G, D's update, G's update through D.
 
     Args:
       state: the state before.
       batch: "noise_image" and "real_image", [batch, height, width, channels]; this device's part.
-      base_key: the run's key; the step and the device are folded in here.
+      base_keys: the run's; the step is folded in here, and for the dropout the device.
       generator: G's module.
       discriminator: D's module.
       generator_tx: G's optimiser.
@@ -245,7 +249,8 @@ def train_step(
       axis_name: the device axis, or None outside pmap.
 
     Returns:
-      (the state after, metrics summed over the devices).
+      (the state after; name -> `Mean` summed over the devices, and `finiteness.PROBES` -> network -> the probe of
+      its gradients).
 
     Raises:
       ValueError: `update_order` is not one of `UPDATE_ORDERS`.
@@ -256,11 +261,11 @@ def train_step(
     """
     if update_order not in UPDATE_ORDERS:
         raise ValueError(f"update_order={update_order!r} is not one of {UPDATE_ORDERS}")
-    dropout_key, jitter_key = jax.random.split(jax.random.fold_in(base_key, state.step))
-    dropout_key = parallel.fold_in_device(dropout_key, axis_name)
+    keys = fold_in_step(base_keys, state.step)
+    dropout_key = parallel.fold_in_device(keys.dropout, axis_name)
     batch_size = len(batch["noise_image"])
     noise_image, real_image = prepare_batch(
-        jitter_key, batch, first_index=parallel.find_first_example(batch_size, axis_name)
+        keys.augmentation, batch, first_index=parallel.find_first_example(batch_size, axis_name)
     )
 
     def generate(params):
@@ -277,7 +282,7 @@ def train_step(
     if remat:
         generate = recompute_activations(generate)
     fake_image, pull_back, generator_batch_stats = jax.vjp(generate, state.generator.params, has_aux=True)
-    discriminator_state, discriminator_averages = update_discriminator(
+    discriminator_state, discriminator_averages, discriminator_probe = update_discriminator(
         state.discriminator,
         noise_image,
         real_image,
@@ -316,8 +321,9 @@ def train_step(
         discriminator=discriminator_state,
         generator_ema=_update_ema(state.generator_ema, generator_state.params, ema_decay),
     )
-    means = create_means(discriminator_averages | generator_averages, batch_size)
-    return new_state, parallel.sum_over_devices(means, axis_name)
+    metrics = create_means(discriminator_averages | generator_averages, batch_size)
+    metrics[PROBES] = {"discriminator": discriminator_probe, "generator": probe_gradients(gradients)}
+    return new_state, parallel.sum_over_devices(metrics, axis_name)
 
 
 def _update_ema(average, params, decay: float):

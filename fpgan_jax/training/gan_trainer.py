@@ -16,8 +16,9 @@ from ml_collections import ConfigDict
 from fpgan_jax import configuration, parallel
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
+from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
-from fpgan_jax.training import gan_step
+from fpgan_jax.training import gan_step, gan_watch, random_streams
 from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import check_variables
 from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
@@ -34,9 +35,20 @@ METRIC_NAMES = (
     "discriminator_real_accuracy",
     "discriminator_fake_accuracy",
 )
+# As of `Training.checks`. G's output comes first, and D is updated before it judges that.
+CHECKS = (
+    ("generator", "l1_loss"),
+    ("discriminator", "discriminator_loss"),
+    ("discriminator", "gradient"),
+    ("generator", "adversarial_loss"),
+    ("generator", "generator_loss"),
+    ("generator", "gradient"),
+)
 
 
-def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> GanTrainState:
+def train_and_evaluate(
+    config: ConfigDict, workdir: str, source: Any = None, *, may_start_anew: bool = False
+) -> GanTrainState:
     """Train the GAN, from the last checkpoint in the workdir if there is one.
 
     Args:
@@ -44,6 +56,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
       workdir: where config, metrics, samples and checkpoints go.
       source: the training pairs; by default the config's own (`feeding.create_gan_source`). Use
         `feeding.create_gan_source_from_prints` to train from arrays, without TensorFlow.
+      may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
 
     Returns:
       The final state, on the host.
@@ -51,7 +64,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str, source: Any = None) -> 
     Raises:
       UserError: the config, the data or the workdir's checkpoint is not as it must be.
     """
-    return run_training(*_create_training(config, workdir, source))
+    return run_training(*_create_training(config, workdir, source), may_start_anew=may_start_anew)
 
 
 def start_from_weights(
@@ -89,8 +102,8 @@ def start_from_weights(
 
 def _create_training(
     config: ConfigDict, workdir: str, source: Any
-) -> tuple[Training, GanTrainState, jax.Array]:
-    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, key)."""
+) -> tuple[Training, GanTrainState, random_streams.StepKeys]:
+    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, keys)."""
     configuration.validate_config(config)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
@@ -98,15 +111,16 @@ def _create_training(
         # TFDS prepares the set in a folder that all processes read.
         with parallel.main_process_first("the data is prepared"):
             source = feeding.create_gan_source(config)
+    num_steps = _count_steps(config, source)
     examples, create_batches = load_feed(source, config.data.feeding)
     configuration.claim_workdir(
         workdir, config, prefixes=configuration.GAN_FIELDS, is_writer=parallel.is_main_process()
     )
 
     tx = create_gan_optimizer(config, source.num_examples)
-    init_key, base_key = jax.random.split(jax.random.key(config.seed))
+    weights_key, step_keys = random_streams.create_keys(config)
     state = create_gan_state(
-        init_key,
+        weights_key,
         generator=generator,
         discriminator=discriminator,
         generator_tx=tx,
@@ -117,10 +131,14 @@ def _create_training(
     step = bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx)
     last_steps = functools.partial(_map_last_steps, config=config, num_examples=source.num_examples)
     sample_epochs = last_steps(config.sample_epochs if config.num_samples else ())
+    num_steps = last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size)
+    # Those of the sample grids, so that both are drawn by one program.
+    samples = source.load_samples(max(config.num_samples, 2))
+    generate = create_generate(generator, deterministic=False, use_running_average=False)
     training = Training(
         label="GAN",
         workdir=workdir,
-        num_steps=last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size),
+        num_steps=num_steps,
         global_batch_size=config.global_batch_size,
         steps_per_dispatch=config.steps_per_dispatch,
         log_every_steps=config.log_every_steps,
@@ -142,10 +160,23 @@ def _create_training(
         },
         examples=examples,
         keep_steps=frozenset(last_steps(config.keep_epochs)),
+        checks=CHECKS,
+        name_examples=source.name_examples,
+        watch_metrics=gan_watch.watch_discriminator(config, num_steps),
+        watch_state=gan_watch.watch_generator(generate, samples, num_steps),
         sample_steps=frozenset(sample_epochs),
-        draw_samples=_create_sampler(config, generator, source, sample_epochs),
+        draw_samples=_create_sampler(config, generate, samples, sample_epochs),
     )
-    return training, state, base_key
+    return training, state, step_keys
+
+
+def _count_steps(config: ConfigDict, source: Any) -> int:
+    num_steps = last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size)
+    if num_steps > configuration.MAX_COUNT:
+        raise UserError(
+            f"config.num_epochs={config.num_epochs}: {num_steps} steps, more than {configuration.MAX_COUNT}; use fewer"
+        )
+    return num_steps
 
 
 def bind_train_step(
@@ -160,7 +191,7 @@ def bind_train_step(
       tx: the optimiser of each.
 
     Returns:
-      `gan_step.train_step` as (state, batch, base_key) -> (state, metrics), of `parallel.DEVICE_AXIS`, not
+      `gan_step.train_step` as (state, batch, base_keys) -> (state, metrics), of `parallel.DEVICE_AXIS`, not
       compiled; the batch is of bytes, as `prepare_batch` takes it.
     """
     return functools.partial(
@@ -236,13 +267,12 @@ def _map_last_steps(epochs: Iterable[int], *, config: ConfigDict, num_examples: 
 
 
 def _create_sampler(
-    config: ConfigDict, generator: nn.Module, source, epochs: Mapping[int, int]
+    config: ConfigDict, generate: Callable, pairs: Mapping[str, np.ndarray], epochs: Mapping[int, int]
 ) -> Callable[[int, Any, Reporter], None]:
     """Create the hook that draws the sample grid after the steps that end the chosen epochs."""
     if not epochs:
         return lambda step, state, reporter: None
-    pairs = source.load_samples(config.num_samples)
-    generate = create_generate(generator, deterministic=False, use_running_average=False)
+    pairs = {name: values[: config.num_samples] for name, values in pairs.items()}
     # The same dropout at every epoch: what changes from grid to grid is the network.
     keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["noise_image"]))
 

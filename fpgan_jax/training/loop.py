@@ -7,17 +7,19 @@ import dataclasses
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from absl import logging
 
 from fpgan_jax import configuration, parallel
 from fpgan_jax.errors import Interrupted, UserError
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.metrics import Mean, compute_averages, merge_metrics
 from fpgan_jax.progress import create_progress
+from fpgan_jax.training import finiteness
 from fpgan_jax.training.cadence import is_time
 from fpgan_jax.training.checkpointing import CheckpointStore
 from fpgan_jax.training.interruption import StopRequest
@@ -27,6 +29,10 @@ from fpgan_jax.training.reporting import Reporter
 _PENDING = "pending_metrics"
 # Likewise, of a checkpoint that a signal asked for: metrics summed since the last checkpoint of the cadence.
 _SINCE_CHECKPOINT = "metrics_since_checkpoint"
+
+
+# How long a signal to one of several processes may wait for the others to hear of it.
+_SECONDS_BETWEEN_QUESTIONS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +51,7 @@ class Training:
       best_metric: the metric whose lowest mean since the checkpoint before makes one the best.
       metric_names: every name that the step returns.
       shown_metrics: the names in the progress line.
-      step: (state, batch, base_key) -> (state, metrics), of `parallel.DEVICE_AXIS`, not compiled.
+      step: (state, batch, base_keys) -> (state, metrics), of `parallel.DEVICE_AXIS`, not compiled.
       create_batches: (start_step, num_steps) -> iterator of host batches, or of places in `examples`.
       state_to_trees: state -> name -> pytree, the checkpoint's parts.
       trees_to_state: the way back.
@@ -54,6 +60,12 @@ class Training:
       config_prefixes: the fields of the config that must agree, as of `configuration.find_differences`.
       examples: the whole training set as a pytree of arrays [num_examples, ...], if it is to lie on the devices.
       keep_steps: the steps, from 1, after which there is a checkpoint that is never deleted.
+      checks: (network, metric's name or "gradient"), in the order in which a step computes them: of several that are
+        not finite the first one is named.
+      name_examples: step, from 0 -> the names of its batch's examples.
+      watch_metrics: (completed steps, averages, reporter) -> None, of each row of the CSV, those from before a stop
+        included.
+      watch_state: (completed steps, replicated state, reporter) -> None, before each checkpoint of the cadence.
       sample_steps: the steps, from 1, after which `draw_samples` is called.
       draw_samples: (completed steps, replicated state, reporter) -> None.
     """
@@ -76,6 +88,12 @@ class Training:
     config_prefixes: tuple[str, ...] = ("",)
     examples: Mapping[str, np.ndarray] | None = None
     keep_steps: frozenset[int] = frozenset()
+    checks: tuple[tuple[str, str], ...] = ()
+    name_examples: Callable[[int], Sequence[str]] = lambda step: ()
+    watch_metrics: Callable[[int, Mapping[str, float], Reporter], None] = lambda step, averages, reporter: (
+        None
+    )
+    watch_state: Callable[[int, Any, Reporter], None] = lambda step, state, reporter: None
     sample_steps: frozenset[int] = frozenset()
     draw_samples: Callable[[int, Any, Reporter], None] = lambda step, state, reporter: None
 
@@ -99,7 +117,9 @@ def load_feed(source: Any, kind: str) -> tuple[Mapping[str, np.ndarray] | None, 
     return examples, functools.partial(create_batches, **processes)
 
 
-def run_training(training: Training, initial_state: Any, base_key: jax.Array) -> Any:
+def run_training(
+    training: Training, initial_state: Any, base_keys: Any, *, may_start_anew: bool = False
+) -> Any:
     """Train to the end, from the last checkpoint if there is one.
 
     A run that was stopped and is started again computes what it would have computed without the
@@ -109,18 +129,19 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
     Args:
       training: what to train.
       initial_state: the state at step 0, on the host, not replicated.
-      base_key: the run's random key.
+      base_keys: the run's random keys, as the step takes them.
+      may_start_anew: see `CheckpointStore`.
 
     Returns:
       The final state, on the host, not replicated.
 
     Raises:
-      UserError: the checkpoint does not fit the state or the data, none is whole, a metric is no longer finite, the
-        last checkpoint could not be saved, or another process works in the workdir.
+      UserError: the checkpoint does not fit the state or the data, all are damaged, a metric, a gradient or the
+        state is no longer finite, the last checkpoint could not be saved, or another process works in the workdir.
       Interrupted: a signal asked to stop; the state after the step under way is saved.
     """
     with hold_folder(training.workdir, is_holder=parallel.is_main_process()):
-        store = _open_store(training)
+        store = _open_store(training, may_start_anew=may_start_anew)
         try:
             state, pending, since_checkpoint = _restore_or(initial_state, training, store)
             start_step = int(state.step)
@@ -128,9 +149,11 @@ def run_training(training: Training, initial_state: Any, base_key: jax.Array) ->
                 return state
             reporter = Reporter(training.workdir, start_step=start_step, is_active=parallel.is_main_process())
             try:
+                for row in reporter.read_metrics():
+                    training.watch_metrics(int(row.pop("step")), row, reporter)
                 with StopRequest() as stop:
                     state = _run_steps(
-                        training, state, pending, since_checkpoint, base_key, store, reporter, stop
+                        training, state, pending, since_checkpoint, base_keys, store, reporter, stop
                     )
             finally:
                 reporter.close()
@@ -148,7 +171,7 @@ def save_start(training: Training, state: Any) -> None:
       state: the state at step 0, on the host, not replicated.
 
     Raises:
-      UserError: the workdir holds a checkpoint, or this one could not be saved.
+      UserError: the workdir holds a checkpoint, the state is not finite, or it could not be saved.
     """
     with hold_folder(training.workdir):
         store = _open_store(training)
@@ -157,21 +180,32 @@ def save_start(training: Training, state: Any) -> None:
                 raise UserError(
                     f"{training.workdir}: holds a run already, at step {store.latest_step}; use another --workdir"
                 )
-            _save_uncounted(training, store, state, {_PENDING: _no_metrics(training)})
+            _save(training, store, state, {_PENDING: _no_metrics(training)}, averages=None)
             store.finish()
         finally:
             store.close()
 
 
-def _open_store(training: Training) -> CheckpointStore:
-    return CheckpointStore(training.workdir, best_metric=training.best_metric, keep_steps=training.keep_steps)
+def _open_store(training: Training, **options) -> CheckpointStore:
+    return CheckpointStore(
+        training.workdir, best_metric=training.best_metric, keep_steps=training.keep_steps, **options
+    )
 
 
-def _save_uncounted(training: Training, store: CheckpointStore, host_state, metrics_trees: Mapping) -> None:
-    """Save a checkpoint outside the cadence, to which any of the cadence is preferred as the best."""
-    trees = jax.tree.map(np.asarray, training.state_to_trees(host_state)) | dict(metrics_trees)
-    metrics = {training.best_metric: sys.float_info.max}
-    store.save(int(host_state.step), trees, metadata=training.metadata, metrics=metrics)
+def _save(
+    training: Training,
+    store: CheckpointStore,
+    host_state,
+    metrics_trees: Mapping,
+    averages: Mapping[str, float] | None,
+) -> None:
+    """Save a checkpoint; one outside the cadence, of no averages, is never preferred as the best."""
+    step = int(host_state.step)
+    trees = jax.tree.map(np.asarray, training.state_to_trees(host_state))
+    if place := finiteness.find_non_finite(trees):
+        _refuse_number(training, f"{place} of the {training.label}", step, store)
+    averages = {training.best_metric: sys.float_info.max} if averages is None else averages
+    store.save(step, trees | dict(metrics_trees), metadata=training.metadata, metrics=averages)
 
 
 def _no_metrics(training: Training) -> dict[str, Mean]:
@@ -206,12 +240,30 @@ def _restore_or(initial_state, training: Training, store: CheckpointStore):
 
 def _check_finite(training: Training, fetched: list, last_step: int, store: CheckpointStore) -> None:
     for step, metrics in enumerate(fetched, start=last_step - len(fetched) + 1):
-        bad = [name for name, mean in metrics.items() if not np.isfinite(mean.total)]
-        if bad:
-            raise UserError(
-                f"{training.workdir}: {', '.join(bad)} of the {training.label} not finite at step {step}; lower the "
-                f"learning rate, or look at the data; the last good checkpoint is that of step {store.latest_step}"
-            )
+        if number := _find_non_finite_number(training, metrics):
+            _refuse_number(training, number, step, store)
+
+
+def _find_non_finite_number(training: Training, metrics: Mapping) -> str | None:
+    """Name the first number of a step that is not finite."""
+    for network, name in training.checks:
+        probed = metrics[finiteness.PROBES][network] if name == "gradient" else metrics[name].total
+        if not np.isfinite(probed):
+            return f"{name} of the {network}"
+    bad = [name for name in training.metric_names if not np.isfinite(metrics[name].total)]
+    return f"{', '.join(bad)} of the {training.label}" if bad else None
+
+
+def _refuse_number(training: Training, number: str, step: int, store: CheckpointStore) -> None:
+    """Log the examples of a step's batch and stop."""
+    if parallel.is_main_process() and (names := training.name_examples(step - 1) if step else ()):
+        logging.error("%s: the batch of step %d: %s", training.workdir, step, "; ".join(names))
+    good = "there is no checkpoint yet"
+    if store.latest_step is not None:
+        good = f"the last good checkpoint is that of step {store.latest_step}"
+    raise UserError(
+        f"{training.workdir}: {number} not finite at step {step}; lower the learning rate, or look at the data; {good}"
+    )
 
 
 def _count_next_steps(training: Training, step: int) -> int:
@@ -231,15 +283,30 @@ def _is_due(training: Training, step: int) -> bool:
     return is_due or step in training.keep_steps or step in training.sample_steps
 
 
-def _is_stop_agreed(stop: StopRequest, is_log: bool) -> bool:
-    """Say whether to stop after this step, the same in every process.
+class _StopAgreement:
+    """Says after which step to stop, the same in every process.
 
-    Several processes ask one another only where they wait for one another anyway, at the steps that are logged.
+    Several processes ask one another every few seconds, since asking makes them wait. How many steps that is they
+    agree on too.
     """
-    is_asked = stop.signal_name is not None
-    if parallel.is_single_process():
-        return is_asked
-    return is_log and parallel.is_any_process(is_asked)
+
+    def __init__(self, stop: StopRequest, step: int):
+        self._stop = stop
+        self._last = (step, time.monotonic())
+        self._next_step = step + 1
+
+    def is_reached(self, step: int) -> bool:
+        is_asked = self._stop.signal_name is not None
+        if parallel.is_single_process():
+            return is_asked
+        if step < self._next_step:
+            return False
+        last_step, last_time = self._last
+        seconds = (time.monotonic() - last_time) / (step - last_step)
+        is_any_asked, seconds = parallel.compute_maximum(np.array([is_asked, seconds], np.float32))
+        self._last = (step, time.monotonic())
+        self._next_step = step + max(1, int(_SECONDS_BETWEEN_QUESTIONS / max(seconds, 1e-6)))
+        return bool(is_any_asked)
 
 
 class _Stopwatch:
@@ -269,7 +336,7 @@ def _run_steps(
     state,
     pending,
     since_checkpoint,
-    base_key,
+    base_keys,
     store: CheckpointStore,
     reporter: Reporter,
     stop: StopRequest,
@@ -287,11 +354,11 @@ def _run_steps(
         initial=start_step * training.global_batch_size,
         is_shown=parallel.is_main_process(),
     )
-    stopwatch = _Stopwatch()
+    stopwatch, agreement = _Stopwatch(), _StopAgreement(stop, start_step)
     with progress:
         while step < training.num_steps:
             num_steps = _count_next_steps(training, step)
-            state, metrics = dispatch(state, stopwatch.wait_for(batches, num_steps), base_key)
+            state, metrics = dispatch(state, stopwatch.wait_for(batches, num_steps), base_keys)
             step += num_steps
             unmerged.append(metrics)
             progress.update(num_steps * training.global_batch_size)
@@ -299,16 +366,18 @@ def _run_steps(
             is_checkpoint = step in training.keep_steps or is_time(
                 step, training.checkpoint_every_steps, training.num_steps
             )
-            is_stop = step < training.num_steps and _is_stop_agreed(stop, is_log)
+            is_stop = step < training.num_steps and agreement.is_reached(step)
             if is_log or is_checkpoint or is_stop:
                 fetched = [metrics for several in unmerged for metrics in parallel.fetch_metrics(several)]
                 _check_finite(training, fetched, step, store)
+                fetched = [{name: metrics[name] for name in training.metric_names} for metrics in fetched]
                 unmerged = []
                 pending = merge_metrics([pending, *fetched])
                 since_checkpoint = merge_metrics([since_checkpoint, *fetched])
             if is_log:
                 averages = compute_averages(pending)
                 reporter.write_metrics(step, averages)
+                training.watch_metrics(step, averages, reporter)
                 shown = {name: f"{averages[name]:.3f}" for name in training.shown_metrics}
                 progress.set_postfix(step=f"{step}/{training.num_steps}", **shown)
                 pending = _no_metrics(training)
@@ -316,17 +385,13 @@ def _run_steps(
             if step in training.sample_steps:
                 training.draw_samples(step, state, reporter)
             if is_checkpoint:
+                training.watch_state(step, state, reporter)
                 host_state = parallel.unreplicate(state)
-                store.save(
-                    step,
-                    training.state_to_trees(host_state) | {_PENDING: pending},
-                    metadata=training.metadata,
-                    metrics=compute_averages(since_checkpoint),
-                )
+                _save(training, store, host_state, {_PENDING: pending}, compute_averages(since_checkpoint))
                 since_checkpoint = merge_metrics([])
             elif is_stop:
                 metrics_trees = {_PENDING: pending, _SINCE_CHECKPOINT: since_checkpoint}
-                _save_uncounted(training, store, parallel.unreplicate(state), metrics_trees)
+                _save(training, store, parallel.unreplicate(state), metrics_trees, averages=None)
             if is_stop:
                 store.finish()
                 raise Interrupted(

@@ -1,4 +1,4 @@
-"""Owns what a run writes for people: metrics as CSV and TensorBoard events, and image grids.
+"""Owns what a run writes for people: metrics as CSV and TensorBoard events, image grids, and warnings.
 
 Does not own when it is time (`cadence.py`) or checkpoints (`checkpointing.py`).
 """
@@ -15,8 +15,10 @@ from absl import logging
 from PIL import Image
 
 from fpgan_jax.errors import UserError
+from fpgan_jax.whole_file import write_whole
 
 METRICS_FILENAME = "metrics.csv"
+WARNINGS_FILENAME = "warnings.csv"
 
 
 class Reporter:
@@ -43,6 +45,9 @@ class Reporter:
         os.makedirs(workdir, exist_ok=True)
         self._path = os.path.join(workdir, METRICS_FILENAME)
         self._names = _truncate_csv(self._path, start_step)
+        self._warnings_path = os.path.join(workdir, WARNINGS_FILENAME)
+        _truncate_csv(self._warnings_path, start_step)
+        self._warned = {row["warning"] for row in _read_rows(self._warnings_path) if "warning" in row}
         self._unwritten: list[list] = []
         self._events = _Events(os.path.join(workdir, "events"), start_step + 1)
 
@@ -79,6 +84,34 @@ class Reporter:
                 os.truncate(self._path, size)
             raise
         self._unwritten = []
+
+    def read_metrics(self) -> list[dict[str, float]]:
+        """Read the rows that are written: "step" and each column's name -> number."""
+        rows = []
+        for row in _read_rows(self._path) if self._is_active else ():
+            with contextlib.suppress(ValueError):  # a damaged number
+                rows.append({name: float(text) for name, text in row.items()})
+        return rows
+
+    def warn_once(self, step: int, name: str, text: str) -> None:
+        """Warn, and add a row to `warnings.csv`, unless this run has had a warning of this name.
+
+        Args:
+          step: completed steps.
+          name: of the warning.
+          text: one line with the measure and its value.
+        """
+        if not self._is_active or name in self._warned:
+            return
+        self._warned.add(name)
+        logging.warning("%s: step %d: %s", self.workdir, step, text)
+        try:
+            is_new = not os.path.exists(self._warnings_path)
+            with open(self._warnings_path, "a", newline="", encoding="utf-8") as file:
+                rows = [("step", "warning", "text")] if is_new else []
+                csv.writer(file, lineterminator="\n").writerows([*rows, (step, name, text)])
+        except OSError as error:
+            logging.warning("%s: not written (%s)", self._warnings_path, error.strerror)
 
     def write_images(self, step: int, name: str, rows: Sequence[Sequence[np.ndarray]]) -> None:
         """Write a grid of images as `samples/NAME.png` and to TensorBoard.
@@ -178,14 +211,16 @@ def save_png(path: str, image: np.ndarray) -> None:
       image: uint8 [height, width, 1 or 3].
     """
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    try:
-        picture.save(f"{path}.tmp", format="PNG")
-        os.replace(f"{path}.tmp", path)
-    except OSError:
-        # On a full disk half a file would take up what is left of it.
-        with contextlib.suppress(OSError):
-            os.remove(f"{path}.tmp")
-        raise
+    with write_whole(path, "wb") as file:
+        picture.save(file, format="PNG")
+
+
+def _read_rows(path: str) -> list[dict[str, str]]:
+    """Read a file that `_truncate_csv` has left whole."""
+    if not os.path.exists(path):
+        return []
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def _truncate_csv(path: str, last_step: int) -> list[str] | None:
@@ -207,7 +242,6 @@ def _truncate_csv(path: str, last_step: int) -> list[str] | None:
     kept = [
         row for row in rows[1:] if len(row) == len(names) and row[0].isdigit() and int(row[0]) <= last_step
     ]
-    with open(f"{path}.tmp", "w", newline="", encoding="utf-8") as file:
+    with write_whole(path) as file:
         csv.writer(file, lineterminator="\n").writerows([names, *kept])
-    os.replace(f"{path}.tmp", path)
     return names

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from fpgan_jax.data import feeding, input_pipeline, pairs, print_loading
+from fpgan_jax.data import feeding, input_pipeline, pairs, print_loading, prints
 from fpgan_jax.errors import UserError
 
 
@@ -153,3 +153,77 @@ def test_tfdata_without_tensorflow_points_to_the_devices(config, archive, monkey
         create(config)
     config.data.feeding = "device"
     assert create(config).num_examples in (3, 12)
+
+
+def create_mixed_source(config, *, batch_size=5):
+    """Create a source of two persons: a real print each, of grey 1 and 2, and four synthetic ones, of 11 and 12."""
+
+    def create_prints(kind, greys, persons):
+        images = np.broadcast_to(np.array(greys, np.uint8)[:, None, None, None], (len(greys), 4, 4, 1))
+        filenames = tuple(f"{kind} {number}" for number in range(len(greys)))
+        return prints.PrintSet(images, np.array(persons, np.int32), filenames)
+
+    config.classifier.global_batch_size = batch_size
+    real = create_prints("real", [1, 2], [4, 7])
+    synthetic = create_prints("synthetic", [11, 12, 12, 11, 11, 12, 11, 12], [4, 7, 7, 4, 4, 7, 4, 7])
+    return feeding.MixedClassifierSource(real, synthetic, config)
+
+
+def test_half_of_every_mixed_batch_is_synthetic_and_the_odd_one_real(config):
+    greys = [batch["image"][:, 0, 0, 0] for batch in create_mixed_source(config).create_batches(0, 8)]
+    assert (
+        np.isin(np.stack(greys)[:, 0::2], (1, 2)).all() and np.isin(np.stack(greys)[:, 1::2], (11, 12)).all()
+    )
+
+
+def test_a_mixed_batch_labels_both_kinds_by_person(config):
+    for batch in create_mixed_source(config).create_batches(0, 8):
+        np.testing.assert_array_equal(batch["label"], (batch["image"][:, 0, 0, 0] - 1) % 10)
+
+
+def test_each_kind_of_a_mixed_source_has_epochs_of_its_own(config):
+    places = np.stack(list(create_mixed_source(config).create_index_batches(0, 8)))
+    # Eight batches hold 24 real places, each of two prints 12 times, and 16 synthetic ones, each of eight twice.
+    np.testing.assert_array_equal(np.bincount(places[:, 0::2].ravel()), [12, 12])
+    np.testing.assert_array_equal(np.bincount(places[:, 1::2].ravel()), [0, 0, *[2] * 8])
+
+
+def test_a_mixed_batch_depends_on_its_step_only(config):
+    source = create_mixed_source(config)
+    assert_same_batches(source.create_batches(3, 2), list(source.create_batches(0, 5))[3:])
+
+
+def test_mixed_places_on_the_devices_give_the_same_batches(config):
+    source = create_mixed_source(config)
+    examples = source.load_examples()
+    gathered = [
+        {name: values[places] for name, values in examples.items()}
+        for places in source.create_index_batches(1, 3)
+    ]
+    assert_same_batches(source.create_batches(1, 3), gathered)
+
+
+def test_the_names_of_a_mixed_batch_are_those_of_its_prints(config):
+    source = create_mixed_source(config)
+    (places,) = source.create_index_batches(3, 1)
+    filenames = [f"real {number}" for number in range(2)] + [f"synthetic {number}" for number in range(8)]
+    assert source.name_examples(3) == [filenames[place] for place in places]
+
+
+def test_every_process_gets_both_kinds_of_a_mixed_batch(config):
+    source = create_mixed_source(config, batch_size=8)
+    for index in range(2):
+        (batch,) = source.create_batches(0, 1, process_index=index, process_count=2)
+        np.testing.assert_array_equal(batch["image"][:, 0, 0, 0] > 10, [False, True, False, True])
+
+
+def test_a_mixed_batch_that_cannot_be_divided_is_refused(config):
+    with pytest.raises(UserError, match=r"config\.classifier\.global_batch_size"):
+        create_mixed_source(config).create_batches(0, 1, process_count=2)
+
+
+def test_prints_of_other_persons_are_not_mixed(config):
+    one = prints.PrintSet(np.zeros((1, 4, 4, 1), np.uint8), np.array([4], np.int32), ("a",))
+    other = prints.PrintSet(np.zeros((1, 4, 4, 1), np.uint8), np.array([5], np.int32), ("b",))
+    with pytest.raises(ValueError, match="not of the same persons"):
+        feeding.MixedClassifierSource(one, other, config)

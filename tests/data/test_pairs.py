@@ -154,8 +154,8 @@ def test_refuses_to_write_beside_other_files(replicated, tmp_path):
 
 
 def test_a_failed_write_leaves_no_file(replicated, tmp_path, monkeypatch):
-    def fail(self, path, **kwargs):
-        path.write_bytes(b"half")
+    def fail(self, file, **kwargs):
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(Image.Image, "save", fail)
@@ -166,8 +166,9 @@ def test_a_failed_write_leaves_no_file(replicated, tmp_path, monkeypatch):
 
 def test_what_a_killed_run_left_does_not_stop_the_next(replicated, tmp_path):
     path = pairs.write_pairs(replicated, tmp_path)[0]
-    path.with_name(f"{path.name}.1{pairs.TEMPORARY}").write_bytes(b"half")
+    path.with_name(f"{path.name}.tmp").write_bytes(b"half")
     assert len(pairs.write_pairs(replicated, tmp_path)) == 6
+    assert len(list((tmp_path / "train").iterdir())) == 6
 
 
 @pytest.mark.parametrize("extension", ["png", "jpg", "jpeg", "bmp", "PNG"])

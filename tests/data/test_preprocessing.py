@@ -167,3 +167,18 @@ def test_pixels_survive_the_way_there_and_back():
 def test_rounds_and_clips_to_pixels():
     # 0 is 127.5, which rounds to the even 128; 0.5 is 191.25.
     np.testing.assert_array_equal(preprocessing.to_uint8(np.array([-1.5, 0, 0.5, 7])), [0, 128, 191, 255])
+
+
+@pytest.mark.parametrize(
+    ("frame", "source", "rows", "columns"),
+    [
+        # 2 and 99 of 103 rows, 2 and 92 of 96 columns: 4.97 and 246.06, 5.33 and 245.33 of 256.
+        ("keep", "socofing", (5, 246), (6, 245)),
+        ("crop", "socofing", (0, 256), (0, 256)),
+        ("keep", "paired_folder", (0, 256), (0, 256)),
+    ],
+)
+def test_the_window_within_the_frame(frame, source, rows, columns):
+    data = pix2pix_socofing.get_config().data
+    data.frame, data.source = frame, source
+    assert preprocessing.find_window(data) == (slice(*rows), slice(*columns))

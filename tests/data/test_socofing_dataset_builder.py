@@ -1,14 +1,19 @@
 """Tests of the TFDS builder of SOCOFing."""
 
+import json
 import os
+import pathlib
 import shutil
+import sys
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
+from configs import pix2pix_socofing
 from fpgan_jax.data import image_files
 from fpgan_jax.data.socofing import socofing_dataset_builder as builder_module
+from fpgan_jax.data.socofing import socofing_reader
 from fpgan_jax.errors import UserError
 from tests.data.conftest import make_print_pixels, write_bmp
 
@@ -198,3 +203,36 @@ def test_refuses_a_place_that_cannot_be_written(socofing_folder, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"config\.data\.tfds_dir: .* cannot be written"):
         prepare(socofing_folder, tmp_path / "file")
+
+
+@pytest.fixture(name="prepared")
+def _prepared(socofing_folder, tmp_path):
+    """Prepare the real prints; return (config.data, the folder of what was prepared)."""
+    data_config = pix2pix_socofing.get_config().data
+    data_config.socofing_dir, data_config.tfds_dir = str(socofing_folder), str(tmp_path / "tfds")
+    return data_config, pathlib.Path(prepare(socofing_folder, tmp_path / "tfds").data_path)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"half"], ids=["missing", "empty", "cut"])
+@pytest.mark.parametrize("name", ["dataset_info.json", "socofing-real.tfrecord-00000-of-00001"])
+def test_what_was_prepared_and_then_damaged_is_named(prepared, name, content):
+    data_config, folder = prepared
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_bytes(content and (folder / name).read_bytes()[:-9])
+    with pytest.raises(
+        UserError, match=r"config\.data\.tfds_dir: the folder real-\w+ .* is damaged .*; delete"
+    ):
+        socofing_reader.read_records(data_config, "real")
+
+
+def test_no_code_that_a_prepared_folder_names_is_imported(prepared, tmp_path, monkeypatch):
+    data_config, folder = prepared
+    (tmp_path / "strangers_code.py").write_text("raise SystemExit('executed')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    features = json.loads((folder / "features.json").read_text())
+    features["pythonClassName"] = "strangers_code.Features"
+    (folder / "features.json").write_text(json.dumps(features))
+    assert len(socofing_reader.read_records(data_config, "real")) > 0
+    assert "strangers_code" not in sys.modules

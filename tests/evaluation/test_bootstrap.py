@@ -97,6 +97,11 @@ def test_lengths_must_agree():
         compute([1, 2, 3], [1, 2])
 
 
+def test_lengths_of_both_samples_must_agree():
+    with pytest.raises(ValueError, match="2 values and 1 groups"):
+        bootstrap.compute_difference_interval([1], [1], [1, 2], [1], num_resamples=100, seed=0)
+
+
 def test_a_seed_draws_again_the_same():
     values, groups = [1, 2, 4, 9], range(4)
     # At 101 resamples the percentiles still depend on the draws.
@@ -148,6 +153,42 @@ def test_a_difference_of_another_statistic():
     )
     # Differences of the maxima by the highest person drawn: 2, 3, 3.
     np.testing.assert_allclose(result, (3, 2, 3))
+
+
+def test_pairs_of_one_person_with_themself_do_not_count():
+    matrix = np.array([[99, 1, 2], [1, 99, 6], [2, 6, np.nan]])
+    mean, low, high = bootstrap.compute_pair_interval(matrix, num_resamples=20000, seed=0)
+    # Drawn: all three (mean 3) in 6 of 27, two of them in 18 of 27 (1, 2 or 6 alike), one alone in 3 of 27.
+    assert mean == 3
+    assert np.isnan([low, high]).all()  # 11% of the draws have no pair
+
+
+def test_interval_of_pairs_is_as_wide_as_their_mean_is_uncertain():
+    # The mean absolute difference of 25 normal values, in 400 samples and in one sample's bootstrap.
+    rng = np.random.default_rng(0)
+    samples = rng.normal(size=(400, 25))
+    distances = np.abs(samples[:, :, None] - samples[:, None, :])
+    spread = np.std(distances.sum((1, 2)) / (25 * 24))
+    widths = [
+        np.subtract(*bootstrap.compute_pair_interval(d, num_resamples=500, seed=1)[:0:-1])
+        for d in distances[:40]
+    ]
+    np.testing.assert_allclose(np.mean(widths), 2 * 1.96 * spread, rtol=0.1)
+
+
+def test_two_persons_have_a_pair_and_no_interval():
+    result = bootstrap.compute_pair_interval(np.array([[0, 4], [4, 0]]), num_resamples=100, seed=0)
+    np.testing.assert_array_equal(result, (4, np.nan, np.nan))
+
+
+def test_one_person_has_no_pair():
+    assert np.isnan(bootstrap.compute_pair_interval(np.zeros((1, 1)), num_resamples=100, seed=0)).all()
+
+
+def test_counts_are_those_of_the_drawn_persons():
+    counts = bootstrap.draw_counts(4, num_resamples=30, seed=2)
+    draws = bootstrap.draw_persons(np.arange(4), num_resamples=30, seed=2)
+    np.testing.assert_array_equal(counts, [np.bincount(draw, minlength=4) for draw in draws])
 
 
 # Grand mean 6; rows 4, 8; columns 5, 6, 7; rest [[0, 1, -1], [0, -1, 1]].

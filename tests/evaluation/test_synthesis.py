@@ -98,6 +98,13 @@ def test_a_folder_of_images_made_otherwise_is_refused(gan_workdir, tmp_path):
         draw(gan_workdir, tmp_path, seed=1)
 
 
+def test_a_folder_begun_before_noise_had_a_seed_of_its_own_is_completed(gan_workdir, tmp_path):
+    draw(gan_workdir, tmp_path)
+    assert "noise_seed" not in json.loads((tmp_path / "synthesis.json").read_text())["synthesis"]
+    with pytest.raises(UserError, match=r"synthesis\.json: this folder holds images made otherwise"):
+        draw(gan_workdir, tmp_path, noise_seed=1)
+
+
 def test_new_noise_is_never_a_trainings(gan_workdir, tmp_path):
     rows, _ = draw(gan_workdir, tmp_path, noise="new", seed=2**32 - 2)
     assert all(2**32 <= row.noise_seed < 2**64 for row in rows)
@@ -141,11 +148,44 @@ def test_a_foreign_manifest_is_named(tmp_path):
         synthesis.read_manifest(str(tmp_path))
 
 
-def test_a_checkpoint_whose_config_was_changed_is_refused(gan_workdir, tmp_path, monkeypatch):
-    step, trees, metadata = synthesis.restore_for_evaluation(gan_workdir, ("generator",))
-    metadata = json.loads(json.dumps(metadata))
-    metadata["config"]["generator"]["num_features"] = 4
-    monkeypatch.setattr(synthesis, "restore_for_evaluation", lambda *args: (step, trees, metadata))
+@pytest.fixture(name="change_metadata")
+def _change_metadata(gan_workdir, monkeypatch):
+    """Return a function that has the checkpoint hold other metadata."""
+
+    def change(update):
+        step, trees, metadata = synthesis.restore_for_evaluation(gan_workdir, ("generator",))
+        metadata = json.loads(json.dumps(metadata))
+        update(metadata)
+        monkeypatch.setattr(synthesis, "restore_for_evaluation", lambda *args: (step, trees, metadata))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pairs": [["../../outside", 0]]},
+        {"pairs": [[1, "0/../../outside"]]},
+        {"pairs": [[1, 0, 0]]},
+        {"pairs": [[True, 0]]},
+        {"pairs": []},
+        {"pairs": None},
+        {"pair_names": ["../outside.png"]},
+        {"pair_names": [3] * 12},
+    ],
+    ids=str,
+)
+def test_a_checkpoint_that_lists_no_pairs_has_nothing_written(
+    gan_workdir, tmp_path, change_metadata, changes
+):
+    change_metadata(lambda metadata: metadata.update(changes))
+    with pytest.raises(UserError, match="lists no training pairs; name the workdir of launch.train_gan"):
+        draw(gan_workdir, tmp_path / "new" / "images")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checkpoint_whose_config_was_changed_is_refused(gan_workdir, tmp_path, change_metadata):
+    change_metadata(lambda metadata: metadata["config"]["generator"].update({"num_features": 4}))
     with pytest.raises(
         UserError, match=r"generator: .* in the checkpoint and .* in the network of this config"
     ):

@@ -1,8 +1,5 @@
 """Table 2 from score rows, against numbers worked out by hand."""
 
-import csv
-import io
-
 import numpy as np
 import pytest
 
@@ -78,27 +75,6 @@ def test_a_set_without_synthetic_prints_is_named():
 def test_an_unknown_kind_is_named():
     with pytest.raises(UserError, match="unknown kind 'foo'"):
         table.compute_table([create_row("foo", 1, 1.0)])
-
-
-def test_text_is_aligned():
-    assert table.format_text(("a", "bb"), [("ccc", "d")]) == "a    bb\n---  --\nccc  d\n"
-
-
-def test_markdown_escapes_what_would_be_markup():
-    text = table.format_markdown(("set",), [("<b>|x",)])
-    assert text == "| set |\n| --- |\n| &lt;b&gt;\\|x |\n"
-
-
-def test_csv_comes_back():
-    cells = [("P50", 'with "quotes", commas')]
-    text = table.format_csv(("set", "note"), cells)
-    assert list(csv.reader(io.StringIO(text)))[1:] == [list(cells[0])]
-
-
-def test_latex_escapes_its_own_characters():
-    text = table.format_latex(("set",), [("a_b & 5%",)])
-    assert r"a\_b \& 5\% \\" in text
-    assert text.count("\n") == 7
 
 
 def test_two_files_of_one_set_are_refused(tmp_path):

@@ -3,8 +3,10 @@
 import errno
 import io
 import os
+import signal
 import subprocess
 import sys
+import time
 import types
 
 import pytest
@@ -90,6 +92,49 @@ def test_xla_of_the_installed_version_starts_with_its_flags():
     assert (result.returncode, result.stdout.strip()) == (0, "2.0"), result.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_a_script_that_does_not_train_ends_in_one_line_and_its_own_exit_code(capsys, number):
+    def main(argv):
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            cli._run_main(main, ["script"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stop.value.code == 75
+    assert capsys.readouterr().err == "INTERRUPTED: the same command goes on from what is done.\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."), "allocating 9 bytes."),
+        (MemoryError("Unable to allocate 9 GiB"), "Unable to allocate 9 GiB"),
+        (MemoryError(), "no more is said"),
+    ],
+)
+def test_too_little_memory_ends_in_one_line(capsys, error, line):
+    def main(argv):
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        cli._run_main(main, ["script"])
+    assert stop.value.code == 1
+    (printed,) = capsys.readouterr().err.splitlines()
+    assert printed.startswith("ERROR: out of memory (") and f"{line}); use smaller batches" in printed
+
+
+def test_another_error_is_not_taken_for_it():
+    def main(argv):
+        raise RuntimeError("INTERNAL: a bug")
+
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli._run_main(main, ["script"])
+
+
 def test_a_full_disk_ends_in_one_line_though_it_names_no_file(capsys):
     def main(argv):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -99,3 +144,16 @@ def test_a_full_disk_ends_in_one_line_though_it_names_no_file(capsys):
     assert stop.value.code == 1
     line = "ERROR: No space left on device; make room and give the same command again, which goes on\n"
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"), [("0,1,2", (0, 1, 2)), ("7", (7,)), (" 1, 0 ", (1, 0)), ("", ()), (None, None)]
+)
+def test_seeds_come_as_numbers_in_their_order(text, seeds):
+    assert cli._SeedsParser().parse(text) == seeds
+
+
+@pytest.mark.parametrize("text", ["0,x", "1.5", "-1", "4294967295"])
+def test_what_is_no_seed_is_refused(text):
+    with pytest.raises(ValueError, match="seed|invalid literal"):
+        cli._SeedsParser().parse(text)

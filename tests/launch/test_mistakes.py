@@ -84,6 +84,36 @@ def test_a_bad_image_is_named(tmp_path, content):
     assert "Traceback" not in result.stderr and not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "overrides", "text"),
+    [
+        ("open('{0}/executed', 'w')", [], "not a config in JSON"),
+        ('{{"lambda_l1": 3}}', [], "config.adam_beta1: missing"),
+        ('{{"lambda_l1": 3}}', ["--config.lambda_l1=many"], "config.lambda_l1"),
+        (None, [], "no such file"),
+    ],
+    ids=["program", "missing field", "override", "missing"],
+)
+def test_a_config_in_json_is_read_and_not_executed(tmp_path, content, overrides, text):
+    (tmp_path / "inputs").mkdir()
+    path = tmp_path / "inputs" / "config.json"
+    if content is not None:
+        path.write_text(content.format(tmp_path))
+    result = run("train_gan", f"--config={path}", *overrides, f"--workdir={tmp_path / 'run'}")
+    assert_one_line(result, text)
+    assert [path.name for path in tmp_path.iterdir()] == ["inputs"]
+
+
+@pytest.mark.parametrize("field", ["data.persons", "set_name"])
+def test_an_override_is_not_executed(tmp_path, field):
+    program = f"__import__('pathlib').Path('{tmp_path / 'executed'}').touch()"
+    for script, flag in (("train_gan", "--config."), ("reproduce_sets", "--override=")):
+        config = ["--config=configs/test_size.py"] if script == "train_gan" else []
+        result = run(script, *config, f"{flag}{field}={program}", f"--workdir={tmp_path / 'run'}")
+        assert_one_line(result)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
     result = run(*TRAIN, "--config.data.socofing_dir=x", f"--workdir={tmp_path / 'run'}")
@@ -98,6 +128,11 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
             "score_similarity",
             ["--classifier_workdir={0}/none", "--synthetic_dirs=x", "--scores={0}/s.csv"],
             ["none: no checkpoints here"],
+        ),
+        (
+            "score_similarity",
+            ["--classifier_workdir={0}", "--synthetic_dirs=x", "--scores={0}/s", "--num_test_persons=0"],
+            ["num_test_persons"],
         ),
         ("export_model", ["--workdir={0}/none", "--out={0}/out"], ["none: no checkpoints here"]),
         ("export_model", ["--workdir={0}/none", "--out={0}/thesis.txt"], ["thesis.txt: exists"]),
@@ -130,6 +165,7 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
     ids=[
         "synthesize",
         "score",
+        "nobody to score",
         "export",
         "export into a file",
         "table",

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -12,6 +13,10 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+
+from fpgan_jax.data import print_loading
+from fpgan_jax.evaluation import similarity
+from tests import kill_repeatedly
 
 SCRIPTS = sorted(
     path.stem for path in pathlib.Path("launch").glob("*.py") if path.stem not in ("__init__", "cli")
@@ -91,6 +96,24 @@ def test_reproduce_leaves_its_files(reproduced, name):
     assert (workdir / name).stat().st_size > 0
 
 
+@pytest.mark.slow
+def test_a_chain_that_is_killed_three_times_ends_as_the_one_that_was_not(
+    reproduced, data, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    flags = [flag.replace("=configs/", f"={kill_repeatedly.ROOT}/configs/") for flag in data]
+    left = kill_repeatedly.kill_and_restart(
+        ["launch.reproduce", *flags, f"--workdir={kill_repeatedly.OUT}"],
+        tmp_path,
+        num_kills=3,
+        moments=random.Random(0),
+        after_start=10.0,
+        after_results=20,
+    )
+    assert len(left) == 3
+    assert kill_repeatedly.find_differences(reproduced[0], tmp_path / kill_repeatedly.OUT) == []
+
+
 def test_progress_shows_rate_and_time_left(reproduced):
     _, result = reproduced
     assert "images/s" in result.stderr and "<00:0" in result.stderr
@@ -159,6 +182,12 @@ def test_training_scripts_leave_a_finished_run_alone(reproduced, data):
         before = (workdir / name / "metrics.csv").read_bytes()
         run_well(script, *data, f"--workdir={workdir / name}")
         assert (workdir / name / "metrics.csv").read_bytes() == before
+
+
+def test_the_config_that_a_run_wrote_gives_the_same_run(reproduced, tmp_path):
+    workdir, _ = reproduced
+    run_well("train_gan", f"--config={workdir / 'gan' / 'config.json'}", f"--workdir={tmp_path / 'gan'}")
+    assert kill_repeatedly.find_differences(workdir / "gan", tmp_path / "gan") == []
 
 
 def test_evaluation_scripts_alone_give_what_the_chain_gave(reproduced, data, tmp_path):
@@ -309,3 +338,35 @@ def test_help_tells_what_the_script_does_and_its_flags(script):
     result = run(script, "--help")
     assert f"python -m launch.{script}" in result.stdout
     assert f"launch/{script}.py:" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_seed_among_several_gives_what_it_gives_alone(reproduced, data, tmp_path):
+    result = run_well("reproduce", *data, f"--workdir={tmp_path}", "--gan_seeds=1,0")
+    assert "std classifier" in result.stdout
+    # config.seed is 0, here and there.
+    alone = read_csv(reproduced[0] / "scores.csv")
+    assert read_csv(tmp_path / "gan_seed_0_classifier_seed_0" / "scores.csv") == alone
+    other = read_csv(tmp_path / "gan_seed_1_classifier_seed_0" / "scores.csv")
+    differ = {row["kind"] for row, own in zip(other, alone, strict=True) if row != own}
+    assert differ == {"synthetic", "new_noise"}
+
+
+@pytest.mark.slow
+def test_the_use_of_synthetic_prints_is_measured_on_the_trained_weights(reproduced, data, tmp_path):
+    folder, out_dir = reproduced[0] / "synthetic_training", tmp_path / "utility"
+    result = run_well(
+        "measure_utility", *data, f"--synthetic_dirs={folder}", "--seeds=0,1", f"--out_dir={out_dir}"
+    )
+    assert "only 2" in result.stderr and (out_dir / "utility.png").stat().st_size > 0
+    # Four conditions, two seeds, the training prints and three sets of altered ones.
+    assert len(read_csv(out_dir / "results.csv")) == 4 * 2 * 4
+    scorer = similarity.Scorer(str(out_dir / "all" / "seed_1"))
+    hard = print_loading.load_prints(scorer.config, split="altered_hard")
+    expected = scorer.compute_probabilities(hard.images)[np.arange(len(hard)), hard.persons - 1]
+    rows = [
+        row
+        for row in read_csv(out_dir / "all" / "seed_1" / "scores.csv")
+        if row["test_set"] == "altered_hard"
+    ]
+    np.testing.assert_allclose([float(row["similarity_score"]) for row in rows], expected, rtol=1e-6)

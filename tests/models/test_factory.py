@@ -98,9 +98,31 @@ def test_the_fields_in_which_pix2pix_codes_differ_are_passed_on(config):
         True,
     )
     assert discriminator.leaky_slope == 0.25
-    config.generator.form = "ronneberger"
+    config.generator.update({"form": "ronneberger", "skip": "before_activation", "bottleneck_norm": False})
     ronneberger = factory.create_generator(config)
     assert {name: getattr(ronneberger, name) for name in shared} == shared
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bottleneck_norm": True, "norm": "none"}, r"bottleneck_norm=True: config\.generator\.norm='none'"),
+        ({"bottleneck_norm": True, "form": "ronneberger"}, r"bottleneck_norm=True: .* use False"),
+        (
+            {"skip": "after_activation", "form": "ronneberger"},
+            r"skip='after_activation': .* 'before_activation'",
+        ),
+    ],
+)
+def test_a_field_that_would_change_nothing_is_refused(config, changes, message):
+    config.generator.update(changes)
+    with pytest.raises(UserError, match=rf"config\.generator\.{message}"):
+        factory.create_generator(config)
+
+
+def test_a_classifier_of_one_person_is_refused(config):
+    with pytest.raises(UserError, match=r"config\.data: 1 person; .* at least 2"):
+        factory.create_classifier(config, 1)
 
 
 def test_every_field_of_the_classifier_is_passed_on(config):

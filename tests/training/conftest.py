@@ -13,9 +13,9 @@ def dispatched(monkeypatch):
     def create_recording_dispatch(*args):
         dispatch = create_dispatch(*args)
 
-        def record(state, batches, base_key):
+        def record(state, batches, base_keys):
             numbers.append(len(batches))
-            return dispatch(state, batches, base_key)
+            return dispatch(state, batches, base_keys)
 
         return record
 

@@ -10,6 +10,8 @@ import pytest
 from flax import linen as nn
 
 from fpgan_jax.training import classifier_step
+from fpgan_jax.training.finiteness import PROBES
+from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import create_classifier_state
 
 
@@ -25,6 +27,7 @@ class LinearClassifier(nn.Module):
         return images.mean((1, 2, 3))[:, None] * weights
 
 
+KEYS = StepKeys(jax.random.key(1), jax.random.key(2))
 BATCH = {"image": jnp.array([1.0, 3.0]).reshape(2, 1, 1, 1), "label": jnp.array([0, 1])}
 
 
@@ -38,7 +41,7 @@ def create(**settings):
 @pytest.fixture
 def after():
     state, step = create()
-    return step(state, BATCH, jax.random.key(1))
+    return step(state, BATCH, KEYS)
 
 
 def test_update_is_the_gradient_of_the_cross_entropy(after):
@@ -48,7 +51,8 @@ def test_update_is_the_gradient_of_the_cross_entropy(after):
 
 
 def test_metrics_are_of_the_weights_before_the_update(after):
-    averages = {name: float(mean.total / mean.count) for name, mean in after[1].items()}
+    assert after[1][PROBES] == {"classifier": 0}
+    averages = {name: float(after[1][name].total / after[1][name].count) for name in ("loss", "accuracy")}
     # Equal logits: the loss is log 2, and argmax takes the first class.
     np.testing.assert_allclose([averages["loss"], averages["accuracy"]], [np.log(2), 0.5], rtol=1e-6)
 
@@ -59,5 +63,5 @@ def test_statistics_and_step_move(after):
 
 def test_images_are_prepared_before_they_are_seen():
     state, step = create(prepare_batch=lambda key, batch, first_index: 2 * batch["image"])
-    after, _ = step(state, BATCH, jax.random.key(1))
+    after, _ = step(state, BATCH, KEYS)
     np.testing.assert_allclose(after.classifier.params["w"], [-1.0, 1.0], rtol=1e-6)

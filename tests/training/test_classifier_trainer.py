@@ -57,3 +57,15 @@ def test_a_folder_of_pairs_is_refused(tmp_path):
     config.data.source, config.data.paired_dir = "paired_folder", "pairs"
     with pytest.raises(UserError, match=r"config\.data\.source='paired_folder': the classifier needs"):
         classifier_trainer.train_and_evaluate(config, str(tmp_path))
+
+
+@pytest.mark.parametrize(("field", "value"), [("data.image_size", 64), ("data.num_persons", 1)])
+def test_what_no_classifier_learns_from_is_refused_before_prints_are_prepared(
+    tmp_path, monkeypatch, field, value
+):
+    monkeypatch.setattr(feeding, "create_classifier_source", lambda config: pytest.fail("prepared"))
+    config = create_config()
+    config.update_from_flattened_dict({"evaluation.num_test_persons": 1, field: value})
+    with pytest.raises(UserError, match=r"config\.data"):
+        classifier_trainer.train_and_evaluate(config, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()

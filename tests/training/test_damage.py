@@ -1,6 +1,7 @@
 """Damaged checkpoints and full disks: what is recognised, set aside, outlived and told."""
 
 import contextlib
+import os
 import resource
 import shutil
 
@@ -28,9 +29,10 @@ def create_training(workdir, **changes):
     return test_loop.create_training(workdir, **changes)
 
 
-def train(workdir, **changes):
+def train(workdir, *, may_start_anew=False, **changes):
     state = test_loop.State(jnp.int32(0), jnp.float32(0))
-    return loop.run_training(create_training(workdir, **changes), state, jax.random.key(0))
+    training = create_training(workdir, **changes)
+    return loop.run_training(training, state, jax.random.key(0), may_start_anew=may_start_anew)
 
 
 @pytest.fixture(scope="module")
@@ -146,17 +148,45 @@ def test_several_damaged_ones_are_set_aside_again_and_again(run, whole):
     assert (run / "metrics.csv").read_bytes() == whole[2]
 
 
-def test_without_a_whole_one_the_run_stops_until_told_to_start_anew(run, whole):
+@pytest.fixture(name="damaged_run")
+def _damaged_run(run):
+    """Damage every checkpoint of the run."""
     for checkpoint in (run / "checkpoints").iterdir():
         FAULTS["empty"](checkpoint / "all" / "_METADATA")
+    return run
+
+
+def test_without_a_whole_one_the_run_stops_until_told_to_start_anew(damaged_run, whole):
+    run = damaged_run
     for _ in range(2):  # not at the second try either
         with pytest.raises(
-            UserError, match=r"the only checkpoints of this run \(steps 5, 10, 12\), .* start anew"
+            UserError, match=r"the only checkpoints of this run \(steps 5, 10, 12\), .* --may_start_anew"
         ):
             train(run)
     (run / "damaged_checkpoints").rename(run / "elsewhere")
     np.testing.assert_array_equal(train(run).value, whole[1])
     assert (run / "metrics.csv").read_bytes() == whole[2]
+
+
+def test_told_to_start_anew_the_run_does_and_keeps_what_is_damaged(damaged_run, whole, caplog):
+    np.testing.assert_array_equal(train(damaged_run, may_start_anew=True).value, whole[1])
+    assert (damaged_run / "metrics.csv").read_bytes() == whole[2]
+    assert sorted(os.listdir(damaged_run / "damaged_checkpoints")) == ["10", "12", "5"]
+    assert "which are damaged; the run starts anew from step 0" in caplog.text
+    # The next start goes on, and need not be told again.
+    assert open_store(damaged_run) == 12
+
+
+def test_told_to_start_anew_a_run_with_a_whole_checkpoint_goes_on_from_it(run, whole):
+    FAULTS["half"](run / "checkpoints" / "12" / "all" / "_METADATA")
+    starts = []
+
+    def create_batches(start_step, num_steps):
+        starts.append(start_step)
+        return test_loop.create_batches(start_step, num_steps)
+
+    train(run, may_start_anew=True, create_batches=create_batches)
+    assert starts == [10]
 
 
 def test_an_older_one_that_is_half_deleted_does_not_stand_in_the_way(run):

@@ -12,6 +12,8 @@ from flax import linen as nn
 from fpgan_jax.models.patchgan import PatchDiscriminator
 from fpgan_jax.models.unet import UNetGenerator
 from fpgan_jax.training import gan_step
+from fpgan_jax.training.finiteness import PROBES
+from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import create_gan_state
 
 NOISE, REAL = 0.5, 0.25
@@ -85,12 +87,16 @@ def create(
     return state, step
 
 
-def run(state, step, base_key=1):
+def create_keys(seed=1):
+    return StepKeys(*jax.random.split(jax.random.key(seed)))
+
+
+def run(state, step, seed=1):
     batch = {
         "noise_image": jnp.full((1, 1, 1, 1), NOISE),
         "real_image": jnp.full((1, 1, 1, 1), REAL),
     }
-    return step(state, batch, jax.random.key(base_key))
+    return step(state, batch, create_keys(seed))
 
 
 def test_discriminator_update_is_the_gradient_of_the_hinge():
@@ -210,7 +216,7 @@ def test_simultaneous_gradient_is_that_of_both_losses_at_the_old_weights(quick_c
         update_order="simultaneous",
     )
     batch = {"noise_image": noise, "real_image": real}
-    after, _ = jax.jit(step)(state, batch, jax.random.key(1))
+    after, _ = jax.jit(step)(state, batch, create_keys())
     pairs = zip((state.generator, state.discriminator), (after.generator, after.discriminator), strict=True)
     for gradients, (before, new) in zip(step_by_hand(state), pairs, strict=True):
         largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradients))
@@ -229,6 +235,8 @@ def test_an_unknown_order_is_refused():
 
 def test_metrics_are_those_of_the_step():
     _, metrics = run(*create(lambda_l1=2.0))
+    probes = metrics.pop(PROBES)
+    assert {name: float(probe) for name, probe in probes.items()} == {"discriminator": 0, "generator": 0}
     averages = {name: float(mean.total / mean.count) for name, mean in metrics.items()}
     assert averages == {
         "discriminator_loss": (1 - 0.25) + (1 + 0.5),
@@ -238,6 +246,33 @@ def test_metrics_are_those_of_the_step():
         "l1_loss": 0.25,
         "generator_loss": -0.375 + 2 * 0.25,
     }
+
+
+class RootGenerator(nn.Module):
+    """fake = sqrt(w) * noise, with w = 0 at the start: fake is 0, and its gradient by w infinite."""
+
+    @nn.compact
+    def __call__(self, noise_image, *, deterministic, use_running_average):
+        return jnp.sqrt(self.param("w", nn.initializers.zeros, ())) * noise_image
+
+
+class RootDiscriminator(nn.Module):
+    """The same for the logit."""
+
+    @nn.compact
+    def __call__(self, noise_image, image, *, use_running_average, num_passes=1):
+        return jnp.sqrt(self.param("a", nn.initializers.zeros, ())) * image
+
+
+@pytest.mark.parametrize(
+    ("network", "module"), [("generator", RootGenerator()), ("discriminator", RootDiscriminator())]
+)
+def test_a_gradient_that_is_not_finite_shows_while_the_loss_is_finite(network, module):
+    # In the simultaneous order G does not learn from the D that the update has spoilt.
+    _, metrics = run(*create(**{network: module}, update_order="simultaneous", lambda_l1=1.0))
+    probes = metrics.pop(PROBES)
+    assert all(np.isfinite(mean.total) for mean in metrics.values())
+    assert np.isnan(probes[network])
 
 
 def test_moving_average_follows_the_generator():
@@ -264,7 +299,7 @@ def test_every_objective_moves_a_blind_discriminator_towards_telling_real_from_f
     state, step = create(gan_objective=objective, discriminator_rate=0.01)
     state = state.replace(discriminator=state.discriminator.replace(params={"a": jnp.zeros(())}))
     batch = {"noise_image": jnp.full((1, 1, 1, 1), -0.5), "real_image": jnp.full((1, 1, 1, 1), 0.5)}
-    after, _ = step(state, batch, jax.random.key(1))
+    after, _ = step(state, batch, create_keys())
     assert float(after.discriminator.params["a"]) > 0
 
 
@@ -279,7 +314,7 @@ class DrawingGenerator(nn.Module):
         return self.param("w", nn.initializers.ones, ()) * noise_image
 
 
-def draw_numbers(*, step=0, weight=1.0, base_key=1):
+def draw_numbers(*, step=0, weight=1.0, seed=1):
     """Return what a step draws for the dropout and for the jitter."""
     jitters = []
 
@@ -289,7 +324,7 @@ def draw_numbers(*, step=0, weight=1.0, base_key=1):
 
     state, train_step = create(generator=DrawingGenerator(), prepare_batch=prepare_batch)
     generator = state.generator.replace(params={"w": jnp.float32(weight)})
-    state, _ = run(state.replace(step=jnp.int32(step), generator=generator), train_step, base_key)
+    state, _ = run(state.replace(step=jnp.int32(step), generator=generator), train_step, seed)
     return {"dropout": float(state.generator.batch_stats["drawn"]), "jitter": jitters[0]}
 
 
@@ -300,7 +335,7 @@ def test_every_step_draws_other_numbers(use):
 
 @pytest.mark.parametrize("use", ["dropout", "jitter"])
 def test_every_run_draws_other_numbers(use):
-    assert draw_numbers(base_key=1)[use] != draw_numbers(base_key=2)[use]
+    assert draw_numbers(seed=1)[use] != draw_numbers(seed=2)[use]
 
 
 @pytest.mark.parametrize("use", ["dropout", "jitter"])

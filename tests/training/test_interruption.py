@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import jax
 import numpy as np
@@ -12,8 +14,8 @@ import pytest
 from fpgan_jax import parallel
 from fpgan_jax.errors import Interrupted, UserError
 from fpgan_jax.folder_lock import hold_folder
-from fpgan_jax.training import gan_trainer
-from fpgan_jax.training.checkpointing import CheckpointStore
+from fpgan_jax.training import gan_trainer, loop
+from fpgan_jax.training.checkpointing import CheckpointStore, restore_for_evaluation
 from fpgan_jax.training.interruption import StopRequest
 from tests.training import tiny
 
@@ -115,6 +117,106 @@ def test_signals_do_afterwards_what_they_did_before():
     with StopRequest() as stop:
         assert signal.getsignal(signal.SIGTERM) not in before and stop.signal_name is None
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)] == before
+
+
+def test_several_processes_ask_one_another_every_two_seconds(monkeypatch):
+    stop, asked, clock = StopRequest(), [], [0.0]
+
+    def compute_maximum(values):
+        asked.append(clock[0])
+        # Another process is slower than this one, and is signalled after ten seconds.
+        return np.maximum(values, [clock[0] > 10, 0.5])
+
+    monkeypatch.setattr(parallel, "is_single_process", lambda: False)
+    monkeypatch.setattr(parallel, "compute_maximum", compute_maximum)
+    monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
+    agreement, step = loop._StopAgreement(stop, 100), 100
+    while step == 100 or not agreement.is_reached(step):
+        step += 1
+        clock[0] += 0.4
+    # Four steps of half a second are two seconds; here they take 1.6.
+    np.testing.assert_allclose(asked, 0.4 + 1.6 * np.arange(7))
+    assert step == 125
+
+
+# Trains the tiny GAN as one of two processes; nothing is logged or saved before the end.
+ONE_OF_TWO = """
+import sys
+import jax
+from fpgan_jax.errors import Interrupted
+from fpgan_jax.training import loop
+from tests.training import tiny
+
+workdir, coordinator, index = sys.argv[1:]
+jax.distributed.initialize(coordinator, 2, int(index))
+loop._SECONDS_BETWEEN_QUESTIONS = 0.2
+changes = {"num_epochs": 100, "sample_epochs": (5,), "log_every_steps": 1000, "checkpoint_every_steps": 0}
+try:
+    tiny.train_gan(workdir, **changes)
+except Interrupted as interruption:
+    print(interruption)
+    sys.exit(75)
+"""
+
+
+def start_two(workdir):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        coordinator = f"localhost:{free.getsockname()[1]}"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-c", ONE_OF_TWO, str(workdir), coordinator, str(index)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+        for index in range(2)
+    ]
+
+
+def finish_two(processes):
+    try:
+        outputs = [process.communicate(timeout=300)[0] for process in processes]
+    finally:
+        # One that has failed leaves the other waiting for it.
+        for process in processes:
+            process.kill()
+    return [process.returncode for process in processes], outputs
+
+
+def read_networks(workdir):
+    step, trees, _ = restore_for_evaluation(str(workdir), ("generator", "discriminator", "training"))
+    return step, [leaf.tobytes() for leaf in jax.tree.leaves(trees)]
+
+
+@pytest.fixture(name="whole_of_two", scope="module")
+def _whole_of_two(tmp_path_factory):
+    """Train in two processes without a stop; return the workdir."""
+    workdir = tmp_path_factory.mktemp("two")
+    codes, outputs = finish_two(start_two(workdir))
+    assert codes == [0, 0], outputs
+    return workdir
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signalled", [0, 1])
+def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(whole_of_two, tmp_path, signalled):
+    processes = start_two(tmp_path)
+    while not (tmp_path / "samples").exists() and processes[0].poll() is None:
+        time.sleep(0.01)
+    processes[signalled].send_signal(signal.SIGTERM)
+    codes, outputs = finish_two(processes)
+    assert codes == [75, 75], outputs
+    (step,) = map(int, os.listdir(tmp_path / "checkpoints"))
+    reasons = ["SIGTERM" if index == signalled else "a signal to another process" for index in range(2)]
+    for output, reason in zip(outputs, reasons, strict=True):
+        assert f"stopped by {reason} after step {step} of 300, which is saved" in output
+    codes, outputs = finish_two(start_two(tmp_path))
+    assert codes == [0, 0], outputs
+    assert read_networks(tmp_path) == read_networks(whole_of_two)
+    assert (tmp_path / "metrics.csv").read_bytes() == (whole_of_two / "metrics.csv").read_bytes()
 
 
 def test_the_second_signal_leaves_at_once():

@@ -46,8 +46,46 @@ def test_an_inactive_reporter_writes_nothing(tmp_path):
     reporter = Reporter(str(tmp_path / "run"), start_step=0, is_active=False)
     reporter.write_metrics(1, {"loss": 1.0})
     reporter.write_images(1, "grid", [[np.zeros((2, 2, 1), np.uint8)]])
+    reporter.warn_once(1, "won", "")
+    assert reporter.read_metrics() == []
     reporter.close()
     assert not (tmp_path / "run").exists()
+
+
+def test_rows_are_read_as_they_were_written(tmp_path):
+    reporter = Reporter(str(tmp_path), start_step=0)
+    assert reporter.read_metrics() == []
+    reporter.write_metrics(1, {"loss": 1 / 3})
+    assert reporter.read_metrics() == [{"step": 1, "loss": 1 / 3}]
+
+
+def read_warnings(folder):
+    with open(folder / "warnings.csv", newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_a_warning_is_given_once_a_run(tmp_path, caplog):
+    reporter = Reporter(str(tmp_path), start_step=0)
+    for step, name in ((10, "won"), (20, "won"), (20, "ignores")):
+        reporter.warn_once(step, name, f"{name}: 3%, or so")
+    assert caplog.messages == [
+        f"{tmp_path}: step 10: won: 3%, or so",
+        f"{tmp_path}: step 20: ignores: 3%, or so",
+    ]
+    rows = [
+        ["step", "warning", "text"],
+        ["10", "won", "won: 3%, or so"],
+        ["20", "ignores", "ignores: 3%, or so"],
+    ]
+    assert read_warnings(tmp_path) == rows
+    Reporter(str(tmp_path), start_step=30).warn_once(40, "won", "")
+    assert read_warnings(tmp_path) == rows
+
+
+def test_a_warning_beyond_the_checkpoint_is_given_again(tmp_path):
+    Reporter(str(tmp_path), start_step=0).warn_once(20, "won", "")
+    Reporter(str(tmp_path), start_step=10).warn_once(30, "won", "again")
+    assert read_warnings(tmp_path) == [["step", "warning", "text"], ["30", "won", "again"]]
 
 
 def test_grid_puts_rows_below_each_other(tmp_path):

@@ -46,7 +46,7 @@ def create_recording_loop(history):
         # Copies: the step gives the state's memory to the one after.
         history.append([np.array(leaf) for leaf in jax.tree.leaves(params)])
 
-    def run_training(training, initial_state, base_key):
+    def run_training(training, initial_state, base_keys, **options):
         def draw_samples(step, state, reporter):
             if step in training.sample_steps:
                 training.draw_samples(step, state, reporter)
@@ -55,7 +55,7 @@ def create_recording_loop(history):
         record(initial_state.generator.params)
         every_step = frozenset(range(1, training.num_steps + 1))
         training_recorded = dataclasses.replace(training, sample_steps=every_step, draw_samples=draw_samples)
-        return loop.run_training(training_recorded, initial_state, base_key)
+        return loop.run_training(training_recorded, initial_state, base_keys, **options)
 
     return run_training
 

@@ -22,6 +22,7 @@ from fpgan_jax import parallel, process_group
 from fpgan_jax.data import feeding
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.training import classifier_step, classifier_trainer, gan_trainer, reporting
+from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import create_classifier_state
 
 
@@ -116,7 +117,7 @@ def train_classifier() -> dict[str, Any]:
     batch = parallel.shard_batch({name: values[rows] for name, values in batch.items()})
     state = parallel.replicate(state)
     for _ in range(3):
-        state, metrics = step(state, batch, jax.random.key(2))
+        state, metrics = step(state, batch, StepKeys(*jax.random.split(jax.random.key(2))))
     state, metrics = parallel.unreplicate((state, metrics))
     return {
         "params": state.classifier.params,

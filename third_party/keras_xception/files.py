@@ -19,6 +19,7 @@ import h5py
 import numpy as np
 
 from fpgan_jax.errors import UserError
+from fpgan_jax.whole_file import write_whole
 
 # Written to legacy files, which Keras reads by the rules of the version that is named there.
 KERAS_VERSION = "3.15.1"
@@ -139,15 +140,12 @@ def write_layers(
     if not path.name.endswith(SUFFIXES):
         raise UserError(f"{path} ends in none of {', '.join(SUFFIXES)}, the formats that are written")
     write = _write_keras3 if path.name.endswith(".weights.h5") else _write_legacy
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        with h5py.File(temporary, "w") as file:
+        # By its name: of an open file HDF5 wants to read too.
+        with write_whole(path, "wb") as whole, h5py.File(whole.name, "w") as file:
             write(file, layers)
-        os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {_one_line(error)}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _open_archive(path: pathlib.Path) -> tuple[io.BytesIO, dict[str, str]]:

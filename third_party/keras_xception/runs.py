@@ -34,7 +34,10 @@ def import_run(config: ConfigDict, workdir: str, path: str, source: Any = None) 
     configuration.validate_config(config)
     source = feeding.create_classifier_source(config) if source is None else source
     variables = weights.import_classifier(
-        path, num_classes=len(source.persons), num_channels=config.data.num_channels, seed=config.seed
+        path,
+        num_classes=len(source.persons),
+        num_channels=config.data.num_channels,
+        seed=configuration.resolve_seed(config, "classifier.weights_seed"),
     )
     classifier_trainer.start_from_weights(config, workdir, variables, source)
 
@@ -54,7 +57,7 @@ def export_run(workdir: str, out_dir: str, *, step: int | str | None = None) -> 
       UserError: there is no such checkpoint, Keras has no such network, or out_dir cannot be written.
     """
     step, trees, metadata = restore_for_evaluation(workdir, ("classifier",), step)
-    config = configuration.parse_config(metadata["config"])
+    config = configuration.restore_config(metadata, workdir)
     settings = config.classifier
     if (settings.width, settings.num_middle_blocks) != (1.0, 8):
         raise UserError(

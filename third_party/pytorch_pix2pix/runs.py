@@ -58,7 +58,7 @@ def export_run(workdir: str, out_dir: str, *, step: int | str | None = None, use
     """
     generator = "generator_ema" if use_ema else "generator"
     step, trees, metadata = restore_for_evaluation(workdir, (generator, "discriminator"), step)
-    config = configuration.parse_config(metadata["config"])
+    config = configuration.restore_config(metadata, workdir)
     try:
         os.makedirs(out_dir, exist_ok=True)
     except OSError as error:

@@ -21,6 +21,7 @@ import ml_dtypes
 import numpy as np
 
 from fpgan_jax.errors import UserError
+from fpgan_jax.whole_file import write_whole
 
 _STORAGES = {
     "FloatStorage": np.dtype("<f4"),
@@ -192,15 +193,13 @@ def write_state_file(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) 
       UserError: the file cannot be written.
     """
     folder = os.path.splitext(os.path.basename(os.fspath(path)))[0]
-    temporary = f"{os.fspath(path)}.tmp"
     try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        with write_whole(path, "wb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(f"{folder}/data.pkl", _pickle_state(arrays))
             archive.writestr(f"{folder}/byteorder", "little")
             for index, array in enumerate(arrays.values()):
                 archive.writestr(f"{folder}/data/{index}", np.ascontiguousarray(array).tobytes())
             archive.writestr(f"{folder}/version", "3\n")
-        os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 

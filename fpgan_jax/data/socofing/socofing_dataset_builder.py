@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow_datasets as tfds
 from absl import logging
+from google.protobuf import json_format
 from PIL import Image
 
 from fpgan_jax.data import image_files, preprocessing
@@ -133,7 +134,7 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
 
     Raises:
       UserError: the folder has no file of that split, or a bad file while on_bad_file is "stop", or
-        tfds_dir cannot be written.
+        tfds_dir cannot be written, or what was prepared has been damaged.
     """
     folder = pathlib.Path(socofing_dir).resolve()
     fingerprint = _fingerprint(folder / SPLIT_FOLDERS[split], on_bad_file)
@@ -141,8 +142,13 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
         name=f"{split}-{fingerprint}", description=f"Split {split}.", split=split, on_bad_file=on_bad_file
     )
     data_dir = os.path.expanduser(tfds_dir) or None
-    builder = Builder(data_dir=data_dir, config=builder_config)
+    try:
+        builder = Builder(data_dir=data_dir, config=builder_config)
+    except json_format.ParseError as error:
+        raise create_damage_error(builder_config, "dataset_info.json cannot be read") from error
     if builder.data_path.exists():
+        if split not in builder.info.splits:
+            raise create_damage_error(builder_config, "dataset_info.json tells of no prints")
         return builder
     download_config = tfds.download.DownloadConfig(
         manual_dir=folder, try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
@@ -160,6 +166,22 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
             ) from error
         return Builder(data_dir=data_dir, config=builder_config)
     return builder
+
+
+def create_damage_error(builder_config: SocofingConfig, reason: str) -> UserError:
+    """Create the error of a prepared folder that is not as it was written.
+
+    Args:
+      builder_config: of the folder.
+      reason: what is wrong.
+
+    Returns:
+      The error, to raise.
+    """
+    return UserError(
+        f"config.data.tfds_dir: the folder {builder_config.name} that was prepared in it is damaged ({reason}); "
+        "delete that one, and the same command prepares it again"
+    )
 
 
 def list_files(folder) -> list[pathlib.Path]:

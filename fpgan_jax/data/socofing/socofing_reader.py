@@ -28,7 +28,8 @@ def read_records(data_config, split: str) -> list[Record]:
       missing.
 
     Raises:
-      UserError: the folder is not SOCOFing's, or a file is bad and on_bad_file is "stop".
+      UserError: the folder is not SOCOFing's, a file is bad and on_bad_file is "stop", or what was prepared of it
+        before has been damaged.
     """
     folder = _check_socofing_dir(data_config)
     if split != "real" and not (folder / socofing_dataset_builder.SPLIT_FOLDERS[split]).is_dir():
@@ -42,7 +43,11 @@ def read_records(data_config, split: str) -> list[Record]:
     examples = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
     examples = examples.filter(lambda example: example["hand"] == hand and example["finger"] == finger)
     examples = examples.map(lambda e: (e["person"], e["filename"], tf.io.decode_png(e["image"], channels=1)))
-    return [Record(int(p), name.decode(), image) for p, name, image in examples.as_numpy_iterator()]
+    try:
+        return [Record(int(p), name.decode(), image) for p, name, image in examples.as_numpy_iterator()]
+    except tf.errors.OpError as error:
+        reason = "its records cannot be read"
+        raise socofing_dataset_builder.create_damage_error(builder.builder_config, reason) from error
 
 
 def _check_socofing_dir(data_config) -> pathlib.Path:

@@ -21,6 +21,7 @@ from fpgan_jax.models import factory
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 from fpgan_jax.training import gan_step
 from fpgan_jax.training.optimizers import create_gan_optimizer
+from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import GanTrainState, create_network_state
 from third_party.pytorch_pix2pix import names, parity_cases
 
@@ -153,7 +154,7 @@ def train(case, config, generator, discriminator, variables):
             name: parity_cases.draw_images(case, 10 * (index + 1) + i)
             for i, name in enumerate(("noise_image", "real_image"))
         }
-        state, metrics = step(state, batch, jax.random.key(0))
+        state, metrics = step(state, batch, StepKeys(jax.random.key(0), jax.random.key(0)))
         shown = ("discriminator_loss", "adversarial_loss", "l1_loss")
         losses.append([float(metrics[name].total / metrics[name].count) for name in shown])
     answers = {"steps/losses": np.array(losses)}

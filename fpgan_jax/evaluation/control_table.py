@@ -1,0 +1,156 @@
+"""Owns the table of which measure catches which control: what is known to be wrong, told from real prints or not.
+
+Does not measure or make controls; it is a function of the rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from fpgan_jax.evaluation.measurements import MEASURED, Findings, MeasureRow
+from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, POPULATION, REFERENCE, Study
+
+# Of a family or, first, of a measure: the roles whose rows are real against real, the first that has any.
+BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
+    # The reference itself is what the classifier and the gallery hold.
+    "similarity": ((BASELINE,),),
+    "identity": ((BASELINE,),),
+    # A copy of a training print is what is looked for, and an altered impression is such a copy.
+    "leakage": ((POPULATION,),),
+    "l1_to_nearest_reference": ((POPULATION,), (REFERENCE,)),
+}
+OTHER_BASELINES = ((REFERENCE, POPULATION), (BASELINE,))
+# In words, a large effect: Cohen's d = 0.8 of normal values.
+MIN_SUPERIORITY = 0.71
+# A control is caught, too, where most of its prints have no value at all, as real prints nearly always have.
+MIN_MISSING = 0.5
+MAX_MISSING_BASELINE = 0.05
+
+
+class Verdict(NamedTuple):
+    """Whether one measure catches one control.
+
+    Attributes:
+      control: the collection.
+      measure: the measure.
+      caught: None where it is not decided.
+      note: the numbers that it was decided from, or why it was not.
+    """
+
+    control: str
+    measure: str
+    caught: bool | None
+    note: str
+
+
+def create_control_table(study: Study, findings: Findings) -> list[Verdict]:
+    """Decide for every measure that has a better direction and every control.
+
+    A control is caught if both hold:
+
+    - its 95% interval lies beyond those of all real-against-real collections, on the worse side (on either, where a
+      measure is the better the nearer to real prints). Two intervals as wide as each other that just touch are a
+      difference at p = 0.006; of 10 persons each, whose bootstrap intervals are too narrow, at 0.02, of 5 at 0.04.
+      That both share persons makes it surer. A control of few persons is missed rather than caught.
+    - where single prints have values: of a print of the control and a real one, the control's is the worse in at
+      least 71% of all such pairs, equal ones counted half. Without this, a difference of no account would be caught
+      if only there were enough prints.
+
+    It is caught, too, if most of its prints have no value, and at least 95% of the real ones have.
+
+    Real against real are the reference and the prints of other persons; where these have no number, and for the
+    families "similarity" and "identity", the other impressions of the same fingers, the hardest alteration included;
+    for leakage only prints that no generator saw.
+
+    Args:
+      study: says which collections are controls, and which are real.
+      findings: of every family.
+
+    Returns:
+      A verdict a measure and control, measure by measure in the findings' order. Measures of which no control has a
+      value are left out.
+
+    Source: McGraw & Wong 1992 (the share of pairs as an effect size); Schenker & Gentleman 2001 (what intervals that
+      do not overlap say).
+    """
+    rows: dict[str, dict[str, MeasureRow]] = {}
+    for row in findings.measures:
+        if row.better and row.collection in study.collections:
+            rows.setdefault(row.measure, {})[row.collection] = row
+    values: dict[str, dict[str, list[float]]] = {}
+    for image in findings.images:
+        values.setdefault(image.measure, {}).setdefault(image.collection, []).append(image.value)
+    controls = [name for name, collection in study.collections.items() if collection.role == CONTROL]
+    verdicts: list[Verdict] = []
+    for measure, by_collection in rows.items():
+        by_image = {name: np.array(found) for name, found in values.get(measure, {}).items()}
+        decided = [
+            _decide(by_collection[name], _find_baseline(study, by_collection), by_image)
+            for name in controls
+            if name in by_collection
+        ]
+        if any(verdict.caught is not None for verdict in decided):
+            verdicts += decided
+    return verdicts
+
+
+def _find_baseline(study: Study, rows: Mapping[str, MeasureRow]) -> list[MeasureRow]:
+    """Find the rows of a measure that are real against real and have an interval."""
+    measure, family = next((row.measure, row.family) for row in rows.values())
+    for roles in BASELINES.get(measure, BASELINES.get(family, OTHER_BASELINES)):
+        found = [
+            row
+            for name, row in rows.items()
+            if study.collections[name].role in roles and row.status == MEASURED and np.isfinite(row.low)
+        ]
+        if found:
+            return found
+    return []
+
+
+def _decide(row: MeasureRow, baseline: Sequence[MeasureRow], by_image: Mapping[str, np.ndarray]) -> Verdict:
+    own = by_image.get(row.collection, np.zeros(0))
+    real = np.concatenate(
+        [np.zeros(0), *(by_image[other.collection] for other in baseline if other.collection in by_image)]
+    )
+    verdict = _find_missing(own, real)
+    if verdict is None and row.status != MEASURED:
+        verdict = None, row.note
+    elif verdict is None and not baseline:
+        verdict = None, "no real print to compare with has an interval"
+    elif verdict is None and not np.isfinite(row.low):
+        verdict = None, row.note or "no interval"
+    if verdict is None:
+        verdict = _compare(row, baseline, own[~np.isnan(own)], real[~np.isnan(real)])
+    return Verdict(row.collection, row.measure, *verdict)
+
+
+def _find_missing(own: np.ndarray, real: np.ndarray) -> tuple[bool, str] | None:
+    if not len(own) or not len(real):
+        return None
+    missing, missing_real = np.isnan(own).mean(), np.isnan(real).mean()
+    if missing <= MIN_MISSING or missing_real > MAX_MISSING_BASELINE:
+        return None
+    return (
+        True,
+        f"{np.isnan(own).sum()} of {len(own)} prints have no value; of real prints {missing_real:.0%}",
+    )
+
+
+def _compare(
+    row: MeasureRow, baseline: Sequence[MeasureRow], own: np.ndarray, real: np.ndarray
+) -> tuple[bool, str]:
+    low, high = min(other.low for other in baseline), max(other.high for other in baseline)
+    is_above, is_below = row.low > high, row.high < low
+    is_caught = (is_above and row.better in ("lower", "real")) or (
+        is_below and row.better in ("higher", "real")
+    )
+    names = ", ".join(other.collection for other in baseline)
+    note = f"{row.value:.4g} [{row.low:.4g}, {row.high:.4g}]; {low:.4g} to {high:.4g} of {names}"
+    if is_caught and len(own) and len(real):
+        differences = own[:, None] - real[None, :]
+        share = (np.sign(differences) * (1 if is_above else -1)).mean() / 2 + 0.5
+        note += f"; worse in {share:.0%} of the pairs"
+        is_caught = bool(share >= MIN_SUPERIORITY)
+    return is_caught, note

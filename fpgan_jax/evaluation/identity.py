@@ -1,0 +1,341 @@
+"""Owns the family "identity": does a matcher of minutiae take a print for its own person's?
+
+Also what the other two families of scores share: the gallery, real impostors and their thresholds. Does not own the
+matcher (`matching.py`), nor uniqueness and leakage, which ask other questions of it (`uniqueness.py`, `leakage.py`).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from fpgan_jax.evaluation import bootstrap, measurements, nist_tools, summary, verification
+from fpgan_jax.evaluation.matching import Matcher
+from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, MeasureRow
+from fpgan_jax.evaluation.nist_tools import ToolError
+from fpgan_jax.evaluation.print_collection import BASELINE, POPULATION, REFERENCE, PrintCollection, Study
+from fpgan_jax.evaluation.resolution import NoScaleError, PreparedPrints, prepare_prints
+from fpgan_jax.evaluation.verification import FALSE_ACCEPT_RATES
+
+FAMILY = "identity"
+# Persons; more cost time and change little.
+MAX_GALLERY = 60
+REFERENCE_REASON = "it is the reference: SOCOFing has one real impression a finger"
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """Everybody's real print, one a person, for a probe to be compared with.
+
+    Attributes:
+      images: uint8 [m, height, width], at 500 ppi.
+      persons: int [m]; the reference's come first.
+      collections: m names, "real" or "real_others".
+      filenames: m names.
+      num_reference: how many are the reference's.
+    """
+
+    images: np.ndarray
+    persons: np.ndarray
+    collections: tuple[str, ...]
+    filenames: tuple[str, ...]
+    num_reference: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparisons:
+    """A study's scores against the gallery, and what real impostors among them tell.
+
+    Attributes:
+      matcher: its name.
+      gallery: what was compared with.
+      scores: collection -> float64 [n, m]; NaN where a print meets itself, as the gallery's own do.
+      impostor_scores: float64 [k], of real prints (altered ones too) against other persons' real prints, each pair
+        of prints once.
+      thresholds: false accept rate -> score from which a comparison is accepted; NaN where the impostors are too few.
+    """
+
+    matcher: str
+    gallery: Gallery
+    scores: Mapping[str, np.ndarray]
+    impostor_scores: np.ndarray
+    thresholds: Mapping[float, float]
+
+    def describe_refusal(self, false_accept_rate: float) -> str:
+        """Say why there is no threshold at a rate; "" where there is one."""
+        needed = verification.count_needed_impostors(false_accept_rate)
+        if len(self.impostor_scores) >= needed:
+            return ""
+        return (
+            f"a FAR of {false_accept_rate:.3g} cannot be told from {len(self.impostor_scores):,} real impostor "
+            f"comparisons; {needed:,} are needed (rule of 3)"
+        )
+
+
+def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = None) -> Findings:
+    """Measure every collection by NIST's MINDTCT and BOZORTH3.
+
+    - `nbis_threshold_at_far_F`: the score from which a comparison is accepted, set on real impostors.
+    - `nbis_genuine_score`: against the own person's reference print. `nbis_impostor_score`: against other persons'
+      real prints, a print's mean.
+    - `nbis_match_rate_at_far_F`: share of prints that are accepted as their own person (true accept rate).
+    - `nbis_eer`: of the collection's genuine against its impostor scores.
+    - `nbis_rank_1`: share of prints whose own person scores highest of all in the gallery, alone.
+
+    Real against real is the altered impressions: they are the same scan, altered. A print of a person who has no
+    reference print has an impostor score only. A print of fewer than 10 minutiae scores 0 against any.
+
+    Args:
+      study: what to measure.
+      data_config: config.data of its prints.
+      matcher: one that has matched some of it already; None makes one.
+
+    Returns:
+      Measures, scores a print, and each comparison with the gallery; one skipped row where no matcher is installed.
+    """
+    try:
+        comparisons = compare_with_gallery(study, *_prepare(study, data_config, matcher))
+    except (ToolError, NoScaleError) as error:
+        return skip(FAMILY, "nbis_match_rate_at_far_0.01", error)
+    measures = [_create_threshold_row(study, comparisons, rate) for rate in FALSE_ACCEPT_RATES]
+    images: list[ImageRow] = []
+    matches: list[MatchRow] = []
+    for name, collection in study.collections.items():
+        rows, image_rows = _measure_collection(study, comparisons, collection)
+        measures += rows
+        images += image_rows
+        matches += create_match_rows(comparisons, collection, comparisons.scores[name])
+    return Findings(measures, images, matches)
+
+
+def _prepare(
+    study: Study, data_config: ConfigDict, matcher: Matcher | None
+) -> tuple[PreparedPrints, Matcher]:
+    matcher = matcher or Matcher(nist_tools.find_matching_tool())
+    return prepare_prints(study, data_config), matcher
+
+
+def skip(family: str, measure: str, reason: Exception | str) -> Findings:
+    """Create the findings of a family that cannot be measured here: one row that says why, for all collections."""
+    nan = float("nan")
+    row = MeasureRow(
+        family, measure, "all", nan, nan, nan, 0, 0, status=measurements.SKIPPED, note=str(reason)
+    )
+    return Findings([row])
+
+
+def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matcher) -> Comparisons:
+    """Compare every print of a study with everybody's real print, and set the thresholds.
+
+    Args:
+      study: the collections; of the population, as many as `MAX_GALLERY` leaves room for.
+      prepared: its prints at 500 ppi.
+      matcher: what compares.
+
+    Returns:
+      The comparisons.
+
+    Raises:
+      ToolError: the tool failed.
+    """
+    gallery = create_gallery(study, prepared)
+    num_others = len(gallery.images) - gallery.num_reference
+    own = _compare_within(gallery.images, matcher)
+    scores = {}
+    for name, collection in study.collections.items():
+        scores[name] = np.full((len(collection), len(gallery.images)), np.nan)
+        if collection.role == REFERENCE:
+            scores[name][:] = own[: gallery.num_reference]
+        elif collection.role == POPULATION:
+            scores[name][:num_others] = own[gallery.num_reference :]
+        else:
+            pairs = np.stack(np.indices(scores[name].shape), axis=-1).reshape(-1, 2)
+            found = matcher.compare(prepared.images[name], gallery.images, pairs, f"matching {name}")
+            scores[name] = found.reshape(scores[name].shape)
+    upper = np.triu_indices(len(own), 1)
+    impostors = [own[upper][gallery.persons[upper[0]] != gallery.persons[upper[1]]]]
+    for name, collection in study.collections.items():
+        if collection.role == BASELINE:
+            impostors.append(scores[name][find_impostors(collection, gallery)])
+    impostor_scores = np.concatenate(impostors)
+    thresholds = {
+        rate: verification.find_threshold(impostor_scores, rate)
+        if len(impostor_scores) >= verification.count_needed_impostors(rate)
+        else float("nan")
+        for rate in FALSE_ACCEPT_RATES
+    }
+    return Comparisons(matcher.name, gallery, scores, impostor_scores, thresholds)
+
+
+def create_gallery(study: Study, prepared: PreparedPrints) -> Gallery:
+    """Put everybody's real print together: the reference, then the population's first, `MAX_GALLERY` at most."""
+    names = [name for name, c in study.collections.items() if c.role == REFERENCE]
+    names += [name for name, c in study.collections.items() if c.role == POPULATION]
+    num_reference = len(study.reference)
+    numbers = {name: len(study.collections[name]) for name in names}
+    if len(names) > 1:
+        numbers[names[1]] = min(numbers[names[1]], max(0, MAX_GALLERY - num_reference))
+    return Gallery(
+        np.concatenate([prepared.images[name][: numbers[name]] for name in names]),
+        np.concatenate([study.collections[name].persons[: numbers[name]] for name in names]),
+        tuple(name for name in names for _ in range(numbers[name])),
+        tuple(file for name in names for file in study.collections[name].filenames[: numbers[name]]),
+        num_reference,
+    )
+
+
+def find_impostors(collection: PrintCollection, gallery: Gallery) -> np.ndarray:
+    """Find which comparisons are of two known and different persons: bool [n, m]."""
+    persons = collection.persons[:, None]
+    return (persons != gallery.persons[None, :]) & (persons >= 0) & (gallery.persons[None, :] >= 0)
+
+
+def create_match_rows(
+    comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray
+) -> list[MatchRow]:
+    """Create a row a comparison; of the gallery's own prints each pair once."""
+    gallery = comparisons.gallery
+    places = {
+        entry: place for place, entry in enumerate(zip(gallery.collections, gallery.filenames, strict=True))
+    }
+    rows = []
+    for person, file, own_scores in zip(collection.persons, collection.filenames, scores, strict=True):
+        own_place = places.get((collection.name, file), len(gallery.images))
+        rows += [
+            MatchRow(
+                comparisons.matcher, collection.name, int(person), file,
+                gallery.collections[place], int(gallery.persons[place]), gallery.filenames[place], float(score),
+            )
+            for place, score in enumerate(own_scores[:own_place])
+            if not np.isnan(score)
+        ]  # fmt: skip
+    return rows
+
+
+def _compare_within(images: np.ndarray, matcher: Matcher) -> np.ndarray:
+    """Compare each two of some prints: float64 [m, m], symmetric, NaN on the diagonal."""
+    first, second = np.triu_indices(len(images), 1)
+    scores = np.full((len(images), len(images)), np.nan)
+    found = matcher.compare(images, images, np.stack([first, second], axis=1), "matching real")
+    scores[first, second] = scores[second, first] = found
+    return scores
+
+
+def _create_threshold_row(study: Study, comparisons: Comparisons, rate: float) -> MeasureRow:
+    num_scores = len(comparisons.impostor_scores)
+    name = f"{comparisons.matcher}_threshold_at_far_{rate:g}"
+    num_persons = bootstrap.count_persons(comparisons.gallery.persons)
+    nan = float("nan")
+    if reason := comparisons.describe_refusal(rate):
+        return MeasureRow(
+            FAMILY, name, study.reference.name, nan, nan, nan, num_scores, num_persons, "score",
+            status=measurements.REFUSED, note=reason,
+        )  # fmt: skip
+    threshold = comparisons.thresholds[rate]
+    accepted = int((comparisons.impostor_scores >= threshold).sum())
+    note = f"{accepted:,} of {num_scores:,} real impostor comparisons reach it; each is of two persons, so no interval"
+    return MeasureRow(
+        FAMILY, name, study.reference.name, threshold, nan, nan, num_scores, num_persons, "score", note=note
+    )
+
+
+def _measure_collection(
+    study: Study, comparisons: Comparisons, collection: PrintCollection
+) -> tuple[list[MeasureRow], list[ImageRow]]:
+    gallery, prefix = comparisons.gallery, comparisons.matcher
+    scores = comparisons.scores[collection.name]
+    genuine = _find_genuine(collection, gallery, scores)
+    others = np.where(find_impostors(collection, gallery), scores, np.nan)
+    has_others = ~np.isnan(others).all(1)
+    impostor = np.full(len(collection), np.nan)
+    impostor[has_others] = np.nanmean(others[has_others], axis=1)
+
+    def summarise(name: str, values: np.ndarray, unit: str, better: str, note: str = "") -> MeasureRow:
+        return summary.summarise(
+            study, FAMILY, f"{prefix}_{name}", collection, values, unit=unit, better=better, note=note
+        )
+
+    measures = [summarise("impostor_score", impostor, "score", "lower")]
+    images = summary.create_image_rows(f"{prefix}_impostor_score", collection, impostor)
+    is_known = ~np.isnan(genuine)
+    reason = ""
+    if not is_known.any():
+        is_reference = collection is study.reference
+        reason = REFERENCE_REASON if is_reference else "none of its persons has another real print"
+
+    def refuse(name: str, unit: str, better: str, why: str) -> MeasureRow:
+        return summary.refuse(FAMILY, f"{prefix}_{name}", collection, why, unit=unit, better=better)
+
+    for rate in FALSE_ACCEPT_RATES:
+        name = f"match_rate_at_far_{rate:g}"
+        if why := reason or comparisons.describe_refusal(rate):
+            measures.append(refuse(name, "fraction", "higher", why))
+            continue
+        accepted = np.where(is_known, genuine >= comparisons.thresholds[rate], np.nan)
+        measures.append(summarise(name, accepted, "fraction", "higher"))
+    if reason:
+        measures += [
+            refuse(name, unit, better, reason)
+            for name, unit, better in (
+                ("genuine_score", "score", "higher"),
+                ("eer", "fraction", "lower"),
+                ("rank_1", "fraction", "higher"),
+            )
+        ]
+        return measures, images
+    measures.append(summarise("genuine_score", genuine, "score", "higher"))
+    images += summary.create_image_rows(f"{prefix}_genuine_score", collection, genuine)
+    measures.append(
+        _create_error_row(study, prefix, collection, genuine[is_known], others[is_known], is_known)
+    )
+    best = np.full(len(collection), -np.inf)
+    best[has_others] = np.nanmax(others[has_others], axis=1)
+    is_first = np.where(is_known, genuine > best, np.nan)
+    note = f"in a gallery of {len(gallery.images)} persons"
+    measures.append(summarise("rank_1", is_first, "fraction", "higher", note))
+    return measures, images
+
+
+def _find_genuine(collection: PrintCollection, gallery: Gallery, scores: np.ndarray) -> np.ndarray:
+    """Return each print's score against its own person in the gallery, NaN where there is none: float64 [n]."""
+    places = {int(person): place for place, person in enumerate(gallery.persons) if person >= 0}
+    own = np.array([places.get(int(person), -1) for person in collection.persons], np.int64)
+    return np.where(own >= 0, np.take_along_axis(scores, np.maximum(own, 0)[:, None], axis=1)[:, 0], np.nan)
+
+
+def _create_error_row(
+    study: Study,
+    prefix: str,
+    collection: PrintCollection,
+    genuine: np.ndarray,
+    others: np.ndarray,
+    is_known: np.ndarray,
+) -> MeasureRow:
+    """Create the equal error rate's row; the bootstrap draws a person's genuine and impostor scores together."""
+    name = f"{prefix}_eer"
+    num_impostors = int((~np.isnan(others)).sum())
+    if not num_impostors:
+        return summary.refuse(
+            FAMILY, name, collection, "there is no other person", unit="fraction", better="lower"
+        )
+
+    def compute(rows: np.ndarray) -> float:
+        impostors = rows[:, 1:]
+        return verification.compute_equal_error(rows[:, 0], impostors[impostors >= 0]).rate
+
+    # Scores are at least 0; the bootstrap leaves rows with a NaN out.
+    rows = np.concatenate([genuine[:, None], np.nan_to_num(others, nan=-1.0)], axis=1)
+    persons = collection.persons[is_known]
+    low, high = bootstrap.compute_interval(
+        rows, persons, statistic=compute, num_resamples=study.settings.num_resamples, seed=study.seed
+    )
+    num_persons = bootstrap.count_persons(persons)
+    note = summary.join_notes(
+        f"{len(genuine):,} genuine and {num_impostors:,} impostor comparisons",
+        bootstrap.describe_missing_interval(num_persons),
+    )
+    return MeasureRow(
+        FAMILY, name, collection.name, compute(rows), low, high, len(genuine), num_persons, "fraction", "lower",
+        note=note,
+    )  # fmt: skip

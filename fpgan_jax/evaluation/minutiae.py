@@ -1,0 +1,262 @@
+"""Owns the family "minutiae": how many, of which kind, where and in which direction, and which came and went.
+
+Does not find minutiae (NIST's MINDTCT does, through `nist_tools.py`) and does not match fingers (`identity.py`).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from ml_collections import ConfigDict
+from scipy import optimize, spatial
+
+from fpgan_jax.evaluation import bootstrap, identity, nist_tools, summary
+from fpgan_jax.evaluation.matching import Matcher
+from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
+from fpgan_jax.evaluation.nist_tools import Minutiae, ToolError
+from fpgan_jax.evaluation.print_collection import PrintCollection, Study
+from fpgan_jax.evaluation.resolution import MARGIN, NoScaleError, prepare_prints
+
+FAMILY = "minutiae"
+NUM_DIRECTIONS = 32  # MINDTCT's
+NUM_CELLS = 4  # along each side
+# Two minutiae that are this near and point this near the same way are the same: about a ridge, and two directions.
+MAX_DISTANCE = 10.0
+MAX_TURN = math.radians(22.5)
+
+
+def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = None) -> Findings:
+    """Measure every collection, at 500 ppi.
+
+    - `minutiae_count`: a print.
+    - `ending_share`: of a print's minutiae; `ending_bifurcation_ratio`: of a collection's, all together.
+    - `direction_distance`: of the directions of all minutiae from those of the reference prints (degrees that they
+      have to be turned by in the mean to be theirs). `position_distance`: share of the minutiae that lie in other
+      parts of the print than the reference prints' do. Both grow as samples shrink: stand them beside the baseline.
+    - `clark_evans_ratio`: of a print; 1 where minutiae lie as by chance, above where they keep a distance, below where
+      they crowd.
+    - `added_per_print`, `lost_per_print`: minutiae that the person's reference print does not have, and that only it
+      has; `added_share` of the print's, `lost_share` of the reference's. Prints are compared where they lie, as they
+      come from one scan; a print that is moved or turned has lost everything.
+
+    Args:
+      study: what to measure.
+      data_config: config.data of its prints.
+      matcher: one that has read some of the prints already; None makes one.
+
+    Returns:
+      Measures, and the values of prints; one skipped row where MINDTCT is not installed.
+    """
+    try:
+        matcher = matcher or Matcher(nist_tools.find_matching_tool())
+        prepared = prepare_prints(study, data_config)
+        found = {
+            name: matcher.extract(images, f"minutiae, {name}") for name, images in prepared.images.items()
+        }
+    except (ToolError, NoScaleError) as error:
+        return identity.skip(FAMILY, "minutiae_count", error)
+    shape = prepared.images[study.reference.name].shape[1:]
+    reference = found[study.reference.name]
+    measures: list[MeasureRow] = []
+    images: list[ImageRow] = []
+    for name, collection in study.collections.items():
+        for measure_name, values, unit in _describe_prints(found[name], shape):
+            measures.append(
+                summary.summarise(study, FAMILY, measure_name, collection, values, unit=unit, better="real")
+            )
+            images += summary.create_image_rows(measure_name, collection, values)
+        measures.append(_create_ratio_row(study, collection, found[name]))
+        measures += _compare_distributions(study, collection, found[name], reference, shape)
+        rows, image_rows = _compare_with_reference(study, collection, found[name], reference)
+        measures += rows
+        images += image_rows
+    return Findings(measures, images)
+
+
+def compute_circular_distance(counts: np.ndarray, other_counts: np.ndarray) -> float:
+    """Compute the Wasserstein distance of two histograms on a circle.
+
+    Args:
+      counts: [n], not all 0; of equal parts of the circle.
+      other_counts: [n], alike.
+
+    Returns:
+      Degrees that a share of the first is turned by, in the mean, to become the second; in [0, 180].
+
+    Source: Rabin, Delon & Gousseau 2011, equation 12 (order 1); differs in: nothing.
+    """
+    differences = np.cumsum(counts / np.sum(counts) - other_counts / np.sum(other_counts))
+    return float(np.abs(differences - np.median(differences)).mean() * 360)
+
+
+def compute_total_variation(counts: np.ndarray, other_counts: np.ndarray) -> float:
+    """Compute the share of one histogram that lies elsewhere than in the other: [n] and [n] to [0, 1]."""
+    return float(np.abs(counts / np.sum(counts) - other_counts / np.sum(other_counts)).sum() / 2)
+
+
+def compute_clark_evans_ratio(x: np.ndarray, y: np.ndarray, area: float) -> float:
+    """Compute how evenly points lie.
+
+    Args:
+      x: float [n].
+      y: float [n].
+      area: where they could lie, squared units.
+
+    Returns:
+      Mean distance to the nearest other point, over what it is for points laid by chance; NaN of fewer than 2 points.
+
+    Source: Clark & Evans 1954, equation 4; differs in: nothing, so that points near the edge count as others do.
+    """
+    if len(x) < 2:
+        return float("nan")
+    points = np.stack([x, y], axis=1).astype(np.float64)
+    nearest = spatial.KDTree(points).query(points, k=2)[0][:, 1]
+    return float(nearest.mean() * 2 * math.sqrt(len(x) / area))
+
+
+def count_common(first: Minutiae, second: Minutiae) -> int:
+    """Count the minutiae that two prints have in common where they lie.
+
+    Args:
+      first: of one print.
+      second: of the other.
+
+    Returns:
+      The most pairs, one to one, that are no further apart than `MAX_DISTANCE` pixels and `MAX_TURN`; a pair may be of
+      an ending and a bifurcation, which a little ink makes of each other.
+    """
+    if not len(first.x) or not len(second.x):
+        return 0
+    distances = np.hypot(
+        first.x[:, None] - second.x[None, :].astype(np.float64),
+        first.y[:, None] - second.y[None, :].astype(np.float64),
+    )
+    turns = np.abs(np.angle(np.exp(1j * (first.direction[:, None] - second.direction[None, :]))))
+    # Directions come in steps, whose sums are rounded.
+    is_near = (distances <= MAX_DISTANCE) & (turns <= MAX_TURN + 1e-9)
+    return int(is_near[optimize.linear_sum_assignment(is_near, maximize=True)].sum())
+
+
+def _describe_prints(found: Sequence[Minutiae], shape: tuple[int, int]) -> list[tuple[str, np.ndarray, str]]:
+    area = float((shape[0] - 2 * MARGIN) * (shape[1] - 2 * MARGIN))
+    counts = np.array([len(minutiae.x) for minutiae in found], np.float64)
+    shares = np.array([m.is_ending.mean() if len(m.x) else np.nan for m in found], np.float64)
+    ratios = np.array([compute_clark_evans_ratio(m.x, m.y, area) for m in found], np.float64)
+    return [
+        ("minutiae_count", counts, ""),
+        ("ending_share", shares, "fraction"),
+        ("clark_evans_ratio", ratios, ""),
+    ]
+
+
+def _create_ratio_row(study: Study, collection: PrintCollection, found: Sequence[Minutiae]) -> MeasureRow:
+    kinds = np.array([(m.is_ending.sum(), (~m.is_ending).sum()) for m in found], np.float64)
+
+    def compute(rows: np.ndarray) -> float:
+        num_endings, num_bifurcations = rows.sum(0)
+        return float(num_endings / num_bifurcations) if num_bifurcations else float("nan")
+
+    return _create_pooled_row(study, collection, "ending_bifurcation_ratio", kinds, compute, "", "real")
+
+
+def _compare_distributions(
+    study: Study,
+    collection: PrintCollection,
+    found: Sequence[Minutiae],
+    reference: Sequence[Minutiae],
+    shape: tuple[int, int],
+) -> list[MeasureRow]:
+    measures = []
+    for name, count, compute, unit in (
+        ("direction_distance", _count_directions, compute_circular_distance, "deg"),
+        ("position_distance", lambda m: _count_cells(m, shape), compute_total_variation, "fraction"),
+    ):
+        if collection is study.reference:
+            measures.append(
+                summary.refuse(FAMILY, name, collection, "it is the reference", unit=unit, better="lower")
+            )
+            continue
+        expected = np.sum([count(minutiae) for minutiae in reference], axis=0)
+
+        def compare(rows: np.ndarray, expected=expected, compute=compute) -> float:
+            counts = rows.sum(0)
+            return compute(counts, expected) if counts.any() and expected.any() else float("nan")
+
+        counts = np.array([count(minutiae) for minutiae in found], np.float64)
+        measures.append(_create_pooled_row(study, collection, name, counts, compare, unit, "lower"))
+    return measures
+
+
+def _create_pooled_row(
+    study: Study,
+    collection: PrintCollection,
+    name: str,
+    rows: np.ndarray,
+    compute: Callable[[np.ndarray], float],
+    unit: str,
+    better: str,
+) -> MeasureRow:
+    """Create the row of a number of all minutiae together; rows are what each print has."""
+    value = compute(rows)
+    if math.isnan(value):
+        reason = "there are too few minutiae"
+        return summary.refuse(FAMILY, name, collection, reason, unit=unit, better=better)
+    low, high = bootstrap.compute_interval(
+        rows,
+        collection.persons,
+        statistic=compute,
+        num_resamples=study.settings.num_resamples,
+        seed=study.seed,
+    )
+    num_persons = bootstrap.count_persons(collection.persons)
+    note = summary.join_notes(
+        f"{int(rows.sum()):,} minutiae", bootstrap.describe_missing_interval(num_persons)
+    )
+    return MeasureRow(
+        FAMILY, name, collection.name, value, low, high, len(rows), num_persons, unit, better, note=note
+    )
+
+
+def _count_directions(minutiae: Minutiae) -> np.ndarray:
+    numbers = np.rint(minutiae.direction / (2 * np.pi) * NUM_DIRECTIONS).astype(int) % NUM_DIRECTIONS
+    return np.bincount(numbers, minlength=NUM_DIRECTIONS)
+
+
+def _count_cells(minutiae: Minutiae, shape: tuple[int, int]) -> np.ndarray:
+    down, across = (
+        np.clip((places - MARGIN) * NUM_CELLS // (length - 2 * MARGIN), 0, NUM_CELLS - 1)
+        for places, length in zip((minutiae.y, minutiae.x), shape, strict=True)
+    )
+    return np.bincount(down * NUM_CELLS + across, minlength=NUM_CELLS**2)
+
+
+def _compare_with_reference(
+    study: Study, collection: PrintCollection, found: Sequence[Minutiae], reference: Sequence[Minutiae]
+) -> tuple[list[MeasureRow], list[ImageRow]]:
+    places = study.find_reference_images(collection)
+    numbers = np.full((len(collection), 3), np.nan)  # the print's, its reference's, in common
+    for number, place in enumerate(places):
+        if place >= 0:
+            own = reference[place]
+            numbers[number] = len(found[number].x), len(own.x), count_common(found[number], own)
+    added, lost = numbers[:, 0] - numbers[:, 2], numbers[:, 1] - numbers[:, 2]
+    reason = "" if (places >= 0).any() else "none of its persons has a reference print"
+    if collection is study.reference:
+        reason = "it is the reference"
+    measures, images = [], []
+    for name, values, unit in (
+        ("added_per_print", added, ""),
+        ("lost_per_print", lost, ""),
+        ("added_share", _divide(added, numbers[:, 0]), "fraction"),
+        ("lost_share", _divide(lost, numbers[:, 1]), "fraction"),
+    ):
+        if reason:
+            measures.append(summary.refuse(FAMILY, name, collection, reason, unit=unit, better="lower"))
+            continue
+        measures.append(summary.summarise(study, FAMILY, name, collection, values, unit=unit, better="lower"))
+        images += summary.create_image_rows(name, collection, values)
+    return measures, images
+
+
+def _divide(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+    return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)

@@ -1,0 +1,70 @@
+"""Owns what a report is made from.
+
+Does not lay it out (`report.py`).
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fpgan_jax.evaluation.measurements import ImageRow, MatchRow, MeasureRow
+from fpgan_jax.evaluation.print_collection import Study
+from fpgan_jax.evaluation.utility_table import ResultRow
+
+
+class ReportTable(NamedTuple):
+    """A table of strings that the report shows as it is.
+
+    Attributes:
+      name: of its files, such as "seeds".
+      title: for people.
+      explanation: how to read it.
+      header: names of the columns.
+      cells: rows of as many strings.
+    """
+
+    name: str
+    title: str
+    explanation: str
+    header: Sequence[str]
+    cells: Sequence[Sequence[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationResults:
+    """Everything that a report may hold; what is left out is left out of the report, which says so.
+
+    Attributes:
+      study: what was measured.
+      measures: rows of all families that were run.
+      images: values of single prints.
+      matches: scores of comparisons.
+      measures_by_epoch: epoch -> rows of the prints that its checkpoint drew.
+      controls: (control, measure, whether it is caught or None where that was not decided, note).
+      noise_images: a collection's name -> uint8 [n, height, width], the noise of each of its prints.
+      utility: experiment 3's rows.
+      tables: others, such as the seeds' spread.
+      provenance: what was run: "command", "date", "commit", "seeds", "versions", "hashes", "seconds" of each family,
+        "config", and whatever else; values are plain or nested as JSON is.
+      title: of the report.
+    """
+
+    study: Study
+    measures: Sequence[MeasureRow] = ()
+    images: Sequence[ImageRow] = ()
+    matches: Sequence[MatchRow] = ()
+    measures_by_epoch: Mapping[int, Sequence[MeasureRow]] = dataclasses.field(default_factory=dict)
+    controls: Sequence[tuple[str, str, bool | None, str]] = ()
+    noise_images: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    utility: Sequence[ResultRow] = ()
+    tables: Sequence[ReportTable] = ()
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    title: str = "Synthetic fingerprints, judged"
+
+    def __post_init__(self):
+        """Refuse noise images that are not one a print."""
+        for name, images in self.noise_images.items():
+            if len(images) != len(self.study.collections[name]):
+                raise ValueError(f"{name}: {len(images)} noise images")

@@ -1,0 +1,138 @@
+"""Owns the way from numbers of prints to the row of their collection: mean, interval, sample sizes, or a refusal.
+
+Does not compute the numbers.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fpgan_jax.evaluation.bootstrap import compute_interval, count_persons, describe_missing_interval
+from fpgan_jax.evaluation.measurements import REFUSED, ImageRow, MeasureRow
+from fpgan_jax.evaluation.print_collection import PrintCollection, Study
+
+
+def create_image_rows(measure: str, collection: PrintCollection, values: np.ndarray) -> list[ImageRow]:
+    """Create a row a print.
+
+    Args:
+      measure: its name.
+      collection: the prints.
+      values: float [n]; NaN where a print has none.
+
+    Returns:
+      n rows.
+    """
+    return [
+        ImageRow(measure, collection.name, int(person), filename, float(value))
+        for person, filename, value in zip(collection.persons, collection.filenames, values, strict=True)
+    ]
+
+
+def summarise(
+    study: Study,
+    family: str,
+    measure: str,
+    collection: PrintCollection,
+    values: np.ndarray,
+    *,
+    unit: str = "",
+    better: str = "",
+    note: str = "",
+) -> MeasureRow:
+    """Create the row of a measure that is the mean over a collection's prints.
+
+    Args:
+      study: its number of resamples and seed are used.
+      family: as in `MeasureRow`.
+      measure: as in `MeasureRow`.
+      collection: the prints.
+      values: float [n]; NaN where a print has none.
+      unit: as in `MeasureRow`.
+      better: as in `MeasureRow`.
+      note: what a reader must know.
+
+    Returns:
+      The row; refused where no print has a value. The prints counted are those with one.
+    """
+    has_value = ~np.isnan(values)
+    persons = collection.persons[has_value]
+    if not has_value.any():
+        return refuse(family, measure, collection, "no print has a value", unit=unit, better=better)
+    low, high = compute_interval(
+        values[has_value], persons, num_resamples=study.settings.num_resamples, seed=study.seed
+    )
+    num_persons = count_persons(persons)
+    return MeasureRow(
+        family,
+        measure,
+        collection.name,
+        float(np.mean(values[has_value])),
+        low,
+        high,
+        int(has_value.sum()),
+        num_persons,
+        unit,
+        better,
+        note=join_notes(note, describe_missing_interval(num_persons)),
+    )
+
+
+def refuse(
+    family: str,
+    measure: str,
+    collection: PrintCollection,
+    reason: str,
+    *,
+    unit: str = "",
+    better: str = "",
+    num_images: int | None = None,
+) -> MeasureRow:
+    """Create the row of a measure that the sample cannot carry.
+
+    Args:
+      family: as in `MeasureRow`.
+      measure: as in `MeasureRow`.
+      collection: what would have been measured.
+      reason: why it is not.
+      unit: as in `MeasureRow`.
+      better: as in `MeasureRow`.
+      num_images: prints that there are; None is the whole collection.
+
+    Returns:
+      The row, without a number.
+    """
+    nan = float("nan")
+    return MeasureRow(
+        family,
+        measure,
+        collection.name,
+        nan,
+        nan,
+        nan,
+        len(collection) if num_images is None else num_images,
+        count_persons(collection.persons),
+        unit,
+        better,
+        REFUSED,
+        reason,
+    )
+
+
+def join_notes(*notes: str) -> str:
+    """Join what there is to say; an empty note is none."""
+    return "; ".join(note for note in notes if note)
+
+
+def find_groups(persons: Sequence[int], *, max_prints: int) -> list[np.ndarray]:
+    """Find the prints of each person who is known.
+
+    Args:
+      persons: [n]; -1 is nobody known.
+      max_prints: a person's first prints that are taken.
+
+    Returns:
+      int64 places, an array a person, in the order of their ids.
+    """
+    persons = np.asarray(persons)
+    return [np.flatnonzero(persons == person)[:max_prints] for person in np.unique(persons[persons >= 0])]

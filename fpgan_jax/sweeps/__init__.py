@@ -1,0 +1,1 @@
+"""Many runs of one config, each with some fields overridden."""

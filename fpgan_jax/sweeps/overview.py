@@ -1,0 +1,158 @@
+"""Owns how a sweep is watched: a table that changes in a terminal, lines elsewhere.
+
+Does not own what is left on disk; `runs.py` does.
+"""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from fpgan_jax.evaluation import table_formats
+from fpgan_jax.sweeps.runs import STATES, Record, Run, count_states, read_steps
+
+HEADER = ("run", "state", "steps", "steps/s", "time left")
+
+_STYLES = {"running": "cyan", "failed": "bold red", "finished": "green", "interrupted": "yellow"}
+_LOOK_SECONDS = 2.0
+_LINE_SECONDS = 60.0
+
+
+class Overview:
+    """Shows a sweep's runs while they run; used as a context manager.
+
+    Attributes:
+      states: a run's name -> its state.
+    """
+
+    def __init__(self, runs: Sequence[Run], states: Mapping[str, str], *, num_workers: int, file=None):
+        """Args: all runs, their states, how many may run at a time, and where to write (standard error)."""
+        self.states = dict(states)
+        self._runs = runs
+        self._num_workers = num_workers
+        console = Console(file=file or sys.stderr, highlight=False, soft_wrap=True)
+        # Each look is a refresh; a thread of its own would read while a run is noted.
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._print = lambda line: console.print(Text(line))
+        self._clocks: dict[str, _Clock] = {}
+        self._looked = self._printed = time.monotonic()
+
+    def __enter__(self):
+        """Begin to show."""
+        if self._live:
+            self._live.start()
+        self.refresh(is_due=True)
+        return self
+
+    def __exit__(self, *exception):
+        """Leave the last table where it is."""
+        self._printed = -_LINE_SECONDS
+        self.refresh(is_due=True)
+        if self._live:
+            self._live.stop()
+
+    def note_start(self, name: str) -> None:
+        """Show that a run has started."""
+        self.states[name] = "running"
+        self._clocks[name] = _Clock()
+        self._tell(f"{name}: started")
+
+    def note_end(self, name: str, record: Record) -> None:
+        """Show that a run has ended, and why if it has not finished."""
+        self.states[name] = record.state
+        reason = f": {record.message}" if record.message else ""
+        self._tell(f"{name}: {record.state} after {format_time(record.seconds)}{reason}")
+        self.refresh(is_due=True)
+
+    def _tell(self, line: str) -> None:
+        num_ended = sum(state in ("finished", "failed") for state in self.states.values())
+        self._print(f"[{num_ended}/{len(self._runs)}] {line}")
+
+    def refresh(self, *, is_due: bool = False) -> None:
+        """Look how far the runs are, if it is time to."""
+        now = time.monotonic()
+        if not is_due and now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        steps = {run.name: read_steps(run) for run in self._runs}
+        for name, clock in self._clocks.items():
+            if self.states[name] == "running":
+                clock.note(steps[name], now)
+        if self._live:
+            self._live.update(self._draw(steps), refresh=True)
+        elif now - self._printed >= _LINE_SECONDS:
+            self._printed = now
+            self._print(self._describe(steps))
+
+    def create_rows(self, steps: Mapping[str, int]) -> list[tuple[str, ...]]:
+        """Write how the runs stand as cells under `HEADER`, what runs first."""
+        rows = []
+        for run in sorted(self._runs, key=lambda run: STATES.index(self.states[run.name])):
+            state, total = self.states[run.name], sum(run.num_steps.values())
+            rate = self._find_rate(run.name)
+            left = format_time((total - steps[run.name]) / rate) if rate else ""
+            rows.append((run.name, state, f"{steps[run.name]}/{total}", f"{rate:.2f}" if rate else "", left))
+        return rows
+
+    def _find_rate(self, name: str) -> float:
+        clock = self._clocks.get(name)
+        return clock.rate if clock and self.states[name] == "running" else 0.0
+
+    def _draw(self, steps: Mapping[str, int]) -> Table:
+        drawn = Table(caption=self._describe(steps), caption_justify="left", box=None, pad_edge=False)
+        for number, title in enumerate(HEADER):
+            drawn.add_column(title, justify="left" if number < 2 else "right", no_wrap=True)
+        for row in self.create_rows(steps):
+            drawn.add_row(*map(Text, row), style=_STYLES.get(row[1]))
+        return drawn
+
+    def _describe(self, steps: Mapping[str, int]) -> str:
+        """Say in a line how the whole sweep stands."""
+        done = sum(steps.values())
+        total = sum(sum(run.num_steps.values()) for run in self._runs)
+        rates = [rate for run in self._runs if (rate := self._find_rate(run.name))]
+        line = f"{len(self._runs)} runs: {count_states(self.states)}; step {done} of {total}"
+        if not rates:
+            return line
+        open_runs = [run for run in self._runs if self.states[run.name] in ("running", "waiting")]
+        left = sum(sum(run.num_steps.values()) - steps[run.name] for run in open_runs)
+        # Those that wait are taken to be as fast as those that run.
+        at_once = min(self._num_workers, len(open_runs))
+        rate = at_once * sum(rates) / len(rates)
+        return f"{line}, {sum(rates):.2f} steps/s, {format_time(left / rate)} left"
+
+
+class _Clock:
+    """The rate of one run, from when its logged step was first and last seen to change."""
+
+    def __init__(self):
+        self.rate = 0.0
+        self._steps: int | None = None
+        self._first: tuple[int, float] | None = None
+
+    def note(self, steps: int, now: float) -> None:
+        if self._steps is not None and steps > self._steps:
+            if self._first is None:
+                # Steps logged before were slower by what had to be loaded and compiled.
+                self._first = (steps, now)
+            else:
+                self.rate = (steps - self._first[0]) / (now - self._first[1])
+        self._steps = steps
+
+
+def format_runs(runs: Sequence[Run], states: Mapping[str, str]) -> str:
+    """Format how runs stand that are not watched, as a text table in the sweep's order."""
+    cells = [(run.name, states[run.name], f"{read_steps(run)}/{sum(run.num_steps.values())}") for run in runs]
+    return table_formats.format_text(HEADER[:3], cells)
+
+
+def format_time(seconds: float) -> str:
+    """Format a duration as people say it: "45 s", "12 min", "3 h 05 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60:02} min"

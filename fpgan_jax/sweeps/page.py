@@ -1,0 +1,190 @@
+"""Owns the forms of a sweep's results: one CSV, and one HTML page that needs nothing beside itself.
+
+Does not compute them; `results.py` does.
+"""
+
+import base64
+import csv
+import math
+import os
+import urllib.parse
+from collections.abc import Mapping, Sequence
+
+from fpgan_jax.evaluation.report_html import (
+    Content,
+    Element,
+    create_details,
+    create_element,
+    create_table,
+    format_page,
+)
+from fpgan_jax.sweeps.overview import format_time
+from fpgan_jax.sweeps.plots import draw_field
+from fpgan_jax.sweeps.results import ResultTable, format_value
+from fpgan_jax.sweeps.runs import count_states
+from fpgan_jax.whole_file import write_whole
+
+CSV_FILENAME = "results.csv"
+PAGE_FILENAME = "results.html"
+
+# What is shown first and drawn, of what there is; all the rest is in the CSV and folded away on the page.
+_HEADLINES = (
+    "similarity of synthesised",
+    "similarity of new_noise",
+    "gan best l1_loss",
+    "gan l1_loss",
+    "best l1_loss",
+    "l1_loss",
+    "discriminator_loss",
+    "best loss",
+    "loss",
+    "accuracy",
+)
+_MAX_NUM_HEADLINES = 4
+
+
+def write_csv(table: ResultTable, workdir: str) -> str:
+    """Write a row a run: overrides, state, time, folder and every metric.
+
+    Args:
+      table: the results.
+      workdir: the sweep's folder.
+
+    Returns:
+      The file's path.
+    """
+    path = os.path.join(workdir, CSV_FILENAME)
+    with write_whole(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["run", *table.fields, "state", "seconds", "message", *table.metrics, "folder"])
+        for result in table.results:
+            overrides = [format_value(result.overrides.get(field, "")) for field in table.fields]
+            metrics = [result.metrics.get(name, "") for name in table.metrics]
+            folder = os.path.abspath(os.path.join(workdir, result.name))
+            writer.writerow(
+                [result.name, *overrides, result.state, result.seconds, result.message, *metrics, folder]
+            )
+    return path
+
+
+def write_page(table: ResultTable, workdir: str, origin: Mapping[str, str]) -> str:
+    """Write the page: a row a run, means over seeds, a plot a swept field, and what failed.
+
+    Args:
+      table: the results.
+      workdir: the sweep's folder.
+      origin: what the sweep was made of; name -> text.
+
+    Returns:
+      The file's path.
+    """
+    path = os.path.join(workdir, PAGE_FILENAME)
+    headlines = [name for name in _HEADLINES if name in table.metrics][:_MAX_NUM_HEADLINES]
+    title = f"Sweep {os.path.basename(os.path.abspath(workdir))}"
+    states = {result.name: result.state for result in table.results}
+    facts = {"runs": f"{len(states)}: {count_states(states)}", **origin}
+    head = create_element(
+        "header",
+        create_element("h1", title),
+        create_element("dl", [_create_fact(*fact) for fact in facts.items()], class_="facts"),
+    )
+    sections = [
+        _create_means(table, headlines),
+        *(_create_plot(table, field, headlines) for field in table.swept),
+        _create_reasons(table),
+        _create_runs(table, headlines),
+    ]
+    with write_whole(path, errors="backslashreplace") as file:
+        file.write(format_page(title, [head, create_element("main", sections)]))
+    return path
+
+
+def _create_fact(name: str, text: str) -> Element:
+    return create_element("div", create_element("dt", name), create_element("dd", text))
+
+
+def _create_section(title: str, *content: Content) -> Element:
+    return create_element("section", create_element("h2", title), *content)
+
+
+def _create_means(table: ResultTable, headlines: Sequence[str]) -> Element | None:
+    if not table.groups:
+        return None
+    header = ["group", *table.swept, "runs", *headlines]
+    rows = [
+        [
+            f"{number}",
+            *(format_value(group.overrides.get(field, "")) for field in table.swept),
+            str(group.num_runs),
+            *(_describe_mean(group.means.get(name)) for name in headlines),
+        ]
+        for number, group in enumerate(table.groups, start=1)
+    ]
+    text = (
+        "Of the finished runs that differ by seeds only, with the 95% interval of the mean for other seeds."
+    )
+    return _create_section("Means over seeds", create_element("p", text), create_table(text, header, rows))
+
+
+def _describe_mean(mean: tuple[float, float, float] | None) -> list | str:
+    if mean is None:
+        return "-"
+    middle, low, high = map(_format_number, mean)
+    return [middle, None if math.isnan(mean[1]) else create_element("small", f"{low} to {high}")]
+
+
+def _create_reasons(table: ResultTable) -> Element | None:
+    rows = [
+        [_create_link(result.name, "log.txt"), result.state, result.message]
+        for result in table.results
+        if result.message
+    ]
+    if not rows:
+        return None
+    shown = create_table(
+        "Why runs did not finish", ["run, with its log", "state", "why"], rows, class_="words"
+    )
+    return _create_section("What did not finish", shown)
+
+
+def _create_runs(table: ResultTable, headlines: Sequence[str]) -> Element:
+    def create_runs_table(caption: str, metrics: Sequence[str]) -> Element:
+        header = ["run, with its folder", *table.fields, "state", *metrics, "time"]
+        rows = [
+            [
+                _create_link(result.name, ""),
+                *(format_value(result.overrides.get(field, "")) for field in table.fields),
+                result.state,
+                *(_format_number(result.metrics.get(name, math.nan)) for name in metrics),
+                format_time(result.seconds),
+            ]
+            for result in table.results
+        ]
+        return create_table(caption, header, rows, class_="plain")
+
+    everything = create_runs_table("Every metric of every run", table.metrics)
+    return _create_section(
+        "Runs",
+        create_runs_table("A row a run", headlines),
+        create_details("Every metric of every run, as in results.csv", everything),
+    )
+
+
+def _create_link(name: str, file: str) -> Element:
+    return create_element("a", name, href=f"{urllib.parse.quote(name)}/{file}")
+
+
+def _create_plot(table: ResultTable, field: str, headlines: Sequence[str]) -> Element | None:
+    picture = draw_field(table, field, headlines)
+    if picture is None:
+        return None
+    source = f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
+    image = create_element("img", src=source, alt=f"{', '.join(headlines)} over {field}")
+    key = "A dot a finished run; a line through the means, with their 95% intervals over seeds."
+    return _create_section(
+        f"Over {field}", create_element("figure", image, create_element("figcaption", key))
+    )
+
+
+def _format_number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4g}"

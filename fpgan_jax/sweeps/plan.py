@@ -1,0 +1,179 @@
+"""Owns the way from a sweep file to its runs: each one's name, folder and config, checked before any is started.
+
+Does not start a run (`local_queue.py` and `slurm.py` do), and does not know how runs went (`runs.py`).
+"""
+
+import hashlib
+import os
+import re
+import runpy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fpgan_jax import configuration, parallel, reproduction
+from fpgan_jax.data import feeding
+from fpgan_jax.errors import UserError
+from fpgan_jax.models import factory
+from fpgan_jax.sweeps.runs import Run
+from fpgan_jax.training.cadence import last_step_of_epoch
+from fpgan_jax.training.reporting import METRICS_FILENAME
+
+_MAX_NAME_LENGTH = 100
+_UNSAFE = re.compile(r"[^A-Za-z0-9._+=,-]")
+
+
+def load_sweep_file(path: str) -> list[Mapping[str, Any]]:
+    """Ask a sweep file which runs it wants.
+
+    Args:
+      path: a Python file that defines `get_sweep()`, which returns a dict a run: config field -> value.
+
+    Returns:
+      The dicts.
+
+    Raises:
+      UserError: the file cannot be loaded, or returns something else or nothing.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"--sweep: {path}: no such file")
+    try:
+        namespace = runpy.run_path(path)
+        sweep = list(namespace["get_sweep"]()) if "get_sweep" in namespace else None
+    except Exception as error:
+        # A sweep file is a program, which can raise anything.
+        raise UserError(f"--sweep: {path} cannot be loaded: {type(error).__name__}: {error}") from error
+    if sweep is None:
+        raise UserError(f"--sweep: {path} defines no get_sweep()")
+    if not sweep or not all(isinstance(overrides, Mapping) for overrides in sweep):
+        raise UserError(f"--sweep: {path}: get_sweep() must return a dict a run, at least one")
+    return sweep
+
+
+def create_runs(config: ConfigDict, sweep: Sequence[Mapping[str, Any]], workdir: str, what: str) -> list[Run]:
+    """Name and check every run of a sweep; write nothing.
+
+    Args:
+      config: what the runs have in common, not validated.
+      sweep: of `load_sweep_file`.
+      workdir: of the sweep; a run's folder lies in it.
+      what: one of `KINDS`.
+
+    Returns:
+      The runs in the sweep's order.
+
+    Raises:
+      UserError: a run's config, data or folder is not as it must be, or two runs are the same.
+    """
+    runs: dict[str, Run] = {}
+    for overrides in sweep:
+        texts = {str(field): _format_value(value) for field, value in overrides.items()}
+        described = ", ".join(f"{field}={text}" for field, text in texts.items()) or "no override"
+        try:
+            own = configuration.override_fields(config, [f"{field}={text}" for field, text in texts.items()])
+            flat = configuration.flatten_config(own)
+            values = {field: flat[field] for field in texts}
+            name = name_run(values)
+            if name in runs:
+                raise UserError("twice in the sweep; leave one out")
+            num_steps = KINDS[what](own, os.path.join(workdir, name))
+        except UserError as error:
+            raise UserError(f"run {len(runs) + 1} ({described}): {error}") from error
+        runs[name] = Run(name, os.path.join(workdir, name), values, own, num_steps)
+    return list(runs.values())
+
+
+def create_commands(
+    runs: Sequence[Run], start: Sequence[str], common: Mapping[str, Any]
+) -> dict[str, list[str]]:
+    """Create each run's command.
+
+    Args:
+      runs: of `create_runs`.
+      start: what all commands begin with: the program, the script and its `--config`.
+      common: fields that are overridden in all of them: config field -> value.
+
+    Returns:
+      A run's name -> the command.
+    """
+    return {
+        run.name: [
+            *start,
+            *(f"--config.{field}={value}" for field, value in {**common, **run.overrides}.items()),
+            f"--workdir={run.workdir}",
+        ]
+        for run in runs
+    }
+
+
+def name_run(overrides: Mapping[str, Any]) -> str:
+    """Name a run's folder by what it overrides.
+
+    Args:
+      overrides: config field -> value.
+
+    Returns:
+      Such as "lambda_l1=50,seed=0": at most 100 characters, of letters, digits and `._+=,-`. Where that takes
+      something away from the overrides, eight digits of their hash end it, so that no two share a name.
+    """
+    plain = ",".join(
+        f"{field}={_format_value(value, '+').removesuffix('.0')}" for field, value in overrides.items()
+    )
+    name = _UNSAFE.sub("_", plain)
+    if name != plain or len(name) > _MAX_NAME_LENGTH:
+        digest = hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+        name = f"{name[: _MAX_NAME_LENGTH - len(digest) - 1]}-{digest}"
+    return name or "as_configured"
+
+
+def _format_value(value: Any, separator: str = ",") -> str:
+    """Format a value as `configuration.override_fields` reads it."""
+    return separator.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _check_gan(config: ConfigDict, workdir: str) -> dict[str, int]:
+    configuration.validate_config(config)
+    factory.create_generator(config)
+    factory.create_discriminator(config)
+    parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
+    source = _check_source(feeding.create_gan_source, config)
+    configuration.claim_workdir(workdir, config, prefixes=configuration.GAN_FIELDS, is_writer=False)
+    return {METRICS_FILENAME: _count_gan_steps(config, source.num_examples)}
+
+
+def _check_classifier(config: ConfigDict, workdir: str) -> dict[str, int]:
+    configuration.validate_config(config)
+    factory.create_classifier(config, num_classes=2)
+    parallel.check_batch_size(config.classifier.global_batch_size, "config.classifier.global_batch_size")
+    _check_source(feeding.create_classifier_source, config)
+    configuration.claim_workdir(workdir, config, prefixes=configuration.CLASSIFIER_FIELDS, is_writer=False)
+    return {METRICS_FILENAME: config.classifier.num_steps}
+
+
+def _check_source(create_source: Callable, config: ConfigDict) -> feeding.Source:
+    source = create_source(config)
+    if config.data.feeding == "device":
+        source.check_device_size()
+    return source
+
+
+def _check_experiment(config: ConfigDict, workdir: str) -> dict[str, int]:
+    reproduction.check_experiment(config, workdir)
+    num_examples = configuration.count_persons(config) * config.data.num_replicas
+    return {
+        os.path.join("gan", METRICS_FILENAME): _count_gan_steps(config, num_examples),
+        os.path.join("classifier", METRICS_FILENAME): config.classifier.num_steps,
+    }
+
+
+def _count_gan_steps(config: ConfigDict, num_examples: int) -> int:
+    return last_step_of_epoch(config.num_epochs, num_examples, config.global_batch_size)
+
+
+# What a run may be, as the launch script's name -> the check, which returns `Run.num_steps`.
+KINDS: Mapping[str, Callable[[ConfigDict, str], dict[str, int]]] = {
+    "reproduce": _check_experiment,
+    "train_gan": _check_gan,
+    "train_classifier": _check_classifier,
+}

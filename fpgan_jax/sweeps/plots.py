@@ -1,0 +1,105 @@
+"""Owns the plots of a sweep: its metrics over one field.
+
+Does not choose the metrics; `page.py` does.
+"""
+
+import io
+from collections.abc import Sequence
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fpgan_jax.sweeps.results import Result, ResultTable, format_value
+
+# More lines in one plot cannot be told apart.
+_MAX_NUM_LINES = 8
+# Numbers further apart than this stand on a logarithmic axis.
+_LOG_RATIO = 20
+
+
+def draw_field(table: ResultTable, field: str, metrics: Sequence[str]) -> bytes | None:
+    """Draw each metric over one field: a dot a finished run, a line through the means for each choice of the others.
+
+    Args:
+      table: the results.
+      field: one of `table.swept`.
+      metrics: names of metrics.
+
+    Returns:
+      An SVG, the same for the same numbers; None where no finished run has one of the metrics.
+    """
+    finished = [
+        result for result in table.results if result.state == "finished" and field in result.overrides
+    ]
+    metrics = [name for name in metrics if any(name in result.metrics for result in finished)]
+    if not metrics:
+        return None
+    figure = Figure(figsize=(3.4 * len(metrics), 3.0), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+        _draw(axes, table, field, name, [result for result in finished if name in result.metrics])
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    if any(labels):
+        figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=8, frameon=False)
+    return _format_svg(figure)
+
+
+def _draw(axes: Axes, table: ResultTable, field: str, name: str, results: Sequence[Result]) -> None:
+    values = list(dict.fromkeys(format_value(result.overrides[field]) for result in results))
+    numbers = {format_value(result.overrides[field]): result.overrides[field] for result in results}
+    is_number = all(
+        isinstance(number, int | float) and not isinstance(number, bool) for number in numbers.values()
+    )
+    places = numbers if is_number else {value: index for index, value in enumerate(values)}
+    axes.scatter(
+        [places[format_value(result.overrides[field])] for result in results],
+        [result.metrics[name] for result in results],
+        s=12,
+        color="0.6",
+        zorder=1,
+    )
+    lines: dict[str, list] = {}
+    for group in table.groups:
+        if field in group.overrides and name in group.means:
+            others = {
+                key: value for key, value in group.overrides.items() if key != field and key in table.swept
+            }
+            label = ", ".join(f"{key}={format_value(value)}" for key, value in others.items())
+            place = places[format_value(group.overrides[field])]
+            lines.setdefault(label, []).append((place, *group.means[name]))
+    if len(lines) <= _MAX_NUM_LINES:
+        for label, points in lines.items():
+            x, mean, low, high = zip(*sorted(points), strict=True)
+            errors = [
+                [b - a for a, b in zip(low, mean, strict=True)],
+                [b - a for a, b in zip(mean, high, strict=True)],
+            ]
+            axes.errorbar(
+                x, mean, yerr=errors, marker="o", markersize=4, capsize=3, linewidth=1.2, label=label
+            )
+    if not is_number:
+        axes.set_xticks(range(len(values)), values, rotation=20 if max(map(len, values)) > 8 else 0)
+    else:
+        _scale_axis(axes, sorted(numbers.values()))
+    axes.set(xlabel=field, title=name)
+    axes.title.set_size(10)
+    axes.grid(alpha=0.3)
+
+
+def _scale_axis(axes: Axes, numbers: Sequence[float]) -> None:
+    """Make an axis logarithmic if numbers from 0 on are far apart; 0 itself has a place of its own left of them."""
+    positive = [number for number in numbers if number > 0]
+    if numbers[0] < 0 or not positive or positive[-1] / positive[0] < _LOG_RATIO:
+        return
+    if numbers[0] > 0:
+        axes.set_xscale("log")
+    else:
+        axes.set_xscale("symlog", linthresh=positive[0])
+
+
+def _format_svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    # Text stays text; no date, so that the same numbers give the same file.
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "sweep"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()

@@ -1,0 +1,189 @@
+"""Owns a sweep's results as numbers: a row a run, and means with intervals over runs that differ by seeds only.
+
+Does not own their forms; `page.py` does.
+"""
+
+import csv
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fpgan_jax import configuration
+from fpgan_jax.evaluation.bootstrap import compute_spread
+from fpgan_jax.sweeps.runs import Run, read_record
+
+# Fields that repeat a run rather than change what it does.
+SEED_FIELDS = tuple(name for name in configuration.FIELDS if name.split(".")[-1].endswith("seed"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run came to.
+
+    Attributes:
+      name: of the run.
+      state: one of `runs.STATES`.
+      overrides: config field -> value.
+      metrics: name -> number, of what there is; final ones, "best ..." ones, and the step of these.
+      seconds: how long it ran, over all its starts.
+      message: why it failed or was interrupted.
+    """
+
+    name: str
+    state: str
+    overrides: Mapping[str, Any]
+    metrics: Mapping[str, float]
+    seconds: float
+    message: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """Finished runs that differ by seeds only.
+
+    Attributes:
+      overrides: config field -> value, without the seeds.
+      num_runs: how many.
+      means: metric -> (mean, low, high); the ends of the 95% interval for the mean over new seeds, by the t
+        distribution; NaN for a single run.
+    """
+
+    overrides: Mapping[str, Any]
+    num_runs: int
+    means: Mapping[str, tuple[float, float, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultTable:
+    """A sweep's results.
+
+    Attributes:
+      results: a run each, in the sweep's order.
+      groups: in the order of their first runs.
+      fields: every field that the sweep sets, in the order in which it does.
+      swept: those of them, other than seeds, that have more than one value.
+      metrics: names of all metrics.
+    """
+
+    results: tuple[Result, ...]
+    groups: tuple[Group, ...]
+    fields: tuple[str, ...]
+    swept: tuple[str, ...]
+    metrics: tuple[str, ...]
+
+
+def create_table(runs: Sequence[Run], states: Mapping[str, str]) -> ResultTable:
+    """Read the results of all runs.
+
+    Args:
+      runs: in the sweep's order.
+      states: a run's name -> one of `runs.STATES`.
+
+    Returns:
+      The results. Of a run that has not finished they are those of its last logged step.
+    """
+    results = tuple(_create_result(run, states[run.name]) for run in runs)
+    fields = tuple(dict.fromkeys(field for run in runs for field in run.overrides))
+    values = {field: {repr(run.overrides.get(field)) for run in runs} for field in fields}
+    return ResultTable(
+        results,
+        tuple(_create_groups(results)),
+        fields,
+        tuple(field for field in fields if field not in SEED_FIELDS and len(values[field]) > 1),
+        tuple(dict.fromkeys(name for result in results for name in result.metrics)),
+    )
+
+
+def _create_result(run: Run, state: str) -> Result:
+    record = read_record(run.workdir)
+    metrics: dict[str, float] = {}
+    for path in run.num_steps:
+        part = os.path.dirname(path)
+        prefix = f"{part} " if part else ""
+        metrics |= {f"{prefix}{name}": value for name, value in _read_training(run, path).items()}
+    metrics |= _read_similarities(run.workdir)
+    return Result(
+        run.name,
+        state,
+        run.overrides,
+        metrics,
+        record.seconds if record else 0.0,
+        record.message if record and state in ("failed", "interrupted") else "",
+    )
+
+
+def _read_training(run: Run, path: str) -> dict[str, float]:
+    """Read the last row of a training's metrics, and the lowest value of its best_metric with its step."""
+
+    def read(rows: list[dict[str, str]]) -> dict[str, float]:
+        numbers = [{name: float(text) for name, text in row.items()} for row in rows]
+        metrics = {name: value for name, value in numbers[-1].items() if name != "step"}
+        candidates = (run.config.best_metric, run.config.classifier.best_metric)
+        best_metric = next(name for name in candidates if name in metrics)
+        best = min(numbers, key=lambda row: row[best_metric])
+        return metrics | {f"best {best_metric}": best[best_metric], "best step": best["step"]}
+
+    return _read_csv(os.path.join(run.workdir, path), read)
+
+
+def _read_similarities(workdir: str) -> dict[str, float]:
+    """Read the paper's scores and the controls' of a whole experiment."""
+
+    def read_table(rows: list[dict[str, str]]) -> dict[str, float]:
+        ours = next(row for row in rows if row["source"] == "ours")
+        return {f"similarity of {kind}": float(ours[f"{kind} mean"]) for kind in ("real", "synthesised")}
+
+    def read_controls(rows: list[dict[str, str]]) -> dict[str, float]:
+        return {f"similarity of {row['scored']}": float(row["mean"]) for row in rows}
+
+    return _read_csv(os.path.join(workdir, "table2.csv"), read_table) | _read_csv(
+        os.path.join(workdir, "controls.csv"), read_controls
+    )
+
+
+def _read_csv(path: str, read: Callable[[list[dict[str, str]]], dict[str, float]]) -> dict[str, float]:
+    """Read numbers from a CSV of a run, of which there may be nothing yet, or half a row."""
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if None not in row.values()]
+        return read(rows)
+    except (OSError, ValueError, KeyError, IndexError, StopIteration, csv.Error):
+        return {}
+
+
+def _create_groups(results: Sequence[Result]) -> list[Group]:
+    by_overrides: dict[str, list[Result]] = {}
+    for result in results:
+        if result.state == "finished":
+            by_overrides.setdefault(repr(_drop_seeds(result.overrides)), []).append(result)
+    return [
+        Group(
+            _drop_seeds(members[0].overrides),
+            len(members),
+            {
+                name: _compute_mean([member.metrics[name] for member in members])
+                for name in members[0].metrics
+                if all(name in member.metrics for member in members)
+            },
+        )
+        for members in by_overrides.values()
+    ]
+
+
+def _drop_seeds(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in overrides.items() if field not in SEED_FIELDS}
+
+
+def _compute_mean(values: Sequence[float]) -> tuple[float, float, float]:
+    if not np.isfinite(values).all():
+        return (float("nan"),) * 3
+    spread = compute_spread(np.array(values)[:, None])
+    return spread.mean, spread.low, spread.high
+
+
+def format_value(value: Any) -> str:
+    """Format a field's value for reading."""
+    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

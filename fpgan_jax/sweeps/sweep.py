@@ -1,0 +1,128 @@
+"""Owns a sweep from its runs to its results: what is started, here or through Slurm, and what is told at the end.
+
+Does not own what a run is (`runs.py`) or how results are computed (`results.py`) and shown (`page.py`).
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+
+from fpgan_jax.errors import Interrupted, UserError
+from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.sweeps import local_queue, page, results, slurm
+from fpgan_jax.sweeps.overview import Overview, format_runs
+from fpgan_jax.sweeps.runs import LOG_FILENAME, Run, count_states, find_state, read_record
+from fpgan_jax.whole_file import write_whole
+
+_ORIGIN_FILENAME = "sweep.json"
+
+
+def list_runs(runs: Sequence[Run], workdir: str) -> str:
+    """Describe a sweep and how its runs stand; start and write nothing.
+
+    Args:
+      runs: of `plan.create_runs`.
+      workdir: the sweep's folder.
+
+    Returns:
+      A line a run.
+    """
+    states = find_states(runs, workdir)
+    return f"{format_runs(runs, states)}{len(runs)} runs: {count_states(states)}"
+
+
+def find_states(runs: Sequence[Run], workdir: str) -> dict[str, str]:
+    """Find out how each run stands: from its folder, and from Slurm if a job of it is there.
+
+    Args:
+      runs: of `plan.create_runs`.
+      workdir: the sweep's folder.
+
+    Returns:
+      A run's name -> one of `runs.STATES`.
+    """
+    return {run.name: find_state(run) for run in runs} | {
+        name: state for name, state in slurm.find_live_runs(workdir).items() if name in {r.name for r in runs}
+    }
+
+
+def run_sweep(
+    runs: Sequence[Run],
+    commands: Mapping[str, Sequence[str]],
+    workdir: str,
+    *,
+    origin: Mapping[str, str],
+    workers: Sequence[Mapping[str, str]] | None,
+    allocation: slurm.Allocation | None = None,
+    is_retrying_failed: bool = False,
+) -> str:
+    """Run what is not done of a sweep, and write its results.
+
+    Args:
+      runs: of `plan.create_runs`.
+      commands: a run's name -> what to run.
+      workdir: the sweep's folder; made if missing.
+      origin: "what", "config" and "sweep": told on the page. A sweep's "what" stays the same.
+      workers: the environments of this machine's workers, as of `local_queue.create_workers`; None submits to Slurm.
+      allocation: what each job asks Slurm for.
+      is_retrying_failed: False leaves runs alone that have failed before.
+
+    Returns:
+      The text to show.
+
+    Raises:
+      UserError: runs have failed; or the folder is another sweep's, or somebody is at work in it.
+      Interrupted: it was asked to stop, or a run was.
+    """
+    with hold_folder(workdir):
+        _claim_folder(workdir, origin)
+        states = find_states(runs, workdir)
+        is_open = {"waiting", "interrupted"} | ({"failed"} if is_retrying_failed else set())
+        to_start = [run for run in runs if states[run.name] in is_open]
+        if workers is None:
+            if to_start:
+                slurm.submit(to_start, commands, workdir, allocation)
+                states = find_states(runs, workdir)
+        else:
+            local_queue.check_idle(to_start)
+            for run in to_start:
+                states[run.name] = "waiting"
+            if to_start:
+                overview = Overview(runs, states, num_workers=len(workers))
+                local_queue.run_queue(to_start, commands, workers, overview)
+            states = find_states(runs, workdir)
+        table = results.create_table(runs, states)
+        paths = [page.write_csv(table, workdir), page.write_page(table, workdir, origin)]
+    return _conclude(runs, states, paths)
+
+
+def _claim_folder(workdir: str, origin: Mapping[str, str]) -> None:
+    path = os.path.join(workdir, _ORIGIN_FILENAME)
+    try:
+        with open(path, encoding="utf-8") as file:
+            what = json.load(file)["what"]
+    except (OSError, ValueError, KeyError, TypeError):
+        what = origin["what"]
+    if what != origin["what"]:
+        raise UserError(
+            f"--what={origin['what']}: the runs in {workdir} are of {what}; use another --workdir"
+        )
+    with write_whole(path) as file:
+        json.dump(dict(origin), file, indent=2)
+        file.write("\n")
+
+
+def _conclude(runs: Sequence[Run], states: Mapping[str, str], paths: Sequence[str]) -> str:
+    for path in paths:
+        print(path, flush=True)
+    counts = f"{len(runs)} runs: {count_states(states)}"
+    failed = [run for run in runs if states[run.name] == "failed"]
+    if any(state in ("interrupted", "waiting") for state in states.values()):
+        raise Interrupted(f"{counts}; the same command goes on")
+    if failed and not any(state in ("running", "queued") for state in states.values()):
+        record = read_record(failed[0].workdir)
+        raise UserError(
+            f"{counts}; the first that failed, {failed[0].name}: {record.message if record else ''} (see "
+            f"{os.path.join(failed[0].workdir, LOG_FILENAME)}); --retry_failed tries them again"
+        )
+    return f"{format_runs(runs, states)}{counts}"

@@ -1,0 +1,120 @@
+"""Owns the signs that a GAN's training has failed without an error: D has won, or G ignores its input.
+
+Does not own when they are looked for (`loop.py`) or how a warning is given (`reporting.py`).
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from fpgan_jax import parallel
+from fpgan_jax.data.preprocessing import scale_to_unit
+from fpgan_jax.training.reporting import Reporter
+
+# D's loss, before its weight, where it gives every patch the same logit, at the best such logit.
+_BLIND_LOSSES = {"vanilla": 2 * math.log(2), "lsgan": 0.5, "hinge": 2.0}
+# The share of it below which D has won. In trainings at 64x64 pixels and 16 features none of 60 rows of 50 steps was
+# below it (5 persons), two of 80 were (12), and twenty of 40 with a lambda_l1 of 10,000, with which G hardly fights.
+MAX_WON_SHARE = 0.01
+# For so long a part of the training, and for so many rows of the metrics: D is ahead for a while in any training.
+MIN_WON_PART = 0.05
+MIN_WON_ROWS = 5
+
+# The response below which G ignores its input. In the same trainings it was 0.06 after 100 steps and 0.21 after 200
+# (5 persons), 0.03 after 200 and 0.22 after 400 (12), and 0.85 and 0.63 at the end; without an L1 loss, where little
+# ties noise to print, it was never above 0.04.
+MIN_RESPONSE = 0.1
+# G begins with the mean of all prints: it is looked at after so long a part of the training.
+MIN_RESPONSE_PART = 0.25
+
+
+def watch_discriminator(config: ConfigDict, num_steps: int) -> Callable[[int, Mapping, Reporter], None]:
+    """Create the hook that warns once D's loss has been near zero for long.
+
+    Args:
+      config: the experiment's config; gan_objective and discriminator_loss_weight are used.
+      num_steps: of the training.
+
+    Returns:
+      (completed steps, averages since the row before, reporter) -> None, to be called with every row in order.
+    """
+    blind_loss = config.discriminator_loss_weight * _BLIND_LOSSES[config.gan_objective]
+    last_step, won_since, num_rows = 0, 0, 0
+
+    def watch(step: int, averages: Mapping[str, float], reporter: Reporter) -> None:
+        nonlocal last_step, won_since, num_rows
+        loss = averages.get("discriminator_loss", math.inf)
+        if loss < MAX_WON_SHARE * blind_loss:
+            won_since, num_rows = won_since if num_rows else last_step, num_rows + 1
+        else:
+            num_rows = 0
+        last_step = step
+        if num_rows >= MIN_WON_ROWS and step - won_since >= MIN_WON_PART * num_steps:
+            reporter.warn_once(
+                step,
+                "discriminator_won",
+                f"the discriminator has won: its loss has been below {MAX_WON_SHARE:.1%} of a blind one's "
+                f"({blind_loss:.3g}) since step {won_since}, and is {loss:.3g} now; the generator learns little more "
+                "from it",
+            )
+
+    return watch
+
+
+def watch_generator(
+    generate: Callable, pairs: Mapping[str, np.ndarray], num_steps: int
+) -> Callable[[int, Any, Reporter], None]:
+    """Create the hook that warns where G draws much the same whatever noise image it is given.
+
+    Args:
+      generate: as of `sampling.create_generate`.
+      pairs: as of `pairs.create_batch`, of different persons.
+      num_steps: of the training.
+
+    Returns:
+      (completed steps, replicated state, reporter) -> None.
+    """
+    real_image = np.asarray(scale_to_unit(pairs["real_image"]))
+    # One dropout for all: what differs between the images is due to the noise images alone.
+    keys = jax.random.split(jax.random.key(0), 1)[np.zeros(len(real_image), int)]
+
+    def watch(step: int, state: Any, reporter: Reporter) -> None:
+        is_due = step >= MIN_RESPONSE_PART * num_steps and np.ptp(real_image, axis=0).any()
+        if not (is_due and parallel.is_main_process()):
+            return
+        network = parallel.unreplicate(state.generator.replace(opt_state=()))
+        variables = {"params": network.params, "batch_stats": network.batch_stats}
+        response = compute_response(np.asarray(generate(variables, pairs["noise_image"], keys)), real_image)
+        if response < MIN_RESPONSE:
+            reporter.warn_once(
+                step,
+                "generator_ignores_input",
+                f"the generator ignores its input: from {len(real_image)} noise images it draws {response:.1%} of the "
+                f"differences between their prints (below {MIN_RESPONSE:.0%})",
+            )
+
+    return watch
+
+
+def compute_response(fake_image: np.ndarray, real_image: np.ndarray) -> float:
+    """Compute how much of the differences between prints is in what is drawn from their noise.
+
+    It is the slope of the least-squares line of the one on the other, not the ratio of their variations: noise that
+    only shines through an image makes it vary, as an untrained generator's images do.
+
+    Args:
+      fake_image: [num_images, height, width, channels], float, of different noise images with the same dropout.
+      real_image: the same shape and range: their prints, not all the same.
+
+    Returns:
+      0 where the images do not depend on the noise, or not as the prints do; 1 where they are the prints. For each
+      pixel the differences are those from its mean over the images.
+    """
+    fake, real = (
+        np.float64(image) - np.mean(image, axis=0, dtype=np.float64) for image in (fake_image, real_image)
+    )
+    return float((fake * real).sum() / np.square(real).sum())

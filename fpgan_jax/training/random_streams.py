@@ -1,0 +1,57 @@
+"""Owns which seed decides which random numbers of a training: its first weights, its dropout, its augmentation.
+
+Does not own the noise images and the order of the examples, whose seeds `fpgan_jax.data` takes, nor what a seed
+that is not given falls back on (`configuration.py`).
+"""
+
+from typing import NamedTuple
+
+import jax
+from ml_collections import ConfigDict
+
+from fpgan_jax import configuration
+
+
+class StepKeys(NamedTuple):
+    """The random keys of a training's steps, or of one of them.
+
+    Attributes:
+      dropout: decides the dropout.
+      augmentation: decides how images are changed.
+    """
+
+    dropout: jax.Array
+    augmentation: jax.Array
+
+
+def create_keys(config: ConfigDict, group: str = "") -> tuple[jax.Array, StepKeys]:
+    """Create the keys of a run from the config's seeds.
+
+    Args:
+      config: the experiment's config.
+      group: where the seeds stand: "" for the GAN's, "classifier." for the classifier's.
+
+    Returns:
+      (the key of the initial weights, the keys of the steps). Keys of one seed are independent of one another.
+    """
+
+    def split(stream: str) -> jax.Array:
+        seed = configuration.resolve_seed(config, f"{group}{stream}_seed")
+        return jax.random.split(jax.random.key(seed))
+
+    return split("weights")[0], StepKeys(split("dropout")[1], split("augmentation")[1])
+
+
+def fold_in_step(base_keys: StepKeys, step: jax.Array) -> StepKeys:
+    """Create the keys of one step.
+
+    Args:
+      base_keys: the run's.
+      step: completed steps, int.
+
+    Returns:
+      Its keys, the same however the run came to this step.
+    """
+    dropout_key, _ = jax.random.split(jax.random.fold_in(base_keys.dropout, step))
+    _, augmentation_key = jax.random.split(jax.random.fold_in(base_keys.augmentation, step))
+    return StepKeys(dropout_key, augmentation_key)

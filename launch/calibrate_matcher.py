@@ -1,0 +1,37 @@
+r"""Show how well the matcher of minutiae tells real fingers apart, before it judges synthetic ones.
+
+python -m launch.calibrate_matcher --config=configs/pix2pix_socofing.py \
+    --config.data.socofing_dir=SOCOFING_FOLDER --scores=runs/matcher_scores.csv
+
+Matches each altered impression with everybody's real print, prepared as the config says, and prints the equal error
+rate, the true accept rates at a false accept rate of 1% and of 0.1% with their thresholds, and rank-1. Needs
+`bash launch/setup_biometrics.sh`.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_CONFIG = cli.define_config_flag()
+_SCORES = flags.DEFINE_string(
+    "scores", None, "The CSV to write, a row a comparison; its folder is made if missing.", required=True
+)
+_MAX_PERSONS = flags.DEFINE_integer(
+    "max_persons", 60, "The first so many persons, by id, take part.", lower_bound=2
+)
+
+
+def main(argv: list[str]) -> None:
+    """Calibrate the matcher and print what it is worth."""
+    del argv
+    from fpgan_jax import configuration
+    from fpgan_jax.evaluation import calibration
+
+    configuration.validate_config(_CONFIG.value)
+    found = calibration.calibrate_matcher(_CONFIG.value, _SCORES.value, max_persons=_MAX_PERSONS.value)
+    print(calibration.describe_calibration(found))
+    print(f"every score: {_SCORES.value}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

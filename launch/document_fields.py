@@ -1,0 +1,32 @@
+r"""Write the page that lists every config field with its type, range, default, meaning and use.
+
+python -m launch.document_fields
+
+A test fails while docs/fields.md is not what this writes.
+"""
+
+import inspect
+
+from absl import flags
+
+from launch import cli
+
+_OUT = flags.DEFINE_string("out", "docs/fields.md", "The page.")
+
+
+def main(argv):
+    """Write the page."""
+    del argv
+    from configs import pix2pix_socofing
+    from fpgan_jax.field_page import format_page
+    from fpgan_jax.whole_file import write_whole
+
+    page = format_page(
+        inspect.getsource(pix2pix_socofing), pix2pix_socofing.get_config(), "configs/pix2pix_socofing.py"
+    )
+    with write_whole(_OUT.value) as file:
+        file.write(page)
+
+
+if __name__ == "__main__":
+    cli.run(main)

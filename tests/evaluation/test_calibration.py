@@ -1,0 +1,107 @@
+"""The matcher's own error rates, from an archive of prints and scores made by hand."""
+
+import csv
+
+import numpy as np
+import pytest
+
+from configs import test_size
+from fpgan_jax.data import print_archive
+from fpgan_jax.data.prints import SPLITS, PrintSet
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation import calibration, matching, nist_tools
+from fpgan_jax.evaluation.matching import Matcher
+from fpgan_jax.evaluation.nist_tools import ToolError
+from tests.evaluation.scored_study import TableTool, prepare_unscaled
+
+# Persons 1 to 3 with prints 11 to 13; altered prints 21 and 22 of person 1, 23 of person 2, 31 of person 3.
+PRINTS = {
+    "real": ([11, 12, 13], [1, 2, 3]),
+    "altered_easy": ([21, 22, 23], [1, 1, 2]),
+    "altered_medium": ([], []),
+    "altered_hard": ([31], [3]),
+}
+SCORES = {(21, 11): 90, (22, 11): 4, (22, 12): 6, (23, 12): 70, (31, 13): 50}
+
+
+def create_prints(values, persons):
+    images = np.zeros((len(values), 32, 32, 1), np.uint8)
+    images[:] = np.array(values, np.uint8).reshape(-1, 1, 1, 1)
+    names = tuple(f"{person}_{value}.BMP" for value, person in zip(values, persons, strict=True))
+    return PrintSet(images, np.array(persons, np.int32), names)
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    config = test_size.get_config()
+    config.data.image_size = 32
+    sets = {split: create_prints(*PRINTS[split]) for split in SPLITS}
+    path = tmp_path / "prints.npz"
+    print_archive.write_archive(path, sets, config.data)
+    config.data.source, config.data.npz_file = "npz", str(path)
+    matching._templates.clear()
+    monkeypatch.setattr(calibration, "prepare_prints", prepare_unscaled)
+    return config
+
+
+@pytest.fixture
+def found(config, tmp_path):
+    matcher = Matcher(TableTool(SCORES), num_workers=0)
+    return calibration.calibrate_matcher(config, str(tmp_path / "scores.csv"), matcher=matcher)
+
+
+def test_genuine_scores_are_with_the_print_that_each_was_made_from(found):
+    assert sorted(found.genuine_scores) == [4, 50, 70, 90]
+
+
+def test_impostor_scores_are_with_every_other_print(found):
+    assert sorted(found.impostor_scores) == [1, 1, 1, 1, 1, 1, 1, 6]
+
+
+def test_rank_1_is_the_share_that_finds_its_own(found):
+    assert found.rank_1 == 0.75
+
+
+def test_every_comparison_is_written(found, tmp_path):
+    with open(tmp_path / "scores.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12
+    assert {row["probe_collection"] for row in rows} == {"altered_easy", "altered_hard"}
+
+
+def test_the_first_persons_take_part(config, tmp_path):
+    matcher = Matcher(TableTool(SCORES), num_workers=0)
+    found = calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), max_persons=2, matcher=matcher)
+    assert (found.num_persons, found.num_probes) == (2, 3)
+
+
+def test_what_is_printed(found):
+    lines = calibration.describe_calibration(found).splitlines()
+    # At 4 one impostor of eight passes, and no genuine one fails; at 6 the rates are as near, and the lower counts.
+    assert "EER 6.25% at score 4" in lines
+    assert "4 genuine and 8 impostor comparisons" in lines
+    assert "TAR at FAR 1.0%: refused, 300 impostor comparisons are needed" in lines
+    assert "rank-1 75.00%" in lines
+
+
+def test_one_person_is_too_few(config, tmp_path):
+    with pytest.raises(UserError, match="1 persons have a real print"):
+        calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), max_persons=1)
+
+
+def test_altered_prints_are_needed(tmp_path, config):
+    sets = {split: create_prints(*PRINTS[split if split == "real" else "altered_medium"]) for split in SPLITS}
+    path = tmp_path / "real_only.npz"
+    print_archive.write_archive(path, sets, config.data)
+    config.data.npz_file = str(path)
+    with pytest.raises(UserError, match="no altered impressions"):
+        calibration.calibrate_matcher(config, str(tmp_path / "s.csv"))
+
+
+def test_a_missing_matcher_is_told(config, tmp_path, monkeypatch):
+    def find():
+        raise ToolError("nothing is installed")
+
+    monkeypatch.setattr(nist_tools, "find_matching_tool", find)
+    with pytest.raises(UserError, match="nothing is installed"):
+        calibration.calibrate_matcher(config, str(tmp_path / "s.csv"))

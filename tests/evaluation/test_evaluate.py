@@ -1,0 +1,193 @@
+"""An evaluation from its plan to the report."""
+
+import dataclasses
+import math
+import pathlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import test_size
+from fpgan_jax.data import print_archive
+from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation import evaluate
+from fpgan_jax.evaluation.evaluation_plan import create_plan
+from fpgan_jax.evaluation.measurements import MEASURED, REFUSED, Findings, ImageRow, MeasureRow
+from fpgan_jax.evaluation.print_collection import REFERENCE, SYNTHETIC, PrintCollection, Study
+from fpgan_jax.evaluation.rows import read_rows
+from tests.data.conftest import make_print_pixels
+
+NAN = float("nan")
+
+
+def create_row(value, measure="similarity_frame_crop", family="similarity", **fields):
+    row = MeasureRow(family, measure, "synthetic", value, NAN, NAN, 4, 2)
+    return dataclasses.replace(row, **fields)
+
+
+@pytest.fixture
+def judged():
+    images = np.zeros((2, 4, 4), np.uint8)
+    persons = np.array([1, 2])
+    return Study(
+        {
+            "real": PrintCollection("real", REFERENCE, images, persons, ("a", "b")),
+            "synthetic": PrintCollection("synthetic", SYNTHETIC, images, persons, ("c", "d")),
+        },
+        test_size.get_config().evaluation,
+    )
+
+
+class CountingFamily:
+    """Finds one number, and counts how often it was asked."""
+
+    def __init__(self, findings):
+        self.findings, self.calls = findings, 0
+
+    def __call__(self, study):
+        self.calls += 1
+        return self.findings
+
+
+@pytest.fixture
+def family():
+    image_row = ImageRow("l1", "synthetic", 1, "c", 0.5)
+    return CountingFamily(Findings([create_row(0.25, family="pixels")], [image_row]))
+
+
+def measure(judged, family, folder):
+    return evaluate.measure_families(judged, {"pixels": family}, str(folder), "study")[0]
+
+
+def test_a_family_is_measured_once(judged, family, tmp_path):
+    first, second = (measure(judged, family, tmp_path) for _ in range(2))
+    assert family.calls == 1
+    assert second.images == first.images == family.findings.images
+    assert (second.measures[0].value, second.matches) == (0.25, [])
+
+
+def change_image(judged):
+    collection = judged.collections["synthetic"]
+    changed = dataclasses.replace(collection, images=collection.images + np.uint8(1))
+    return dataclasses.replace(judged, collections=judged.collections | {"synthetic": changed})
+
+
+def change_person(judged):
+    collection = judged.collections["synthetic"]
+    changed = dataclasses.replace(collection, persons=np.array([2, 2]))
+    return dataclasses.replace(judged, collections=judged.collections | {"synthetic": changed})
+
+
+@pytest.mark.parametrize(
+    "change", [change_image, change_person, lambda judged: dataclasses.replace(judged, seed=1)]
+)
+def test_another_study_is_measured_anew(judged, family, tmp_path, change):
+    measure(judged, family, tmp_path)
+    measure(change(judged), family, tmp_path)
+    assert family.calls == 2
+
+
+def test_rows_that_were_lost_are_measured_anew(judged, family, tmp_path):
+    measure(judged, family, tmp_path)
+    (tmp_path / "pixels" / "images.csv").unlink()
+    measure(judged, family, tmp_path)
+    assert family.calls == 2
+
+
+def test_a_family_that_is_not_wanted_is_not_measured(judged, family, tmp_path):
+    judged.settings.measures = ("ridges",)
+    assert not measure(judged, family, tmp_path).measures and not family.calls
+
+
+def test_seeds_are_averaged_with_the_spread_due_to_each(judged):
+    values = {(0, 0): 0.1, (0, 1): 0.3, (1, 0): 0.5, (1, 1): 0.9}
+    table = evaluate.create_seeds_table(
+        judged, {place: [create_row(value)] for place, value in values.items()}
+    )
+    # Worked out by hand. Mean 0.45. Row means 0.2, 0.7, column means 0.3, 0.6; rest +-0.05: mean squares 0.25, 0.09
+    # and 0.01, so the variances are (0.25 - 0.01) / 2 and (0.09 - 0.01) / 2.
+    cells = table.cells[0]
+    assert cells[:5] == ("similarity_frame_crop", "synthetic", "2", "2", "0.45")
+    assert [float(cell) for cell in cells[7:]] == pytest.approx([math.sqrt(0.12), 0.2, 0.1], rel=1e-3)
+
+
+def test_only_the_papers_similarity_has_a_classifiers_part(judged):
+    rows = {(gan, 0): [create_row(gan, "l1", "pixels")] for gan in (1, 0, 2)}
+    cells = evaluate.create_seeds_table(judged, rows | {(0, 1): []}).cells
+    assert [row[:5] for row in cells] == [("l1", "synthetic", "3", "1", "1")]
+
+
+@pytest.mark.parametrize("row", [create_row(NAN, status=REFUSED), create_row(0.5, collection="real")])
+def test_what_was_not_measured_or_is_not_drawn_is_in_no_seeds_table(judged, row):
+    assert not evaluate.create_seeds_table(judged, {(0, 0): [row], (1, 0): [row]}).cells
+
+
+def create_prints(persons, size):
+    images = [Image.fromarray(make_print_pixels(person)).resize((size, size)) for person in persons]
+    names = tuple(f"{person}__M_Right_index_finger.BMP" for person in persons)
+    return PrintSet(np.stack(images)[..., None], np.array(persons, np.int32), names)
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Create a config of five persons' prints, two of them of the set, in one file."""
+    config = test_size.get_config()
+    config.data.source, config.data.npz_file = "npz", str(tmp_path / "prints.npz")
+    config.evaluation.measures = ("ridges", "pixels", "identity")
+    config.evaluation.num_resamples = 100
+    empty = create_prints([1], config.data.image_size)
+    empty = PrintSet(empty.images[:0], empty.persons[:0], ())
+    sets = {"real": create_prints([1, 2, 3, 4, 5], config.data.image_size)}
+    sets |= {f"altered_{difficulty}": empty for difficulty in ("easy", "medium", "hard")}
+    print_archive.write_archive(config.data.npz_file, sets, config.data)
+    return config
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Create a folder of another program: two prints a person."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    for person in (1, 2):
+        for replica in range(2):
+            pixels = make_print_pixels(10 * person + replica)
+            Image.fromarray(pixels).save(folder / f"{person:03d}_{replica}.png")
+    return str(folder)
+
+
+def test_a_folder_of_another_program_is_judged_without_any_optional_tool(
+    config, folder, tmp_path, monkeypatch
+):
+    def find_no_tool():
+        raise evaluate.nist_tools.ToolError("no matcher here")
+
+    monkeypatch.setattr(evaluate.nist_tools, "find_matching_tool", find_no_tool)
+    out_dir = tmp_path / "out"
+    plan = create_plan(config=config, experiment=None, synthetic_dirs=[folder])
+    text = evaluate.evaluate(plan, str(out_dir))
+    assert str(out_dir / "report.html") in text
+    rows = read_rows(str(out_dir / "rows" / "study" / "pixels" / "measures.csv"), MeasureRow, "evaluate")
+    l1 = {row.collection: row for row in rows if row.measure == "l1_to_reference"}
+    # Worked out from the files: the mean of the prints' distances to their own person's real print.
+    size = config.data.image_size
+    distances = []
+    for path in sorted(pathlib.Path(folder).iterdir()):
+        own = Image.open(path).resize((size, size), Image.Resampling.BICUBIC)
+        real = Image.fromarray(make_print_pixels(int(path.name[:3]))).resize((size, size))
+        distances.append(np.abs(np.asarray(own, float) - np.asarray(real, float)).mean())
+    assert (l1["synthetic"].status, l1["synthetic"].num_images) == (MEASURED, 4)
+    assert l1["synthetic"].value == pytest.approx(np.mean(distances))
+    assert l1["control_exact_copy"].value == 0
+    page = (out_dir / "report.html").read_text(encoding="utf-8")
+    assert "no matcher here" in page
+
+
+def test_nothing_is_written_for_a_folder_that_is_none(config, tmp_path):
+    out_dir = tmp_path / "out"
+    with pytest.raises(UserError, match="no such folder"):
+        evaluate.evaluate(
+            create_plan(config=config, experiment=None, synthetic_dirs=["nowhere"]), str(out_dir)
+        )
+    assert not out_dir.exists()

@@ -1,0 +1,188 @@
+"""Identity from scores made by hand: what is genuine, what an impostor, and what is refused."""
+
+import numpy as np
+import pytest
+
+from fpgan_jax.evaluation import identity, matching, nist_tools
+from fpgan_jax.evaluation.matching import Matcher
+from fpgan_jax.evaluation.nist_tools import ToolError
+from tests.evaluation.scored_study import (
+    BASELINE,
+    POPULATION,
+    REFERENCE,
+    SYNTHETIC,
+    TableTool,
+    create_study,
+    prepare_unscaled,
+)
+
+# Prints 11, 12, 13 are of persons 1, 2, 3, who are the reference; 21 to 24 are of persons 4 to 7.
+STUDY = {
+    "real": (REFERENCE, [11, 12, 13], [1, 2, 3]),
+    "real_others": (POPULATION, [21, 22, 23, 24], [4, 5, 6, 7]),
+    "altered_easy": (BASELINE, [31, 32, 33], [1, 2, 3]),
+    "synthetic_new": (SYNTHETIC, [41, 42, 43, 44], [1, 2, 3, -1]),
+}
+SCORES = {
+    (11, 12): 5,
+    (11, 21): 7,
+    (31, 11): 90,
+    (32, 12): 80,
+    (33, 13): 70,
+    (31, 12): 9,
+    (41, 11): 60,
+    (41, 12): 30,
+    (42, 12): 8,
+    (42, 22): 12,
+    (43, 13): 20,
+    (44, 11): 99,
+}
+
+
+@pytest.fixture(autouse=True)
+def forget_templates():
+    matching._templates.clear()
+
+
+@pytest.fixture(autouse=True)
+def unscaled(monkeypatch):
+    monkeypatch.setattr(identity, "prepare_prints", prepare_unscaled)
+
+
+def create_matcher(scores=SCORES):
+    return Matcher(TableTool(scores), num_workers=0)
+
+
+def compare(study=STUDY, scores=SCORES):
+    made = create_study(**study)
+    return identity.compare_with_gallery(made, prepare_unscaled(made, None), create_matcher(scores))
+
+
+@pytest.fixture
+def few_impostors_do(monkeypatch):
+    """Let 1% be told from 30 comparisons, so that it is: of 30, none may pass."""
+    monkeypatch.setattr(
+        identity.verification, "count_needed_impostors", lambda rate: 30 if rate == 0.01 else 3000
+    )
+
+
+def measure(study=STUDY, scores=SCORES):
+    found = identity.measure(create_study(**study), None, create_matcher(scores))
+    return {(row.measure, row.collection): row for row in found.measures}, found
+
+
+def test_the_gallery_is_everybodys_real_print_the_references_first():
+    gallery = compare().gallery
+    assert gallery.persons.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert gallery.num_reference == 3
+
+
+def test_real_impostors_are_each_pair_of_different_persons_real_prints_once():
+    # 21 pairs of the gallery's 7 prints, and 3 altered prints against 6 other persons each.
+    assert len(compare().impostor_scores) == 21 + 18
+    assert sorted(compare().impostor_scores)[-4:] == [1, 5, 7, 9]
+
+
+def test_a_print_does_not_meet_itself():
+    scores = compare().scores
+    assert np.isnan(scores["real"][0, 0]) and np.isnan(scores["real_others"][0, 3])
+    assert scores["real"][0, 1] == 5 and scores["real_others"][0, 0] == 7
+
+
+def test_a_large_population_is_cut(monkeypatch):
+    monkeypatch.setattr(identity, "MAX_GALLERY", 5)
+    comparisons = compare()
+    assert comparisons.gallery.persons.tolist() == [1, 2, 3, 4, 5]
+    assert np.isnan(comparisons.scores["real_others"][2:]).all()
+
+
+def test_a_rate_is_refused_without_enough_impostors():
+    rows, _ = measure()
+    row = rows["nbis_match_rate_at_far_0.01", "synthetic_new"]
+    assert row.status == "refused"
+    assert "39 real impostor comparisons; 300 are needed" in row.note
+
+
+@pytest.mark.usefixtures("few_impostors_do")
+def test_the_threshold_lies_above_all_impostors_where_one_percent_is_less_than_one():
+    rows, _ = measure()
+    assert rows["nbis_threshold_at_far_0.01", "real"].value == 10
+    assert rows["nbis_threshold_at_far_0.001", "real"].status == "refused"
+
+
+@pytest.mark.usefixtures("few_impostors_do")
+def test_the_match_rate_is_of_prints_whose_person_is_known():
+    rows, _ = measure()
+    row = rows["nbis_match_rate_at_far_0.01", "synthetic_new"]
+    # 60 and 20 reach 10, 8 does not; the print of nobody known is left out.
+    assert row.value == pytest.approx(2 / 3)
+    assert (row.num_images, row.num_persons) == (3, 3)
+
+
+@pytest.mark.usefixtures("few_impostors_do")
+def test_real_against_real_stands_beside_it():
+    rows, _ = measure()
+    assert rows["nbis_match_rate_at_far_0.01", "altered_easy"].value == 1
+
+
+def test_genuine_and_impostor_scores():
+    rows, _ = measure()
+    assert rows["nbis_genuine_score", "synthetic_new"].value == pytest.approx((60 + 8 + 20) / 3)
+    # The print of nobody known is nobody's impostor: (30 + 5) / 6, (12 + 5) / 6, 1.
+    assert rows["nbis_impostor_score", "synthetic_new"].value == pytest.approx((35 / 6 + 17 / 6 + 1) / 3)
+
+
+def test_rank_1_needs_the_own_person_alone_in_front():
+    rows, _ = measure()
+    # The print of person 2 scores 12 against person 5.
+    assert rows["nbis_rank_1", "synthetic_new"].value == pytest.approx(2 / 3)
+    tied, _ = measure(scores=SCORES | {(42, 12): 12})
+    assert tied["nbis_rank_1", "synthetic_new"].value == pytest.approx(2 / 3)
+
+
+def test_the_equal_error_rate_is_of_the_collections_own_scores():
+    rows, _ = measure()
+    # Genuine 60, 20, 8; impostors 30, 12 and sixteen 1: at 12 two of 18 pass, one of three fails; at 20 one and one.
+    # At 8, where no genuine one fails, two pass: nearest.
+    row = rows["nbis_eer", "synthetic_new"]
+    assert row.value == pytest.approx((2 / 18 + 0) / 2)
+    assert "3 genuine and 18 impostor comparisons" in row.note
+
+
+def test_the_reference_has_no_genuine_score():
+    rows, _ = measure()
+    row = rows["nbis_genuine_score", "real"]
+    assert (row.status, row.note) == ("refused", identity.REFERENCE_REASON)
+
+
+def test_comparisons_of_real_prints_stand_once_in_the_rows():
+    _, found = measure()
+    pairs = [(row.probe_filename, row.gallery_filename) for row in found.matches]
+    assert len(pairs) == len(set(pairs)) == 21 + 3 * 7 + 4 * 7
+    assert not {(second, first) for first, second in pairs} & set(pairs)
+
+
+def test_each_print_has_its_score():
+    _, found = measure()
+    scores = {row.filename: row.value for row in found.images if row.measure == "nbis_genuine_score"}
+    assert scores["synthetic_new_0"] == 60
+    assert np.isnan(scores["synthetic_new_3"])
+
+
+def test_one_person_alone_has_no_equal_error_rate():
+    study = {"real": (REFERENCE, [11], [1]), "synthetic_new": (SYNTHETIC, [41], [1])}
+    rows, _ = measure(study)
+    assert rows["nbis_eer", "synthetic_new"].status == "refused"
+
+
+def test_without_a_matcher_one_row_says_why(monkeypatch):
+    def find():
+        raise ToolError("no matcher of minutiae: nothing is installed")
+
+    monkeypatch.setattr(nist_tools, "find_matching_tool", find)
+    (row,) = identity.measure(create_study(**STUDY), None).measures
+    assert (row.status, row.collection, row.note) == (
+        "skipped",
+        "all",
+        "no matcher of minutiae: nothing is installed",
+    )

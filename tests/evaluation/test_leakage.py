@@ -1,0 +1,87 @@
+"""Leakage from scores made by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fpgan_jax.evaluation import identity, leakage, matching, nist_tools
+from fpgan_jax.evaluation.matching import Matcher
+from fpgan_jax.evaluation.nist_tools import ToolError
+from tests.evaluation.scored_study import (
+    POPULATION,
+    REFERENCE,
+    SYNTHETIC,
+    TableTool,
+    create_study,
+    prepare_unscaled,
+)
+
+STUDY = {
+    "real": (REFERENCE, [11, 12], [1, 2]),
+    "real_others": (POPULATION, [21, 22], [3, 4]),
+    "synthetic_new": (SYNTHETIC, [41, 42, 43], [1, 2, -1]),
+}
+# Seen from the other side, prints 11 and 12 are 111 and 112.
+SCORES = {(41, 11): 20, (41, 12): 30, (42, 22): 90, (43, 11): 40, (42, 111): 50, (12, 111): 6, (21, 12): 8}
+
+
+@pytest.fixture
+def study():
+    made = create_study(**STUDY)
+    real = made.collections["real"]
+    images = real.images.copy()
+    images[:, 0, -1] += 100
+    return dataclasses.replace(
+        made, collections=made.collections | {"real": dataclasses.replace(real, images=images)}
+    )
+
+
+@pytest.fixture
+def rows(monkeypatch, study):
+    matching._templates.clear()
+    monkeypatch.setattr(leakage, "prepare_prints", prepare_unscaled)
+    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 3)
+    found = leakage.measure(study, None, Matcher(TableTool(SCORES), num_workers=0))
+    return {(row.measure, row.collection): row for row in found.measures}, found
+
+
+def test_the_best_score_is_against_any_print_of_the_training_and_no_other(rows):
+    # 30 (not the own person's 20), 1 (not the stranger's 90), 40 (of nobody known).
+    assert rows[0]["nbis_best_score", "synthetic_new"].value == pytest.approx((30 + 1 + 40) / 3)
+
+
+def test_the_leak_rate_counts_prints_of_nobody_known_too(rows):
+    # Real impostors score up to 8.
+    row = rows[0]["nbis_leak_rate_at_far_0.01", "synthetic_new"]
+    assert (row.value, row.num_images) == (pytest.approx(2 / 3), 3)
+
+
+def test_strangers_show_what_chance_does(rows):
+    assert rows[0]["nbis_best_score", "real_others"].value == pytest.approx((8 + 1) / 2)
+
+
+def test_the_training_prints_are_compared_with_one_another_only(rows):
+    row = rows[0]["nbis_best_score", "real"]
+    assert (row.value, row.note.split(";")[0]) == (1, "each against the other persons' prints")
+
+
+def test_a_mirrored_copy_is_found_in_the_mirrored_gallery_only(rows):
+    assert rows[0]["nbis_mirrored_best_score", "synthetic_new"].value == pytest.approx((1 + 50 + 1) / 3)
+    assert rows[0]["nbis_mirrored_leak_rate_at_far_0.01", "synthetic_new"].value == pytest.approx(1 / 3)
+
+
+def test_comparisons_with_the_mirrored_gallery_are_named_so(rows):
+    matches = rows[1].matches
+    assert {row.gallery_collection for row in matches} == {"real_mirrored"}
+    assert len(matches) == (2 + 2 + 3) * 2
+    assert np.max([row.score for row in matches]) == 50
+
+
+def test_without_a_matcher_one_row_says_why(monkeypatch, study):
+    def find():
+        raise ToolError("nothing is installed")
+
+    monkeypatch.setattr(nist_tools, "find_matching_tool", find)
+    (row,) = leakage.measure(study, None).measures
+    assert (row.status, row.note) == ("skipped", "nothing is installed")

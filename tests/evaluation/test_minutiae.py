@@ -1,0 +1,196 @@
+"""Minutiae's numbers, against counts by hand."""
+
+import numpy as np
+import pytest
+
+from configs import test_size
+from fpgan_jax.evaluation import matching, minutiae, nist_tools
+from fpgan_jax.evaluation.matching import Matcher
+from fpgan_jax.evaluation.nist_tools import Minutiae, Template, ToolError
+from fpgan_jax.evaluation.print_collection import BASELINE, REFERENCE, SYNTHETIC, PrintCollection, Study
+from fpgan_jax.evaluation.resolution import PreparedPrints
+
+
+def create_minutiae(*rows):
+    """Create minutiae from (x, y, degrees, is an ending)."""
+    x, y, degrees, is_ending = zip(*rows, strict=True) if rows else ((), (), (), ())
+    return Minutiae(
+        np.array(x, np.int32),
+        np.array(y, np.int32),
+        np.radians(np.array(degrees, float)),
+        np.array(is_ending, bool),
+        np.ones(len(x)),
+    )
+
+
+def test_turning_all_directions_by_an_eighth_is_45_degrees():
+    counts = np.array([3, 0, 0, 0, 1, 0, 0, 0])
+    assert minutiae.compute_circular_distance(counts, np.roll(counts, 1)) == pytest.approx(45)
+
+
+def test_directions_next_to_each_other_across_zero_are_near():
+    counts = np.zeros(32)
+    counts[0] = 1
+    assert minutiae.compute_circular_distance(counts, np.roll(counts, -1)) == pytest.approx(11.25)
+
+
+def test_half_of_the_directions_turned_by_a_quarter_is_45_degrees():
+    # Of two at 0 one goes to 90.
+    assert minutiae.compute_circular_distance(
+        np.array([2, 0, 0, 0]), np.array([1, 1, 0, 0])
+    ) == pytest.approx(45)
+
+
+def test_opposite_directions_are_180_degrees_apart():
+    assert minutiae.compute_circular_distance(
+        np.array([5, 0, 0, 0]), np.array([0, 0, 1, 0])
+    ) == pytest.approx(180)
+
+
+def test_circular_distance_against_the_best_of_all_cuts():
+    # On a circle the distance is that of the line, cut where it costs least.
+    rng = np.random.default_rng(0)
+    first, second = rng.integers(1, 9, 12), rng.integers(1, 9, 12)
+    shares = first / first.sum(), second / second.sum()
+    cuts = [np.abs(np.cumsum(np.roll(shares[0] - shares[1], -cut))).sum() / 12 * 360 for cut in range(12)]
+    assert minutiae.compute_circular_distance(first, second) == pytest.approx(min(cuts))
+
+
+def test_total_variation_by_hand():
+    assert minutiae.compute_total_variation(np.array([1, 1, 2]), np.array([3, 0, 0])) == pytest.approx(0.75)
+
+
+def test_clark_evans_of_a_square_lattice_is_two():
+    # Nearest neighbours at 1, where chance puts them at 1 / (2 sqrt(density)) = 0.5.
+    x, y = (part.ravel() for part in np.meshgrid(np.arange(20), np.arange(20)))
+    assert minutiae.compute_clark_evans_ratio(x, y, 400) == pytest.approx(2)
+
+
+def test_clark_evans_of_chance_is_one():
+    x, y = np.random.default_rng(0).uniform(0, 100, (2, 20000))
+    assert minutiae.compute_clark_evans_ratio(x, y, 100 * 100) == pytest.approx(1, abs=0.02)
+
+
+def test_clark_evans_of_one_point_is_not_a_number():
+    assert np.isnan(minutiae.compute_clark_evans_ratio(np.array([1]), np.array([1]), 10))
+
+
+FOUR = create_minutiae((10, 10, 0, True), (50, 10, 90, True), (10, 50, 180, False), (50, 50, 270, False))
+
+
+@pytest.mark.parametrize(
+    ("other", "num_common"),
+    [
+        (FOUR, 4),
+        (create_minutiae(), 0),
+        # 10 pixels away is near, 11 is not.
+        (create_minutiae((16, 18, 0, True), (61, 10, 90, True)), 1),
+        # Two directions, across zero too; three are too many.
+        (create_minutiae((10, 10, 337.5, True), (50, 10, 123.75, True)), 1),
+        # An ending that became a bifurcation.
+        (create_minutiae((10, 10, 0, False)), 1),
+        # One minutia is no partner of two.
+        (create_minutiae((10, 10, 0, True), (12, 10, 0, True)), 1),
+    ],
+)
+def test_minutiae_in_common(other, num_common):
+    assert minutiae.count_common(FOUR, other) == num_common
+
+
+def test_pairs_are_chosen_so_that_most_have_a_partner():
+    # The nearest pair, 8 and 10, would leave 0 and 18 without one.
+    first = create_minutiae((0, 0, 0, True), (10, 0, 0, True))
+    second = create_minutiae((8, 0, 0, True), (18, 0, 0, True))
+    assert minutiae.count_common(first, second) == 2
+
+
+class ListedTool:
+    """The minutiae of each print stand in a list; a print is its first pixel."""
+
+    name = "nbis"
+
+    def __init__(self, found):
+        self._found = found
+
+    def extract(self, image):
+        return Template(self._found[int(image[0, 0])], None)
+
+
+# Persons 1, 2 and 3 are the reference; of person 1's synthetic print two minutiae are kept, one came, two went.
+FOUND = [
+    FOUR,
+    FOUR,
+    FOUR,
+    create_minutiae((11, 10, 0, True), (50, 11, 90, True), (70, 70, 0, False)),
+    create_minutiae(),
+    FOUR,
+]
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    def prepare(study, data_config):
+        return PreparedPrints({name: c.images for name, c in study.collections.items()}, 1.0, 9.0)
+
+    matching._templates.clear()
+    monkeypatch.setattr(minutiae, "prepare_prints", prepare)
+    images = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 148, 148), np.uint8)
+    settings = test_size.get_config().evaluation
+    settings.num_resamples = 100
+    collections = {
+        name: PrintCollection(
+            name, role, images[places], np.array(persons, np.int32), tuple(map(str, places))
+        )
+        for name, role, places, persons in (
+            ("real", REFERENCE, [0, 1, 2], [1, 2, 3]),
+            ("synthetic_new", SYNTHETIC, [3, 4], [1, 2]),
+            ("altered_easy", BASELINE, [5], [9]),
+        )
+    }
+    found = minutiae.measure(Study(collections, settings), None, Matcher(ListedTool(FOUND), num_workers=0))
+    return {(row.measure, row.collection): row for row in found.measures}
+
+
+@pytest.mark.parametrize(
+    ("measure", "value"),
+    [
+        ("minutiae_count", 1.5),
+        # Two of three; the print without minutiae has no share.
+        ("ending_share", 2 / 3),
+        ("ending_bifurcation_ratio", 2),
+        ("added_per_print", (1 + 0) / 2),
+        ("lost_per_print", (2 + 4) / 2),
+        ("added_share", 1 / 3),
+        ("lost_share", (2 / 4 + 4 / 4) / 2),
+        # The reference's are a quarter each at 0, 90, 180, 270; these are 2/3 at 0 and 1/3 at 90. What is too much
+        # goes 1/4 from 0 to 270, 1/6 from 0 to 180, and 1/12 from 90 to 180.
+        ("direction_distance", 90 / 4 + 180 / 6 + 90 / 12),
+    ],
+)
+def test_measures_by_hand(rows, measure, value):
+    assert rows[measure, "synthetic_new"].value == pytest.approx(value)
+
+
+def test_position_distance_by_hand(rows):
+    # Within the margin of 24 pixels 100 are left, in cells of 25: the reference's lie in column 0 and 1, and what lies
+    # in the margin counts as the edge's. Places 10 and 50 are cells 0 and 1, and 70 is cell 1 too.
+    # Reference: a quarter each in (0, 0), (0, 1), (1, 0), (1, 1). Synthetic: a third each in (0, 0), (0, 1), (1, 1).
+    assert rows["position_distance", "synthetic_new"].value == pytest.approx(0.25)
+
+
+def test_a_person_without_a_reference_print_has_lost_nothing(rows):
+    assert rows["lost_per_print", "altered_easy"].status == "refused"
+    assert rows["minutiae_count", "altered_easy"].value == 4
+
+
+def test_the_reference_is_not_compared_with_itself(rows):
+    assert {rows[name, "real"].status for name in ("direction_distance", "added_share")} == {"refused"}
+
+
+def test_without_mindtct_one_row_says_why(monkeypatch):
+    def find():
+        raise ToolError("nothing is installed")
+
+    monkeypatch.setattr(nist_tools, "find_matching_tool", find)
+    (row,) = minutiae.measure(None, None).measures
+    assert (row.family, row.status, row.note) == ("minutiae", "skipped", "nothing is installed")

@@ -1,0 +1,93 @@
+"""Loading what a study compares."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from configs import test_size
+from fpgan_jax.data.noise import create_noise_image
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation import study
+from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection
+from fpgan_jax.evaluation.rows import write_rows
+from fpgan_jax.evaluation.synthesis import ManifestRow
+
+ROW = ManifestRow(
+    file="001_00.png", set="P50", person=1, replica=0, noise="new", noise_seed=2**32, seed=0, dropout="on",
+    statistics="own", weights="last", checkpoint_step=1, config_hash="c", data_hash="d",
+)  # fmt: skip
+
+
+@pytest.fixture
+def config():
+    config = test_size.get_config()
+    config.data.image_size = 16
+    return config
+
+
+def write_print(path, level, size=16):
+    Image.fromarray(np.full((size, size), level, np.uint8)).save(path)
+
+
+def test_a_folder_of_another_program_tells_persons_by_the_numbers_at_the_start(tmp_path, config):
+    for name in ("012_3.png", "7__M_Right_index_finger.BMP", "print.png"):
+        write_print(tmp_path / name, 9)
+    (tmp_path / "notes.txt").write_text("no print")
+    prints = study.load_print_folder(str(tmp_path), config)
+    assert (prints.name, prints.role) == ("synthetic", SYNTHETIC)
+    assert dict(zip(prints.filenames, prints.persons.tolist(), strict=True)) == {
+        "012_3.png": 12,
+        "7__M_Right_index_finger.BMP": 7,
+        "print.png": -1,
+    }
+
+
+def test_prints_of_another_size_are_resized(tmp_path, config):
+    write_print(tmp_path / "1_0.png", 200, size=40)
+    np.testing.assert_array_equal(
+        study.load_print_folder(str(tmp_path), config).images, np.full((1, 16, 16), 200)
+    )
+
+
+def test_a_manifest_names_the_noise_and_the_files(tmp_path, config):
+    write_print(tmp_path / "001_00.png", 1)
+    write_print(tmp_path / "not_in_the_manifest.png", 2)
+    write_rows(str(tmp_path / "manifest.csv"), [ROW])
+    prints = study.load_print_folder(str(tmp_path), config)
+    assert (prints.name, prints.filenames, prints.persons.tolist()) == ("synthetic_new", ("001_00.png",), [1])
+
+
+def test_a_manifest_of_two_noises_is_refused(tmp_path, config):
+    rows = [ROW, dataclasses.replace(ROW, file="001_01.png", noise="training")]
+    write_rows(str(tmp_path / "manifest.csv"), rows)
+    with pytest.raises(UserError, match=r"manifest\.csv: noise is new, training"):
+        study.load_print_folder(str(tmp_path), config)
+
+
+def test_a_folder_without_prints_is_refused(tmp_path, config):
+    with pytest.raises(UserError, match="holds no print"):
+        study.load_print_folder(str(tmp_path), config)
+
+
+def test_a_missing_folder_is_refused(tmp_path, config):
+    with pytest.raises(UserError, match="no such folder"):
+        study.load_print_folder(str(tmp_path / "nowhere"), config)
+
+
+def test_the_noise_of_a_manifest_is_made_again(tmp_path, config):
+    write_rows(str(tmp_path / "manifest.csv"), [ROW])
+    expected = create_noise_image(2**32, 1, 0, size=16, num_channels=1, distribution="uniform")
+    np.testing.assert_array_equal(study.load_noise_images(str(tmp_path), config)[0], expected[..., 0])
+
+
+def test_noise_that_lay_in_files_is_not_made_up(tmp_path, config):
+    write_rows(str(tmp_path / "manifest.csv"), [dataclasses.replace(ROW, noise_seed=-1)])
+    assert study.load_noise_images(str(tmp_path), config) is None
+
+
+def test_the_first_prints_of_each_person_are_taken():
+    images = np.arange(5, dtype=np.uint8)[:, None, None]
+    prints = PrintCollection("real", SYNTHETIC, images, np.array([2, 1, 2, 2, 1]), tuple("abcde"))
+    assert study.take_replicas(prints, 2).filenames == ("a", "b", "c", "e")
