@@ -3,17 +3,26 @@
 Does not own what a step computes. A move from `pmap` to `shard_map` touches this file alone.
 """
 
+import contextlib
+import itertools
 import operator
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+# Private: JAX has no barrier of its own that needs no device.
+from jax._src import distributed
 from jax.experimental import multihost_utils
 
 from fpgan_jax.errors import UserError
+
+_MAX_WAIT_MS = 7 * 24 * 3600 * 1000
+# Tells the barriers apart; every process passes all of them.
+_num_waits = itertools.count()
 
 # The name of pmap's axis, over which gradients are averaged.
 DEVICE_AXIS = "devices"
@@ -225,12 +234,31 @@ def compute_maximum(values: np.ndarray) -> np.ndarray:
     return multihost_utils.process_allgather(values).reshape(-1, len(values)).max(axis=0)
 
 
+@contextlib.contextmanager
+def main_process_first(name: str) -> Iterator[None]:
+    """Run a `with` block in the main process, and then in the others, which find what it wrote.
+
+    Args:
+      name: of the block; the same in all.
+    """
+    if not is_main_process():
+        wait_for_all(name)
+    yield
+    if is_main_process():
+        wait_for_all(name)
+
+
 def wait_for_all(name: str) -> None:
-    """Wait until every process has come to this point.
+    """Wait until every process has come to this point, however long that takes.
 
     Args:
       name: of the point; the same in all.
     """
+    if is_single_process():
+        return
+    # Gloo and NCCL first connect within 30 s or not at all, so that the processes come together by other means before.
+    client = distributed.global_state.client
+    client.wait_at_barrier(f"{name} {next(_num_waits)}", timeout_in_ms=_MAX_WAIT_MS)
     multihost_utils.sync_global_devices(name)
 
 

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
@@ -31,6 +32,14 @@ _CACHE_DIR = flags.DEFINE_string(
     "Where compiled programs are kept for the next run; by default .jax_cache beside the workdir, an empty "
     "string keeps none. The environment's JAX_COMPILATION_CACHE_DIR comes first.",
 )
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator",
+    None,
+    "Of several processes: HOST:PORT of process 0, the same for all. Under srun and Open MPI's mpirun none of the "
+    "three is needed.",
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of several processes: how many.", lower_bound=1)
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of several processes: which, from 0.", lower_bound=0)
 
 
 class _SeedsParser(flags.ArgumentParser):
@@ -147,7 +156,12 @@ def require_flag(holder: flags.FlagHolder) -> None:
         _stop(f"--{holder.name}: not given; see --help")
 
 
-def run(main: Callable[[Sequence[str]], None], *, cache_near: flags.FlagHolder | None = None) -> None:
+def run(
+    main: Callable[[Sequence[str]], None],
+    *,
+    cache_near: flags.FlagHolder | None = None,
+    joins_processes: bool = False,
+) -> None:
     """Run a launch script's main function.
 
     A `UserError`, and a mistake in the flags, ends in one line on standard error and exit code 1.
@@ -155,16 +169,19 @@ def run(main: Callable[[Sequence[str]], None], *, cache_near: flags.FlagHolder |
     Args:
       main: gets the arguments that are not flags.
       cache_near: the flag of a folder beside which compiled programs are kept; None keeps none.
+      joins_processes: whether several processes may work together, see `process_group.join_processes`.
     """
     _ask_for_large_pages()
     _keep_convolutions_from_ynnpack()
     if cache_near is not None:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[_CACHE_DIR.name])
+    for holder in (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID) if joins_processes else ():
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[holder.name])
 
     def run_main(argv):
         if cache_near is not None:
             _keep_compiled_programs(cache_near.value)
-        _run_main(main, argv)
+        _run_main(_work_with_others(main) if joins_processes else main, argv)
 
     app.run(run_main, flags_parser=_parse_flags)
 
@@ -247,6 +264,7 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         sys.exit(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         print("INTERRUPTED: the same command goes on from what is done.", file=sys.stderr, flush=True)
+        _end_others("interrupted", EXIT_INTERRUPTED)
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         # JAX has no class of its own for it.
@@ -255,6 +273,36 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         _stop(
             f"out of memory ({str(error) or 'no more is said'}); use smaller batches, images or networks, or remat"
         )
+
+
+def _work_with_others(main: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
+    """Have a main function run in all processes of a run, once they have come together."""
+
+    def join_and_run(argv):
+        from fpgan_jax import errors, process_group
+
+        process_group.join_processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+        try:
+            main(argv)
+        except errors.Interrupted:
+            # All of them stop after the same step.
+            process_group.leave_processes()
+            raise
+        except (errors.UserError, OSError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            traceback.print_exc()
+            _end_others(f"{type(error).__name__}: {error}", 1)
+            raise
+        process_group.leave_processes()
+
+    return join_and_run
+
+
+def _end_others(reason: str, exit_code: int) -> None:
+    """End the other processes of a run and this one, if there are others."""
+    if process_group := sys.modules.get("fpgan_jax.process_group"):
+        process_group.end_processes(reason, exit_code)
 
 
 def _describe_unknown_field(text: str) -> str:
@@ -272,4 +320,5 @@ def _describe_unknown_field(text: str) -> str:
 def _stop(message: str) -> None:
     line = " ".join(message.split())
     print(f"ERROR: {line}", file=sys.stderr, flush=True)
+    _end_others(line, 1)
     sys.exit(1)

@@ -68,4 +68,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    cli.run(main, cache_near=_GAN_WORKDIR)
+    cli.run(main, cache_near=_GAN_WORKDIR, joins_processes=True)

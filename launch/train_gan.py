@@ -25,4 +25,4 @@ def main(argv):
 
 
 if __name__ == "__main__":
-    cli.run(main, cache_near=_WORKDIR)
+    cli.run(main, cache_near=_WORKDIR, joins_processes=True)

@@ -15,7 +15,6 @@ import flax
 import jax
 import orbax.checkpoint as ocp
 from absl import logging
-from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers
 
 from fpgan_jax import parallel
@@ -99,7 +98,7 @@ class CheckpointStore:
         logging.get_absl_logger().addFilter(_is_for_the_user)
         _set_damaged_aside(workdir)
         _remove_unfinished(workdir)
-        multihost_utils.sync_global_devices("checkpoints are in order")
+        parallel.wait_for_all("checkpoints are in order")
         self._manager = _create_manager(workdir, best_metric, keep_steps, self._write_checksums)
         if self.latest_step is None:
             _tell_of_the_damaged(workdir, may_start_anew)
@@ -327,7 +326,7 @@ def _set_damaged_aside(workdir: str) -> None:
             is_last = False
             continue
         # Every process has come to this before one moves what the others read.
-        multihost_utils.sync_global_devices(f"checkpoint {step} is damaged")
+        parallel.wait_for_all(f"checkpoint {step} is damaged")
         if parallel.is_main_process():
             place = _find_place(os.path.join(workdir, _DAMAGED_FOLDER), str(step))
             os.rename(os.path.join(folder, str(step)), place)

@@ -86,7 +86,8 @@ def _create_training(
     if source is None:
         # Before the prints are prepared, which writes files.
         factory.create_classifier(config, num_classes=configuration.count_persons(config))
-        source = feeding.create_classifier_source(config)
+        with parallel.main_process_first("the data is prepared"):
+            source = feeding.create_classifier_source(config)
     examples, create_batches = load_feed(source, config.data.feeding)
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
     configuration.claim_workdir(

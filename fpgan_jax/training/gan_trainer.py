@@ -107,7 +107,10 @@ def _create_training(
     configuration.validate_config(config)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
-    source = feeding.create_gan_source(config) if source is None else source
+    if source is None:
+        # TFDS prepares the set in a folder that all processes read.
+        with parallel.main_process_first("the data is prepared"):
+            source = feeding.create_gan_source(config)
     num_steps = _count_steps(config, source)
     examples, create_batches = load_feed(source, config.data.feeding)
     configuration.claim_workdir(

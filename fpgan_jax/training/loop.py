@@ -352,6 +352,7 @@ def _run_steps(
         training.label,
         "images",
         initial=start_step * training.global_batch_size,
+        is_shown=parallel.is_main_process(),
     )
     stopwatch, agreement = _Stopwatch(), _StopAgreement(stop, start_step)
     with progress:

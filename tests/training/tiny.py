@@ -1,11 +1,13 @@
-"""Owns the tiny experiment that the training tests share: 16x16 pixels, two features, prints of noise.
+r"""Owns the tiny experiment that the training tests share: 16x16 pixels, two features, prints of noise.
 
 Run as a script it trains in a process of its own, for tests of several devices and processes:
-python -m tests.training.tiny WORKDIR [COORDINATOR PROCESS_INDEX NUM_PROCESSES]
+python -m tests.training.tiny WORKDIR [--member COORDINATOR PROCESS_INDEX NUM_PROCESSES] \
+    [--num_epochs=N [--stop_at=STEP]]
 """
 
+import argparse
 import functools
-import sys
+import traceback
 from typing import Any
 
 import jax
@@ -16,10 +18,10 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from configs import pix2pix_socofing
-from fpgan_jax import parallel
+from fpgan_jax import parallel, process_group
 from fpgan_jax.data import feeding
 from fpgan_jax.data.prints import PrintSet
-from fpgan_jax.training import classifier_step, classifier_trainer, gan_trainer
+from fpgan_jax.training import classifier_step, classifier_trainer, gan_trainer, reporting
 from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import create_classifier_state
 
@@ -124,23 +126,57 @@ def train_classifier() -> dict[str, Any]:
     }
 
 
-def main(workdir: str, *distributed: str) -> None:
-    """Train the GAN and the classifier and save what they end with as `PROCESS_INDEX.npz`."""
-    if distributed:
-        coordinator, process_index, num_processes = distributed
-        jax.distributed.initialize(coordinator, int(num_processes), int(process_index))
+def train_all(workdir: str) -> dict[str, Any]:
+    """Train the GAN and the classifier, and on several devices also the GAN by their own feeding."""
     parts = train_gan(workdir) | {"classifier": train_classifier()}
     if jax.device_count() > 1:
         on_device = train_gan(f"{workdir}/on_device", **{"data.feeding": "device", "steps_per_dispatch": 2})
         parts |= {f"on_device_{part}": tree for part, tree in on_device.items()}
+    return parts
+
+
+def stop_at(step: int) -> None:
+    """Have the training end at the row of a step, in all processes, as a mistake ends it."""
+    write_metrics = reporting.Reporter.write_metrics
+
+    def write_or_stop(self, current_step, values):
+        if current_step >= step:
+            raise SystemExit("stopped")
+        write_metrics(self, current_step, values)
+
+    reporting.Reporter.write_metrics = write_or_stop
+
+
+def main() -> None:
+    """Train what is asked for, everything by default, and save what it ends with as `PROCESS_INDEX.npz`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("workdir")
+    parser.add_argument("--member", nargs=3)
+    parser.add_argument("--num_epochs", type=int)
+    parser.add_argument("--stop_at", type=int)
+    arguments = parser.parse_args()
+    if arguments.member:
+        coordinator, process_index, num_processes = arguments.member
+        process_group.join_processes(coordinator, int(num_processes), int(process_index))
+    print(f"devices: {jax.device_count()}", flush=True)
+    if arguments.stop_at is not None:
+        stop_at(arguments.stop_at)
+    workdir, num_epochs = arguments.workdir, arguments.num_epochs
+    try:
+        parts = train_all(workdir) if num_epochs is None else train_gan(workdir, num_epochs=num_epochs)
+    except Exception:
+        traceback.print_exc()
+        process_group.end_processes("see its own error", 1)
+        raise
+    finally:
+        process_group.leave_processes()
     leaves = {
         f"{part}{jax.tree_util.keystr(path)}": leaf
         for part, tree in parts.items()
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
     np.savez(f"{workdir}/{jax.process_index()}.npz", **leaves)
-    print(f"devices: {jax.device_count()}")
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
