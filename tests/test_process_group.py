@@ -62,14 +62,13 @@ def test_the_others_end_at_once_and_say_who_is_gone(killed):
     for process in processes:
         code, lines = finish(process)
         if process is not processes[killed]:
+            place = f"{processes[killed].pid} on {socket.gethostname()}"
+            assert code == 1
             assert (
-                code == 1
-                and (
-                    f"ERROR: process {killed} of 3 ({processes[killed].pid} on {socket.gethostname()}) is gone, so that "
-                    "this process ends too; the same commands go on from what is saved"
-                )
-                in lines
-            )
+                f"ERROR: process {killed} of 3 ({place}) is gone, so that this process ends too; the same commands "
+                "go on from what is saved"
+            ) in lines
+
     # JAX's own heartbeats would have told after 45 s.
     assert time.monotonic() - begin < 20
 
