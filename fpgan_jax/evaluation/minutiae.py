@@ -30,9 +30,10 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
 
     - `minutiae_count`: a print.
     - `ending_share`: of a print's minutiae; `ending_bifurcation_ratio`: of a collection's, all together.
-    - `direction_distance`: of the directions of all minutiae from those of the reference prints (degrees that they
-      have to be turned by in the mean to be theirs). `position_distance`: share of the minutiae that lie in other
-      parts of the print than the reference prints' do. Both grow as samples shrink: stand them beside the baseline.
+    - `direction_distance`: of the directions of all minutiae from those of the same persons' reference prints (degrees
+      that they have to be turned by in the mean to be theirs; of everybody's, where a person has none).
+      `position_distance`: share of the minutiae that lie in other parts of the print than theirs. Both grow as samples
+      shrink: stand them beside the baseline.
     - `clark_evans_ratio`: of a print; 1 where minutiae lie as by chance, above where they keep a distance, below where
       they crowd.
     - `added_per_print`, `lost_per_print`: minutiae that the person's reference print does not have, and that only it
@@ -156,7 +157,9 @@ def _create_ratio_row(study: Study, collection: PrintCollection, found: Sequence
         num_endings, num_bifurcations = rows.sum(0)
         return float(num_endings / num_bifurcations) if num_bifurcations else float("nan")
 
-    return _create_pooled_row(study, collection, "ending_bifurcation_ratio", kinds, compute, "", "real")
+    return _create_pooled_row(
+        study, collection, "ending_bifurcation_ratio", kinds, compute, kinds.sum(), "", "real"
+    )
 
 
 def _compare_distributions(
@@ -167,6 +170,7 @@ def _compare_distributions(
     shape: tuple[int, int],
 ) -> list[MeasureRow]:
     measures = []
+    places = study.find_reference_images(collection)
     for name, count, compute, unit in (
         ("direction_distance", _count_directions, compute_circular_distance, "deg"),
         ("position_distance", lambda m: _count_cells(m, shape), compute_total_variation, "fraction"),
@@ -176,14 +180,23 @@ def _compare_distributions(
                 summary.refuse(FAMILY, name, collection, "it is the reference", unit=unit, better="lower")
             )
             continue
-        expected = np.sum([count(minutiae) for minutiae in reference], axis=0)
-
-        def compare(rows: np.ndarray, expected=expected, compute=compute) -> float:
-            counts = rows.sum(0)
-            return compute(counts, expected) if counts.any() and expected.any() else float("nan")
-
         counts = np.array([count(minutiae) for minutiae in found], np.float64)
-        measures.append(_create_pooled_row(study, collection, name, counts, compare, unit, "lower"))
+        # A row has what a print has, then what it is compared with.
+        expected = np.array([count(minutiae) for minutiae in reference], np.float64)
+        if (places >= 0).all():
+            # The own persons' references are drawn with them, or a copy would lie outside its own interval.
+            rows, note = np.concatenate([counts, expected[places]], axis=1), ""
+        else:
+            expected = np.broadcast_to(expected.sum(0), counts.shape)
+            rows, note = np.concatenate([counts, expected], axis=1), "from all reference prints"
+
+        def compare(drawn: np.ndarray, compute=compute) -> float:
+            own, other = np.split(drawn.sum(0), 2)
+            return compute(own, other) if own.any() and other.any() else float("nan")
+
+        measures.append(
+            _create_pooled_row(study, collection, name, rows, compare, counts.sum(), unit, "lower", note)
+        )
     return measures
 
 
@@ -193,8 +206,10 @@ def _create_pooled_row(
     name: str,
     rows: np.ndarray,
     compute: Callable[[np.ndarray], float],
+    num_minutiae: float,
     unit: str,
     better: str,
+    note: str = "",
 ) -> MeasureRow:
     """Create the row of a number of all minutiae together; rows are what each print has."""
     value = compute(rows)
@@ -210,7 +225,7 @@ def _create_pooled_row(
     )
     num_persons = bootstrap.count_persons(collection.persons)
     note = summary.join_notes(
-        f"{int(rows.sum()):,} minutiae", bootstrap.describe_missing_interval(num_persons)
+        f"{int(num_minutiae):,} minutiae", note, bootstrap.describe_missing_interval(num_persons)
     )
     return MeasureRow(
         FAMILY, name, collection.name, value, low, high, len(rows), num_persons, unit, better, note=note

@@ -1,6 +1,7 @@
 """Owns the family "quality": NIST's NFIQ 2, the real implementation or nothing.
 
-Does not imitate it, and does not say whether a print is one: white noise scores nearly as real prints do.
+Does not imitate it, and does not say whether a print is one: where 13 real prints score 38 in the mean, their mean
+image scores 30 and white noise 23.
 """
 
 from collections.abc import Mapping

@@ -7,7 +7,14 @@ from configs import test_size
 from fpgan_jax.evaluation import matching, minutiae, nist_tools
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.nist_tools import Minutiae, Template, ToolError
-from fpgan_jax.evaluation.print_collection import BASELINE, REFERENCE, SYNTHETIC, PrintCollection, Study
+from fpgan_jax.evaluation.print_collection import (
+    BASELINE,
+    CONTROL,
+    REFERENCE,
+    SYNTHETIC,
+    PrintCollection,
+    Study,
+)
 from fpgan_jax.evaluation.resolution import PreparedPrints
 
 
@@ -127,28 +134,38 @@ FOUND = [
 ]
 
 
-@pytest.fixture
-def rows(monkeypatch):
+def measure(monkeypatch, found, collections):
+    """Measure name=(role, places among the found, persons): {(measure, collection): row}."""
+
     def prepare(study, data_config):
         return PreparedPrints({name: c.images for name, c in study.collections.items()}, 1.0, 9.0)
 
     matching._templates.clear()
     monkeypatch.setattr(minutiae, "prepare_prints", prepare)
-    images = np.arange(6, dtype=np.uint8)[:, None, None] * np.ones((1, 148, 148), np.uint8)
+    images = np.arange(len(found), dtype=np.uint8)[:, None, None] * np.ones((1, 148, 148), np.uint8)
     settings = test_size.get_config().evaluation
     settings.num_resamples = 100
-    collections = {
+    made = {
         name: PrintCollection(
             name, role, images[places], np.array(persons, np.int32), tuple(map(str, places))
         )
-        for name, role, places, persons in (
-            ("real", REFERENCE, [0, 1, 2], [1, 2, 3]),
-            ("synthetic_new", SYNTHETIC, [3, 4], [1, 2]),
-            ("altered_easy", BASELINE, [5], [9]),
-        )
+        for name, (role, places, persons) in collections.items()
     }
-    found = minutiae.measure(Study(collections, settings), None, Matcher(ListedTool(FOUND), num_workers=0))
-    return {(row.measure, row.collection): row for row in found.measures}
+    rows = minutiae.measure(Study(made, settings), None, Matcher(ListedTool(found), num_workers=0)).measures
+    return {(row.measure, row.collection): row for row in rows}
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    return measure(
+        monkeypatch,
+        FOUND,
+        {
+            "real": (REFERENCE, [0, 1, 2], [1, 2, 3]),
+            "synthetic_new": (SYNTHETIC, [3, 4], [1, 2]),
+            "altered_easy": (BASELINE, [5], [9]),
+        },
+    )
 
 
 @pytest.mark.parametrize(
@@ -176,6 +193,28 @@ def test_position_distance_by_hand(rows):
     # in the margin counts as the edge's. Places 10 and 50 are cells 0 and 1, and 70 is cell 1 too.
     # Reference: a quarter each in (0, 0), (0, 1), (1, 0), (1, 1). Synthetic: a third each in (0, 0), (0, 1), (1, 1).
     assert rows["position_distance", "synthetic_new"].value == pytest.approx(0.25)
+
+
+def test_a_copy_is_at_no_distance_however_persons_are_drawn(monkeypatch):
+    found = [create_minutiae((30, 40, 11.25 * k, True), (60, 90, 90 + 22.5 * k, False)) for k in range(4)] * 2
+    rows = measure(
+        monkeypatch,
+        found,
+        {
+            "real": (REFERENCE, [0, 1, 2, 3], [1, 2, 3, 4]),
+            "control_exact_copy": (CONTROL, [4, 5, 6, 7], [1, 2, 3, 4]),
+        },
+    )
+    for name in ("direction_distance", "position_distance"):
+        row = rows[name, "control_exact_copy"]
+        assert (row.value, row.low, row.high) == (0, 0, 0)
+
+
+def test_strangers_are_compared_with_all_reference_prints(rows):
+    # FOUR, as each reference print.
+    row = rows["direction_distance", "altered_easy"]
+    assert row.value == pytest.approx(0)
+    assert "from all reference prints" in row.note
 
 
 def test_a_person_without_a_reference_print_has_lost_nothing(rows):
