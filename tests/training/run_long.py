@@ -48,7 +48,7 @@ class Row:
       live_array_mb: their size, 10**6 bytes: on a CPU this is the device's memory in use.
       compilations: programs compiled, or loaded from a cache of compiled ones, since the start.
       open_files: file descriptors.
-      threads: of the process.
+      threads: of the process; not judged, since pools fill up to their sizes only slowly.
     """
 
     step: int
@@ -100,30 +100,32 @@ def _read_resident_bytes() -> int:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def run(experiment: str, num_steps: int, folder: str) -> list[Row]:
+def run(experiment: str, num_steps: int, every_steps: int, folder: str) -> list[Row]:
     """Train and record.
 
     Args:
       experiment: "gan" or "classifier".
-      num_steps: a multiple of `EVERY_STEPS`.
+      num_steps: a multiple of 4.
+      every_steps: the interval of the rows, of which two have a checkpoint and four a sample.
       folder: for the prints and the run.
 
     Returns:
-      A row for every `EVERY_STEPS` steps.
+      The rows.
     """
-    config = _create_config(num_steps, folder)
+    config = _create_config(num_steps, every_steps, folder)
     trainer = {"gan": gan_trainer, "classifier": classifier_trainer}[experiment]
     create_source = {"gan": feeding.create_gan_source, "classifier": feeding.create_classifier_source}[
         experiment
     ]
     recorder = Recorder()
 
-    def run_recorded(training, state, base_keys):
+    def run_recorded(training, state, base_keys, **options):
         def watch_metrics(step, averages, reporter):
             training.watch_metrics(step, averages, reporter)
             recorder.record(step)
 
-        return loop.run_training(dataclasses.replace(training, watch_metrics=watch_metrics), state, base_keys)
+        training_recorded = dataclasses.replace(training, watch_metrics=watch_metrics)
+        return loop.run_training(training_recorded, state, base_keys, **options)
 
     run_training, create_classifier = trainer.run_training, factory.create_classifier
     trainer.run_training = run_recorded
@@ -136,16 +138,16 @@ def run(experiment: str, num_steps: int, folder: str) -> list[Row]:
     return recorder.rows
 
 
-def _create_config(num_steps: int, folder: str):
+def _create_config(num_steps: int, every_steps: int, folder: str):
     config = tiny.create_config()
     config.generator.dropout_rate = 0.5
     config.ema_decay = 0.5
     config.data.source, config.data.npz_file = "npz", os.path.join(folder, "prints.npz")
     config.global_batch_size = config.classifier.global_batch_size = 3
     config.num_epochs = num_steps // 4  # of 12 pairs
-    config.sample_epochs = tuple(range(100, config.num_epochs, 100))
-    config.log_every_steps = config.classifier.log_every_steps = EVERY_STEPS
-    config.checkpoint_every_steps = config.classifier.checkpoint_every_steps = 2 * EVERY_STEPS
+    config.sample_epochs = tuple(range(every_steps, config.num_epochs, every_steps))
+    config.log_every_steps = config.classifier.log_every_steps = every_steps
+    config.checkpoint_every_steps = config.classifier.checkpoint_every_steps = 2 * every_steps
     config.classifier.num_steps = num_steps
     nobody = PrintSet(np.zeros((0, 16, 16, 1), np.uint8), np.zeros(0, np.int32), ())
     sets = {split: tiny.create_prints() if split == "real" else nobody for split in SPLITS}
@@ -156,8 +158,8 @@ def _create_config(num_steps: int, folder: str):
 def find_growth(rows: list[Row]) -> list[str]:
     """List what has grown after the warm-up.
 
-    The first and the last third of the rest are compared: by their largest values what is counted, since a checkpoint
-    under way holds a few files and arrays; by their means the resident memory.
+    The first and the last third of the rest are compared: by their means the resident memory, by their smallest values
+    what is counted, of which a checkpoint under way holds some. Nothing may be compiled any more.
 
     Args:
       rows: of one run, in order, evenly spaced.
@@ -168,10 +170,12 @@ def find_growth(rows: list[Row]) -> list[str]:
     rest = rows[int(WARM_UP * len(rows)) :]
     first, last = rest[: len(rest) // 3], rest[-(len(rest) // 3) :]
     growth = []
-    for name in ("live_arrays", "live_array_mb", "compilations", "open_files", "threads"):
-        before, after = (max(getattr(row, name) for row in part) for part in (first, last))
+    if rest[-1].compilations > rest[0].compilations:
+        growth.append(f"compilations: {rest[0].compilations}, then {rest[-1].compilations}")
+    for name in ("live_arrays", "live_array_mb", "open_files"):
+        before, after = (min(getattr(row, name) for row in part) for part in (first, last))
         if after > before:
-            growth.append(f"{name}: {before:g} at most, then {after:g}")
+            growth.append(f"{name}: at least {before:g}, then {after:g}")
     before, after = (np.mean([row.resident_mb for row in part]) for part in (first, last))
     if after > before * (1 + MAX_RESIDENT_GROWTH):
         growth.append(f"resident_mb: {before:.1f} in the mean, then {after:.1f}")
@@ -194,7 +198,7 @@ def main() -> None:
     parser.add_argument("--csv", type=pathlib.Path, help="where the rows go")
     flags = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = run(flags.experiment, flags.steps // EVERY_STEPS * EVERY_STEPS, folder)
+        rows = run(flags.experiment, flags.steps // EVERY_STEPS * EVERY_STEPS, EVERY_STEPS, folder)
     if flags.csv:
         with write_whole(flags.csv) as file:
             writer = csv.writer(file, lineterminator="\n")

@@ -148,13 +148,15 @@ def test_a_bad_gradient_of_the_classifier_names_its_files(tmp_path, monkeypatch,
 def spoil_metrics(bad_step, network):
     """Create a `run_training` in which a step's probe of a network says that its gradient is not finite."""
 
-    def run_training(training, initial_state, base_keys):
+    def run_training(training, initial_state, base_keys, **options):
         def step(state, batch, base_keys):
             after, metrics = training.step(state, batch, base_keys)
             bad = jnp.where(after.step == bad_step, jnp.nan, 0)
             return after, metrics | {finiteness.PROBES: {network: bad}}
 
-        return loop.run_training(dataclasses.replace(training, step=step), initial_state, base_keys)
+        return loop.run_training(
+            dataclasses.replace(training, step=step), initial_state, base_keys, **options
+        )
 
     return run_training
 

@@ -46,7 +46,7 @@ def build(trainer, config, source):
         patch.setattr(factory, "create_generator", lambda config: DrawingNetwork())
         patch.setattr(factory, "create_discriminator", lambda config: DrawingNetwork())
         patch.setattr(factory, "create_classifier", lambda config, num_classes: DrawingNetwork(num_classes))
-        patch.setattr(trainer, "run_training", lambda *arguments: arguments)
+        patch.setattr(trainer, "run_training", lambda *arguments, **options: arguments)
         yield trainer.train_and_evaluate(config, workdir, source)
 
 
