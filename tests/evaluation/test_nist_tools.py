@@ -74,6 +74,7 @@ def require(find, *wanted):
 @pytest.fixture(scope="module")
 def prints():
     """Return 500 ppi prints of three procedural fingers, each with its altered copy: uint8 [6, height, width]."""
+    require(nist_tools.find_matching_tool)  # before the seconds that prints take
     data = test_size.get_config().data
     data.image_size, data.frame = 256, "crop"
     images = []
