@@ -98,12 +98,15 @@ def test_a_signal_to_a_script_that_does_not_train_ends_in_one_line_and_its_own_e
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGINT)}
+    # A shell starts what runs in the background with Ctrl-C ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(SystemExit) as stop:
             cli._run_main(main, ["script"])
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
     assert stop.value.code == 75
     assert capsys.readouterr().err == "INTERRUPTED: the same command goes on from what is done.\n"
 
