@@ -42,7 +42,8 @@ def get_config() -> ConfigDict:
     # "keep" leaves the scanner's constant frame in, as the paper's images have it; "crop" cuts it
     # away, so that no score is owed to the frame.
     data.frame = "keep"
-    data.image_size = 256  # side of the square images, in pixels; a scan is enlarged to it
+    data.image_size = 256  # height of the images, in pixels; a scan is enlarged to it
+    data.image_width = 0  # their width; 0 is as wide as high, as the paper's
     data.num_channels = 1  # 1: prints are grey; 3 repeats the grey
     # Open in the paper; bicubic is what GIMP and the reference pix2pix code use by default.
     data.interpolation = "bicubic"  # "nearest" | "bilinear" | "bicubic" | "lanczos" | "area"
@@ -60,6 +61,11 @@ def get_config() -> ConfigDict:
     generator = config.generator = ConfigDict()
     # "isola" (the paper's figure 2) | "ronneberger" (its section 3.1, which has norm "none", no dropout)
     generator.form = "isola"
+    # How often Isola's form halves the image; 0 is as often as its shorter side allows, at 256 eight times.
+    # An image is mirrored at its edges up to a multiple of 2**num_levels, and the print is cut back.
+    generator.num_levels = 0
+    # "transposed" convolutions, or "resize" (nearest neighbour) and a 3x3 convolution, against checkerboards
+    generator.upsampling = "transposed"  # "transposed" | "resize"
     generator.num_features = 64  # of the outermost level; doubled from level to level, Isola's up to 8 times
     # What the features are normalised over:
     # "batch" | "batch_per_example" (each example's own statistics) | "instance" | "none"
@@ -75,7 +81,8 @@ def get_config() -> ConfigDict:
     generator.leaky_slope = 0.2  # of the encoder's LeakyReLU
     generator.skip = "before_activation"  # what a skip carries: "before_activation" | "after_activation"
     generator.dropout_rate = 0.5  # share of the features set to 0; also in synthesis, as it is set below
-    generator.dropout_outputs = (4, 8, 16)  # decoder outputs, in pixels, that have dropout
+    # Decoder outputs that have dropout, as multiples of the innermost map's side: pixels, where that is one
+    generator.dropout_outputs = (4, 8, 16)
     generator.dtype = "float32"  # in which the generator computes
     generator.param_dtype = "float32"  # in which its weights are kept
 

@@ -17,7 +17,7 @@ def get_config() -> ConfigDict:
     config.data.num_persons = 2
     config.data.num_replicas = 2
     config.data.frame = "crop"
-    config.data.image_size = 128  # Xception takes no less than 71, and the levels want a power of two
+    config.data.image_size = 128  # Xception takes no less than 71
     config.generator.num_features = 2
     config.generator.norm = "batch_per_example"
     config.generator.dropout_outputs = (4, 8)

@@ -122,6 +122,7 @@ FIELDS: Mapping[str, Field] = {
     "data.num_replicas": _COUNT,
     "data.frame": Field(str, choices=("keep", "crop")),
     "data.image_size": Field(int, low=4, high=4096),
+    "data.image_width": Field(int, low=0, high=4096, default=0),
     "data.num_channels": Field(int, choices=(1, 3)),
     "data.interpolation": Field(str, choices=("nearest", "bilinear", "bicubic", "lanczos", "area")),
     "data.noise_distribution": Field(str, choices=("uniform", "gaussian", "salt_and_pepper")),
@@ -131,6 +132,8 @@ FIELDS: Mapping[str, Field] = {
     "data.jitter": Field(int, low=0, high=1024),
     "data.feeding": Field(str, choices=("tfdata", "device"), default="tfdata"),
     "generator.form": Field(str, choices=("isola", "ronneberger")),
+    "generator.num_levels": Field(int, low=0, high=12, default=0),
+    "generator.upsampling": Field(str, choices=("transposed", "resize"), default="transposed"),
     "generator.num_features": _COUNT,
     "generator.norm": _NORMS,
     "generator.norm_epsilon": _NORM_EPSILON,
@@ -363,6 +366,19 @@ def _validate_combinations(config: ConfigDict) -> None:
             f"config.evaluation.num_test_persons={config.evaluation.num_test_persons}: "
             f"the set has only {num_persons} persons"
         )
+
+
+def image_shape(data_config: ConfigDict) -> tuple[int, int, int]:
+    """Find the shape of the images that a config trains on.
+
+    Args:
+      data_config: config.data; image_size, image_width and num_channels are used.
+
+    Returns:
+      (height, width, channels), pixels.
+    """
+    height = data_config.image_size
+    return height, data_config.image_width or height, data_config.num_channels
 
 
 def count_persons(config: ConfigDict) -> int:

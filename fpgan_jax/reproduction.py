@@ -110,7 +110,7 @@ def create_gan_stages(config: ConfigDict, workdir: str) -> list[Stage]:
     def draw() -> None:
         figures.draw_losses(path("gan"), path("losses.png"))
         if has_samples:
-            figures.draw_epochs(path("gan"), path("figure3.png"))
+            figures.draw_epochs(path("gan"), path("figure3.png"), configuration.image_shape(config.data)[:2])
         else:
             print("no epoch up to config.num_epochs is in config.sample_epochs: no figure 3", flush=True)
 

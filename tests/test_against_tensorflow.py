@@ -156,7 +156,7 @@ def test_area_is_tensorflows(size):
     image = np.random.default_rng(0).integers(0, 256, (103, 96, 3), np.uint8)
     exact = tf.image.resize(image.astype(np.float32), (size, size), method="area").numpy()
     # Half a grey level of rounding, and float32 sums of up to 12 pixels.
-    assert np.abs(preprocessing.resize(image, size, "area") - exact).max() < 0.5 + 1e-3
+    assert np.abs(preprocessing.resize(image, (size, size), "area") - exact).max() < 0.5 + 1e-3
 
 
 @pytest.mark.parametrize(("use_resource", "expected"), [(False, 0.75), (True, 1.0)])

@@ -197,6 +197,9 @@ def test_a_checkpoint_without_a_valid_config_is_refused(values, message):
 
 
 LATER_FIELDS = {
+    "data.image_width": 0,
+    "generator.num_levels": 0,
+    "generator.upsampling": "transposed",
     "weights_seed": -1,
     "dropout_seed": -1,
     "augmentation_seed": -1,

@@ -15,7 +15,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from fpgan_jax import losses, parallel
+from fpgan_jax import configuration, losses, parallel
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
@@ -122,7 +122,7 @@ def create_config(config: ConfigDict, case: Case) -> ConfigDict:
     """
     size = case.image_size
     config = config.copy_and_resolve_references()
-    config.data.image_size = size
+    config.data.image_size, config.data.image_width = size, 0
     config.generator.dropout_outputs = tuple(o for o in config.generator.dropout_outputs if o <= size // 16)
     config.discriminator.receptive_field = max(
         (
@@ -243,12 +243,10 @@ def _put_on_devices(batch: Any) -> Any:
     return jax.device_put(batch, sharding)
 
 
-def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
-    return (config.data.image_size, config.data.image_size, config.data.num_channels)
-
-
 def _draw_images(seed: int, num_images: int, config: ConfigDict) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, 256, (num_images, *_image_shape(config)), np.uint8)
+    return np.random.default_rng(seed).integers(
+        0, 256, (num_images, *configuration.image_shape(config.data)), np.uint8
+    )
 
 
 def create_generator_init(config: ConfigDict) -> tuple[nn.Module, Callable[[], Any]]:
@@ -261,21 +259,21 @@ def create_generator_init(config: ConfigDict) -> tuple[nn.Module, Callable[[], A
       (the module, a function of nothing that returns its variables and can be compiled).
     """
     generator = factory.create_generator(config)
-    image = jnp.zeros((1, *_image_shape(config)))
+    image = jnp.zeros((1, *configuration.image_shape(config.data)))
     init = functools.partial(generator.init, deterministic=True, use_running_average=False)
     return generator, lambda: init(jax.random.key(_SEED), image)
 
 
 def _init_discriminator(config: ConfigDict):
     discriminator = factory.create_discriminator(config)
-    image = jnp.zeros((1, *_image_shape(config)))
+    image = jnp.zeros((1, *configuration.image_shape(config.data)))
     init = functools.partial(discriminator.init, use_running_average=False)
     return discriminator, lambda: init(jax.random.key(_SEED), image, image)
 
 
 def _init_classifier(config: ConfigDict):
     classifier = factory.create_classifier(config, num_classes=config.data.num_persons)
-    image = jnp.zeros((1, *_image_shape(config)))
+    image = jnp.zeros((1, *configuration.image_shape(config.data)))
     init = functools.partial(classifier.init, deterministic=True, use_running_average=False)
     return classifier, lambda: init(jax.random.key(_SEED), image)
 
@@ -350,7 +348,7 @@ def _create_gan_step(case: Case, config: ConfigDict, steps_per_dispatch: int) ->
         discriminator=discriminator,
         generator_tx=tx,
         discriminator_tx=tx,
-        image_shape=_image_shape(config),
+        image_shape=configuration.image_shape(config.data),
         use_ema=config.ema_decay > 0,
     )
 
@@ -381,7 +379,7 @@ def _create_xception_step(case: Case, config: ConfigDict, steps_per_dispatch: in
         jax.random.key(_SEED),
         classifier=classifier,
         tx=tx,
-        image_shape=_image_shape(config),
+        image_shape=configuration.image_shape(config.data),
     )
     step = classifier_trainer.bind_train_step(config, classifier=classifier, tx=tx)
     num_images = steps_per_dispatch * case.batch_size

@@ -51,6 +51,8 @@ def check_comparable(config: ConfigDict) -> None:
         "gan_objective": "vanilla",
         "data.jitter": 0,
         "ema_decay": 0.0,
+        "generator.num_levels": 0,
+        "generator.upsampling": "transposed",
     } | {name: FIELDS[name].default for name in VARIANT_FIELDS}
     for name, value in wanted.items():
         found = config

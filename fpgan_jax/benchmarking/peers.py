@@ -32,9 +32,14 @@ class UNet(nn.Module):
     """
 
     def __init__(self, image_size: int, num_features: int, num_channels: int = 1):
-        """Args: size of the square image, a power of two; features of the first level; image channels."""
+        """Args: size of the square image, a power of two; features of the first level; image channels.
+
+        Raises: ValueError: the size is no power of two.
+        """
         super().__init__()
         num_levels = image_size.bit_length() - 1
+        if image_size != 2**num_levels:
+            raise ValueError(f"no generator for {image_size} pixels; use a power of two")
         features = [num_features * min(2**level, 8) for level in range(num_levels)]
         # The three 512-feature decoder blocks after the innermost; unet_128 has two of them.
         dropouts = {size for size in (4, 8, 16) if size <= image_size // 16}

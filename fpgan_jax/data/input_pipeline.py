@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from fpgan_jax import configuration
 from fpgan_jax.data import order, pairs, print_loading, prints, tensorflow_setup
 from fpgan_jax.data.prints import PrintSet
 
@@ -36,7 +37,7 @@ def make_gan_dataset(
       training_pairs: as of `print_loading.create_pairs`, where they are at hand.
 
     Returns:
-      A dataset of {"noise_image": [b, size, size, channels] uint8, "real_image": likewise,
+      A dataset of {"noise_image": [b, height, width, channels] uint8, "real_image": likewise,
       "person": [b] int32, "replica": [b] int32} with b = global_batch_size / process_count.
 
     Raises:
@@ -44,9 +45,8 @@ def make_gan_dataset(
     """
     if training_pairs is None:
         training_pairs = print_loading.create_pairs(config)
-    data = config.data
     batch_size = order.divide_batch("config.global_batch_size", config.global_batch_size, process_count)
-    image = tf.TensorSpec((batch_size, data.image_size, data.image_size, data.num_channels), tf.uint8)
+    image = tf.TensorSpec((batch_size, *configuration.image_shape(config.data)), tf.uint8)
     number = tf.TensorSpec((batch_size,), tf.int32)
     element_spec = {"noise_image": image, "real_image": image, "person": number, "replica": number}
     create_batch = functools.partial(
@@ -79,13 +79,12 @@ def make_classifier_dataset(
       training_prints: as of `print_loading.load_prints`, where they are at hand.
 
     Returns:
-      A dataset of {"image": [b, size, size, channels] uint8, "label": [b] int32}; the label is the
+      A dataset of {"image": [b, height, width, channels] uint8, "label": [b] int32}; the label is the
       person's place among the set's ids.
 
     Raises:
       UserError: as `print_loading.load_prints`, or the batch cannot be divided.
     """
-    data = config.data
     if training_prints is None:
         training_prints = print_loading.load_prints(config)
     global_batch_size = config.classifier.global_batch_size
@@ -98,7 +97,7 @@ def make_classifier_dataset(
         process_count=process_count,
     )
     element_spec = {
-        "image": tf.TensorSpec((batch_size, data.image_size, data.image_size, data.num_channels), tf.uint8),
+        "image": tf.TensorSpec((batch_size, *configuration.image_shape(config.data)), tf.uint8),
         "label": tf.TensorSpec((batch_size,), tf.int32),
     }
     return _make_dataset(create_batch, element_spec, start_step, num_steps)

@@ -18,7 +18,7 @@ GAUSSIAN_STD = 127.5 / 3
 
 
 def create_noise_image(
-    seed: int, person: int, replica: int, *, size: int, num_channels: int, distribution: str
+    seed: int, person: int, replica: int, *, shape: tuple[int, int, int], distribution: str
 ) -> np.ndarray:
     """Create the noise image of one replica of one person's print.
 
@@ -29,13 +29,12 @@ def create_noise_image(
       seed: from 0; images of different seeds are independent.
       person: id of the person, from 0.
       replica: number of the replica, from 0. Noise that a person's replicas share is replica 0 of each.
-      size: height and width in pixels.
-      num_channels: independent channels.
+      shape: (height, width, channels) in pixels; the channels are independent.
       distribution: "uniform": each of the 256 values alike. "gaussian": mean 127.5 and standard
         deviation 42.5, rounded and clipped to 0-255. "salt_and_pepper": 0 or 255 with probability 1/2.
 
     Returns:
-      [size, size, num_channels], uint8.
+      uint8 of the shape.
 
     Raises:
       UserError: the distribution is none of the three.
@@ -46,7 +45,6 @@ def create_noise_image(
         raise UserError(
             f"config.data.noise_distribution: {distribution!r} is not one of {', '.join(DISTRIBUTIONS)}"
         )
-    shape = (size, size, num_channels)
     words = _RandomWords(seed, person, replica)
     if distribution == "uniform":
         return words.draw("u1", math.prod(shape)).reshape(shape)

@@ -14,6 +14,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
+from fpgan_jax import configuration
 from fpgan_jax.data import image_files, noise, order, preprocessing
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
@@ -30,7 +31,7 @@ _PAIR_NAME = re.compile(r"(?P<person>[0-9]{1,9})_(?P<replica>[0-9]{1,9})")
 class Pairs(Protocol):
     """Training examples by number.
 
-    An example is {"noise_image": [size, size, channels] uint8, "real_image": likewise, "person": int,
+    An example is {"noise_image": [height, width, channels] uint8, "real_image": likewise, "person": int,
     "replica": int}.
     """
 
@@ -91,8 +92,7 @@ class ReplicatedPrints:
             self._noise_seed,
             person,
             replica if self._noise_per == "replica" else 0,
-            size=real_image.shape[0],
-            num_channels=real_image.shape[2],
+            shape=real_image.shape,
             distribution=self._distribution,
         )
         return {"noise_image": noise_image, "real_image": real_image, "person": person, "replica": replica}
@@ -106,14 +106,13 @@ class PairFolder:
 
         Args:
           folder: of .png, .jpg and .bmp files; others are left alone.
-          data_config: config.data; on_bad_file, image_size, num_channels and interpolation are used.
+          data_config: config.data; on_bad_file, the image's size, num_channels and interpolation are used.
 
         Raises:
           UserError: there is no such folder or no pair in it, or a file is bad and on_bad_file is "stop"; the
             second of two files that are named after the same person and replica is bad too.
         """
-        self._size = data_config.image_size
-        self._num_channels = data_config.num_channels
+        *self._size, self._num_channels = configuration.image_shape(data_config)
         self._interpolation = data_config.interpolation
         self.paths = _list_pair_files(folder, data_config)
         self.names = tuple(path.name for path in self.paths)
@@ -149,7 +148,7 @@ class PairFolder:
           UserError: its file has become unreadable.
         """
         noise_image, real_image = (
-            preprocessing.resize(half, self._size, self._interpolation)
+            preprocessing.resize(half, tuple(self._size), self._interpolation)
             for half in read_pair(self.paths[int(index)], self._num_channels)
         )
         person, replica = self.identify(index)
@@ -164,7 +163,7 @@ def create_batch(pairs: Pairs, indices: Sequence[int]) -> dict[str, np.ndarray]:
       indices: of the pairs, b of them.
 
     Returns:
-      {"noise_image": [b, size, size, channels] uint8, "real_image": likewise, "person": [b] int32,
+      {"noise_image": [b, height, width, channels] uint8, "real_image": likewise, "person": [b] int32,
       "replica": [b] int32}.
     """
     examples = [pairs[index] for index in indices]
@@ -323,9 +322,9 @@ def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Pat
         raise UserError(
             f"config.data.paired_dir: {os.fspath(folder)} holds no paired {', '.join(EXTENSIONS)} file"
         )
-    size = data_config.image_size
-    if sizes - {(2 * size, size)}:
-        logging.warning("pairs of %s are resized to two images of %d x %d", sorted(sizes)[:3], size, size)
+    height, width, _ = configuration.image_shape(data_config)
+    if sizes - {(2 * width, height)}:
+        logging.warning("pairs of %s are resized to two images of %d x %d", sorted(sizes)[:3], width, height)
     return paths
 
 

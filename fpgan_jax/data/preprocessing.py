@@ -9,6 +9,8 @@ import math
 import numpy as np
 from PIL import Image
 
+from fpgan_jax import configuration
+
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -45,48 +47,50 @@ def find_window(data_config) -> tuple[slice, slice]:
     """Find the part of a preprocessed print that lies within the scanner's frame.
 
     Args:
-      data_config: config.data; its source, frame and image_size are used.
+      data_config: config.data; its source, frame and image's size are used.
 
     Returns:
       (rows, columns) of the whole pixels inside, as they are for files of the smaller size, which nearly all are;
       everything where the frame was cropped, or the prints are pairs of unknown origin.
     """
-    size = data_config.image_size
+    sides = configuration.image_shape(data_config)[:2]
     if data_config.frame == "crop" or data_config.source == "paired_folder":
-        return slice(0, size), slice(0, size)
+        return tuple(slice(0, side) for side in sides)
     return tuple(
-        slice(math.ceil(FRAME_BEFORE * size / length), (length - FRAME_AFTER) * size // length)
-        for length in reversed(SCAN_SIZES[0])
+        slice(math.ceil(FRAME_BEFORE * side / length), (length - FRAME_AFTER) * side // length)
+        for side, length in zip(sides, reversed(SCAN_SIZES[0]), strict=True)
     )
 
 
-def resize(image: np.ndarray, size: int, interpolation: str) -> np.ndarray:
-    """Resize an image to a square; the aspect ratio is not kept, as in the paper.
+def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
+    """Resize an image; the aspect ratio is not kept, as in the paper.
 
     Args:
       image: [height, width, channels], uint8, 1 or 3 channels.
-      size: height and width of the result in pixels.
+      size: (height, width) of the result in pixels.
       interpolation: a key of `INTERPOLATIONS`, or "area".
 
     Returns:
-      [size, size, channels], uint8 (rounded and clipped).
+      [height, width, channels], uint8 (rounded and clipped).
 
     Source: Cordeiro & Saito, section 4 (96x103 enlarged to 256x256); differs in: the paper names no
     interpolation.
     """
-    if image.shape[:2] == (size, size):
+    if image.shape[:2] == size:
         return image
     if interpolation == "area":
         return _resize_by_area(image, size)
     num_channels = image.shape[2]
     picture = Image.fromarray(image[:, :, 0] if num_channels == 1 else image)
-    resized = np.asarray(picture.resize((size, size), INTERPOLATIONS[interpolation]))
-    return resized.reshape(size, size, num_channels)
+    resized = np.asarray(picture.resize(size[::-1], INTERPOLATIONS[interpolation]))
+    return resized.reshape(*size, num_channels)
 
 
-def _resize_by_area(image: np.ndarray, size: int) -> np.ndarray:
+def _resize_by_area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Average what each pixel of the result covers of the image; Pillow's BOX takes whole pixels only."""
-    down, across = (_measure_overlaps(length, size) for length in image.shape[:2])
+    down, across = (
+        _measure_overlaps(length, side) for length, side in zip(image.shape[:2], size, strict=True)
+    )
     averaged = np.einsum("ih,hwc,jw->ijc", down, image, across, optimize=True)
     # Sums of exact products of small numbers: what is off is rounding, which must not tip a half.
     return np.floor(np.round(averaged, 6) + 0.5).astype(np.uint8)
@@ -106,15 +110,15 @@ def preprocess_print(image: np.ndarray, data_config) -> np.ndarray:
 
     Args:
       image: [height, width] or [height, width, 1], uint8.
-      data_config: config.data; its frame, image_size, num_channels and interpolation are used.
+      data_config: config.data; its frame, image's size, num_channels and interpolation are used.
 
     Returns:
-      [image_size, image_size, num_channels], uint8; all channels are equal.
+      uint8 of `configuration.image_shape`; all channels are equal.
     """
     image = image.reshape(*image.shape[:2], 1)
     if data_config.frame == "crop":
         image = crop_frame(image)
-    image = resize(image, data_config.image_size, data_config.interpolation)
+    image = resize(image, configuration.image_shape(data_config)[:2], data_config.interpolation)
     return np.repeat(image, data_config.num_channels, axis=2)
 
 

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from fpgan_jax import configuration
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.errors import UserError
 from fpgan_jax.whole_file import write_whole
 
 # The fields of config.data that decide the pixels.
-FIELDS = ("hand", "finger", "frame", "image_size", "num_channels", "interpolation")
+FIELDS = ("hand", "finger", "frame", "image_size", "image_width", "num_channels", "interpolation")
 
 _MAKE = "python -m launch.make_pairs --npz=FILE"
 
@@ -50,7 +51,7 @@ def read_records(data_config, split: str) -> list[Record]:
       split: one of `SPLITS`.
 
     Returns:
-      Everyone's prints, images [image_size, image_size, num_channels] uint8, preprocessed.
+      Everyone's prints, images uint8 of `configuration.image_shape`, preprocessed.
 
     Raises:
       UserError: the file is missing, damaged, no such file, or made with other fields.
@@ -91,19 +92,20 @@ def _create_foreign_error(path: str, reason: object) -> UserError:
 
 def _check_fields(path: str, fields: Mapping, data_config) -> None:
     for name in FIELDS:
-        if fields.get(name) != data_config[name]:
+        # A file from before a field came has prints of its default.
+        made = fields.get(name, configuration.FIELDS[f"data.{name}"].default)
+        if made != data_config[name]:
             raise UserError(
-                f"config.data.npz_file: {path} was made with config.data.{name}={fields.get(name)!r}, not "
+                f"config.data.npz_file: {path} was made with config.data.{name}={made!r}, not "
                 f"{data_config[name]!r}; set that field alike, or write another file with {_MAKE}"
             )
 
 
 def _check_arrays(path: str, split: str, images, persons, filenames, data_config) -> None:
-    size = data_config.image_size
     is_sound = (
         images.dtype == np.uint8
         and images.ndim == 4
-        and images.shape == (len(images), size, size, data_config.num_channels)
+        and images.shape == (len(images), *configuration.image_shape(data_config))
         and persons.dtype.kind == "i"
         and filenames.dtype.kind == "U"
         and persons.shape == filenames.shape == (len(images),)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from fpgan_jax import configuration
 from fpgan_jax.configuration import PERSON_SOURCES, SOURCE_FIELDS
 from fpgan_jax.data import pairs, preprocessing, print_archive
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
@@ -124,7 +125,7 @@ def _create_print_set(records: list[Record], data) -> PrintSet:
     images = [record.image for record in records]
     if data.source != "npz":
         images = [preprocessing.preprocess_print(image, data) for image in images]
-    shape = (len(images), data.image_size, data.image_size, data.num_channels)
+    shape = (len(images), *configuration.image_shape(data))
     return PrintSet(
         np.array(images, np.uint8).reshape(shape),
         np.array([record.person for record in records], np.int32),

@@ -33,7 +33,7 @@ class PrintSet:
     """Prints in order of person, then file name.
 
     Attributes:
-      images: [n, size, size, channels], uint8.
+      images: [n, height, width, channels], uint8.
       persons: [n], int32; ids.
       filenames: n names, without their folder.
     """
@@ -80,7 +80,7 @@ def create_labelled_batch(
       process_count: number of processes; each gets its rows of the global batch.
 
     Returns:
-      {"image": [b, size, size, channels] uint8, "label": [b] int32} with
+      {"image": [b, height, width, channels] uint8, "label": [b] int32} with
       b = classifier.global_batch_size / process_count; a label is the person's place among the ids.
     """
     indices = order.batch_indices(

@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from scipy import ndimage
 
+from fpgan_jax import configuration
 from fpgan_jax.data import preprocessing, procedural_prints
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.evaluation.print_collection import CONTROL, PrintCollection
@@ -45,7 +46,7 @@ def create_controls(
     Args:
       real: the reference.
       real_others: prints of persons outside the reference, or None.
-      data_config: config.data; its source, frame, image_size and interpolation are used.
+      data_config: config.data; its source, frame, image's size and interpolation are used.
       seed: of the noise.
 
     Returns:
@@ -54,11 +55,11 @@ def create_controls(
       the next person in the reference. What needs a second person is left out where there is none.
 
     Raises:
-      ValueError: the prints are not of config.data.image_size, or have fewer than 48 pixels a side.
+      ValueError: the prints are not of config.data's size, or have fewer than 48 pixels a side.
     """
-    size = data_config.image_size
-    if real.images.shape[1:] != (size, size):
-        raise ValueError(f"{real.name}: images {real.images.shape[1:]}, but config.data.image_size={size}")
+    size = configuration.image_shape(data_config)[:2]
+    if real.images.shape[1:] != size:
+        raise ValueError(f"{real.name}: images {real.images.shape[1:]}, but config.data makes them {size}")
     own = real.images.astype(np.float64)
     rows, columns = preprocessing.find_window(data_config)
     within = own[:, rows, columns]
@@ -129,12 +130,14 @@ def _choose_others(
     return first.astype(np.float64), second.astype(np.float64)
 
 
-def _draw_noise(persons: np.ndarray, replica: int, size: int, distribution: str, seed: int) -> np.ndarray:
+def _draw_noise(
+    persons: np.ndarray, replica: int, size: tuple[int, int], distribution: str, seed: int
+) -> np.ndarray:
     return np.stack(
         [
-            create_noise_image(
-                seed, int(person), replica, size=size, num_channels=1, distribution=distribution
-            )[..., 0]
+            create_noise_image(seed, int(person), replica, shape=(*size, 1), distribution=distribution)[
+                ..., 0
+            ]
             for person in persons
         ]
     ).astype(np.float64)

@@ -116,7 +116,7 @@ def create_classifier_extractor(
         )
     config = configuration.restore_config(metadata, classifier_workdir)
     classifier = factory.create_classifier(config, num_classes=len(metadata["persons"]))
-    size, num_channels = config.data.image_size, config.data.num_channels
+    shape = configuration.image_shape(config.data)
 
     def compute_features(variables, images):
         # What goes into the dropout before the last layer is what comes out of it at test time.
@@ -130,7 +130,7 @@ def create_classifier_extractor(
         )
         return state["intermediates"]["dropout"]["__call__"][0]
 
-    example = np.zeros((1, size, size, num_channels), np.float32)
+    example = np.zeros((1, *shape), np.float32)
     expected = jax.eval_shape(
         lambda: classifier.init(jax.random.key(0), example, deterministic=True, use_running_average=True)
     )
@@ -139,14 +139,14 @@ def create_classifier_extractor(
     batch_size = config.evaluation.batch_size
 
     def compute(images: np.ndarray) -> np.ndarray:
-        if images.shape[1:] != (size, size):
+        if images.shape[1:] != shape[:2]:
             raise UserError(
-                f"{classifier_workdir}: trained on images of {size}x{size} pixels; the prints have "
+                f"{classifier_workdir}: trained on images of {shape[1]}x{shape[0]} pixels; the prints have "
                 f"{images.shape[2]}x{images.shape[1]}"
             )
         results = []
         for start in range(0, len(images), batch_size):
-            batch = np.repeat(images[start : start + batch_size, ..., None], num_channels, axis=3)
+            batch = np.repeat(images[start : start + batch_size, ..., None], shape[2], axis=3)
             # Filled up, so that every batch runs the same program.
             padded = np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch), axis=0)])
             results.append(np.asarray(run(variables, padded), np.float64)[: len(batch)])

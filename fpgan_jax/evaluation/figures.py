@@ -26,12 +26,13 @@ _CURVES = (
 )
 
 
-def draw_epochs(gan_workdir: str, path: str) -> None:
+def draw_epochs(gan_workdir: str, path: str, tile_size: tuple[int, int]) -> None:
     """Draw noise, the prints generated after each sampled epoch, and the real prints, a row a pair.
 
     Args:
       gan_workdir: the workdir of `launch.train_gan`.
       path: the PNG to write.
+      tile_size: (height, width) of the run's images, pixels.
 
     Raises:
       UserError: the workdir holds no sample grids.
@@ -41,7 +42,7 @@ def draw_epochs(gan_workdir: str, path: str) -> None:
     grids = {}
     for file in sorted(glob.glob(os.path.join(glob.escape(gan_workdir), "samples", "epoch_*.png"))):
         epoch = int(re.search(r"epoch_(\d+)\.png$", file)[1])
-        grids[epoch] = _split_grid(file)
+        grids[epoch] = _split_grid(file, tile_size)
     if not grids:
         raise UserError(f"{gan_workdir}: no sample grids; set config.sample_epochs and config.num_samples")
     first = next(iter(grids.values()))
@@ -49,14 +50,14 @@ def draw_epochs(gan_workdir: str, path: str) -> None:
     _draw_columns(columns | {"real": first[2]}, path)
 
 
-def _split_grid(file: str) -> list[list[np.ndarray]]:
-    """Split a grid of square tiles, three a row, into its three columns."""
+def _split_grid(file: str, tile_size: tuple[int, int]) -> list[list[np.ndarray]]:
+    """Split a grid of three tiles a row into its three columns."""
     picture = np.asarray(Image.open(file))
-    size = picture.shape[1] // 3
+    height, width = tile_size
     return [
         [
-            picture[row : row + size, column * size : (column + 1) * size]
-            for row in range(0, len(picture), size)
+            picture[row : row + height, column * width : (column + 1) * width]
+            for row in range(0, len(picture), height)
         ]
         for column in range(3)
     ]

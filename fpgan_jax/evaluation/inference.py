@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from ml_collections import ConfigDict
 
+from fpgan_jax import configuration
 from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.preprocessing import SCAN_SIZES, preprocess_print, to_uint8
 from fpgan_jax.errors import UserError
@@ -22,14 +23,14 @@ class RestoredGenerator:
     Attributes:
       config: the checkpoint's config with `synthesis` as wanted.
       step: the checkpoint's step.
-      image_shape: (size, size, channels) of what goes in and comes out.
+      image_shape: (height, width, channels) of what goes in and comes out.
     """
 
     def __init__(self, config: ConfigDict, step: int, variables: Mapping):
         """Args: the config, the checkpoint's step, and its "generator" or "generator_ema"."""
         self.config = config
         self.step = step
-        self.image_shape = _image_shape(config)
+        self.image_shape = configuration.image_shape(config.data)
         self._generate, self._variables = synthesis.bind_generate(config, variables)
 
     def __call__(
@@ -38,13 +39,13 @@ class RestoredGenerator:
         """Draw one print.
 
         Args:
-          noise_image: uint8 [size, size, channels], or [size, size] where there is one channel; or an image
+          noise_image: uint8 [height, width, channels], or [height, width] where there is one channel; or an image
             file's path.
           dropout_seed: any three numbers. The seed, person and replica of a row of `launch.synthesize`'s
             manifest draw that row's print from its noise, to the bit.
 
         Returns:
-          uint8 of the array's shape; of a file [size, size, channels].
+          uint8 of the array's shape; of a file [height, width, channels].
 
         Raises:
           UserError: the image is not of the size that the generator was trained on, not of bytes, or its file
@@ -61,14 +62,14 @@ class RestoredClassifier:
     Attributes:
       config: the checkpoint's config.
       persons: the persons it knows.
-      image_shape: (size, size, channels) of what goes in.
+      image_shape: (height, width, channels) of what goes in.
     """
 
     def __init__(self, scorer: similarity.Scorer):
         """Args: the classifier as `launch.score_similarity` uses it."""
         self.config = scorer.config
         self.persons = scorer.persons
-        self.image_shape = _image_shape(scorer.config)
+        self.image_shape = configuration.image_shape(scorer.config.data)
         self._scorer = scorer
         # One image at a time: a batch would be filled up with copies of it.
         self.config.evaluation.batch_size = 1
@@ -77,7 +78,7 @@ class RestoredClassifier:
         """Score one print.
 
         Args:
-          image: uint8 [size, size, channels], or [size, size] where there is one channel, preprocessed as the
+          image: uint8 [height, width, channels], or [height, width] where there is one channel, preprocessed as the
             training prints were; or an image file's path. A file of SOCOFing's size is preprocessed here.
           person: who it is scored as, one of `persons`.
 
@@ -145,15 +146,11 @@ def restore_classifier(classifier_workdir: str, *, step: int | str | None = None
     return RestoredClassifier(similarity.Scorer(classifier_workdir, step=step))
 
 
-def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
-    return (config.data.image_size, config.data.image_size, config.data.num_channels)
-
-
 def _load_image(
     image: np.ndarray | str | os.PathLike, config: ConfigDict, *, is_scan_allowed: bool = False
 ) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Return (uint8 [size, size, channels], the shape it was given in)."""
-    wanted = _image_shape(config)
+    """Return (uint8 [height, width, channels], the shape it was given in)."""
+    wanted = configuration.image_shape(config.data)
     if isinstance(image, str | os.PathLike):
         origin, pixels = os.fspath(image), read_image(image, config.data.num_channels)
         if is_scan_allowed and pixels.shape != wanted and pixels.shape[1::-1] in SCAN_SIZES:

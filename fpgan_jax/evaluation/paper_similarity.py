@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
+from fpgan_jax import configuration
 from fpgan_jax.data import preprocessing, procedural_prints
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import bootstrap, measurements
@@ -74,10 +75,11 @@ def _load_scorers(study: Study, data_config: ConfigDict) -> Mapping[str, Scorer]
                 f"{workdir}: this classifier knows persons {', '.join(map(str, scorer.persons))}, of whom none is in "
                 "the study; give the one that was trained on the study's persons"
             )
-        if data.image_size != data_config.image_size:
+        trained, studied = (configuration.image_shape(each)[:2] for each in (data, data_config))
+        if trained != studied:
             raise UserError(
-                f"{workdir}: trained at config.data.image_size={data.image_size}; the study is at "
-                f"{data_config.image_size}"
+                f"{workdir}: trained on {trained[1]}x{trained[0]} pixels (config.data.image_size, image_width); the "
+                f"study is at {studied[1]}x{studied[0]}"
             )
         if data.frame in scorers:
             raise UserError(
@@ -98,29 +100,29 @@ def _create_skipped_row(frame: str) -> MeasureRow:
 
 
 def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.ndarray:
-    """Bring square prints of the study's kind of frame to another kind.
+    """Bring prints of the study's kind of frame to another kind.
 
     Args:
-      images: uint8 [n, size, size].
+      images: uint8 [n, height, width].
       data_config: config.data that they were made with.
       frame: "keep" or "crop", what is wanted.
 
     Returns:
-      uint8 [n, size, size]; the same array where nothing changes.
+      uint8 [n, height, width]; the same array where nothing changes.
     """
     if frame == data_config.frame:
         return images
-    size = data_config.image_size
+    size = configuration.image_shape(data_config)[:2]
     scan = procedural_prints.create_empty_scan()
     rows, columns = ((length, preprocessing.FRAME_BEFORE, preprocessing.FRAME_AFTER) for length in scan.shape)
     if frame == "crop":
         (top, bottom), (left, right) = (
-            (before / length * size, (length - after) / length * size)
-            for length, before, after in (rows, columns)
+            (before / length * side, (length - after) / length * side)
+            for side, (length, before, after) in zip(size, (rows, columns), strict=True)
         )
-        return np.stack([_resize_to(image, (size, size), (left, top, right, bottom)) for image in images])
+        return np.stack([_resize_to(image, size, (left, top, right, bottom)) for image in images])
     # Enlarged, so that the print is not made coarser on the way.
-    factor = -(-size // min(scan.shape))
+    factor = -(-max(size) // min(scan.shape))
     large = np.kron(scan, np.ones((factor, factor), np.uint8))
     inside = preprocessing.crop_frame(scan[..., None]).shape[:2]
     before = preprocessing.FRAME_BEFORE * factor

@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax import parallel
+from fpgan_jax import configuration, parallel
 from fpgan_jax.data import pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import shards, synthesis
@@ -138,8 +138,7 @@ class Drawer:
         """
         self._config = config
         draw, variables = synthesis.bind_draw(config, variables)
-        data = config.data
-        self._shape = (IMAGES_PER_CALL, data.image_size, data.image_size, data.num_channels)
+        self._shape = (IMAGES_PER_CALL, *configuration.image_shape(config.data))
         self._free: queue.Queue[tuple[Any, Any, Callable]] = queue.Queue()
         for device in jax.local_devices():
             placed = jax.device_put(variables, device)
@@ -157,7 +156,7 @@ class Drawer:
           rows: of `IMAGES_PER_CALL` images.
 
         Returns:
-          (noise images uint8 [images, size, size, channels], dropout seeds uint32 [images, 3]).
+          (noise images uint8 [images, height, width, channels], dropout seeds uint32 [images, 3]).
         """
         noise_image = np.stack([synthesis.create_noise_of_row(self._config, row) for row in rows])
         numbers = np.array([(row.seed, row.person, row.replica) for row in rows])
@@ -171,7 +170,7 @@ class Drawer:
           dropout_seed: uint32 [images, 3].
 
         Returns:
-          uint8 [images, size, size, channels].
+          uint8 [images, height, width, channels].
         """
         device, placed, program = slot = self._free.get()
         try:

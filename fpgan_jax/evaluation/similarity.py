@@ -73,7 +73,7 @@ class Candidate:
       person: the person whom it is scored as.
       replica: number of the replica, or 0.
       file: where it came from.
-      image: uint8 [size, size, channels].
+      image: uint8 [height, width, channels].
     """
 
     kind: str
@@ -114,7 +114,7 @@ class Scorer:
         """Compute each image's probabilities.
 
         Args:
-          images: uint8 [n, size, size, channels], preprocessed as the training prints were.
+          images: uint8 [n, height, width, channels], preprocessed as the training prints were.
 
         Returns:
           float32 [n, len(persons)]; each row adds up to 1.
@@ -132,7 +132,7 @@ def compute_in_batches(
     Args:
       compute_probabilities: as of `bind_classifier`.
       variables: the weights, likewise.
-      images: uint8 [n, size, size, channels], n at least 1.
+      images: uint8 [n, height, width, channels], n at least 1.
       batch_size: images a call.
 
     Returns:
@@ -159,18 +159,18 @@ def bind_classifier(
       origin: where the weights came from, for the message.
 
     Returns:
-      (a compiled function of (variables, uint8 [n, size, size, channels]) that returns float32
+      (a compiled function of (variables, uint8 [n, height, width, channels]) that returns float32
       [n, num_classes] probabilities, the variables that it takes, on the device).
 
     Raises:
       UserError: the weights do not fit the config.
     """
-    size, num_channels = config.data.image_size, config.data.num_channels
+    shape = configuration.image_shape(config.data)
     classifier = factory.create_classifier(config, num_classes=num_classes)
     expected = jax.eval_shape(
         lambda: classifier.init(
             jax.random.key(0),
-            np.zeros((1, size, size, num_channels), np.float32),
+            np.zeros((1, *shape), np.float32),
             deterministic=True,
             use_running_average=True,
         )
@@ -314,16 +314,17 @@ def read_synthetic_image(path: str, data_config: ConfigDict) -> np.ndarray:
       data_config: the classifier's config.data.
 
     Returns:
-      uint8 [size, size, channels].
+      uint8 [height, width, channels].
 
     Raises:
       UserError: it cannot be read, or is of another size.
     """
     image = read_image(path, data_config.num_channels)
-    if image.shape[:2] != (data_config.image_size,) * 2:
+    height, width, _ = configuration.image_shape(data_config)
+    if image.shape[:2] != (height, width):
         raise UserError(
-            f"{path}: {image.shape[1]}x{image.shape[0]} pixels; the classifier was trained on "
-            f"config.data.image_size={data_config.image_size}"
+            f"{path}: {image.shape[1]}x{image.shape[0]} pixels; the classifier was trained on {width}x{height} "
+            "(config.data.image_size, image_width)"
         )
     return image
 
@@ -363,8 +364,7 @@ def _create_artificial(config: ConfigDict, persons: Sequence[int]) -> Iterator[C
                 data.noise_seed,
                 person,
                 replica if data.noise_per == "replica" else 0,
-                size=data.image_size,
-                num_channels=data.num_channels,
+                shape=configuration.image_shape(data),
                 distribution=data.noise_distribution,
             )
             yield Candidate("pure_noise", person, replica, "noise", image)

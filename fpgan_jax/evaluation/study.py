@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
+from fpgan_jax import configuration
 from fpgan_jax.data import pairs, preprocessing, print_loading
 from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.noise import create_noise_image
@@ -84,7 +85,7 @@ def load_print_folder(folder: str, config: ConfigDict) -> PrintCollection:
 
     Args:
       folder: of PNG, BMP or JPEG files.
-      config: the experiment's config; prints of another size than `data.image_size` are resized to it.
+      config: the experiment's config; prints of another size than its are resized to it.
 
     Returns:
       "synthetic_training" or "synthetic_new" as the manifest says, "synthetic" without one.
@@ -93,10 +94,11 @@ def load_print_folder(folder: str, config: ConfigDict) -> PrintCollection:
       UserError: there is no such folder or no image in it, a file is damaged, or the manifest is not one.
     """
     name, files, persons = _list_prints(folder)
+    size = configuration.image_shape(config.data)[:2]
     images = []
     for file in files:
         image = read_image(os.path.join(folder, file), 1)
-        images.append(preprocessing.resize(image, config.data.image_size, config.data.interpolation)[..., 0])
+        images.append(preprocessing.resize(image, size, config.data.interpolation)[..., 0])
     return PrintCollection(
         name=name,
         role=print_collection.SYNTHETIC,
@@ -139,7 +141,7 @@ def load_noise_images(folder: str, config: ConfigDict) -> np.ndarray | None:
       config: the experiment's config.
 
     Returns:
-      uint8 [n, size, size], the manifest's row by row (of several channels the first); None where the folder has
+      uint8 [n, height, width], the manifest's row by row (of several channels the first); None where the folder has
       no manifest or its noise lay in files.
 
     Raises:
@@ -157,8 +159,7 @@ def load_noise_images(folder: str, config: ConfigDict) -> np.ndarray | None:
                 row.noise_seed,
                 row.person,
                 row.replica if data.noise_per == "replica" else 0,
-                size=data.image_size,
-                num_channels=data.num_channels,
+                shape=configuration.image_shape(data),
                 distribution=data.noise_distribution,
             )[..., 0]
             for row in rows

@@ -258,9 +258,9 @@ def bind_draw(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
       variables: the checkpoint's "generator" or "generator_ema".
 
     Returns:
-      (a function of (variables, noise_image uint8 [batch, size, size, channels], dropout_seed uint32 [batch, 3], as of
-      `create_dropout_keys`) that returns uint8 of the noise images' shape and can be compiled; the variables that it
-      takes, on the device).
+      (a function of (variables, noise_image uint8 [batch, height, width, channels], dropout_seed uint32 [batch, 3],
+      as of `create_dropout_keys`) that returns uint8 of the noise images' shape and can be compiled; the variables
+      that it takes, on the device).
 
     Raises:
       UserError: the weights do not fit the config.
@@ -300,7 +300,7 @@ def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
       row: the image's.
 
     Returns:
-      uint8 [size, size, channels].
+      uint8 [height, width, channels].
     """
     is_unknown = row.person == pairs.UNKNOWN
     return create_noise_image(
@@ -308,8 +308,7 @@ def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
         # Ids have nine digits at most, so that an image of nobody's has noise of its own.
         2**31 + row.replica if is_unknown else row.person,
         row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
-        size=config.data.image_size,
-        num_channels=config.data.num_channels,
+        shape=configuration.image_shape(config.data),
         distribution=config.data.noise_distribution,
     )
 

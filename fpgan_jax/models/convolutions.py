@@ -244,6 +244,21 @@ conv_transpose_4x4_stride2.defvjp(
 )
 
 
+def fold_doubling_into_kernel(kernel: jax.Array) -> jax.Array:
+    """Turn a 3x3 kernel that follows a nearest-neighbour doubling into the transposed 4x4 kernel of both at once.
+
+    Args:
+      kernel: [3, 3, in_features, features], float.
+
+    Returns:
+      [4, 4, features, in_features] for `conv_transpose_4x4_stride2`, same dtype. An input is repeated in two
+      rows, so that a tap reaches two neighbouring outputs: the kernel's convolution with 2x2 ones, turned round.
+    """
+    padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
+    repeated = sum(padded[i : i + 4, j : j + 4] for i in range(2) for j in range(2))
+    return repeated[::-1, ::-1].swapaxes(2, 3)
+
+
 # --- 3x3 depthwise convolution --------------------------------------------------------------------
 
 

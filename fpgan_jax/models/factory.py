@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS, PatchDiscriminator
-from fpgan_jax.models.unet import RonnebergerUNetGenerator, UNetGenerator
+from fpgan_jax.models.unet import RonnebergerUNetGenerator, UNetGenerator, count_levels
 from fpgan_jax.models.xception import Xception
 
 
@@ -29,33 +30,51 @@ def create_generator(config: ConfigDict) -> nn.Module:
         what the form has not.
     """
     generator = config.generator
-    fields = _common_fields(generator) | {"num_channels": config.data.num_channels}
-    size = config.data.image_size
+    fields = _common_fields(generator) | {
+        "num_channels": config.data.num_channels,
+        "upsampling": generator.upsampling,
+    }
     if generator.bottleneck_norm and generator.norm == "none":
         raise UserError(
             "config.generator.bottleneck_norm=True: config.generator.norm='none'; set one of the two"
         )
     if generator.form == "ronneberger":
         _refuse_fields_of_isola(generator)
-        if size % 16:
-            raise UserError(
-                f"config.data.image_size={size}: the ronneberger generator halves it four times; "
-                "use a multiple of 16"
-            )
         return RonnebergerUNetGenerator(**fields)
-    if size & (size - 1):
-        raise UserError(
-            f"config.data.image_size={size}: the isola generator halves it down to one pixel; "
-            "use a power of two"
-        )
     return UNetGenerator(
         **fields,
+        num_levels=generator.num_levels,
         bottleneck_norm=generator.bottleneck_norm,
         leaky_slope=generator.leaky_slope,
         skip=generator.skip,
         dropout_rate=generator.dropout_rate,
-        dropout_outputs=_checked_dropout_outputs(generator.dropout_outputs, size),
+        dropout_outputs=_checked_dropout_outputs(config, find_num_levels(config)),
     )
+
+
+def find_num_levels(config: ConfigDict) -> int:
+    """Find how often an Isola generator halves the image.
+
+    Args:
+      config: the whole config.
+
+    Returns:
+      config.generator.num_levels, or where that is 0 `unet.count_levels` of the image's size.
+
+    Raises:
+      UserError: the image is too small, or one pixel is left before the last halving.
+    """
+    height, width, _ = configuration.image_shape(config.data)
+    num_levels, shorter = config.generator.num_levels, min(height, width)
+    if shorter < 4:
+        raise UserError(f"{_name_size(config.data)}: too small for a generator; use at least 4 pixels a side")
+    most = (shorter - 1).bit_length()
+    if num_levels > most:
+        raise UserError(
+            f"config.generator.num_levels={num_levels}: {most} halvings make one pixel of {shorter} "
+            f"({_name_size(config.data)}); use at most {most}, or 0"
+        )
+    return num_levels or count_levels(height, width)
 
 
 def create_discriminator(config: ConfigDict) -> nn.Module:
@@ -68,17 +87,16 @@ def create_discriminator(config: ConfigDict) -> nn.Module:
       A `PatchDiscriminator`.
 
     Raises:
-      UserError: the image is too small to give one logit, or turns odd before its last halving.
+      UserError: the image is too small to give one logit.
     """
     discriminator = config.discriminator
-    receptive_field, size = discriminator.receptive_field, config.data.image_size
+    receptive_field = discriminator.receptive_field
     # Every strided convolution halves the size; each of the two last ones takes one pixel off the map.
-    multiple = 2 ** NUM_STRIDED_CONVS[receptive_field]
-    if size % multiple or size < 3 * multiple:
+    smallest = 3 * 2 ** NUM_STRIDED_CONVS[receptive_field]
+    if min(configuration.image_shape(config.data)[:2]) < smallest:
         raise UserError(
-            f"config.discriminator.receptive_field={receptive_field}: does not suit "
-            f"config.data.image_size={size}; use a smaller field, or a size that is a multiple of {multiple} "
-            f"and at least {3 * multiple}"
+            f"config.discriminator.receptive_field={receptive_field}: does not suit {_name_size(config.data)}; use a "
+            f"smaller field, or at least {smallest} pixels a side"
         )
     return PatchDiscriminator(
         receptive_field=receptive_field,
@@ -116,8 +134,7 @@ def shape_discriminator(config: ConfigDict) -> dict:
 
 
 def _shape_init_arguments(config: ConfigDict) -> tuple:
-    size = config.data.image_size
-    image = jax.ShapeDtypeStruct((1, size, size, config.data.num_channels), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, *configuration.image_shape(config.data)), jnp.float32)
     return jax.eval_shape(lambda: jax.random.key(0)), image
 
 
@@ -140,9 +157,9 @@ def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
             f"config.data: {num_classes} person; a classifier is sure of the only one it knows, whatever it is shown: "
             "use at least 2"
         )
-    if config.data.image_size < 71:
+    if min(configuration.image_shape(config.data)[:2]) < 71:
         raise UserError(
-            f"config.data.image_size={config.data.image_size}: Xception halves it five times; use at least 71"
+            f"{_name_size(config.data)}: Xception halves it five times; use at least 71 pixels a side"
         )
     return Xception(
         num_classes,
@@ -156,7 +173,7 @@ def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
 
 
 def _refuse_fields_of_isola(generator: ConfigDict) -> None:
-    for name, default in (("bottleneck_norm", False), ("skip", "before_activation")):
+    for name, default in (("bottleneck_norm", False), ("skip", "before_activation"), ("num_levels", 0)):
         if generator[name] != default:
             raise UserError(
                 f"config.generator.{name}={generator[name]!r}: the ronneberger generator has no such choice; "
@@ -177,12 +194,20 @@ def _common_fields(network: ConfigDict) -> dict:
     }
 
 
-def _checked_dropout_outputs(outputs: tuple[int, ...], image_size: int) -> tuple[int, ...]:
-    possible = tuple(2**i for i in range(1, image_size.bit_length() - 1))
+def _checked_dropout_outputs(config: ConfigDict, num_levels: int) -> tuple[int, ...]:
+    possible = tuple(2**i for i in range(1, num_levels))
+    outputs = tuple(config.generator.dropout_outputs)
     for output in outputs:
         if output not in possible:
+            choice = f"use any of {', '.join(map(str, possible))}" if possible else "use ()"
             raise UserError(
                 f"config.generator.dropout_outputs: {output} is not the size of a decoder output for "
-                f"config.data.image_size={image_size}; use any of {', '.join(map(str, possible))}"
+                f"{_name_size(config.data)}, halved {num_levels} times; {choice}"
             )
-    return tuple(outputs)
+    return outputs
+
+
+def _name_size(data_config: ConfigDict) -> str:
+    """Name the fields that give the image its size."""
+    width = f" and image_width={data_config.image_width}" if data_config.image_width else ""
+    return f"config.data.image_size={data_config.image_size}{width}"

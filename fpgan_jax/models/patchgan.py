@@ -38,7 +38,7 @@ class PatchDiscriminator(nn.Module):
       junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with norm "none" the convolutions have biases;
       "batch_per_example" is new; what other codes do instead can be chosen (docs/versions.md). TensorFlow's
       SAME at the strided convolutions, then zero padding by 1 and VALID, is this padding where the size is
-      even before each halving.
+      even before each halving; where it is odd, it is PyTorch's that is meant.
     """
 
     receptive_field: int = 70

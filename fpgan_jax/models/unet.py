@@ -14,16 +14,21 @@ import jax.numpy as jnp
 from fpgan_jax.models import convolutions, layers
 
 SKIPS = ("before_activation", "after_activation")
+UPSAMPLINGS = ("transposed", "resize")
 
 
 class UNetGenerator(nn.Module):
     """Turn a noise image into a print, by Isola's U-Net of 4x4 convolutions down to 1x1 and up again.
 
-    It has log2(size) levels, level 0 outermost, whose layers are `down{level}_conv`, `down{level}_norm`,
-    `up{level}_conv` and `up{level}_norm`; `up{level}` puts out size / 2**level pixels.
+    Level 0 is outermost; a level's layers are `down{level}_conv`, `down{level}_norm`, `up{level}_conv` and
+    `up{level}_norm`; `up{level}` puts out size / 2**level pixels. An image whose sides are no multiples of
+    2**num_levels is mirrored at its edges up to them, and what comes out is cut back.
 
     Attributes:
       num_channels: channels of the image that comes out.
+      num_levels: how often the image is halved; 0 is `count_levels` of its size, log2 of a power of two.
+      upsampling: one of `UPSAMPLINGS`: what doubles the size on the way up, a transposed 4x4 convolution or
+        `layers.ResizeConv3x3`, also named `up{level}_conv`.
       num_features: features of level 0; each level has twice as many as the one above it, 8 times this at
         most.
       norm: one of `layers.NORMS`.
@@ -37,18 +42,22 @@ class UNetGenerator(nn.Module):
         and ReLU over both after it. "after_activation": LeakyReLU of the encoder's half beside ReLU of the
         decoder's, so that a skip's negative numbers stay; nor has the bottleneck a ReLU after its LeakyReLU.
       dropout_rate: of the decoder outputs in `dropout_outputs`.
-      dropout_outputs: sizes in pixels of the decoder outputs that have dropout, after the norm. (4, 8, 16) is
-        the reference's `unet_256`; its `unet_128` has (4, 8).
+      dropout_outputs: the decoder outputs that have dropout, after the norm, by how many times as large as the
+        innermost map they are: pixels, where that is one. (4, 8, 16) is the reference's `unet_256`; its
+        `unet_128` has (4, 8).
       dtype: of the computation; None is the widest of input and parameters.
       param_dtype: of the parameters.
       axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
 
     Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with
-      norm "none" the convolutions have biases; "batch_per_example" is new; what other codes do instead can be
-      chosen (docs/versions.md).
+      norm "none" the convolutions have biases; "batch_per_example" is new, and so are sizes that are no
+      multiples of 2**num_levels and upsampling "resize"; what other codes do instead can be chosen
+      (docs/versions.md).
     """
 
     num_channels: int = 1
+    num_levels: int = 0
+    upsampling: str = "transposed"
     num_features: int = 64
     norm: str = "batch"
     norm_epsilon: float = 1e-5
@@ -70,23 +79,23 @@ class UNetGenerator(nn.Module):
         """Generate images.
 
         Args:
-          noise_image: [batch, size, size, channels], float in [-1, 1]; size a power of two, at least 4.
+          noise_image: [batch, height, width, channels], float in [-1, 1]; height and width at least 4.
           deterministic: True leaves dropout out; False needs the "dropout" key. Pix2pix has False at test
             time too.
           use_running_average: normalise by the running statistics; pix2pix has False at test time too.
 
         Returns:
-          [batch, size, size, num_channels], float32 in [-1, 1].
+          [batch, height, width, num_channels], float32 in [-1, 1].
 
         Raises:
-          ValueError: the size is not a power of two, or not square; or `skip` is not one of `SKIPS`.
+          ValueError: a side is shorter than 4; `skip` is not one of `SKIPS`, or `upsampling` of `UPSAMPLINGS`.
         """
         if self.skip not in SKIPS:
             raise ValueError(f"skip={self.skip!r} is not one of {SKIPS}")
-        num_levels = _count_levels(noise_image.shape)
+        num_levels = self.num_levels or count_levels(*noise_image.shape[1:3])
         features = [self.num_features * min(2**level, 8) for level in range(num_levels)]
         norm = _bind_norm(self, use_running_average)
-        x = noise_image
+        x = _mirror_edges(noise_image, 2**num_levels)
         skips = []
         for level in range(num_levels):
             x = self._down(level, features[level])(x)
@@ -99,10 +108,10 @@ class UNetGenerator(nn.Module):
         for level in reversed(range(1, num_levels)):
             x = self._up(level, features[level - 1])(x)
             x = norm(name=f"up{level}_norm")(x)
-            if x.shape[1] in self.dropout_outputs:
+            if 2 ** (num_levels - level) in self.dropout_outputs:
                 x = nn.Dropout(self.dropout_rate, name=f"up{level}_dropout")(x, deterministic=deterministic)
             x = self._join(skips.pop(), x)
-        x = self._up(0, self.num_channels)(x)
+        x = _cut_edges(self._up(0, self.num_channels)(x), noise_image.shape)
         return jnp.tanh(x.astype(jnp.float32))
 
     def _rectify_bottleneck(self, x: jax.Array) -> jax.Array:
@@ -123,7 +132,7 @@ class UNetGenerator(nn.Module):
         )
 
     def _up(self, level: int, features: int) -> nn.Module:
-        return layers.ConvTranspose4x4Stride2(
+        return _get_upsampling(self.upsampling, layers.ConvTranspose4x4Stride2)(
             features,
             use_bias=layers.needs_conv_bias(
                 self.norm, self.conv_bias, is_normed=level > 0, is_last=level == 0
@@ -148,12 +157,44 @@ def _bind_norm(module: nn.Module, use_running_average: bool) -> Callable[..., Ca
     )
 
 
-def _count_levels(shape: tuple[int, ...]) -> int:
-    _, height, width, _ = shape
-    num_levels = height.bit_length() - 1
-    if height != width or height != 2**num_levels or height < 4:
-        raise ValueError(f"an image of {height}x{width} pixels; wanted a square of 4, 8, 16, ... pixels")
-    return num_levels
+def count_levels(height: int, width: int) -> int:
+    """Count how often an image is halved where nothing else is asked for.
+
+    Args:
+      height: at least 4, pixels.
+      width: alike.
+
+    Returns:
+      The largest number for which neither side grows by more than a quarter to become a multiple of
+      2**num_levels: log2 of the side, for a square of a power of two.
+
+    Raises:
+      ValueError: a side is shorter than 4.
+    """
+    if min(height, width) < 4:
+        raise ValueError(f"an image of {height}x{width} pixels; wanted at least 4 a side")
+    possible = range(1, (min(height, width) - 1).bit_length() + 1)
+    return max(n for n in possible if all(4 * (-side % 2**n) <= side for side in (height, width)))
+
+
+def _mirror_edges(x: jax.Array, multiple: int) -> jax.Array:
+    """Mirror an image at its edges until its sides are multiples; noise stays noise that way."""
+    missing = [-side % multiple for side in x.shape[1:3]]
+    if not any(missing):
+        return x
+    return jnp.pad(x, ((0, 0), *((n // 2, n - n // 2) for n in missing), (0, 0)), mode="reflect")
+
+
+def _cut_edges(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Cut off what `_mirror_edges` added to an image of a shape."""
+    top, left = ((padded - side) // 2 for padded, side in zip(x.shape[1:3], shape[1:3], strict=True))
+    return x[:, top : top + shape[1], left : left + shape[2]]
+
+
+def _get_upsampling(upsampling: str, transposed: type[nn.Module]) -> type[nn.Module]:
+    if upsampling not in UPSAMPLINGS:
+        raise ValueError(f"upsampling={upsampling!r} is not one of {UPSAMPLINGS}")
+    return transposed if upsampling == "transposed" else layers.ResizeConv3x3
 
 
 class RonnebergerUNetGenerator(nn.Module):
@@ -165,6 +206,7 @@ class RonnebergerUNetGenerator(nn.Module):
 
     Attributes:
       num_channels: channels of the image that comes out.
+      upsampling: one of `UPSAMPLINGS`: the up-convolution, or `layers.ResizeConv3x3` in its place.
       num_features: features of the first level, 64 in the paper; doubled at each of four poolings.
       norm: one of `layers.NORMS`, between each 3x3 convolution and its ReLU; the paper has "none".
       norm_epsilon: added to the variance.
@@ -177,10 +219,11 @@ class RonnebergerUNetGenerator(nn.Module):
     Source: Ronneberger et al. 2015, section 2, as Cordeiro & Saito, section 3.1; differs in: convolutions are
       padded (SAME), so that the size is kept and nothing is cropped before a concatenation; tanh at the end,
       so that the range is [-1, 1]; weights start from He's normal distribution, as Ronneberger's section 3
-      asks.
+      asks. Sides that are no multiples of 16 are mirrored at the edges up to them, and cut back.
     """
 
     num_channels: int = 1
+    upsampling: str = "transposed"
     num_features: int = 64
     norm: str = "none"
     norm_epsilon: float = 1e-5
@@ -199,7 +242,7 @@ class RonnebergerUNetGenerator(nn.Module):
         """Generate images.
 
         Args:
-          noise_image: [batch, height, width, channels], float in [-1, 1]; height and width divisible by 16.
+          noise_image: [batch, height, width, channels], float in [-1, 1].
           deterministic: without effect, since this form has no dropout; here so that both forms are called
             alike.
           use_running_average: normalise by the running statistics.
@@ -208,12 +251,11 @@ class RonnebergerUNetGenerator(nn.Module):
           [batch, height, width, num_channels], float32 in [-1, 1].
 
         Raises:
-          ValueError: the size is not divisible by 16.
+          ValueError: `upsampling` is not one of `UPSAMPLINGS`.
         """
         del deterministic
-        self._check_size(noise_image.shape)
         norm = _bind_norm(self, use_running_average)
-        x = noise_image
+        x = _mirror_edges(noise_image, 2**self.num_poolings)
         skips = []
         for level in range(self.num_poolings):
             x = self._conv_twice(x, f"down{level}", self.num_features * 2**level, norm)
@@ -222,21 +264,18 @@ class RonnebergerUNetGenerator(nn.Module):
         x = self._conv_twice(x, "bottom", self.num_features * 2**self.num_poolings, norm)
         for level in reversed(range(self.num_poolings)):
             features = self.num_features * 2**level
-            x = layers.UpConv2x2(
-                features, dtype=self.dtype, param_dtype=self.param_dtype, name=f"up{level}_upconv"
-            )(x)
+            x = self._up(features, f"up{level}_upconv")(x)
             x = jnp.concatenate([skips.pop(), x], axis=-1)
             x = self._conv_twice(x, f"up{level}", features, norm)
         use_bias = layers.needs_conv_bias(self.norm, self.conv_bias, is_normed=False, is_last=True)
-        x = self._conv(self.num_channels, 1, "output_conv", use_bias)(x)
+        x = self._conv(self.num_channels, 1, "output_conv", use_bias)(_cut_edges(x, noise_image.shape))
         return jnp.tanh(x.astype(jnp.float32))
 
-    def _check_size(self, shape: tuple[int, ...]) -> None:
-        _, height, width, _ = shape
-        if height % 2**self.num_poolings or width % 2**self.num_poolings:
-            raise ValueError(
-                f"an image of {height}x{width} pixels; wanted multiples of {2**self.num_poolings}"
-            )
+    def _up(self, features: int, name: str) -> nn.Module:
+        fields = {"dtype": self.dtype, "param_dtype": self.param_dtype, "name": name}
+        if self.upsampling == "resize":
+            fields["kernel_init"] = nn.initializers.he_normal()
+        return _get_upsampling(self.upsampling, layers.UpConv2x2)(features, **fields)
 
     def _conv_twice(self, x: jax.Array, name: str, features: int, norm: Callable[..., Callable]) -> jax.Array:
         use_bias = layers.needs_conv_bias(self.norm, self.conv_bias)

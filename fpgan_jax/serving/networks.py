@@ -102,7 +102,7 @@ def restore_network(
 def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) -> ServedNetwork:
     synthesis.warn_of_other_statistics(config)
     bound, variables = synthesis.bind_draw(config, variables)
-    shape = _image_shape(config)
+    shape = configuration.image_shape(config.data)
     inputs = [ArraySpec("noise_image", shape, "uint8", "noise, any values of a byte")]
     if has_dropout := _has_dropout(config):
         inputs.append(
@@ -138,14 +138,10 @@ def _serve_classifier(
     meaning = f"a print, SOCOFing's frame {frame}, resized to this size ({config.data.interpolation}), from 0 to 255"
     return ServedNetwork(
         lambda image: compute(variables, image),
-        (ArraySpec("image", _image_shape(config), "uint8", meaning),),
+        (ArraySpec("image", configuration.image_shape(config.data), "uint8", meaning),),
         ArraySpec("probability", (len(persons),), "float32", "of each of `persons`, in their order"),
         description,
     )
-
-
-def _image_shape(config: ConfigDict) -> tuple[int, int, int]:
-    return (config.data.image_size, config.data.image_size, config.data.num_channels)
 
 
 def _has_dropout(config: ConfigDict) -> bool:

@@ -96,7 +96,7 @@ def _create_training(
 
     tx = create_classifier_optimizer(config)
     weights_key, step_keys = random_streams.create_keys(config, "classifier.")
-    image_shape = (config.data.image_size, config.data.image_size, config.data.num_channels)
+    image_shape = configuration.image_shape(config.data)
     state = create_classifier_state(weights_key, classifier=classifier, tx=tx, image_shape=image_shape)
     training = Training(
         label="classifier",

@@ -125,7 +125,7 @@ def _create_training(
         discriminator=discriminator,
         generator_tx=tx,
         discriminator_tx=tx,
-        image_shape=(config.data.image_size, config.data.image_size, config.data.num_channels),
+        image_shape=configuration.image_shape(config.data),
         use_ema=config.ema_decay > 0,
     )
     step = bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx)

@@ -55,6 +55,7 @@ def test_a_missing_torch_names_the_extra(monkeypatch):
     [
         ("generator.norm", "batch_per_example"),
         ("generator.skip", "after_activation"),
+        ("generator.upsampling", "resize"),
         ("update_order", "simultaneous"),
         ("data.jitter", 30),
         ("ema_decay", 0.9),

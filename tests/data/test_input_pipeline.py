@@ -41,9 +41,7 @@ def test_a_batch_holds_the_prints_and_noises_of_its_persons_and_replicas(config)
     for row in range(4):
         person, replica = int(batch["person"][row]), int(batch["replica"][row])
         np.testing.assert_array_equal(batch["real_image"][row], image_of[person])
-        expected = noise.create_noise_image(
-            0, person, replica, size=32, num_channels=1, distribution="uniform"
-        )
+        expected = noise.create_noise_image(0, person, replica, shape=(32, 32, 1), distribution="uniform")
         np.testing.assert_array_equal(batch["noise_image"][row], expected)
 
 

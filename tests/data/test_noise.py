@@ -12,7 +12,7 @@ IDENTITY = (5, 7, 3)  # seed, person, replica
 
 
 def create(identity=IDENTITY, distribution="uniform", num_channels=1):
-    return create_noise_image(*identity, size=SIZE, num_channels=num_channels, distribution=distribution)
+    return create_noise_image(*identity, shape=(SIZE, SIZE, num_channels), distribution=distribution)
 
 
 def philox_4x64_10(key, counter):
@@ -42,7 +42,7 @@ def test_is_pure():
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_has_the_shape_and_type_asked_for(distribution):
-    image = create_noise_image(0, 1, 0, size=5, num_channels=3, distribution=distribution)
+    image = create_noise_image(0, 1, 0, shape=(5, 5, 3), distribution=distribution)
     assert (image.shape, image.dtype) == ((5, 5, 3), np.uint8)
 
 

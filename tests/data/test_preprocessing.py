@@ -92,40 +92,40 @@ def test_crops_exactly_the_frame_of_the_large_files():
 def test_resizes_to_nearest():
     image = np.array([[1, 2], [3, 4]], np.uint8)[:, :, None]
     expected = [[1, 1, 2, 2], [1, 1, 2, 2], [3, 3, 4, 4], [3, 3, 4, 4]]
-    np.testing.assert_array_equal(preprocessing.resize(image, 4, "nearest")[:, :, 0], expected)
+    np.testing.assert_array_equal(preprocessing.resize(image, (4, 4), "nearest")[:, :, 0], expected)
 
 
 def test_resizes_bilinearly():
     image = np.array([[0, 255], [0, 255]], np.uint8)[:, :, None]
     # Pixel centres at -1/4, 1/4, 3/4 and 5/4 of the way: 0, 63.75, 191.25 and 255, rounded.
     expected = np.tile([0, 64, 191, 255], (4, 1))
-    np.testing.assert_array_equal(preprocessing.resize(image, 4, "bilinear")[:, :, 0], expected)
+    np.testing.assert_array_equal(preprocessing.resize(image, (4, 4), "bilinear")[:, :, 0], expected)
 
 
 def test_resizes_by_area():
     image = np.array([[0, 90], [90, 180]], np.uint8)[:, :, None]
     # The middle third lies half in each pixel.
     expected = [[0, 45, 90], [45, 90, 135], [90, 135, 180]]
-    np.testing.assert_array_equal(preprocessing.resize(image, 3, "area")[:, :, 0], expected)
+    np.testing.assert_array_equal(preprocessing.resize(image, (3, 3), "area")[:, :, 0], expected)
 
 
 def test_resizes_by_area_to_a_smaller_size():
     image = np.arange(16, dtype=np.uint8).reshape(4, 4, 1)
     # Means 2.5, 4.5, 10.5 and 12.5; halves go up.
-    np.testing.assert_array_equal(preprocessing.resize(image, 2, "area")[:, :, 0], [[3, 5], [11, 13]])
+    np.testing.assert_array_equal(preprocessing.resize(image, (2, 2), "area")[:, :, 0], [[3, 5], [11, 13]])
 
 
 def test_interpolations_differ():
     image = make_print_pixels(0)[:, :, None]
-    resized = [preprocessing.resize(image, 64, name).tobytes() for name in preprocessing.INTERPOLATIONS]
+    resized = [preprocessing.resize(image, (64, 64), name).tobytes() for name in preprocessing.INTERPOLATIONS]
     assert len(set(resized)) == 4
 
 
 def test_resizes_channels_apart():
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), np.uint8)
-    resized = preprocessing.resize(image, 16, "bicubic")
+    resized = preprocessing.resize(image, (16, 16), "bicubic")
     for channel in range(3):
-        alone = preprocessing.resize(image[:, :, channel, None], 16, "bicubic")
+        alone = preprocessing.resize(image[:, :, channel, None], (16, 16), "bicubic")
         np.testing.assert_array_equal(resized[:, :, channel], alone[:, :, 0])
 
 
@@ -182,3 +182,27 @@ def test_the_window_within_the_frame(frame, source, rows, columns):
     data = pix2pix_socofing.get_config().data
     data.frame, data.source = frame, source
     assert preprocessing.find_window(data) == (slice(*rows), slice(*columns))
+
+
+def test_the_window_of_a_scan_in_its_own_size_is_what_cropping_leaves():
+    data = pix2pix_socofing.get_config().data
+    data.image_size, data.image_width = 103, 96
+    assert preprocessing.find_window(data) == (slice(2, 99), slice(2, 92))
+
+
+@pytest.mark.parametrize("interpolation", preprocessing.INTERPOLATIONS)
+def test_a_scan_in_its_own_size_is_left_as_it_is(interpolation):
+    data = pix2pix_socofing.get_config().data
+    data.image_size, data.image_width, data.interpolation = 103, 96, interpolation
+    scan = np.random.default_rng(0).integers(0, 256, (103, 96), np.uint8)
+    np.testing.assert_array_equal(preprocessing.preprocess_print(scan, data)[..., 0], scan)
+
+
+@pytest.mark.parametrize("interpolation", [*preprocessing.INTERPOLATIONS, "area"])
+def test_height_and_width_are_resized_apart(interpolation):
+    # Rows alike and columns alike: what is done to rows can be told from what is done to columns.
+    row = np.arange(0, 240, 20, dtype=np.uint8)
+    wide = np.tile(row, (6, 1))[..., None]
+    resized = preprocessing.resize(wide, (9, 24), interpolation)
+    assert resized.shape == (9, 24, 1)
+    assert (resized == resized[:1]).all() and (np.diff(resized[0, :, 0].astype(int)) >= 0).all()

@@ -13,7 +13,7 @@ def write_run(folder):
     reporter = Reporter(str(folder), start_step=0)
     for epoch in (2, 28):
         tiles = [
-            [np.full((8, 8, 1), 100 * column + row, np.uint8) for column in range(3)] for row in range(2)
+            [np.full((8, 6, 1), 100 * column + row, np.uint8) for column in range(3)] for row in range(2)
         ]
         reporter.write_images(epoch, f"epoch_{epoch:04d}", tiles)
         names = ("l1_loss", "adversarial_loss", "discriminator_loss")
@@ -23,7 +23,7 @@ def write_run(folder):
 
 def test_grid_splits_into_noise_fake_and_real(tmp_path):
     write_run(tmp_path)
-    columns = figures._split_grid(str(tmp_path / "samples" / "epoch_0002.png"))
+    columns = figures._split_grid(str(tmp_path / "samples" / "epoch_0002.png"), (8, 6))
     assert [[int(tile[0, 0]) for tile in column] for column in columns] == [[0, 1], [100, 101], [200, 201]]
 
 
@@ -31,11 +31,15 @@ def test_figure_of_the_epochs_has_a_column_for_each(tmp_path, monkeypatch):
     write_run(tmp_path)
     drawn = {}
     monkeypatch.setattr(figures, "_draw_columns", lambda columns, path: drawn.update(columns))
-    figures.draw_epochs(str(tmp_path), "unused")
+    figures.draw_epochs(str(tmp_path), "unused", (8, 6))
     assert list(drawn) == ["noise", "epoch 2", "epoch 28", "real"]
 
 
-@pytest.mark.parametrize("draw", [figures.draw_epochs, figures.draw_losses])
+@pytest.mark.parametrize(
+    "draw",
+    [lambda *paths: figures.draw_epochs(*paths, (8, 6)), figures.draw_losses],
+    ids=["epochs", "losses"],
+)
 def test_a_picture_is_written(tmp_path, draw):
     write_run(tmp_path)
     draw(str(tmp_path), str(tmp_path / "figure.png"))
@@ -44,7 +48,7 @@ def test_a_picture_is_written(tmp_path, draw):
 
 def test_missing_samples_are_named(tmp_path):
     with pytest.raises(UserError, match="no sample grids"):
-        figures.draw_epochs(str(tmp_path), str(tmp_path / "figure.png"))
+        figures.draw_epochs(str(tmp_path), str(tmp_path / "figure.png"), (8, 6))
 
 
 def test_missing_metrics_are_named(tmp_path):

@@ -72,7 +72,7 @@ def test_the_readmes_program_draws_and_scores(folder, tmp_path, monkeypatch):
 def test_a_manifests_row_is_drawn_to_the_bit(folder, draw, tmp_path):
     row = synthesis.synthesize(str(folder / "tiny"), str(tmp_path), overrides={"noise": "new"})[3]
     noise_image = create_noise_image(
-        row.noise_seed, row.person, row.replica, size=16, num_channels=1, distribution="uniform"
+        row.noise_seed, row.person, row.replica, shape=(16, 16, 1), distribution="uniform"
     )
     image = draw(noise_image, (row.seed, row.person, row.replica))
     np.testing.assert_array_equal(image[..., 0], np.asarray(Image.open(tmp_path / row.file)))

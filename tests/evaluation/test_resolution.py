@@ -67,6 +67,12 @@ def test_square_prints_are_too_wide_by_as_much_as_the_scans_are_tall(frame, sour
     assert resolution.find_stretch(create_data_config(frame, source)) == pytest.approx(stretch)
 
 
+def test_scans_in_their_own_size_are_not_stretched():
+    data = create_data_config("keep", "socofing")
+    data.image_size, data.image_width = 103, 96
+    assert resolution.find_stretch(data) == pytest.approx(1)
+
+
 def test_undoing_the_stretch_makes_upright_and_level_ridges_alike():
     # Ridges of 9 pixels in a scan of 90 x 97, made square at 256: 9 * 256 / 90 / 2.7 across, 9 * 256 / 97 / 2.7 down.
     across, down = 9 * 256 / 90 / 2.7, 9 * 256 / 97 / 2.7

@@ -69,7 +69,7 @@ def test_the_images_are_numbered_and_all_different(drawn):
 
 def test_image_i_is_that_of_its_noise_and_seed(gan_workdir, drawn):
     draw = inference.restore_generator(gan_workdir)
-    noise_image = create_noise_image(2**32, 2**31 + 35, 0, size=16, num_channels=1, distribution="uniform")
+    noise_image = create_noise_image(2**32, 2**31 + 35, 0, shape=(16, 16, 1), distribution="uniform")
     image = draw(noise_image, (0, 2**32 - 1, 35))
     np.testing.assert_array_equal(image[..., 0], drawn[1]["0000000035.png"])
 

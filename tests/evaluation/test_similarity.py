@@ -93,7 +93,7 @@ def test_noise_control_is_the_training_noise(config):
     from fpgan_jax.data.noise import create_noise_image
 
     noises = [c for c in similarity._create_artificial(config, [4]) if c.kind == "pure_noise"]
-    expected = create_noise_image(0, 4, 1, size=128, num_channels=1, distribution="uniform")
+    expected = create_noise_image(0, 4, 1, shape=(128, 128, 1), distribution="uniform")
     assert len(noises) == 2
     np.testing.assert_array_equal(noises[1].image, expected)
 

@@ -78,7 +78,7 @@ def test_a_missing_folder_is_refused(tmp_path, config):
 
 def test_the_noise_of_a_manifest_is_made_again(tmp_path, config):
     write_rows(str(tmp_path / "manifest.csv"), [ROW])
-    expected = create_noise_image(2**32, 1, 0, size=16, num_channels=1, distribution="uniform")
+    expected = create_noise_image(2**32, 1, 0, shape=(16, 16, 1), distribution="uniform")
     np.testing.assert_array_equal(study.load_noise_images(str(tmp_path), config)[0], expected[..., 0])
 
 

@@ -29,6 +29,7 @@ def arguments(tmp_path_factory):
     """Write two persons' prints, which are noise, and a sweep of four runs; the flags that go with them."""
     folder = tmp_path_factory.mktemp("sweep")
     data = test_size.get_config().data
+    data.image_size = 16
     images = np.random.default_rng(0).integers(0, 256, (2, data.image_size, data.image_size, 1), np.uint8)
     prints = PrintSet(images, np.array([1, 2], np.int32), ("1.BMP", "2.BMP"))
     nobody = PrintSet(images[:0], np.zeros(0, np.int32), ())
@@ -40,6 +41,8 @@ def arguments(tmp_path_factory):
         "--config.data.source=npz",
         f"--config.data.npz_file={folder / 'prints.npz'}",
         "--config.data.feeding=device",
+        "--config.data.image_size=16",
+        "--config.generator.dropout_outputs=(4,)",
         f"--sweep={folder / 'four.py'}",
         "--what=train_gan",
     ]
@@ -63,7 +66,7 @@ def test_a_mistake_in_the_last_run_is_named_before_the_first_starts(arguments, t
 
 @pytest.mark.slow
 def test_a_sweep_that_was_stopped_goes_on_and_ends_as_one_that_was_not(arguments, tmp_path):
-    command = [*arguments, "--num_workers=2", "--config.num_epochs=60"]
+    command = [*arguments, "--num_workers=2", "--config.num_epochs=600"]
     workdir = tmp_path / "stopped"
     with (tmp_path / "err").open("w") as err:
         process = subprocess.Popen(

@@ -159,56 +159,66 @@ def _assert_refused(create, config, changes, message):
     ("changes", "message"),
     [
         (
-            {"data.image_size": 100},
-            "config.data.image_size=100: the isola generator halves it down to one pixel; use a power of two",
+            {"data.image_width": 3},
+            "config.data.image_size=256 and image_width=3: too small for a generator; use at least 4 pixels a side",
         ),
         (
-            {"data.image_size": 100, "generator.form": "ronneberger"},
-            "config.data.image_size=100: the ronneberger generator halves it four times; use a "
-            "multiple of 16",
+            {"data.image_size": 100, "data.image_width": 96, "generator.num_levels": 8},
+            "config.generator.num_levels=8: 7 halvings make one pixel of 96 (config.data.image_size=100 and "
+            "image_width=96); use at most 7, or 0",
+        ),
+        (
+            {"generator.num_levels": 5, "generator.form": "ronneberger"},
+            "config.generator.num_levels=5: the ronneberger generator has no such choice; use 0",
         ),
         (
             {"generator.dropout_outputs": (4, 6)},
             "config.generator.dropout_outputs: 6 is not the size of a decoder output for "
-            "config.data.image_size=256; use any of 2, 4, 8, 16, 32, 64, 128",
+            "config.data.image_size=256, halved 8 times; use any of 2, 4, 8, 16, 32, 64, 128",
         ),
         (
             {"data.image_size": 16, "generator.dropout_outputs": (16,)},
             "config.generator.dropout_outputs: 16 is not the size of a decoder output for "
-            "config.data.image_size=16; use any of 2, 4, 8",
+            "config.data.image_size=16, halved 4 times; use any of 2, 4, 8",
+        ),
+        (
+            {"data.image_size": 5, "generator.dropout_outputs": (2,)},
+            "config.generator.dropout_outputs: 2 is not the size of a decoder output for "
+            "config.data.image_size=5, halved 1 times; use ()",
         ),
     ],
-    ids=["isola", "ronneberger", "dropout between sizes", "dropout at the image's size"],
+    ids=[
+        "too small",
+        "too many levels",
+        "levels of ronneberger",
+        "dropout between sizes",
+        "dropout at the image's size",
+        "dropout of one level",
+    ],
 )
 def test_sizes_that_do_not_suit_the_generator_are_named(config, changes, message):
     _assert_refused(factory.create_generator, config, changes, message)
 
 
 @pytest.mark.parametrize(
-    ("receptive_field", "image_size", "remedy"),
-    [
-        # Halved to 2 pixels, of which the two last convolutions leave none.
-        (70, 16, "a multiple of 8 and at least 24"),
-        # 112, 56, 28, 14, 7; 144, 72, 36, 18, 9.
-        (286, 112, "a multiple of 32 and at least 96"),
-        (286, 144, "a multiple of 32 and at least 96"),
-    ],
-    ids=["too small", "112 turns odd", "144 turns odd"],
+    ("receptive_field", "image_size", "smallest"),
+    # Halved to 2 pixels, of which the two last convolutions leave none.
+    [(70, 23, 24), (286, 95, 96)],
 )
-def test_sizes_that_do_not_suit_the_discriminator_are_named(config, receptive_field, image_size, remedy):
+def test_sizes_that_do_not_suit_the_discriminator_are_named(config, receptive_field, image_size, smallest):
     _assert_refused(
         factory.create_discriminator,
         config,
         {"data.image_size": image_size, "discriminator.receptive_field": receptive_field},
         f"config.discriminator.receptive_field={receptive_field}: does not suit "
-        f"config.data.image_size={image_size}; use a smaller field, or a size that is {remedy}",
+        f"config.data.image_size={image_size}; use a smaller field, or at least {smallest} pixels a side",
     )
 
 
 @pytest.mark.parametrize(
     ("receptive_field", "image_size", "num_logits"),
-    # 4 - 0; 3 - 2 after one halving of 6, three of 24, five of 96; 10 / 2 - 2.
-    [(1, 4, 4), (16, 6, 1), (70, 24, 1), (286, 96, 1), (16, 10, 3)],
+    # 4 - 0; 3 - 2 after one halving of 6, three of 24, five of 96; 10 / 2 - 2; 103, 51, 25, 12 - 2, as PyTorch has it.
+    [(1, 4, 4), (16, 6, 1), (70, 24, 1), (286, 96, 1), (16, 10, 3), (70, 103, 10)],
 )
 def test_the_smallest_sizes_that_pass_the_factory_give_logits(
     config, receptive_field, image_size, num_logits
@@ -227,8 +237,8 @@ def test_images_too_small_for_the_classifier_are_named(config):
     _assert_refused(
         lambda config: factory.create_classifier(config, 5),
         config,
-        {"data.image_size": 70},
-        "config.data.image_size=70: Xception halves it five times; use at least 71",
+        {"data.image_width": 70},
+        "config.data.image_size=256 and image_width=70: Xception halves it five times; use at least 71",
     )
 
 

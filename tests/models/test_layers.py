@@ -20,6 +20,50 @@ def test_up_conv_2x2_writes_each_position_as_its_own_patch():
     np.testing.assert_array_equal(y[0, :, :, 0], [[1.5, 2.5, 10.5, 20.5], [3.5, 4.5, 30.5, 40.5]])
 
 
+def _convolve(x, kernel, strides=1):
+    """Convolve [h, w, c] by [k, k, c, features], one zero around, output by output."""
+    size, padded = len(kernel), np.pad(x, ((1, 1), (1, 1), (0, 0)))
+    rows, columns = ((length - size) // strides + 1 for length in padded.shape[:2])
+    return np.array(
+        [
+            [
+                np.tensordot(padded[i : i + size, j : j + size], kernel, 3)
+                for j in range(0, strides * columns, strides)
+            ]
+            for i in range(0, strides * rows, strides)
+        ]
+    )
+
+
+@pytest.mark.parametrize("size", [(4, 6), (24, 26)], ids=["few positions", "many positions"])
+def test_resize_conv_is_a_convolution_of_repeated_pixels(size):
+    x, kernel = _draw(0, (1, *size, 2)), _draw(1, (3, 3, 2, 3))
+    y = layers.ResizeConv3x3(3, use_bias=False).apply(
+        {"params": {"kernel": jnp.float32(kernel)}}, jnp.float32(x)
+    )
+    expected = _convolve(x[0].repeat(2, axis=0).repeat(2, axis=1), kernel)
+    np.testing.assert_allclose(y[0], expected, atol=2e-5)
+
+
+def test_the_gradient_of_a_resize_conv_is_that_of_its_sum_of_taps():
+    # An all-one image of 3x3, repeated to 6x6: in the sum of the outputs a corner's tap stands 25 times, an edge's 30.
+    x = jnp.ones((1, 3, 3, 1))
+    module = layers.ResizeConv3x3(1, use_bias=False)
+    gradient = jax.grad(lambda kernel: module.apply({"params": {"kernel": kernel}}, x).sum())(
+        jnp.ones((3, 3, 1, 1))
+    )
+    np.testing.assert_allclose(gradient[..., 0, 0], [[25, 30, 25], [30, 36, 30], [25, 30, 25]])
+
+
+@pytest.mark.parametrize("size", [(5, 7), (5, 6), (8, 9)])
+def test_an_odd_size_is_halved_as_pytorch_does(size):
+    x, kernel = _draw(0, (1, *size, 2)), _draw(1, (4, 4, 2, 3))
+    module = layers.Conv4x4Stride2(3, use_bias=False)
+    y = module.apply({"params": {"kernel": jnp.float32(kernel)}}, jnp.float32(x))
+    assert y.shape == (1, size[0] // 2, size[1] // 2, 3)
+    np.testing.assert_allclose(y[0], _convolve(x[0], kernel, strides=2), atol=2e-5)
+
+
 def _normalize(x, axes, epsilon=1e-5):
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + epsilon)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
 
-from fpgan_jax.models.unet import RonnebergerUNetGenerator, UNetGenerator
+from fpgan_jax.models.unet import RonnebergerUNetGenerator, UNetGenerator, count_levels
 
 KEYS = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
 
@@ -247,10 +247,94 @@ def test_statistics_move_in_training(small):
     assert not any(np.array_equal(old[path], new[path]) for path in old)
 
 
-@pytest.mark.parametrize("shape", [(1, 12, 12, 1), (1, 8, 16, 1), (1, 2, 2, 1)])
-def test_size_that_cannot_be_halved_down_is_refused(shape):
-    with pytest.raises(ValueError, match=f"{shape[1]}x{shape[2]}"):
-        UNetGenerator().init(KEYS, jnp.zeros(shape), deterministic=True, use_running_average=False)
+def test_a_size_that_cannot_be_halved_is_refused():
+    with pytest.raises(ValueError, match="3x8"):
+        UNetGenerator().init(KEYS, jnp.zeros((1, 3, 8, 1)), deterministic=True, use_running_average=False)
+
+
+@pytest.mark.parametrize(
+    ("size", "num_levels"),
+    [
+        ((256, 256), 8),
+        ((4, 4), 2),
+        # SOCOFing's scans to 128x96; a sixth level would make 96 a third wider.
+        ((103, 96), 5),
+        # To 112x96; 97 is just above 96.
+        ((97, 90), 4),
+        # 320x224; 320x256 would be 28% wider. 257 to 320: 24.5%.
+        ((300, 200), 5),
+        ((257, 257), 6),
+        ((5, 40), 1),
+        ((255, 256), 8),
+    ],
+)
+def test_levels_add_at_most_a_quarter_to_a_side(size, num_levels):
+    assert count_levels(*size) == num_levels
+
+
+@pytest.mark.parametrize(
+    ("model", "size", "padding"),
+    [
+        # To multiples of 4 and of 16; of an odd number the larger half comes after.
+        (UNetGenerator(num_features=2, num_levels=2, dropout_outputs=()), (9, 14), ((1, 2), (1, 1))),
+        (UNetGenerator(num_features=2, upsampling="resize", dropout_outputs=()), (7, 8), ((0, 1), (0, 0))),
+        (RonnebergerUNetGenerator(num_features=1), (24, 30), ((4, 4), (1, 1))),
+        (RonnebergerUNetGenerator(num_features=1, upsampling="resize"), (16, 17), ((0, 0), (7, 8))),
+    ],
+    ids=["isola", "isola resize", "ronneberger", "ronneberger resize"],
+)
+def test_any_size_is_mirrored_at_its_edges_and_cut_back(draw_variables, model, size, padding):
+    noise = _noise((1, *size, 1))
+    variables = draw_variables(lambda: _init(model, noise.shape))
+    mirrored = np.pad(noise, ((0, 0), *padding, (0, 0)), mode="reflect")
+    whole = _generate(model, variables, jnp.asarray(mirrored))
+    (top, _), (left, _) = padding
+    expected = whole[:, top : top + size[0], left : left + size[1]]
+    image = _generate(model, variables, noise)
+    assert image.shape == (1, *size, 1) and np.std(image) > 0
+    np.testing.assert_allclose(image, expected, atol=1e-5)
+
+
+def test_fewer_levels_leave_the_innermost_ones_out():
+    names = _names(_shapes(UNetGenerator(num_features=1, num_levels=3, dropout_outputs=(2,)), 64)["params"])
+    assert {name.split("/")[0] for name in names if "conv" in name} == {
+        f"{way}{level}_conv" for way in ("down", "up") for level in range(3)
+    }
+
+
+def test_dropout_outputs_count_from_the_innermost_map():
+    model = UNetGenerator(num_features=1, num_levels=3, dropout_outputs=(2,))
+
+    def run():
+        return model.init_with_output(
+            KEYS,
+            jnp.zeros((1, 24, 40, 1)),
+            deterministic=False,
+            use_running_average=False,
+            capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
+        )[1]["intermediates"]
+
+    # Innermost 3x5.
+    shapes = {name: found["__call__"][0].shape[1:3] for name, found in jax.eval_shape(run).items()}
+    assert shapes == {"up2_dropout": (6, 10)}
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "shape"),
+    [
+        (UNetGenerator(num_features=4, upsampling="resize", dropout_outputs=()), "up1_conv", (3, 3, 16, 4)),
+        (RonnebergerUNetGenerator(num_features=4, upsampling="resize"), "up1_upconv", (3, 3, 16, 8)),
+    ],
+    ids=["isola", "ronneberger"],
+)
+def test_resize_upsampling_has_3x3_kernels(model, name, shape):
+    assert _shapes(model, 16)["params"][name]["kernel"].shape == shape
+
+
+@pytest.mark.parametrize("model", [UNetGenerator, RonnebergerUNetGenerator])
+def test_unknown_upsampling_is_refused(model):
+    with pytest.raises(ValueError, match="upsampling='nearest'"):
+        _shapes(model(upsampling="nearest"), 16)
 
 
 # --- Ronneberger's form --------------------
@@ -286,13 +370,6 @@ def test_ronneberger_keeps_a_size_that_is_no_power_of_two():
         )
     )
     assert (image.shape, image.dtype) == ((2, 48, 32, 2), jnp.float32)
-
-
-def test_ronneberger_refuses_a_size_that_four_poolings_cannot_halve():
-    with pytest.raises(ValueError, match="24x32"):
-        RonnebergerUNetGenerator().init(
-            KEYS, jnp.zeros((1, 24, 32, 1)), deterministic=True, use_running_average=False
-        )
 
 
 # --- against PyTorch --------------------

@@ -140,7 +140,7 @@ def test_a_strangers_program_gives_the_same_pixels_and_probabilities(
     noise_image = np.stack(
         [
             create_noise_image(
-                row.noise_seed, row.person, row.replica, size=16, num_channels=1, distribution="uniform"
+                row.noise_seed, row.person, row.replica, shape=(16, 16, 1), distribution="uniform"
             )
             for row in rows
         ]
@@ -206,7 +206,7 @@ def test_a_generator_without_dropout_takes_noise_alone(gan_workdir, tmp_path):
     assert len(description["inputs"]) == 1
     assert (description["dropout"], description["statistics"]) == ("off", "running")
     blob = (tmp_path / "out" / "model.stablehlo").read_bytes()
-    noise_image = create_noise_image(0, 2, 0, size=16, num_channels=1, distribution="uniform")
+    noise_image = create_noise_image(0, 2, 0, shape=(16, 16, 1), distribution="uniform")
     image = jax.export.deserialize(bytearray(blob)).call(noise_image[None])
     assert_same_pixels(np.asarray(image)[0, :, :, 0], expected)
 

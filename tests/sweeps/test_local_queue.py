@@ -57,6 +57,15 @@ def test_a_failed_run_leaves_the_others_alone(create_run, command_of):
     assert notes.states == {"a": "finished", "b": "failed", "c": "finished"}
 
 
+@pytest.fixture
+def terminal():
+    """Have the tests themselves not ignore a lost terminal, though they may run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_is_passed_on_once_and_starts_no_other(create_run, command_of, number):
     runs = [create_run(name, 9999) for name in "abc"]

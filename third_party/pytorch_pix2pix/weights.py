@@ -23,6 +23,7 @@ _NORMS = ("batch", "instance")
 _FIXED = {
     "generator.bottleneck_norm": False,
     "generator.skip": "before_activation",
+    "generator.upsampling": "transposed",
     **{
         f"{network}.{name}": value
         for network in ("generator", "discriminator")
@@ -55,7 +56,7 @@ def import_generator(path: str | os.PathLike, config: ConfigDict) -> dict:
         or the tensor.
     """
     arrays = state_file.read_state_file(path)
-    _check_fields(path, _describe_generator(path, arrays), config)
+    _check_fields(path, _describe_generator(path, arrays, config), config)
     _warn_of_dropout(path, config)
     expected = factory.shape_generator(config)
     return _import(path, arrays, _list_generator(config), expected)
@@ -127,7 +128,7 @@ def describe_options(config: ConfigDict) -> str:
     channels = config.data.num_channels
     dropout = "" if config.generator.dropout_outputs else " --no_dropout"
     return (
-        f"--netG unet_{config.data.image_size} --ngf {config.generator.num_features} --netD {net_d} "
+        f"--netG unet_{2 ** factory.find_num_levels(config)} --ngf {config.generator.num_features} --netD {net_d} "
         f"--ndf {config.discriminator.num_features} --norm {_checked_norm(config.generator.norm, 'generator')} "
         f"--input_nc {channels} --output_nc {channels}{dropout}"
     )
@@ -144,7 +145,7 @@ def _check_fixed(config: ConfigDict, network: str) -> None:
 def _list_generator(config: ConfigDict) -> list[names.Entry]:
     _check_fixed(config, "generator")
     norm = _checked_norm(config.generator.norm, "generator")
-    return names.list_generator_entries(config.data.image_size.bit_length() - 1, norm)
+    return names.list_generator_entries(factory.find_num_levels(config), norm)
 
 
 def _list_discriminator(config: ConfigDict) -> list[names.Entry]:
@@ -220,7 +221,9 @@ def _get(config: ConfigDict, name: str):
     return config[section][field]
 
 
-def _describe_generator(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> dict:
+def _describe_generator(
+    path: str | os.PathLike, arrays: Mapping[str, np.ndarray], config: ConfigDict
+) -> dict:
     """Tell the config's fields from the shapes, or from as many of them as are where they should be."""
     kernels = {key: array.shape for key, array in arrays.items() if array.ndim == 4}
     first, last = kernels.get("model.model.0.weight"), kernels.get("model.model.3.weight")
@@ -235,9 +238,19 @@ def _describe_generator(path: str | os.PathLike, arrays: Mapping[str, np.ndarray
             f"{path}: {first[1]} channels come in and {last[1]} go out (model.model.0.weight, "
             "model.model.3.weight); here both have config.data.num_channels"
         )
-    if len(kernels) % 2 == 0:
-        fields["data.image_size"] = 2 ** (len(kernels) // 2)
+    num_levels = len(kernels) // 2
+    if len(kernels) % 2 == 0 and not _has_levels(config, num_levels):
+        # The size that the PyTorch code names such a network by, unless the levels are asked for by number.
+        fields |= (
+            {"generator.num_levels": num_levels}
+            if config.generator.num_levels
+            else {"data.image_size": 2**num_levels}
+        )
     return fields | {"generator.norm": _describe_norm(arrays, "model.model.0.bias")}
+
+
+def _has_levels(config: ConfigDict, num_levels: int) -> bool:
+    return config.generator.form != "isola" or factory.find_num_levels(config) == num_levels
 
 
 def _describe_discriminator(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> dict:
@@ -266,7 +279,7 @@ def _describe_norm(arrays: Mapping[str, np.ndarray], conv_bias: str) -> str:
 
 
 def _warn_of_dropout(path: str | os.PathLike, config: ConfigDict) -> None:
-    theirs = tuple(size for size in (4, 8, 16) if size <= config.data.image_size // 16)
+    theirs = tuple(size for size in (4, 8, 16) if 16 * size <= 2 ** factory.find_num_levels(config))
     if tuple(sorted(config.generator.dropout_outputs)) != theirs:
         logging.warning(
             "%s: does not tell its dropout; config.generator.dropout_outputs=%s, and the PyTorch code has %s unless it "

@@ -114,8 +114,17 @@ def test_the_moving_variance_is_of_the_biased_one():
     np.testing.assert_allclose(layer.moving_variance.numpy(), expected, rtol=1e-14)
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("include_top", [True, False])
+# Every format with its head, grey; what a missing head or colour changes is the same in all of them.
+@pytest.mark.parametrize(
+    ("drawn", "suffix", "include_top"),
+    [
+        *((1, suffix, True) for suffix in FORMATS),
+        (1, ".weights.h5", False),
+        (3, ".keras", True),
+        (3, ".legacy.h5", False),
+    ],
+    indirect=["drawn"],
+)
 def test_import(drawn, truth, tmp_path, suffix, include_top):
     variables, images, cotangent = drawn
     model = _build(images)
@@ -165,8 +174,11 @@ def test_grey_import_of_colour_weights(tmp_path):
     assert errors[0] <= FLOAT32_FACTOR * errors[1]
 
 
-@pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
-@pytest.mark.parametrize("with_top", [True, False])
+@pytest.mark.parametrize(
+    ("drawn", "suffix", "with_top"),
+    [(1, ".weights.h5", True), (1, ".h5", False), (3, ".weights.h5", False), (3, ".h5", True)],
+    indirect=["drawn"],
+)
 def test_keras_loads_what_is_exported(drawn, truth, tmp_path, suffix, with_top):
     variables, images, _ = drawn
     path = tmp_path / f"ours{suffix}"

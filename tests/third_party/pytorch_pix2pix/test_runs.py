@@ -140,6 +140,8 @@ def test_a_wrong_tensor_is_named(exported, tmp_path, change, texts):
         ("discriminator.num_features", 4, "set --config.discriminator.num_features=2"),
         ("discriminator.receptive_field", 1, "set --config.discriminator.receptive_field=16"),
         ("generator.skip", "after_activation", "config.generator.skip='after_activation': the PyTorch"),
+        ("generator.upsampling", "resize", "config.generator.upsampling='resize': the PyTorch"),
+        ("generator.num_levels", 3, "config.generator.num_levels=3; set --config.generator.num_levels=4"),
         (
             "discriminator.leaky_slope",
             0.3,
