@@ -173,6 +173,7 @@ def get_config() -> ConfigDict:
         "minutiae",
         "quality",
         "ridges",
+        "checkerboard",
         "distribution",
         "pixels",
     )
