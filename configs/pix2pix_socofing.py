@@ -180,6 +180,7 @@ def get_config() -> ConfigDict:
         "minutiae",
         "quality",
         "ridges",
+        "checkerboard",
         "distribution",
         "pixels",
     )

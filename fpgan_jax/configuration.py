@@ -99,6 +99,7 @@ MEASURE_FAMILIES = (
     "minutiae",
     "quality",
     "ridges",
+    "checkerboard",
     "distribution",
     "pixels",
 )

@@ -27,12 +27,14 @@ DESCRIPTIONS = {
     "control_mirrored": "the own print, left and right exchanged",
     "control_bare_frame": "an empty scan, the same for everyone",
     "control_exact_copy": "the own print itself",
+    "control_checkered": "the own print, every other pixel 4 grey levels darker, the rest as much lighter",
 }
 # A Gaussian of this many ridge periods leaves exp(-2 pi^2 0.3415^2) = a tenth of the ridges' contrast.
 BLUR_PERIODS = math.sqrt(math.log(10) / 2) / math.pi
 # Blobs of noise as wide as a ridge, which is half a period, are of this standard deviation.
 SMOOTH_PERIODS = 0.2
 RIDGES_ACROSS = 28
+CHECKERED_LEVELS = 4
 
 
 def create_controls(
@@ -76,6 +78,7 @@ def create_controls(
         "control_mean_print": np.broadcast_to(within.mean(0), within.shape),
         "control_mirrored": within[:, :, ::-1],
         "control_exact_copy": within,
+        "control_checkered": within + _draw_checkerboard(*within.shape[1:]),
     }
     other, following = _choose_others(real, real_others)
     if other is not None:
@@ -145,6 +148,10 @@ def _draw_noise(
 
 def _blur(images: np.ndarray, sigma: float) -> np.ndarray:
     return ndimage.gaussian_filter(images, (0, sigma, sigma))
+
+
+def _draw_checkerboard(height: int, width: int) -> np.ndarray:
+    return CHECKERED_LEVELS * (1.0 - 2 * (np.indices((height, width)).sum(0) % 2))
 
 
 def _match_greys(images: np.ndarray, models: np.ndarray) -> np.ndarray:

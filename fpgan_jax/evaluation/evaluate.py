@@ -18,6 +18,7 @@ import numpy as np
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import (
+    checkerboard,
     control_table,
     controls,
     distribution,
@@ -152,6 +153,7 @@ def create_families(
         "minutiae": lambda judged: minutiae.measure(judged, data, matcher),
         "quality": lambda judged: quality.measure(judged, data),
         "ridges": lambda judged: ridges.measure(judged, data),
+        "checkerboard": lambda judged: checkerboard.measure(judged, data),
         "distribution": lambda judged: distribution.measure(judged, extractor=extractor),
         "pixels": pixels.measure,
     }

@@ -46,6 +46,11 @@ FAMILIES = {
         "Ridges",
         "The ridges' period and how well their directions agree, from the spectrum of small windows.",
     ),
+    "checkerboard": (
+        "Checkerboard",
+        "How far the power at the frequencies of a pattern that repeats every 2 or 4 pixels, as strided transposed "
+        "convolutions leave it, exceeds the power around them; 0 dB is no pattern.",
+    ),
     "distribution": (
         "Distribution",
         "How alike two sets of prints are as sets, in features of a print that a network or a formula gives.",
@@ -89,7 +94,7 @@ _SPELLINGS = {
         "Bozorth3",
         "MINDTCT",
     )
-} | {"nfiq2": "NFIQ 2", "std": "SD", "frechet": "Fr\u00e9chet"}
+} | {"nfiq2": "NFIQ 2", "std": "SD", "frechet": "Fr\u00e9chet", "2px": "of 2\u00a0px", "4px": "of 4\u00a0px"}
 _RATE = re.compile(r"_?at_far_([0-9.]+)(?=_|$)")
 _DECIMALS = ((100, 0), (10, 1), (1, 2), (0.99, 4), (0.1, 3), (1e-3, 4), (0, 5))
 _FRAMES = {"_frame_keep": ", with the frame", "_frame_crop": ", without the frame"}

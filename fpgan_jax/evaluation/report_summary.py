@@ -72,6 +72,10 @@ HEADLINES = (
     Headline("quality", r"nfiq2", "Have they a real print's quality?", "The mean NFIQ 2"),
     Headline("minutiae", r"count", "Have they a real print's minutiae?", "The mean number of minutiae"),
     Headline("ridges", r"period", "Have they a real print's ridges?", "The mean ridge period"),
+    Headline(
+        *("checkerboard", "", "Have they the generator's checkerboard?"),
+        "The mean excess of power at the pattern's frequencies",
+    ),
     Headline("distribution", r"^kid$", "Are they spread as real prints are?", "The kernel distance (KID)"),
     Headline(
         *("pixels", r"^ssim_to_reference$", "How near are they to the person's print, grey by grey?"),

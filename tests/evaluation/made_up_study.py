@@ -16,13 +16,13 @@ from fpgan_jax.evaluation.utility_table import ResultRow
 
 CONTROLS = (
     *("other_person", "white_noise", "low_pass_noise", "blurred", "mean_print", "average_of_two"),
-    *("mosaic", "mirrored", "bare_frame", "exact_copy"),
+    *("mosaic", "mirrored", "bare_frame", "exact_copy", "checkered"),
 )
 NASTY_NAME = """<script>alert("1")</script> & 'x'.png"""
 NAN = float("nan")
 FAMILIES = (
-    *("similarity", "identity", "uniqueness", "leakage", "minutiae", "quality", "ridges", "distribution"),
-    "pixels",
+    *("similarity", "identity", "uniqueness", "leakage", "minutiae", "quality", "ridges", "checkerboard"),
+    *("distribution", "pixels"),
 )
 
 
@@ -115,6 +115,7 @@ def _create_controls(real, rng):
         "mirrored": real[:, :, ::-1],
         "bare_frame": np.full(real.shape, 255),
         "exact_copy": real,
+        "checkered": real + 8.0 * (np.indices(real.shape).sum(0) % 2) - 4,
     }
     return {name: np.clip(image, 0, 255).astype(np.uint8) for name, image in images.items()}
 
@@ -152,6 +153,8 @@ _MEASURES = {
     ("quality", "nfiq2", "score", "higher"): (36.1, 35.2, 33.3, 30.4, 34.8, 21.9),
     ("ridges", "ridge_period", "px", "real"): (4.52, 4.53, 4.53, 4.55, 4.51, 4.83),
     ("ridges", "orientation_coherence", "", "real"): (0.871, 0.868, 0.86, 0.842, 0.858, 0.611),
+    ("checkerboard", "checkerboard_2px", "dB", "real"): (-0.4, -0.3, -0.4, -0.2, 5.4, 7.7),
+    ("checkerboard", "checkerboard_4px", "dB", "real"): (0.1, 0.2, 0.1, 0.1, 0.9, 1.4),
     ("distribution", "kid", "", "lower"): (0.0005, 0.0008, 0.0011, 0.0024, 0.0031, 0.0412),
     ("distribution", "frechet_distance_all_features", "", "lower"): (NAN,) * 6,
     ("distribution", "precision", "", "higher"): (0.98, 0.97, 0.96, 0.93, 0.91, 0.12),

@@ -44,7 +44,7 @@ def test_each_has_a_print_of_each_person(made):
 
 def test_no_two_filenames_are_alike(made):
     names = [name for control in made.values() for name in control.filenames]
-    assert len(set(names)) == len(names) == 30
+    assert len(set(names)) == len(names) == 33
 
 
 def test_other_persons_are_strangers_each_once(made, others):
@@ -134,6 +134,12 @@ def test_exact_copy_is_the_print(made, real):
     np.testing.assert_array_equal(made["control_exact_copy"].images, real.images)
 
 
+def test_checkered_is_lighter_and_darker_by_four_levels(made, real):
+    signs = np.tile([[1, -1], [-1, 1]], (64, 64))
+    expected = np.clip(real.images + 4 * signs, 0, 255)
+    np.testing.assert_array_equal(made["control_checkered"].images, expected)
+
+
 def test_the_same_seed_makes_the_same(made, real, others, data):
     again = controls.create_controls(real, others, data, seed=4)
     assert all((control.images == made[control.name].images).all() for control in again)
@@ -153,7 +159,7 @@ def test_prints_of_another_size_are_refused(real, data):
 
 def test_prints_without_ridges_have_controls_too(data):
     blank = create_collection("real", REFERENCE, np.full((2, 128, 128), 255), [1, 2])
-    assert len(controls.create_controls(blank, None, data, seed=0)) == 10
+    assert len(controls.create_controls(blank, None, data, seed=0)) == 11
 
 
 def test_where_the_frame_is_kept_a_control_has_it():

