@@ -284,18 +284,19 @@ def _depthwise_kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
 
 
 def _depthwise_kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
-    """Do the same row by row: XLA:CPU sums a whole map over its leading axes three to six times slower."""
+    """Do the same with the columns written out: XLA:CPU's own sums over leading axes are two to four times slower."""
     batch, height, width, features = g.shape
-    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
-
-    def add_row(position, total):
-        i, j = position // height, position % height
-        rows = lax.dynamic_slice(padded, (i, j, 0, 0), (1, 3, width + 2, features))[0].astype(jnp.float32)
-        g_row = lax.dynamic_slice(g, (i, j, 0, 0), (1, 1, width, features))[0, 0].astype(jnp.float32)
-        taps = [jnp.sum(rows[p, q : q + width] * g_row, axis=0) for p in range(3) for q in range(3)]
-        return total + jnp.stack(taps)
-
-    return lax.fori_loop(0, batch * height, add_row, jnp.zeros((9, features), jnp.float32))
+    padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))).astype(jnp.float32)
+    g = g.astype(jnp.float32)
+    # Of three taps [batch, height, 3, features] at a time, summed over a row.
+    rows = [
+        fusion.materialize_on_cpu(
+            sum(padded[:, i : i + height, j : j + 3] * g[:, :, j : j + 1] for j in range(width))
+        )
+        for i in range(3)
+    ]
+    ones = jnp.ones((1, batch * height), jnp.float32)
+    return jnp.stack([jnp.dot(ones, row.reshape(batch * height, -1)) for row in rows]).reshape(9, features)
 
 
 @jax.custom_vjp

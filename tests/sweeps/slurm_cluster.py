@@ -24,7 +24,7 @@ _START_SECONDS = 30
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 
 # Four cores whatever the machine has, and two GPUs in name only. An urgent job takes the place of
-# a normal one, which has 20 seconds to leave and is put into the queue again.
+# a normal one, which has 20 seconds to leave and is put into the queue again; one of "sudden" has no notice.
 _SLURM_CONF = """\
 ClusterName=tests
 SlurmctldHost={host}(127.0.0.1)
@@ -56,6 +56,7 @@ KillWait=20
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs=4 RealMemory=1000 Gres=gpu:2 State=UNKNOWN
 PartitionName=normal Nodes=ALL Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=20
+PartitionName=sudden Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=0
 PartitionName=urgent Nodes=ALL MaxTime=INFINITE State=UP PriorityTier=10
 """
 

@@ -81,6 +81,10 @@ def assert_went_on_once(run):
     lines = [line for line in read_log(run).splitlines() if line.startswith("saved")]
     assert len(lines) == 1 and lines[0].endswith("after 1 signal")
     assert read_record(run.workdir).num_starts == 2
+    assert_every_step_is_there_once(run)
+
+
+def assert_every_step_is_there_once(run):
     metrics = pathlib.Path(run.workdir, "metrics.csv").read_text().splitlines()
     assert [int(line.split(",")[0]) for line in metrics[1:]] == list(range(1, read_steps(run) + 1))
 
@@ -112,13 +116,35 @@ def test_a_job_that_must_leave_is_requeued_and_goes_on(create_run, submit, tmp_p
     assert read_record(runs[1].workdir).num_starts == 1
 
 
-def test_a_job_that_an_urgent_one_displaces_is_requeued_and_goes_on(create_run, submit, tmp_path):
+@pytest.mark.parametrize(
+    ("partition", "check"),
+    # Without notice Slurm signals twice, and the second signal has a real training leave without having saved.
+    [("normal", assert_went_on_once), ("sudden", assert_every_step_is_there_once)],
+    ids=["with notice", "without notice"],
+)
+def test_a_job_that_an_urgent_one_displaces_is_requeued_and_goes_on(
+    create_run, submit, tmp_path, partition, check
+):
     run = create_run("a", 120)
-    submit([run], {"a": ["--seconds=0.05"]})
+    submit([run], {"a": ["--seconds=0.05"]}, partition=partition)
     wait_until(lambda: read_steps(run) > 1, "a first step")
     call("sbatch", "--partition=urgent", "--cpus-per-task=4", "--output=/dev/null", "--wrap=sleep 1")
     assert end([run], tmp_path) == ["finished"]
-    assert_went_on_once(run)
+    assert read_record(run.workdir).num_starts == 2
+    check(run)
+
+
+def test_a_job_whose_node_fails_is_requeued_and_goes_on(create_run, submit, tmp_path):
+    run = create_run("a", 120)
+    job = submit([run], {"a": ["--seconds=0.05"]})["a"]
+    wait_until(lambda: read_steps(run) > 1, "a first step")
+    node = call("squeue", "--noheader", f"--jobs={job}", "--format=%N").strip()
+    call("scontrol", "update", f"nodename={node}", "state=down", "reason=tests")
+    wait_until(lambda: "RUNNING" not in call("scontrol", "show", "job", job), "the job taken from the node")
+    call("scontrol", "update", f"nodename={node}", "state=resume")
+    assert end([run], tmp_path) == ["finished"]
+    assert read_record(run.workdir).num_starts == 2
+    assert_every_step_is_there_once(run)
 
 
 def test_a_job_whose_time_is_up_is_requeued_and_goes_on(create_run, submit, tmp_path):
