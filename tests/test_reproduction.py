@@ -109,7 +109,7 @@ def without_stages(monkeypatch):
     [
         ("data.image_size", 32, r"config\.data\.image_size=32: Xception"),
         ("data.persons", (4,), r"config\.data: 1 person; a classifier"),
-        ("data.image_size", 100, r"config\.data\.image_size=100: the isola generator"),
+        ("generator.num_levels", 12, r"config\.generator\.num_levels=12: \d halvings"),
     ],
 )
 def test_what_a_later_stage_refuses_is_refused_first(config, without_stages, tmp_path, field, value, message):

@@ -63,6 +63,7 @@ def test_the_file_holds_the_arrays_promised_and_no_pickle(sets, data_config):
         "finger": "index",
         "frame": "keep",
         "image_size": SIZE,
+        "image_width": 0,
         "num_channels": 1,
         "interpolation": "bicubic",
     }
@@ -89,6 +90,7 @@ def test_a_file_that_is_written_again_is_whole_at_every_moment(sets, data_config
         ("finger", "thumb"),
         ("frame", "crop"),
         ("image_size", 16),
+        ("image_width", 16),
         ("num_channels", 3),
         ("interpolation", "lanczos"),
     ],

@@ -153,7 +153,7 @@ def test_another_seed_makes_other_noise(made, real, others, data):
 
 def test_prints_of_another_size_are_refused(real, data):
     small = create_collection("real", REFERENCE, real.images[:, :64, :64], PERSONS)
-    with pytest.raises(ValueError, match=r"images \(64, 64\), but config\.data\.image_size=128"):
+    with pytest.raises(ValueError, match=r"images \(64, 64\), but config\.data makes them \(128, 128\)"):
         controls.create_controls(small, None, data, seed=0)
 
 

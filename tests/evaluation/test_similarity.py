@@ -135,7 +135,9 @@ def test_training_noise_and_new_noise_are_different_kinds(tmp_path):
 
 def test_synthetic_prints_of_another_size_are_named(tmp_path):
     folder = write_synthetic(tmp_path / "a", size=64)
-    with pytest.raises(UserError, match=r"004_00\.png: 64x64 pixels; .*config\.data\.image_size=128"):
+    with pytest.raises(
+        UserError, match=r"004_00\.png: 64x64 pixels; .*128x128 \(config\.data\.image_size, image_width\)"
+    ):
         list(similarity._load_synthetic(FakeScorer(), [folder], [4]))
 
 

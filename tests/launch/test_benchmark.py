@@ -57,7 +57,7 @@ def test_everything_at_its_smallest_beside_torch(tmp_path):
     [
         (["--cases=gan"], "--cases: 'gan'"),
         (["--sizes=big"], "--sizes: 'big' is not an integer"),
-        (["--sizes=100", "--cases=gan_step"], "--sizes=100"),
+        (["--sizes=3", "--cases=gan_step"], "--sizes=3"),
         (["--rounds=0"], "rounds"),
         (["--config.lambda_l2=3"], "'lambda_l2'"),
         (["--goals", "--config.generator.norm=instance"], "config.generator.norm='batch'"),

@@ -33,7 +33,10 @@ def prints(tmp_path_factory):
         (["stray"], ["'stray'"]),
         ([], ["config.data.socofing_dir", "make_prints"]),
         (["--config.data.socofing_dir=/nowhere"], ["config.data.socofing_dir", "/nowhere"]),
-        (["--config.data.socofing_dir=x", "--config.data.image_size=100"], ["config.data.image_size=100"]),
+        (
+            ["--config.data.socofing_dir=x", "--config.generator.num_levels=12"],
+            ["config.generator.num_levels=12"],
+        ),
         (
             [
                 "--config.data.socofing_dir=x",

@@ -70,7 +70,7 @@ def test_the_steps_of_a_run_are_known_before_it_starts(config, tmp_path, what, s
             r"run 2 \(lambda_l2=1\): config\.lambda_l2: no such field; did you mean config\.lambda_l1",
         ),
         ({"num_epochs": 1.5}, r"config\.num_epochs='1\.5': expected int"),
-        ({"data.image_size": 100}, r"config\.data\.image_size=100: the isola generator"),
+        ({"generator.num_levels": 12}, r"config\.generator\.num_levels=12: \d halvings"),
         ({"discriminator.receptive_field": 286, "data.image_size": 32}, r"receptive_field=286"),
         ({"lambda_l1": 50.0}, r"run 2 \(lambda_l1=50\.0\): twice in the sweep"),
         ({"num_decay_epochs": 9}, r"config\.num_decay_epochs=9: must be less than"),
