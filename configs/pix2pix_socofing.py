@@ -61,8 +61,8 @@ def get_config() -> ConfigDict:
     generator = config.generator = ConfigDict()
     # "isola" (the paper's figure 2) | "ronneberger" (its section 3.1, which has norm "none", no dropout)
     generator.form = "isola"
-    # How often Isola's form halves the image; 0 is as often as its shorter side allows, at 256 eight times.
-    # An image is mirrored at its edges up to a multiple of 2**num_levels, and the print is cut back.
+    # How often Isola's form halves the image. Its edges are mirrored up to a multiple of 2**num_levels, and the
+    # print is cut back; 0 is as often as that adds at most a quarter to a side, at 256 eight times.
     generator.num_levels = 0
     # "transposed" convolutions, or "resize" (nearest neighbour) and a 3x3 convolution, against checkerboards
     generator.upsampling = "transposed"  # "transposed" | "resize"

@@ -112,7 +112,8 @@ class PairFolder:
           UserError: there is no such folder or no pair in it, or a file is bad and on_bad_file is "stop"; the
             second of two files that are named after the same person and replica is bad too.
         """
-        *self._size, self._num_channels = configuration.image_shape(data_config)
+        height, width, self._num_channels = configuration.image_shape(data_config)
+        self._size = (height, width)
         self._interpolation = data_config.interpolation
         self.paths = _list_pair_files(folder, data_config)
         self.names = tuple(path.name for path in self.paths)
@@ -148,7 +149,7 @@ class PairFolder:
           UserError: its file has become unreadable.
         """
         noise_image, real_image = (
-            preprocessing.resize(half, tuple(self._size), self._interpolation)
+            preprocessing.resize(half, self._size, self._interpolation)
             for half in read_pair(self.paths[int(index)], self._num_channels)
         )
         person, replica = self.identify(index)

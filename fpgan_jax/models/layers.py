@@ -35,8 +35,8 @@ def gan_scale_init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.fl
     return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
-class Conv4x4Stride2(nn.Module):
-    """4x4 convolution of stride 2 that halves the size; see `convolutions.conv_4x4_stride2`.
+class StridedConv(nn.Module):
+    """What the convolutions that halve or double the size have in common; no layer by itself.
 
     Attributes:
       features: number of output features.
@@ -51,6 +51,13 @@ class Conv4x4Stride2(nn.Module):
     dtype: Dtype | None = None
     param_dtype: Dtype = jnp.float32
     kernel_init: Initializer = gan_kernel_init
+
+
+class Conv4x4Stride2(StridedConv):
+    """4x4 convolution of stride 2 that halves the size; see `convolutions.conv_4x4_stride2`.
+
+    Attributes: as of `StridedConv`.
+    """
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -65,24 +72,13 @@ class Conv4x4Stride2(nn.Module):
         return _with_bias(convolutions.conv_4x4_stride2(x, kernel)[:, :rows, :columns], bias)
 
 
-class ConvTranspose4x4Stride2(nn.Module):
+class ConvTranspose4x4Stride2(StridedConv):
     """Transposed 4x4 convolution of stride 2 that doubles the size; see `convolutions.conv_transpose_4x4_stride2`.
 
     The kernel's shape is [4, 4, features, in_features], unlike that of `flax.linen.ConvTranspose`.
 
-    Attributes:
-      features: number of output features.
-      use_bias: whether a bias (from 0) is added.
-      dtype: of the computation; None is the widest of input and parameters.
-      param_dtype: of the parameters.
-      kernel_init: initialiser of the kernel.
+    Attributes: as of `StridedConv`.
     """
-
-    features: int
-    use_bias: bool = True
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
-    kernel_init: Initializer = gan_kernel_init
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -93,29 +89,18 @@ class ConvTranspose4x4Stride2(nn.Module):
         return _with_bias(convolutions.conv_transpose_4x4_stride2(x, kernel), bias)
 
 
-class ResizeConv3x3(nn.Module):
+class ResizeConv3x3(StridedConv):
     """Double the size by repeating every pixel, then convolve by 3x3: no output has more inputs than another.
 
     A transposed convolution's outputs differ in what reaches them by row and column, which shows as a
     checkerboard. Repeating and convolving is one transposed convolution, whose 4x4 kernel has every tap of the
     3x3 kernel four times, and is computed as that: at less than half of the arithmetic.
 
-    Attributes:
-      features: number of output features.
-      use_bias: whether a bias (from 0) is added.
-      dtype: of the computation; None is the widest of input and parameters.
-      param_dtype: of the parameters.
-      kernel_init: initialiser of the kernel.
+    Attributes: as of `StridedConv`.
 
     Source: Odena et al. 2016, "Deconvolution and checkerboard artifacts", "resize-convolution", nearest
       neighbour; differs in: padded with zeros.
     """
-
-    features: int
-    use_bias: bool = True
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
-    kernel_init: Initializer = gan_kernel_init
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

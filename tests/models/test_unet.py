@@ -133,20 +133,24 @@ def test_weights_start_as_the_references():
     assert not any(np.any(leaf) for path, leaf in flatten_dict(params).items() if path[-1] == "bias")
 
 
-def test_dropout_stands_at_the_asked_decoder_outputs():
-    model = UNetGenerator(num_features=1, dropout_outputs=(4, 16))
+def _find_dropouts(model, shape):
+    """Return the name of each dropout -> height and width of what comes out of it, for noise of a shape."""
 
     def run():
         return model.init_with_output(
             KEYS,
-            jnp.zeros((1, 32, 32, 1)),
+            jnp.zeros(shape),
             deterministic=False,
             use_running_average=False,
             capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
         )[1]["intermediates"]
 
-    sizes = {name: found["__call__"][0].shape[1] for name, found in jax.eval_shape(run).items()}
-    assert sizes == {"up3_dropout": 4, "up1_dropout": 16}
+    return {name: found["__call__"][0].shape[1:3] for name, found in jax.eval_shape(run).items()}
+
+
+def test_dropout_stands_at_the_asked_decoder_outputs():
+    model = UNetGenerator(num_features=1, dropout_outputs=(4, 16))
+    assert _find_dropouts(model, (1, 32, 32, 1)) == {"up3_dropout": (4, 4), "up1_dropout": (16, 16)}
 
 
 def test_dropout_follows_the_norm(small):
@@ -304,19 +308,8 @@ def test_fewer_levels_leave_the_innermost_ones_out():
 
 def test_dropout_outputs_count_from_the_innermost_map():
     model = UNetGenerator(num_features=1, num_levels=3, dropout_outputs=(2,))
-
-    def run():
-        return model.init_with_output(
-            KEYS,
-            jnp.zeros((1, 24, 40, 1)),
-            deterministic=False,
-            use_running_average=False,
-            capture_intermediates=lambda module, _: isinstance(module, nn.Dropout),
-        )[1]["intermediates"]
-
     # Innermost 3x5.
-    shapes = {name: found["__call__"][0].shape[1:3] for name, found in jax.eval_shape(run).items()}
-    assert shapes == {"up2_dropout": (6, 10)}
+    assert _find_dropouts(model, (1, 24, 40, 1)) == {"up2_dropout": (6, 10)}
 
 
 @pytest.mark.parametrize(

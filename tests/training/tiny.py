@@ -165,6 +165,7 @@ def main() -> None:
     try:
         parts = train_all(workdir) if num_epochs is None else train_gan(workdir, num_epochs=num_epochs)
     except Exception:
+        # Whatever it was, the other processes wait for this one: they are told before it goes on.
         traceback.print_exc()
         process_group.end_processes("see its own error", 1)
         raise
