@@ -49,6 +49,8 @@ def wait_until(is_so, what):
             job_id, reason = line.split(maxsplit=1)
             if reason == "BeginTime":
                 job_id = job_id.removesuffix("_N/A")
+                # A job that starts in the second in which it was requeued is ended: its credential is revoked.
+                time.sleep(2)
                 subprocess.run(["scontrol", "update", f"job={job_id}", "starttime=now"], check=False)
         time.sleep(0.2)
 
