@@ -23,6 +23,10 @@ BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 OTHER_BASELINES = ((REFERENCE, POPULATION), (BASELINE,))
 # In words, a large effect: Cohen's d = 0.8 of normal values.
 MIN_SUPERIORITY = 0.71
+# Of the real prints' values, on each side, beyond which a single image is unlike a real print.
+TAIL = 0.025
+# Relative; what one image measured in several batches may differ by.
+ROUNDING = 1e-5
 # A control is caught, too, where most of its prints have no value at all, as real prints nearly always have.
 MIN_MISSING = 0.5
 MAX_MISSING_BASELINE = 0.05
@@ -57,7 +61,11 @@ def create_control_table(study: Study, findings: Findings) -> list[Verdict]:
       least 71% of all such pairs, equal ones counted half. Without this, a difference of no account would be caught
       if only there were enough prints.
 
-    It is caught, too, if most of its prints have no value, and at least 95% of the real ones have.
+    Where a control is one image for everyone, as the mean print is, and has one value, its interval has no width,
+    whatever the number of prints. It is caught if this value lies beyond the middle 95% of the real prints' values,
+    on the worse side.
+
+    A control is caught, too, if most of its prints have no value, and at least 95% of the real ones have.
 
     Real against real are the reference and the prints of other persons; where these have no number, and for the
     families "similarity" and "identity", the other impressions of the same fingers, the hardest alteration included;
@@ -82,11 +90,17 @@ def create_control_table(study: Study, findings: Findings) -> list[Verdict]:
     for image in findings.images:
         values.setdefault(image.measure, {}).setdefault(image.collection, []).append(image.value)
     controls = [name for name, collection in study.collections.items() if collection.role == CONTROL]
+    of_one_image = {name for name in controls if _is_one_image(study.collections[name].images)}
     verdicts: list[Verdict] = []
     for measure, by_collection in rows.items():
         by_image = {name: np.array(found) for name, found in values.get(measure, {}).items()}
         decided = [
-            _decide(by_collection[name], _find_baseline(study, by_collection), by_image)
+            _decide(
+                by_collection[name],
+                _find_baseline(study, by_collection),
+                by_image,
+                is_one_image=name in of_one_image,
+            )
             for name in controls
             if name in by_collection
         ]
@@ -109,7 +123,17 @@ def _find_baseline(study: Study, rows: Mapping[str, MeasureRow]) -> list[Measure
     return []
 
 
-def _decide(row: MeasureRow, baseline: Sequence[MeasureRow], by_image: Mapping[str, np.ndarray]) -> Verdict:
+def _is_one_image(images: np.ndarray) -> bool:
+    return len(images) > 1 and bool((images == images[:1]).all())
+
+
+def _decide(
+    row: MeasureRow,
+    baseline: Sequence[MeasureRow],
+    by_image: Mapping[str, np.ndarray],
+    *,
+    is_one_image: bool,
+) -> Verdict:
     own = by_image.get(row.collection, np.zeros(0))
     real = np.concatenate(
         [np.zeros(0), *(by_image[other.collection] for other in baseline if other.collection in by_image)]
@@ -122,7 +146,12 @@ def _decide(row: MeasureRow, baseline: Sequence[MeasureRow], by_image: Mapping[s
     elif verdict is None and not np.isfinite(row.low):
         verdict = None, row.note or "no interval"
     if verdict is None:
-        verdict = _compare(row, baseline, own[~np.isnan(own)], real[~np.isnan(real)])
+        own, real = own[~np.isnan(own)], real[~np.isnan(real)]
+        has_one_value = len(own) > 0 and np.ptp(own) <= ROUNDING * np.abs(own).max()
+        if is_one_image and has_one_value and len(real) > 1:
+            verdict = _compare_one_value(row, baseline, real)
+        else:
+            verdict = _compare(row, baseline, own, real)
     return Verdict(row.collection, row.measure, *verdict)
 
 
@@ -138,14 +167,25 @@ def _find_missing(own: np.ndarray, real: np.ndarray) -> tuple[bool, str] | None:
     )
 
 
+def _compare_one_value(row: MeasureRow, baseline: Sequence[MeasureRow], real: np.ndarray) -> tuple[bool, str]:
+    low, high = np.quantile(real, [TAIL, 1 - TAIL])
+    names = ", ".join(other.collection for other in baseline)
+    note = f"{row.value:.4g}; {low:.4g} to {high:.4g} are 95% of the prints of {names}"
+    return _is_worse(row, row.value < low, row.value > high), note
+
+
+def _is_worse(row: MeasureRow, is_below: bool, is_above: bool) -> bool:
+    return bool(
+        (is_above and row.better in ("lower", "real")) or (is_below and row.better in ("higher", "real"))
+    )
+
+
 def _compare(
     row: MeasureRow, baseline: Sequence[MeasureRow], own: np.ndarray, real: np.ndarray
 ) -> tuple[bool, str]:
     low, high = min(other.low for other in baseline), max(other.high for other in baseline)
     is_above, is_below = row.low > high, row.high < low
-    is_caught = (is_above and row.better in ("lower", "real")) or (
-        is_below and row.better in ("higher", "real")
-    )
+    is_caught = _is_worse(row, is_below, is_above)
     names = ", ".join(other.collection for other in baseline)
     note = f"{row.value:.4g} [{row.low:.4g}, {row.high:.4g}]; {low:.4g} to {high:.4g} of {names}"
     if is_caught and len(own) and len(real):

@@ -129,6 +129,32 @@ def test_worse_below_is_counted_below(study):
     assert verdict.caught is True and verdict.note.endswith("worse in 100% of the pairs")
 
 
+@pytest.mark.parametrize(
+    ("better", "value", "caught"),
+    [
+        ("real", 1.9, False),
+        ("real", 2.6, True),
+        ("real", 0.04, True),
+        ("lower", 0.04, False),
+        ("higher", 0.04, True),
+    ],
+)
+def test_a_control_of_one_image_is_judged_as_a_single_print(better, value, caught):
+    # Of these 102 values the 2.5% quantile is 0.0505, at place 2.525, and the 97.5% quantile 1.9695.
+    blank = np.zeros((4, 2, 2), np.uint8)
+    real = [*np.linspace(0, 2, 101), 3]
+    study = Study(
+        {name: create_collection(name, role, blank, [1] * 4) for name, role in ROLES.items()}, ConfigDict()
+    )
+    images = [*create_images("real", real), *create_images("control_a", [value] * 4)]
+    rows = [
+        create_row("real", 1, 0.9, 1.1, better=better),
+        create_row("control_a", value, value, value, better=better),
+    ]
+    (verdict,) = decide(study, *rows, images=images)
+    assert verdict.caught is caught and verdict.note.endswith("are 95% of the prints of real")
+
+
 def test_prints_without_a_value_are_caught(study):
     images = [*create_images("real", [1] * 20), *create_images("control_a", [NAN, NAN, 1])]
     rows = [
