@@ -267,7 +267,8 @@ CLASSIFIER_FIELDS = ("seed", "data.", "classifier.")
 # What everything up to the scores' averaging depends on; the rest may change in a finished experiment.
 EXPERIMENT_FIELDS = tuple(name for name in FIELDS if not name.startswith("evaluation."))
 
-# Fields that may change between a run and its continuation: they change no number of it.
+# Fields that may change between a run and its continuation: they change no number of it, and the batch sizes of
+# inference none by more than the order of sums does.
 _FREE_FIELDS = frozenset(
     {
         "data.socofing_dir",

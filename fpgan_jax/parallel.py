@@ -194,17 +194,18 @@ def shard_batch(batch: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf.reshape(num_devices, -1, *leaf.shape[1:]), batch)
 
 
-def check_batch_size(global_batch_size: int, field: str) -> None:
+def check_batch_size(global_batch_size: int, field: str, num_devices: int | None = None) -> None:
     """Check that a batch divides over all devices of all processes.
 
     Args:
       global_batch_size: examples a step over all devices.
       field: the config field that it comes from, for the message.
+      num_devices: over how many; None is over those that there are here.
 
     Raises:
       UserError: it does not divide.
     """
-    num_devices = jax.device_count()
+    num_devices = jax.device_count() if num_devices is None else num_devices
     if global_batch_size % num_devices:
         raise UserError(
             f"{field}={global_batch_size}: not divisible by the {num_devices} devices; "

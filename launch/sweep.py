@@ -43,14 +43,22 @@ _SBATCH = flags.DEFINE_multi_string("sbatch", [], "Another option of sbatch, as 
 def main(argv):
     """Sweep."""
     del argv
-    environment = dict(os.environ)
-    # The checks below must not take hold of a GPU, which the runs want.
-    os.environ["JAX_PLATFORMS"] = "cpu"
+    import jax
+
+    # The checks below must not take hold of a GPU, which the runs want. They inherit the environment, so that this
+    # does not say so there.
+    jax.config.update("jax_platforms", "cpu")
     from fpgan_jax.sweeps import local_queue, slurm, sweep
     from fpgan_jax.sweeps.plan import create_commands, create_runs, load_sweep_file
 
     config_flag = flags.FLAGS["config"]
-    runs = create_runs(_CONFIG.value, load_sweep_file(_SWEEP.value), _WORKDIR.value, _WHAT.value)
+    runs = create_runs(
+        _CONFIG.value,
+        load_sweep_file(_SWEEP.value),
+        _WORKDIR.value,
+        _WHAT.value,
+        num_devices=(_GPUS.value or 1) if _SLURM.value else 1,
+    )
     if _DRY_RUN.value:
         print(sweep.list_runs(runs, _WORKDIR.value))
         return
@@ -71,7 +79,7 @@ def main(argv):
             commands,
             _WORKDIR.value,
             origin={"what": _WHAT.value, "config": config_flag.config_filename, "sweep": _SWEEP.value},
-            workers=None if _SLURM.value else local_queue.create_workers(_NUM_WORKERS.value, environment),
+            workers=None if _SLURM.value else local_queue.create_workers(_NUM_WORKERS.value, os.environ),
             allocation=allocation,
             is_retrying_failed=_RETRY.value,
         )

@@ -27,7 +27,9 @@ _USE_RUNNING_AVERAGE = flags.DEFINE_bool(
     "use_running_average", None, "Normalise by running statistics. The paper uses each image's own."
 )
 _USE_EMA = flags.DEFINE_bool("use_ema", None, "Draw with the moving average of the weights.")
-_BATCH_SIZE = flags.DEFINE_integer("batch_size", None, "Images at a time; changes no image.", lower_bound=1)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Images at a time; changes a pixel in some 10,000 by one grey at most.", lower_bound=1
+)
 _SEED = flags.DEFINE_integer("seed", None, "Seed of dropout, and of new noise.", lower_bound=0)
 _NOISE_SEED = flags.DEFINE_integer("noise_seed", None, "Seed of new noise; by default --seed.", lower_bound=0)
 _NUM_IMAGES = flags.DEFINE_integer("num_images", None, "Draw so many from new noise, in shards; more later.")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
+from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import (
     checkerboard,
@@ -40,7 +41,7 @@ from fpgan_jax.evaluation import (
 from fpgan_jax.evaluation.bootstrap import compute_spread
 from fpgan_jax.evaluation.evaluation_plan import EvaluationPlan
 from fpgan_jax.evaluation.matching import Matcher
-from fpgan_jax.evaluation.measurements import MEASURED, Findings, ImageRow, MatchRow, MeasureRow
+from fpgan_jax.evaluation.measurements import MEASURED, SKIPPED, Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection, Study
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.rows import read_rows, write_rows
@@ -237,12 +238,12 @@ def _measure_epochs(
     if not plan.gan_workdir:
         return {}
     _, _, metadata = restore_for_evaluation(plan.gan_workdir, ())
-    trained = metadata["config"]
+    trained = configuration.restore_config(metadata, plan.gan_workdir)
     # The altered impressions say nothing of an epoch.
     kept = [collection for collection in real if collection.name in ("real", "real_others")]
     found = {}
-    for epoch in sorted(epoch for epoch in trained["keep_epochs"] if epoch <= trained["num_epochs"]):
-        step = last_step_of_epoch(epoch, len(metadata["pairs"]), trained["global_batch_size"])
+    for epoch in sorted(epoch for epoch in trained.keep_epochs if epoch <= trained.num_epochs):
+        step = last_step_of_epoch(epoch, len(metadata["pairs"]), trained.global_batch_size)
         folder = os.path.join(out_dir, "epochs", f"epoch_{epoch:04d}")
         synthesis.synthesize(
             plan.gan_workdir,
@@ -334,7 +335,8 @@ def measure_families(
         key = _describe_study(study, name)
         header = f"[{label}, {number}/{len(names)}] {name}"
         found = _read_findings(folder, key)
-        if found is not None:
+        # What lacked a tool may have it now.
+        if found is not None and not all(row.status == SKIPPED for row in found.measures):
             print(f"{header}: done before", flush=True)
         else:
             print(header, flush=True)

@@ -42,7 +42,8 @@ class RestoredGenerator:
           noise_image: uint8 [height, width, channels], or [height, width] where there is one channel; or an image
             file's path.
           dropout_seed: any three numbers. The seed, person and replica of a row of `launch.synthesize`'s
-            manifest draw that row's print from its noise, to the bit.
+            manifest draw that row's print from its noise; a pixel in some 10,000 may differ by one grey, since
+            sums have another order in batches of other sizes.
 
         Returns:
           uint8 of the array's shape; of a file [height, width, channels].
@@ -74,30 +75,37 @@ class RestoredClassifier:
         # One image at a time: a batch would be filled up with copies of it.
         self.config.evaluation.batch_size = 1
 
-    def __call__(self, image: np.ndarray | str | os.PathLike, person: int) -> float:
+    def __call__(
+        self, image: np.ndarray | str | os.PathLike, person: int, *, is_scan: bool | None = None
+    ) -> float:
         """Score one print.
 
         Args:
           image: uint8 [height, width, channels], or [height, width] where there is one channel, preprocessed as the
-            training prints were; or an image file's path. A file of SOCOFing's size is preprocessed here.
+            training prints were; or an image file's path.
           person: who it is scored as, one of `persons`.
+          is_scan: whether a file is a scan of SOCOFing, to be preprocessed here; by default one is whose size is a
+            scan's and not the network's.
 
         Returns:
           The similarity score: the probability of `person`, in [0, 1].
 
         Raises:
           UserError: the person is not among `persons`, the image is of another size than the classifier was
-            trained on, not of bytes, or its file cannot be read.
+            trained on, not of bytes, or its file cannot be read; or only `is_scan` can tell what it is.
         """
         if person not in self.persons:
             raise UserError(f"person {person}: the classifier knows {', '.join(map(str, self.persons))}")
-        return self.compute_probabilities(image)[person]
+        return self.compute_probabilities(image, is_scan=is_scan)[person]
 
-    def compute_probabilities(self, image: np.ndarray | str | os.PathLike) -> dict[int, float]:
+    def compute_probabilities(
+        self, image: np.ndarray | str | os.PathLike, *, is_scan: bool | None = None
+    ) -> dict[int, float]:
         """Compute the probability of every person.
 
         Args:
           image: as of a call.
+          is_scan: as of a call.
 
         Returns:
           Person -> probability; they add up to 1.
@@ -105,7 +113,9 @@ class RestoredClassifier:
         Raises:
           UserError: as a call.
         """
-        pixels, _ = _load_image(image, self.config, is_scan_allowed=True)
+        if isinstance(image, str | os.PathLike):
+            image = _load_print(image, self.config, is_scan)
+        pixels, _ = _load_image(image, self.config)
         values = self._scorer.compute_probabilities(pixels[None])[0]
         return dict(zip(self.persons, values.tolist(), strict=True))
 
@@ -146,15 +156,31 @@ def restore_classifier(classifier_workdir: str, *, step: int | str | None = None
     return RestoredClassifier(similarity.Scorer(classifier_workdir, step=step))
 
 
+def _load_print(
+    path: str | os.PathLike, config: ConfigDict, is_scan: bool | None
+) -> np.ndarray | str | os.PathLike:
+    """Return a scan's print as the network sees it; of another file the path."""
+    shape = read_image(path, config.data.num_channels).shape
+    has_scans_size = shape[1::-1] in SCAN_SIZES
+    if is_scan is None and has_scans_size and shape == configuration.image_shape(config.data):
+        if config.data.frame == "crop":
+            raise UserError(
+                f"{os.fspath(path)}: a scan and a print without the scanner's frame have the same size here; say "
+                "is_scan=True or is_scan=False"
+            )
+        return path
+    if is_scan or (is_scan is None and has_scans_size):
+        return preprocess_print(read_image(path, 1), config.data)
+    return path
+
+
 def _load_image(
-    image: np.ndarray | str | os.PathLike, config: ConfigDict, *, is_scan_allowed: bool = False
+    image: np.ndarray | str | os.PathLike, config: ConfigDict
 ) -> tuple[np.ndarray, tuple[int, ...]]:
     """Return (uint8 [height, width, channels], the shape it was given in)."""
     wanted = configuration.image_shape(config.data)
     if isinstance(image, str | os.PathLike):
         origin, pixels = os.fspath(image), read_image(image, config.data.num_channels)
-        if is_scan_allowed and pixels.shape != wanted and pixels.shape[1::-1] in SCAN_SIZES:
-            pixels = preprocess_print(read_image(image, 1), config.data)
         shape = pixels.shape
     else:
         origin, pixels = "image", np.asarray(image)

@@ -11,6 +11,7 @@ XLA, and on a CPU another number of threads.
 
 import collections
 import dataclasses
+import importlib.util
 import os
 import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -259,6 +260,8 @@ def _check_request(request: Request, overrides: Mapping) -> None:
         raise UserError(f"--shard_size={request.shard_size}: must be a multiple of {IMAGES_PER_CALL}")
     if request.file_format not in shards.FORMATS:
         raise UserError(f"--format={request.file_format}: use one of {', '.join(shards.FORMATS)}")
+    if request.file_format == "array_record" and importlib.util.find_spec("array_record") is None:
+        raise UserError("--format=array_record: the package array_record is not installed; use tar or png")
     if overrides.get("noise") == "training":
         raise UserError(
             "--noise=training: there is one for each training pair; leave --num_images out, or this"

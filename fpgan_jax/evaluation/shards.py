@@ -3,7 +3,7 @@
 Does not draw images or decide which there are (`sharded_synthesis.py`).
 
 "tar" is what webdataset reads, and any other program; "array_record" is what grain and TFDS read at random
-places, a record a PNG file; "png" is a folder of files, which `launch.score_similarity` takes too. Beside a
+places, a record a PNG file; "png" is a folder of files, which `launch.evaluate` takes too. Beside a
 shard lies its manifest, `SHARD.csv`; in a folder it is `manifest.csv`. A shard that is there has its manifest.
 """
 

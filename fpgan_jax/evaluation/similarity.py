@@ -292,6 +292,11 @@ def _load_synthetic(scorer: Scorer, folders: Sequence[str], persons: Sequence[in
     for folder in folders:
         rows = read_manifest(folder)
         check_origin(folder, rows, scorer.data_hash)
+        if not any(row.person in persons for row in rows):
+            raise UserError(
+                f"{folder}: none of its prints is of a person who is scored ({', '.join(map(str, persons))}); "
+                "launch.evaluate judges prints that are nobody's"
+            )
         for row in rows:
             if row.person not in persons:
                 continue

@@ -5,6 +5,7 @@ Does not own how a run's process is recorded (`runs.py`) or shown (`overview.py`
 
 import collections
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -34,7 +35,9 @@ def find_gpus(environment: Mapping[str, str]) -> list[str]:
     if environment.get("JAX_PLATFORMS") == "cpu":
         return []
     if "CUDA_VISIBLE_DEVICES" in environment:
-        return [name for name in environment["CUDA_VISIBLE_DEVICES"].split(",") if name]
+        names = environment["CUDA_VISIBLE_DEVICES"].split(",")
+        # CUDA takes those before the first that is none, as -1 is.
+        return list(itertools.takewhile(lambda name: name and not name.startswith(("-", "NoDev")), names))
     if shutil.which("nvidia-smi") is None:
         return []
     command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]

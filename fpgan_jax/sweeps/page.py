@@ -123,6 +123,11 @@ def _create_means(table: ResultTable, headlines: Sequence[str]) -> Element | Non
     text = (
         "Of the finished runs that differ by seeds only, with the 95% interval of the mean for other seeds."
     )
+    if any(group.are_seeds_crossed for group in table.groups):
+        text += (
+            " Runs that share one seed and differ in another are not independent, and have no interval; "
+            "zip_axes in the sweep file changes both at once."
+        )
     return _create_section("Means over seeds", create_element("p", text), create_table(text, header, rows))
 
 

@@ -51,7 +51,14 @@ def load_sweep_file(path: str) -> list[Mapping[str, Any]]:
     return sweep
 
 
-def create_runs(config: ConfigDict, sweep: Sequence[Mapping[str, Any]], workdir: str, what: str) -> list[Run]:
+def create_runs(
+    config: ConfigDict,
+    sweep: Sequence[Mapping[str, Any]],
+    workdir: str,
+    what: str,
+    *,
+    num_devices: int = 1,
+) -> list[Run]:
     """Name and check every run of a sweep; write nothing.
 
     Args:
@@ -59,6 +66,7 @@ def create_runs(config: ConfigDict, sweep: Sequence[Mapping[str, Any]], workdir:
       sweep: of `load_sweep_file`.
       workdir: of the sweep; a run's folder lies in it.
       what: one of `KINDS`.
+      num_devices: that each run will have, which its batches must divide over.
 
     Returns:
       The runs in the sweep's order.
@@ -67,6 +75,8 @@ def create_runs(config: ConfigDict, sweep: Sequence[Mapping[str, Any]], workdir:
       UserError: a run's config, data or folder is not as it must be, or two runs are the same.
     """
     runs: dict[str, Run] = {}
+    # Of what a run of this kind depends on -> the first run's name.
+    names: dict[str, str] = {}
     for overrides in sweep:
         texts = {str(field): _format_value(value) for field, value in overrides.items()}
         described = ", ".join(f"{field}={text}" for field, text in texts.items()) or "no override"
@@ -78,6 +88,14 @@ def create_runs(config: ConfigDict, sweep: Sequence[Mapping[str, Any]], workdir:
             if name in runs:
                 raise UserError("twice in the sweep; leave one out")
             num_steps = KINDS[what](own, os.path.join(workdir, name))
+            for field in _BATCH_SIZES[what]:
+                parallel.check_batch_size(flat[field], f"config.{field}", num_devices)
+            relevant = {field: value for field, value in values.items() if field.startswith(_PREFIXES[what])}
+            other = names.setdefault(name_run(relevant), name)
+            if other != name:
+                raise UserError(
+                    f"--what={what} depends on none of what it differs in from run {other}; leave one out"
+                )
         except UserError as error:
             raise UserError(f"run {len(runs) + 1} ({described}): {error}") from error
         runs[name] = Run(name, os.path.join(workdir, name), values, own, num_steps)
@@ -118,7 +136,8 @@ def name_run(overrides: Mapping[str, Any]) -> str:
       something away from the overrides, eight digits of their hash end it, so that no two share a name.
     """
     plain = ",".join(
-        f"{field}={_format_value(value, '+').removesuffix('.0')}" for field, value in overrides.items()
+        f"{field}={_format_value(value, '+').removesuffix('.0' if isinstance(value, float) else '')}"
+        for field, value in overrides.items()
     )
     name = _UNSAFE.sub("_", plain)
     if name != plain or len(name) > _MAX_NAME_LENGTH:
@@ -136,7 +155,6 @@ def _check_gan(config: ConfigDict, workdir: str) -> dict[str, int]:
     configuration.validate_config(config)
     factory.create_generator(config)
     factory.create_discriminator(config)
-    parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     source = _check_source(feeding.create_gan_source, config)
     configuration.claim_workdir(workdir, config, prefixes=configuration.GAN_FIELDS, is_writer=False)
     return {METRICS_FILENAME: _count_gan_steps(config, source.num_examples)}
@@ -145,7 +163,6 @@ def _check_gan(config: ConfigDict, workdir: str) -> dict[str, int]:
 def _check_classifier(config: ConfigDict, workdir: str) -> dict[str, int]:
     configuration.validate_config(config)
     factory.create_classifier(config, num_classes=2)
-    parallel.check_batch_size(config.classifier.global_batch_size, "config.classifier.global_batch_size")
     _check_source(feeding.create_classifier_source, config)
     configuration.claim_workdir(workdir, config, prefixes=configuration.CLASSIFIER_FIELDS, is_writer=False)
     return {METRICS_FILENAME: config.classifier.num_steps}
@@ -176,4 +193,14 @@ KINDS: Mapping[str, Callable[[ConfigDict, str], dict[str, int]]] = {
     "reproduce": _check_experiment,
     "train_gan": _check_gan,
     "train_classifier": _check_classifier,
+}
+_PREFIXES: Mapping[str, tuple[str, ...]] = {
+    "reproduce": ("",),
+    "train_gan": configuration.GAN_FIELDS,
+    "train_classifier": configuration.CLASSIFIER_FIELDS,
+}
+_BATCH_SIZES: Mapping[str, tuple[str, ...]] = {
+    "reproduce": ("global_batch_size", "classifier.global_batch_size"),
+    "train_gan": ("global_batch_size",),
+    "train_classifier": ("classifier.global_batch_size",),
 }

@@ -48,12 +48,14 @@ class Group:
       overrides: config field -> value, without the seeds.
       num_runs: how many.
       means: metric -> (mean, low, high); the ends of the 95% interval for the mean over new seeds, by the t
-        distribution; NaN for a single run.
+        distribution; NaN for a single run, and where seeds are crossed.
+      are_seeds_crossed: whether runs share one seed and differ in another, so that they are no independent ones.
     """
 
     overrides: Mapping[str, Any]
     num_runs: int
     means: Mapping[str, tuple[float, float, float]]
+    are_seeds_crossed: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,18 +161,27 @@ def _create_groups(results: Sequence[Result]) -> list[Group]:
     for result in results:
         if result.state == "finished":
             by_overrides.setdefault(repr(_drop_seeds(result.overrides)), []).append(result)
-    return [
-        Group(
-            _drop_seeds(members[0].overrides),
-            len(members),
-            {
-                name: _compute_mean([member.metrics[name] for member in members])
-                for name in members[0].metrics
-                if all(name in member.metrics for member in members)
-            },
-        )
-        for members in by_overrides.values()
+    return [_create_group(members) for members in by_overrides.values()]
+
+
+def _create_group(members: Sequence[Result]) -> Group:
+    are_seeds_crossed = _are_seeds_crossed([member.overrides for member in members])
+    means = {
+        name: _compute_mean([member.metrics[name] for member in members])
+        for name in members[0].metrics
+        if all(name in member.metrics for member in members)
+    }
+    if are_seeds_crossed:
+        means = {name: (mean, float("nan"), float("nan")) for name, (mean, _, _) in means.items()}
+    return Group(_drop_seeds(members[0].overrides), len(members), means, are_seeds_crossed)
+
+
+def _are_seeds_crossed(overrides: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether a seed that differs among runs is the same in some of them."""
+    numbers = [
+        len({repr(own.get(field)) for own in overrides}) for field in SEED_FIELDS if field in overrides[0]
     ]
+    return any(1 < number < len(overrides) for number in numbers)
 
 
 def _drop_seeds(overrides: Mapping[str, Any]) -> dict[str, Any]:

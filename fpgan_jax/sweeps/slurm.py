@@ -37,7 +37,7 @@ class Allocation:
       gpus: of one node.
       cpus: of one node; None is the cluster's default.
       at_once: how many jobs of the array may run at a time.
-      signal_seconds: how long before the time limit the run is asked to save and leave.
+      signal_seconds: how long before the time limit the run is asked to save and leave; at most half of the limit.
       others: further options of sbatch, as {"mem": "16G"}.
     """
 
@@ -148,7 +148,7 @@ def submit(
         "gpus_per_node": allocation.gpus or None,
         "cpus_per_task": allocation.cpus,
         "array_parallelism": allocation.at_once,
-        "signal_delay_s": allocation.signal_seconds,
+        "signal_delay_s": min(allocation.signal_seconds, 30 * allocation.minutes),
         # A cluster may be set up not to put jobs into the queue again unless they ask for it.
         "additional_parameters": {"requeue": True, **allocation.others},
     }

@@ -14,7 +14,7 @@ from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import evaluate
 from fpgan_jax.evaluation.evaluation_plan import create_plan
-from fpgan_jax.evaluation.measurements import MEASURED, REFUSED, Findings, ImageRow, MeasureRow
+from fpgan_jax.evaluation.measurements import MEASURED, REFUSED, SKIPPED, Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import REFERENCE, SYNTHETIC, PrintCollection, Study
 from fpgan_jax.evaluation.rows import read_rows
 from tests.data.conftest import make_print_pixels
@@ -94,6 +94,14 @@ def test_rows_that_were_lost_are_measured_anew(judged, family, tmp_path):
     (tmp_path / "pixels" / "images.csv").unlink()
     measure(judged, family, tmp_path)
     assert family.calls == 2
+
+
+def test_a_family_that_lacked_its_tool_is_measured_anew(judged, family, tmp_path):
+    found = family.findings
+    family.findings = Findings([create_row(float("nan"), family="pixels", status=SKIPPED, note="no tool")])
+    assert measure(judged, family, tmp_path).measures[0].status == SKIPPED
+    family.findings = found
+    assert measure(judged, family, tmp_path).measures[0].value == 0.25
 
 
 def test_a_family_that_is_not_wanted_is_not_measured(judged, family, tmp_path):

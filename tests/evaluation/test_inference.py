@@ -109,6 +109,27 @@ def test_a_scan_is_preprocessed_as_the_training_prints_were(score, tmp_path):
     assert score(tmp_path / "scan.bmp", 2) == score(pixels, 2)
 
 
+@pytest.fixture(scope="module")
+def score_at_a_scans_size(folder):
+    config = test_size.get_config()
+    config.data.socofing_dir = "unused"
+    config.data.image_size, config.data.image_width = 103, 96
+    classifier = create_weights(factory.create_classifier(config, num_classes=len(PERSONS)), config, 1)
+    save_checkpoint(folder / "at_size", config, {"classifier": classifier}, persons=PERSONS)
+    return inference.restore_classifier(str(folder / "at_size"))
+
+
+def test_a_file_that_may_be_a_scan_or_not_is_not_guessed(score_at_a_scans_size, tmp_path):
+    score = score_at_a_scans_size
+    scan = np.random.default_rng(0).integers(0, 256, (103, 96), np.uint8)
+    path = tmp_path / "scan.bmp"
+    Image.fromarray(scan).save(path)
+    with pytest.raises(UserError, match=r"scan\.bmp: .* say is_scan=True or is_scan=False"):
+        score(path, 2)
+    assert score(path, 2, is_scan=False) == score(scan, 2)
+    assert score(path, 2, is_scan=True) == score(preprocessing.preprocess_print(scan, score.config.data), 2)
+
+
 def test_scans_have_the_sizes_of_the_procedural_ones():
     sizes = tuple((size.width, size.height) for size in procedural_prints.SIZES.values())
     assert sizes == preprocessing.SCAN_SIZES

@@ -1,5 +1,6 @@
 """Synthesis in shards: what image i is, however the work is divided, and what is on the disk at any moment."""
 
+import importlib.util
 import io
 import os
 import pathlib
@@ -174,6 +175,15 @@ def test_a_request_that_cannot_be_met_is_refused(gan_workdir, tmp_path, request_
     with pytest.raises(UserError, match=text):
         sharded_synthesis.synthesize_shards(
             gan_workdir, str(tmp_path / "out"), request_of, overrides=overrides
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_format_whose_package_is_not_installed_is_refused(gan_workdir, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="--format=array_record: the package array_record is not installed"):
+        sharded_synthesis.synthesize_shards(
+            gan_workdir, str(tmp_path / "out"), Request(40, 16, "array_record")
         )
     assert list(tmp_path.iterdir()) == []
 

@@ -147,6 +147,12 @@ def test_an_image_that_would_count_twice_is_refused(tmp_path):
         list(similarity._load_synthetic(FakeScorer(), folders, [4]))
 
 
+def test_a_folder_of_nobody_who_is_scored_is_named(tmp_path):
+    folder = write_synthetic(tmp_path / "a", person=-1)
+    with pytest.raises(UserError, match=r"a: none of its prints is of a person who is scored \(4\)"):
+        list(similarity._load_synthetic(FakeScorer(), [folder], [4]))
+
+
 def test_a_generator_of_other_prints_is_refused(tmp_path):
     folder = write_synthetic(tmp_path / "a", data_hash="ffff")
     with pytest.raises(UserError, match=r"a: drawn by a generator that was trained on other prints"):

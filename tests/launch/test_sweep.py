@@ -57,6 +57,33 @@ def test_a_dry_run_lists_the_runs_and_writes_nothing(arguments, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("platforms", [None, "cuda"])
+def test_a_job_of_slurms_may_use_the_gpu_that_the_checks_must_not(
+    arguments, tmp_path, monkeypatch, platforms
+):
+    # sbatch gives its own environment to the job.
+    programs = {
+        "sbatch": f"env > {tmp_path / 'environment'}; echo Submitted batch job 7",
+        "squeue": "for i in 0 1 2 3; do echo 7_$i PENDING; done",
+        "srun": "",
+    }
+    for name, text in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("JAX_PLATFORMS", platforms) if platforms else monkeypatch.delenv(
+        "JAX_PLATFORMS", False
+    )
+    command = [*arguments, "--slurm", "--gpus=1", f"--workdir={tmp_path / 'runs'}"]
+    result = subprocess.run(
+        [sys.executable, "-m", "launch.sweep", *command], check=False, capture_output=True, text=True
+    )
+    assert result.returncode == 0 and "4 runs: 4 queued" in result.stdout, result.stderr
+    lines = (tmp_path / "environment").read_text().splitlines()
+    expected = [f"JAX_PLATFORMS={platforms}"] if platforms else []
+    assert [line for line in lines if line.startswith("JAX_PLATFORMS=")] == expected
+
+
 def test_a_mistake_in_the_last_run_is_named_before_the_first_starts(arguments, tmp_path):
     (tmp_path / "bad.py").write_text("def get_sweep(): return [{'seed': 0}, {'lambda_l1': -1}]")
     sweep = [f"--sweep={tmp_path / 'bad.py'}", f"--workdir={tmp_path / 'runs'}"]

@@ -165,6 +165,8 @@ def test_more_runs_than_gpus_are_refused(pretend_gpus):
     [
         ({"CUDA_VISIBLE_DEVICES": "3,GPU-1a"}, ["3", "GPU-1a"]),
         ({"CUDA_VISIBLE_DEVICES": ""}, []),
+        ({"CUDA_VISIBLE_DEVICES": "-1"}, []),
+        ({"CUDA_VISIBLE_DEVICES": "0,-1,1"}, ["0"]),
         ({"JAX_PLATFORMS": "cpu"}, []),
         ({}, ["0", "1"]),
     ],

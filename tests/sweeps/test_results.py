@@ -2,6 +2,7 @@
 
 import csv
 import html.parser
+import math
 import os
 import pathlib
 import re
@@ -60,6 +61,20 @@ def test_only_finished_runs_are_averaged_and_one_has_no_interval(table):
     group = table.groups[1]
     assert group.num_runs == 1
     assert group.means["l1_loss"] == pytest.approx((0.2, float("nan"), float("nan")), nan_ok=True)
+
+
+@pytest.mark.parametrize(("second", "are_crossed"), [((5, 6, 7, 8), False), ((5, 6, 5, 6), True)])
+def test_runs_that_share_a_seed_have_no_interval(write_run, tmp_path, second, are_crossed):
+    seeds = zip((1, 2, 3, 4) if not are_crossed else (1, 1, 2, 2), second, strict=True)
+    runs = [
+        write_run(f"{seed}{other}", [seed], seed=seed, **{"data.noise_seed": other}) for seed, other in seeds
+    ]
+    table = results.create_table(runs, dict.fromkeys((run.name for run in runs), "finished"))
+    mean, low, high = table.groups[0].means["l1_loss"]
+    assert mean == (1.5 if are_crossed else 2.5)
+    assert (math.isnan(low), math.isnan(high)) == (are_crossed, are_crossed)
+    shown = Page(page.write_page(table, str(tmp_path), {}))
+    assert ("are not independent" in shown.text) == are_crossed
 
 
 def test_the_swept_fields_are_those_that_change_and_are_no_seeds(write_run):
