@@ -1,8 +1,8 @@
 r"""A small twin of the paper's P150: 15 persons x 10 replicas, 128x128 pixels and 32 features.
 
 Reproduces: the shape of table 2's row P150 (real 1.0000 +- 0.0000, synthesised 1.0000 +- 0.0000).
-Takes: about 15 minutes on 2 cores without a GPU (estimated: 12,000 images in the GAN at the
-    15 a second measured for twin_p50, and 2 minutes for the rest).
+Takes: about 10 minutes on 2 cores without a GPU (estimated: 12,000 images in the GAN at the
+    23 a second measured for twin_p250, and 2 minutes for the rest).
 Command: python -m launch.reproduce --config=configs/twin_p150.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/twin_p150
 """

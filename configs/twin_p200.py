@@ -1,8 +1,8 @@
 r"""A small twin of the paper's P200: 20 persons x 10 replicas, 128x128 pixels and 32 features.
 
 Reproduces: the shape of table 2's row P200 (real 1.0000 +- 0.0000, synthesised 0.9973 +- 0.0055).
-Takes: about 20 minutes on 2 cores without a GPU (estimated: 16,000 images in the GAN at the
-    15 a second measured for twin_p50, and 2 minutes for the rest).
+Takes: about 13 minutes on 2 cores without a GPU (estimated: 16,000 images in the GAN at the
+    23 a second measured for twin_p250, and 2 minutes for the rest).
 Command: python -m launch.reproduce --config=configs/twin_p200.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/twin_p200
 """
