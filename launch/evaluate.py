@@ -30,7 +30,7 @@ _FEATURE_CLASSIFIER = flags.DEFINE_string(
     "Workdir of a classifier of other prints, whose features the distributions are in.",
 )
 _UTILITY = flags.DEFINE_string(
-    "utility", "", "The utility.csv of launch.measure_utility, to stand in the report."
+    "utility", "", "The results.csv of launch.measure_utility, to stand in the report."
 )
 _GAN_SEEDS = flags.DEFINE_list(
     "gan_seeds", [], "Those of the experiment's GAN seeds to judge; all by default."

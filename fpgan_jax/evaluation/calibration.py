@@ -28,6 +28,7 @@ class Calibration:
       num_probes: altered impressions of their fingers.
       genuine_scores: float64 [num_probes]; each against the print that it was made from.
       impostor_scores: float64 [k]; each against every other print of the gallery.
+      unaltered_impostor_scores: float64 [l]; the gallery's prints against one another.
       rank_1: share of the altered impressions whose own print scores highest, alone.
       period: median ridge period of the real prints before scaling, pixels.
       factor: by which they were enlarged to 500 ppi.
@@ -38,6 +39,7 @@ class Calibration:
     num_probes: int
     genuine_scores: np.ndarray
     impostor_scores: np.ndarray
+    unaltered_impostor_scores: np.ndarray
     rank_1: float
     period: float
     factor: float
@@ -114,6 +116,7 @@ def _collect(
         num_probes=len(scores),
         genuine_scores=genuine,
         impostor_scores=scores[~is_own],
+        unaltered_impostor_scores=comparisons.unaltered_impostor_scores,
         rank_1=float(np.mean(genuine > best_other)),
         period=period,
         factor=factor,
@@ -122,21 +125,34 @@ def _collect(
 
 def describe_calibration(calibration: Calibration) -> str:
     """Write a calibration for a terminal."""
-    genuine, impostors = calibration.genuine_scores, calibration.impostor_scores
-    error = verification.compute_equal_error(genuine, impostors)
+    genuine = calibration.genuine_scores
     lines = [
         f"matcher: {calibration.matcher}; {calibration.num_persons} real prints, {calibration.num_probes} altered "
         "impressions of them",
         f"ridge period {calibration.period:.2f} px, enlarged {calibration.factor:.3f} times to 500 ppi",
-        f"{len(genuine):,} genuine and {len(impostors):,} impostor comparisons",
-        f"EER {error.rate:.2%} at score {error.threshold:g}",
+        f"{len(genuine):,} genuine comparisons, each of an altered impression and the scan that it was made of",
+        f"rank-1 {calibration.rank_1:.2%}",
     ]
+    for kind, impostors in (
+        ("altered impressions against other persons' real prints", calibration.impostor_scores),
+        ("real prints against one another, which are more alike", calibration.unaltered_impostor_scores),
+    ):
+        lines += [
+            f"impostors: {len(impostors):,} comparisons, {kind}",
+            *_describe_rates(genuine, impostors),
+        ]
+    return "\n".join(lines)
+
+
+def _describe_rates(genuine: np.ndarray, impostors: np.ndarray) -> list[str]:
+    error = verification.compute_equal_error(genuine, impostors)
+    lines = [f"  EER {error.rate:.2%} at score {error.threshold:g}"]
     for rate in verification.FALSE_ACCEPT_RATES:
         needed = verification.count_needed_impostors(rate)
         if len(impostors) < needed:
-            lines.append(f"TAR at FAR {rate:.1%}: refused, {needed:,} impostor comparisons are needed")
+            lines.append(f"  TAR at FAR {rate:.1%}: refused, {needed:,} impostor comparisons are needed")
             continue
         threshold = verification.find_threshold(impostors, rate)
         accepted = verification.compute_accept_rate(genuine, threshold)
-        lines.append(f"TAR {accepted:.2%} at FAR {rate:.1%}, from score {threshold:g}")
-    return "\n".join([*lines, f"rank-1 {calibration.rank_1:.2%}"])
+        lines.append(f"  TAR {accepted:.2%} at FAR {rate:.1%}, from score {threshold:g}")
+    return lines

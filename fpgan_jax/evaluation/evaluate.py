@@ -9,6 +9,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 import numpy as np
 
 from fpgan_jax import configuration
+from fpgan_jax.data import print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import (
     checkerboard,
@@ -89,8 +91,10 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
     os.makedirs(out_dir, exist_ok=True)
     with hold_folder(out_dir):
         real = study.load_real_collections(config)
+        data_hash = print_loading.load_prints(config).data_hash
         drawn = [
-            [study.load_print_folder(folder, config) for folder in folders] for folders in plan.synthetic_dirs
+            [study.load_print_folder(folder, config, data_hash) for folder in folders]
+            for folders in plan.synthetic_dirs
         ]
         others = next((collection for collection in real if collection.name == "real_others"), None)
         made = controls.create_controls(real[0], others, config.data, seed=config.seed)
@@ -100,7 +104,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
         first = create([*real, *drawn[0], *made], classifier=0)
         findings, seconds = measure_families(first, families, os.path.join(out_dir, "rows", "study"), "study")
         by_seed = _measure_seeds(plan, families, real, drawn, findings, out_dir)
-        by_epoch = _measure_epochs(plan, families, real, out_dir)
+        by_epoch = _measure_epochs(plan, families, real, data_hash, out_dir)
         seeds_table = create_seeds_table(first, by_seed)
         results = EvaluationResults(
             study=first,
@@ -175,7 +179,14 @@ def _create_extractor(plan: EvaluationPlan, persons: Collection[int]) -> feature
     _, _, metadata = restore_for_evaluation(plan.feature_classifier, ())
     trained, own = metadata["config"]["data"], plan.config.data
     is_same_finger = (trained["hand"], trained["finger"]) == (own.hand, own.finger)
-    return features.create_classifier_extractor(plan.feature_classifier, persons if is_same_finger else ())
+    if trained["frame"] != own.frame:
+        raise UserError(
+            f"{plan.feature_classifier}: trained on prints with config.data.frame={trained['frame']!r}; the study's "
+            f"have {own.frame!r}"
+        )
+    return features.create_classifier_extractor(
+        plan.feature_classifier, persons if is_same_finger else (), shared_persons=persons
+    )
 
 
 def _measure_seeds(
@@ -232,6 +243,7 @@ def _measure_epochs(
     plan: EvaluationPlan,
     families: Mapping[str, Callable[[Study], Findings]],
     real: Sequence[PrintCollection],
+    data_hash: str,
     out_dir: str,
 ) -> dict[int, Sequence[MeasureRow]]:
     """Draw prints from the checkpoints that the first GAN kept, and measure them: epoch -> rows."""
@@ -239,8 +251,6 @@ def _measure_epochs(
         return {}
     _, _, metadata = restore_for_evaluation(plan.gan_workdir, ())
     trained = configuration.restore_config(metadata, plan.gan_workdir)
-    # The altered impressions say nothing of an epoch.
-    kept = [collection for collection in real if collection.name in ("real", "real_others")]
     found = {}
     for epoch in sorted(epoch for epoch in trained.keep_epochs if epoch <= trained.num_epochs):
         step = last_step_of_epoch(epoch, len(metadata["pairs"]), trained.global_batch_size)
@@ -255,9 +265,10 @@ def _measure_epochs(
             step=step,
         )
         prints = study.take_replicas(
-            study.load_print_folder(folder, plan.config), plan.config.evaluation.num_epoch_replicas
+            study.load_print_folder(folder, plan.config, data_hash), plan.config.evaluation.num_epoch_replicas
         )
-        judged = _create_study(plan, [*kept, prints], classifier=0)
+        # With the altered impressions, too: the matcher's thresholds are set on all.
+        judged = _create_study(plan, [*real, prints], classifier=0)
         rows_dir = os.path.join(out_dir, "rows", f"epoch_{epoch:04d}")
         rows = measure_families(judged, families, rows_dir, f"epoch {epoch}")[0].measures
         found[epoch] = [row for row in rows if row.collection == prints.name]
@@ -275,7 +286,7 @@ def _load_noise_images(plan: EvaluationPlan, drawn: Sequence[PrintCollection]) -
 def _load_utility(path: str) -> Sequence[utility_table.ResultRow]:
     if not path:
         return []
-    return read_rows(path, utility_table.ResultRow, "measure_utility")
+    return utility_table.read_results(path)
 
 
 def _describe_run(plan: EvaluationPlan, seconds: Mapping[str, float]) -> dict:
@@ -372,12 +383,22 @@ def _describe_study(study: Study, family: str) -> dict:
     settings = {name: value for name, value in study.settings.to_dict().items() if name != "measures"}
     return {
         "family": family,
-        "version": importlib.metadata.version("fpgan_jax"),
+        "code": _hash_code(),
         "collections": digest.hexdigest(),
         "networks": checkpoints,
         "settings": json.loads(json.dumps(settings)),
         "seed": study.seed,
     }
+
+
+@functools.cache
+def _hash_code() -> str:
+    """Compute what changes with the code that measures."""
+    folder = pathlib.Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in (*sorted(folder.glob("*.py")), folder.parent / "data" / "preprocessing.py"):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def _read_findings(folder: str, key: dict) -> Findings | None:

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation import utility_table
 from fpgan_jax.evaluation.study import name_print_folder
 from fpgan_jax.evaluation.synthesis import MANIFEST_FILENAME
 
@@ -103,6 +104,8 @@ def create_plan(
             raise UserError(f"{folder}: no checkpoints here; give the workdir of launch.train_classifier")
     if utility_csv and not os.path.isfile(utility_csv):
         raise UserError(f"--utility={utility_csv}: no such file; python -m launch.measure_utility writes it")
+    if utility_csv:
+        utility_table.read_results(utility_csv)
     if classifier_workdirs and not found_classifiers:
         found_classifiers = {"0": []}
     first = next(iter(found_classifiers), None)

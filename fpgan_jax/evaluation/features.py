@@ -91,13 +91,18 @@ def compute_orientation(images: np.ndarray) -> np.ndarray:
 
 
 def create_classifier_extractor(
-    classifier_workdir: str, excluded_persons: Collection[int], *, step: int | str | None = None
+    classifier_workdir: str,
+    excluded_persons: Collection[int],
+    *,
+    shared_persons: Collection[int] = (),
+    step: int | str | None = None,
 ) -> FeatureExtractor:
-    """Create an extractor from the layer before the last of an Xception that was trained on other persons.
+    """Create an extractor from the layer before the last of an Xception that was trained on other prints.
 
     Args:
       classifier_workdir: of `launch.train_classifier`.
       excluded_persons: whoever is in the study; a classifier has learnt the prints of its own persons by heart.
+      shared_persons: whose other fingers it may know; its name says of how many it does.
       step: which checkpoint; the last one by default.
 
     Returns:
@@ -152,9 +157,12 @@ def create_classifier_extractor(
             results.append(np.asarray(run(variables, padded), np.float64)[: len(batch)])
         return np.concatenate(results)
 
-    return FeatureExtractor(
-        f"features of an Xception trained on {len(metadata['persons'])} other persons", compute
-    )
+    num_persons = len(metadata["persons"])
+    num_shared = len(set(metadata["persons"]) & {int(person) for person in shared_persons})
+    whom = f"{num_persons} other persons"
+    if num_shared:
+        whom = f"another finger of {num_persons} persons, of whom {num_shared} have prints here too"
+    return FeatureExtractor(f"features of an Xception trained on {whom}", compute)
 
 
 def _compute_hand_made(images: np.ndarray) -> np.ndarray:

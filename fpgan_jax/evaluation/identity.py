@@ -5,7 +5,7 @@ matcher (`matching.py`), nor uniqueness and leakage, which ask other questions o
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -53,14 +53,18 @@ class Comparisons:
       scores: collection -> float64 [n, m]; NaN where a print meets itself, as the gallery's own do.
       impostor_scores: float64 [k], of real prints (altered ones too) against other persons' real prints, each pair
         of prints once.
+      unaltered_impostor_scores: those of them that are between unaltered prints.
       thresholds: false accept rate -> score from which a comparison is accepted; NaN where the impostors are too few.
+      is_same_image: collection -> bool [n, m]; a print and one of the gallery that are the same image.
     """
 
     matcher: str
     gallery: Gallery
     scores: Mapping[str, np.ndarray]
     impostor_scores: np.ndarray
+    unaltered_impostor_scores: np.ndarray
     thresholds: Mapping[float, float]
+    is_same_image: Mapping[str, np.ndarray]
 
     def describe_refusal(self, false_accept_rate: float) -> str:
         """Say why there is no threshold at a rate; "" where there is one."""
@@ -76,7 +80,8 @@ class Comparisons:
 def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = None) -> Findings:
     """Measure every collection by NIST's MINDTCT and BOZORTH3.
 
-    - `nbis_threshold_at_far_F`: the score from which a comparison is accepted, set on real impostors.
+    - `nbis_threshold_at_far_F`: the score from which a comparison is accepted: the greater of those that real
+      impostors give, the altered ones among them, and the unaltered ones alone, of those that are enough.
     - `nbis_genuine_score`: against the own person's reference print. `nbis_impostor_score`: against other persons'
       real prints, a print's mean.
     - `nbis_match_rate_at_far_F`: share of prints that are accepted as their own person (true accept rate).
@@ -163,18 +168,40 @@ def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matche
             found = matcher.compare(prepared.images[name], gallery.images, pairs, f"matching {name}")
             scores[name] = found.reshape(scores[name].shape)
     upper = np.triu_indices(len(own), 1)
-    impostors = [own[upper][gallery.persons[upper[0]] != gallery.persons[upper[1]]]]
-    for name, collection in study.collections.items():
-        if collection.role == BASELINE:
-            impostors.append(scores[name][find_impostors(collection, gallery)])
-    impostor_scores = np.concatenate(impostors)
-    thresholds = {
-        rate: verification.find_threshold(impostor_scores, rate)
-        if len(impostor_scores) >= verification.count_needed_impostors(rate)
-        else float("nan")
-        for rate in FALSE_ACCEPT_RATES
-    }
-    return Comparisons(matcher.name, gallery, scores, impostor_scores, thresholds)
+    unaltered = own[upper][gallery.persons[upper[0]] != gallery.persons[upper[1]]]
+    altered = [
+        scores[name][find_impostors(collection, gallery)]
+        for name, collection in study.collections.items()
+        if collection.role == BASELINE
+    ]
+    impostor_scores = np.concatenate([unaltered, *altered])
+    return Comparisons(
+        matcher.name,
+        gallery,
+        scores,
+        impostor_scores,
+        unaltered,
+        {rate: _find_stricter_threshold((unaltered, impostor_scores), rate) for rate in FALSE_ACCEPT_RATES},
+        {name: _find_same_images(prepared.images[name], gallery.images) for name in study.collections},
+    )
+
+
+def _find_stricter_threshold(pools: Sequence[np.ndarray], rate: float) -> float:
+    """Find the greatest of the thresholds of those pools that are large enough; NaN if none is.
+
+    An altered impression scores less against other persons' prints than an unaltered one, which the prints to be
+    judged are more like.
+    """
+    enough = [pool for pool in pools if len(pool) >= verification.count_needed_impostors(rate)]
+    return max((verification.find_threshold(pool, rate) for pool in enough), default=float("nan"))
+
+
+def _find_same_images(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Find which images are the very same: bool [n, m]."""
+    found = [image.tobytes() for image in images], [image.tobytes() for image in others]
+    return np.array([[own == other for other in found[1]] for own in found[0]]).reshape(
+        len(images), len(others)
+    )
 
 
 def create_gallery(study: Study, prepared: PreparedPrints) -> Gallery:
@@ -242,8 +269,14 @@ def _create_threshold_row(study: Study, comparisons: Comparisons, rate: float) -
             status=measurements.REFUSED, note=reason,
         )  # fmt: skip
     threshold = comparisons.thresholds[rate]
-    accepted = int((comparisons.impostor_scores >= threshold).sum())
-    note = f"{accepted:,} of {num_scores:,} real impostor comparisons reach it; each is of two persons, so no interval"
+    counts = [
+        f"{int((pool >= threshold).sum()):,} of {len(pool):,}"
+        for pool in (comparisons.impostor_scores, comparisons.unaltered_impostor_scores)
+    ]
+    note = (
+        f"{counts[0]} real impostor comparisons reach it, {counts[1]} of those between unaltered prints; each is of "
+        "two persons, so no interval"
+    )
     return MeasureRow(
         FAMILY, name, study.reference.name, threshold, nan, nan, num_scores, num_persons, "score", note=note
     )
@@ -255,7 +288,9 @@ def _measure_collection(
     gallery, prefix = comparisons.gallery, comparisons.matcher
     scores = comparisons.scores[collection.name]
     genuine = _find_genuine(collection, gallery, scores)
-    others = np.where(find_impostors(collection, gallery), scores, np.nan)
+    is_impostor = find_impostors(collection, gallery)
+    # A print that is the other person's very image would be compared with itself.
+    others = np.where(is_impostor & ~comparisons.is_same_image[collection.name], scores, np.nan)
     has_others = ~np.isnan(others).all(1)
     impostor = np.full(len(collection), np.nan)
     impostor[has_others] = np.nanmean(others[has_others], axis=1)
@@ -298,8 +333,7 @@ def _measure_collection(
     measures.append(
         _create_error_row(study, prefix, collection, genuine[is_known], others[is_known], is_known)
     )
-    best = np.full(len(collection), -np.inf)
-    best[has_others] = np.nanmax(others[has_others], axis=1)
+    best = np.where(is_impostor & ~np.isnan(scores), scores, -np.inf).max(1, initial=-np.inf)
     is_first = np.where(is_known, genuine > best, np.nan)
     note = f"in a gallery of {len(gallery.images)} persons"
     measures.append(summarise("rank_1", is_first, "fraction", "higher", note))

@@ -95,7 +95,7 @@ def compare_with_mirrored(
         scores[name] = np.full((len(known), num_training), np.nan)
         found = matcher.compare(prepared.images[name], images, pairs, f"mirrored, {name}")
         scores[name][places] = found.reshape(-1, num_training)
-    return dataclasses.replace(comparisons, gallery=gallery, scores=scores)
+    return dataclasses.replace(comparisons, gallery=gallery, scores=scores, is_same_image={})
 
 
 def _measure_collection(

@@ -75,6 +75,12 @@ def _load_scorers(study: Study, data_config: ConfigDict) -> Mapping[str, Scorer]
                 f"{workdir}: this classifier knows persons {', '.join(map(str, scorer.persons))}, of whom none is in "
                 "the study; give the one that was trained on the study's persons"
             )
+        fingers = [(each.hand, each.finger) for each in (data, data_config)]
+        if data.source in configuration.PERSON_SOURCES and fingers[0] != fingers[1]:
+            raise UserError(
+                f"{workdir}: trained on {' '.join(fingers[0])} fingers (config.data.hand, finger); the study's prints "
+                f"are of {' '.join(fingers[1])} ones"
+            )
         trained, studied = (configuration.image_shape(each)[:2] for each in (data, data_config))
         if trained != studied:
             raise UserError(

@@ -77,7 +77,7 @@ def _create_collection(name: str, role: str, prints: PrintSet, description: str)
     )
 
 
-def load_print_folder(folder: str, config: ConfigDict) -> PrintCollection:
+def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = None) -> PrintCollection:
     """Load a folder of synthetic prints, of `launch.synthesize` or of any other program.
 
     Without our manifest a file's person is the number that its name starts with, as in `012_03.png` or
@@ -86,6 +86,8 @@ def load_print_folder(folder: str, config: ConfigDict) -> PrintCollection:
     Args:
       folder: of PNG, BMP or JPEG files.
       config: the experiment's config; prints of another size than its are resized to it.
+      data_hash: of the real prints; a generator that our manifest says was trained on others is refused. (One of
+        pair files cannot be told.)
 
     Returns:
       "synthetic_training" or "synthetic_new" as the manifest says, "synthetic" without one.
@@ -93,7 +95,7 @@ def load_print_folder(folder: str, config: ConfigDict) -> PrintCollection:
     Raises:
       UserError: there is no such folder or no image in it, a file is damaged, or the manifest is not one.
     """
-    name, files, persons = _list_prints(folder)
+    name, files, persons = _list_prints(folder, data_hash)
     size = configuration.image_shape(config.data)[:2]
     images = []
     for file in files:
@@ -114,7 +116,7 @@ def name_print_folder(folder: str) -> str:
     return _list_prints(folder)[0]
 
 
-def _list_prints(folder: str) -> tuple[str, list[str], list[int]]:
+def _list_prints(folder: str, data_hash: str | None = None) -> tuple[str, list[str], list[int]]:
     """Return (the collection's name, its files, their persons)."""
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder of prints")
@@ -124,6 +126,12 @@ def _list_prints(folder: str) -> tuple[str, list[str], list[int]]:
         if len(kinds) > 1 or kinds[0] not in ("training", "new"):
             raise UserError(
                 f"{folder}/{MANIFEST_FILENAME}: noise is {', '.join(kinds)}; one of training, new is needed"
+            )
+        is_told = not rows[0].data_hash.startswith(pairs.FILES_PREFIX)
+        if data_hash is not None and is_told and rows[0].data_hash != data_hash:
+            raise UserError(
+                f"{folder}: drawn by a generator that was trained on other prints than these; give the config of "
+                "its training"
             )
         return f"synthetic_{kinds[0]}", [row.file for row in rows], [row.person for row in rows]
     files = sorted(name for name in os.listdir(folder) if name.lower().endswith(_IMAGE_ENDINGS))

@@ -12,8 +12,10 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import table_formats
 from fpgan_jax.evaluation.bootstrap import compute_spread
+from fpgan_jax.evaluation.rows import read_rows
 from fpgan_jax.whole_file import write_whole
 
 matplotlib.use("Agg")
@@ -132,6 +134,18 @@ class Difference:
         return "worse" if self.high < 0 else "no difference shown"
 
 
+def read_results(path: str) -> list[ResultRow]:
+    """Read what `launch.measure_utility` wrote as results.csv.
+
+    Raises:
+      UserError: the file is another one.
+    """
+    try:
+        return read_rows(path, ResultRow, "measure_utility")
+    except UserError as error:
+        raise UserError(f"--utility: {error}; give results.csv") from error
+
+
 def compute_summaries(rows: Sequence[ResultRow]) -> list[Summary]:
     """Average over the seeds.
 
@@ -155,8 +169,10 @@ def compute_summaries(rows: Sequence[ResultRow]) -> list[Summary]:
         group = sorted(groups[test_set, condition], key=lambda row: row.seed)
         values = {row.seed: getattr(row, measure) for row in group}
         counts = (group[0].num_images, group[0].num_persons)
+        mean, *ends = _average(list(values.values()))
+        # Student's interval does not know that a share ends at 0 and 1.
         summaries.append(
-            Summary(test_set, measure, condition, *counts, values, *_average(list(values.values())))
+            Summary(test_set, measure, condition, *counts, values, mean, *np.clip(ends, 0, 1).tolist())
         )
     return summaries
 

@@ -199,3 +199,17 @@ def test_nothing_is_written_for_a_folder_that_is_none(config, tmp_path):
             create_plan(config=config, experiment=None, synthetic_dirs=["nowhere"]), str(out_dir)
         )
     assert not out_dir.exists()
+
+
+def test_a_file_that_is_not_experiment_3s_is_named_before_anything_is_measured(config, folder, tmp_path):
+    path = tmp_path / "utility.csv"
+    path.write_text("test_set,measure\naltered_easy,accuracy\n")
+    with pytest.raises(UserError, match=r"--utility: .*utility\.csv: .*; give results\.csv"):
+        create_plan(config=config, experiment=None, synthetic_dirs=[folder], utility_csv=str(path))
+
+
+def test_other_code_measures_anew(judged, family, tmp_path, monkeypatch):
+    measure(judged, family, tmp_path)
+    monkeypatch.setattr(evaluate, "_hash_code", lambda: "other")
+    measure(judged, family, tmp_path)
+    assert family.calls == 2

@@ -122,6 +122,14 @@ def test_a_classifier_of_the_studys_persons_is_refused(classifier):
         features.create_classifier_extractor(classifier[0], [9, 5, 1])
 
 
+def test_the_name_says_whose_other_finger_the_classifier_knows(classifier):
+    extractor = features.create_classifier_extractor(classifier[0], [], shared_persons=[1, 5, 9])
+    assert extractor.name == (
+        "features of an Xception trained on another finger of 3 persons, of whom 2 have prints here too"
+    )
+    assert features.create_classifier_extractor(classifier[0], []).name.endswith("3 other persons")
+
+
 def test_prints_of_another_size_than_the_classifiers_are_refused(classifier):
     extractor = features.create_classifier_extractor(classifier[0], [])
     with pytest.raises(UserError, match="trained on images of 80x80 pixels; the prints have 96x64"):

@@ -111,6 +111,25 @@ def test_the_threshold_lies_above_all_impostors_where_one_percent_is_less_than_o
     assert rows["nbis_threshold_at_far_0.001", "real"].status == "refused"
 
 
+def test_the_stricter_threshold_counts_of_unaltered_impostors_and_all(monkeypatch):
+    # A tenth of 21 unaltered comparisons is 2, below which comes 18; of all 39 it is 3, below which comes 9.
+    scores = SCORES | {(11, 22): 20, (12, 21): 19, (12, 22): 18}
+    monkeypatch.setattr(identity, "FALSE_ACCEPT_RATES", (0.1,))
+    for needed, threshold in ((20, 19), (30, 10)):
+        monkeypatch.setattr(
+            identity.verification, "count_needed_impostors", lambda rate, needed=needed: needed
+        )
+        assert compare(scores=scores).thresholds == {0.1: threshold}
+
+
+def test_a_print_that_is_another_persons_very_image_is_no_impostor_of_it():
+    # Person 2's own real print, called person 1's. Of the six others' prints one is itself, one gives 4, four give 1.
+    study = STUDY | {"control_other_person": (SYNTHETIC, [12], [1])}
+    rows, _ = measure(study, SCORES | {(12, 12): 300, (12, 13): 4})
+    assert rows["nbis_impostor_score", "control_other_person"].value == pytest.approx(8 / 5)
+    assert rows["nbis_rank_1", "control_other_person"].value == 0
+
+
 @pytest.mark.usefixtures("few_impostors_do")
 def test_the_match_rate_is_of_prints_whose_person_is_known():
     rows, _ = measure()

@@ -107,6 +107,14 @@ def test_a_classifier_of_other_persons_is_refused(monkeypatch):
         paper_similarity.measure(*create_study([10, 30], [1, 2], ("other",)))
 
 
+def test_a_classifier_of_another_finger_is_refused(monkeypatch):
+    monkeypatch.setattr(paper_similarity, "Scorer", create_scorer_class({"crop": "crop"}))
+    judged, data = create_study([10, 30], [1, 2])
+    data.hand = "Left"
+    with pytest.raises(UserError, match="crop: trained on Right index fingers .* are of Left index ones"):
+        paper_similarity.measure(judged, data)
+
+
 @pytest.fixture(scope="module")
 def scan():
     return procedural_prints.create_impression(procedural_prints.create_finger(0, 3))

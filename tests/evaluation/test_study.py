@@ -59,6 +59,16 @@ def test_a_manifest_names_the_noise_and_the_files(tmp_path, config):
     assert (prints.name, prints.filenames, prints.persons.tolist()) == ("synthetic_new", ("001_00.png",), [1])
 
 
+def test_a_generator_of_other_prints_is_refused(tmp_path, config):
+    write_print(tmp_path / "001_00.png", 1)
+    write_rows(str(tmp_path / "manifest.csv"), [ROW])
+    assert len(study.load_print_folder(str(tmp_path), config, ROW.data_hash)) == 1
+    with pytest.raises(UserError, match="was trained on other prints than these"):
+        study.load_print_folder(str(tmp_path), config, "e")
+    write_rows(str(tmp_path / "manifest.csv"), [dataclasses.replace(ROW, data_hash="files-f")])
+    assert len(study.load_print_folder(str(tmp_path), config, "e")) == 1
+
+
 def test_a_manifest_of_two_noises_is_refused(tmp_path, config):
     rows = [ROW, dataclasses.replace(ROW, file="001_01.png", noise="training")]
     write_rows(str(tmp_path / "manifest.csv"), rows)

@@ -42,6 +42,15 @@ def test_a_mean_has_students_interval():
     np.testing.assert_allclose((summary.mean, summary.low, summary.high), (0.55, *expected))
 
 
+def test_the_interval_of_a_share_ends_at_one():
+    values = [0.9, 1.0, 1.0, 1.0, 1.0]
+    assert stats.ttest_1samp(values, 0).confidence_interval(0.95).high > 1
+    summary = find("real", rows=create_rows({"real": values}))
+    assert summary.high == 1 and summary.low == pytest.approx(
+        stats.ttest_1samp(values, 0).confidence_interval(0.95).low
+    )
+
+
 @pytest.mark.parametrize(
     ("condition", "other", "mean"),
     [
