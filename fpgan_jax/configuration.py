@@ -316,11 +316,12 @@ def resolve_seed(config: Mapping, name: str) -> int:
     return flat[name]
 
 
-def validate_config(config: ConfigDict) -> None:
+def validate_config(config: ConfigDict, *, needs_data: bool = True) -> None:
     """Check every field, before anything is written.
 
     Args:
       config: the config to check.
+      needs_data: False does not ask where the prints lie.
 
     Raises:
       UserError: a field is unknown, missing, of a wrong type or out of range, or two fields
@@ -335,6 +336,17 @@ def validate_config(config: ConfigDict) -> None:
         if fault := FIELDS[name].find_fault(value):
             raise UserError(f"config.{name}={value!r}: {fault}")
     _validate_combinations(config)
+    if needs_data:
+        _check_place(config)
+
+
+def _check_place(config: ConfigDict) -> None:
+    place = SOURCE_FIELDS[config.data.source]
+    if not config.data[place]:
+        hint = "FOLDER (python -m launch.make_prints makes prints to start with)"
+        if config.data.source == "npz":
+            hint = "FILE (python -m launch.make_pairs --npz=FILE writes one)"
+        raise UserError(f"config.data.{place}: not given; set --config.data.{place}={hint}")
 
 
 def _validate_combinations(config: ConfigDict) -> None:
@@ -343,12 +355,6 @@ def _validate_combinations(config: ConfigDict) -> None:
             f"config.num_decay_epochs={config.num_decay_epochs}: must be less than "
             f"config.num_epochs={config.num_epochs}"
         )
-    place = SOURCE_FIELDS[config.data.source]
-    if not config.data[place]:
-        hint = "FOLDER (python -m launch.make_prints makes prints to start with)"
-        if config.data.source == "npz":
-            hint = "FILE (python -m launch.make_pairs --npz=FILE writes one)"
-        raise UserError(f"config.data.{place}: not given; set --config.data.{place}={hint}")
     if config.synthesis.use_ema and not config.ema_decay:
         raise UserError(
             "config.synthesis.use_ema=True: config.ema_decay=0 keeps no average; set one of the two"
@@ -520,7 +526,7 @@ def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
     """
     try:
         config = parse_config(metadata.get("config"))
-        validate_config(config)
+        validate_config(config, needs_data=False)
     except UserError as error:
         raise UserError(f"{workdir}: the config in its checkpoint is not valid: {error}") from error
     return config

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -34,6 +35,11 @@ _LAUNCHERS = {
     "srun": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
     "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     "MPI": ("PMI_SIZE", "PMI_RANK"),
+}
+# (number of this process on its machine, how many there are there: of Slurm's a list over the machines)
+_LOCAL_PLACES = {
+    "srun": ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),
+    "Open MPI": ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
 }
 
 
@@ -131,9 +137,8 @@ def find_place(
     process_id = found_id if process_id is None else process_id
     if coordinator is None and num_processes in (None, 1) and process_id in (None, 0):
         return None
-    local_device_ids = None
     if coordinator is None:
-        coordinator, local_device_ids = _ask_jax(launcher)
+        coordinator = _ask_jax(launcher)
     if None in (num_processes, process_id):
         raise UserError(
             "--coordinator, --num_processes, --process_id: give all three, or none under srun or mpirun"
@@ -145,10 +150,42 @@ def find_place(
     _split_address(coordinator)
     if num_processes == 1:
         return None
-    if local_device_ids and len(environment.get("CUDA_VISIBLE_DEVICES", ",").split(",")) == 1:
-        # The batch system shows each process its own device only, which is then number 0 of one.
-        local_device_ids = (0,)
-    return Place(coordinator, num_processes, process_id, local_device_ids)
+    return Place(coordinator, num_processes, process_id, _divide_devices(launcher, environment))
+
+
+def _divide_devices(launcher: str | None, environment: Mapping[str, str]) -> tuple[int, ...] | None:
+    """Choose this process's devices of those that it sees: its part where others of its machine see them too.
+
+    Raises:
+      UserError: they do not divide.
+    """
+    rank_name, count_name = _LOCAL_PLACES.get(launcher, ("", ""))
+    rank, counts = environment.get(rank_name, ""), environment.get(count_name, "")
+    visible = environment.get("CUDA_VISIBLE_DEVICES", "")
+    node = int(environment.get("SLURM_NODEID", "0"))
+    num_local = _expand_counts(counts)[node] if node < len(_expand_counts(counts)) else None
+    if not rank.isdigit() or num_local == 1 or "SLURM_GPUS_PER_TASK" in environment:
+        return None
+    if not visible or num_local is None:
+        # A device a process, as JAX has it, of those that all of the machine see.
+        return (0,) if visible and "," not in visible else (int(rank),)
+    num_visible = len(visible.split(","))
+    if num_visible < num_local:
+        # The batch system shows each process its own.
+        return None
+    if num_visible % num_local:
+        raise UserError(
+            f"CUDA_VISIBLE_DEVICES={visible}: {num_visible} devices do not divide over the {num_local} processes of "
+            "this machine"
+        )
+    part = num_visible // num_local
+    return tuple(range(int(rank) * part, (int(rank) + 1) * part))
+
+
+def _expand_counts(counts: str) -> list[int]:
+    """Expand Slurm's "2(x3),1" to [2, 2, 2, 1]; another text than counts to nothing."""
+    found = re.findall(r"(\d+)(?:\(x(\d+)\))?", counts)
+    return [int(count) for count, repeated in found for _ in range(int(repeated or 1))]
 
 
 def _read_launcher(environment: Mapping[str, str]) -> tuple[str | None, int | None, int | None]:
@@ -158,18 +195,18 @@ def _read_launcher(environment: Mapping[str, str]) -> tuple[str | None, int | No
     return None, None, None
 
 
-def _ask_jax(launcher: str | None) -> tuple[str, tuple[int, ...] | None]:
-    """Have JAX find the address that all processes know of, and the devices of this one."""
+def _ask_jax(launcher: str | None) -> str:
+    """Have JAX find the address that all processes know of."""
     # Private: its public form starts what is found at once, and ends the process where one of the others is missing.
     from jax._src import clusters
 
-    coordinator, _, _, local_device_ids = clusters.ClusterEnv.auto_detect_unset_distributed_params(
+    coordinator, *_ = clusters.ClusterEnv.auto_detect_unset_distributed_params(
         None, None, None, None, None, JOIN_SECONDS
     )
     if coordinator is None:
         how = f"{launcher} does not tell" if launcher else "is not given"
         raise UserError(f"--coordinator: {how}; give HOST:PORT, of process 0's machine and a free port there")
-    return coordinator, None if local_device_ids is None else tuple(local_device_ids)
+    return coordinator
 
 
 def _split_address(address: str) -> tuple[str, int]:

@@ -7,6 +7,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -32,7 +33,22 @@ def load_configs(paths: Sequence[str], overrides: Sequence[str] = ()) -> list[Co
     Raises:
       UserError: a file is no config, or an override does not fit.
     """
-    return [configuration.override_fields(_load_config_file(path), overrides) for path in paths]
+    return [
+        configuration.override_fields(_check_config(path, _load_config_file(path)), overrides)
+        for path in paths
+    ]
+
+
+def _check_config(path: str, config: Any) -> ConfigDict:
+    """Refuse what is no config of ours, before anything is read from it."""
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"--configs: {path}: get_config() returns no ConfigDict")
+    missing = sorted(configuration.FIELDS.keys() - configuration.flatten_config(config).keys())
+    if missing:
+        raise UserError(
+            f"--configs: {path}: config.{missing[0]} is missing; start from configs/pix2pix_socofing.py"
+        )
+    return config
 
 
 def _load_config_file(path: str) -> ConfigDict:

@@ -35,8 +35,8 @@ _CACHE_DIR = flags.DEFINE_string(
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
-    "Of several processes: HOST:PORT of process 0, the same for all. Under srun and Open MPI's mpirun none of the "
-    "three is needed.",
+    "Of several processes: HOST:PORT of process 0, the same for all. Under srun and Open MPI 4's mpirun none of "
+    "the three is needed.",
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of several processes: how many.", lower_bound=1)
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of several processes: which, from 0.", lower_bound=0)

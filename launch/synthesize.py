@@ -44,6 +44,7 @@ _FORMAT = flags.DEFINE_string(
 def main(argv):
     """Draw."""
     del argv
+    from fpgan_jax import parallel
     from fpgan_jax.errors import UserError
     from fpgan_jax.evaluation import sharded_synthesis, synthesis
 
@@ -62,6 +63,10 @@ def main(argv):
         return
     if division:
         raise UserError("--shard_size, --format: divide the images of --num_images, which is not given")
+    if not parallel.is_single_process():
+        raise UserError(
+            "several processes draw together with --num_images only; give it, or start one process"
+        )
     data = {"paired_dir": _PAIRED_DIR.value} if _PAIRED_DIR.value else {}
     rows = synthesis.synthesize(
         _GAN_WORKDIR.value, _OUT_DIR.value, overrides=chosen, data_overrides=data, step=_STEP.value

@@ -193,9 +193,31 @@ def test_srun_tells_everything(environment):
     assert find_place(None, None, None, environment(**SRUN)) == Place("node007:61441", 4, 3, (1,))
 
 
-def test_a_task_that_sees_its_own_gpu_alone_takes_that(environment):
-    place = find_place(None, None, None, environment(**SRUN, CUDA_VISIBLE_DEVICES="1"))
-    assert place.local_device_ids == (0,)
+@pytest.mark.parametrize(
+    ("variables", "devices"),
+    [
+        ({"CUDA_VISIBLE_DEVICES": "1"}, (0,)),  # its own alone
+        ({"SLURM_STEP_TASKS_PER_NODE": "2(x2)"}, (1,)),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2(x2)", "CUDA_VISIBLE_DEVICES": "0,1"}, (1,)),
+        ({"SLURM_STEP_TASKS_PER_NODE": "2(x2)", "CUDA_VISIBLE_DEVICES": "0,1,2,3"}, (2, 3)),
+        ({"SLURM_STEP_TASKS_PER_NODE": "3,1", "SLURM_NODEID": "1", "CUDA_VISIBLE_DEVICES": "0,1"}, None),
+        ({"SLURM_STEP_TASKS_PER_NODE": "4", "CUDA_VISIBLE_DEVICES": "0,1"}, None),  # two of its own
+        ({"SLURM_GPUS_PER_TASK": "2", "CUDA_VISIBLE_DEVICES": "0,1"}, None),
+    ],
+)
+def test_a_task_takes_its_part_of_the_gpus_that_it_sees(environment, variables, devices):
+    assert find_place(None, None, None, environment(**SRUN | variables)).local_device_ids == devices
+
+
+def test_gpus_that_do_not_divide_over_the_tasks_are_refused(environment):
+    variables = {"SLURM_STEP_TASKS_PER_NODE": "2(x2)", "CUDA_VISIBLE_DEVICES": "0,1,2"}
+    with pytest.raises(UserError, match="CUDA_VISIBLE_DEVICES=0,1,2: 3 devices do not divide over the 2"):
+        find_place(None, None, None, environment(**SRUN | variables))
+
+
+def test_open_mpi_divides_the_gpus_of_a_machine(environment):
+    variables = {"OMPI_COMM_WORLD_LOCAL_SIZE": "2", "CUDA_VISIBLE_DEVICES": "4,5,6,7"}
+    assert find_place(None, None, None, environment(**MPIRUN | variables)).local_device_ids == (0, 1)
 
 
 def test_open_mpi_tells_everything(environment):

@@ -117,6 +117,12 @@ def test_config_files_are_loaded_and_overridden():
         ("thesis.txt", "mine", r"--configs: .*thesis\.txt is not a Python file"),
         ("broken.py", "1 +", r"--configs: .*broken\.py cannot be loaded: SyntaxError"),
         ("empty.py", "", r"--configs: .*empty\.py cannot be loaded: AttributeError"),
+        (
+            "nothing.py",
+            "def get_config(): pass",
+            r"--configs: .*nothing\.py: get_config\(\) returns no ConfigDict",
+        ),
+        ("timing.json", '{"P50": 3}', r"timing\.json: config\.\w+ is missing; start from"),
     ],
 )
 def test_a_file_that_is_no_config_is_named(tmp_path, name, content, message):

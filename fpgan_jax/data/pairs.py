@@ -243,14 +243,15 @@ def write_pairs(pairs: Pairs, out_dir: str | os.PathLike) -> list[pathlib.Path]:
     A file appears under its name only when it is whole; writing the same pairs again replaces them.
 
     Args:
-      pairs: with known persons and replicas.
-      out_dir: the files go to its folder `train`, named `<person>_<replica>.png`.
+      pairs: what to write.
+      out_dir: the files go to its folder `train`, named `<person>_<replica>.png`, or as the pairs' own files where
+        not everybody is known.
 
     Returns:
       The files' paths, in the order of the pairs, which is also that of their names.
 
     Raises:
-      UserError: `train` holds other files.
+      UserError: `train` holds other files, or two pairs would have one name.
 
     Source: Cordeiro & Saito, section 4 (pairs of 512x256); differs in: nothing.
     """
@@ -267,6 +268,12 @@ def write_pairs(pairs: Pairs, out_dir: str | os.PathLike) -> list[pathlib.Path]:
 
 def _name_pairs(pairs: Pairs) -> list[str]:
     ids = [pairs.identify(index) for index in range(len(pairs))]
+    if (UNKNOWN, UNKNOWN) in ids:
+        names = [f"{pathlib.Path(name).stem}.png" for name in pairs.names]
+        for name in names:
+            if names.count(name) > 1:
+                raise UserError(f"{name}: two pairs' files have this name, but for the ending; rename one")
+        return names
     # Numbers of equal width sort alike as text and as numbers.
     person_width = max(3, *(len(str(person)) for person, _ in ids))
     replica_width = max(2, *(len(str(replica)) for _, replica in ids))

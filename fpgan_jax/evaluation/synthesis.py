@@ -137,7 +137,7 @@ def restore_config(
     config = configuration.restore_config(metadata, gan_workdir)
     config.synthesis.update(overrides or {})
     config.data.update(data_overrides or {})
-    configuration.validate_config(config)
+    configuration.validate_config(config, needs_data=config.data.source == "paired_folder")
     warn_of_other_statistics(config)
     return config, step, metadata
 

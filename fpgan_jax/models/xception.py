@@ -77,7 +77,7 @@ class Xception(nn.Module):
 
     def _stem(self, x, bn):
         x = nn.Conv(
-            self._scale(32),
+            self.scale(32),
             (3, 3),
             (2, 2),
             "VALID",
@@ -108,13 +108,13 @@ class Xception(nn.Module):
 
     def _sepconv(self, x, name, features, bn):
         x = layers.SeparableConv3x3(
-            self._scale(features), dtype=self.dtype, param_dtype=self.param_dtype, name=name
+            self.scale(features), dtype=self.dtype, param_dtype=self.param_dtype, name=name
         )(x)
         return bn(f"{name}_bn")(x)
 
     def _conv(self, name, features, size, strides):
         return layers.SquareConv(
-            self._scale(features),
+            self.scale(features),
             size,
             strides,
             use_bias=False,
@@ -135,5 +135,6 @@ class Xception(nn.Module):
             name=name,
         )
 
-    def _scale(self, features: int) -> int:
+    def scale(self, features: int) -> int:
+        """Return how many features this width leaves of those of the paper."""
         return max(1, round(features * self.width))

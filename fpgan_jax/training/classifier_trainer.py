@@ -74,8 +74,8 @@ def start_from_weights(
 def _create_training(
     config: ConfigDict, workdir: str, source: Any
 ) -> tuple[Training, ClassifierTrainState, random_streams.StepKeys]:
-    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, keys)."""
-    configuration.validate_config(config)
+    """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
+    configuration.validate_config(config, needs_data=source is None)
     if config.data.source not in configuration.PERSON_SOURCES:
         raise UserError(
             f"config.data.source={config.data.source!r}: the classifier needs to know each print's person; "
@@ -90,9 +90,11 @@ def _create_training(
             source = feeding.create_classifier_source(config)
     examples, create_batches = load_feed(source, config.data.feeding)
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
-    configuration.claim_workdir(
-        workdir, config, prefixes=configuration.CLASSIFIER_FIELDS, is_writer=parallel.is_main_process()
+    # What runs in the workdir now keeps its config; it is checked again when the workdir is held.
+    claim = functools.partial(
+        configuration.claim_workdir, workdir, config, prefixes=configuration.CLASSIFIER_FIELDS
     )
+    claim(is_writer=False)
 
     tx = create_classifier_optimizer(config)
     weights_key, step_keys = random_streams.create_keys(config, "classifier.")
@@ -123,6 +125,7 @@ def _create_training(
         examples=examples,
         checks=(("classifier", "loss"), ("classifier", "gradient")),
         name_examples=source.name_examples,
+        claim=claim,
     )
     return training, state, step_keys
 

@@ -103,8 +103,8 @@ def start_from_weights(
 def _create_training(
     config: ConfigDict, workdir: str, source: Any
 ) -> tuple[Training, GanTrainState, random_streams.StepKeys]:
-    """Check everything, claim the workdir, and bind what the loop runs: (training, state at step 0, keys)."""
-    configuration.validate_config(config)
+    """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
+    configuration.validate_config(config, needs_data=source is None)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
     if source is None:
@@ -113,9 +113,9 @@ def _create_training(
             source = feeding.create_gan_source(config)
     num_steps = _count_steps(config, source)
     examples, create_batches = load_feed(source, config.data.feeding)
-    configuration.claim_workdir(
-        workdir, config, prefixes=configuration.GAN_FIELDS, is_writer=parallel.is_main_process()
-    )
+    # What runs in the workdir now keeps its config; it is checked again when the workdir is held.
+    claim = functools.partial(configuration.claim_workdir, workdir, config, prefixes=configuration.GAN_FIELDS)
+    claim(is_writer=False)
 
     tx = create_gan_optimizer(config, source.num_examples)
     weights_key, step_keys = random_streams.create_keys(config)
@@ -162,6 +162,7 @@ def _create_training(
         keep_steps=frozenset(last_steps(config.keep_epochs)),
         checks=CHECKS,
         name_examples=source.name_examples,
+        claim=claim,
         watch_metrics=gan_watch.watch_discriminator(config, num_steps),
         watch_state=gan_watch.watch_generator(generate, samples, num_steps),
         sample_steps=frozenset(sample_epochs),

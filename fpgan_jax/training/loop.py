@@ -63,6 +63,7 @@ class Training:
       checks: (network, metric's name or "gradient"), in the order in which a step computes them: of several that are
         not finite the first one is named.
       name_examples: step, from 0 -> the names of its batch's examples.
+      claim: writes into the workdir what run it is of; called when the workdir is held.
       watch_metrics: (completed steps, averages, reporter) -> None, of each row of the CSV, those from before a stop
         included.
       watch_state: (completed steps, replicated state, reporter) -> None, before each checkpoint of the cadence.
@@ -90,6 +91,7 @@ class Training:
     keep_steps: frozenset[int] = frozenset()
     checks: tuple[tuple[str, str], ...] = ()
     name_examples: Callable[[int], Sequence[str]] = lambda step: ()
+    claim: Callable[[], None] = lambda: None
     watch_metrics: Callable[[int, Mapping[str, float], Reporter], None] = lambda step, averages, reporter: (
         None
     )
@@ -141,6 +143,9 @@ def run_training(
       Interrupted: a signal asked to stop; the state after the step under way is saved.
     """
     with hold_folder(training.workdir, is_holder=parallel.is_main_process()):
+        if parallel.is_main_process():
+            training.claim()
+        _warn_of_dispatch(training)
         store = _open_store(training, may_start_anew=may_start_anew)
         try:
             state, pending, since_checkpoint = _restore_or(initial_state, training, store)
@@ -174,6 +179,7 @@ def save_start(training: Training, state: Any) -> None:
       UserError: the workdir holds a checkpoint, the state is not finite, or it could not be saved.
     """
     with hold_folder(training.workdir):
+        training.claim()
         store = _open_store(training)
         try:
             if store.latest_step is not None:
@@ -264,6 +270,18 @@ def _refuse_number(training: Training, number: str, step: int, store: Checkpoint
     raise UserError(
         f"{training.workdir}: {number} not finite at step {step}; lower the learning rate, or look at the data; {good}"
     )
+
+
+def _warn_of_dispatch(training: Training) -> None:
+    intervals = [training.log_every_steps, training.checkpoint_every_steps]
+    shortest = min((steps for steps in intervals if steps), default=training.num_steps)
+    if training.steps_per_dispatch > shortest and parallel.is_main_process():
+        logging.warning(
+            "%s: steps_per_dispatch=%d has no effect: something is logged or saved every %d steps; set at most that",
+            training.label,
+            training.steps_per_dispatch,
+            shortest,
+        )
 
 
 def _count_next_steps(training: Training, step: int) -> int:

@@ -130,6 +130,19 @@ def test_a_folder_reads_back_what_was_written(prints, data_config, tmp_path, num
         np.testing.assert_array_equal(read[name], expected[name])
 
 
+def test_pairs_of_nobody_known_keep_their_names(replicated, data_config, tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    for name, path in zip(("b.png", "a.png"), pairs.write_pairs(replicated, tmp_path), strict=False):
+        path.rename(theirs / name)
+    paths = pairs.write_pairs(pairs.PairFolder(theirs, data_config), tmp_path / "out")
+    assert [path.name for path in paths] == ["a.png", "b.png"]
+    np.testing.assert_array_equal(pairs.read_pair(paths[1])[1], replicated[0]["real_image"])
+    Image.open(theirs / "a.png").save(theirs / "a.bmp")
+    with pytest.raises(UserError, match=r"a\.png: two pairs' files have this name"):
+        pairs.write_pairs(pairs.PairFolder(theirs, data_config), tmp_path / "again")
+
+
 def test_writing_again_replaces_the_same_pairs(replicated, tmp_path):
     path = pairs.write_pairs(replicated, tmp_path)[0]
     path.write_bytes(b"")

@@ -66,6 +66,16 @@ def test_a_dispatch_never_passes_what_is_due(tmp_path, dispatched):
     assert dispatched == [3, 1, 1, 1, 3, 1, 1, 1]
 
 
+@pytest.mark.parametrize(("steps_per_dispatch", "is_warned"), [(5, False), (6, True)])
+def test_a_dispatch_longer_than_the_shortest_interval_is_told(
+    tmp_path, caplog, steps_per_dispatch, is_warned
+):
+    train(tmp_path, steps_per_dispatch=steps_per_dispatch)
+    assert (
+        "steps_per_dispatch=6 has no effect: something is logged or saved every 5" in caplog.text
+    ) == is_warned
+
+
 @pytest.mark.parametrize(
     ("steps_per_dispatch", "num_steps", "expected"),
     [(1, 4, [1, 1, 1, 1]), (4, 4, [4]), (4, 5, [4, 1]), (4, 3, [1, 1, 1])],

@@ -4,13 +4,16 @@ Does not know the files' layout; `weights.py` does.
 """
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
 from fpgan_jax.data import feeding
 from fpgan_jax.errors import UserError
+from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer
 from fpgan_jax.training.checkpointing import restore_for_evaluation
 from third_party.keras_xception import weights
@@ -31,7 +34,7 @@ def import_run(config: ConfigDict, workdir: str, path: str, source: Any = None) 
       UserError: the file cannot be read or holds another network, or as of
         `classifier_trainer.start_from_weights`.
     """
-    configuration.validate_config(config)
+    configuration.validate_config(config, needs_data=source is None)
     source = feeding.create_classifier_source(config) if source is None else source
     variables = weights.import_classifier(
         path,
@@ -39,7 +42,23 @@ def import_run(config: ConfigDict, workdir: str, path: str, source: Any = None) 
         num_channels=config.data.num_channels,
         seed=configuration.resolve_seed(config, "classifier.weights_seed"),
     )
+    _check_size(config, path, variables["params"])
     classifier_trainer.start_from_weights(config, workdir, variables, source)
+
+
+def _check_size(config: ConfigDict, path: str, params: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Refuse weights of another width or depth than the config's."""
+    settings = config.classifier
+    num_features = params["block1_conv1"]["kernel"].shape[-1]
+    # Of all blocks four come before the middle ones, and two after.
+    num_blocks = len({name.partition("_")[0] for name in params if name.startswith("block")}) - 6
+    classifier = factory.create_classifier(config, num_classes=2)
+    if (num_features, num_blocks) != (classifier.scale(32), settings.num_middle_blocks):
+        raise UserError(
+            f"{path}: an Xception of width {num_features / 32:.4g} with {num_blocks} middle blocks, and the config has "
+            f"config.classifier.width={settings.width}, num_middle_blocks={settings.num_middle_blocks}; set both as in "
+            "the file"
+        )
 
 
 def export_run(workdir: str, out_dir: str, *, step: int | str | None = None) -> str:
@@ -70,8 +89,8 @@ def export_run(workdir: str, out_dir: str, *, step: int | str | None = None) -> 
     except OSError as error:
         raise UserError(f"--out_dir={out_dir}: cannot be made ({error.strerror})") from error
     weights.export_classifier(trees["classifier"], path)
-    size, channels = config.data.image_size, config.data.num_channels
+    shape = configuration.image_shape(config.data)
     return (
         f"{path}: the classifier of step {step}, for keras.applications.Xception(weights=None, "
-        f"input_shape=({size}, {size}, {channels}), classes={len(metadata['persons'])})"
+        f"input_shape={shape}, classes={len(metadata['persons'])})"
     )

@@ -34,7 +34,7 @@ def import_run(
     Raises:
       UserError: a file cannot be read or holds another network, or as of `gan_trainer.start_from_weights`.
     """
-    configuration.validate_config(config)
+    configuration.validate_config(config, needs_data=source is None)
     variables = {"generator": weights.import_generator(generator_path, config)}
     if discriminator_path is not None:
         variables["discriminator"] = weights.import_discriminator(discriminator_path, config)

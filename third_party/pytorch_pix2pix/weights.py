@@ -126,10 +126,30 @@ def describe_options(config: ConfigDict) -> str:
     num_strided = NUM_STRIDED_CONVS[config.discriminator.receptive_field]
     net_d = {0: "pixel", 3: "basic"}.get(num_strided, f"n_layers --n_layers_D {num_strided}")
     channels = config.data.num_channels
-    dropout = "" if config.generator.dropout_outputs else " --no_dropout"
+    has_dropout = bool(config.generator.dropout_outputs) and config.generator.dropout_rate > 0
+    dropout = "" if has_dropout else " --no_dropout"
+    norms = [_checked_norm(config[network].norm, network) for network in ("generator", "discriminator")]
+    if norms[0] != norms[1]:
+        logging.warning(
+            "the PyTorch pix2pix has one --norm for both networks: the discriminator's is %s and cannot be loaded "
+            "beside this generator",
+            norms[1],
+        )
+    if has_dropout and config.generator.dropout_rate != 0.5:
+        logging.warning(
+            "the PyTorch pix2pix draws with dropout of rate 0.5, and this generator was trained with %g",
+            config.generator.dropout_rate,
+        )
+    num_levels = factory.find_num_levels(config)
+    if num_levels not in (7, 8):
+        logging.warning(
+            "the PyTorch pix2pix has no --netG unet_%d: build UnetGenerator(..., num_downs=%d)",
+            2**num_levels,
+            num_levels,
+        )
     return (
-        f"--netG unet_{2 ** factory.find_num_levels(config)} --ngf {config.generator.num_features} --netD {net_d} "
-        f"--ndf {config.discriminator.num_features} --norm {_checked_norm(config.generator.norm, 'generator')} "
+        f"--netG unet_{2**num_levels} --ngf {config.generator.num_features} --netD {net_d} "
+        f"--ndf {config.discriminator.num_features} --norm {norms[0]} "
         f"--input_nc {channels} --output_nc {channels}{dropout}"
     )
 

@@ -9,7 +9,7 @@ from fpgan_jax.evaluation import synthesis
 from fpgan_jax.training import gan_trainer
 from fpgan_jax.training.checkpointing import restore_for_evaluation
 from tests.training import tiny
-from third_party.pytorch_pix2pix import runs, state_file
+from third_party.pytorch_pix2pix import runs, state_file, weights
 
 NETWORKS = ("generator", "discriminator")
 
@@ -210,3 +210,28 @@ def test_pytorch_loads_the_files_strictly_and_draws_the_same(tmp_path, norm):
     error = (theirs - exact).abs().max().item()
     difference = np.abs(np.asarray(ours, np.float64) - exact.permute(0, 2, 3, 1).numpy()).max()
     assert difference < 8 * error + 2**-23
+
+
+@pytest.mark.parametrize(
+    ("changes", "options", "warning"),
+    [
+        ({"generator.dropout_rate": 0.0}, "--no_dropout", ""),
+        (
+            {"generator.dropout_rate": 0.25},
+            "",
+            "with dropout of rate 0.5, and this generator was trained with 0.25",
+        ),
+        (
+            {"discriminator.norm": "instance"},
+            "--no_dropout",
+            "the discriminator's is instance and cannot be loaded",
+        ),
+        ({"data.image_size": 16}, "--no_dropout", "no --netG unet_16: build UnetGenerator(..., num_downs=4)"),
+    ],
+)
+def test_what_the_pytorch_codes_options_cannot_say_is_warned_of(caplog, changes, options, warning):
+    config = create_config()
+    config.data.image_size = 128
+    config.update_from_flattened_dict(changes)
+    assert weights.describe_options(config).endswith("--output_nc 1" + f" {options}" * bool(options))
+    assert warning in caplog.text and bool(warning) == bool(caplog.text)
