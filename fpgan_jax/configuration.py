@@ -61,7 +61,10 @@ class Field:
             if not all(isinstance(item, self.item_type) and not isinstance(item, bool) for item in value):
                 return f"every item must be {self.item_type.__name__}"
             if self.item_choices and not set(value).issubset(self.item_choices):
-                return f"every item must be one of {', '.join(map(repr, self.item_choices))}"
+                known = ", ".join(map(repr, self.item_choices))
+                # What a command line without the quotes gives.
+                how = any("," in str(item) for item in value) * ", and several are written as \"('a', 'b')\""
+                return f"every item must be one of {known}{how}"
             numbers = value if self.item_type in (int, float) else ()
         else:
             numbers = (value,) if self.type in (int, float) else ()

@@ -320,3 +320,11 @@ def test_an_override_is_read_by_its_fields_type(config, override, field, value):
 def test_an_override_that_does_not_fit_is_named(config, override, message):
     with pytest.raises(UserError, match=message):
         configuration.override_fields(config, [override])
+
+
+def test_several_texts_without_quotes_are_told_how_to_be_written(config):
+    config.evaluation.measures = ("identity,ridges",)
+    with pytest.raises(
+        UserError, match=r"config\.evaluation\.measures=.* several are written as \"\('a', 'b'\)\""
+    ):
+        configuration.validate_config(config)

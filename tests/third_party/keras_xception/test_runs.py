@@ -50,7 +50,7 @@ def test_training_goes_on_from_kerass_file(config, path, tmp_path):
 
 def test_another_width_than_the_files_is_named(config, path, tmp_path):
     config.classifier.width = 0.1
-    message = r"an Xception of width 0\.0625 with 1 middle .* config\.classifier\.width=0\.1, num_middle_blocks=1; set"
+    message = r"an Xception of width 0\.0625 with 0 middle .* config\.classifier\.width=0\.1, num_middle_blocks=0; set"
     with pytest.raises(UserError, match=message):
         runs.import_run(config, str(tmp_path / "run"), str(path), create_source(config))
     # The corrected command is not of another config than the workdir's.
