@@ -180,14 +180,24 @@ def _create_link(name: str, file: str) -> Element:
 
 
 def _create_plot(table: ResultTable, field: str, headlines: Sequence[str]) -> Element | None:
-    picture = draw_field(table, field, headlines)
-    if picture is None:
+    pictures = {metric: draw_field(table, field, metric) for metric in headlines}
+    figures = [
+        create_element(
+            "figure",
+            create_element(
+                "img",
+                src=f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}",
+                alt=f"{metric} over {field}",
+            ),
+        )
+        for metric, picture in pictures.items()
+        if picture is not None
+    ]
+    if not figures:
         return None
-    source = f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}"
-    image = create_element("img", src=source, alt=f"{', '.join(headlines)} over {field}")
-    key = "A dot a finished run; a line through the means, with their 95% intervals over seeds."
+    key = "Grey: a finished run each; blue: their means, with 95% intervals over seeds."
     return _create_section(
-        f"Over {field}", create_element("figure", image, create_element("figcaption", key))
+        f"Over {field}", create_element("p", key), create_element("div", figures, class_="figures")
     )
 
 

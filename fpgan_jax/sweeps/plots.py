@@ -18,26 +18,28 @@ _MAX_NUM_LINES = 8
 _LOG_RATIO = 20
 
 
-def draw_field(table: ResultTable, field: str, metrics: Sequence[str]) -> bytes | None:
-    """Draw each metric over one field: a dot a finished run, a line through the means for each choice of the others.
+def draw_field(table: ResultTable, field: str, metric: str) -> bytes | None:
+    """Draw a metric over one field: a dot a finished run, and the means for each choice of the others.
+
+    A line joins the means where the field's values are numbers.
 
     Args:
       table: the results.
       field: one of `table.swept`.
-      metrics: names of metrics.
+      metric: its name.
 
     Returns:
-      An SVG, the same for the same numbers; None where no finished run has one of the metrics.
+      An SVG, the same for the same numbers; None where no finished run has the metric.
     """
     finished = [
-        result for result in table.results if result.state == "finished" and field in result.overrides
+        result
+        for result in table.results
+        if result.state == "finished" and field in result.overrides and metric in result.metrics
     ]
-    metrics = [name for name in metrics if any(name in result.metrics for result in finished)]
-    if not metrics:
+    if not finished:
         return None
-    figure = Figure(figsize=(3.4 * len(metrics), 3.0), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
-        _draw(axes, table, field, name, [result for result in finished if name in result.metrics])
+    figure = Figure(figsize=(4.2, 3.0), layout="constrained")
+    _draw(figure.subplots(), table, field, metric, finished)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if any(labels):
         figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=8, frameon=False)
@@ -75,13 +77,22 @@ def _draw(axes: Axes, table: ResultTable, field: str, name: str, results: Sequen
                 [b - a for a, b in zip(mean, high, strict=True)],
             ]
             axes.errorbar(
-                x, mean, yerr=errors, marker="o", markersize=4, capsize=3, linewidth=1.2, label=label
+                x,
+                mean,
+                yerr=errors,
+                marker="o",
+                markersize=4,
+                capsize=3,
+                linestyle="-" if is_number else "none",
+                linewidth=1.2,
+                label=label,
             )
     if not is_number:
         axes.set_xticks(range(len(values)), values, rotation=20 if max(map(len, values)) > 8 else 0)
     else:
         _scale_axis(axes, sorted(numbers.values()))
     axes.set(xlabel=field, title=name)
+    axes.margins(x=0.15)
     axes.title.set_size(10)
     axes.grid(alpha=0.3)
 

@@ -154,7 +154,8 @@ def test_the_page_has_rows_means_and_a_plot(table, tmp_path):
         "train_gan",
     ):
         assert text in shown.text
-    assert shown.tags.count("img") == 1
+    # Of l1_loss, its best value, and discriminator_loss.
+    assert shown.tags.count("img") == 3
 
 
 @pytest.mark.parametrize("swept", [(0.0, 1.0, 1000.0), (1, 2, 3), ("uniform", "gaussian", "salt_and_pepper")])
@@ -167,7 +168,7 @@ def test_a_plot_of_several_fields_has_a_line_a_choice_of_the_others(write_run, t
     ]
     table = results.create_table(runs, {run.name: "finished" for run in runs})
     shown = Page(page.write_page(table, str(tmp_path), {}))
-    assert f"Over {field}" in shown.text and "Over remat" in shown.text and shown.tags.count("img") == 2
+    assert f"Over {field}" in shown.text and "Over remat" in shown.text and shown.tags.count("img") == 6
 
 
 def test_a_page_of_a_sweep_of_nothing_but_failures_says_why(write_run, tmp_path):
