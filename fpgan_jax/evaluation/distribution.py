@@ -175,8 +175,11 @@ def measure(study: Study, *, extractor: FeatureExtractor | None = None) -> Findi
     - `frechet_distance_all_features`: refused with fewer than 5 persons a feature.
     - `precision`, `recall`, `density`, `coverage`: with 3 neighbours; 10 persons are needed.
 
-    The features are standardised by the reference's mean and deviation; those that do not vary there are left out. Of
-    a person of the population the first print is taken, and a print that also lies in the collection is left out of
+    The reference's mean is taken off the features. Those of a network are divided by one number, the root mean square
+    of their deviations in the reference: many of them are 0 for nearly every print, and divided by a deviation of its
+    own, one that a reference of few prints hardly has outweighs all others. Hand-made features, of several units, are
+    divided by their own deviations, and those that do not vary in the reference are left out. Of a person of the
+    population the first print is taken, and a print that also lies in the collection is left out of
     the reference.
 
     Args:
@@ -238,6 +241,8 @@ def _compare(
     """Measure one collection against the reference's features."""
     mean, std = reference.mean(0), reference.std(0)
     varies = std > 1e-9 * np.abs(mean).max(initial=1)
+    if extractor.have_one_unit and varies.any():
+        std, varies = np.full_like(std, np.sqrt(np.mean(std**2))), np.ones_like(varies)
     features = ((extractor.compute(collection.images) - mean) / np.where(varies, std, 1))[:, varies]
     reference = ((reference - mean) / np.where(varies, std, 1))[:, varies]
     groups = bootstrap.number_persons(collection.persons)

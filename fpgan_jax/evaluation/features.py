@@ -32,10 +32,12 @@ class FeatureExtractor:
     Attributes:
       name: for a row's note.
       compute: from uint8 [n, height, width] to float [n, num_features].
+      have_one_unit: whether the features are to be compared as they are, as those of a layer of a network.
     """
 
     name: str
     compute: Callable[[np.ndarray], np.ndarray]
+    have_one_unit: bool = False
 
 
 def create_hand_made_extractor() -> FeatureExtractor:
@@ -162,7 +164,7 @@ def create_classifier_extractor(
     whom = f"{num_persons} other persons"
     if num_shared:
         whom = f"another finger of {num_persons} persons, of whom {num_shared} have prints here too"
-    return FeatureExtractor(f"features of an Xception trained on {whom}", compute)
+    return FeatureExtractor(f"features of an Xception trained on {whom}", compute, have_one_unit=True)
 
 
 def _compute_hand_made(images: np.ndarray) -> np.ndarray:

@@ -264,3 +264,21 @@ def test_features_that_do_not_vary_are_left_out():
         for extractor in (FeatureExtractor("two corners", compute), plain)
     )
     assert find(found, "kid", "real") == find(expected, "kid", "real")
+
+
+def test_a_layers_feature_that_the_reference_hardly_has_does_not_outweigh_all_others():
+    study = ridge_study.create_study(with_controls=False, num_others=30)
+    own = {image.tobytes() for image in study.reference.images}
+
+    def compute(images):
+        corners = images[:, [0, 64], [0, 64]].astype(float)
+        # As of a rectified layer: next to nothing for any stranger, and as much as another feature for one's own.
+        rare = [100.0 if image.tobytes() in own else 1e-4 * image[0, 0] for image in images]
+        return np.concatenate([corners, np.array(rare)[:, None]], axis=1)
+
+    def measure(have_one_unit, factor=1.0):
+        extractor = FeatureExtractor("a layer", lambda images: factor * compute(images), have_one_unit)
+        return find(distribution.measure(study, extractor=extractor), "kid", "real").value
+
+    assert measure(False) > 1e9 and measure(True) < 1e3
+    assert measure(True, factor=10) == pytest.approx(measure(True))
