@@ -160,10 +160,10 @@ def _divide_devices(launcher: str | None, environment: Mapping[str, str]) -> tup
       UserError: they do not divide.
     """
     rank_name, count_name = _LOCAL_PLACES.get(launcher, ("", ""))
-    rank, counts = environment.get(rank_name, ""), environment.get(count_name, "")
+    rank, counts = environment.get(rank_name, ""), _expand_counts(environment.get(count_name, ""))
     visible = environment.get("CUDA_VISIBLE_DEVICES", "")
     node = int(environment.get("SLURM_NODEID", "0"))
-    num_local = _expand_counts(counts)[node] if node < len(_expand_counts(counts)) else None
+    num_local = counts[node] if node < len(counts) else None
     if not rank.isdigit() or num_local == 1 or "SLURM_GPUS_PER_TASK" in environment:
         return None
     if not visible or num_local is None:

@@ -194,6 +194,7 @@ KINDS: Mapping[str, Callable[[ConfigDict, str], dict[str, int]]] = {
     "train_gan": _check_gan,
     "train_classifier": _check_classifier,
 }
+# How the names of the fields begin that a run of a kind depends on.
 _PREFIXES: Mapping[str, tuple[str, ...]] = {
     "reproduce": ("",),
     "train_gan": configuration.GAN_FIELDS,
