@@ -2,6 +2,7 @@ r"""Time networks, training steps and input on this machine, beside PyTorch if a
 
 python -m launch.benchmark --cases=gan_step --sizes=128 --batch_sizes=8 --peers --out=runs/benchmark.jsonl
 python -m launch.benchmark --goals
+python -m launch.benchmark --compile_for=h200 --cases=gan_step --sizes=256 --batch_sizes=1 --steps_per_dispatch=8
 
 Prints tables; with --out each row is appended as it is done, and the tables go beside it as Markdown.
 """
@@ -39,6 +40,12 @@ flags.DEFINE_string("out", None, "JSON-lines file for the rows; those that it ha
 flags.DEFINE_integer("steps_per_dispatch", 1, "Training steps in one call.", lower_bound=1)
 flags.DEFINE_bool("smallest", False, "Every part at its smallest, in two minutes; the times mean nothing.")
 flags.DEFINE_bool("goals", False, "The three training steps in which to beat PyTorch on a CPU; sets --peers.")
+flags.DEFINE_string(
+    "compile_for",
+    None,
+    "h200: count the kernels that XLA makes of the programs for that GPU, and their bytes, instead of timing; needs "
+    "the extra gpu and no GPU.",
+)
 
 
 def main(argv):

@@ -71,6 +71,7 @@ class Program:
       is_step: whether the state is on all devices, donated, and handed from call to call.
       num_steps: steps that a call takes.
       step: of a step: (state, batch, key) -> (state, metrics) on one device, not compiled.
+      dispatch: of a step: what a call runs on one device, not compiled; `num_steps` steps.
     """
 
     function: Callable
@@ -81,6 +82,7 @@ class Program:
     is_step: bool = False
     num_steps: int = 1
     step: Callable | None = None
+    dispatch: Callable | None = None
 
 
 @dataclasses.dataclass
@@ -218,18 +220,25 @@ def measure_costs(lowered: jax.stages.Lowered, compiled: jax.stages.Compiled) ->
     compiled_cost, lowered_cost = compiled.cost_analysis() or {}, lowered.cost_analysis() or {}
     flop, flop_lowered = compiled_cost.get("flops", 0.0), lowered_cost.get("flops", 0.0)
     is_complete = flop >= 0.5 * flop_lowered
-    memory = compiled.memory_analysis()
     return {
         "flop": (flop if is_complete else flop_lowered) or None,
         "flop_source": "compiled" if is_complete else "lowered",
         "flop_lowered": flop_lowered or None,
         "bytes": compiled_cost.get("bytes accessed") or None,
-        "peak_memory_bytes": memory
+        "peak_memory_bytes": measure_memory(compiled),
+    }
+
+
+def measure_memory(compiled: jax.stages.Compiled) -> int | None:
+    """Read how much memory a compiled program takes, as "peak_memory_bytes" of `measure_costs`."""
+    memory = compiled.memory_analysis()
+    return (
+        memory
         and memory.argument_size_in_bytes
         + memory.output_size_in_bytes
         + memory.temp_size_in_bytes
-        - memory.alias_size_in_bytes,
-    }
+        - memory.alias_size_in_bytes
+    )
 
 
 def read_device_peak() -> int | None:
@@ -402,8 +411,9 @@ def _create_step_program(
         batch = jax.tree.map(
             lambda leaf: leaf.reshape(len(leaf), steps_per_dispatch, -1, *leaf.shape[2:]), batch
         )
+    dispatch = _repeat(step) if steps_per_dispatch > 1 else step
     return Program(
-        parallel.pmap_step(_repeat(step) if steps_per_dispatch > 1 else step),
+        parallel.pmap_step(dispatch),
         create_state,
         functools.partial(jax.eval_shape, shape_state),
         batch,
@@ -411,6 +421,7 @@ def _create_step_program(
         is_step=True,
         num_steps=steps_per_dispatch,
         step=step,
+        dispatch=dispatch,
     )
 
 

@@ -173,6 +173,16 @@ def _range(low: str, high: str) -> Callable:
     return read
 
 
+def _of_kind(name: str, *kinds: str) -> Callable:
+    return lambda row: format_number(sum(row[name].get(kind, 0) for kind in kinds))
+
+
+def _shorten(text: str, length: int, *, at_end: bool = False) -> str:
+    if len(text) <= length:
+        return text
+    return "…" + text[1 - length :] if at_end else text[: length - 1] + "…"
+
+
 def _ratio(variant: str) -> Callable:
     def read(row):
         if "error" in row.get("peers", {}).get(variant, {}):
@@ -206,6 +216,25 @@ _COLUMNS = {
         "compile s": _number("compile_seconds"),
         "eager / ours": _ratio("eager"),
         "compile / ours": _ratio("compile"),
+    },
+    "compiled": _CASE_COLUMNS
+    | {
+        "steps a call": _text("steps_per_dispatch"),
+        "kernels": _number("kernels"),
+        "convolutions": _of_kind("kernels_of", "convolution"),
+        "GB": _number("gigabytes"),
+        "GB transposed, copied": _of_kind("gigabytes_of", "transposition", "copy"),
+        "least ms": _number("least_ms"),
+        "peak MiB": _number("peak_memory_bytes", 2**-20),
+    },
+    "kernel": _CASE_COLUMNS
+    | {
+        "steps a call": _text("steps_per_dispatch"),
+        "kind": _text("kernel_kind"),
+        "GB": _number("gigabytes"),
+        "%": _number("percent"),
+        "shape": lambda row: _shorten(row["shape"], 40),
+        "operation": lambda row: _shorten(row["operation"], 60, at_end=True),
     },
     "input": _CASE_COLUMNS
     | {

@@ -18,6 +18,7 @@ from fpgan_jax import configuration, parallel
 from fpgan_jax.benchmarking import (
     cases,
     ceilings,
+    gpu_compilation,
     inputs,
     peer_worker,
     report,
@@ -41,6 +42,8 @@ CASE_NAMES = (
 _DTYPES = ("float32", "bfloat16")
 _SCALING_DEVICES = (1, 2, 4, 8)
 _SMALLEST_SCALING_DEVICES = (1, 2)
+# Of a program that is compiled for a GPU: its kernels by bytes.
+_NUM_LARGEST = 5
 _GOALS = (
     Case("gan_step", 256, 64, 1, "float32"),
     Case("gan_step", 128, 32, 8, "float32"),
@@ -69,6 +72,8 @@ class Options:
       smallest: every part at a size at which nothing is worth measuring, without the compiler's optimisations; the
         lists above and the durations are not asked, but for `cases`.
       goals: the three cases that PyTorch is to be beaten at on a CPU, with `peers`; the lists above are not asked.
+      compile_for: one of `gpu_compilation.GPUS`: what XLA makes of the programs for that GPU is counted, and nothing
+        is timed. None times.
     """
 
     cases: tuple[str, ...] = ()
@@ -85,6 +90,7 @@ class Options:
     steps_per_dispatch: int = 1
     smallest: bool = False
     goals: bool = False
+    compile_for: str | None = None
 
 
 def parse_options(values: Mapping[str, Any]) -> Options:
@@ -129,6 +135,9 @@ def run_benchmark(config: ConfigDict, options: Options) -> str:
     """
     # Both sides of a comparison share the GPU's memory. Read when JAX first looks for devices.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if options.compile_for:
+        # Everything but what is read is done on the CPU.
+        jax.config.update("jax_platforms", "cpu")
     options = _complete_options(options)
     config = _prepare_config(config, options)
     all_cases = list_cases(options)
@@ -191,6 +200,8 @@ def _is_xception(name: str) -> bool:
 def _complete_options(options: Options) -> Options:
     """Check options and fill in what follows from others."""
     names = tuple(name for name in CASE_NAMES if options.smallest or name not in PROCESS_CASES)
+    if options.compile_for:
+        names = cases.PROGRAM_CASES
     options = dataclasses.replace(options, cases=options.cases or names, peers=options.peers or options.goals)
     _check_options(options)
     return options
@@ -198,7 +209,7 @@ def _complete_options(options: Options) -> Options:
 
 def _check_options(options: Options) -> None:
     choices = {
-        "cases": CASE_NAMES,
+        "cases": cases.PROGRAM_CASES if options.compile_for else CASE_NAMES,
         "dtypes": _DTYPES,
         "peer_variants": peer_worker.VARIANTS,
     }
@@ -206,6 +217,13 @@ def _check_options(options: Options) -> None:
         for value in getattr(options, name) or ():
             if value not in allowed:
                 raise UserError(f"--{name}: {value!r} is not one of {', '.join(allowed)}")
+    if options.compile_for and options.compile_for not in gpu_compilation.GPUS:
+        known = ", ".join(gpu_compilation.GPUS)
+        raise UserError(f"--compile_for={options.compile_for}: is not known; one of: {known}")
+    if options.compile_for and options.peers:
+        raise UserError(
+            "--compile_for, --peers or --goals: nothing is timed for a GPU that is not here; choose one"
+        )
     for name in ("sizes", "widths", "batch_sizes"):
         if any(value < 1 for value in getattr(options, name)):
             raise UserError(f"--{name}: every number must be at least 1")
@@ -248,6 +266,17 @@ def _quick_compilation(is_wanted: bool) -> Iterator[None]:
             os.environ[name] = environment_before
 
 
+def _describe_kernel(kernel: gpu_compilation.Kernel, all_of_them: Mapping[str, Any], num_steps: int):
+    gigabytes = kernel.count * kernel.num_bytes / num_steps / 1e9
+    return {
+        "kernel_kind": kernel.kind,
+        "operation": kernel.operation,
+        "shape": kernel.shape,
+        "gigabytes": gigabytes,
+        "percent": 100 * gigabytes / all_of_them["gigabytes"],
+    }
+
+
 class _Run:
     """One benchmark."""
 
@@ -276,6 +305,8 @@ class _Run:
 
     def run(self, all_cases: list[Case]) -> None:
         dtypes = tuple(dict.fromkeys(case.dtype for case in all_cases if case.name in cases.PROGRAM_CASES))
+        if self._options.compile_for:
+            dtypes = ()
         self._ceilings = (
             ceilings.measure_ceilings(dtypes, self._settings, smallest=self._options.smallest)
             if dtypes
@@ -284,7 +315,8 @@ class _Run:
         with create_progress(len(all_cases), "benchmark", "cases") as progress:
             for case in all_cases:
                 progress.set_postfix_str(f"{case.name} {case.image_size} {case.batch_size} {case.dtype}")
-                self._write(self._run_case(case))
+                for row in self._run_case(case):
+                    self._write(row)
                 progress.update()
         self._compiled = None
         if self._options.goals:
@@ -296,18 +328,38 @@ class _Run:
         if "weak_scaling" in self._options.cases:
             self._run_weak_scaling()
 
-    def _run_case(self, case: Case) -> dict[str, Any]:
+    def _run_case(self, case: Case) -> list[dict[str, Any]]:
         try:
-            return self._choose_run(case.name)(case)
+            return self._count(case) if self._options.compile_for else [self._choose_run(case.name)(case)]
         except jax.errors.JaxRuntimeError as error:
             # Too large for the memory, as a rule: the smaller cases are still worth having.
             self._compiled = None
-            return self._describe(case, "failed") | {"error": str(error).splitlines()[0][:200]}
+            return [self._describe(case, "failed") | {"error": str(error).splitlines()[0][:200]}]
 
     def _choose_run(self, name: str) -> Callable[[Case], dict[str, Any]]:
         if name in cases.PROGRAM_CASES:
             return self._run_program
         return self._run_synthesis if name in cases.SYNTHESIS_CASES else self._run_input
+
+    def _count(self, case: Case) -> list[dict[str, Any]]:
+        gpu = self._options.compile_for
+        config = cases.create_config(self._config, case)
+        program = cases.create_program(case, config, steps_per_dispatch=self._options.steps_per_dispatch)
+        compiled = gpu_compilation.compile_program(program, gpu)
+        kernels = gpu_compilation.list_kernels(compiled.as_text())
+        described = gpu_compilation.describe_kernels(kernels, gpu, program.num_steps)
+        memory = cases.measure_memory(compiled)
+        common = {"gpu": gpu, "steps_per_dispatch": program.num_steps}
+        largest = sorted(kernels, key=lambda kernel: kernel.count * kernel.num_bytes, reverse=True)
+        return [
+            self._describe(case, "compiled") | common | described | {"peak_memory_bytes": memory},
+            *(
+                self._describe(case, "kernel")
+                | common
+                | _describe_kernel(kernel, described, program.num_steps)
+                for kernel in largest[:_NUM_LARGEST]
+            ),
+        ]
 
     def _write(self, row: Mapping[str, Any]) -> None:
         self._writer.write(dict(row) | {"machine": self._machine, "is_optimized": not self._options.smallest})

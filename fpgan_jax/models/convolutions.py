@@ -18,6 +18,8 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 _MAX_PRODUCT_POSITIONS = 512
 # Beyond so many positions the sum over them goes example by example, whose operands fit the caches.
 _MAX_CONTRACTED_POSITIONS = 8192
+# Up to so many positions
+_MAX_SUMMED_POSITIONS = 16
 # In a kernel's gradient the batch is what XLA:CPU's convolution sums over innermost, in vectors of as many.
 _MIN_VECTOR_BATCH = 8
 
@@ -66,6 +68,16 @@ def _contract_plain(x: jax.Array, g: jax.Array) -> jax.Array:
     return jnp.einsum("bhwi,bhwo->io", x, g)
 
 
+def _contract_few_positions(x: jax.Array, g: jax.Array) -> jax.Array:
+    in_features, features = x.shape[-1], g.shape[-1]
+    x, g = x.reshape(-1, in_features), g.reshape(-1, features)
+    if len(x) > _MAX_SUMMED_POSITIONS:
+        return _contract_plain(x[None, None], g[None, None])
+    # XLA:GPU fuses a sum of products into the optimiser, and the gradient never goes through memory.
+    products = [a[:, None].astype(jnp.float32) * b.astype(jnp.float32) for a, b in zip(x, g, strict=True)]
+    return sum(products).astype(x.dtype)
+
+
 def _contract_positions(x: jax.Array, g: jax.Array) -> jax.Array:
     """Sum the outer products of two maps over their positions: [.., i], [.., o] -> [i, o]."""
     in_features, features = x.shape[-1], g.shape[-1]
@@ -87,17 +99,17 @@ def _has_few_positions(batch: int, height: int, width: int) -> bool:
     return batch * height * width <= _MAX_PRODUCT_POSITIONS
 
 
-def _conv_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    batch, height, width, _ = x.shape
-    if not _has_few_positions(batch, height // 2, width // 2):
-        return conv_4x4_stride2_plain(x, kernel)
+def _conv_by_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return jnp.dot(_patches(x, 4, 2, 1), kernel.reshape(-1, kernel.shape[-1]))
 
 
+def _kernel_gradient_by_product(x: jax.Array, g: jax.Array) -> jax.Array:
+    patches = _patches(x, 4, 2, 1)
+    gradient = lax.platform_dependent(patches, g, cpu=_contract_positions, default=_contract_few_positions)
+    return gradient.reshape(4, 4, x.shape[-1], g.shape[-1])
+
+
 def _kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
-    if _has_few_positions(*g.shape[:3]):
-        gradient = _contract_positions(_patches(x, 4, 2, 1), g)
-        return gradient.reshape(4, 4, x.shape[-1], g.shape[-1])
     if len(x) < _MIN_VECTOR_BATCH:
         gradients = [_kernel_gradient_by_phases(x[i, None], g[i, None]) for i in range(len(x))]
         return functools.reduce(jnp.add, gradients).astype(x.dtype)
@@ -127,10 +139,13 @@ def _kernel_gradient_by_phases(x: jax.Array, g: jax.Array) -> jax.Array:
     return gradient.reshape(4, 4, in_features, features)
 
 
-def _conv_transpose_cpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    if _has_few_positions(*x.shape[:3]):
+def _conv_transpose_default(x: jax.Array, kernel: jax.Array) -> jax.Array:
+    features, in_features = kernel.shape[2:]
+    # XLA:GPU does not see that a convolution to a single feature is a transposed one, and spreads the input out
+    # between zeros; the product's patches are no larger than the input.
+    if 16 * features <= in_features:
         return _conv_transpose_by_product(x, kernel)
-    return _conv_transpose_by_phases(x, kernel)
+    return conv_transpose_4x4_stride2_plain(x, kernel)
 
 
 def _conv_transpose_by_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -183,6 +198,8 @@ def _conv_transpose_by_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
+    if _has_few_positions(*g.shape[:3]):
+        return _kernel_gradient_by_product(x, g)
     return lax.platform_dependent(x, g, cpu=_kernel_gradient_cpu, default=_kernel_gradient_plain)
 
 
@@ -202,7 +219,10 @@ def conv_4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Source: torch.nn.Conv2d(kernel_size=4, stride=2, padding=1); differs in: layout.
     """
-    return lax.platform_dependent(x, kernel, cpu=_conv_cpu, default=conv_4x4_stride2_plain)
+    batch, height, width, _ = x.shape
+    if _has_few_positions(batch, height // 2, width // 2):
+        return _conv_by_product(x, kernel)
+    return conv_4x4_stride2_plain(x, kernel)
 
 
 @jax.custom_vjp
@@ -223,9 +243,9 @@ def conv_transpose_4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
     Source: torch.nn.ConvTranspose2d(kernel_size=4, stride=2, padding=1); differs in: layout.
     """
-    return lax.platform_dependent(
-        x, kernel, cpu=_conv_transpose_cpu, default=conv_transpose_4x4_stride2_plain
-    )
+    if _has_few_positions(*x.shape[:3]):
+        return _conv_transpose_by_product(x, kernel)
+    return lax.platform_dependent(x, kernel, cpu=_conv_transpose_by_phases, default=_conv_transpose_default)
 
 
 def _conv_backward(residuals, g):
@@ -438,6 +458,21 @@ def _pointwise_backward(residuals, g):
 
 
 pointwise_conv.defvjp(_pointwise_forward, _pointwise_backward)
+
+
+def take_every(x: jax.Array, stride: int) -> jax.Array:
+    """Take every `stride`-th position of every `stride`-th row, and have that stored.
+
+    XLA:GPU of jaxlib 0.10.2 ends the process where it fuses such a slice, of an odd size, into a product.
+
+    Args:
+      x: [batch, height, width, features].
+      stride: at least 1.
+
+    Returns:
+      [batch, ceil(height / stride), ceil(width / stride), features], same dtype.
+    """
+    return lax.optimization_barrier(x[:, ::stride, ::stride])
 
 
 # --- poolings -------------------------------------------------------------------------------------

@@ -201,7 +201,8 @@ class SquareConv(nn.Module):
         bias = _add_bias_param(self)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         if self.size == 1:
-            x = convolutions.pointwise_conv(x[:, :: self.strides, :: self.strides], kernel[0, 0])
+            x = convolutions.take_every(x, self.strides) if self.strides > 1 else x
+            x = convolutions.pointwise_conv(x, kernel[0, 0])
         else:
             x = convolutions.conv_stride1(x, kernel, self.padding)
         return _with_bias(x, bias)

@@ -1,0 +1,228 @@
+"""Owns what XLA makes of a program for a GPU that need not be there: its kernels, and what goes through memory.
+
+Does not own the programs (`cases.py`), and times nothing: what a kernel takes is known only where it runs.
+"""
+
+import collections
+import dataclasses
+import math
+import os
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fpgan_jax import parallel
+from fpgan_jax.benchmarking.cases import Program
+from fpgan_jax.errors import UserError
+
+# As openxla/xla's xla/backends/gpu/target_config/specs has the H100, with the H200's memory.
+_H200 = """
+gpu_device_info {
+  threads_per_block_limit: 1024
+  threads_per_warp: 32
+  shared_memory_per_block: 49152
+  shared_memory_per_core: 233472
+  threads_per_core_limit: 2048
+  core_count: 132
+  fpus_per_core: 128
+  block_dim_limit_x: 2147483647
+  block_dim_limit_y: 65535
+  block_dim_limit_z: 65535
+  memory_bandwidth: 4800000000000
+  l2_cache_size: 52428800
+  clock_rate_ghz: 1.98
+  device_memory_size: 150754820096
+  shared_memory_per_block_optin: 232448
+  cuda_compute_capability { major: 9 }
+  registers_per_core_limit: 65536
+  registers_per_block_limit: 65536
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 8 }
+runtime_version { major: 12 minor: 9 }
+device_description_str: "NVIDIA H200"
+"""
+GPUS = {"h200": _H200}
+# Without the GPU there is nothing to choose kernels by; the first that fits is taken.
+_COMPILER_OPTIONS = {"xla_gpu_autotune_level": 0}
+
+_DTYPE_BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4}
+_DTYPE_BYTES |= {"s64": 8, "u64": 8, "f64": 8}
+_ARRAY = re.compile(rf"\b({'|'.join(_DTYPE_BYTES)})\[([\d,]*)\]")
+_COMPUTATION = re.compile(r"^(ENTRY )?%?(\S+) \(.*\) -> .* \{$")
+_INSTRUCTION = re.compile(r"^(?:ROOT )?%(\S+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)$")
+# What names or passes on arrays and starts nothing.
+_NO_KERNELS = {"parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all", "opt-barrier"}
+KINDS = ("convolution", "product", "transposition", "copy", "reduction", "elementwise", "other")
+
+
+@dataclasses.dataclass(frozen=True)
+class Kernel:
+    """What is started once on the GPU.
+
+    Attributes:
+      kind: one of `KINDS`.
+      operation: where in the model it comes from, as JAX names it; "" where XLA does not say.
+      shape: of what it puts out, as XLA writes it.
+      num_bytes: of its operands and of what it puts out, each counted whole. More than what goes through memory
+        where it reads a part, or what is still in the cache.
+      count: how often a run of the program starts it.
+    """
+
+    kind: str
+    operation: str
+    shape: str
+    num_bytes: int
+    count: int
+
+
+def compile_program(program: Program, gpu: str) -> jax.stages.Compiled:
+    """Compile a program for one GPU, from shapes alone.
+
+    Args:
+      program: of `cases.create_program`.
+      gpu: one of `GPUS`.
+
+    Returns:
+      The compiled program, which can be read and not run.
+
+    Raises:
+      UserError: JAX's CUDA plugin is not installed.
+    """
+    # The plugin would look for a driver.
+    os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")
+    try:
+        topology = topologies.get_topology_desc(platform="cuda", target_config=GPUS[gpu], topology="1x1x1")
+    except NotImplementedError as error:
+        raise UserError(
+            f"--compile_for={gpu}: JAX's CUDA plugin is not installed; pip install -e .[gpu] (6 GB), no GPU is needed"
+        ) from error
+    mesh = Mesh(np.array(topology.devices[:1]), (parallel.DEVICE_AXIS,))
+    everywhere = PartitionSpec()
+    function, batch = program.function, program.batch
+    if program.is_step:
+        function = jax.shard_map(
+            program.dispatch, mesh=mesh, in_specs=everywhere, out_specs=everywhere, check_vma=False
+        )
+        batch = jax.tree.map(lambda leaf: leaf[0], batch)
+    sharding = NamedSharding(mesh, everywhere)
+    jitted = jax.jit(
+        function,
+        in_shardings=sharding,
+        out_shardings=sharding,
+        donate_argnums=0 if program.is_step else (),
+    )
+    shapes = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
+        (program.create_state_shape(), batch, program.key),
+    )
+    return jitted.lower(*shapes).compile(compiler_options=_COMPILER_OPTIONS)
+
+
+def list_kernels(hlo: str) -> list[Kernel]:
+    """List what a compiled program starts on a GPU.
+
+    Args:
+      hlo: the compiled module, as `jax.stages.Compiled.as_text` gives it.
+
+    Returns:
+      Its kernels in their order; a loop's as often as it goes round, where XLA knows.
+    """
+    computations, entry = _parse_computations(hlo)
+    return list(_list_kernels(computations, entry, 1))
+
+
+def _parse_computations(hlo: str) -> tuple[dict[str, list[str]], str]:
+    computations, entry, lines = {}, "", None
+    for line in hlo.splitlines():
+        if found := _COMPUTATION.match(line):
+            lines = computations[found[2]] = []
+            entry = found[2] if found[1] else entry
+        elif line.startswith("}"):
+            lines = None
+        elif lines is not None:
+            lines.append(line.strip())
+    return computations, entry
+
+
+def _list_kernels(computations: dict[str, list[str]], name: str, count: int) -> Iterator[Kernel]:
+    shapes = {}
+    for line in computations[name]:
+        found = _INSTRUCTION.match(line)
+        if not found:
+            continue
+        instruction, shape, opcode, rest = found.groups()
+        shapes[instruction] = shape
+        if opcode in _NO_KERNELS:
+            continue
+        if opcode in ("while", "call"):
+            body = re.search(r"(?:body|to_apply)=%([\w.\-]+)", rest)[1]
+            trips = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', rest)
+            yield from _list_kernels(computations, body, count * (int(trips[1]) if trips else 1))
+            continue
+        operands = re.findall(r"%([\w.\-]+)", rest.split("), ")[0])
+        operation = re.search(r'op_name="([^"]+)"', rest)
+        if opcode == "custom-call":
+            shape = re.sub(r",? ?u8\[\d+\]\{0\}", "", shape)  # a library's scratch memory
+        yield Kernel(
+            kind=_tell_kind(opcode, instruction, rest),
+            operation=operation[1] if operation else "",
+            shape=re.sub(r"\{[\d,]*\}|/\*.*?\*/", "", shape),
+            num_bytes=_count_bytes(shape) + sum(_count_bytes(shapes.get(name, "")) for name in operands),
+            count=count,
+        )
+
+
+def _tell_kind(opcode: str, instruction: str, rest: str) -> str:
+    target = re.search(r'custom_call_target="([^"]+)"', rest)
+    if target:
+        is_conv, is_product = "conv" in target[1], "gemm" in target[1] or "matmul" in target[1]
+        return "convolution" if is_conv else "product" if is_product else "other"
+    if opcode == "copy":
+        return "copy"
+    if opcode != "fusion":
+        return "other"
+    # XLA names a fusion by what is in it.
+    if "gemm" in instruction or "dot" in instruction:
+        return "product"
+    if "transpose" in instruction:
+        return "transposition"
+    return "reduction" if "reduce" in instruction else "elementwise"
+
+
+def _count_bytes(shape: str) -> int:
+    return sum(
+        _DTYPE_BYTES[dtype] * math.prod(int(size) for size in sizes.split(",") if size)
+        for dtype, sizes in _ARRAY.findall(shape)
+    )
+
+
+def describe_kernels(kernels: list[Kernel], gpu: str, num_steps: int = 1) -> dict[str, Any]:
+    """Sum up a program's kernels.
+
+    Args:
+      kernels: of `list_kernels`.
+      gpu: one of `GPUS`.
+      num_steps: that a run of the program takes.
+
+    Returns:
+      A step's "kernels", "kernels_of" kind -> number, "gigabytes", "gigabytes_of" kind -> GB, and "least_ms" that
+      these take at the GPU's bandwidth by its data sheet.
+    """
+    numbers, gigabytes = collections.Counter(), collections.Counter()
+    for kernel in kernels:
+        numbers[kernel.kind] += kernel.count / num_steps
+        gigabytes[kernel.kind] += kernel.count * kernel.num_bytes / num_steps / 1e9
+    bandwidth = float(re.search(r"memory_bandwidth: (\d+)", GPUS[gpu])[1])
+    return {
+        "kernels": numbers.total(),
+        "kernels_of": dict(numbers),
+        "gigabytes": gigabytes.total(),
+        "gigabytes_of": dict(gigabytes),
+        "least_ms": 1e3 * gigabytes.total() * 1e9 / bandwidth,
+    }
