@@ -266,3 +266,30 @@ def test_a_port_that_is_taken_is_named():
         address = f"localhost:{taken.getsockname()[1]}"
         with pytest.raises(UserError, match=f"--coordinator={address}: cannot listen there"):
             process_group.join_processes(address, 2, 0)
+
+
+def test_two_processes_do_not_both_draw_one_folder(tmp_path):
+    """Each would draw every image, and write it where the other writes it."""
+    address = find_address()
+    folder = tmp_path / "prints"
+    command = [sys.executable, "-m", "launch.synthesize", f"--gan_workdir={tmp_path}", f"--out_dir={folder}"]
+    command += [f"--coordinator={address}", "--num_processes=2"]
+    processes = [
+        subprocess.Popen(
+            [*command, f"--process_id={process_id}"],
+            env=os.environ | {"JAX_PLATFORMS": "cpu"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for process_id in range(2)
+    ]
+    for code, lines in map(finish, processes):
+        assert code == 1
+        # Its own mistake, or the other's, which was faster.
+        assert lines[-1].startswith("ERROR: ")
+        assert (
+            "several processes draw together with --num_images only; give it, or start one process"
+            in lines[-1]
+        )
+    assert not folder.exists()

@@ -1,7 +1,8 @@
-"""Owns the convolutions and poolings whose gradients XLA is slow with on a CPU, each with its plain form.
+"""Owns the convolutions and poolings that XLA is slow with as they stand, each with its plain form.
 
-Does not own parameters: `layers` makes modules of these. Which form is the fast one was measured, layer by
-layer and in the whole step, on CPU (`python -m launch.benchmark`); a GPU gets the plain form, which cuDNN knows.
+Does not own parameters: `layers` makes modules of these. Which form is the fast one was measured on CPU, layer by
+layer and in the whole step (`python -m launch.benchmark`). A GPU gets the plain form, which cuDNN knows, but where
+that has more read and written, as XLA compiles it (`--compile_for`).
 """
 
 import functools
@@ -15,10 +16,11 @@ from fpgan_jax import fusion
 _NHWC = ("NHWC", "HWIO", "NHWC")
 # Up to so many positions (batch x height x width of the small map), XLA:CPU is faster with matrix products
 # than with its convolutions; beyond, the products' operands (16 values a position) no longer fit the caches.
+# On a GPU the weights of such a layer are more than its maps, and cuDNN would have them transposed at every use.
 _MAX_PRODUCT_POSITIONS = 512
 # Beyond so many positions the sum over them goes example by example, whose operands fit the caches.
 _MAX_CONTRACTED_POSITIONS = 8192
-# Up to so many positions
+# Up to so many positions a GPU gets the sum over them written out.
 _MAX_SUMMED_POSITIONS = 16
 # In a kernel's gradient the batch is what XLA:CPU's convolution sums over innermost, in vectors of as many.
 _MIN_VECTOR_BATCH = 8
@@ -27,9 +29,9 @@ _MIN_VECTOR_BATCH = 8
 # --- 4x4 convolution of stride 2, and its transpose -----------------------------------------------
 #
 # Three linear maps are closed under differentiation: the convolution, its transpose, and the gradient with
-# respect to the kernel. Each has a plain form in lax (kept for tests, and what a GPU runs: cuDNN knows all
-# three) and a form for XLA:CPU, whose own code for dilated and batch-contracting convolutions is up to forty
-# times slower.
+# respect to the kernel. Each has a plain form in lax (kept for tests, and what a GPU runs where there are many
+# positions), products for few positions, and a form for XLA:CPU, whose own code for dilated and
+# batch-contracting convolutions is up to forty times slower.
 
 
 def conv_4x4_stride2_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -68,12 +70,12 @@ def _contract_plain(x: jax.Array, g: jax.Array) -> jax.Array:
     return jnp.einsum("bhwi,bhwo->io", x, g)
 
 
-def _contract_few_positions(x: jax.Array, g: jax.Array) -> jax.Array:
+def _contract_others(x: jax.Array, g: jax.Array) -> jax.Array:
     in_features, features = x.shape[-1], g.shape[-1]
     x, g = x.reshape(-1, in_features), g.reshape(-1, features)
     if len(x) > _MAX_SUMMED_POSITIONS:
         return _contract_plain(x[None, None], g[None, None])
-    # XLA:GPU fuses a sum of products into the optimiser, and the gradient never goes through memory.
+    # XLA:GPU fuses these into the optimiser, and the gradient is never stored.
     products = [a[:, None].astype(jnp.float32) * b.astype(jnp.float32) for a, b in zip(x, g, strict=True)]
     return sum(products).astype(x.dtype)
 
@@ -105,7 +107,7 @@ def _conv_by_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _kernel_gradient_by_product(x: jax.Array, g: jax.Array) -> jax.Array:
     patches = _patches(x, 4, 2, 1)
-    gradient = lax.platform_dependent(patches, g, cpu=_contract_positions, default=_contract_few_positions)
+    gradient = lax.platform_dependent(patches, g, cpu=_contract_positions, default=_contract_others)
     return gradient.reshape(4, 4, x.shape[-1], g.shape[-1])
 
 
@@ -139,7 +141,7 @@ def _kernel_gradient_by_phases(x: jax.Array, g: jax.Array) -> jax.Array:
     return gradient.reshape(4, 4, in_features, features)
 
 
-def _conv_transpose_default(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _conv_transpose_others(x: jax.Array, kernel: jax.Array) -> jax.Array:
     features, in_features = kernel.shape[2:]
     # XLA:GPU does not see that a convolution to a single feature is a transposed one, and spreads the input out
     # between zeros; the product's patches are no larger than the input.
@@ -245,7 +247,7 @@ def conv_transpose_4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     if _has_few_positions(*x.shape[:3]):
         return _conv_transpose_by_product(x, kernel)
-    return lax.platform_dependent(x, kernel, cpu=_conv_transpose_by_phases, default=_conv_transpose_default)
+    return lax.platform_dependent(x, kernel, cpu=_conv_transpose_by_phases, default=_conv_transpose_others)
 
 
 def _conv_backward(residuals, g):
