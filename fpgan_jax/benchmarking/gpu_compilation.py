@@ -211,7 +211,7 @@ def describe_kernels(kernels: list[Kernel], gpu: str, num_steps: int = 1) -> dic
       num_steps: that a run of the program takes.
 
     Returns:
-      A step's "kernels", "kernels_of" kind -> number, "gigabytes", "gigabytes_of" kind -> GB, and "least_ms" that
+      A step's "kernels", "kernels_of" kind -> number, "gigabytes", "gigabytes_of" kind -> GB, and "bandwidth_ms" that
       these take at the GPU's bandwidth by its data sheet.
     """
     numbers, gigabytes = collections.Counter(), collections.Counter()
@@ -224,5 +224,5 @@ def describe_kernels(kernels: list[Kernel], gpu: str, num_steps: int = 1) -> dic
         "kernels_of": dict(numbers),
         "gigabytes": gigabytes.total(),
         "gigabytes_of": dict(gigabytes),
-        "least_ms": 1e3 * gigabytes.total() * 1e9 / bandwidth,
+        "bandwidth_ms": 1e3 * gigabytes.total() * 1e9 / bandwidth,
     }

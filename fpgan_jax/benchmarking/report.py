@@ -224,7 +224,7 @@ _COLUMNS = {
         "convolutions": _of_kind("kernels_of", "convolution"),
         "GB": _number("gigabytes"),
         "GB transposed, copied": _of_kind("gigabytes_of", "transposition", "copy"),
-        "least ms": _number("least_ms"),
+        "ms by bytes": _number("bandwidth_ms"),
         "peak MiB": _number("peak_memory_bytes", 2**-20),
     },
     "kernel": _CASE_COLUMNS

@@ -465,7 +465,8 @@ pointwise_conv.defvjp(_pointwise_forward, _pointwise_backward)
 def take_every(x: jax.Array, stride: int) -> jax.Array:
     """Take every `stride`-th position of every `stride`-th row, and have that stored.
 
-    XLA:GPU of jaxlib 0.10.2 ends the process where it fuses such a slice, of an odd size, into a product.
+    XLA:GPU (jaxlib 0.10.2; openxla/xla issue 47381) ends the process where it fuses such a slice, of an odd size,
+    into a product.
 
     Args:
       x: [batch, height, width, features].

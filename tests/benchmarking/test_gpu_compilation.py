@@ -75,7 +75,7 @@ def test_a_steps_share_of_several():
     described = gpu_compilation.describe_kernels(kernels, "h200", num_steps=2)
     assert described["kernels"] == 1.5
     assert described["gigabytes_of"] == {"copy": 1.2, "product": 1.2}
-    assert described["least_ms"] == pytest.approx(2.4 / 4800 * 1e3)
+    assert described["bandwidth_ms"] == pytest.approx(2.4 / 4800 * 1e3)
 
 
 @pytest.mark.parametrize(
