@@ -5,8 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bash launch/setup_environment.sh test
 if [ $# -eq 0 ]; then
-  # In their order: the files of few and long tests would come last, and one worker wait for the other.
-  set -- -m "not slow and not compare and not slurm" -n 2 --dist loadfile --no-loadscope-reorder
+  set -- -m "not slow and not compare and not slurm" -n 2 --dist loadfile
 fi
 # Half of the tests' time is compilation of the same programs.
 export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$(mktemp -d)}"
