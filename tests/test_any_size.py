@@ -62,9 +62,9 @@ def test_both_ways_of_feeding_train_alike(gan_workdir, tmp_path):
 @pytest.mark.parametrize(
     "changes",
     [
-        {"generator.form": "ronneberger", "generator.norm": "none"},
+        pytest.param({"generator.form": "ronneberger", "generator.norm": "none"}, marks=pytest.mark.slow),
         {"generator.upsampling": "resize"},
-        {"generator.num_levels": 4, "discriminator.receptive_field": 1},
+        pytest.param({"generator.num_levels": 4, "discriminator.receptive_field": 1}, marks=pytest.mark.slow),
     ],
     ids=["ronneberger", "resize", "levels"],
 )

@@ -100,7 +100,11 @@ WAYS = {
 
 @pytest.fixture(
     scope="module",
-    params=["four devices", "two processes", pytest.param("four processes", marks=pytest.mark.slow)],
+    params=[
+        "four devices",
+        pytest.param("two processes", marks=pytest.mark.slow),
+        pytest.param("four processes", marks=pytest.mark.slow),
+    ],
 )
 def divided_workdir(request, tmp_path_factory):
     """Train on several devices; return (workdir, what each process ends with)."""
