@@ -85,8 +85,7 @@ def _truth(drawn):
     return results
 
 
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("training", "dtype"), [(False, "float64"), (True, "float64"), (True, "float32")])
 def test_forwards_and_backwards(drawn, truth, training, dtype):
     found = ours.run(*drawn, training=training, dtype=dtype)
     found["batch_stats"] = found["batch_stats"] or drawn[0]["batch_stats"]
