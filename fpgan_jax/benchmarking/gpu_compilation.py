@@ -173,7 +173,8 @@ def _list_kernels(computations: dict[str, list[str]], name: str, count: int) -> 
             kind=_tell_kind(opcode, instruction, rest),
             operation=operation[1] if operation else "",
             shape=re.sub(r"\{[\d,]*\}|/\*.*?\*/", "", shape),
-            num_bytes=_count_bytes(shape) + sum(_count_bytes(shapes.get(name, "")) for name in operands),
+            num_bytes=_count_bytes(shape)
+            + sum(_count_bytes(shapes.get(operand, "")) for operand in operands),
             count=count,
         )
 
@@ -226,3 +227,28 @@ def describe_kernels(kernels: list[Kernel], gpu: str, num_steps: int = 1) -> dic
         "gigabytes_of": dict(gigabytes),
         "bandwidth_ms": 1e3 * gigabytes.total() * 1e9 / bandwidth,
     }
+
+
+def describe_largest(kernels: list[Kernel], number: int, num_steps: int = 1) -> list[dict[str, Any]]:
+    """Describe the kernels with the most bytes, the largest first.
+
+    Args:
+      kernels: of `list_kernels`.
+      number: how many, at most.
+      num_steps: that a run of the program takes.
+
+    Returns:
+      For each its "kernel_kind", "operation", "shape", a step's "gigabytes", and "percent" of all kernels' bytes.
+    """
+    total = sum(kernel.count * kernel.num_bytes for kernel in kernels)
+    largest = sorted(kernels, key=lambda kernel: kernel.count * kernel.num_bytes, reverse=True)
+    return [
+        {
+            "kernel_kind": kernel.kind,
+            "operation": kernel.operation,
+            "shape": kernel.shape,
+            "gigabytes": kernel.count * kernel.num_bytes / num_steps / 1e9,
+            "percent": 100 * kernel.count * kernel.num_bytes / total,
+        }
+        for kernel in largest[:number]
+    ]

@@ -266,17 +266,6 @@ def _quick_compilation(is_wanted: bool) -> Iterator[None]:
             os.environ[name] = environment_before
 
 
-def _describe_kernel(kernel: gpu_compilation.Kernel, all_of_them: Mapping[str, Any], num_steps: int):
-    gigabytes = kernel.count * kernel.num_bytes / num_steps / 1e9
-    return {
-        "kernel_kind": kernel.kind,
-        "operation": kernel.operation,
-        "shape": kernel.shape,
-        "gigabytes": gigabytes,
-        "percent": 100 * gigabytes / all_of_them["gigabytes"],
-    }
-
-
 class _Run:
     """One benchmark."""
 
@@ -347,18 +336,13 @@ class _Run:
         program = cases.create_program(case, config, steps_per_dispatch=self._options.steps_per_dispatch)
         compiled = gpu_compilation.compile_program(program, gpu)
         kernels = gpu_compilation.list_kernels(compiled.as_text())
-        described = gpu_compilation.describe_kernels(kernels, gpu, program.num_steps)
-        memory = cases.measure_memory(compiled)
         common = {"gpu": gpu, "steps_per_dispatch": program.num_steps}
-        largest = sorted(kernels, key=lambda kernel: kernel.count * kernel.num_bytes, reverse=True)
+        described = gpu_compilation.describe_kernels(kernels, gpu, program.num_steps)
+        described["peak_memory_bytes"] = cases.measure_memory(compiled)
+        largest = gpu_compilation.describe_largest(kernels, _NUM_LARGEST, program.num_steps)
         return [
-            self._describe(case, "compiled") | common | described | {"peak_memory_bytes": memory},
-            *(
-                self._describe(case, "kernel")
-                | common
-                | _describe_kernel(kernel, described, program.num_steps)
-                for kernel in largest[:_NUM_LARGEST]
-            ),
+            self._describe(case, "compiled") | common | described,
+            *(self._describe(case, "kernel") | common | kernel for kernel in largest),
         ]
 
     def _write(self, row: Mapping[str, Any]) -> None:

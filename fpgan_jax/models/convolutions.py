@@ -70,13 +70,14 @@ def _contract_plain(x: jax.Array, g: jax.Array) -> jax.Array:
     return jnp.einsum("bhwi,bhwo->io", x, g)
 
 
-def _contract_others(x: jax.Array, g: jax.Array) -> jax.Array:
+def _contract_gpu(x: jax.Array, g: jax.Array) -> jax.Array:
+    """Do as `_contract_plain`: [b, h, w, i], [b, h, w, o] -> [i, o], of x's dtype."""
     in_features, features = x.shape[-1], g.shape[-1]
-    x, g = x.reshape(-1, in_features), g.reshape(-1, features)
-    if len(x) > _MAX_SUMMED_POSITIONS:
-        return _contract_plain(x[None, None], g[None, None])
+    if x.size > _MAX_SUMMED_POSITIONS * in_features:
+        return _contract_plain(x, g)
+    positions = zip(x.reshape(-1, in_features), g.reshape(-1, features), strict=True)
     # XLA:GPU fuses these into the optimiser, and the gradient is never stored.
-    products = [a[:, None].astype(jnp.float32) * b.astype(jnp.float32) for a, b in zip(x, g, strict=True)]
+    products = [a[:, None].astype(jnp.float32) * b.astype(jnp.float32) for a, b in positions]
     return sum(products).astype(x.dtype)
 
 
@@ -107,7 +108,7 @@ def _conv_by_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _kernel_gradient_by_product(x: jax.Array, g: jax.Array) -> jax.Array:
     patches = _patches(x, 4, 2, 1)
-    gradient = lax.platform_dependent(patches, g, cpu=_contract_positions, default=_contract_others)
+    gradient = lax.platform_dependent(patches, g, cpu=_contract_positions, default=_contract_gpu)
     return gradient.reshape(4, 4, x.shape[-1], g.shape[-1])
 
 
@@ -141,7 +142,7 @@ def _kernel_gradient_by_phases(x: jax.Array, g: jax.Array) -> jax.Array:
     return gradient.reshape(4, 4, in_features, features)
 
 
-def _conv_transpose_others(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _conv_transpose_gpu(x: jax.Array, kernel: jax.Array) -> jax.Array:
     features, in_features = kernel.shape[2:]
     # XLA:GPU does not see that a convolution to a single feature is a transposed one, and spreads the input out
     # between zeros; the product's patches are no larger than the input.
@@ -247,7 +248,7 @@ def conv_transpose_4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """
     if _has_few_positions(*x.shape[:3]):
         return _conv_transpose_by_product(x, kernel)
-    return lax.platform_dependent(x, kernel, cpu=_conv_transpose_by_phases, default=_conv_transpose_others)
+    return lax.platform_dependent(x, kernel, cpu=_conv_transpose_by_phases, default=_conv_transpose_gpu)
 
 
 def _conv_backward(residuals, g):

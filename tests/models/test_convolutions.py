@@ -146,7 +146,7 @@ def _lower_for_cuda(function, *shapes):
     return jax.jit(function).trace(*arguments).lower(lowering_platforms=("cuda",)).as_text()
 
 
-def _step(function):
+def _differentiate(function):
     return jax.grad(lambda x, kernel: function(x, kernel).sum(), argnums=(0, 1))
 
 
@@ -159,13 +159,13 @@ def _step(function):
     ],
 )
 def test_a_gpu_gets_products_where_there_are_few_positions(function, x, kernel):
-    text = _lower_for_cuda(_step(function), x, kernel)
+    text = _lower_for_cuda(_differentiate(function), x, kernel)
     assert "stablehlo.convolution" not in text
     assert "stablehlo.dot_general" in text
 
 
 def test_a_gpu_gets_convolutions_where_there_are_many_positions():
-    text = _lower_for_cuda(_step(convolutions.conv_4x4_stride2), (1, 64, 64, 8), (4, 4, 8, 16))
+    text = _lower_for_cuda(_differentiate(convolutions.conv_4x4_stride2), (1, 64, 64, 8), (4, 4, 8, 16))
     assert "stablehlo.convolution" in text
     assert "stablehlo.dot_general" not in text
 
