@@ -78,6 +78,23 @@ def test_a_steps_share_of_several():
     assert described["bandwidth_ms"] == pytest.approx(2.4 / 4800 * 1e3)
 
 
+def test_the_largest_come_first_with_their_share_of_all():
+    kernels = [
+        gpu_compilation.Kernel("copy", "a", "f32[1]", 1_000_000_000, 1),
+        gpu_compilation.Kernel("product", "b", "f32[2]", 1_500_000_000, 2),
+        gpu_compilation.Kernel("other", "c", "f32[3]", 0, 1),
+    ]
+    first, second = gpu_compilation.describe_largest(kernels, 2, num_steps=2)
+    assert first == {
+        "kernel_kind": "product",
+        "operation": "b",
+        "shape": "f32[2]",
+        "gigabytes": 1.5,
+        "percent": 75,
+    }
+    assert (second["operation"], second["gigabytes"], second["percent"]) == ("a", 0.5, 25)
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
