@@ -10,12 +10,14 @@ from ml_collections import ConfigDict
 
 from fpgan_jax.data import print_loading
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import identity, nist_tools, print_collection, study, verification
+from fpgan_jax.evaluation import identity, nist_tools, print_collection, study
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
 from fpgan_jax.evaluation.resolution import NoScaleError, prepare_prints
 from fpgan_jax.evaluation.rows import write_rows
+from fpgan_jax.evaluation.statistics import verification
+from fpgan_jax.evaluation.statistics.verification import Impostors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,8 +29,8 @@ class Calibration:
       num_persons: in the gallery, one real print each.
       num_probes: altered impressions of their fingers.
       genuine_scores: float64 [num_probes]; each against the print that it was made from.
-      impostor_scores: float64 [k]; each against every other print of the gallery.
-      unaltered_impostor_scores: float64 [l]; the gallery's prints against one another.
+      impostors: each against every other print of the gallery.
+      unaltered_impostors: the gallery's prints against one another.
       rank_1: share of the altered impressions whose own print scores highest, alone.
       period: median ridge period of the real prints before scaling, pixels.
       factor: by which they were enlarged to 500 ppi.
@@ -38,8 +40,8 @@ class Calibration:
     num_persons: int
     num_probes: int
     genuine_scores: np.ndarray
-    impostor_scores: np.ndarray
-    unaltered_impostor_scores: np.ndarray
+    impostors: Impostors
+    unaltered_impostors: Impostors
     rank_1: float
     period: float
     factor: float
@@ -107,7 +109,8 @@ def _collect(
 ) -> Calibration:
     scores = np.concatenate([comparisons.scores[c.name] for c in baselines])
     persons = np.concatenate([c.persons for c in baselines])
-    is_own = persons[:, None] == comparisons.gallery.persons[None, :]
+    gallery = comparisons.gallery.persons[None, :]
+    is_own = persons[:, None] == gallery
     genuine = scores[is_own]
     best_other = np.where(is_own, -np.inf, scores).max(1)
     return Calibration(
@@ -115,8 +118,11 @@ def _collect(
         num_persons=len(comparisons.gallery.images),
         num_probes=len(scores),
         genuine_scores=genuine,
-        impostor_scores=scores[~is_own],
-        unaltered_impostor_scores=comparisons.unaltered_impostor_scores,
+        impostors=Impostors(
+            scores[~is_own],
+            np.stack([array[~is_own] for array in np.broadcast_arrays(persons[:, None], gallery)], axis=1),
+        ),
+        unaltered_impostors=comparisons.unaltered_impostors,
         rank_1=float(np.mean(genuine > best_other)),
         period=period,
         factor=factor,
@@ -134,25 +140,25 @@ def describe_calibration(calibration: Calibration) -> str:
         f"rank-1 {calibration.rank_1:.2%}",
     ]
     for kind, impostors in (
-        ("altered impressions against other persons' real prints", calibration.impostor_scores),
-        ("real prints against one another, which are more alike", calibration.unaltered_impostor_scores),
+        ("altered impressions against other persons' real prints", calibration.impostors),
+        ("real prints against one another, which are more alike", calibration.unaltered_impostors),
     ):
         lines += [
-            f"impostors: {len(impostors):,} comparisons, {kind}",
+            f"impostors: {len(impostors.scores):,} comparisons of {impostors.count_pairs():,} pairs of persons, {kind}",
             *_describe_rates(genuine, impostors),
         ]
     return "\n".join(lines)
 
 
-def _describe_rates(genuine: np.ndarray, impostors: np.ndarray) -> list[str]:
-    error = verification.compute_equal_error(genuine, impostors)
+def _describe_rates(genuine: np.ndarray, impostors: Impostors) -> list[str]:
+    error = verification.compute_equal_error(genuine, impostors.scores)
     lines = [f"  EER {error.rate:.2%} at score {error.threshold:g}"]
     for rate in verification.FALSE_ACCEPT_RATES:
         needed = verification.count_needed_impostors(rate)
-        if len(impostors) < needed:
-            lines.append(f"  TAR at FAR {rate:.1%}: refused, {needed:,} impostor comparisons are needed")
+        if impostors.count_pairs() < needed:
+            lines.append(f"  TAR at FAR {rate:.1%}: refused, {needed:,} pairs of persons are needed")
             continue
-        threshold = verification.find_threshold(impostors, rate)
+        threshold = verification.find_threshold(impostors.scores, rate)
         accepted = verification.compute_accept_rate(genuine, threshold)
         lines.append(f"  TAR {accepted:.2%} at FAR {rate:.1%}, from score {threshold:g}")
     return lines

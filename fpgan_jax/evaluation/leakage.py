@@ -15,7 +15,7 @@ from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, Meas
 from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.print_collection import REFERENCE, PrintCollection, Study
 from fpgan_jax.evaluation.resolution import NoScaleError, PreparedPrints, prepare_prints
-from fpgan_jax.evaluation.verification import FALSE_ACCEPT_RATES
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 
 FAMILY = "leakage"
 MIRRORED = "_mirrored"
@@ -110,7 +110,7 @@ def _measure_collection(
         note = "each against the other persons' prints"
     measures = [
         summary.summarise(
-            study, FAMILY, f"{prefix}best_score", collection, best, unit="score", better="lower", note=note
+            FAMILY, f"{prefix}best_score", collection, best, unit="score", better="lower", note=note
         )
     ]
     for rate in FALSE_ACCEPT_RATES:
@@ -120,8 +120,6 @@ def _measure_collection(
             continue
         accepted = np.where(has_score, best >= comparisons.thresholds[rate], np.nan)
         measures.append(
-            summary.summarise(
-                study, FAMILY, name, collection, accepted, unit="fraction", better="lower", note=note
-            )
+            summary.summarise(FAMILY, name, collection, accepted, unit="fraction", better="lower", note=note)
         )
     return measures, summary.create_image_rows(f"{prefix}best_score", collection, best)

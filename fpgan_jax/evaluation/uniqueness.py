@@ -8,14 +8,15 @@ import itertools
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax.evaluation import bootstrap, identity, nist_tools, summary
+from fpgan_jax.evaluation import identity, nist_tools, summary
 from fpgan_jax.evaluation.identity import Comparisons
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, MatchRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
 from fpgan_jax.evaluation.resolution import NoScaleError, prepare_prints
-from fpgan_jax.evaluation.verification import FALSE_ACCEPT_RATES
+from fpgan_jax.evaluation.statistics import intervals
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 
 FAMILY = "uniqueness"
 # Pairs of prints of a collection that are compared; more cost time and change little.
@@ -45,7 +46,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         measures: list[MeasureRow] = []
         matches: list[MatchRow] = []
         for name, collection in study.collections.items():
-            rows, found = _measure_collection(study, comparisons, collection, prepared.images[name], matcher)
+            rows, found = _measure_collection(comparisons, collection, prepared.images[name], matcher)
             measures += rows
             if name not in comparisons.gallery.collections:
                 matches += found
@@ -73,7 +74,6 @@ def choose_pairs(persons: np.ndarray, max_pairs: int) -> tuple[list[np.ndarray],
 
 
 def _measure_collection(
-    study: Study,
     comparisons: Comparisons,
     collection: PrintCollection,
     images: np.ndarray,
@@ -102,19 +102,20 @@ def _measure_collection(
     note = summary.join_notes(
         f"{len(scores):,} pairs of prints",
         f"the first {num_prints} of each person" if num_cut else "",
-        bootstrap.describe_missing_interval(len(groups)),
     )
 
     def create_row(name: str, values: list[float], unit: str) -> MeasureRow:
         matrix = np.zeros((len(groups), len(groups)))
         for (i, j), value in zip(blocks, values, strict=True):
             matrix[i, j] = matrix[j, i] = value
-        value, low, high = bootstrap.compute_pair_interval(
-            matrix, num_resamples=study.settings.num_resamples, seed=study.seed
+        compute = (
+            intervals.compute_pair_rate_interval if unit == "fraction" else intervals.compute_pair_interval
         )
+        value, *interval = compute(matrix)
+        missing = intervals.describe_missing_interval(len(groups), interval)
         return MeasureRow(
-            FAMILY, name, collection.name, value, low, high, sum(map(len, groups)), len(groups), unit, "lower",
-            note=note,
+            FAMILY, name, collection.name, value, *interval, sum(map(len, groups)), len(groups), unit, "lower",
+            note=summary.join_notes(note, missing),
         )  # fmt: skip
 
     measures = []

@@ -55,7 +55,7 @@ def test_genuine_scores_are_with_the_print_that_each_was_made_from(found):
 
 
 def test_impostor_scores_are_with_every_other_print(found):
-    assert sorted(found.impostor_scores) == [1, 1, 1, 1, 1, 1, 1, 6]
+    assert sorted(found.impostors.scores) == [1, 1, 1, 1, 1, 1, 1, 6]
 
 
 def test_rank_1_is_the_share_that_finds_its_own(found):
@@ -78,13 +78,17 @@ def test_the_first_persons_take_part(config, tmp_path):
 def test_what_is_printed(found):
     lines = calibration.describe_calibration(found).splitlines()
     # At 4 one impostor of eight passes, and no genuine one fails; at 6 the rates are as near, and the lower counts.
-    place = lines.index("impostors: 8 comparisons, altered impressions against other persons' real prints")
+    place = lines.index(
+        "impostors: 8 comparisons of 3 pairs of persons, altered impressions against other persons' real prints"
+    )
     assert lines[place + 1 : place + 3] == [
         "  EER 6.25% at score 4",
-        "  TAR at FAR 1.0%: refused, 300 impostor comparisons are needed",
+        "  TAR at FAR 1.0%: refused, 300 pairs of persons are needed",
     ]
     # The three real prints score 1 against one another, and all genuine ones more.
-    place = lines.index("impostors: 3 comparisons, real prints against one another, which are more alike")
+    place = lines.index(
+        "impostors: 3 comparisons of 3 pairs of persons, real prints against one another, which are more alike"
+    )
     assert lines[place + 1].startswith("  EER 0.00% at score ")
     assert "4 genuine comparisons, each of an altered impression and the scan that it was made of" in lines
     assert "rank-1 75.00%" in lines

@@ -61,9 +61,9 @@ def compare(study=STUDY, scores=SCORES):
 
 @pytest.fixture
 def few_impostors_do(monkeypatch):
-    """Let 1% be told from 30 comparisons, so that it is: of 30, none may pass."""
+    """Let 1% be told from 20 pairs of persons, so that it is: of 39 comparisons, none may pass."""
     monkeypatch.setattr(
-        identity.verification, "count_needed_impostors", lambda rate: 30 if rate == 0.01 else 3000
+        identity.verification, "count_needed_impostors", lambda rate: 20 if rate == 0.01 else 3000
     )
 
 
@@ -80,8 +80,16 @@ def test_the_gallery_is_everybodys_real_print_the_references_first():
 
 def test_real_impostors_are_each_pair_of_different_persons_real_prints_once():
     # 21 pairs of the gallery's 7 prints, and 3 altered prints against 6 other persons each.
-    assert len(compare().impostor_scores) == 21 + 18
-    assert sorted(compare().impostor_scores)[-4:] == [1, 5, 7, 9]
+    scores, persons = compare().impostors
+    assert len(scores) == len(persons) == 21 + 18
+    assert sorted(scores)[-4:] == [1, 5, 7, 9]
+    # The altered print of person 1 and the real one of person 2.
+    assert persons[scores == 9].tolist() == [[1, 2]]
+
+
+def test_a_finger_is_in_no_more_pairs_for_having_more_copies():
+    # Of seven persons 21 pairs, however many altered prints they have.
+    assert compare().impostors.count_pairs() == 21
 
 
 def test_a_print_does_not_meet_itself():
@@ -101,7 +109,7 @@ def test_a_rate_is_refused_without_enough_impostors():
     rows, _ = measure()
     row = rows["nbis_match_rate_at_far_0.01", "synthetic_new"]
     assert row.status == "refused"
-    assert "39 real impostor comparisons; 300 are needed" in row.note
+    assert "21 pairs of persons; 300 are needed" in row.note
 
 
 @pytest.mark.usefixtures("few_impostors_do")
@@ -111,15 +119,27 @@ def test_the_threshold_lies_above_all_impostors_where_one_percent_is_less_than_o
     assert rows["nbis_threshold_at_far_0.001", "real"].status == "refused"
 
 
-def test_the_stricter_threshold_counts_of_unaltered_impostors_and_all(monkeypatch):
-    # A tenth of 21 unaltered comparisons is 2, below which comes 18; of all 39 it is 3, below which comes 9.
-    scores = SCORES | {(11, 22): 20, (12, 21): 19, (12, 22): 18}
+@pytest.mark.parametrize(
+    ("added", "threshold"),
+    [
+        # A tenth of 21 unaltered comparisons is 2, below which comes 18; of all 39 it is 3, below which comes 9.
+        ({(11, 22): 20, (12, 21): 19, (12, 22): 18}, 19),
+        # Of all it is 3 again, below which comes 27; of the unaltered ones, 1.
+        ({(31, 12): 30, (32, 11): 29, (33, 11): 28, (33, 12): 27}, 28),
+    ],
+)
+def test_the_stricter_threshold_counts_of_unaltered_impostors_and_all(monkeypatch, added, threshold):
     monkeypatch.setattr(identity, "FALSE_ACCEPT_RATES", (0.1,))
-    for needed, threshold in ((20, 19), (30, 10)):
-        monkeypatch.setattr(
-            identity.verification, "count_needed_impostors", lambda rate, needed=needed: needed
-        )
-        assert compare(scores=scores).thresholds == {0.1: threshold}
+    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 20)
+    assert compare(scores=SCORES | added).thresholds == {0.1: threshold}
+
+
+@pytest.mark.usefixtures("few_impostors_do")
+def test_a_threshold_has_an_interval():
+    rows, _ = measure()
+    row = rows["nbis_threshold_at_far_0.01", "real"]
+    # 9 reaches furthest; drawn without its persons, 7, 5 or 1.
+    assert (row.low, row.high) == (2, 10)
 
 
 def test_a_print_that_is_another_persons_very_image_is_no_impostor_of_it():
