@@ -92,3 +92,8 @@ class Study:
         """
         places = {int(person): place for place, person in enumerate(self.reference.persons)}
         return np.array([places.get(int(person), -1) for person in collection.persons], np.int64)
+
+
+def find_role(study: Study, collection: str) -> str:
+    """Find a collection's role, "" for a name that is not in the study."""
+    return study.collections[collection].role if collection in study.collections else ""
