@@ -16,8 +16,11 @@ from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
 from fpgan_jax.evaluation.resolution import NoScaleError, prepare_prints
 from fpgan_jax.evaluation.rows import write_rows
-from fpgan_jax.evaluation.statistics import verification
+from fpgan_jax.evaluation.statistics import intervals, verification
 from fpgan_jax.evaluation.statistics.verification import Impostors
+
+# Draws of persons behind a threshold's interval.
+_NUM_RESAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Calibration:
       num_persons: in the gallery, one real print each.
       num_probes: altered impressions of their fingers.
       genuine_scores: float64 [num_probes]; each against the print that it was made from.
+      genuine_persons: int [num_probes]; whose prints they are.
       impostors: each against every other print of the gallery.
       unaltered_impostors: the gallery's prints against one another.
       rank_1: share of the altered impressions whose own print scores highest, alone.
@@ -40,6 +44,7 @@ class Calibration:
     num_persons: int
     num_probes: int
     genuine_scores: np.ndarray
+    genuine_persons: np.ndarray
     impostors: Impostors
     unaltered_impostors: Impostors
     rank_1: float
@@ -118,6 +123,7 @@ def _collect(
         num_persons=len(comparisons.gallery.images),
         num_probes=len(scores),
         genuine_scores=genuine,
+        genuine_persons=persons,
         impostors=Impostors(
             scores[~is_own],
             np.stack([array[~is_own] for array in np.broadcast_arrays(persons[:, None], gallery)], axis=1),
@@ -138,6 +144,7 @@ def describe_calibration(calibration: Calibration) -> str:
         f"ridge period {calibration.period:.2f} px, enlarged {calibration.factor:.3f} times to 500 ppi",
         f"{len(genuine):,} genuine comparisons, each of an altered impression and the scan that it was made of",
         f"rank-1 {calibration.rank_1:.2%}",
+        "[ ]: 95% intervals for other persons",
     ]
     for kind, impostors in (
         ("altered impressions against other persons' real prints", calibration.impostors),
@@ -145,20 +152,33 @@ def describe_calibration(calibration: Calibration) -> str:
     ):
         lines += [
             f"impostors: {len(impostors.scores):,} comparisons of {impostors.count_pairs():,} pairs of persons, {kind}",
-            *_describe_rates(genuine, impostors),
+            *_describe_rates(calibration, impostors),
         ]
     return "\n".join(lines)
 
 
-def _describe_rates(genuine: np.ndarray, impostors: Impostors) -> list[str]:
+def _describe_rates(calibration: Calibration, impostors: Impostors) -> list[str]:
+    genuine, persons = calibration.genuine_scores, calibration.genuine_persons
     error = verification.compute_equal_error(genuine, impostors.scores)
-    lines = [f"  EER {error.rate:.2%} at score {error.threshold:g}"]
+    interval = verification.compute_equal_error_interval(genuine, persons, impostors)
+    lines = [f"  EER {error.rate:.2%}{_write_interval(interval, '.2%')} at score {error.threshold:g}"]
     for rate in verification.FALSE_ACCEPT_RATES:
         needed = verification.count_needed_impostors(rate)
         if impostors.count_pairs() < needed:
             lines.append(f"  TAR at FAR {rate:.1%}: refused, {needed:,} pairs of persons are needed")
             continue
         threshold = verification.find_threshold(impostors.scores, rate)
-        accepted = verification.compute_accept_rate(genuine, threshold)
-        lines.append(f"  TAR {accepted:.2%} at FAR {rate:.1%}, from score {threshold:g}")
+        ends = verification.find_threshold_interval(impostors, rate, num_resamples=_NUM_RESAMPLES, seed=0)
+        is_accepted = genuine >= threshold
+        accepted = intervals.compute_rate_interval(is_accepted, persons)
+        lines.append(
+            f"  TAR {is_accepted.mean():.2%}{_write_interval(accepted, '.2%')} at FAR {rate:.1%}, from score "
+            f"{threshold:g}{_write_interval(ends, 'g')}"
+        )
     return lines
+
+
+def _write_interval(interval: tuple[float, float], form: str) -> str:
+    if np.isnan(interval).any():
+        return ""
+    return f" [{format(interval[0], form)}, {format(interval[1], form)}]"

@@ -48,14 +48,6 @@ def test_a_threshold_needs_scores():
         verification.find_threshold(np.zeros(0), 0.01)
 
 
-def test_a_score_that_reaches_the_threshold_is_accepted():
-    assert verification.compute_accept_rate(np.array([1.0, 2, 3, 4]), 3) == 0.5
-
-
-def test_the_accept_rate_of_nothing_is_not_a_number():
-    assert np.isnan(verification.compute_accept_rate(np.zeros(0), 3))
-
-
 def test_equal_error_by_hand():
     # At 5: one impostor of four passes, one genuine of four does not.
     genuine, impostors = np.array([9.0, 8, 7, 3]), np.array([5.0, 2, 1, 0])
