@@ -416,6 +416,7 @@ def _measure_neighbours(
         reason = _name_shortage(num_persons, MIN_NEIGHBOUR_PERSONS)
         return Findings([_refuse(name, collection, reason) for name in names])
     found = measure_neighbourhoods(features, collection.persons, reference, draws, seed=study.seed)
+    note = f"{note}; the interval is for other samples of as many persons"
     measures = [_create_row(name, collection, *found[name], note) for name in names]
     whole = compute_neighbourhoods(features, reference, NUM_NEIGHBOURS)
     images = [
