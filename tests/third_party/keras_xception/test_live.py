@@ -18,7 +18,11 @@ from third_party.keras_xception import live, make_reference, reference
 from third_party.keras_xception.weights import export_classifier, import_classifier
 
 # Keras's variables under NumPy 2, once for each.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.optimized,
+    pytest.mark.filterwarnings("ignore:__array__ implementation"),
+]
 
 FLOAT64_TOLERANCE = 1e-9
 FLOAT32_FACTOR = 4
