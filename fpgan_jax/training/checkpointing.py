@@ -23,6 +23,7 @@ from fpgan_jax import parallel
 from fpgan_jax.errors import UserError
 from fpgan_jax.training import checksums, stored_trees
 from fpgan_jax.training.stored_trees import describe_error
+from fpgan_jax.user_paths import is_utf8
 
 _FOLDER = "checkpoints"
 _DAMAGED_FOLDER = "damaged_checkpoints"
@@ -33,8 +34,8 @@ _UNFINISHED = ".orbax-checkpoint-tmp"
 # Where Orbax moves what is no longer kept, so that a kill leaves no half of a checkpoint under its own name.
 _DELETED = f"deleted{_UNFINISHED}"
 # Orbax searches its own files by a pattern of their whole path, TensorStore takes a backslash for a slash, and both
-# take UTF-8 alone. Python has a byte that is no UTF-8 as one of the last range.
-_MISREAD = re.compile(r"[*?\[\\\udc80-\udcff]")
+# take UTF-8 alone.
+_MISREAD = re.compile(r"[*?\[\\]")
 
 
 @contextlib.contextmanager
@@ -45,7 +46,7 @@ def _open_root(workdir: str) -> Iterator[str]:
       UserError: there is none on this system.
     """
     path = os.path.abspath(workdir)
-    if not _MISREAD.search(path):
+    if is_utf8(path) and not _MISREAD.search(path):
         yield path
         return
     descriptor = os.open(path, os.O_RDONLY)
