@@ -288,6 +288,10 @@ def run(
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[holder.name])
 
     def run_main(argv):
+        # Imported here so that `--help` does not wait for it.
+        from fpgan_jax.training import interruption
+
+        interruption.end_process_at_second_signal()
         _keep_convolutions_from_ynnpack()
         if cache_near is not None:
             _keep_compiled_programs(cache_near.value)
@@ -349,6 +353,9 @@ def _keep_compiled_programs(workdir: str) -> None:
         folder = folder if is_utf8(folder) else ""
     if folder:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if not is_utf8(folder):
+        _stop(f"JAX_COMPILATION_CACHE_DIR={folder!r}: JAX cannot use a path with a byte that is no UTF-8")
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
@@ -372,9 +379,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
     # Imported here so that `--help` does not wait for it.
     from fpgan_jax.errors import Interrupted, UserError
-    from fpgan_jax.training import interruption
 
-    interruption.end_process_at_second_signal()
     # As Ctrl-C: what a batch system sends before it kills. A training notes both and saves first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if len(argv) > 1:
