@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import orbax.checkpoint as ocp
 import pytest
+import tensorstore
 
 from fpgan_jax.training import stored_trees
 
@@ -48,6 +49,14 @@ def test_values_are_looked_at_unless_it_must_be_quick(tree):
     assert stored_trees.find_fault(str(tree), is_quick=True) is None
     fault = stored_trees.find_fault(str(tree), is_quick=False)
     assert 'Error reading "large/0.0"' in fault and len(fault) <= 300 and "\n" not in fault
+
+
+def test_values_that_are_not_stored_are_not_taken_for_zeros(tree):
+    store = tensorstore.KvStore.open(
+        {"driver": "ocdbt", "base": {"driver": "file", "path": f"{tree}/"}}
+    ).result()
+    store.write("large/0.0", None).result()  # deletes it
+    assert "large/0.0" in stored_trees.find_fault(str(tree), is_quick=False)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[]", b'{"tree_metadata": {"x": 1}}', b"\xff"])
