@@ -493,11 +493,12 @@ def _restore_items(
 
 def _find_parts_fault(folder: str, parts: Collection[str]) -> str | None:
     """Look for damage in the parts of a checkpoint that are there."""
-    if checksums.has_checksums(folder) and (fault := checksums.find_fault(folder, parts)):
+    has_checksums = checksums.has_checksums(folder)
+    if has_checksums and (fault := checksums.find_fault(folder, parts)):
         return fault
     present = [part for part in parts if part != _METADATA and os.path.isdir(os.path.join(folder, part))]
     for part in present:
-        if fault := stored_trees.find_fault(os.path.join(folder, part), is_quick=True):
+        if fault := stored_trees.find_fault(os.path.join(folder, part), is_quick=has_checksums):
             return f"{part}/{fault}"
     return None
 
