@@ -19,6 +19,7 @@ from fpgan_jax.data import image_files, noise, order, preprocessing
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.progress import create_progress
+from fpgan_jax.user_paths import expand_path
 from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
@@ -115,7 +116,7 @@ class PairFolder:
         height, width, self._num_channels = configuration.image_shape(data_config)
         self._size = (height, width)
         self._interpolation = data_config.interpolation
-        self.paths = _list_pair_files(folder, data_config)
+        self.paths = _list_pair_files(expand_path(os.fspath(folder)), data_config)
         self.names = tuple(path.name for path in self.paths)
         self.persons = tuple(sorted({parse_pair_name(name)[0] for name in self.names} - {UNKNOWN}))
         self.data_hash = _hash_files(self.paths)
@@ -300,11 +301,9 @@ def _write_png(image: np.ndarray, path: pathlib.Path) -> None:
         Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, format="PNG")
 
 
-def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Path]:
-    if not os.fspath(folder) or not os.path.isdir(folder):
-        raise UserError(
-            f"config.data.paired_dir: {os.fspath(folder)!r} is not a folder of paired image files"
-        )
+def _list_pair_files(folder: str, data_config) -> list[pathlib.Path]:
+    if not os.path.isdir(folder):
+        raise UserError(f"config.data.paired_dir: {folder!r} is not a folder of paired image files")
     candidates = sorted(
         entry.name
         for entry in os.scandir(folder)
@@ -327,9 +326,7 @@ def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Pat
     if num_bad:
         logging.warning("skipped %d of %d files in %s", num_bad, len(candidates), folder)
     if not paths:
-        raise UserError(
-            f"config.data.paired_dir: {os.fspath(folder)} holds no paired {', '.join(EXTENSIONS)} file"
-        )
+        raise UserError(f"config.data.paired_dir: {folder} holds no paired {', '.join(EXTENSIONS)} file")
     height, width, _ = configuration.image_shape(data_config)
     if sizes - {(2 * width, height)}:
         logging.warning("pairs of %s are resized to two images of %d x %d", sorted(sizes)[:3], width, height)

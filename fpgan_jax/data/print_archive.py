@@ -15,6 +15,7 @@ import numpy as np
 from fpgan_jax import configuration
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.errors import UserError
+from fpgan_jax.user_paths import expand_path
 from fpgan_jax.whole_file import write_whole
 
 # The fields of config.data that decide the pixels.
@@ -56,7 +57,7 @@ def read_records(data_config, split: str) -> list[Record]:
     Raises:
       UserError: the file is missing, damaged, no such file, or made with other fields.
     """
-    path = data_config.npz_file
+    path = expand_path(data_config.npz_file)
     try:
         with np.load(path, allow_pickle=False) as file:
             names = ("images", "persons", "filenames")

@@ -118,7 +118,7 @@ def test_an_override_is_not_executed(tmp_path, field):
 
 
 def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "4")
     result = run_as_process(*TRAIN, "--config.data.socofing_dir=x", f"--workdir={tmp_path / 'run'}")
     assert_one_line(result, "config.global_batch_size=2", "4 devices")
 

@@ -21,6 +21,7 @@ from fpgan_jax.data import image_files, preprocessing
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
 from fpgan_jax.progress import create_progress
+from fpgan_jax.user_paths import expand_path, is_utf8
 
 SPLIT_FOLDERS = {
     "real": "Real",
@@ -141,7 +142,12 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
     builder_config = SocofingConfig(
         name=f"{split}-{fingerprint}", description=f"Split {split}.", split=split, on_bad_file=on_bad_file
     )
-    data_dir = os.path.expanduser(tfds_dir) or None
+    data_dir = expand_path(tfds_dir) or None
+    # TFDS takes a path for a pattern, and UTF-8 alone.
+    if "**" in tfds_dir or not is_utf8(tfds_dir):
+        raise UserError(
+            f"config.data.tfds_dir: TFDS cannot use {tfds_dir}, which holds ** or a byte that is no UTF-8"
+        )
     try:
         builder = Builder(data_dir=data_dir, config=builder_config)
     except json_format.ParseError as error:
