@@ -18,6 +18,7 @@ from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import figures, similarity, synthesis, table, table_formats
 from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.json_file import read_json
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer
 from fpgan_jax.whole_file import write_whole
@@ -304,8 +305,7 @@ def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
     """
     seconds = {}
     for number, stage in enumerate(stages, start=1):
-        with open(_name_mark(workdir, number, stage), encoding="utf-8") as file:
-            seconds[stage.name] = json.load(file)["seconds"]
+        seconds[stage.name] = read_json(_name_mark(workdir, number, stage))["seconds"]
     return seconds
 
 
@@ -315,8 +315,7 @@ def _name_mark(workdir: str, number: int, stage: Stage) -> str:
 
 def _is_done(stage: Stage, mark: str, settings: dict, workdir: str) -> bool:
     try:
-        with open(mark, encoding="utf-8") as file:
-            is_same = json.load(file)["settings"] == settings
+        is_same = read_json(mark)["settings"] == settings
     except (OSError, ValueError, KeyError):
         return False
     return is_same and all(glob.glob(os.path.join(glob.escape(workdir), name)) for name in stage.outputs)

@@ -48,6 +48,7 @@ from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection, St
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.rows import read_rows, write_rows
 from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.json_file import read_json
 from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import restore_for_evaluation
 from fpgan_jax.whole_file import write_whole
@@ -434,7 +435,6 @@ def _write_findings(folder: str, findings: Findings, key: dict, seconds: float) 
 
 def _read_json(path: str) -> dict:
     try:
-        with open(path, encoding="utf-8") as file:
-            return dict(json.load(file))
+        return dict(read_json(path))
     except (OSError, ValueError, TypeError):
         return {}

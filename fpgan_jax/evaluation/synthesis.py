@@ -20,7 +20,9 @@ from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import read_rows, write_rows
+from fpgan_jax.file_managers import is_leftover
 from fpgan_jax.folder_lock import LOCK_FILENAME, hold_folder
+from fpgan_jax.json_file import read_json
 from fpgan_jax.models import factory
 from fpgan_jax.progress import create_progress
 from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
@@ -407,7 +409,7 @@ def claim_folder(out_dir: str, settings: dict) -> None:
             raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
         return
     others = set(os.listdir(out_dir)) - {LOCK_FILENAME}
-    if not all(name.endswith(TEMPORARY_ENDING) for name in others):
+    if not all(name.endswith(TEMPORARY_ENDING) or is_leftover(name) for name in others):
         raise UserError(f"--out_dir={out_dir}: holds other files; use an empty or a new folder")
     write_settings(out_dir, settings)
 
@@ -435,12 +437,10 @@ def read_settings(out_dir: str) -> dict:
     Raises:
       UserError: the file is damaged.
     """
-    path = os.path.join(out_dir, SETTINGS_FILENAME)
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except ValueError as error:
-        raise UserError(f"{path}: damaged; use another --out_dir, or empty this one") from error
+        return read_json(os.path.join(out_dir, SETTINGS_FILENAME))
+    except UserError as error:
+        raise UserError(f"{error}, or use another --out_dir") from error
 
 
 def _draw_images(
