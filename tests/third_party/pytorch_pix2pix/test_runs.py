@@ -127,6 +127,21 @@ def test_a_wrong_tensor_is_named(exported, tmp_path, change, texts):
 
 
 @pytest.mark.parametrize(
+    ("network", "prefix"), [("generator", "netG.module."), ("discriminator", "model.netD.")]
+)
+def test_what_is_before_the_keys_of_a_network_is_named(exported, tmp_path, network, prefix):
+    _, files, config = exported
+    name = f"latest_net_{network[0].upper()}.pth"
+
+    def add_prefix(arrays):
+        return {f"{prefix}{key}": value for key, value in arrays.items()}
+
+    path = rewrite(files, tmp_path / "changed", name, add_prefix)
+    with pytest.raises(UserError, match=rf"its keys begin with '{prefix}'; save the state_dict\(\)"):
+        import_files(files, config, tmp_path / "run", **{f"{network}_path": path})
+
+
+@pytest.mark.parametrize(
     ("field", "value", "text"),
     [
         ("data.image_size", 32, "config.data.image_size=32; set --config.data.image_size=16"),
