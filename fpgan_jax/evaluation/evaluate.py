@@ -51,6 +51,7 @@ from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.json_file import read_json
 from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checksums import hash_variables
 from fpgan_jax.whole_file import write_whole
 
 _KEY_FILENAME = "key.json"
@@ -379,8 +380,9 @@ def _describe_study(study: Study, family: str) -> dict:
     checkpoints = []
     networks = {"similarity": study.classifier_workdirs, "distribution": (study.feature_classifier,)}
     for workdir in filter(None, networks.get(family, ())):
-        step, _, metadata = restore_for_evaluation(workdir, ())
-        checkpoints.append([step, metadata["config_hash"], metadata["data_hash"]])
+        # The same config and prints may give other weights: imported ones, or those of another machine.
+        _, trees, _ = restore_for_evaluation(workdir, ("classifier",))
+        checkpoints.append(hash_variables(trees["classifier"]))
     settings = {name: value for name, value in study.settings.to_dict().items() if name != "measures"}
     return {
         "family": family,
