@@ -32,6 +32,8 @@ def read_json(path: str | os.PathLike) -> Any:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         reason = f"line {line}: not in {error.encoding.upper()}, in which JSON is written"
+    except ValueError as error:  # a number of thousands of digits
+        reason = str(error).partition(";")[0]
     except RecursionError:
         reason = "nested too deeply"
     raise UserError(f"{os.fspath(path)}: not JSON ({reason}); mend it there")

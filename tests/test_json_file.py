@@ -20,8 +20,9 @@ def test_json_is_read_in_every_unicode_encoding(tmp_path, encoding):
         (b'{\n"name": "\xe9"}', "line 2: not in UTF-8"),
         (b"", "line 1, column 1: "),
         (b"[" * 100_000, "nested too deeply"),
+        (b"9" * 5000, "Exceeds the limit"),
     ],
-    ids=["comma", "colon", "latin-1", "empty", "deep"],
+    ids=["comma", "colon", "latin-1", "empty", "deep", "long"],
 )
 def test_a_mistake_is_told_by_its_place(tmp_path, data, place):
     (tmp_path / "a.json").write_bytes(data)
