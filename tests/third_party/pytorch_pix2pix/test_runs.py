@@ -33,7 +33,8 @@ def _exported(request, tmp_path_factory):
 
 def import_files(files, config, workdir, **changes):
     paths = {"generator_path": files / "latest_net_G.pth", "discriminator_path": files / "latest_net_D.pth"}
-    runs.import_run(config, str(workdir), source=tiny.create_source(config), **(paths | changes))
+    source = tiny.create_source(create_config())  # the config may be of another size
+    runs.import_run(config, str(workdir), source=source, **(paths | changes))
     return workdir
 
 
