@@ -15,6 +15,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax.errors import UserError
+from fpgan_jax.json_file import read_json
 from fpgan_jax.user_paths import find_path_fault
 from fpgan_jax.whole_file import write_whole
 
@@ -474,15 +475,16 @@ def load_config(path: str) -> ConfigDict:
       As of `parse_config`.
 
     Raises:
-      UserError: the file is missing or not JSON.
+      UserError: the file is missing, not JSON or no config.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            return parse_config(json.load(file))
+        values = read_json(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; is this the workdir of a run?") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a config in JSON; delete it or use another workdir") from error
+    try:
+        return parse_config(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; mend it, or use another workdir") from error
 
 
 def parse_config(values: Mapping) -> ConfigDict:

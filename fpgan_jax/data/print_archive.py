@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fpgan_jax import configuration
+from fpgan_jax.data import preprocessing
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.errors import UserError
 from fpgan_jax.user_paths import expand_path
@@ -114,3 +115,6 @@ def _check_arrays(path: str, split: str, images, persons, filenames, data_config
     )
     if not is_sound:
         raise _create_foreign_error(path, f"its {split} prints are of {images.dtype} {images.shape}")
+    for image, filename in zip(images, filenames, strict=True):
+        if preprocessing.is_blank(image):
+            raise _create_foreign_error(path, f"its {split} print {filename} is blank")

@@ -96,9 +96,11 @@ def synthesize_shards(
     config, step, metadata = synthesis.restore_config(
         gan_workdir, step=step, overrides=overrides | {"noise": "new"}
     )
+    variables = synthesis.restore_variables(gan_workdir, config, step)
     with hold_folder(out_dir, is_holder=parallel.is_main_process()):
         if parallel.is_main_process():
-            _claim_folder(out_dir, synthesis.describe_settings(config, metadata, step), request)
+            settings = synthesis.describe_settings(config, metadata, step, variables)
+            _claim_folder(out_dir, settings, request)
         parallel.wait_for_all("the folder is claimed")
         own = range(jax.process_index(), request.num_shards, jax.process_count())
         missing = [
@@ -107,7 +109,6 @@ def synthesize_shards(
             if not os.path.exists(shards.locate_shard(out_dir, shard, request.file_format))
         ]
         if missing:
-            variables = synthesis.restore_variables(gan_workdir, config, step)
 
             def create_row(image: int) -> synthesis.ManifestRow:
                 return synthesis.create_row(
@@ -284,7 +285,9 @@ def _claim_folder(out_dir: str, settings: dict, request: Request) -> None:
     if os.path.exists(os.path.join(out_dir, synthesis.SETTINGS_FILENAME)):
         old = synthesis.read_settings(out_dir)
         num_before = old.get("num_images", 0)
-        if num_before < request.num_images and old | {"num_images": request.num_images} == settings:
+        if num_before < request.num_images and synthesis.are_same_settings(
+            old | {"num_images": request.num_images}, settings
+        ):
             if num_before % request.shard_size:
                 shards.remove_shard(out_dir, num_before // request.shard_size, request.file_format)
             synthesis.write_settings(out_dir, settings)

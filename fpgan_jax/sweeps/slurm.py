@@ -16,6 +16,7 @@ from typing import Any
 
 from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
+from fpgan_jax.json_file import read_json
 from fpgan_jax.sweeps.runs import Attempt, Run
 from fpgan_jax.whole_file import write_whole
 
@@ -199,8 +200,7 @@ def find_live_runs(workdir: str) -> dict[str, str]:
 
 def _read_jobs(workdir: str) -> dict[str, str]:
     try:
-        with open(os.path.join(workdir, FOLDER, _JOBS_FILENAME), encoding="utf-8") as file:
-            return json.load(file)
+        return read_json(os.path.join(workdir, FOLDER, _JOBS_FILENAME))
     except (OSError, ValueError):
         return {}
 

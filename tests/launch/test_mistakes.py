@@ -90,7 +90,7 @@ def test_a_bad_image_is_named(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "overrides", "text"),
     [
-        ("open('{0}/executed', 'w')", [], "not a config in JSON"),
+        ("open('{0}/executed', 'w')", [], "config.json: not JSON (line 1, column 1: "),
         ('{{"lambda_l1": 3}}', [], "config.adam_beta1: missing"),
         ('{{"lambda_l1": 3}}', ["--config.lambda_l1=many"], "config.lambda_l1"),
         (None, [], "no such file"),

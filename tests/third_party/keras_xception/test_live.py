@@ -160,6 +160,19 @@ def test_import(drawn, truth, tmp_path, suffix, include_top):
     assert errors[0] <= FLOAT32_FACTOR * errors[1]
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_import_of_a_network_that_is_a_layer_of_a_model(tmp_path, suffix):
+    variables = reference.draw_variables(num_channels=3, num_classes=NUM_CLASSES, width=1 / 32)
+    model = live.build(num_classes=NUM_CLASSES, input_shape=(*SIZE, 3), width=1 / 32)
+    live.assign(model, variables)
+    *_, pooling, head = model.layers
+    images = keras.Input((*SIZE, 3))
+    features = keras.Model(model.input, pooling.output)(keras.layers.Rescaling(1 / 127.5, offset=-1)(images))
+    path = tmp_path / f"transfer{suffix}"
+    FORMATS[suffix](keras.Model(images, head(keras.layers.Dropout(0.5)(features))), path)
+    _assert_equal(import_classifier(path, num_classes=NUM_CLASSES, num_channels=3), variables)
+
+
 def test_grey_import_of_colour_weights(tmp_path):
     variables = reference.draw_variables(num_channels=3, num_classes=NUM_CLASSES)
     grey, cotangent = reference.draw_inputs((2, *SIZE, 1), NUM_CLASSES)
