@@ -18,6 +18,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from fpgan_jax import parallel
 from fpgan_jax.benchmarking import cases, gpu_check_report, peer_worker
 from fpgan_jax.benchmarking.cases import Case
 from fpgan_jax.errors import UserError
@@ -264,11 +265,13 @@ def _ask_driver() -> str | None:
 def _run_step(step: Step, limit: float, results: gpu_check_report.Results) -> None:
     begin = time.monotonic()
     for command in step.commands:
-        command_begin = time.monotonic()
+        command_begin, num_rows = time.monotonic(), results.count_benchmark_rows()
         left = limit - (command_begin - begin)
         if "launch.benchmark" in command:
             command = (*command, f"--max_seconds={_BENCHMARK_SHARE * left:.0f}")
         status = _run_command(command, left, step.xla_flags, results.log_path)
+        if status == "done" and results.has_case_not_begun(num_rows):
+            status = "out of time"
         seconds = round(time.monotonic() - command_begin, 1)
         row = {"kind": "command", "step": step.name, "command": list(command)}
         results.write(row | {"status": status, "seconds": seconds})
@@ -350,7 +353,9 @@ def describe_peer_requests(config: ConfigDict, tiny: bool) -> list[dict[str, Any
     config = config.copy_and_resolve_references()
     if tiny:
         config.classifier.update({"width": 0.05, "num_middle_blocks": 0})
-    requests = [{"command": "start", "device": "cpu" if tiny else "cuda", "num_threads": os.cpu_count()}]
+    requests = [
+        {"command": "start", "device": "cpu" if tiny else "cuda", "num_threads": parallel.count_cores()}
+    ]
     for case in (_STEP_BATCH_1, *_BATCH_64, *_XCEPTION):
         of_case = cases.create_config(config, _shrink(case) if tiny else case)
         strided = NUM_STRIDED_CONVS[of_case.discriminator.receptive_field]

@@ -56,6 +56,15 @@ class Results:
         found = [row["status"] for row in rows if row["kind"] == "step" and row["step"] == step]
         return found[-1] if found else ""
 
+    def count_benchmark_rows(self) -> int:
+        """Count the rows of all benchmarks so far."""
+        return len(report.read_rows(self._folder / BENCHMARK_FILE))
+
+    def has_case_not_begun(self, num_rows: int) -> bool:
+        """Tell whether a benchmark had no time for a case, in the rows after the first `num_rows`."""
+        rows = report.read_rows(self._folder / BENCHMARK_FILE)[num_rows:]
+        return any(row.get("is_not_begun") for row in rows)
+
     def write_report(self) -> str:
         """Write the report of everything so far, and copy the results; return the report."""
         for pattern, name in _PAPER_FILES.items():
@@ -96,19 +105,23 @@ def format_report(
     for device, row in machines.items():
         parts.append(f"## {device}{' (rehearsal on a CPU: the times mean nothing)' * row['is_tiny']}")
         parts.append(_describe_machine(row))
-        of_device = [found for found in benchmark_rows if found["machine"]["device"] == device]
+        # A case without time is begun by the next call, or the steps say so.
+        of_device = [
+            found
+            for found in benchmark_rows
+            if found["machine"]["device"] == device and not found.get("is_not_begun")
+        ]
         if of_device:
             parts.append(report.format_rows(of_device, markdown=True))
     if paper_tables:
         parts += ["### The paper's set", paper_tables]
     commands = [row for row in rows if row["kind"] == "command"]
     if commands:
-        cells = [
-            [row["step"], row["status"], f"{row['seconds']:.1f}", f"`python {_shorten(row['command'])}`"]
+        lines = [
+            f"- {row['step']}: {row['status']}, {row['seconds']:.1f} s: `python {_shorten(row['command'])}`"
             for row in commands
         ]
-        header = ["step", "result", "seconds", "command"]
-        parts += ["### Steps", report.format_table(header, cells, markdown=True)]
+        parts += ["### Steps", "\n".join(lines)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -339,7 +339,7 @@ class _Run:
         """Write a case's rows as they come, and one of why no more of them do."""
         if self._is_over():
             error = f"not begun: --max_seconds={self._options.max_seconds:g} are over"
-            self._write(failed | {"error": error})
+            self._write(failed | {"error": error, "is_not_begun": True})
             return
         try:
             for row in measure():
