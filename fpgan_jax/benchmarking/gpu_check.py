@@ -116,7 +116,7 @@ def list_steps(options: Options, *, has_torch: bool) -> list[Step]:
         "--dtypes=float32,bfloat16",
     )
     # Outside CUDA graphs every kernel is seen, whatever the profiler makes of a graph.
-    without_graphs = "" if tiny else "--xla_gpu_enable_command_buffer="
+    without_graphs = "--xla_gpu_enable_command_buffer="
     return [
         Step("parity", (parity,), 150, 40, is_timed=False),
         Step("step_batch_1", time_programs(*step_1), 200, 40),

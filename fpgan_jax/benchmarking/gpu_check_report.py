@@ -3,6 +3,7 @@
 Does not run anything; `gpu_check.py` does.
 """
 
+import collections
 import json
 import os
 import pathlib
@@ -111,8 +112,13 @@ def format_report(
             for found in benchmark_rows
             if found["machine"]["device"] == device and not found.get("is_not_begun")
         ]
-        if of_device:
-            parts.append(report.format_rows(of_device, markdown=True))
+        own_flags = row["machine"]["environment"].get("XLA_FLAGS", "")
+        by_flags = collections.defaultdict(list)
+        for found in of_device:
+            by_flags[found["machine"]["environment"].get("XLA_FLAGS", "")].append(found)
+        for flags, found in by_flags.items():
+            parts += [f"With `XLA_FLAGS={flags}`:"] * (flags != own_flags)
+            parts.append(report.format_rows(found, markdown=True))
     if paper_tables:
         parts += ["### The paper's set", paper_tables]
     commands = [row for row in rows if row["kind"] == "command"]

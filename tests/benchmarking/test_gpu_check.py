@@ -13,7 +13,7 @@ from fpgan_jax.errors import UserError
 
 GPU = {
     **{"platform": "gpu", "device": "NVIDIA H100", "cpu": "EPYC", "num_cores": 16, "python": "3.12.3"},
-    **{"versions": {"jax": "0.11.2"}, "commit": "0123"},
+    **{"versions": {"jax": "0.11.2"}, "commit": "0123", "environment": {}},
 }
 
 
@@ -178,6 +178,9 @@ def test_the_report_has_the_card_its_tables_and_the_papers_row():
     )
     assert "3000 GB/s" in text and "4000 GB/s" not in text and "| P50 |" in text
     assert "`python -m launch.benchmark --cases=gan_step`" in text
+    flagged = GPU | {"environment": {"XLA_FLAGS": "--f"}}
+    flagged_text = gpu_check_report.format_report([machine], [*rows, rows[0] | {"machine": flagged}], "")
+    assert flagged_text.index("3000 GB/s") < flagged_text.index("With `XLA_FLAGS=--f`:\n\n| ceiling |")
     two = gpu_check_report.format_report([machine, machine | {"machine": rows[1]["machine"]}], rows, "")
     assert (
         two.index("## NVIDIA H100")
