@@ -32,12 +32,17 @@ prepare() {
 
 run() {
   local python="${PYTHON:-python3}" workdir="$PWD/runs/gpu_check"
-  if [ "${1:-}" = --tiny ]; then workdir="$PWD/runs/gpu_check_tiny"; fi
-  if ! "$python" -c 'import ml_collections, tensorboardX' 2> /dev/null; then
+  if [ "${1:-}" = --tiny ]; then
+    workdir="$PWD/runs/gpu_check_tiny"
+    export JAX_PLATFORMS=cpu
+  fi
+  export PYTHONPATH="$workdir/site${PYTHONPATH:+:$PYTHONPATH}"
+  # Found, not imported: tensorboardX would import PyTorch.
+  if ! "$python" -c 'import sys, importlib.util as i; sys.exit(not all(map(i.find_spec, sys.argv[1:])))' \
+    ml_collections tensorboardX; then
     compgen -G '.gpu/*.whl' > /dev/null || { echo "ERROR: .gpu: holds no wheels; run 'prepare' first" >&2; exit 1; }
     "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps --upgrade \
       --target "$workdir/site" .gpu/*.whl
-    export PYTHONPATH="$workdir/site${PYTHONPATH:+:$PYTHONPATH}"
   fi
   # What one process has compiled, and which kernels it found the fastest, the next one need not find again.
   export JAX_COMPILATION_CACHE_DIR="$workdir/jax_cache" JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3

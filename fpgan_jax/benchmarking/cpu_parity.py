@@ -6,14 +6,13 @@ Does not own the steps; they are `cases.py`'s. Run as a module it takes them on 
 import dataclasses
 import json
 import math
-import os
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from fpgan_jax.benchmarking import worker_process
 from fpgan_jax.benchmarking.cases import STEP_CASES, Case
 
 _NUM_STEPS = 2
@@ -43,12 +42,13 @@ def compare_steps(config: ConfigDict, *, smallest: bool = False) -> Iterator[dic
       with its "metric" and whether it "agrees", within `MAX_DIFFERENCE`; or "error", why there is none.
     """
     config = config.copy_and_resolve_references()
-    config.classifier.update(_CLASSIFIER_FIELDS)
+    if not smallest:
+        config.classifier.update(_CLASSIFIER_FIELDS)
     for name in STEP_CASES:
         case = (_SMALLEST_CASES if smallest else _CASES)[name]
         fields = dataclasses.asdict(case)
         row = {"kind": "parity", "num_steps": _NUM_STEPS} | fields
-        request = json.dumps({"config": config.to_dict(), "case": fields})
+        request = {"config": config.to_dict(), "case": fields}
         try:
             cpu, here = (_take_steps_elsewhere(request, platform) for platform in ("cpu", ""))
         except RuntimeError as error:
@@ -79,21 +79,13 @@ def find_largest_difference(expected: Mapping[str, float], found: Mapping[str, f
     return {"metric": metric, "largest_difference": differ(metric)}
 
 
-def _take_steps_elsewhere(request: str, platform: str) -> dict[str, float]:
+def _take_steps_elsewhere(request: dict[str, Any], platform: str) -> dict[str, float]:
     """Take the steps in a process of their own, on a platform or on JAX's own choice."""
-    environment = os.environ | ({"JAX_PLATFORMS": platform} if platform else {})
-    result = subprocess.run(
-        [sys.executable, "-m", "fpgan_jax.benchmarking.cpu_parity"],
-        check=False,
-        input=request,
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(f"the steps on {platform or 'the device'} failed: {last}")
-    return json.loads(result.stdout.splitlines()[-1])
+    environment = {"JAX_PLATFORMS": platform} if platform else {}
+    try:
+        return worker_process.ask_module("fpgan_jax.benchmarking.cpu_parity", request, environment)
+    except RuntimeError as error:
+        raise RuntimeError(f"the steps on {platform or 'the device'} failed: {error}") from error
 
 
 def _take_steps(request: dict[str, Any]) -> dict[str, float]:

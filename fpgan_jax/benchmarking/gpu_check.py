@@ -111,10 +111,8 @@ def list_steps(options: Options, *, has_torch: bool) -> list[Step]:
         return (benchmark(*flags, *peers),)
 
     parity = benchmark("--cases=cpu_parity", *(["--smallest"] if tiny else []))
-    synthesis = benchmark(
-        *_flag_cases(dataclasses.replace(_STEP_BATCH_1, name="synthesis"), tiny=tiny)[:-1],
-        "--dtypes=float32,bfloat16",
-    )
+    drawing = dataclasses.replace(_STEP_BATCH_1, name="synthesis", dtype="float32,bfloat16")
+    synthesis = benchmark(*_flag_cases(drawing, tiny=tiny))
     # Outside CUDA graphs every kernel is seen, whatever the profiler makes of a graph.
     without_graphs = "--xla_gpu_enable_command_buffer="
     return [
@@ -174,13 +172,9 @@ def _synthesize(options: Options) -> tuple[str, ...]:
     set_name, num_images = ("test_size", 32) if options.tiny else ("p50", 20_000)
     paper = _locate_paper(options)
     return (
-        *(
-            "-m",
-            "launch.synthesize",
-            f"--gan_workdir={paper / set_name / 'gan'}",
-            f"--num_images={num_images}",
-        ),
-        f"--out_dir={paper / f'images_{num_images}'}",
+        *("-m", "launch.synthesize", f"--gan_workdir={paper / set_name / 'gan'}"),
+        # A folder of its own: one that is there would be completed.
+        *(f"--num_images={num_images}", f"--out_dir={paper / f'images_{time.time_ns()}'}"),
     )
 
 

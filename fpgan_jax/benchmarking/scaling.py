@@ -6,14 +6,13 @@ Does not own the step; it is `cases.py`'s. Run as a module it times one number o
 import dataclasses
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from fpgan_jax.benchmarking import timing
+from fpgan_jax.benchmarking import timing, worker_process
 from fpgan_jax.errors import UserError
 
 # Bytes a second that leave one device, one direction: half of the 900 GB/s by which NVLink 4 goes, which counts
@@ -122,19 +121,13 @@ def measure_weak_scaling(
 
 def _run_worker(request: dict[str, Any], num_devices: int) -> dict[str, float]:
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={num_devices}"
-    environment = os.environ | {"XLA_FLAGS": flags.strip(), "JAX_PLATFORMS": "cpu"}
-    result = subprocess.run(
-        [sys.executable, "-m", "fpgan_jax.benchmarking.scaling"],
-        check=False,
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"--cases=weak_scaling: the process with {num_devices} devices failed: {last}")
-    return json.loads(result.stdout.splitlines()[-1])
+    environment = {"XLA_FLAGS": flags.strip(), "JAX_PLATFORMS": "cpu"}
+    try:
+        return worker_process.ask_module("fpgan_jax.benchmarking.scaling", request, environment)
+    except RuntimeError as error:
+        raise UserError(
+            f"--cases=weak_scaling: the process with {num_devices} devices failed: {error}"
+        ) from error
 
 
 def _time_step(request: dict[str, Any]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """The steps of a check on a GPU, and that they stop, go on and are reported; their commands are not run here."""
 
+import dataclasses
 import importlib.util
 import json
 import subprocess
@@ -7,7 +8,7 @@ import subprocess
 import pytest
 
 from configs import pix2pix_socofing
-from fpgan_jax.benchmarking import gpu_check, gpu_check_report
+from fpgan_jax.benchmarking import gpu_check, gpu_check_report, runner
 from fpgan_jax.benchmarking.gpu_check import Options, Step
 from fpgan_jax.errors import UserError
 
@@ -56,6 +57,25 @@ def test_the_rehearsal_has_the_same_steps():
 
 
 @pytest.mark.parametrize("tiny", [False, True])
+def test_the_flags_are_those_of_the_benchmark(tiny):
+    defaults = {field.name: field.default for field in dataclasses.fields(runner.Options)}
+    for step in gpu_check.list_steps(Options("w", tiny=tiny), has_torch=True):
+        for command in step.commands:
+            if "launch.benchmark" not in command:
+                continue
+            pairs = (flag.removeprefix("--").partition("=") for flag in command[2:])
+            values = {name: value or True for name, _, value in pairs if not name.startswith("config.")}
+            assert values.keys() <= defaults.keys()
+            lists = {
+                name: values[name].split(",") if name in values else list(map(str, default))
+                for name, default in defaults.items()
+                if isinstance(default, tuple)
+            }
+            options = runner.parse_options(defaults | lists)
+            assert runner.list_cases(options) or options.cases == ("cpu_parity",)
+
+
+@pytest.mark.parametrize("tiny", [False, True])
 def test_pytorch_compiles_ahead_what_is_timed(tiny):
     start, *builds = gpu_check.describe_peer_requests(pix2pix_socofing.get_config(), tiny)
     assert start["device"] == ("cpu" if tiny else "cuda")
@@ -70,7 +90,7 @@ def test_pytorch_compiles_ahead_what_is_timed(tiny):
 
 @pytest.fixture
 def check(tmp_path, monkeypatch):
-    """Return what runs steps on a machine with a GPU that is not there; Python's `-c` stands for the scripts."""
+    """Return what runs steps on a machine with a GPU that is not there; Python's `-c` takes the scripts' place."""
     monkeypatch.setattr(gpu_check, "describe_machine", lambda: GPU)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     monkeypatch.setattr(gpu_check, "_GRACE_SECONDS", 0.5)

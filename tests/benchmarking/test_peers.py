@@ -210,7 +210,7 @@ def test_the_worker_times_in_a_process_of_its_own():
         worker.release()
 
 
-# Stands for the worker, without PyTorch: it answers to everything, and ends at a turn.
+# In the worker's place, without PyTorch: it answers to everything, and ends at a turn.
 MORTAL = """
 import json, sys
 for line in sys.stdin:
