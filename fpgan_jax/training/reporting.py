@@ -6,7 +6,9 @@ Does not own when it is time (`cadence.py`) or checkpoints (`checkpointing.py`).
 import contextlib
 import csv
 import os
+import sys
 import time
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -158,10 +160,9 @@ class _Events:
     """
 
     def __init__(self, folder: str, purge_step: int):
-        # Slow to import: it imports PyTorch where there is one.
-        from tensorboardX import event_file_writer, proto, summary
-
-        self._event_type, self._summary = proto.event_pb2.Event, summary
+        tensorboardx = _import_tensorboardx()
+        proto, event_file_writer = tensorboardx.proto, tensorboardx.event_file_writer
+        self._event_type, self._summary = proto.event_pb2.Event, tensorboardx.summary
         self._writer = None
         self._folder = folder
         with self._tell_of_failure():
@@ -203,6 +204,20 @@ class _Events:
             logging.warning("%s: events not written (%s)", self._folder, error.strerror)
 
 
+def _import_tensorboardx() -> types.ModuleType:
+    """Import tensorboardX without PyTorch, which it imports if it can: 2 s, for types that are not used here."""
+    is_hidden = "torch" not in sys.modules
+    if is_hidden:
+        sys.modules["torch"] = None
+    try:
+        import tensorboardX
+        from tensorboardX import event_file_writer, proto, summary  # noqa: F401
+    finally:
+        if is_hidden:
+            del sys.modules["torch"]
+    return tensorboardX
+
+
 def save_png(path: str, image: np.ndarray) -> None:
     """Write a PNG file, which appears whole or not at all.
 
@@ -219,7 +234,7 @@ def _read_rows(path: str) -> list[dict[str, str]]:
     """Read a file that `_truncate_csv` has left whole."""
     if not os.path.exists(path):
         return []
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -227,7 +242,7 @@ def _truncate_csv(path: str, last_step: int) -> list[str] | None:
     """Drop the rows beyond `last_step`; return the column names, or None for a new file."""
     if not os.path.exists(path):
         return None
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         lines = file.read().splitlines(keepends=True)
     # A line that was being written when the run was killed has no end, even where all its commas are there: its last
     # number may be cut. A power failure can leave zeros.

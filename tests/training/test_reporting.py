@@ -1,11 +1,13 @@
 """Metrics files and image grids."""
 
 import csv
+import sys
 
 import numpy as np
 from PIL import Image
 from tensorboardX.proto import event_pb2
 
+from fpgan_jax.training import reporting
 from fpgan_jax.training.reporting import Reporter
 
 
@@ -34,6 +36,14 @@ def test_rows_beyond_the_checkpoint_are_taken_away(tmp_path):
     resumed = Reporter(str(tmp_path), start_step=20)
     resumed.write_metrics(30, {"loss": 3.0})
     assert read_csv(tmp_path)[1:] == [["10", "10.0"], ["20", "20.0"], ["30", "3.0"]]
+
+
+def test_rows_that_a_spreadsheet_saved_are_kept(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,loss\n10,1.0\n", encoding="utf-8-sig")
+    resumed = Reporter(str(tmp_path), start_step=10)
+    resumed.write_metrics(20, {"loss": 2.0})
+    assert read_csv(tmp_path) == [["step", "loss"], ["10", "1.0"], ["20", "2.0"]]
+    assert resumed.read_metrics()[0] == {"step": 10.0, "loss": 1.0}
 
 
 def test_a_half_written_row_is_taken_away(tmp_path):
@@ -111,3 +121,13 @@ def test_tensorboard_events_hold_the_scalar(tmp_path):
         (event.step, value.tag, value.simple_value) for event in events for value in event.summary.value
     ]
     assert scalars == [(7, "loss", 0.5)]
+
+
+def test_pytorch_is_not_imported_where_it_is_installed(tmp_path, monkeypatch):
+    for name in list(sys.modules):
+        if name.split(".")[0] in ("torch", "tensorboardX"):
+            monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "torch.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert reporting._import_tensorboardx().summary.scalar("loss", 0.5).value[0].simple_value == 0.5
+    assert "torch" not in sys.modules
