@@ -9,18 +9,29 @@ from typing import NamedTuple
 import numpy as np
 
 from fpgan_jax.evaluation.measurements import MEASURED, Findings, MeasureRow
-from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, POPULATION, REFERENCE, Study
+from fpgan_jax.evaluation.print_collection import (
+    BASELINE,
+    CONTROL,
+    HELD_OUT,
+    POPULATION,
+    REFERENCE,
+    Study,
+)
 
-# Of a family or, first, of a measure: the roles whose rows are real against real, the first that has any.
+# Of a family or, first, of a measure (with or without a matcher's name in front): the roles whose rows are real against
+# real, the first that has any.
 BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     # The reference itself is what the classifier and the gallery hold.
     "similarity": ((BASELINE,),),
-    "identity": ((BASELINE,),),
+    "identity": ((HELD_OUT,), (BASELINE,), (REFERENCE, POPULATION)),
+    "failure_to_enrol": ((REFERENCE, HELD_OUT, POPULATION),),
     # A copy of a training print is what is looked for, and an altered impression is such a copy.
     "leakage": ((POPULATION,),),
+    # How often another impression of a training print's finger comes as near to it.
+    "copy_rate": ((HELD_OUT,), (REFERENCE,)),
     "l1_to_nearest_reference": ((POPULATION,), (REFERENCE,)),
 }
-OTHER_BASELINES = ((REFERENCE, POPULATION), (BASELINE,))
+OTHER_BASELINES = ((REFERENCE, HELD_OUT, POPULATION), (BASELINE,))
 # In words, a large effect: Cohen's d = 0.8 of normal values.
 MIN_SUPERIORITY = 0.71
 # Of the real prints' values, on each side, beyond which a single image is unlike a real print.
@@ -67,9 +78,9 @@ def create_control_table(study: Study, findings: Findings) -> list[Verdict]:
 
     A control is caught, too, if most of its prints have no value, and at least 95% of the real ones have.
 
-    Real against real are the reference and the prints of other persons; where these have no number, and for the
-    families "similarity" and "identity", the other impressions of the same fingers, the hardest alteration included;
-    for leakage only prints that no generator saw.
+    Real against real are all real impressions; where these have no number, the altered copies of the same scans, the
+    hardest alteration included. For the family "identity" held-out impressions come first, or else the altered copies;
+    for "similarity" there are these only; for leakage only prints that no generator saw.
 
     Args:
       study: says which collections are controls, and which are real.
@@ -109,10 +120,18 @@ def create_control_table(study: Study, findings: Findings) -> list[Verdict]:
     return verdicts
 
 
+def find_baselines(measure: str, family: str) -> tuple[tuple[str, ...], ...]:
+    """Find the roles whose rows of a measure are real against real: groups, of which the first that has any counts."""
+    for name, roles in BASELINES.items():
+        if measure == name or measure.endswith(f"_{name}"):
+            return roles
+    return BASELINES.get(family, OTHER_BASELINES)
+
+
 def _find_baseline(study: Study, rows: Mapping[str, MeasureRow]) -> list[MeasureRow]:
     """Find the rows of a measure that are real against real and have an interval."""
     measure, family = next((row.measure, row.family) for row in rows.values())
-    for roles in BASELINES.get(measure, BASELINES.get(family, OTHER_BASELINES)):
+    for roles in find_baselines(measure, family):
         found = [
             row
             for name, row in rows.items()

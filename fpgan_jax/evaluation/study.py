@@ -31,13 +31,14 @@ _DESCRIPTIONS = {
 
 
 def load_real_collections(config: ConfigDict) -> list[PrintCollection]:
-    """Load the set's real prints, everybody else's, and the altered impressions of the set's persons.
+    """Load the set's real prints, other impressions of its fingers, strangers', and the set's altered impressions.
 
     Args:
       config: the experiment's config; its `data` says whose prints these are and how they are preprocessed.
 
     Returns:
-      "real", then "real_others" and "altered_easy", "altered_medium", "altered_hard" where there are such prints.
+      "real", then "real_held_out", "real_others" (all impressions of each finger), "altered_easy", "altered_medium"
+      and "altered_hard" where there are such prints.
 
     Raises:
       UserError: as of `print_loading.load_prints`.
@@ -49,9 +50,15 @@ def load_real_collections(config: ConfigDict) -> list[PrintCollection]:
             "real", print_collection.REFERENCE, real, "the prints that the generator was trained on"
         )
     ]
-    others = [person for person in print_loading.list_persons(config) if person not in persons]
+    held_out = print_loading.load_prints(config, impressions=print_loading.HELD_OUT)
+    if len(held_out):
+        description = "other real impressions of the same fingers, which the generator never saw"
+        collections.append(
+            _create_collection("real_held_out", print_collection.HELD_OUT, held_out, description)
+        )
+    others = print_loading.list_strangers(config)
     if others:
-        prints = print_loading.load_prints(config, persons=others)
+        prints = print_loading.load_prints(config, persons=others, impressions=print_loading.EVERY)
         description = "real prints of persons whom the generator never saw"
         collections.append(
             _create_collection("real_others", print_collection.POPULATION, prints, description)

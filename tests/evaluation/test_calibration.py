@@ -72,21 +72,24 @@ def test_every_comparison_is_written(found, tmp_path):
 def test_the_first_persons_take_part(config, tmp_path):
     matcher = Matcher(TableTool(SCORES), num_workers=0)
     found = calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), max_persons=2, matcher=matcher)
-    assert (found.num_persons, found.num_probes) == (2, 3)
+    assert (found.num_persons, found.num_altered) == (2, 3)
 
 
 def test_what_is_printed(found):
     lines = calibration.describe_calibration(found).splitlines()
     # At 4 one impostor of eight passes, and no genuine one fails; at 6 the rates are as near, and the lower counts.
-    place = lines.index("impostors: 8 comparisons, altered impressions against other persons' real prints")
+    start = "impostors: 8 comparisons, altered impressions against other persons' real prints; "
+    place = lines.index(f"{start}1% above 5.65, the highest 6")
     assert lines[place + 1 : place + 3] == [
         "  EER 6.25% at score 4",
         "  TAR at FAR 1.0%: refused, 300 impostor comparisons are needed",
     ]
     # The three real prints score 1 against one another, and all genuine ones more.
-    place = lines.index("impostors: 3 comparisons, real prints against one another, which are more alike")
+    start = "impostors: 3 comparisons, real prints against one another, which are more alike; "
+    place = lines.index(f"{start}1% above 1, the highest 1")
     assert lines[place + 1].startswith("  EER 0.00% at score ")
-    assert "4 genuine comparisons, each of an altered impression and the scan that it was made of" in lines
+    assert "genuine: 4 comparisons, median score 60 (5% below 10.9, 5% above 87)" in lines
+    assert "each genuine one is of one of 4 altered impressions and the scan that it was made of" in lines
     assert "rank-1 75.00%" in lines
 
 
@@ -95,12 +98,28 @@ def test_one_person_is_too_few(config, tmp_path):
         calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), max_persons=1)
 
 
+def test_impressions_of_one_finger_are_matched_with_one_another(tmp_path, config):
+    # Two impressions of fingers 1 and 2, one of finger 3.
+    sets = {split: create_prints([], []) for split in SPLITS}
+    sets["real"] = create_prints([11, 12, 21, 22, 31], [1, 1, 2, 2, 3])
+    path = tmp_path / "impressions.npz"
+    print_archive.write_archive(path, sets, config.data)
+    config.data.npz_file = str(path)
+    scores = {(11, 12): 40, (21, 22): 60, (31, 31): 0, (12, 22): 7}
+    matcher = Matcher(TableTool(scores), num_workers=0)
+    found = calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), matcher=matcher)
+    assert (found.num_persons, found.num_prints, found.failure_to_enrol) == (3, 5, 0.2)
+    assert sorted(found.genuine_scores) == [40, 60]
+    assert sorted(found.unaltered_impostor_scores) == [1] * 7 + [7]
+    assert "rank-1" not in calibration.describe_calibration(found)
+
+
 def test_altered_prints_are_needed(tmp_path, config):
     sets = {split: create_prints(*PRINTS[split if split == "real" else "altered_medium"]) for split in SPLITS}
     path = tmp_path / "real_only.npz"
     print_archive.write_archive(path, sets, config.data)
     config.data.npz_file = str(path)
-    with pytest.raises(UserError, match="no altered impressions"):
+    with pytest.raises(UserError, match="no second impressions"):
         calibration.calibrate_matcher(config, str(tmp_path / "s.csv"))
 
 
