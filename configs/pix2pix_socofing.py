@@ -198,5 +198,5 @@ def get_config() -> ConfigDict:
         "nbis",
     )  # "nbis" (MINDTCT and BOZORTH3) and "fingerprint_recognition" (another kind)
     evaluation.num_epoch_replicas = 3  # prints a person that are judged of each epoch in config.keep_epochs
-    evaluation.num_resamples = 2000  # of the bootstrap behind each 95% interval
+    evaluation.num_resamples = 2000  # draws of persons behind a threshold's 95% interval
     return config

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax.data import print_loading
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import identity, print_collection, study, verification
+from fpgan_jax.evaluation import identity, print_collection, study
 from fpgan_jax.evaluation.matcher import impression_trial
 from fpgan_jax.evaluation.matcher.gallery import MAX_GALLERY
 from fpgan_jax.evaluation.matcher.tools import find_tool
@@ -21,6 +21,8 @@ from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
 from fpgan_jax.evaluation.resolution import NoScaleError, PreparedPrints, prepare_prints
 from fpgan_jax.evaluation.rows import write_rows
+from fpgan_jax.evaluation.statistics import verification
+from fpgan_jax.evaluation.statistics.verification import Impostors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Calibration:
       num_prints: real prints of them.
       num_altered: altered impressions of their fingers that were matched; 0 where two real impressions were.
       genuine_scores: float64 [g]; two real impressions of one finger, or an altered one and the print it was made of.
-      impostor_scores: float64 [k]; of altered impressions, against every other finger's real print.
-      unaltered_impostor_scores: float64 [l]; real prints of two fingers.
+      impostors: altered impressions against every other finger's real print.
+      unaltered_impostors: real prints of two fingers.
       rank_1: share of the altered impressions whose own print scores highest, alone; NaN where there are none.
       failure_to_enrol: share of the real prints that score nothing even against themselves.
       period: the sensor's ridge period before scaling, pixels.
@@ -46,8 +48,8 @@ class Calibration:
     num_prints: int
     num_altered: int
     genuine_scores: np.ndarray
-    impostor_scores: np.ndarray
-    unaltered_impostor_scores: np.ndarray
+    impostors: Impostors
+    unaltered_impostors: Impostors
     rank_1: float
     failure_to_enrol: float
     period: float
@@ -141,8 +143,8 @@ def _try_on_impressions(
         num_prints=len(real),
         num_altered=0,
         genuine_scores=genuine_scores,
-        impostor_scores=np.zeros(0),
-        unaltered_impostor_scores=impostor_scores,
+        impostors=Impostors(np.zeros(0), np.zeros((0, 2), np.int64)),
+        unaltered_impostors=Impostors(impostor_scores, real.persons[impostors]),
         rank_1=float("nan"),
         failure_to_enrol=float(np.mean(self_scores == 0)),
         period=prepared.period,
@@ -155,7 +157,8 @@ def _collect(
 ) -> Calibration:
     scores = np.concatenate([comparisons.scores[c.name] for c in baselines])
     persons = np.concatenate([c.persons for c in baselines])
-    is_own = persons[:, None] == comparisons.gallery.persons[None, :]
+    gallery = comparisons.gallery.persons[None, :]
+    is_own = persons[:, None] == gallery
     genuine = scores[is_own]
     best_other = np.where(is_own, -np.inf, scores).max(1)
     return Calibration(
@@ -164,8 +167,11 @@ def _collect(
         num_prints=len(comparisons.gallery.images),
         num_altered=len(scores),
         genuine_scores=genuine,
-        impostor_scores=scores[~is_own],
-        unaltered_impostor_scores=comparisons.unaltered_impostor_scores,
+        impostors=Impostors(
+            scores[~is_own],
+            np.stack([array[~is_own] for array in np.broadcast_arrays(persons[:, None], gallery)], axis=1),
+        ),
+        unaltered_impostors=comparisons.unaltered_impostors,
         rank_1=float(np.mean(genuine > best_other)),
         failure_to_enrol=float(np.mean(comparisons.self_scores["real"] == 0)),
         period=prepared.period,
@@ -183,7 +189,7 @@ def describe_calibration(calibration: Calibration) -> str:
         f"failure to enrol: {calibration.failure_to_enrol:.2%} of the real prints score nothing against themselves",
         f"genuine: {len(genuine):,} comparisons, median score {median:g} (5% below {low:g}, 5% above {high:g})",
     ]
-    pools = [("real prints of two fingers", calibration.unaltered_impostor_scores)]
+    pools = [("real prints of two fingers", calibration.unaltered_impostors)]
     if calibration.num_altered:
         lines += [
             f"each genuine one is of one of {calibration.num_altered} altered impressions and the scan that it was "
@@ -191,27 +197,30 @@ def describe_calibration(calibration: Calibration) -> str:
             f"rank-1 {calibration.rank_1:.2%}",
         ]
         pools = [
-            ("altered impressions against other persons' real prints", calibration.impostor_scores),
-            ("real prints against one another, which are more alike", calibration.unaltered_impostor_scores),
+            ("altered impressions against other persons' real prints", calibration.impostors),
+            ("real prints against one another, which are more alike", calibration.unaltered_impostors),
         ]
     for kind, impostors in pools:
-        high, most = np.quantile(impostors, 0.99), impostors.max()
+        high, most = np.quantile(impostors.scores, 0.99), impostors.scores.max()
         lines += [
-            f"impostors: {len(impostors):,} comparisons, {kind}; 1% above {high:g}, the highest {most:g}",
+            f"impostors: {len(impostors.scores):,} comparisons of {impostors.count_pairs():,} pairs of persons, {kind}",
+            f"  1% score above {high:g}, the highest {most:g}",
             *_describe_rates(genuine, impostors),
         ]
     return "\n".join(lines)
 
 
-def _describe_rates(genuine: np.ndarray, impostors: np.ndarray) -> list[str]:
-    error = verification.compute_equal_error(genuine, impostors)
+def _describe_rates(genuine: np.ndarray, impostors: Impostors) -> list[str]:
+    error = verification.compute_equal_error(genuine, impostors.scores)
     lines = [f"  EER {error.rate:.2%} at score {error.threshold:g}"]
     for rate in verification.FALSE_ACCEPT_RATES:
         needed = verification.count_needed_impostors(rate)
-        if len(impostors) < needed:
-            lines.append(f"  TAR at FAR {rate:.1%}: refused, {needed:,} impostor comparisons are needed")
+        if len(impostors.scores) < needed:
+            lines.append(f"  TAR at FAR {rate:.1%}: refused, {needed:,} pairs of persons are needed")
             continue
-        threshold = verification.find_threshold(impostors, rate)
+        threshold = verification.find_threshold(impostors.scores, rate)
         accepted = verification.compute_accept_rate(genuine, threshold)
-        lines.append(f"  TAR {accepted:.2%} at FAR {rate:.1%}, from score {threshold:g}")
+        is_enough = impostors.count_pairs() >= needed
+        whose = "" if is_enough else f", of these persons; for others {needed:,} pairs of persons are needed"
+        lines.append(f"  TAR {accepted:.2%} at FAR {rate:.1%}, from score {threshold:g}{whose}")
     return lines

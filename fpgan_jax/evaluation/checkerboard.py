@@ -60,9 +60,7 @@ def measure(study: Study, data_config: ConfigDict) -> Findings:
                 num_blank = int(np.isnan(values).sum())
                 note = f"blank prints: {num_blank}" if num_blank else ""
                 measures.append(
-                    summary.summarise(
-                        study, FAMILY, name, collection, values, unit="dB", better="real", note=note
-                    )
+                    summary.summarise(FAMILY, name, collection, values, unit="dB", better="real", note=note)
                 )
                 images += summary.create_image_rows(name, collection, values)
             progress.update()

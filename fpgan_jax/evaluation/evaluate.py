@@ -39,7 +39,6 @@ from fpgan_jax.evaluation import (
     uniqueness,
     utility_table,
 )
-from fpgan_jax.evaluation.bootstrap import compute_spread
 from fpgan_jax.evaluation.evaluation_plan import EvaluationPlan
 from fpgan_jax.evaluation.matcher.agreement import (
     create_agreement_table,
@@ -51,6 +50,7 @@ from fpgan_jax.evaluation.measurements import MEASURED, SKIPPED, Findings, Image
 from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection, Study
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.rows import read_rows, write_rows
+from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import restore_for_evaluation
@@ -404,9 +404,22 @@ def _hash_code() -> str:
     """Compute what changes with the code that measures."""
     folder = pathlib.Path(__file__).parent
     digest = hashlib.sha256()
-    for path in (*sorted(folder.glob("*.py")), folder.parent / "data" / "preprocessing.py"):
+    for path in (*list_measuring_files(folder), folder.parent / "data" / "preprocessing.py"):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def list_measuring_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """List the modules of a folder and of those within it, but for those that only show what was measured.
+
+    Args:
+      folder: of the package.
+
+    Returns:
+      The files in a fixed order; what is called report, or lies in a folder called so, is left out.
+    """
+    files = sorted(folder.rglob("*.py"))
+    return [path for path in files if not path.relative_to(folder).parts[0].startswith("report")]
 
 
 def _read_findings(folder: str, key: dict) -> Findings | None:

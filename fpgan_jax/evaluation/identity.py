@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax.evaluation import bootstrap, measurements, nist_tools, summary, verification
+from fpgan_jax.evaluation import measurements, nist_tools, summary
 from fpgan_jax.evaluation.matcher.gallery import (
     Gallery,
     average_comparisons,
@@ -23,7 +23,8 @@ from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, Meas
 from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.print_collection import BASELINE, REAL_ROLES, PrintCollection, Study
 from fpgan_jax.evaluation.resolution import NoScaleError, PreparedPrints, prepare_prints
-from fpgan_jax.evaluation.verification import FALSE_ACCEPT_RATES
+from fpgan_jax.evaluation.statistics import intervals, verification
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES, Impostors
 
 FAMILY = "identity"
 
@@ -36,10 +37,10 @@ class Comparisons:
       matcher: its name.
       gallery: what was compared with.
       scores: collection -> float64 [n, m]; NaN where a print meets itself, as the gallery's own do.
-      impostor_scores: float64 [k], of real prints (altered ones too) against other persons' real prints, each pair
-        of prints once.
-      unaltered_impostor_scores: those of them that are between unaltered prints.
+      impostors: of real prints (altered ones too) against other persons' real prints, each pair of prints once.
+      unaltered_impostors: those of them that are between unaltered prints.
       thresholds: false accept rate -> score from which a comparison is accepted; NaN where the impostors are too few.
+      threshold_intervals: false accept rate -> (low, high), where the threshold would be for other persons.
       is_same_image: collection -> bool [n, m]; a print and one of the gallery that are the same image.
       self_scores: collection -> float64 [n]; each print against itself.
       real_genuine_scores: float64 [g], of two real impressions of one finger, unaltered, each pair once.
@@ -49,9 +50,10 @@ class Comparisons:
     matcher: str
     gallery: Gallery
     scores: Mapping[str, np.ndarray]
-    impostor_scores: np.ndarray
-    unaltered_impostor_scores: np.ndarray
+    impostors: Impostors
+    unaltered_impostors: Impostors
     thresholds: Mapping[float, float]
+    threshold_intervals: Mapping[float, tuple[float, float]]
     is_same_image: Mapping[str, np.ndarray]
     self_scores: Mapping[str, np.ndarray]
     real_genuine_scores: np.ndarray
@@ -75,11 +77,12 @@ class Comparisons:
     def describe_refusal(self, false_accept_rate: float) -> str:
         """Say why there is no threshold at a rate; "" where there is one."""
         needed = verification.count_needed_impostors(false_accept_rate)
-        if len(self.impostor_scores) >= needed:
+        num_pairs = self.impostors.count_pairs()
+        if num_pairs >= needed:
             return ""
         return (
-            f"a FAR of {false_accept_rate:.3g} cannot be told from {len(self.impostor_scores):,} real impostor "
-            f"comparisons; {needed:,} are needed (rule of 3)"
+            f"a FAR of {false_accept_rate:.3g} cannot be told from real prints of {num_pairs:,} pairs of persons; "
+            f"{needed:,} are needed (rule of 3)"
         )
 
 
@@ -176,37 +179,58 @@ def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matche
             pairs = np.stack(np.indices(scores[name].shape), axis=-1).reshape(-1, 2)
             found = matcher.compare(images, gallery.images, pairs, f"matching {name}")
             scores[name] = found.reshape(scores[name].shape)
-    upper = np.triu_indices(len(own), 1)
-    is_genuine = gallery.persons[upper[0]] == gallery.persons[upper[1]]
-    unaltered = own[upper][~is_genuine]
+    is_other = gallery.persons[:, None] != gallery.persons[None, :]
+    unaltered = _select_impostors(own, gallery.persons, gallery, np.triu(is_other, 1))
+    genuine = np.nonzero(np.triu(~is_other, 1))
     altered = [
-        scores[name][gallery.find_impostors(collection)]
+        _select_impostors(scores[name], collection.persons, gallery, gallery.find_impostors(collection))
         for name, collection in study.collections.items()
         if collection.role == BASELINE
     ]
-    impostor_scores = np.concatenate([unaltered, *altered])
+    impostors = Impostors(*(np.concatenate(parts) for parts in zip(unaltered, *altered, strict=True)))
+    thresholds = {
+        rate: _find_stricter_threshold(study, (unaltered, impostors), rate) for rate in FALSE_ACCEPT_RATES
+    }
     return Comparisons(
         matcher.name,
         gallery,
         scores,
-        impostor_scores,
+        impostors,
         unaltered,
-        {rate: _find_stricter_threshold((unaltered, impostor_scores), rate) for rate in FALSE_ACCEPT_RATES},
+        {rate: value for rate, (value, *_) in thresholds.items()},
+        {rate: interval for rate, (_, *interval) in thresholds.items()},
         {name: _find_same_images(prepared.images[name], gallery.images) for name in study.collections},
         self_scores,
-        own[upper][is_genuine],
-        gallery.persons[upper[0]][is_genuine],
+        own[genuine],
+        gallery.persons[genuine[0]],
     )
 
 
-def _find_stricter_threshold(pools: Sequence[np.ndarray], rate: float) -> float:
-    """Find the greatest of the thresholds of those pools that are large enough; NaN if none is.
+def _select_impostors(
+    scores: np.ndarray, persons: np.ndarray, gallery: Gallery, is_chosen: np.ndarray
+) -> Impostors:
+    """Select comparisons of prints with the gallery, each with its two persons."""
+    rows, columns = np.nonzero(is_chosen)
+    return Impostors(scores[rows, columns], np.stack([persons[rows], gallery.persons[columns]], axis=1))
+
+
+def _find_stricter_threshold(
+    study: Study, pools: Sequence[Impostors], rate: float
+) -> tuple[float, float, float]:
+    """Find the greatest of the thresholds of those pools that are large enough, with its interval; NaN if none is.
 
     An altered impression scores less against other persons' prints than an unaltered one, which the prints to be
     judged are more like.
     """
-    enough = [pool for pool in pools if len(pool) >= verification.count_needed_impostors(rate)]
-    return max((verification.find_threshold(pool, rate) for pool in enough), default=float("nan"))
+    needed = verification.count_needed_impostors(rate)
+    enough = [pool for pool in pools if pool.count_pairs() >= needed]
+    if not enough:
+        return (float("nan"),) * 3
+    pool = max(enough, key=lambda pool: verification.find_threshold(pool.scores, rate))
+    interval = verification.find_threshold_interval(
+        pool, rate, num_resamples=study.settings.num_resamples, seed=study.seed
+    )
+    return verification.find_threshold(pool.scores, rate), *interval
 
 
 def _find_same_images(images: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -249,9 +273,9 @@ def _compare_within(images: np.ndarray, matcher: Matcher) -> np.ndarray:
 
 
 def _create_threshold_row(study: Study, comparisons: Comparisons, rate: float) -> MeasureRow:
-    num_scores = len(comparisons.impostor_scores)
+    num_scores = len(comparisons.impostors.scores)
     name = f"{comparisons.matcher}_threshold_at_far_{rate:g}"
-    num_persons = bootstrap.count_persons(comparisons.gallery.persons)
+    num_persons = intervals.count_persons(comparisons.gallery.persons)
     nan = float("nan")
     if reason := comparisons.describe_refusal(rate):
         return MeasureRow(
@@ -260,15 +284,16 @@ def _create_threshold_row(study: Study, comparisons: Comparisons, rate: float) -
         )  # fmt: skip
     threshold = comparisons.thresholds[rate]
     counts = [
-        f"{int((pool >= threshold).sum()):,} of {len(pool):,}"
-        for pool in (comparisons.impostor_scores, comparisons.unaltered_impostor_scores)
+        f"{int((pool.scores >= threshold).sum()):,} of {len(pool.scores):,}"
+        for pool in (comparisons.impostors, comparisons.unaltered_impostors)
     ]
     note = (
-        f"{counts[0]} real impostor comparisons reach it, {counts[1]} of those between unaltered prints; each is of "
-        "two persons, so no interval"
+        f"{counts[0]} real impostor comparisons reach it, {counts[1]} of those between unaltered prints, of "
+        f"{comparisons.impostors.count_pairs():,} pairs of persons"
     )
+    interval = comparisons.threshold_intervals[rate]
     return MeasureRow(
-        FAMILY, name, study.reference.name, threshold, nan, nan, num_scores, num_persons, "score", note=note
+        FAMILY, name, study.reference.name, threshold, *interval, num_scores, num_persons, "score", note=note
     )
 
 
@@ -285,7 +310,7 @@ def _measure_collection(
 
     def summarise(name: str, values: np.ndarray, unit: str, better: str, note: str = "") -> MeasureRow:
         return summary.summarise(
-            study, FAMILY, f"{prefix}_{name}", collection, values, unit=unit, better=better, note=note
+            FAMILY, f"{prefix}_{name}", collection, values, unit=unit, better=better, note=note
         )
 
     def refuse(name: str, unit: str, better: str, why: str) -> MeasureRow:
@@ -325,9 +350,7 @@ def _measure_collection(
         return measures, images
     measures.append(summarise("genuine_score", genuine_score, "score", "higher"))
     images += summary.create_image_rows(f"{prefix}_genuine_score", collection, genuine_score)
-    measures.append(
-        _create_error_row(study, prefix, collection, genuine[is_known], others[is_known], is_known)
-    )
+    measures.append(_create_error_row(prefix, collection, gallery, genuine, others))
     best = np.where(is_impostor & ~np.isnan(scores), scores, -np.inf).max(1, initial=-np.inf)
     best_genuine = np.where(np.isnan(genuine), -np.inf, genuine).max(1, initial=-np.inf)
     is_first = np.where(is_known, best_genuine > best, np.nan)
@@ -337,41 +360,29 @@ def _measure_collection(
 
 
 def _create_error_row(
-    study: Study,
-    prefix: str,
-    collection: PrintCollection,
-    genuine: np.ndarray,
-    others: np.ndarray,
-    is_known: np.ndarray,
+    prefix: str, collection: PrintCollection, gallery: Gallery, genuine: np.ndarray, others: np.ndarray
 ) -> MeasureRow:
-    """Create the equal error rate's row; the bootstrap draws a person's genuine and impostor scores together.
+    """Create the equal error rate's row, of the prints that have a genuine comparison.
 
     genuine and others are float64 [n, m], NaN where there was no such comparison.
     """
     name = f"{prefix}_eer"
-    num_genuine = int((~np.isnan(genuine)).sum())
-    num_impostors = int((~np.isnan(others)).sum())
-    if not num_impostors:
+    is_genuine = ~np.isnan(genuine)
+    is_known = is_genuine.any(1)
+    impostors = _select_impostors(others, collection.persons, gallery, is_known[:, None] & ~np.isnan(others))
+    if not len(impostors.scores):
         return summary.refuse(
             FAMILY, name, collection, "there is no other person", unit="fraction", better="lower"
         )
-
-    def compute(rows: np.ndarray) -> float:
-        own, impostors = np.split(rows, 2, axis=1)
-        return verification.compute_equal_error(own[own >= 0], impostors[impostors >= 0]).rate
-
-    # Scores are at least 0; the bootstrap leaves rows with a NaN out.
-    rows = np.nan_to_num(np.concatenate([genuine, others], axis=1), nan=-1.0)
-    persons = collection.persons[is_known]
-    low, high = bootstrap.compute_interval(
-        rows, persons, statistic=compute, num_resamples=study.settings.num_resamples, seed=study.seed
-    )
-    num_persons = bootstrap.count_persons(persons)
+    scores, persons = genuine[is_genuine], collection.persons[np.nonzero(is_genuine)[0]]
+    error = verification.compute_equal_error(scores, impostors.scores)
+    interval = verification.compute_equal_error_interval(scores, persons, impostors)
+    num_persons = intervals.count_persons(persons)
     note = summary.join_notes(
-        f"{num_genuine:,} genuine and {num_impostors:,} impostor comparisons",
-        bootstrap.describe_missing_interval(num_persons),
+        f"{len(scores):,} genuine and {len(impostors.scores):,} impostor comparisons",
+        intervals.describe_missing_interval(num_persons, interval),
     )
     return MeasureRow(
-        FAMILY, name, collection.name, compute(rows), low, high, len(genuine), num_persons, "fraction", "lower",
+        FAMILY, name, collection.name, error.rate, *interval, int(is_known.sum()), num_persons, "fraction", "lower",
         note=note,
     )  # fmt: skip

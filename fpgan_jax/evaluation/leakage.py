@@ -16,7 +16,7 @@ from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, Meas
 from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.print_collection import REAL_ROLES, PrintCollection, Study, find_same_person
 from fpgan_jax.evaluation.resolution import NoScaleError, PreparedPrints, prepare_prints
-from fpgan_jax.evaluation.verification import FALSE_ACCEPT_RATES
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 
 FAMILY = "leakage"
 MIRRORED = "_mirrored"
@@ -59,12 +59,12 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
     for name, collection in study.collections.items():
         num_training = comparisons.gallery.num_reference
         to_training = comparisons.scores[name][:, :num_training]
-        measures.append(_create_copy_row(study, comparisons, collection, to_training))
+        measures.append(_create_copy_row(comparisons, collection, to_training))
         if collection.role in REAL_ROLES:
             is_own = find_same_person(collection.persons, comparisons.gallery.persons[:num_training])
             to_training = np.where(is_own, np.nan, to_training)
         for word, scores in (("", to_training), ("mirrored_", mirrored.scores[name])):
-            rows, image_rows = _measure_collection(study, comparisons, collection, scores, word)
+            rows, image_rows = _measure_collection(comparisons, collection, scores, word)
             measures += rows
             images += image_rows
         matches += identity.create_match_rows(mirrored, collection, mirrored.scores[name])
@@ -109,7 +109,7 @@ def compare_with_mirrored(
 
 
 def _measure_collection(
-    study: Study, comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray, word: str
+    comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray, word: str
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
     prefix = f"{comparisons.matcher}_{word}"
     best = _find_best(scores)
@@ -118,7 +118,7 @@ def _measure_collection(
     note = summary.join_notes(note, comparisons.describe_failures(collection.name))
     measures = [
         summary.summarise(
-            study, FAMILY, f"{prefix}best_score", collection, best, unit="score", better="lower", note=note
+            FAMILY, f"{prefix}best_score", collection, best, unit="score", better="lower", note=note
         )
     ]
     for rate in FALSE_ACCEPT_RATES:
@@ -128,9 +128,7 @@ def _measure_collection(
             continue
         accepted = np.where(has_score, best >= comparisons.thresholds[rate], np.nan)
         measures.append(
-            summary.summarise(
-                study, FAMILY, name, collection, accepted, unit="fraction", better="lower", note=note
-            )
+            summary.summarise(FAMILY, name, collection, accepted, unit="fraction", better="lower", note=note)
         )
     return measures, summary.create_image_rows(f"{prefix}best_score", collection, best)
 
@@ -166,9 +164,7 @@ def _create_copy_threshold_row(study: Study, comparisons: Comparisons) -> Measur
     )  # fmt: skip
 
 
-def _create_copy_row(
-    study: Study, comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray
-) -> MeasureRow:
+def _create_copy_row(comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray) -> MeasureRow:
     name = f"{comparisons.matcher}_copy_rate"
     threshold, reason = _find_copy_threshold(comparisons)
     best = _find_best(scores)
@@ -176,6 +172,4 @@ def _create_copy_row(
         return summary.refuse(FAMILY, name, collection, reason, unit="fraction", better="lower")
     is_copy = np.where(np.isnan(best), np.nan, best > threshold)
     note = comparisons.describe_failures(collection.name)
-    return summary.summarise(
-        study, FAMILY, name, collection, is_copy, unit="fraction", better="lower", note=note
-    )
+    return summary.summarise(FAMILY, name, collection, is_copy, unit="fraction", better="lower", note=note)

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from scipy import spatial
 
-from fpgan_jax.evaluation import bootstrap, identity, nist_tools, summary
+from fpgan_jax.evaluation import identity, nist_tools, summary
 from fpgan_jax.evaluation.matcher import alignment
 from fpgan_jax.evaluation.matcher.gallery import (
     Gallery,
@@ -23,6 +23,7 @@ from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import Minutiae, ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
 from fpgan_jax.evaluation.resolution import MARGIN, NoScaleError, prepare_prints
+from fpgan_jax.evaluation.statistics import intervals
 
 FAMILY = "minutiae"
 NUM_DIRECTIONS = 32  # MINDTCT's
@@ -70,12 +71,12 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
     for name, collection in study.collections.items():
         for measure_name, values, unit in _describe_prints(found[name], shape):
             measures.append(
-                summary.summarise(study, FAMILY, measure_name, collection, values, unit=unit, better="real")
+                summary.summarise(FAMILY, measure_name, collection, values, unit=unit, better="real")
             )
             images += summary.create_image_rows(measure_name, collection, values)
-        measures.append(_create_ratio_row(study, collection, found[name]))
+        measures.append(_create_ratio_row(collection, found[name]))
         measures += _compare_distributions(study, collection, found[name], gallery, real, shape)
-        rows, image_rows = _compare_with_own(study, collection, found[name], gallery, real)
+        rows, image_rows = _compare_with_own(collection, found[name], gallery, real)
         measures += rows
         images += image_rows
     return Findings(measures, images)
@@ -134,16 +135,14 @@ def _describe_prints(found: Sequence[Minutiae], shape: tuple[int, int]) -> list[
     ]
 
 
-def _create_ratio_row(study: Study, collection: PrintCollection, found: Sequence[Minutiae]) -> MeasureRow:
+def _create_ratio_row(collection: PrintCollection, found: Sequence[Minutiae]) -> MeasureRow:
     kinds = np.array([(m.is_ending.sum(), (~m.is_ending).sum()) for m in found], np.float64)
 
     def compute(rows: np.ndarray) -> float:
         num_endings, num_bifurcations = rows.sum(0)
         return float(num_endings / num_bifurcations) if num_bifurcations else float("nan")
 
-    return _create_pooled_row(
-        study, collection, "ending_bifurcation_ratio", kinds, compute, kinds.sum(), "", "real"
-    )
+    return _create_pooled_row(collection, "ending_bifurcation_ratio", kinds, compute, kinds.sum(), "", "real")
 
 
 def _compare_distributions(
@@ -168,7 +167,7 @@ def _compare_distributions(
         # A row has what a print has, then what it is compared with.
         expected = np.array([count(minutiae) for minutiae in real], np.float64)
         if is_own.any(1).all():
-            # The own persons' impressions are drawn with them, or a copy would lie outside its own interval.
+            # The own persons' impressions are left out with them, or a copy would lie outside its own interval.
             own = is_own / is_own.sum(1, keepdims=True)
             rows, note = np.concatenate([counts, own @ expected], axis=1), ""
         else:
@@ -180,13 +179,12 @@ def _compare_distributions(
             return compute(own, other) if own.any() and other.any() else float("nan")
 
         measures.append(
-            _create_pooled_row(study, collection, name, rows, compare, counts.sum(), unit, "lower", note)
+            _create_pooled_row(collection, name, rows, compare, counts.sum(), unit, "lower", note)
         )
     return measures
 
 
 def _create_pooled_row(
-    study: Study,
     collection: PrintCollection,
     name: str,
     rows: np.ndarray,
@@ -201,19 +199,14 @@ def _create_pooled_row(
     if math.isnan(value):
         reason = "there are too few minutiae"
         return summary.refuse(FAMILY, name, collection, reason, unit=unit, better=better)
-    low, high = bootstrap.compute_interval(
-        rows,
-        collection.persons,
-        statistic=compute,
-        num_resamples=study.settings.num_resamples,
-        seed=study.seed,
-    )
-    num_persons = bootstrap.count_persons(collection.persons)
+    bounds = (0.0, 1.0 if unit == "fraction" else np.inf)
+    interval = intervals.compute_interval(rows, collection.persons, statistic=compute, bounds=bounds)
+    num_persons = intervals.count_persons(collection.persons)
     note = summary.join_notes(
-        f"{int(num_minutiae):,} minutiae", note, bootstrap.describe_missing_interval(num_persons)
+        f"{int(num_minutiae):,} minutiae", note, intervals.describe_missing_interval(num_persons, interval)
     )
     return MeasureRow(
-        FAMILY, name, collection.name, value, low, high, len(rows), num_persons, unit, better, note=note
+        FAMILY, name, collection.name, value, *interval, len(rows), num_persons, unit, better, note=note
     )
 
 
@@ -231,7 +224,6 @@ def _count_cells(minutiae: Minutiae, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _compare_with_own(
-    study: Study,
     collection: PrintCollection,
     found: Sequence[Minutiae],
     gallery: Gallery,
@@ -256,7 +248,7 @@ def _compare_with_own(
             continue
         note = summary.join_notes(gallery.describe_genuine(collection), _describe_missing(of_name))
         measures.append(
-            summary.summarise(study, FAMILY, name, collection, of_name, unit=unit, better="lower", note=note)
+            summary.summarise(FAMILY, name, collection, of_name, unit=unit, better="lower", note=note)
         )
         images += summary.create_image_rows(name, collection, of_name)
     return measures, images

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from fpgan_jax.evaluation import bootstrap, summary
+from fpgan_jax.evaluation import summary
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import REAL_ROLES, PrintCollection, Study, find_same_person
+from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.progress import create_progress
 
 FAMILY = "pixels"
@@ -106,8 +107,8 @@ def measure(study: Study) -> Findings:
             for rows, image_rows in (
                 _measure_to_reference(study, collection),
                 _measure_to_nearest(study, collection),
-                _measure_within(study, collection),
-                (_measure_between(study, collection), []),
+                _measure_within(collection),
+                (_measure_between(collection), []),
             ):
                 measures += rows
                 images += image_rows
@@ -139,7 +140,7 @@ def _measure_to_reference(
             "two equal prints count as 100 dB" if name == "psnr" and (values == IDENTICAL_PSNR).any() else ""
         )
         measures.append(
-            summary.summarise(study, FAMILY, title, collection, values, unit=unit, better=better, note=note)
+            summary.summarise(FAMILY, title, collection, values, unit=unit, better=better, note=note)
         )
         images += summary.create_image_rows(title, collection, values)
     return measures, images
@@ -168,7 +169,6 @@ def _measure_to_nearest(study: Study, collection: PrintCollection) -> tuple[list
     distances[is_own] = np.inf
     values = distances.min(1)
     row = summary.summarise(
-        study,
         FAMILY,
         title,
         collection,
@@ -180,7 +180,7 @@ def _measure_to_nearest(study: Study, collection: PrintCollection) -> tuple[list
     return [row], summary.create_image_rows(title, collection, values)
 
 
-def _measure_within(study: Study, collection: PrintCollection) -> tuple[list[MeasureRow], list[ImageRow]]:
+def _measure_within(collection: PrintCollection) -> tuple[list[MeasureRow], list[ImageRow]]:
     groups = summary.find_groups(collection.persons, max_prints=MAX_PRINTS_PER_PERSON)
     groups = [group for group in groups if len(group) > 1]
     is_cut = (
@@ -202,7 +202,6 @@ def _measure_within(study: Study, collection: PrintCollection) -> tuple[list[Mea
             values[group] = matrix.sum(1) / (len(group) - 1)
         measures.append(
             summary.summarise(
-                study,
                 FAMILY,
                 title,
                 collection,
@@ -216,7 +215,7 @@ def _measure_within(study: Study, collection: PrintCollection) -> tuple[list[Mea
     return measures, images
 
 
-def _measure_between(study: Study, collection: PrintCollection) -> list[MeasureRow]:
+def _measure_between(collection: PrintCollection) -> list[MeasureRow]:
     firsts = np.array([group[0] for group in summary.find_groups(collection.persons, max_prints=1)], np.int64)
     num_all = len(firsts)
     if num_all > MAX_PERSONS:
@@ -229,14 +228,12 @@ def _measure_between(study: Study, collection: PrintCollection) -> list[MeasureR
             reason = "there are no two persons known"
             measures.append(summary.refuse(FAMILY, title, collection, reason, unit=unit, better="real"))
             continue
-        value, low, high = bootstrap.compute_pair_interval(
-            _compute_matrix(compute, collection.images[firsts]),
-            num_resamples=study.settings.num_resamples,
-            seed=study.seed,
+        value, *interval = intervals.compute_pair_interval(
+            _compute_matrix(compute, collection.images[firsts])
         )
         note = summary.join_notes(
             f"{MAX_PERSONS} of {num_all} persons" if num_all > MAX_PERSONS else "",
-            bootstrap.describe_missing_interval(len(firsts)),
+            intervals.describe_missing_interval(len(firsts), interval),
         )
         measures.append(
             MeasureRow(
@@ -244,8 +241,7 @@ def _measure_between(study: Study, collection: PrintCollection) -> list[MeasureR
                 title,
                 collection.name,
                 value,
-                low,
-                high,
+                *interval,
                 len(firsts),
                 len(firsts),
                 unit,

@@ -70,7 +70,7 @@ class Study:
       settings: config.evaluation.
       classifier_workdirs: of `launch.train_classifier`, for the paper's similarity; may be empty.
       feature_classifier: of a classifier of other prints, in whose features distributions are compared; "" is none.
-      seed: of the bootstrap and of whatever else is drawn.
+      seed: of whatever is drawn at random.
     """
 
     collections: Mapping[str, PrintCollection]

@@ -76,9 +76,7 @@ def measure(study: Study, data_config: ConfigDict) -> Findings:
                 num_missing = int(np.isnan(values).sum())
                 note = f"{num_missing} prints have none" if num_missing else ""
                 measures.append(
-                    summary.summarise(
-                        study, FAMILY, name, collection, values, unit=unit, better="real", note=note
-                    )
+                    summary.summarise(FAMILY, name, collection, values, unit=unit, better="real", note=note)
                 )
                 images += summary.create_image_rows(name, collection, values)
             progress.update()

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax.evaluation import bootstrap, identity, nist_tools, summary
+from fpgan_jax.evaluation import identity, nist_tools, summary
 from fpgan_jax.evaluation.identity import Comparisons
 from fpgan_jax.evaluation.matcher.gallery import average_comparisons
 from fpgan_jax.evaluation.matching import Matcher
@@ -17,7 +17,8 @@ from fpgan_jax.evaluation.measurements import Findings, MatchRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
 from fpgan_jax.evaluation.resolution import NoScaleError, prepare_prints
-from fpgan_jax.evaluation.verification import FALSE_ACCEPT_RATES
+from fpgan_jax.evaluation.statistics import intervals
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 
 FAMILY = "uniqueness"
 # Pairs of prints of a collection that are compared; more cost time and change little.
@@ -51,7 +52,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         for name, collection in study.collections.items():
             images = prepared.images[name]
             for measure_pairs in (_measure_between, _measure_within):
-                rows, found = measure_pairs(study, comparisons, collection, images, matcher)
+                rows, found = measure_pairs(comparisons, collection, images, matcher)
                 measures += rows
                 if name not in comparisons.gallery.collections:
                     matches += found
@@ -79,7 +80,6 @@ def choose_pairs(persons: np.ndarray, max_pairs: int) -> tuple[list[np.ndarray],
 
 
 def _measure_between(
-    study: Study,
     comparisons: Comparisons,
     collection: PrintCollection,
     images: np.ndarray,
@@ -109,19 +109,20 @@ def _measure_between(
         f"{len(scores):,} pairs of prints",
         f"the first {num_prints} of each person" if num_cut else "",
         comparisons.describe_failures(collection.name),
-        bootstrap.describe_missing_interval(len(groups)),
     )
 
     def create_row(name: str, values: list[float], unit: str) -> MeasureRow:
         matrix = np.zeros((len(groups), len(groups)))
         for (i, j), value in zip(blocks, values, strict=True):
             matrix[i, j] = matrix[j, i] = value
-        value, low, high = bootstrap.compute_pair_interval(
-            matrix, num_resamples=study.settings.num_resamples, seed=study.seed
+        compute = (
+            intervals.compute_pair_rate_interval if unit == "fraction" else intervals.compute_pair_interval
         )
+        value, *interval = compute(matrix)
+        missing = intervals.describe_missing_interval(len(groups), interval)
         return MeasureRow(
-            FAMILY, name, collection.name, value, low, high, sum(map(len, groups)), len(groups), unit, "lower",
-            note=note,
+            FAMILY, name, collection.name, value, *interval, sum(map(len, groups)), len(groups), unit, "lower",
+            note=summary.join_notes(note, missing),
         )  # fmt: skip
 
     measures = []
@@ -136,7 +137,6 @@ def _measure_between(
 
 
 def _measure_within(
-    study: Study,
     comparisons: Comparisons,
     collection: PrintCollection,
     images: np.ndarray,
@@ -174,7 +174,7 @@ def _measure_within(
         matrix[pairs[:, 0], pairs[:, 1]] = matrix[pairs[:, 1], pairs[:, 0]] = values
         means = average_comparisons(matrix)
         measures.append(
-            summary.summarise(study, FAMILY, name, collection, means, unit=unit, better="real", note=note)
+            summary.summarise(FAMILY, name, collection, means, unit=unit, better="real", note=note)
         )
     return measures, _create_match_rows(comparisons.matcher, collection, pairs, scores)
 

@@ -55,7 +55,7 @@ def test_genuine_scores_are_with_the_print_that_each_was_made_from(found):
 
 
 def test_impostor_scores_are_with_every_other_print(found):
-    assert sorted(found.impostor_scores) == [1, 1, 1, 1, 1, 1, 1, 6]
+    assert sorted(found.impostors.scores) == [1, 1, 1, 1, 1, 1, 1, 6]
 
 
 def test_rank_1_is_the_share_that_finds_its_own(found):
@@ -78,16 +78,19 @@ def test_the_first_persons_take_part(config, tmp_path):
 def test_what_is_printed(found):
     lines = calibration.describe_calibration(found).splitlines()
     # At 4 one impostor of eight passes, and no genuine one fails; at 6 the rates are as near, and the lower counts.
-    start = "impostors: 8 comparisons, altered impressions against other persons' real prints; "
-    place = lines.index(f"{start}1% above 5.65, the highest 6")
-    assert lines[place + 1 : place + 3] == [
+    place = lines.index(
+        "impostors: 8 comparisons of 3 pairs of persons, altered impressions against other persons' real prints"
+    )
+    assert lines[place + 1 : place + 4] == [
+        "  1% score above 5.65, the highest 6",
         "  EER 6.25% at score 4",
-        "  TAR at FAR 1.0%: refused, 300 impostor comparisons are needed",
+        "  TAR at FAR 1.0%: refused, 300 pairs of persons are needed",
     ]
     # The three real prints score 1 against one another, and all genuine ones more.
-    start = "impostors: 3 comparisons, real prints against one another, which are more alike; "
-    place = lines.index(f"{start}1% above 1, the highest 1")
-    assert lines[place + 1].startswith("  EER 0.00% at score ")
+    place = lines.index(
+        "impostors: 3 comparisons of 3 pairs of persons, real prints against one another, which are more alike"
+    )
+    assert lines[place + 2].startswith("  EER 0.00% at score ")
     assert "genuine: 4 comparisons, median score 60 (5% below 10.9, 5% above 87)" in lines
     assert "each genuine one is of one of 4 altered impressions and the scan that it was made of" in lines
     assert "rank-1 75.00%" in lines
@@ -110,7 +113,8 @@ def test_impressions_of_one_finger_are_matched_with_one_another(tmp_path, config
     found = calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), matcher=matcher)
     assert (found.num_persons, found.num_prints, found.failure_to_enrol) == (3, 5, 0.2)
     assert sorted(found.genuine_scores) == [40, 60]
-    assert sorted(found.unaltered_impostor_scores) == [1] * 7 + [7]
+    assert sorted(found.unaltered_impostors.scores) == [1] * 7 + [7]
+    assert found.unaltered_impostors.count_pairs() == 3
     assert "rank-1" not in calibration.describe_calibration(found)
 
 

@@ -213,3 +213,19 @@ def test_other_code_measures_anew(judged, family, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "_hash_code", lambda: "other")
     measure(judged, family, tmp_path)
     assert family.calls == 2
+
+
+def test_what_measures_is_hashed_in_whatever_folder_and_the_report_is_not(tmp_path):
+    files = ("distribution.py", "statistics/intervals.py", "measures/deep/er.py")
+    shown = ("report.py", "report_names.py", "report/page.py")
+    for name in (*files, *shown):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = evaluate.list_measuring_files(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == sorted(files)
+
+
+def test_the_statistics_are_among_what_is_hashed():
+    folder = pathlib.Path(evaluate.__file__).parent
+    found = {path.relative_to(folder).as_posix() for path in evaluate.list_measuring_files(folder)}
+    assert {"statistics/intervals.py", "statistics/verification.py", "identity.py", "controls.py"} <= found

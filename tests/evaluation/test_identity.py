@@ -63,9 +63,9 @@ def compare(study=STUDY, scores=SCORES):
 
 @pytest.fixture
 def few_impostors_do(monkeypatch):
-    """Let 1% be told from 30 comparisons, so that it is: of 30, none may pass."""
+    """Let 1% be told from 20 pairs of persons, so that it is: of 39 comparisons, none may pass."""
     monkeypatch.setattr(
-        identity.verification, "count_needed_impostors", lambda rate: 30 if rate == 0.01 else 3000
+        identity.verification, "count_needed_impostors", lambda rate: 20 if rate == 0.01 else 3000
     )
 
 
@@ -82,8 +82,16 @@ def test_the_gallery_is_everybodys_real_print_the_references_first():
 
 def test_real_impostors_are_each_pair_of_different_persons_real_prints_once():
     # 21 pairs of the gallery's 7 prints, and 3 altered prints against 6 other persons each.
-    assert len(compare().impostor_scores) == 21 + 18
-    assert sorted(compare().impostor_scores)[-4:] == [1, 5, 7, 9]
+    scores, persons = compare().impostors
+    assert len(scores) == len(persons) == 21 + 18
+    assert sorted(scores)[-4:] == [1, 5, 7, 9]
+    # The altered print of person 1 and the real one of person 2.
+    assert persons[scores == 9].tolist() == [[1, 2]]
+
+
+def test_a_finger_is_in_no_more_pairs_for_having_more_copies():
+    # Of seven persons 21 pairs, however many altered prints they have.
+    assert compare().impostors.count_pairs() == 21
 
 
 def test_a_print_does_not_meet_itself():
@@ -103,7 +111,7 @@ def test_a_rate_is_refused_without_enough_impostors():
     rows, _ = measure()
     row = rows["nbis_match_rate_at_far_0.01", "synthetic_new"]
     assert row.status == "refused"
-    assert "39 real impostor comparisons; 300 are needed" in row.note
+    assert "21 pairs of persons; 300 are needed" in row.note
 
 
 @pytest.mark.usefixtures("few_impostors_do")
@@ -113,15 +121,27 @@ def test_the_threshold_lies_above_all_impostors_where_one_percent_is_less_than_o
     assert rows["nbis_threshold_at_far_0.001", "real"].status == "refused"
 
 
-def test_the_stricter_threshold_counts_of_unaltered_impostors_and_all(monkeypatch):
-    # A tenth of 21 unaltered comparisons is 2, below which comes 18; of all 39 it is 3, below which comes 9.
-    scores = SCORES | {(11, 22): 20, (12, 21): 19, (12, 22): 18}
+@pytest.mark.parametrize(
+    ("added", "threshold"),
+    [
+        # A tenth of 21 unaltered comparisons is 2, below which comes 18; of all 39 it is 3, below which comes 9.
+        ({(11, 22): 20, (12, 21): 19, (12, 22): 18}, 19),
+        # Of all it is 3 again, below which comes 27; of the unaltered ones, 1.
+        ({(31, 12): 30, (32, 11): 29, (33, 11): 28, (33, 12): 27}, 28),
+    ],
+)
+def test_the_stricter_threshold_counts_of_unaltered_impostors_and_all(monkeypatch, added, threshold):
     monkeypatch.setattr(identity, "FALSE_ACCEPT_RATES", (0.1,))
-    for needed, threshold in ((20, 19), (30, 10)):
-        monkeypatch.setattr(
-            identity.verification, "count_needed_impostors", lambda rate, needed=needed: needed
-        )
-        assert compare(scores=scores).thresholds == {0.1: threshold}
+    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 20)
+    assert compare(scores=SCORES | added).thresholds == {0.1: threshold}
+
+
+@pytest.mark.usefixtures("few_impostors_do")
+def test_a_threshold_has_an_interval():
+    rows, _ = measure()
+    row = rows["nbis_threshold_at_far_0.01", "real"]
+    # 9 reaches furthest; drawn without its persons, 7, 5 or 1.
+    assert (row.low, row.high) == (2, 10)
 
 
 def test_a_print_that_is_another_persons_very_image_is_no_impostor_of_it():
@@ -212,7 +232,9 @@ IMPRESSION_SCORES = {
 
 
 @pytest.fixture
-def impression_rows(few_impostors_do):
+def impression_rows(monkeypatch):
+    # 1% can be told from the 6 pairs of four fingers, 0.1% not.
+    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 6 if rate == 0.01 else 7)
     rows, _ = measure(IMPRESSIONS, IMPRESSION_SCORES)
     return rows
 
@@ -220,7 +242,7 @@ def impression_rows(few_impostors_do):
 def test_impressions_of_one_finger_are_no_impostors():
     # Of 10 prints, 4 x 6 + 2 x 2 pairs of two fingers and more: 45 pairs less 3 + 3 + 1 + 1 of one finger.
     found = compare(IMPRESSIONS, IMPRESSION_SCORES)
-    assert len(found.impostor_scores) == 45 - 8
+    assert len(found.impostors.scores) == 45 - 8 and found.impostors.count_pairs() == 6
     assert sorted(found.real_genuine_scores) == [6, 9, 30, 40, 50, 70, 80, 90]
 
 

@@ -136,7 +136,6 @@ def compare_decisions(
             )
             rows.append(
                 summary.summarise(
-                    study,
                     "identity",
                     f"matchers_disagree_at_far_{_RATE:g}",
                     collection,
