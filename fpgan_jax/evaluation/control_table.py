@@ -22,7 +22,7 @@ from fpgan_jax.evaluation.print_collection import (
 # real, the first that has any.
 BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     # The reference itself is what the classifier and the gallery hold.
-    "similarity": ((BASELINE,),),
+    "similarity": ((HELD_OUT,), (BASELINE,)),
     "identity": ((HELD_OUT,), (BASELINE,), (REFERENCE, POPULATION)),
     "failure_to_enrol": ((REFERENCE, HELD_OUT, POPULATION),),
     # A copy of a training print is what is looked for, and an altered impression is such a copy.
@@ -79,8 +79,8 @@ def create_control_table(study: Study, findings: Findings) -> list[Verdict]:
     A control is caught, too, if most of its prints have no value, and at least 95% of the real ones have.
 
     Real against real are all real impressions; where these have no number, the altered copies of the same scans, the
-    hardest alteration included. For the family "identity" held-out impressions come first, or else the altered copies;
-    for "similarity" there are these only; for leakage only prints that no generator saw.
+    hardest alteration included. For the families "similarity" and "identity" held-out impressions come first, or else
+    the altered copies; for leakage there are only prints that no generator saw.
 
     Args:
       study: says which collections are controls, and which are real.

@@ -234,7 +234,9 @@ IMPRESSION_SCORES = {
 @pytest.fixture
 def impression_rows(monkeypatch):
     # 1% can be told from the 6 pairs of four fingers, 0.1% not.
-    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 6 if rate == 0.01 else 7)
+    monkeypatch.setattr(
+        identity.verification, "count_needed_impostors", lambda rate: 6 if rate == 0.01 else 7
+    )
     rows, _ = measure(IMPRESSIONS, IMPRESSION_SCORES)
     return rows
 
