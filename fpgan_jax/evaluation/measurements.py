@@ -4,6 +4,7 @@ Does not compute them, and does not read or write files (`rows.py`).
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 MEASURED = "measured"
@@ -86,6 +87,11 @@ class MeasureRow:
     better: str = ""
     status: str = MEASURED
     note: str = ""
+
+
+def is_measured(row: MeasureRow) -> bool:
+    """Tell whether a row holds a number; infinity is one."""
+    return row.status == MEASURED and not math.isnan(row.value)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,3 +102,8 @@ class Study:
 def find_same_person(persons: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Find which prints are of one known person: int [n] and int [m] to bool [n, m]."""
     return (persons[:, None] == others[None, :]) & (persons[:, None] >= 0)
+
+
+def find_role(study: Study, collection: str) -> str:
+    """Find a collection's role, "" for a name that is not in the study."""
+    return study.collections[collection].role if collection in study.collections else ""

@@ -105,8 +105,14 @@ _UNITS = {"fraction": "", "probability": "", "score": "", "grey levels (0-255)":
 WORDS = (
     (
         "95% interval",
-        "From the bootstrap, which draws whole persons: where the number would lie for other persons like these. "
-        "Two numbers whose intervals overlap are not told apart by this sample.",
+        "Where the number would be for other persons like these, counted by persons and not by prints, since ten "
+        "prints of one finger say little more than one. None is given where all persons agree, which proves nothing.",
+    ),
+    (
+        "Better, worse, equivalent, undecided",
+        "From the interval of the difference from real prints, each person compared with themself where both sets have "
+        "the person. Better or worse than all sets of real prints; equivalent where no more than the stated difference "
+        "from them is possible; undecided where this sample shows none of it, which is no proof of likeness.",
     ),
     (
         "Real against real",
@@ -132,7 +138,8 @@ WORDS = (
     ("NFIQ 2", "NIST's quality of a print, 0 to 100. The reference implementation, or nothing."),
     (
         "KID, Fréchet distance",
-        "Distances between two sets of prints in a network's features; 0 for equal sets.",
+        "Distances between two sets of prints in features of a print, hand-made ones or a network's, as the note "
+        "beside the number says; 0 for equal sets.",
     ),
     (
         "Control",

@@ -17,12 +17,12 @@ from fpgan_jax.evaluation.print_collection import (
     REFERENCE,
     SYNTHETIC,
     PrintCollection,
+    find_role,
 )
 from fpgan_jax.evaluation.report_contents import EvaluationResults
 from fpgan_jax.evaluation.report_html import Content, Element, create_details, create_element
 from fpgan_jax.evaluation.report_names import describe_collection, describe_measure, format_value, lower
 from fpgan_jax.evaluation.report_parts import create_section, find_thresholds
-from fpgan_jax.evaluation.report_summary import find_role
 
 E = create_element
 # A grey PNG takes up to a byte a pixel and a third more in the page, which should stay under 10 MB.
