@@ -139,6 +139,7 @@ def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], 
         classifier_workdirs=workdirs,
         feature_classifier=plan.feature_classifier,
         seed=plan.config.seed,
+        ppi=configuration.find_ppi(plan.config.data),
     )
 
 
@@ -396,6 +397,7 @@ def _describe_study(study: Study, family: str) -> dict:
         "networks": checkpoints,
         "settings": json.loads(json.dumps(settings)),
         "seed": study.seed,
+        "ppi": study.ppi,
     }
 
 

@@ -71,6 +71,7 @@ class Study:
       classifier_workdirs: of `launch.train_classifier`, for the paper's similarity; may be empty.
       feature_classifier: of a classifier of other prints, in whose features distributions are compared; "" is none.
       seed: of whatever is drawn at random.
+      ppi: pixels per inch of the images, where config.data says them; 0 where it does not.
     """
 
     collections: Mapping[str, PrintCollection]
@@ -78,6 +79,7 @@ class Study:
     classifier_workdirs: tuple[str, ...] = ()
     feature_classifier: str = ""
     seed: int = 0
+    ppi: float = 0.0
 
     @property
     def reference(self) -> PrintCollection:

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
-from fpgan_jax.data import pairs, preprocessing, print_loading
+from fpgan_jax.data import impression_folder, pairs, preprocessing, print_loading
 from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
@@ -87,8 +87,8 @@ def _create_collection(name: str, role: str, prints: PrintSet, description: str)
 def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = None) -> PrintCollection:
     """Load a folder of synthetic prints, of `launch.synthesize` or of any other program.
 
-    Without our manifest a file's person is the number that its name starts with, as in `012_03.png` or
-    `12__M_Right_index_finger.BMP`, and -1 if it starts with none.
+    Without our manifest a file's person is the finger of `<finger>_<impression>` or `<person>-<finger>_<impression>`,
+    or else the number that its name starts with, as in `12__M_Right_index_finger.BMP`, and -1 if it starts with none.
 
     Args:
       folder: of PNG, BMP or JPEG files.
@@ -144,8 +144,14 @@ def _list_prints(folder: str, data_hash: str | None = None) -> tuple[str, list[s
     files = sorted(name for name in os.listdir(folder) if name.lower().endswith(_IMAGE_ENDINGS))
     if not files:
         raise UserError(f"{folder}: holds no print ({', '.join(_IMAGE_ENDINGS)})")
-    starts = [_LEADING_ID.match(name) for name in files]
-    return "synthetic", files, [int(start[0]) if start else pairs.UNKNOWN for start in starts]
+    return "synthetic", files, [_parse_person(name) for name in files]
+
+
+def _parse_person(filename: str) -> int:
+    if impression := impression_folder.parse_filename(filename):
+        return impression.finger
+    start = _LEADING_ID.match(filename)
+    return int(start[0]) if start else pairs.UNKNOWN
 
 
 def load_noise_images(folder: str, config: ConfigDict) -> np.ndarray | None:
