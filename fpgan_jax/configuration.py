@@ -262,6 +262,9 @@ SOURCE_FIELDS = {
     "paired_folder": "paired_dir",
 }
 
+# Where prints lie, and what they are read through, as config.data has it: what may differ from machine to machine.
+PLACE_FIELDS = ("socofing_dir", "impressions_dir", "npz_file", "tfds_dir")
+
 # What stands for a seed of -1.
 _SEED_FALLBACKS = {
     "weights_seed": "seed",

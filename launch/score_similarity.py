@@ -30,6 +30,7 @@ _NUM_TEST_PERSONS = flags.DEFINE_integer(
 _SOCOFING_DIR = flags.DEFINE_string(
     "socofing_dir", None, "The real prints, if they no longer lie where the classifier was trained."
 )
+_IMPRESSIONS_DIR = flags.DEFINE_string("impressions_dir", None, "Those of several impressions, likewise.")
 _NPZ_FILE = flags.DEFINE_string("npz_file", None, "The file of launch.make_pairs --npz, likewise.")
 _TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where TFDS keeps the prepared prints, likewise.")
 
@@ -41,7 +42,7 @@ def main(argv):
 
     overrides = {
         holder.name: holder.value
-        for holder in (_SOCOFING_DIR, _NPZ_FILE, _TFDS_DIR)
+        for holder in (_SOCOFING_DIR, _IMPRESSIONS_DIR, _NPZ_FILE, _TFDS_DIR)
         if holder.value is not None
     }
     evaluation = {"num_test_persons": _NUM_TEST_PERSONS.value} if _NUM_TEST_PERSONS.value else {}

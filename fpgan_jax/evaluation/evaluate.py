@@ -268,9 +268,7 @@ def _measure_epochs(
             plan.gan_workdir,
             folder,
             overrides=plan.config.synthesis.to_dict() | {"noise": "training"},
-            data_overrides={
-                name: plan.config.data[name] for name in ("socofing_dir", "npz_file", "tfds_dir")
-            },
+            data_overrides={name: plan.config.data[name] for name in configuration.PLACE_FIELDS},
             step=step,
         )
         prints = study.take_replicas(
