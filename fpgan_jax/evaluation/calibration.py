@@ -21,8 +21,11 @@ from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
 from fpgan_jax.evaluation.resolution import NoScaleError, PreparedPrints, prepare_prints
 from fpgan_jax.evaluation.rows import write_rows
-from fpgan_jax.evaluation.statistics import verification
+from fpgan_jax.evaluation.statistics import intervals, verification
 from fpgan_jax.evaluation.statistics.verification import Impostors
+
+# Draws of persons behind a threshold's interval.
+_NUM_RESAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Calibration:
       num_prints: real prints of them.
       num_altered: altered impressions of their fingers that were matched; 0 where two real impressions were.
       genuine_scores: float64 [g]; two real impressions of one finger, or an altered one and the print it was made of.
+      genuine_persons: int [g]; whose prints they are.
       impostors: altered impressions against every other finger's real print.
       unaltered_impostors: real prints of two fingers.
       rank_1: share of the altered impressions whose own print scores highest, alone; NaN where there are none.
@@ -48,6 +52,7 @@ class Calibration:
     num_prints: int
     num_altered: int
     genuine_scores: np.ndarray
+    genuine_persons: np.ndarray
     impostors: Impostors
     unaltered_impostors: Impostors
     rank_1: float
@@ -143,6 +148,7 @@ def _try_on_impressions(
         num_prints=len(real),
         num_altered=0,
         genuine_scores=genuine_scores,
+        genuine_persons=real.persons[genuine[:, 0]],
         impostors=Impostors(np.zeros(0), np.zeros((0, 2), np.int64)),
         unaltered_impostors=Impostors(impostor_scores, real.persons[impostors]),
         rank_1=float("nan"),
@@ -167,6 +173,7 @@ def _collect(
         num_prints=len(comparisons.gallery.images),
         num_altered=len(scores),
         genuine_scores=genuine,
+        genuine_persons=persons,
         impostors=Impostors(
             scores[~is_own],
             np.stack([array[~is_own] for array in np.broadcast_arrays(persons[:, None], gallery)], axis=1),
@@ -188,6 +195,7 @@ def describe_calibration(calibration: Calibration) -> str:
         f"ridge period {calibration.period:.2f} px, enlarged {calibration.factor:.3f} times to 500 ppi",
         f"failure to enrol: {calibration.failure_to_enrol:.2%} of the real prints score nothing against themselves",
         f"genuine: {len(genuine):,} comparisons, median score {median:g} (5% below {low:g}, 5% above {high:g})",
+        "[ ]: 95% intervals for other persons",
     ]
     pools = [("real prints of two fingers", calibration.unaltered_impostors)]
     if calibration.num_altered:
@@ -205,22 +213,39 @@ def describe_calibration(calibration: Calibration) -> str:
         lines += [
             f"impostors: {len(impostors.scores):,} comparisons of {impostors.count_pairs():,} pairs of persons, {kind}",
             f"  1% score above {high:g}, the highest {most:g}",
-            *_describe_rates(genuine, impostors),
+            *_describe_rates(calibration, impostors),
         ]
     return "\n".join(lines)
 
 
-def _describe_rates(genuine: np.ndarray, impostors: Impostors) -> list[str]:
+def _describe_rates(calibration: Calibration, impostors: Impostors) -> list[str]:
+    genuine, persons = calibration.genuine_scores, calibration.genuine_persons
     error = verification.compute_equal_error(genuine, impostors.scores)
-    lines = [f"  EER {error.rate:.2%} at score {error.threshold:g}"]
+    interval = verification.compute_equal_error_interval(genuine, persons, impostors)
+    lines = [f"  EER {error.rate:.2%}{_write_interval(interval, '.2%')} at score {error.threshold:g}"]
     for rate in verification.FALSE_ACCEPT_RATES:
         needed = verification.count_needed_impostors(rate)
         if len(impostors.scores) < needed:
             lines.append(f"  TAR at FAR {rate:.1%}: refused, {needed:,} pairs of persons are needed")
             continue
         threshold = verification.find_threshold(impostors.scores, rate)
-        accepted = verification.compute_accept_rate(genuine, threshold)
-        is_enough = impostors.count_pairs() >= needed
-        whose = "" if is_enough else f", of these persons; for others {needed:,} pairs of persons are needed"
-        lines.append(f"  TAR {accepted:.2%} at FAR {rate:.1%}, from score {threshold:g}{whose}")
+        is_accepted = genuine >= threshold
+        if impostors.count_pairs() < needed:
+            lines.append(
+                f"  TAR {is_accepted.mean():.2%} at FAR {rate:.1%}, from score {threshold:g}, of these persons; for "
+                f"others {needed:,} pairs of persons are needed"
+            )
+            continue
+        ends = verification.find_threshold_interval(impostors, rate, num_resamples=_NUM_RESAMPLES, seed=0)
+        accepted = intervals.compute_rate_interval(is_accepted, persons)
+        lines.append(
+            f"  TAR {is_accepted.mean():.2%}{_write_interval(accepted, '.2%')} at FAR {rate:.1%}, from score "
+            f"{threshold:g}{_write_interval(ends, 'g')}"
+        )
     return lines
+
+
+def _write_interval(interval: tuple[float, float], form: str) -> str:
+    if np.isnan(interval).any():
+        return ""
+    return f" [{format(interval[0], form)}, {format(interval[1], form)}]"

@@ -82,7 +82,7 @@ def compute_kid(
 
     Returns:
       (value, low, high): the unbiased estimate of the squared maximum mean discrepancy, which is below 0 half of the
-      time for two samples of one distribution, where the interval is wider than it needs to be.
+      time for two samples of one distribution.
 
     Source: Binkowski, Sutherland, Arbel & Gretton 2018, section 4 (kernel (x.y / d + 1)^3); Gretton et al. 2012,
       equation 3; differs in: pairs are of different persons, each person weighs the same, and the features are whatever
@@ -111,7 +111,7 @@ def compute_kid(
             (everybody, intervals.leave_one_out(len(within_reference))),
         )
     ]
-    return value, *intervals.find_jackknife_interval(value, *left_out)
+    return value, *intervals.find_skewed_interval(value, *left_out)
 
 
 def compute_frechet_distance(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -416,6 +416,7 @@ def _measure_neighbours(
         reason = _name_shortage(num_persons, MIN_NEIGHBOUR_PERSONS)
         return Findings([_refuse(name, collection, reason) for name in names])
     found = measure_neighbourhoods(features, collection.persons, reference, draws, seed=study.seed)
+    note = f"{note}; the interval is for other samples of as many persons"
     measures = [_create_row(name, collection, *found[name], note) for name in names]
     whole = compute_neighbourhoods(features, reference, NUM_NEIGHBOURS)
     images = [

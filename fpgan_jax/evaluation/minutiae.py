@@ -41,8 +41,8 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
       that they have to be turned by in the mean to be theirs; of everybody's, where a person has none).
       `position_distance`: share of the minutiae that lie in other parts of the print than theirs. Both grow as samples
       shrink: stand them beside the baseline.
-    - `clark_evans_ratio`: of a print; 1 where minutiae lie as by chance, above where they keep a distance, below where
-      they crowd.
+    - `clark_evans_ratio`: of a print; 1 where as many minutiae lie as by chance in the image, above where they keep a
+      distance, below where they crowd, as they do in a print that fills a part of its image.
     - `added_per_print`, `lost_per_print`: minutiae that another real impression of the finger does not have, and that
       only it has, in the part that both show once they are aligned; `added_share`, `lost_share` of the minutiae there.
       A print's mean over the impressions that `Gallery.find_genuine` says.
@@ -103,31 +103,35 @@ def compute_total_variation(counts: np.ndarray, other_counts: np.ndarray) -> flo
     return float(np.abs(counts / np.sum(counts) - other_counts / np.sum(other_counts)).sum() / 2)
 
 
-def compute_clark_evans_ratio(x: np.ndarray, y: np.ndarray, area: float) -> float:
+def compute_clark_evans_ratio(x: np.ndarray, y: np.ndarray, sides: tuple[float, float]) -> float:
     """Compute how evenly points lie.
 
     Args:
       x: float [n].
       y: float [n].
-      area: where they could lie, squared units.
+      sides: of the rectangle where they could lie.
 
     Returns:
-      Mean distance to the nearest other point, over what it is for points laid by chance; NaN of fewer than 2 points.
+      Mean distance to the nearest other point, over what it is for as many points laid by chance into the rectangle;
+      NaN of fewer than 2 points.
 
-    Source: Clark & Evans 1954, equation 4; differs in: nothing, so that points near the edge count as others do.
+    Source: Clark & Evans 1954, equation 4; Donnelly 1978 (points near an edge have fewer neighbours, which makes the
+      plain ratio of some 40 points laid by chance 1.1).
     """
     if len(x) < 2:
         return float("nan")
     points = np.stack([x, y], axis=1).astype(np.float64)
     nearest = spatial.KDTree(points).query(points, k=2)[0][:, 1]
-    return float(nearest.mean() * 2 * math.sqrt(len(x) / area))
+    by_chance = 0.5 * math.sqrt(sides[0] * sides[1] / len(x))
+    by_chance += (0.0514 + 0.041 / math.sqrt(len(x))) * 2 * (sides[0] + sides[1]) / len(x)
+    return float(nearest.mean() / by_chance)
 
 
 def _describe_prints(found: Sequence[Minutiae], shape: tuple[int, int]) -> list[tuple[str, np.ndarray, str]]:
-    area = float((shape[0] - 2 * MARGIN) * (shape[1] - 2 * MARGIN))
+    sides = float(shape[0] - 2 * MARGIN), float(shape[1] - 2 * MARGIN)
     counts = np.array([len(minutiae.x) for minutiae in found], np.float64)
     shares = np.array([m.is_ending.mean() if len(m.x) else np.nan for m in found], np.float64)
-    ratios = np.array([compute_clark_evans_ratio(m.x, m.y, area) for m in found], np.float64)
+    ratios = np.array([compute_clark_evans_ratio(m.x, m.y, sides) for m in found], np.float64)
     return [
         ("minutiae_count", counts, ""),
         ("ending_share", shares, "fraction"),

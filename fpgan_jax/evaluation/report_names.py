@@ -45,7 +45,8 @@ FAMILIES = {
     ),
     "ridges": (
         "Ridges",
-        "The ridges' period and how well their directions agree, from the spectrum of small windows.",
+        "The ridges' period and how well their directions agree, from the spectrum of small windows. A blurred print "
+        "reads as having wider ridges, or none.",
     ),
     "checkerboard": (
         "Checkerboard",

@@ -275,11 +275,11 @@ def _write_verdicts(synthetic: Sequence[MeasureRow], verdicts: Sequence[VerdictR
     if not found:
         return []
     parts = [
-        f"{_describe_prints(row)} {verdict.verdict} ({describe_difference(verdict, row.unit)})"
+        f"{_describe_prints(row)} are {verdict.verdict} ({describe_difference(verdict, row.unit)})"
         for row, verdict in found
     ]
     margin = describe_margin(found[0][1].margin, found[0][0].unit)
-    return [f"Beside real prints: {', '.join(parts)}. {margin[:1].upper()}{margin[1:]}."]
+    return [f"Beside real prints, {_enumerate(parts)}. {margin[:1].upper()}{margin[1:]}."]
 
 
 def describe_difference(verdict: VerdictRow, unit: str) -> str:

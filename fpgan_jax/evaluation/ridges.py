@@ -95,7 +95,8 @@ def measure_ridges(images: np.ndarray) -> Ridges:
       images: uint8 [n, height, width], each side at least `MIN_SIDE` pixels.
 
     Returns:
-      The ridges.
+      The ridges. Blur takes more of the narrow ridges than of the wide ones, so that a blurred print reads as wider: at
+      a period of 4.4 pixels by 5 to 15% with a Gaussian of 1 pixel, and hardly any print has a period left with 1.6.
 
     Raises:
       ValueError: a side is shorter.

@@ -22,6 +22,8 @@ from fpgan_jax.evaluation.synthesis import MANIFEST_FILENAME, read_manifest
 
 DIFFICULTIES = ("easy", "medium", "hard")
 _IMAGE_ENDINGS = (".png", ".bmp", ".jpg", ".jpeg")
+# One way against the other; SOCOFing's own scans are stretched by 1.08 on their way into a square.
+MAX_STRETCH = 1.1
 _LEADING_ID = re.compile(r"[0-9]{1,9}(?=[^0-9])")
 _DESCRIPTIONS = {
     "synthetic_training": "drawn from the noise that the generator was trained with",
@@ -92,7 +94,7 @@ def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = N
 
     Args:
       folder: of PNG, BMP or JPEG files.
-      config: the experiment's config; prints of another size than its are resized to it.
+      config: the experiment's config; prints of another size than its are resized to it, which is printed.
       data_hash: of the real prints; a generator that our manifest says was trained on others is refused. (One of
         pair files cannot be told.)
 
@@ -100,13 +102,18 @@ def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = N
       "synthetic_training" or "synthetic_new" as the manifest says, "synthetic" without one.
 
     Raises:
-      UserError: there is no such folder or no image in it, a file is damaged, or the manifest is not one.
+      UserError: there is no such folder or no image in it, a file is damaged or of another shape than config.data's
+        prints, or the manifest is not one.
     """
     name, files, persons = _list_prints(folder, data_hash)
     size = configuration.image_shape(config.data)[:2]
-    images = []
+    images, resized = [], set()
     for file in files:
         image = read_image(os.path.join(folder, file), 1)
+        _check_shape(os.path.join(folder, file), image.shape[:2], size)
+        if image.shape[:2] != size and image.shape[:2] not in resized:
+            resized.add(image.shape[:2])
+            print(f"{folder}: prints of {_write_size(image.shape)} pixels are resized to {_write_size(size)}")
         images.append(preprocessing.resize(image, size, config.data.interpolation)[..., 0])
     return PrintCollection(
         name=name,
@@ -116,6 +123,20 @@ def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = N
         filenames=tuple(files),
         description=_DESCRIPTIONS[name],
     )
+
+
+def _check_shape(path: str, shape: tuple[int, int], size: tuple[int, int]) -> None:
+    """Refuse a print whose ridges would become wider one way than the other."""
+    ratio = (shape[1] / size[1]) / (shape[0] / size[0])
+    if max(ratio, 1 / ratio) > MAX_STRETCH:
+        raise UserError(
+            f"{path}: {_write_size(shape)} pixels would be squashed to {_write_size(size)}; cut or pad these prints, "
+            "or set config.data.image_size and image_width to their shape"
+        )
+
+
+def _write_size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"
 
 
 def name_print_folder(folder: str) -> str:

@@ -5,12 +5,13 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import linalg, stats
+from scipy import linalg
 
 from fpgan_jax.evaluation import distribution
 from fpgan_jax.evaluation.features import FeatureExtractor
 from fpgan_jax.evaluation.measurements import MEASURED, REFUSED
 from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, SYNTHETIC
+from fpgan_jax.evaluation.statistics import intervals
 from tests.evaluation import ridge_study
 from tests.evaluation.ridge_study import create_collection
 
@@ -60,16 +61,12 @@ def test_kid_is_zero_on_average_for_one_distribution():
 
 def test_kids_interval_leaves_out_persons_of_either_sample(samples):
     x, y = samples
-    value, low, high = distribution.compute_kid(x, np.arange(7), y, np.arange(9))
-    variances = []
-    for without in (
+    value, *interval = distribution.compute_kid(x, np.arange(7), y, np.arange(9))
+    left_out = (
         [distribution.compute_kid(np.delete(x, i, 0), np.arange(6), y, np.arange(9))[0] for i in range(7)],
         [distribution.compute_kid(x, np.arange(7), np.delete(y, i, 0), np.arange(8))[0] for i in range(9)],
-    ):
-        variances.append((len(without) - 1) * np.var(without))
-    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 6 + variances[1] ** 2 / 8)
-    half = stats.t.ppf(0.975, freedom) * np.sqrt(sum(variances))
-    np.testing.assert_allclose([low, high], [value - half, value + half])
+    )
+    np.testing.assert_allclose(interval, intervals.find_skewed_interval(value, *map(np.array, left_out)))
 
 
 def test_frechet_distance_is_scipys(samples):

@@ -136,6 +136,12 @@ def test_the_stricter_threshold_counts_of_unaltered_impostors_and_all(monkeypatc
     assert compare(scores=SCORES | added).thresholds == {0.1: threshold}
 
 
+def test_copies_do_not_make_a_threshold(monkeypatch):
+    # 39 comparisons, of 21 pairs of persons.
+    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 22)
+    assert np.isnan(list(compare().thresholds.values())).all()
+
+
 @pytest.mark.usefixtures("few_impostors_do")
 def test_a_threshold_has_an_interval():
     rows, _ = measure()

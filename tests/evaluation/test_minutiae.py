@@ -68,19 +68,24 @@ def test_total_variation_by_hand():
     assert minutiae.compute_total_variation(np.array([1, 1, 2]), np.array([3, 0, 0])) == pytest.approx(0.75)
 
 
-def test_clark_evans_of_a_square_lattice_is_two():
-    # Nearest neighbours at 1, where chance puts them at 1 / (2 sqrt(density)) = 0.5.
-    x, y = (part.ravel() for part in np.meshgrid(np.arange(20), np.arange(20)))
-    assert minutiae.compute_clark_evans_ratio(x, y, 400) == pytest.approx(2)
+def test_clark_evans_of_a_square_lattice_by_hand():
+    x, y = (part.ravel() for part in np.mgrid[:10, :10] * 2)
+    # 2 apart, where by chance it is 1 and, for the edge of 80, (0.0514 + 0.0041) * 80 / 100 more.
+    assert minutiae.compute_clark_evans_ratio(x, y, (20, 20)) == pytest.approx(2 / 1.0444)
 
 
-def test_clark_evans_of_chance_is_one():
-    x, y = np.random.default_rng(0).uniform(0, 100, (2, 20000))
-    assert minutiae.compute_clark_evans_ratio(x, y, 100 * 100) == pytest.approx(1, abs=0.02)
+@pytest.mark.parametrize("num_points", [20, 40, 100])
+def test_clark_evans_of_chance_is_one(num_points):
+    rng = np.random.default_rng(0)
+    ratios = [
+        minutiae.compute_clark_evans_ratio(*(rng.random((2, num_points)) * [[150], [200]]), (150, 200))
+        for _ in range(300)
+    ]
+    assert np.mean(ratios) == pytest.approx(1, abs=0.02)
 
 
 def test_clark_evans_of_one_point_is_not_a_number():
-    assert np.isnan(minutiae.compute_clark_evans_ratio(np.array([1]), np.array([1]), 10))
+    assert np.isnan(minutiae.compute_clark_evans_ratio(np.array([1]), np.array([1]), (2, 5)))
 
 
 FOUR = create_minutiae((10, 10, 0, True), (50, 10, 90, True), (10, 50, 180, False), (50, 50, 270, False))

@@ -182,9 +182,9 @@ def test_a_verdict_stands_beside_its_difference_and_its_margin():
     (statement,) = report_summary.summarise(STUDY, IDENTITY, found)
     minus = "\N{MINUS SIGN}"
     assert statement.sentences[1].replace("\u00a0", " ") == (
-        f"Beside real prints: the prints of training noise undecided (+5 points, {minus}2 to +9, from altered hard, "
-        f"paired by 5 persons), those of new noise worse ({minus}88.9 points, {minus}95 to {minus}80, from altered "
-        "hard). Up to 5 points either way counts as equivalent."
+        f"Beside real prints, the prints of training noise are undecided (+5 points, {minus}2 to +9, from altered "
+        f"hard, paired by 5 persons) and those of new noise are worse ({minus}88.9 points, {minus}95 to {minus}80, "
+        "from altered hard). Up to 5 points either way counts as equivalent."
     )
 
 

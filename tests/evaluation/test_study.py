@@ -71,8 +71,21 @@ def test_a_folder_of_another_program_tells_persons_by_the_numbers_at_the_start(t
     }
 
 
-def test_prints_of_another_size_are_resized(tmp_path, config):
+def test_prints_of_another_size_are_resized_and_that_is_said(tmp_path, config, capsys):
     write_print(tmp_path / "1_0.png", 200, size=40)
+    write_print(tmp_path / "1_1.png", 200, size=40)
+    study.load_print_folder(str(tmp_path), config)
+    assert capsys.readouterr().out == f"{tmp_path}: prints of 40x40 pixels are resized to 16x16\n"
+
+
+def test_prints_of_another_shape_are_refused(tmp_path, config):
+    Image.fromarray(np.zeros((64, 32), np.uint8)).save(tmp_path / "1_0.png")
+    with pytest.raises(UserError, match=r"1_0\.png: 32x64 pixels would be squashed to 16x16; .*image_width"):
+        study.load_print_folder(str(tmp_path), config)
+
+
+def test_prints_of_socofings_own_shape_are_not_refused(tmp_path, config):
+    Image.fromarray(np.full((103, 96), 200, np.uint8)).save(tmp_path / "1_0.png")
     np.testing.assert_array_equal(
         study.load_print_folder(str(tmp_path), config).images, np.full((1, 16, 16), 200)
     )

@@ -74,6 +74,29 @@ def find_jackknife_interval(
     return max(value - half, bounds[0]), min(value + half, bounds[1])
 
 
+def find_skewed_interval(value: float, *left_out: np.ndarray) -> tuple[float, float]:
+    """Find the interval of a statistic that scatters the more the larger it is, and may be below 0.
+
+    That of `find_jackknife_interval`, of the inverse hyperbolic sine of the statistic in standard errors: of the
+    statistic itself near 0, and of its logarithm far from it.
+
+    Args:
+      value: as of `find_jackknife_interval`.
+      *left_out: as of `find_jackknife_interval`.
+
+    Returns:
+      (low, high); NaN as of `compute_interval`.
+    """
+    variance, _ = _combine_variances([_compute_jackknife(part) for part in left_out])
+    if not variance > 0:
+        return NO_INTERVAL
+    scale = np.sqrt(variance)
+    ends = find_jackknife_interval(
+        np.arcsinh(value / scale), *(np.arcsinh(part / scale) for part in left_out)
+    )
+    return float(scale * np.sinh(ends[0])), float(scale * np.sinh(ends[1]))
+
+
 def compute_rate_interval(is_true: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     """Compute the exact interval of a rate at the size that the sample is worth.
 

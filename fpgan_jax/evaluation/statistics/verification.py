@@ -124,11 +124,6 @@ def find_threshold_interval(
     return float(low), float(high)
 
 
-def compute_accept_rate(scores: np.ndarray, threshold: float) -> float:
-    """Compute the share of comparisons that are accepted; of no comparisons NaN."""
-    return float(np.mean(np.asarray(scores) >= threshold)) if len(scores) else float("nan")
-
-
 def compute_equal_error(genuine_scores: np.ndarray, impostor_scores: np.ndarray) -> EqualError:
     """Compute the equal error rate.
 

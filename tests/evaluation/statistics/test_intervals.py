@@ -148,8 +148,22 @@ def test_two_samples_by_hand():
     np.testing.assert_allclose(found, expected)
 
 
+def test_a_skewed_number_by_hand():
+    left_out = np.array([8.0, 11, 9, 14])
+    scale = np.sqrt(3 / 4 * ((left_out - 10.5) ** 2).sum())
+    scaled = np.arcsinh(left_out / scale)
+    half = stats.t.ppf(0.975, 3) * np.sqrt(3 / 4 * ((scaled - scaled.mean()) ** 2).sum())
+    middle = np.arcsinh(10 / scale)
+    expected = scale * np.sinh([middle - half, middle + half])
+    np.testing.assert_allclose(intervals.find_skewed_interval(10, left_out), expected)
+
+
+def test_a_skewed_number_that_does_not_vary_has_no_interval():
+    assert np.isnan(intervals.find_skewed_interval(2, np.full(5, 2.0))).all()
+
+
 # Of 400 simulations a share of 0.95 has a standard error of 0.011.
-@pytest.mark.parametrize("case", ["mean", "rate 0.95", "scores of pairs", "collisions 1%", "EER 7%"])
+@pytest.mark.parametrize("case", ["mean", "rate 0.95", "scores of pairs", "collisions 1%", "EER 7%", "kid"])
 def test_five_persons_are_covered(case):
     assert simulate_coverage.measure(case, 5, num_simulations=400, seed=1).after > 0.925
 
