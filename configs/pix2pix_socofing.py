@@ -53,7 +53,8 @@ def get_config() -> ConfigDict:
     data.frame = "keep"
     data.image_size = 256  # height of the images, in pixels; a scan is enlarged to it
     data.image_width = 0  # their width; 0 is as wide as high, as the paper's
-    data.num_channels = 1  # 1: prints are grey; 3 repeats the grey
+    # 1: grey, which colored pairs become with a warning; 3: color, of prints the grey three times
+    data.num_channels = 1
     # Open in the paper; bicubic is what GIMP and the reference pix2pix code use by default.
     data.interpolation = "bicubic"  # "nearest" | "bilinear" | "bicubic" | "lanczos" | "area"
     # Open in the paper; uniform noise is GIMP's "RGB noise" at full strength.

@@ -15,6 +15,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax.errors import UserError
+from fpgan_jax.json_file import read_json
+from fpgan_jax.user_paths import find_path_fault
 from fpgan_jax.whole_file import write_whole
 
 CONFIG_FILENAME = "config.json"
@@ -261,9 +263,10 @@ SOURCE_FIELDS = {
     "npz": "npz_file",
     "paired_folder": "paired_dir",
 }
-
-# Where prints lie, and what they are read through, as config.data has it: what may differ from machine to machine.
+# Where a print set is, and what it is read through: the fields of config.data that differ from machine to machine.
 PLACE_FIELDS = ("socofing_dir", "impressions_dir", "npz_file", "tfds_dir")
+# Files and folders; whoever opens one expands its `~`.
+PATH_FIELDS = ("data.paired_dir", *(f"data.{name}" for name in PLACE_FIELDS))
 
 # What stands for a seed of -1.
 _SEED_FALLBACKS = {
@@ -289,11 +292,7 @@ EXPERIMENT_FIELDS = tuple(name for name in FIELDS if not name.startswith("evalua
 # inference none by more than the order of sums does.
 _FREE_FIELDS = frozenset(
     {
-        "data.socofing_dir",
-        "data.impressions_dir",
-        "data.npz_file",
-        "data.paired_dir",
-        "data.tfds_dir",
+        *PATH_FIELDS,
         "data.feeding",
         "synthesis.batch_size",
         "evaluation.batch_size",
@@ -354,6 +353,9 @@ def validate_config(config: ConfigDict, *, needs_data: bool = True) -> None:
     for name, value in flat.items():
         if fault := FIELDS[name].find_fault(value):
             raise UserError(f"config.{name}={value!r}: {fault}")
+    for name in PATH_FIELDS:
+        if fault := find_path_fault(flat[name]):
+            raise UserError(f"config.{name}={flat[name]}: {fault}")
     _validate_combinations(config)
     if needs_data:
         _check_place(config)
@@ -516,15 +518,16 @@ def load_config(path: str) -> ConfigDict:
       As of `parse_config`.
 
     Raises:
-      UserError: the file is missing or not JSON.
+      UserError: the file is missing, not JSON or no config.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            return parse_config(json.load(file))
+        values = read_json(path)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; is this the workdir of a run?") from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not a config in JSON; delete it or use another workdir") from error
+    try:
+        return parse_config(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; mend it, or use another workdir") from error
 
 
 def parse_config(values: Mapping) -> ConfigDict:
@@ -640,6 +643,8 @@ def claim_workdir(
     Raises:
       UserError: the folder holds a run of another config, which is left untouched.
     """
+    if fault := find_path_fault(workdir):
+        raise UserError(f"--workdir={workdir}: {fault}")
     path = os.path.join(workdir, CONFIG_FILENAME)
     if os.path.exists(path) and (differences := find_differences(load_config(path), config, prefixes)):
         raise UserError(

@@ -18,8 +18,10 @@ from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import figures, similarity, synthesis, table, table_formats
 from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.json_file import read_json
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer
+from fpgan_jax.training.checksums import CHECKSUMS_FILENAME, hash_file
 from fpgan_jax.whole_file import write_whole
 
 _PLACES = {
@@ -289,7 +291,8 @@ def run_stages(stages: list[Stage], config: ConfigDict, workdir: str) -> None:
         stage.run()
         seconds = round(time.monotonic() - start, 1)
         with write_whole(mark) as file:
-            json.dump({"seconds": seconds, "settings": settings}, file)
+            outputs = _hash_outputs(stage, workdir)
+            json.dump({"seconds": seconds, "settings": settings, "outputs": outputs}, file)
 
 
 def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
@@ -304,8 +307,7 @@ def read_seconds(stages: list[Stage], workdir: str) -> dict[str, float]:
     """
     seconds = {}
     for number, stage in enumerate(stages, start=1):
-        with open(_name_mark(workdir, number, stage), encoding="utf-8") as file:
-            seconds[stage.name] = json.load(file)["seconds"]
+        seconds[stage.name] = read_json(_name_mark(workdir, number, stage))["seconds"]
     return seconds
 
 
@@ -315,11 +317,25 @@ def _name_mark(workdir: str, number: int, stage: Stage) -> str:
 
 def _is_done(stage: Stage, mark: str, settings: dict, workdir: str) -> bool:
     try:
-        with open(mark, encoding="utf-8") as file:
-            is_same = json.load(file)["settings"] == settings
-    except (OSError, ValueError, KeyError):
+        found = read_json(mark)
+        is_same = found["settings"] == settings
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    return is_same and all(glob.glob(os.path.join(glob.escape(workdir), name)) for name in stage.outputs)
+    outputs = _hash_outputs(stage, workdir)
+    # A mark from before outputs were hashed says nothing of their contents.
+    return is_same and None not in outputs.values() and found.get("outputs", outputs) == outputs
+
+
+def _hash_outputs(stage: Stage, workdir: str) -> dict[str, str | None]:
+    """Hash each output's contents, of checkpoints their own sums; None for one that is missing."""
+
+    def hash_output(path: str) -> str | None:
+        if os.path.isdir(path):
+            sums = glob.glob(os.path.join(glob.escape(path), "*", CHECKSUMS_FILENAME))
+            return " ".join(sorted(map(hash_file, sums)))
+        return hash_file(path) if os.path.exists(path) else None
+
+    return {name: hash_output(os.path.join(workdir, name)) for name in stage.outputs}
 
 
 def _describe(config: ConfigDict, workdir: str) -> str:

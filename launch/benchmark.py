@@ -36,7 +36,7 @@ flags.DEFINE_bool("peers", False, "Time PyTorch in turn with ours: same networks
 flags.DEFINE_float("min_seconds", 3.0, "Time everything for so long at least.", lower_bound=0)
 flags.DEFINE_integer("min_repeats", 10, "Take so many samples at least.", lower_bound=1)
 flags.DEFINE_integer("rounds", 3, "Turns that the contestants take.", lower_bound=1)
-flags.DEFINE_string("out", None, "JSON-lines file for the rows; those that it has are kept.")
+cli.define_path_flag("out", "JSON-lines file for the rows; those that it has are kept.")
 flags.DEFINE_integer("steps_per_dispatch", 1, "Training steps in one call.", lower_bound=1)
 flags.DEFINE_bool("smallest", False, "Every part at its smallest, in two minutes; the times mean nothing.")
 flags.DEFINE_bool("goals", False, "The three training steps in which to beat PyTorch on a CPU; sets --peers.")

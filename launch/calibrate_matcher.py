@@ -14,8 +14,8 @@ from absl import flags
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_SCORES = flags.DEFINE_string(
-    "scores", None, "The CSV to write, a row a comparison; its folder is made if missing.", required=True
+_SCORES = cli.define_path_flag(
+    "scores", "The CSV to write, a row a comparison; its folder is made if missing.", required=True
 )
 _MAX_PERSONS = flags.DEFINE_integer(
     "max_persons", 60, "The first so many persons, by id, take part.", lower_bound=2

@@ -3,6 +3,7 @@
 Does not own flags; each script defines its own.
 """
 
+import csv
 import errno
 import importlib.metadata
 import os
@@ -15,6 +16,8 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from fpgan_jax.user_paths import expand_path, find_path_fault, is_utf8
+
 # Before anything imports TensorFlow, whose start-up notes hide what the user wants to read.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -25,13 +28,9 @@ EXIT_INTERRUPTED = 75
 _YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 # XLA ends a process that is given a flag it does not know: each version is tried before it is named here.
 _JAXLIB_WITH_YNN_FLAG = ("0.10.2",)
+# What JAX's devices are chosen by.
+_DEVICE_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
 
-_CACHE_DIR = flags.DEFINE_string(
-    "compilation_cache_dir",
-    None,
-    "Where compiled programs are kept for the next run; by default .jax_cache beside the workdir, an empty "
-    "string keeps none. The environment's JAX_COMPILATION_CACHE_DIR comes first.",
-)
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
@@ -40,6 +39,55 @@ _COORDINATOR = flags.DEFINE_string(
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of several processes: how many.", lower_bound=1)
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of several processes: which, from 0.", lower_bound=0)
+
+
+class _PathParser(flags.ArgumentParser):
+    syntactic_help = "a path; ~ is the home folder"
+
+    def __init__(self, *, may_be_empty: bool = False):
+        self._may_be_empty = may_be_empty
+
+    def parse(self, argument):
+        if not argument and not self._may_be_empty:
+            raise ValueError("empty; name a file or folder")
+        if fault := find_path_fault(argument):
+            raise ValueError(fault)
+        return expand_path(argument)
+
+
+class _PathsParser(_PathParser):
+    syntactic_help = "paths with commas between them"
+
+    def parse(self, argument):
+        return [super(_PathsParser, self).parse(path) for path in _split_paths(argument)]
+
+
+class _PathsFlag(flags.MultiFlag):
+    """Takes the flag given again as more paths."""
+
+    def _parse(self, arguments):
+        return [path for paths in super()._parse(arguments) for path in paths]
+
+
+def _split_paths(text: str) -> list[str]:
+    """Divide a list at its commas, but not within a path that is there, nor within the quotes of CSV."""
+    try:
+        (parts,) = csv.reader([text], strict=True) if text else ([],)
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"not a list of paths: {error}") from error
+    parts = [part.strip() for part in parts]
+    return parts if '"' in text else _join_existing(parts) or parts
+
+
+def _join_existing(parts: list[str]) -> list[str] | None:
+    """Join neighbours by commas, as few as possible, so that every path is there; None where that cannot be."""
+    for length in range(1, len(parts) + 1):
+        path = ",".join(parts[:length])
+        if os.path.exists(expand_path(path)):
+            rest = _join_existing(parts[length:]) if parts[length:] else []
+            if rest is not None:
+                return [path, *rest]
+    return None
 
 
 class _SeedsParser(flags.ArgumentParser):
@@ -69,6 +117,9 @@ class _ConfigParser(flags.ArgumentParser):
         self._python_parser = python_parser
 
     def parse(self, argument):
+        if fault := find_path_fault(argument):
+            raise ValueError(fault)
+        argument = expand_path(argument)
         if not argument.endswith(".json"):
             return self._python_parser.parse(argument)
         from fpgan_jax import configuration
@@ -99,6 +150,65 @@ def define_config_flag(*, is_required: bool = True) -> flags.FlagHolder:
     # Shown by `--help` with the script's own flags.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
     return holder
+
+
+def define_path_flag(
+    name: str,
+    description: str,
+    *,
+    default: str | None = None,
+    required: bool = False,
+    may_be_empty: bool = False,
+) -> flags.FlagHolder:
+    """Define a flag of a file or folder on this machine.
+
+    Args:
+      name: of the flag.
+      description: for `--help`.
+      default: as it would be given, or None.
+      required: whether it must be given.
+      may_be_empty: whether an empty one has a meaning.
+
+    Returns:
+      The flag's holder; `.value` is a string, in which the home folder stands for `~`, or None.
+    """
+    holder = flags.DEFINE(
+        _PathParser(may_be_empty=may_be_empty), name, default, description, required=required
+    )
+    # Shown by `--help` with the script's own flags.
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    return holder
+
+
+def define_paths_flag(
+    name: str, description: str, *, default: Sequence[str] | None = None, required: bool = False
+) -> flags.FlagHolder:
+    """Define a flag of several files or folders: commas between them, or the flag given again, or both.
+
+    A path with a comma needs CSV's double quotes only where it is not there, or could be two that are.
+
+    Args:
+      name: of the flag.
+      description: for `--help`.
+      default: paths, or None.
+      required: whether it must be given.
+
+    Returns:
+      The flag's holder; `.value` is a list of strings, or None.
+    """
+    flag = _PathsFlag(_PathsParser(), flags.ArgumentSerializer(), name, default, description)
+    holder = flags.DEFINE_flag(flag, required=required)
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
+    return holder
+
+
+_CACHE_DIR = flags.DEFINE(
+    _PathParser(may_be_empty=True),
+    "compilation_cache_dir",
+    None,
+    "Where compiled programs are kept for the next run; by default .jax_cache beside the workdir, an empty "
+    "string keeps none. The environment's JAX_COMPILATION_CACHE_DIR comes first.",
+)
 
 
 def define_seeds_flag(name: str, default: str | None, description: str) -> flags.FlagHolder:
@@ -172,16 +282,23 @@ def run(
       joins_processes: whether several processes may work together, see `process_group.join_processes`.
     """
     _ask_for_large_pages()
-    _keep_convolutions_from_ynnpack()
     if cache_near is not None:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[_CACHE_DIR.name])
     for holder in (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID) if joins_processes else ():
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[holder.name])
 
     def run_main(argv):
+        # Imported here so that `--help` does not wait for it.
+        from fpgan_jax.training import interruption
+
+        interruption.end_process_at_second_signal()
+        _keep_convolutions_from_ynnpack()
         if cache_near is not None:
             _keep_compiled_programs(cache_near.value)
-        _run_main(_work_with_others(main) if joins_processes else main, argv)
+        own_main = _name_environments_mistakes(main)
+        if joins_processes:
+            own_main = _name_environments_mistakes(_work_with_others(own_main))
+        _run_main(own_main, argv)
 
     app.run(run_main, flags_parser=_parse_flags)
 
@@ -207,9 +324,24 @@ def _keep_convolutions_from_ynnpack() -> None:
     YNNPACK, this version's choice, divides a convolution among threads by output features only: up to 64 of
     them, as in both networks' large layers, get one core. The 128-pixel training step takes 8% longer so.
     """
-    xla_flags = os.environ.get("XLA_FLAGS", "")
-    if importlib.metadata.version("jaxlib") in _JAXLIB_WITH_YNN_FLAG and _YNN_FLAG not in xla_flags:
-        os.environ["XLA_FLAGS"] = f"{xla_flags} {_YNN_FLAG}=-individual_convolution".lstrip()
+    if importlib.metadata.version("jaxlib") not in _JAXLIB_WITH_YNN_FLAG:
+        return
+    xla_flags = _read_xla_flags()
+    if _YNN_FLAG not in xla_flags:
+        # In front: XLA stops reading at the first word that is no flag, and a quote may be left open.
+        os.environ["XLA_FLAGS"] = f"{_YNN_FLAG}=-individual_convolution {xla_flags}".rstrip()
+
+
+def _read_xla_flags() -> str:
+    """Read the flags that XLA_FLAGS holds, or is the name of a file of, as XLA's parse_flags_from_env.cc has it."""
+    text = os.environ.get("XLA_FLAGS", "")
+    if not text or text.lstrip(" \t\r\n").startswith("-"):
+        return text
+    try:
+        with open(text, "rb") as file:
+            return os.fsdecode(file.read())
+    except OSError as error:
+        _stop(f"XLA_FLAGS={text}: neither flags, which begin with --, nor a file of flags ({error.strerror})")
 
 
 def _keep_compiled_programs(workdir: str) -> None:
@@ -217,8 +349,13 @@ def _keep_compiled_programs(workdir: str) -> None:
     folder = _CACHE_DIR.value
     if folder is None:
         folder = os.path.join(os.path.dirname(os.path.abspath(workdir)), ".jax_cache")
+        # JAX takes UTF-8 alone.
+        folder = folder if is_utf8(folder) else ""
     if folder:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if not is_utf8(folder):
+        _stop(f"JAX_COMPILATION_CACHE_DIR={folder!r}: JAX cannot use a path with a byte that is no UTF-8")
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
@@ -259,8 +396,8 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         if error.filename is None:
             raise
         _stop(f"{error.filename}: {error.strerror}")
-    except Interrupted as interruption:
-        print(f"INTERRUPTED: {interruption}", file=sys.stderr, flush=True)
+    except Interrupted as stop:
+        print(f"INTERRUPTED: {stop}", file=sys.stderr, flush=True)
         sys.exit(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         print("INTERRUPTED: the same command goes on from what is done.", file=sys.stderr, flush=True)
@@ -273,6 +410,40 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         _stop(
             f"out of memory ({str(error) or 'no more is said'}); use smaller batches, images or networks, or remat"
         )
+
+
+def _name_environments_mistakes(main: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
+    """Have a main function tell in one line of a variable with which JAX cannot start."""
+
+    def run_and_name(argv):
+        try:
+            main(argv)
+        except (AssertionError, RuntimeError, ValueError) as error:
+            if line := _describe_environments_mistake(error):
+                from fpgan_jax.errors import UserError
+
+                raise UserError(line) from error
+            raise
+
+    return run_and_name
+
+
+def _describe_environments_mistake(error: Exception) -> str | None:
+    # JAX has no classes of its own for these.
+    text = str(error)
+    option = re.search(r"for (?:JAX flag|environment) '?(jax_\w+)", text, re.IGNORECASE)
+    if option and (name := option[1].upper()) in os.environ:
+        return f"{name}={os.environ[name]}: JAX does not know this value; set another, or unset it"
+    frames = traceback.extract_tb(error.__traceback__)
+    is_without_text = isinstance(error, AssertionError) and frames[-1].filename.endswith("xla_bridge.py")
+    if not is_without_text and not re.match("Unable to initialize backend|Unknown backend", text):
+        return None
+    given = [f"{name}={os.environ[name]}" for name in _DEVICE_VARIABLES if os.environ.get(name)]
+    reason = text.partition(" (set JAX_PLATFORMS")[0].partition(" (you may need")[0]
+    return (
+        f"{', '.join(given) or 'JAX_PLATFORMS is not set'}: JAX finds no such device here"
+        f"{f' ({reason})' if reason else ''}; JAX_PLATFORMS=cpu computes on the CPU"
+    )
 
 
 def _work_with_others(main: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:

@@ -7,11 +7,9 @@ A test fails while docs/fields.md is not what this writes.
 
 import inspect
 
-from absl import flags
-
 from launch import cli
 
-_OUT = flags.DEFINE_string("out", "docs/fields.md", "The page.")
+_OUT = cli.define_path_flag("out", "The page.", default="docs/fields.md")
 
 
 def main(argv):

@@ -13,30 +13,34 @@ from absl import flags
 from launch import cli
 
 _CONFIG = cli.define_config_flag(is_required=False)
-_EXPERIMENT = flags.DEFINE_string("experiment", None, "A folder of launch.reproduce.")
-_SYNTHETIC_DIRS = flags.DEFINE_list(
+_EXPERIMENT = cli.define_path_flag("experiment", "A folder of launch.reproduce.")
+_SYNTHETIC_DIRS = cli.define_paths_flag(
     "synthetic_dirs",
-    [],
     "Folders of launch.synthesize, or of any prints; a second folder of the same noise is another seed of the GAN.",
+    default=[],
 )
-_CLASSIFIER_WORKDIRS = flags.DEFINE_list(
+_CLASSIFIER_WORKDIRS = cli.define_paths_flag(
     "classifier_workdirs",
-    [],
     "Of launch.train_classifier, beside the experiment's own: for the paper's similarity.",
+    default=[],
 )
-_FEATURE_CLASSIFIER = flags.DEFINE_string(
+_FEATURE_CLASSIFIER = cli.define_path_flag(
     "feature_classifier",
-    "",
     "Workdir of a classifier of other prints, whose features the distributions are in.",
+    default="",
+    may_be_empty=True,
 )
-_UTILITY = flags.DEFINE_string(
-    "utility", "", "The results.csv of launch.measure_utility, to stand in the report."
+_UTILITY = cli.define_path_flag(
+    "utility",
+    "The results.csv of launch.measure_utility, to stand in the report.",
+    default="",
+    may_be_empty=True,
 )
 _GAN_SEEDS = flags.DEFINE_list(
     "gan_seeds", [], "Those of the experiment's GAN seeds to judge; all by default."
 )
 _CLASSIFIER_SEEDS = flags.DEFINE_list("classifier_seeds", [], "Likewise, the classifier's.")
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Gets report.html, the tables, and all rows.", required=True)
+_OUT_DIR = cli.define_path_flag("out_dir", "Gets report.html, the tables, and all rows.", required=True)
 
 
 def main(argv):

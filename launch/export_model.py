@@ -10,10 +10,10 @@ from absl import flags
 
 from launch import cli
 
-_WORKDIR = flags.DEFINE_string(
-    "workdir", None, "The workdir of launch.train_gan or launch.train_classifier.", required=True
+_WORKDIR = cli.define_path_flag(
+    "workdir", "The workdir of launch.train_gan or launch.train_classifier.", required=True
 )
-_OUT = flags.DEFINE_string("out", None, "Folder for the model; must not exist.", required=True)
+_OUT = cli.define_path_flag("out", "Folder for the model; must not exist.", required=True)
 _FORMAT = flags.DEFINE_enum(
     "format",
     "stablehlo",

@@ -14,8 +14,8 @@ from launch import cli
 _TO = flags.DEFINE_enum(
     "to", None, ["pytorch_pix2pix", "keras_xception"], "Whose code is to read them.", required=True
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the files; made if missing.", required=True)
+_WORKDIR = cli.define_path_flag("workdir", "The run's folder.", required=True)
+_OUT_DIR = cli.define_path_flag("out_dir", "Folder for the files; made if missing.", required=True)
 _STEP = cli.define_step_flag()
 _USE_EMA = flags.DEFINE_bool("use_ema", False, "pytorch_pix2pix: the moving average of G's weights.")
 

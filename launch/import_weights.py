@@ -16,11 +16,11 @@ from launch import cli
 _FROM = flags.DEFINE_enum(
     "from", None, ["pytorch_pix2pix", "keras_xception"], "Whose files they are.", required=True
 )
-_GENERATOR = flags.DEFINE_string("generator", None, "pytorch_pix2pix: G's file, latest_net_G.pth.")
-_DISCRIMINATOR = flags.DEFINE_string("discriminator", None, "pytorch_pix2pix: D's file, latest_net_D.pth.")
-_CLASSIFIER = flags.DEFINE_string("classifier", None, "keras_xception: .weights.h5, .h5 or .keras.")
+_GENERATOR = cli.define_path_flag("generator", "pytorch_pix2pix: G's file, latest_net_G.pth.")
+_DISCRIMINATOR = cli.define_path_flag("discriminator", "pytorch_pix2pix: D's file, latest_net_D.pth.")
+_CLASSIFIER = cli.define_path_flag("classifier", "keras_xception: .weights.h5, .h5 or .keras.")
 _CONFIG = cli.define_config_flag()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run; made if missing.", required=True)
+_WORKDIR = cli.define_path_flag("workdir", "Folder of the run; made if missing.", required=True)
 
 
 def main(argv):

@@ -8,13 +8,11 @@ prints of the configured finger, real and altered, of every person in the folder
 and config.data.npz_file=prints.npz everything runs on a machine without TensorFlow and without the folder.
 """
 
-from absl import flags
-
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the pairs' files; made if missing.")
-_NPZ = flags.DEFINE_string("npz", None, "File for everyone's prints; one that is there is replaced.")
+_OUT_DIR = cli.define_path_flag("out_dir", "Folder for the pairs' files; made if missing.")
+_NPZ = cli.define_path_flag("npz", "File for everyone's prints; one that is there is replaced.")
 
 
 def main(argv):

@@ -10,9 +10,8 @@ from absl import flags
 from fpgan_jax.data import procedural_prints
 from launch import cli
 
-_OUT_DIR = flags.DEFINE_string(
+_OUT_DIR = cli.define_path_flag(
     "out_dir",
-    None,
     "Folder for Real/ and Altered/; one that was begun with the same seed and size is completed.",
     required=True,
 )

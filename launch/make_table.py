@@ -9,8 +9,8 @@ from absl import flags
 
 from launch import cli
 
-_SCORES = flags.DEFINE_list("scores", None, "CSV files of launch.score_similarity, one a set.", required=True)
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the tables; made if missing.", required=True)
+_SCORES = cli.define_paths_flag("scores", "CSV files of launch.score_similarity, one a set.", required=True)
+_OUT_DIR = cli.define_path_flag("out_dir", "Folder for the tables; made if missing.", required=True)
 _STD_OVER = flags.DEFINE_enum(
     "std_over",
     "persons",

@@ -8,14 +8,11 @@ equal numbers of steps. Writes utility.txt, .md, .csv, .tex and .png, the differ
 results.csv with a row a training and test set. Stop it at will: the same command goes on where it stopped.
 """
 
-from absl import flags
-
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_SYNTHETIC_DIRS = flags.DEFINE_list(
+_SYNTHETIC_DIRS = cli.define_paths_flag(
     "synthetic_dirs",
-    None,
     "Folders of launch.synthesize, best one of training noise for each seed, drawn by GANs of as many seeds: the "
     "i-th seed gets the i-th, from the first again after the last. Those of new noise make a condition more.",
     required=True,
@@ -23,7 +20,7 @@ _SYNTHETIC_DIRS = flags.DEFINE_list(
 _SEEDS = cli.define_seeds_flag(
     "seeds", "0,1,2,3,4", "Seeds of the classifier, two or more; five say something."
 )
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder of this experiment; made if missing.", required=True)
+_OUT_DIR = cli.define_path_flag("out_dir", "Folder of this experiment; made if missing.", required=True)
 
 
 def main(argv):

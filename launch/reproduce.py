@@ -10,12 +10,10 @@ With --gan_seeds=0,1,2 --classifier_seeds=0,1,2 each network is trained once a s
 scored; seeds.txt has each mean with its interval and what the seeds of either do to it.
 """
 
-from absl import flags
-
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this experiment; made if missing.", required=True)
+_WORKDIR = cli.define_path_flag("workdir", "Folder of this experiment; made if missing.", required=True)
 _GAN_SEEDS = cli.define_seeds_flag(
     "gan_seeds",
     None,

@@ -12,17 +12,17 @@ from absl import flags
 
 from launch import cli
 
-_CONFIGS = flags.DEFINE_list(
+_CONFIGS = cli.define_paths_flag(
     "configs",
-    [f"configs/paper_{name}.py" for name in ("p50", "p100", "p150", "p200", "p250")],
     "Config files, one a set.",
+    default=[f"configs/paper_{name}.py" for name in ("p50", "p100", "p150", "p200", "p250")],
 )
 _OVERRIDE = flags.DEFINE_multi_string(
     "override",
     [],
     "FIELD=VALUE, set in every config, as data.feeding=device; give the flag again for each field.",
 )
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of all sets; made if missing.", required=True)
+_WORKDIR = cli.define_path_flag("workdir", "Folder of all sets; made if missing.", required=True)
 
 
 def main(argv):

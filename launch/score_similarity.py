@@ -10,16 +10,13 @@ from absl import flags
 
 from launch import cli
 
-_CLASSIFIER_WORKDIR = flags.DEFINE_string(
-    "classifier_workdir", None, "The workdir of launch.train_classifier.", required=True
+_CLASSIFIER_WORKDIR = cli.define_path_flag(
+    "classifier_workdir", "The workdir of launch.train_classifier.", required=True
 )
-_SYNTHETIC_DIRS = flags.DEFINE_list(
-    "synthetic_dirs",
-    None,
-    "Folders of launch.synthesize, of training noise, new noise or both.",
-    required=True,
+_SYNTHETIC_DIRS = cli.define_paths_flag(
+    "synthetic_dirs", "Folders of launch.synthesize, of training noise, new noise or both.", required=True
 )
-_SCORES = flags.DEFINE_string("scores", None, "The CSV to write.", required=True)
+_SCORES = cli.define_path_flag("scores", "The CSV to write.", required=True)
 _STEP = cli.define_step_flag()
 _NUM_TEST_PERSONS = flags.DEFINE_integer(
     "num_test_persons",
@@ -27,12 +24,14 @@ _NUM_TEST_PERSONS = flags.DEFINE_integer(
     "Persons to score, the first by id; the classifier's config by default.",
     lower_bound=1,
 )
-_SOCOFING_DIR = flags.DEFINE_string(
-    "socofing_dir", None, "The real prints, if they no longer lie where the classifier was trained."
+_SOCOFING_DIR = cli.define_path_flag(
+    "socofing_dir", "The real prints, if they no longer lie where the classifier was trained."
 )
-_IMPRESSIONS_DIR = flags.DEFINE_string("impressions_dir", None, "Those of several impressions, likewise.")
-_NPZ_FILE = flags.DEFINE_string("npz_file", None, "The file of launch.make_pairs --npz, likewise.")
-_TFDS_DIR = flags.DEFINE_string("tfds_dir", None, "Where TFDS keeps the prepared prints, likewise.")
+_IMPRESSIONS_DIR = cli.define_path_flag("impressions_dir", "Those of several impressions, likewise.")
+_NPZ_FILE = cli.define_path_flag("npz_file", "The file of launch.make_pairs --npz, likewise.")
+_TFDS_DIR = cli.define_path_flag(
+    "tfds_dir", "Where TFDS keeps the prepared prints, likewise.", may_be_empty=True
+)
 
 
 def main(argv):

@@ -16,10 +16,8 @@ from absl import flags
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_SWEEP = flags.DEFINE_string(
-    "sweep", None, "Python file with get_sweep(), as configs/sweeps/.", required=True
-)
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the sweep; made if missing.", required=True)
+_SWEEP = cli.define_path_flag("sweep", "Python file with get_sweep(), as configs/sweeps/.", required=True)
+_WORKDIR = cli.define_path_flag("workdir", "Folder of the sweep; made if missing.", required=True)
 _WHAT = flags.DEFINE_enum(
     "what", "reproduce", ["reproduce", "train_gan", "train_classifier"], "Each run's script."
 )

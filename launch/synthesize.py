@@ -11,12 +11,10 @@ from absl import flags
 
 from launch import cli
 
-_GAN_WORKDIR = flags.DEFINE_string("gan_workdir", None, "The workdir of launch.train_gan.", required=True)
-_OUT_DIR = flags.DEFINE_string("out_dir", None, "Folder for the images; made if missing.", required=True)
+_GAN_WORKDIR = cli.define_path_flag("gan_workdir", "The workdir of launch.train_gan.", required=True)
+_OUT_DIR = cli.define_path_flag("out_dir", "Folder for the images; made if missing.", required=True)
 _STEP = cli.define_step_flag()
-_PAIRED_DIR = flags.DEFINE_string(
-    "paired_dir", None, "The folder of pairs, if it has moved since the training."
-)
+_PAIRED_DIR = cli.define_path_flag("paired_dir", "The folder of pairs, if it has moved since the training.")
 _NOISE = flags.DEFINE_enum(
     "noise", None, ["training", "new"], "The noise of the training pairs, or noise never seen."
 )

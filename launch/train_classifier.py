@@ -6,12 +6,10 @@ python -m launch.train_classifier --config=configs/twin_p50.py \
 Writes into the workdir: config.json, metrics.csv, events/ (TensorBoard), checkpoints/.
 """
 
-from absl import flags
-
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of this run; made if missing.", required=True)
+_WORKDIR = cli.define_path_flag("workdir", "Folder of this run; made if missing.", required=True)
 _MAY_START_ANEW = cli.define_start_anew_flag()
 
 

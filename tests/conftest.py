@@ -1,18 +1,82 @@
-"""What holds for all tests: compiled programs are let go of after each file.
+"""What holds for all tests: quick compilation, a limit on their time, compiled programs let go of after each file."""
 
-XLA:CPU keeps each program in memory maps of its own. A process that runs thousands of tests comes to the system's limit
-on their number (`vm.max_map_count`), and ends in a segmentation fault.
-"""
-
+import collections
+import contextlib
 import gc
+import os
 import sys
+import time
 
 import pytest
 
+# Before JAX is imported, and for the processes that tests start: most programs here are run once or twice, and LLVM
+# takes longer to optimize one than it then saves. Tests marked `optimized` ask for the programs that users run.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
-@pytest.fixture(scope="module", autouse=True)
-def _let_go_of_compiled_programs():
-    yield
+_LIMIT = 5.0  # seconds
+_NUM_SLOWEST = 10
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compile_for_a_file(request):
+    with _optimize_where_marked(request.node):
+        yield
+    # XLA:CPU keeps each program in memory maps of its own. A process that runs thousands of tests comes to the
+    # system's limit on their number (`vm.max_map_count`), and ends in a segmentation fault.
     if jax := sys.modules.get("jax"):
         jax.clear_caches()
         gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def _compile_for_a_test(request):
+    with _optimize_where_marked(request.node):
+        yield
+
+
+@contextlib.contextmanager
+def _optimize_where_marked(node):
+    if not any(mark.name == "optimized" for mark in node.own_markers):
+        yield
+        return
+    import jax
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
+        jax.clear_caches()
+        jax.config.update("jax_disable_most_optimizations", False)
+        yield
+        jax.config.update("jax_disable_most_optimizations", True)
+        jax.clear_caches()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    """Fail a test of the common path that takes longer than a test may."""
+    begin = time.perf_counter(), _read_processor_seconds()
+    result = yield
+    # Beside other work the clock runs on, and two threads use two seconds of processors a second: the lesser counts.
+    seconds = min(time.perf_counter() - begin[0], _read_processor_seconds() - begin[1])
+    if seconds > _LIMIT and not any(item.iter_markers("slow")):
+        pytest.fail(
+            f"took {seconds:.1f} s, more than {_LIMIT:g}: make it smaller, or mark it slow", pytrace=False
+        )
+    return result
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the files whose tests took longest."""
+    seconds = collections.Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if hasattr(report, "duration"):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    if len(seconds) > 1:
+        terminalreporter.section("slowest files")
+        for name, duration in seconds.most_common(_NUM_SLOWEST):
+            terminalreporter.write_line(f"{duration:7.1f} s  {name}")
+
+
+def _read_processor_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

@@ -9,7 +9,7 @@ import pytest
 from fpgan_jax.data import preprocessing
 from fpgan_jax.models import factory
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.optimized]
 
 SIZE, FEATURES = 64, 4
 

@@ -160,8 +160,21 @@ def test_a_workdir_may_be_claimed_again_when_only_other_fields_differ(config, tm
 
 def test_a_damaged_config_file_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"seed": ')
-    with pytest.raises(UserError, match=r"config\.json: not a config in JSON"):
+    with pytest.raises(UserError, match=r"config\.json: not JSON \(line 1, column 10: "):
         configuration.load_config(str(tmp_path / "config.json"))
+
+
+def test_json_that_is_no_config_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(UserError, match=r"config\.json: not a config .*; mend it, or use another workdir"):
+        configuration.load_config(str(tmp_path / "config.json"))
+
+
+def test_a_workdir_whose_config_an_editor_saved_is_continued(config, tmp_path):
+    configuration.claim_workdir(str(tmp_path), config)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    configuration.claim_workdir(str(tmp_path), config)
 
 
 def test_a_missing_config_file_is_named(tmp_path):

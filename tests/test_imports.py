@@ -35,7 +35,11 @@ LAYERS = (
         "fpgan_jax.fusion",
     ),
     ("fpgan_jax.folder_lock",),
-    ("fpgan_jax.errors", "fpgan_jax.progress", "fpgan_jax.whole_file"),
+    ("fpgan_jax.json_file",),
+    (
+        *("fpgan_jax.errors", "fpgan_jax.progress", "fpgan_jax.user_paths", "fpgan_jax.whole_file"),
+        "fpgan_jax.file_managers",
+    ),
 )
 NEED_TENSORFLOW = (
     "fpgan_jax.data.input_pipeline",

@@ -1,5 +1,7 @@
 """The chain of stages: what is skipped, what is done again, and what a stop leaves."""
 
+import json
+
 import pytest
 
 from configs import test_size
@@ -70,6 +72,33 @@ def test_a_missing_output_is_made_again_with_all_that_follows(chain, config, tmp
     (tmp_path / "b").unlink()
     chain.run(config)
     assert chain.ran == ["b", "c"]
+
+
+def test_an_output_that_was_changed_is_made_again_with_all_that_follows(chain, config, tmp_path):
+    (tmp_path / "b").write_text("by hand")
+    chain.run(config)
+    assert chain.ran == ["b", "c"]
+
+
+def test_a_mark_from_before_outputs_were_hashed_counts(chain, config, tmp_path):
+    for path in (tmp_path / "done").iterdir():
+        mark = json.loads(path.read_text())
+        assert mark.pop("outputs")
+        path.write_text(json.dumps(mark))
+    chain.run(config)
+    assert chain.ran == []
+
+
+def test_checkpoints_count_by_their_own_sums(tmp_path, config):
+    (tmp_path / "checkpoints" / "3").mkdir(parents=True)
+    sums = tmp_path / "checkpoints" / "3" / "checksums.json"
+    sums.write_text("{}")
+    ran = []
+    stages = [reproduction.Stage("train", lambda: ran.append("train"), ("checkpoints",))]
+    for content, expected in (("{}", 1), ("{}", 1), ('{"params": 1}', 2)):
+        sums.write_text(content)
+        reproduction.run_stages(stages, config, str(tmp_path))
+        assert len(ran) == expected
 
 
 def test_a_stop_within_what_follows_is_not_forgotten(chain, config, tmp_path):

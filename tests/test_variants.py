@@ -28,13 +28,6 @@ TRAITS = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def create_config(name, **changes):
     config = importlib.import_module(f"configs.{name}").get_config()
     config.data.socofing_dir = "prints"

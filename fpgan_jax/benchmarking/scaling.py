@@ -121,8 +121,8 @@ def measure_weak_scaling(
 
 
 def _run_worker(request: dict[str, Any], num_devices: int) -> dict[str, float]:
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={num_devices}"
-    environment = os.environ | {"XLA_FLAGS": flags.strip(), "JAX_PLATFORMS": "cpu"}
+    # XLA_FLAGS stays the user's; this comes before a number of devices in it.
+    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(num_devices), "JAX_PLATFORMS": "cpu"}
     result = subprocess.run(
         [sys.executable, "-m", "fpgan_jax.benchmarking.scaling"],
         check=False,

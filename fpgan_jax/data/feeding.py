@@ -303,7 +303,11 @@ def create_gan_source_from_prints(config, training_prints: prints.PrintSet) -> G
 
     Returns:
       The source; its batches equal those of `create_gan_source` for the same prints.
+
+    Raises:
+      UserError: as `prints.check_prints`.
     """
+    prints.check_prints(training_prints, config.data, is_one_a_person=True)
     training_pairs = pairs.ReplicatedPrints(training_prints, config.data)
 
     def make_batches(start_step, num_steps, process_index, process_count):
@@ -358,7 +362,11 @@ def create_classifier_source_from_prints(config, training_prints: prints.PrintSe
 
     Returns:
       The source; its batches equal those of `create_classifier_source` for the same prints.
+
+    Raises:
+      UserError: as `prints.check_prints`.
     """
+    prints.check_prints(training_prints, config.data)
 
     def make_batches(start_step, num_steps, process_index, process_count):
         batch_size = config.classifier.global_batch_size

@@ -4,6 +4,8 @@ One thing stays unseen: a JPEG that was cut short and closed again, which its li
 Does not know what an image shows (`preprocessing.py`), nor where files lie.
 """
 
+import contextlib
+import hashlib
 import io
 import os
 import pathlib
@@ -14,7 +16,7 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from fpgan_jax.errors import UserError
 
@@ -27,7 +29,8 @@ MAX_PIXELS = 100 * 241 * 298
 MAX_BYTES = 4 * MAX_PIXELS + 2**20
 
 _MODES = {1: "L", 3: "RGB"}
-_TAKEN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+_GREY_MODES = ("1", "L", "LA")
+_TAKEN_MODES = (*_GREY_MODES, "P", "RGB", "RGBA")
 # Samples a pixel, by PNG's colour types.
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Each pass of Adam7 over a PNG: first column and row, and the steps to the next ones.
@@ -46,8 +49,9 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
-    """Decode a whole image file of 8 bits a channel.
+    """Decode a whole image file of 8 bits a channel, turned as its EXIF orientation says.
 
+    Gamma and color profiles change nothing: they are for screens, and the field's loaders take the stored values.
     An alpha channel is dropped, also one that is zero everywhere: SOCOFing's own is zero in the frame, many
     programs leave the fourth byte of a BMP's pixels at zero, and the colours are there all the same.
 
@@ -61,7 +65,7 @@ def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
 
     Raises:
       UserError: the file cannot be read, is none of these, is cut short, holds several images, has other
-        than 8 bits a channel, or more than `MAX_PIXELS`.
+        than 8 bits a channel or damaged EXIF metadata, or more than `MAX_PIXELS`.
     """
     try:
         data = _read_bytes(path)
@@ -72,7 +76,7 @@ def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
             if num_colours is not None and np.asarray(image).max() >= num_colours:
                 raise UserError(f"a pixel's colour is not among the {num_colours} of its palette")
             image.info.pop("transparency", None)
-            pixels = np.asarray(image.convert(_MODES[num_channels]))
+            pixels = np.asarray(_turn_upright(image).convert(_MODES[num_channels]))
     except UserError as error:
         raise UserError(f"{os.fspath(path)}: {error}") from error
     except Image.UnidentifiedImageError as error:
@@ -86,6 +90,48 @@ def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
             f"{os.fspath(path)}: cannot be read as an image ({reason or type(error).__name__})"
         ) from error
     return pixels.reshape(*pixels.shape[:2], num_channels)
+
+
+def is_colored(path: str | os.PathLike) -> bool:
+    """Say whether a file that `read_image` takes loses its colors where it is read as grey.
+
+    Args:
+      path: of the file.
+
+    Raises:
+      UserError: as `read_image`.
+    """
+    with contextlib.suppress(OSError), Image.open(path, formats=FORMATS) as image:
+        if image.mode in _GREY_MODES:
+            return False
+    pixels = read_image(path, 3)
+    return bool((pixels != pixels[..., :1]).any())
+
+
+def hash_contents(path: str | os.PathLike) -> bytes:
+    """Compute the SHA-256 of a file's bytes.
+
+    Args:
+      path: of the file.
+
+    Returns:
+      32 bytes; all zero for what `read_image` refuses without decoding it: no file, or too large a one.
+    """
+    try:
+        return hashlib.sha256(_read_bytes(path)).digest()
+    except (OSError, UserError):
+        return bytes(32)
+
+
+def _turn_upright(image: Image.Image) -> Image.Image:
+    """Turn and mirror a decoded image as its EXIF orientation says."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception as error:
+        # What a damaged block raises depends on its bytes.
+        raise UserError(
+            "its EXIF metadata, which may say how it is turned, is damaged; save it without"
+        ) from error
 
 
 def _read_bytes(path: str | os.PathLike) -> bytes:

@@ -13,6 +13,7 @@ from absl import logging
 from fpgan_jax.data import image_files, preprocessing
 from fpgan_jax.data.prints import Record
 from fpgan_jax.errors import UserError
+from fpgan_jax.user_paths import expand_path
 
 EXTENSIONS = (".png", ".bmp", ".jpg", ".jpeg")
 _FINGERS_A_PERSON = 100
@@ -63,7 +64,7 @@ def read_records(data_config) -> list[Record]:
       UserError: there is no such folder or no print in it, or a file is bad and on_bad_file is "stop": unreadable,
         blank, of another name, or one that tells the same as another's.
     """
-    folder = pathlib.Path(data_config.impressions_dir)
+    folder = pathlib.Path(expand_path(data_config.impressions_dir))
     if not data_config.impressions_dir or not folder.is_dir():
         raise UserError(
             f"config.data.impressions_dir: {data_config.impressions_dir!r} is not a folder; name the one that holds "

@@ -18,13 +18,18 @@ from fpgan_jax import configuration
 from fpgan_jax.data import image_files, noise, order, preprocessing
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
+from fpgan_jax.file_managers import is_leftover
 from fpgan_jax.progress import create_progress
+from fpgan_jax.user_paths import expand_path
 from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
 FILES_PREFIX = "files-"  # of the hash of pairs that were read from files
 UNKNOWN = -1  # person and replica of a pair whose file name does not tell them
 
+# By how much of it a file's shape may differ from that of one image and still be taken for one: SOCOFing's scans are
+# 7% narrower than square.
+_SINGLE_TOLERANCE = 0.1
 _PAIR_NAME = re.compile(r"(?P<person>[0-9]{1,9})_(?P<replica>[0-9]{1,9})")
 
 
@@ -123,13 +128,13 @@ class PairFolder:
           data_config: config.data; on_bad_file, the image's size, num_channels and interpolation are used.
 
         Raises:
-          UserError: there is no such folder or no pair in it, or a file is bad and on_bad_file is "stop"; the
-            second of two files that are named after the same person and replica is bad too.
+          UserError: there is no such folder or no pair in it, or a file is bad and on_bad_file is "stop"; one that has
+            a single image's shape is bad too, and the second of two that are named after the same person and replica.
         """
         height, width, self._num_channels = configuration.image_shape(data_config)
         self._size = (height, width)
         self._interpolation = data_config.interpolation
-        self.paths = _list_pair_files(folder, data_config)
+        self.paths = _list_pair_files(expand_path(os.fspath(folder)), data_config)
         self.names = tuple(path.name for path in self.paths)
         self.persons = tuple(sorted({parse_pair_name(name)[0] for name in self.names} - {UNKNOWN}))
         self.data_hash = _hash_files(self.paths)
@@ -238,7 +243,7 @@ def read_pair(path: str | os.PathLike, num_channels: int = 1) -> tuple[np.ndarra
       Noise and print, each [height, width / 2, num_channels], uint8.
 
     Raises:
-      UserError: the file is no readable image, its width is odd, or a half of it is blank.
+      UserError: the file is no readable image, its width is odd, or a half of it is blank, if only in grey.
     """
     image = image_files.read_image(path, num_channels)
     width = image.shape[1]
@@ -247,6 +252,11 @@ def read_pair(path: str | os.PathLike, num_channels: int = 1) -> tuple[np.ndarra
     halves = image[:, : width // 2], image[:, width // 2 :]
     for side, half in zip(("left", "right"), halves, strict=True):
         if preprocessing.is_blank(half):
+            if num_channels == 1 and image_files.is_colored(path):
+                raise UserError(
+                    f"{os.fspath(path)}: its {side} half is blank in grey, to which config.data.num_channels=1 turns "
+                    "its colors; set it to 3"
+                )
             raise UserError(f"{os.fspath(path)}: its {side} half is blank")
     return halves
 
@@ -300,7 +310,7 @@ def _make_folder(folder: pathlib.Path, own_names: set[str]) -> None:
     others = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if entry.name.removesuffix(TEMPORARY_ENDING) not in own_names
+        if entry.name.removesuffix(TEMPORARY_ENDING) not in own_names and not is_leftover(entry.name)
     )
     if others:
         raise UserError(
@@ -314,22 +324,22 @@ def _write_png(image: np.ndarray, path: pathlib.Path) -> None:
         Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, format="PNG")
 
 
-def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Path]:
-    if not os.fspath(folder) or not os.path.isdir(folder):
-        raise UserError(
-            f"config.data.paired_dir: {os.fspath(folder)!r} is not a folder of paired image files"
-        )
+def _list_pair_files(folder: str, data_config) -> list[pathlib.Path]:
+    if not os.path.isdir(folder):
+        raise UserError(f"config.data.paired_dir: {folder!r} is not a folder of paired image files")
     candidates = sorted(
         entry.name
         for entry in os.scandir(folder)
         if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
     )
+    height, width, _ = configuration.image_shape(data_config)
     paths, sizes, seen, num_bad = [], set(), {}, 0
     for name in candidates:
         path = pathlib.Path(folder) / name
         try:
             # What decodes is known after decoding only: checksums are right of a file whose rows end early too.
             noise_image, _ = read_pair(path, data_config.num_channels)
+            _check_is_pair(path, noise_image.shape, (height, width))
             _check_name(name, path, seen)
             sizes.add((2 * noise_image.shape[1], noise_image.shape[0]))
             paths.append(path)
@@ -342,12 +352,47 @@ def _list_pair_files(folder: str | os.PathLike, data_config) -> list[pathlib.Pat
         logging.warning("skipped %d of %d files in %s", num_bad, len(candidates), folder)
     if not paths:
         raise UserError(
-            f"config.data.paired_dir: {os.fspath(folder)} holds no paired {', '.join(EXTENSIONS)} file"
+            f"config.data.paired_dir: {folder} holds no paired {', '.join(EXTENSIONS)} file"
+            f"{_hint_at_layout(folder)}"
         )
-    height, width, _ = configuration.image_shape(data_config)
     if sizes - {(2 * width, height)}:
         logging.warning("pairs of %s are resized to two images of %d x %d", sorted(sizes)[:3], width, height)
+    if data_config.num_channels == 1:
+        _warn_of_colors(paths)
     return paths
+
+
+def _check_is_pair(path: pathlib.Path, half_shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    """Refuse a file that has the shape of one image, not of two side by side."""
+    (height, half_width), wanted = half_shape[:2], size[1] / size[0]
+    if abs(2 * half_width / height / wanted - 1) <= _SINGLE_TOLERANCE:
+        raise UserError(
+            f"{path}: {2 * half_width} x {height} pixels are one image's shape, not that of condition and target side "
+            "by side; join the two, or set config.data.image_width to that of halves so narrow"
+        )
+
+
+def _warn_of_colors(paths: Sequence[pathlib.Path]) -> None:
+    colored = next(filter(image_files.is_colored, paths), None)
+    if colored is not None:
+        logging.warning(
+            "%s is in color, perhaps others too, and is read as grey: config.data.num_channels=1; 3 keeps the colors",
+            colored,
+        )
+
+
+def _hint_at_layout(folder: str | os.PathLike) -> str:
+    """Say what to do with a folder in a layout of the other pix2pix codes."""
+    names = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
+    if "train" in names:
+        return f"; did you mean {os.path.join(folder, 'train')}?"
+    for condition, target in (("A", "B"), ("trainA", "trainB")):
+        if {condition, target} <= names:
+            return (
+                f"; join each image of {condition}/ and its namesake of {target}/ side by side in one file, "
+                f"{condition} left"
+            )
+    return ""
 
 
 def _hash_files(paths: Sequence[pathlib.Path]) -> str:
@@ -355,7 +400,7 @@ def _hash_files(paths: Sequence[pathlib.Path]) -> str:
     digest = hashlib.sha256()
     for path in paths:
         digest.update(f"{path.name}\0".encode())
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+        digest.update(image_files.hash_contents(path))
     return f"{FILES_PREFIX}{digest.hexdigest()[:12]}"
 
 

@@ -13,8 +13,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from fpgan_jax import configuration
+from fpgan_jax.data import preprocessing
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.errors import UserError
+from fpgan_jax.user_paths import expand_path
 from fpgan_jax.whole_file import write_whole
 
 # The fields of config.data that decide the pixels.
@@ -59,7 +61,7 @@ def read_records(data_config, split: str) -> list[Record]:
     Raises:
       UserError: the file is missing, damaged, no such file, or made with other fields.
     """
-    path = data_config.npz_file
+    path = expand_path(data_config.npz_file)
     try:
         with np.load(path, allow_pickle=False) as file:
             names = ("images", "persons", "filenames")
@@ -116,3 +118,6 @@ def _check_arrays(path: str, split: str, images, persons, filenames, data_config
     )
     if not is_sound:
         raise _create_foreign_error(path, f"its {split} prints are of {images.dtype} {images.shape}")
+    for image, filename in zip(images, filenames, strict=True):
+        if preprocessing.is_blank(image):
+            raise _create_foreign_error(path, f"its {split} print {filename} is blank")

@@ -9,7 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fpgan_jax.data import order
+from fpgan_jax import configuration
+from fpgan_jax.data import order, preprocessing
+from fpgan_jax.errors import UserError
 
 SPLITS = ("real", "altered_easy", "altered_medium", "altered_hard")
 
@@ -34,8 +36,11 @@ class PrintSet:
 
     Attributes:
       images: [n, height, width, channels], uint8.
-      persons: [n], int32; ids.
+      persons: [n], integers; ids.
       filenames: n names, without their folder.
+
+    Raises:
+      UserError: the arrays are of another type or number of axes, or the three of different length.
     """
 
     images: np.ndarray
@@ -43,10 +48,18 @@ class PrintSet:
     filenames: tuple[str, ...]
 
     def __post_init__(self):
-        """Refuse parts of different length."""
+        """Refuse arrays of other kinds, and parts of different length."""
+        for name, array, dtype, num_axes, wanted in (
+            ("images", self.images, np.uint8, 4, "uint8 [n, height, width, channels], from 0 to 255"),
+            ("persons", self.persons, np.integer, 1, "integers [n], the ids"),
+        ):
+            if not isinstance(array, np.ndarray):
+                raise UserError(f"prints.{name}: a {type(array).__name__}; give a NumPy array of {wanted}")
+            if array.ndim != num_axes or not np.issubdtype(array.dtype, dtype):
+                raise UserError(f"prints.{name}: an array of {array.dtype} {array.shape}; give {wanted}")
         if not len(self.images) == len(self.persons) == len(self.filenames):
-            raise ValueError(
-                f"{len(self.images)} images, {len(self.persons)} persons and {len(self.filenames)} filenames"
+            raise UserError(
+                f"prints: {len(self.images)} images, {len(self.persons)} persons and {len(self.filenames)} filenames"
             )
 
     def __len__(self) -> int:
@@ -59,6 +72,45 @@ class PrintSet:
         digest = hashlib.sha256(repr((self.images.shape, self.persons.tolist())).encode())
         digest.update(np.ascontiguousarray(self.images).tobytes())
         return digest.hexdigest()[:12]
+
+
+def check_prints(prints: PrintSet, data_config, *, is_one_a_person: bool = False) -> None:
+    """Check prints that a program gives as arrays as those that come from files are checked.
+
+    Args:
+      prints: preprocessed.
+      data_config: config.data; the image's size and num_channels are used.
+      is_one_a_person: whether a person may have one print only.
+
+    Raises:
+      UserError: there is no print, one is of another size than the config's or blank, or an id is none; the message
+        names the print's file.
+    """
+    if not len(prints):
+        raise UserError("prints: there is none; give at least one")
+    shape = configuration.image_shape(data_config)
+    if prints.images.shape[1:] != shape:
+        raise UserError(
+            f"prints.images: {_join(prints.images.shape[1:])} (height, width, channels), where the config has "
+            f"{_join(shape)}; preprocess them (preprocessing.preprocess_print), or set config.data.image_size, "
+            "image_width and num_channels"
+        )
+    first_of: dict[int, str] = {}
+    for image, person, name in zip(prints.images, prints.persons.tolist(), prints.filenames, strict=True):
+        if preprocessing.is_blank(image):
+            raise UserError(f"prints: {name} is blank; leave it out")
+        if not 0 <= person < 10**9:
+            raise UserError(f"prints.persons: {person}, of {name}; an id is from 0 to 999,999,999")
+        if is_one_a_person and person in first_of:
+            raise UserError(
+                f"prints.persons: {first_of[person]} and {name} are both of {person}, whose noise is one; give one "
+                "print a person"
+            )
+        first_of[person] = name
+
+
+def _join(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
 
 
 def label_prints(prints: PrintSet) -> np.ndarray:

@@ -26,6 +26,8 @@ from fpgan_jax import configuration
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.socofing.filenames import ALTERATIONS, FINGERS, HANDS, PrintName, parse_filename
 from fpgan_jax.errors import UserError
+from fpgan_jax.file_managers import is_leftover
+from fpgan_jax.json_file import read_json
 from fpgan_jax.progress import create_progress
 from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
@@ -838,18 +840,14 @@ def _claim_folder(out_dir: pathlib.Path, seed: int, size: str) -> None:
         raise UserError(f"{out_dir}: is a file; name a folder")
     manifest_path = out_dir / MANIFEST_NAME
     if manifest_path.is_file():
-        try:
-            found = json.loads(manifest_path.read_text())
-        except ValueError as error:
-            raise UserError(
-                f"{manifest_path}: is not a manifest of procedural prints; use another folder"
-            ) from error
+        found = read_json(manifest_path)
         if found != manifest:
             raise UserError(
                 f"{manifest_path}: the folder was made with {found}, not {manifest}; use another folder"
             )
     for path in sorted(out_dir.rglob("*")) if out_dir.is_dir() else ():
-        if not path.is_dir() and not _is_own_file(path.relative_to(out_dir), seed, manifest_path.is_file()):
+        is_foreign = not path.is_dir() and not any(map(is_leftover, path.relative_to(out_dir).parts))
+        if is_foreign and not _is_own_file(path.relative_to(out_dir), seed, manifest_path.is_file()):
             raise UserError(f"{path}: was not written by this command; use an empty folder")
     out_dir.mkdir(parents=True, exist_ok=True)
     with write_whole(manifest_path) as file:

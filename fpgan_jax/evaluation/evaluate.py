@@ -52,8 +52,10 @@ from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.rows import read_rows, write_rows
 from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
 from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.json_file import read_json
 from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checksums import hash_variables
 from fpgan_jax.whole_file import write_whole
 
 _KEY_FILENAME = "key.json"
@@ -385,8 +387,9 @@ def _describe_study(study: Study, family: str) -> dict:
     checkpoints = []
     networks = {"similarity": study.classifier_workdirs, "distribution": (study.feature_classifier,)}
     for workdir in filter(None, networks.get(family, ())):
-        step, _, metadata = restore_for_evaluation(workdir, ())
-        checkpoints.append([step, metadata["config_hash"], metadata["data_hash"]])
+        # The same config and prints may give other weights: imported ones, or those of another machine.
+        _, trees, _ = restore_for_evaluation(workdir, ("classifier",))
+        checkpoints.append(hash_variables(trees["classifier"]))
     settings = {name: value for name, value in study.settings.to_dict().items() if name != "measures"}
     return {
         "family": family,
@@ -455,7 +458,6 @@ def _write_findings(folder: str, findings: Findings, key: dict, seconds: float) 
 
 def _read_json(path: str) -> dict:
     try:
-        with open(path, encoding="utf-8") as file:
-            return dict(json.load(file))
+        return dict(read_json(path))
     except (OSError, ValueError, TypeError):
         return {}

@@ -88,7 +88,7 @@ def draw_losses(gan_workdir: str, path: str) -> None:
     """
     source = os.path.join(gan_workdir, METRICS_FILENAME)
     try:
-        with open(source, newline="", encoding="utf-8") as file:
+        with open(source, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
         steps = [int(row["step"]) for row in rows]
         figure = Figure(figsize=(10, 2.8), layout="constrained")

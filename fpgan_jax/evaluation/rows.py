@@ -30,16 +30,24 @@ def read_rows(path: str, row_type: type[Row], script: str) -> list[Row]:
       UserError: the file is missing, empty, or of another form.
     """
     fields = {field.name: field.type for field in dataclasses.fields(row_type)}
+    place = ""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            rows = [
-                row_type(**{name: convert(row[name]) for name, convert in fields.items()})
-                for row in csv.DictReader(file)
-            ]
+        # A spreadsheet begins what it saves with a byte-order mark.
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = []
+            for row in reader:
+                values = {}
+                for name, convert in fields.items():
+                    place = f"line {reader.line_num}, column {name}: "
+                    values[name] = convert(row[name])
+                rows.append(row_type(**values))
     except OSError as error:
         raise UserError(f"{path}: cannot be read; run python -m launch.{script} first") from error
-    except (KeyError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(f"{path}: not a file of launch.{script} ({error})") from error
+    except KeyError as error:
+        raise UserError(f"{path}: not a file of launch.{script} (it has no column {error})") from error
+    except (ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: not a file of launch.{script} ({place}{error})") from error
     if not rows:
         raise UserError(f"{path}: holds no rows; run python -m launch.{script} again")
     return rows

@@ -29,6 +29,7 @@ from fpgan_jax.evaluation import shards, synthesis
 from fpgan_jax.evaluation.rows import write_rows
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.progress import create_progress
+from fpgan_jax.user_paths import is_utf8
 
 IMAGES_PER_CALL = 16
 # Noise of nobody's images has as many seeds; see `synthesis.create_noise_of_row`.
@@ -91,13 +92,15 @@ def synthesize_shards(
       OSError: the disk is full; the shard in progress is lost, the others stay.
     """
     overrides = dict(overrides or {})
-    _check_request(request, overrides)
+    _check_request(request, out_dir, overrides)
     config, step, metadata = synthesis.restore_config(
         gan_workdir, step=step, overrides=overrides | {"noise": "new"}
     )
+    variables = synthesis.restore_variables(gan_workdir, config, step)
     with hold_folder(out_dir, is_holder=parallel.is_main_process()):
         if parallel.is_main_process():
-            _claim_folder(out_dir, synthesis.describe_settings(config, metadata, step), request)
+            settings = synthesis.describe_settings(config, metadata, step, variables)
+            _claim_folder(out_dir, settings, request)
         parallel.wait_for_all("the folder is claimed")
         own = range(jax.process_index(), request.num_shards, jax.process_count())
         missing = [
@@ -106,7 +109,6 @@ def synthesize_shards(
             if not os.path.exists(shards.locate_shard(out_dir, shard, request.file_format))
         ]
         if missing:
-            variables = synthesis.restore_variables(gan_workdir, config, step)
 
             def create_row(image: int) -> synthesis.ManifestRow:
                 return synthesis.create_row(
@@ -253,7 +255,7 @@ def _count_images(request: Request, chosen: Iterable[int]) -> int:
     return sum(len(request.list_images(shard)) for shard in chosen)
 
 
-def _check_request(request: Request, overrides: Mapping) -> None:
+def _check_request(request: Request, out_dir: str, overrides: Mapping) -> None:
     if not 1 <= request.num_images <= MAX_IMAGES:
         raise UserError(f"--num_images={request.num_images}: must be from 1 to {MAX_IMAGES}")
     if request.shard_size < 1 or request.shard_size % IMAGES_PER_CALL:
@@ -262,6 +264,10 @@ def _check_request(request: Request, overrides: Mapping) -> None:
         raise UserError(f"--format={request.file_format}: use one of {', '.join(shards.FORMATS)}")
     if request.file_format == "array_record" and importlib.util.find_spec("array_record") is None:
         raise UserError("--format=array_record: the package array_record is not installed; use tar or png")
+    if request.file_format == "array_record" and not is_utf8(out_dir):
+        raise UserError(
+            f"--out_dir={out_dir}: array_record needs a path in UTF-8; use tar or png, or another folder"
+        )
     if overrides.get("noise") == "training":
         raise UserError(
             "--noise=training: there is one for each training pair; leave --num_images out, or this"
@@ -279,7 +285,9 @@ def _claim_folder(out_dir: str, settings: dict, request: Request) -> None:
     if os.path.exists(os.path.join(out_dir, synthesis.SETTINGS_FILENAME)):
         old = synthesis.read_settings(out_dir)
         num_before = old.get("num_images", 0)
-        if num_before < request.num_images and old | {"num_images": request.num_images} == settings:
+        if num_before < request.num_images and synthesis.are_same_settings(
+            old | {"num_images": request.num_images}, settings
+        ):
             if num_before % request.shard_size:
                 shards.remove_shard(out_dir, num_before // request.shard_size, request.file_format)
             synthesis.write_settings(out_dir, settings)

@@ -19,6 +19,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import print_collection
 from fpgan_jax.evaluation.print_collection import PrintCollection
 from fpgan_jax.evaluation.synthesis import MANIFEST_FILENAME, read_manifest
+from fpgan_jax.file_managers import is_leftover
 
 DIFFICULTIES = ("easy", "medium", "hard")
 _IMAGE_ENDINGS = (".png", ".bmp", ".jpg", ".jpeg")
@@ -162,7 +163,9 @@ def _list_prints(folder: str, data_hash: str | None = None) -> tuple[str, list[s
                 "its training"
             )
         return f"synthetic_{kinds[0]}", [row.file for row in rows], [row.person for row in rows]
-    files = sorted(name for name in os.listdir(folder) if name.lower().endswith(_IMAGE_ENDINGS))
+    files = sorted(
+        name for name in os.listdir(folder) if name.lower().endswith(_IMAGE_ENDINGS) and not is_leftover(name)
+    )
     if not files:
         raise UserError(f"{folder}: holds no print ({', '.join(_IMAGE_ENDINGS)})")
     return "synthetic", files, [_parse_person(name) for name in files]

@@ -20,16 +20,20 @@ from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import read_rows, write_rows
+from fpgan_jax.file_managers import is_leftover
 from fpgan_jax.folder_lock import LOCK_FILENAME, hold_folder
+from fpgan_jax.json_file import read_json
 from fpgan_jax.models import factory
 from fpgan_jax.progress import create_progress
 from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation
+from fpgan_jax.training.checksums import hash_variables
 from fpgan_jax.training.reporting import save_png
 from fpgan_jax.training.sampling import create_generate
 from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
 MANIFEST_FILENAME = "manifest.csv"
 SETTINGS_FILENAME = "synthesis.json"
+_WEIGHTS_HASH = "weights_hash"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,11 +105,11 @@ def synthesize(
         gan_workdir, step=step, overrides=overrides, data_overrides=data_overrides
     )
     rows = plan_rows(config, metadata, step)
+    variables = restore_variables(gan_workdir, config, step)
     with hold_folder(out_dir):
-        claim_folder(out_dir, describe_settings(config, metadata, step))
+        claim_folder(out_dir, describe_settings(config, metadata, step, variables))
         missing = [i for i, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
         if missing:
-            variables = restore_variables(gan_workdir, config, step)
             _draw_images(config, variables, rows, missing, metadata["pair_names"], out_dir)
         write_rows(os.path.join(out_dir, MANIFEST_FILENAME), rows)
     return rows
@@ -367,19 +371,21 @@ def _check_metadata(gan_workdir: str, metadata: dict) -> None:
         )
 
 
-def describe_settings(config: ConfigDict, metadata: dict, step: int) -> dict:
+def describe_settings(config: ConfigDict, metadata: dict, step: int, variables: Mapping) -> dict:
     """Describe what decides every pixel of a folder of images.
 
     Args:
       config: the checkpoint's config with `synthesis` as wanted.
       metadata: the checkpoint's.
       step: the checkpoint's step.
+      variables: as of `restore_variables`.
 
     Returns:
       What JSON can hold.
     """
     return {
         "checkpoint_step": step,
+        _WEIGHTS_HASH: hash_variables(variables),
         "config_hash": metadata["config_hash"],
         "data_hash": metadata["data_hash"],
         "synthesis": {
@@ -403,13 +409,20 @@ def claim_folder(out_dir: str, settings: dict) -> None:
     """
     path = os.path.join(out_dir, SETTINGS_FILENAME)
     if os.path.exists(path):
-        if read_settings(out_dir) != settings:
-            raise UserError(f"{path}: this folder holds images made otherwise; use another --out_dir")
+        if not are_same_settings(read_settings(out_dir), settings):
+            raise UserError(
+                f"{path}: this folder holds images made otherwise; move it away or use another --out_dir"
+            )
         return
     others = set(os.listdir(out_dir)) - {LOCK_FILENAME}
-    if not all(name.endswith(TEMPORARY_ENDING) for name in others):
+    if not all(name.endswith(TEMPORARY_ENDING) or is_leftover(name) for name in others):
         raise UserError(f"--out_dir={out_dir}: holds other files; use an empty or a new folder")
     write_settings(out_dir, settings)
+
+
+def are_same_settings(old: dict, new: dict) -> bool:
+    """Say whether a folder's settings are those of `describe_settings`, or were, before the weights were among them."""
+    return old == {name: value for name, value in new.items() if name != _WEIGHTS_HASH or name in old}
 
 
 def write_settings(out_dir: str, settings: dict) -> None:
@@ -435,12 +448,10 @@ def read_settings(out_dir: str) -> dict:
     Raises:
       UserError: the file is damaged.
     """
-    path = os.path.join(out_dir, SETTINGS_FILENAME)
     try:
-        with open(path, encoding="utf-8") as file:
-            return json.load(file)
-    except ValueError as error:
-        raise UserError(f"{path}: damaged; use another --out_dir, or empty this one") from error
+        return read_json(os.path.join(out_dir, SETTINGS_FILENAME))
+    except UserError as error:
+        raise UserError(f"{error}, or use another --out_dir") from error
 
 
 def _draw_images(

@@ -70,6 +70,11 @@ def _contract_plain(x: jax.Array, g: jax.Array) -> jax.Array:
     return jnp.einsum("bhwi,bhwo->io", x, g)
 
 
+def _contract_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
+    # XLA:CPU of jaxlib 0.11 adds up some bfloat16 products in bfloat16, unless it is told not to.
+    return jnp.einsum("bhwi,bhwo->io", x, g, preferred_element_type=jnp.float32).astype(x.dtype)
+
+
 def _contract_gpu(x: jax.Array, g: jax.Array) -> jax.Array:
     """Do as `_contract_plain`: [b, h, w, i], [b, h, w, o] -> [i, o], of x's dtype."""
     in_features, features = x.shape[-1], g.shape[-1]
@@ -94,8 +99,8 @@ def _contract_positions(x: jax.Array, g: jax.Array) -> jax.Array:
         ).astype(x.dtype)
     # One operand or the result is transposed in memory: where the result is the smaller, better that.
     if features < g.size // features and features < in_features:
-        return fusion.materialize_on_cpu(_contract_plain(g, x)).T
-    return _contract_plain(x, g)
+        return fusion.materialize_on_cpu(_contract_cpu(g, x)).T
+    return _contract_cpu(x, g)
 
 
 def _has_few_positions(batch: int, height: int, width: int) -> bool:

@@ -15,6 +15,7 @@ of Flax's dropout (each image's own statistics); tf2onnx 1.17 does not convert a
 import importlib.metadata
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 
@@ -25,6 +26,7 @@ from jax import export
 from fpgan_jax.data import tensorflow_setup
 from fpgan_jax.errors import UserError
 from fpgan_jax.serving.networks import ArraySpec, ServedNetwork, restore_network
+from fpgan_jax.user_paths import is_utf8
 
 FORMATS = ("stablehlo", "saved_model")
 PLATFORMS = ("cpu", "cuda")
@@ -63,6 +65,10 @@ def export_model(
     out_dir = os.path.abspath(out_dir)
     if os.path.lexists(out_dir):
         raise UserError(f"--out={out_dir}: exists; name a new folder")
+    if file_format == "saved_model" and (not is_utf8(out_dir) or re.search(r"[\[\\]", out_dir)):
+        raise UserError(
+            f"--out={out_dir}: TensorFlow cannot load from a path with [ or \\ or a byte that is no UTF-8; use another"
+        )
     served = restore_network(workdir, network, step=step, overrides=overrides)
     program = export_program(served)
     description = describe(served, program, file_format)

@@ -149,7 +149,7 @@ def _read_similarities(workdir: str) -> dict[str, float]:
 def _read_csv(path: str, read: Callable[[list[dict[str, str]]], dict[str, float]]) -> dict[str, float]:
     """Read numbers from a CSV of a run, of which there may be nothing yet, or half a row."""
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.DictReader(file) if None not in row.values()]
         return read(rows)
     except (OSError, ValueError, KeyError, IndexError, StopIteration, csv.Error):

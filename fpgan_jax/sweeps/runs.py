@@ -19,6 +19,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
+from fpgan_jax.json_file import read_json
 from fpgan_jax.whole_file import write_whole
 
 RECORD_FILENAME = "run.json"
@@ -73,8 +74,7 @@ class Record:
 def read_record(workdir: str) -> Record | None:
     """Read a run's record; None if there is none, or no whole one."""
     try:
-        with open(os.path.join(workdir, RECORD_FILENAME), encoding="utf-8") as file:
-            return Record(**json.load(file))
+        return Record(**read_json(os.path.join(workdir, RECORD_FILENAME)))
     except (OSError, ValueError, TypeError):
         return None
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
+from fpgan_jax.json_file import read_json
 from fpgan_jax.sweeps.runs import Attempt, Run
 from fpgan_jax.whole_file import write_whole
 
@@ -136,7 +137,7 @@ def submit(
     try:
         import submitit
     except ImportError as error:
-        raise UserError("--slurm: needs submitit; pip install 'fpgan_jax[slurm]'") from error
+        raise UserError("--slurm: needs submitit; pip install -e .[slurm]") from error
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise UserError("--slurm: no sbatch here; give the command on a machine that submits to Slurm")
     executor = submitit.SlurmExecutor(os.path.join(workdir, FOLDER), max_num_timeout=_MAX_NUM_TIMEOUTS)
@@ -199,8 +200,7 @@ def find_live_runs(workdir: str) -> dict[str, str]:
 
 def _read_jobs(workdir: str) -> dict[str, str]:
     try:
-        with open(os.path.join(workdir, FOLDER, _JOBS_FILENAME), encoding="utf-8") as file:
-            return json.load(file)
+        return read_json(os.path.join(workdir, FOLDER, _JOBS_FILENAME))
     except (OSError, ValueError):
         return {}
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from fpgan_jax.errors import Interrupted, UserError
 from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.json_file import read_json
 from fpgan_jax.sweeps import local_queue, page, results, slurm
 from fpgan_jax.sweeps.overview import Overview, format_runs
 from fpgan_jax.sweeps.runs import LOG_FILENAME, Run, count_states, find_state, read_record
@@ -99,8 +100,7 @@ def run_sweep(
 def _claim_folder(workdir: str, origin: Mapping[str, str]) -> None:
     path = os.path.join(workdir, _ORIGIN_FILENAME)
     try:
-        with open(path, encoding="utf-8") as file:
-            what = json.load(file)["what"]
+        what = read_json(path)["what"]
     except (OSError, ValueError, KeyError, TypeError):
         what = origin["what"]
     if what != origin["what"]:

@@ -3,12 +3,14 @@
 Does not own what a state means: it saves and restores named pytrees of arrays.
 """
 
+import contextlib
 import json
 import logging as std_logging
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import flax
@@ -19,7 +21,9 @@ from orbax.checkpoint import checkpoint_managers
 
 from fpgan_jax import parallel
 from fpgan_jax.errors import UserError
-from fpgan_jax.training import checksums
+from fpgan_jax.training import checksums, stored_trees
+from fpgan_jax.training.stored_trees import describe_error
+from fpgan_jax.user_paths import is_utf8
 
 _FOLDER = "checkpoints"
 _DAMAGED_FOLDER = "damaged_checkpoints"
@@ -29,10 +33,38 @@ _METRICS = "metrics"
 _UNFINISHED = ".orbax-checkpoint-tmp"
 # Where Orbax moves what is no longer kept, so that a kill leaves no half of a checkpoint under its own name.
 _DELETED = f"deleted{_UNFINISHED}"
+# Orbax searches its own files by a pattern of their whole path, TensorStore takes a backslash for a slash, and both
+# take UTF-8 alone.
+_MISREAD = re.compile(r"[*?\[\\]")
+
+
+@contextlib.contextmanager
+def _open_root(workdir: str) -> Iterator[str]:
+    """Yield a path to a run's folder that Orbax takes literally; it is of use within the block only.
+
+    Raises:
+      UserError: there is none on this system.
+    """
+    path = os.path.abspath(workdir)
+    if is_utf8(path) and not _MISREAD.search(path):
+        yield path
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        # Linux's name for an open folder.
+        root = f"/proc/self/fd/{descriptor}"
+        if not os.path.isdir(root):
+            raise UserError(
+                f"{workdir}: checkpoints cannot be kept under a path with one of * ? [ \\ or a byte that is no "
+                "UTF-8; use another one"
+            )
+        yield root
+    finally:
+        os.close(descriptor)
 
 
 def _create_manager(
-    workdir: str, best_metric: str, keep_steps: Collection[int], write_checksums: Callable[[], None]
+    root: str, best_metric: str, keep_steps: Collection[int], write_checksums: Callable[[], None]
 ) -> ocp.CheckpointManager:
     def get_metric(metrics):
         return metrics[best_metric]
@@ -52,13 +84,13 @@ def _create_manager(
         todelete_subdir=_DELETED,
         async_options=ocp.options.AsyncOptions(post_finalization_callback=write_checksums),
     )
-    return ocp.CheckpointManager(os.path.abspath(os.path.join(workdir, _FOLDER)), options=options)
+    return ocp.CheckpointManager(os.path.join(root, _FOLDER), options=options)
 
 
-def _create_reading_manager(workdir: str) -> ocp.CheckpointManager:
+def _create_reading_manager(root: str) -> ocp.CheckpointManager:
     # Not lightweight, it reads every checkpoint's metrics and ends with Python's error where one is damaged.
     options = ocp.CheckpointManagerOptions(create=False, lightweight_initialize=True)
-    return ocp.CheckpointManager(os.path.abspath(os.path.join(workdir, _FOLDER)), options=options)
+    return ocp.CheckpointManager(os.path.join(root, _FOLDER), options=options)
 
 
 class CheckpointStore:
@@ -96,10 +128,13 @@ class CheckpointStore:
         self._saving_step: int | None = None
         self._failure: str | None = None
         logging.get_absl_logger().addFilter(_is_for_the_user)
-        _set_damaged_aside(workdir)
+        os.makedirs(workdir, exist_ok=True)
+        self._opened = contextlib.ExitStack()
+        self._root = self._opened.enter_context(_open_root(workdir))
+        _set_damaged_aside(workdir, self._root)
         _remove_unfinished(workdir)
         parallel.wait_for_all("checkpoints are in order")
-        self._manager = _create_manager(workdir, best_metric, keep_steps, self._write_checksums)
+        self._manager = _create_manager(self._root, best_metric, keep_steps, self._check_and_sum)
         if self.latest_step is None:
             _tell_of_the_damaged(workdir, may_start_anew)
 
@@ -123,14 +158,18 @@ class CheckpointStore:
     ) -> None:
         """Save in the background; the trees are copied first.
 
-        A save that the disk has no room for, or fails to take, costs that save: a line tells of it, by the next
-        save or `poll`, and the checkpoints before it are left as they are.
+        It counts, and takes an older one's place, once every array has been read back from the disk. A save that
+        the disk has no room for, or fails to take, costs that save: a line tells of it, by the next save or `poll`,
+        and the checkpoints before it are left as they are.
 
         Args:
           step: completed steps.
           trees: name -> pytree of host arrays; each can be restored alone.
           metadata: what JSON can hold; the config among it.
           metrics: numbers to choose the best checkpoint by.
+
+        Raises:
+          UserError: the save before it could not be read back; so do `poll`, `finish` and `close`.
         """
         items = {
             name: ocp.args.StandardSave(flax.serialization.to_state_dict(tree))
@@ -183,7 +222,7 @@ class CheckpointStore:
           UserError: the checkpoint is damaged.
         """
         args = {_METADATA: ocp.args.JsonRestore()}
-        return _restore_items(self._manager, self.latest_step, args, is_checked=True)[_METADATA]
+        return _restore_items(self._manager, self.workdir, self.latest_step, args, is_checked=True)[_METADATA]
 
     def restore_latest(self, templates: Mapping[str, Any]) -> dict[str, Any]:
         """Restore the last checkpoint.
@@ -199,15 +238,18 @@ class CheckpointStore:
         """
         step = self.latest_step
         restore_args = {name: ocp.args.StandardRestore() for name in templates}
-        items = _restore_items(self._manager, step, restore_args, is_checked=True)
+        items = _restore_items(self._manager, self.workdir, step, restore_args, is_checked=True)
         path = _describe(self.workdir, step)
         return {name: _match(template, items[name], f"{path}/{name}") for name, template in templates.items()}
 
     def close(self) -> None:
         """Wait for saves under way and let go of the folder."""
-        self._await_save()
-        self._manager.close()
-        _remove_unfinished(self.workdir)
+        try:
+            self._await_save()
+        finally:
+            self._manager.close()
+            _remove_unfinished(self.workdir)
+            self._opened.close()
 
     def _await_save(self) -> None:
         if self._saving_step is None:
@@ -240,18 +282,25 @@ class CheckpointStore:
             "%s: %s; the run goes on, and the next one is tried again", self.workdir, self._failure
         )
         # A new one reads from the disk which checkpoints there are; the old one takes some for deleted.
-        self._manager = _create_manager(
-            self.workdir, self._best_metric, self._keep_steps, self._write_checksums
-        )
+        self._manager = _create_manager(self._root, self._best_metric, self._keep_steps, self._check_and_sum)
 
-    def _write_checksums(self) -> None:
-        """Orbax's callback, in its thread, when all files are written and before it renames their folder."""
+    def _check_and_sum(self) -> None:
+        """Orbax's callback, in its thread, when all files are written and before it renames their folder.
+
+        Raises:
+          UserError: what a restore needs is not there; Orbax then leaves the folder as it is, and deletes no other.
+        """
         if not parallel.is_main_process():
             return
         folder = _describe(self.workdir, self._saving_step)
-        unfinished = f"{folder}{_UNFINISHED}"
+        written = f"{_describe(self._root, self._saving_step)}{_UNFINISHED}"
+        if fault := _find_unreadable(written, is_quick=False):
+            raise UserError(
+                f"{folder}: cannot be read back ({fault}) and does not count; the checkpoints before it are left as "
+                "they are, and the same command goes on from the last of them"
+            )
         try:
-            checksums.write_checksums(unfinished if os.path.isdir(unfinished) else folder)
+            checksums.write_checksums(written)
         except OSError as error:
             # The checkpoint itself is whole; without checksums it is judged by restoring it.
             logging.warning("%s: without checksums (%s)", folder, error.strerror)
@@ -275,20 +324,19 @@ def restore_for_evaluation(
     """
     if not os.path.isdir(os.path.join(workdir, _FOLDER)):
         raise UserError(f"{workdir}: no checkpoints here; train first, or give the run's own workdir")
-    manager = _create_reading_manager(workdir)
-    try:
+    with _open_root(workdir) as root, contextlib.closing(_create_reading_manager(root)) as manager:
         step = _choose_step(manager, workdir, step)
-        items = _restore_items(manager, step, {name: ocp.args.StandardRestore() for name in names})
-        metadata = _restore_items(manager, step, {_METADATA: ocp.args.JsonRestore()})[_METADATA]
+        items = _restore_items(manager, workdir, step, {name: ocp.args.StandardRestore() for name in names})
+        metadata = _restore_items(manager, workdir, step, {_METADATA: ocp.args.JsonRestore()})[_METADATA]
         return step, {name: items[name] for name in names}, metadata
-    finally:
-        manager.close()
 
 
 def _choose_step(manager: ocp.CheckpointManager, workdir: str, step: int | str | None) -> int:
     steps = sorted(manager.all_steps())
     if step == "best" and steps:
-        metadata = [_restore_items(manager, kept, {_METADATA: ocp.args.JsonRestore()}) for kept in steps]
+        metadata = [
+            _restore_items(manager, workdir, kept, {_METADATA: ocp.args.JsonRestore()}) for kept in steps
+        ]
         return min(zip(steps, metadata, strict=True), key=lambda pair: pair[1][_METADATA]["metric"])[0]
     if not steps or (step is not None and step not in steps):
         wanted = "" if step is None else f" of step {step}"
@@ -315,13 +363,13 @@ def _is_for_the_user(record: std_logging.LogRecord) -> bool:
     return not (record.exc_info and "orbax" in record.pathname)
 
 
-def _set_damaged_aside(workdir: str) -> None:
+def _set_damaged_aside(workdir: str, root: str) -> None:
     """Move the newest checkpoint away while it is damaged, and any older one that is plainly so."""
     folder = os.path.join(workdir, _FOLDER)
     names = os.listdir(folder) if os.path.isdir(folder) else []
     is_last = True
     for step in sorted((int(name) for name in names if name.isdigit()), reverse=True):
-        fault = _find_fault(workdir, step, is_quick=not is_last)
+        fault = _find_fault(_describe(root, step), is_quick=not is_last)
         if fault is None:
             is_last = False
             continue
@@ -345,28 +393,26 @@ def _find_place(folder: str, name: str) -> str:
     return os.path.join(folder, next(place for place in places if place not in taken))
 
 
-def _find_fault(workdir: str, step: int, *, is_quick: bool) -> str | None:
-    folder = _describe(workdir, step)
-    if checksums.has_checksums(folder):
-        return checksums.find_fault(folder, is_quick=is_quick)
-    # Of an older version, or its checksums found no room on the disk.
-    try:
-        with open(os.path.join(folder, _METRICS, _METRICS), encoding="utf-8") as file:
-            dict(json.load(file))
-    except (OSError, ValueError, TypeError):
-        return f"{_METRICS}/{_METRICS}: cannot be read"
-    manager = _create_reading_manager(workdir)
-    try:
-        parts = [entry.name for entry in os.scandir(folder) if entry.is_dir() and entry.name != _METRICS]
-        for part in sorted({_METADATA, *parts}):
-            args = ocp.args.JsonRestore() if part == _METADATA else ocp.args.StandardRestore()
+def _find_fault(folder: str, *, is_quick: bool) -> str | None:
+    has_checksums = checksums.has_checksums(folder)
+    if has_checksums and (fault := checksums.find_fault(folder, is_quick=is_quick)):
+        return fault
+    # Without checksums it is of an older version, or they found no room on the disk.
+    return _find_unreadable(folder, is_quick=has_checksums)
+
+
+def _find_unreadable(folder: str, *, is_quick: bool) -> str | None:
+    """Look whether a checkpoint's parts can be read, see `stored_trees.find_fault`."""
+    parts = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    for part in sorted({_METRICS, _METADATA, *parts}):
+        if part in (_METRICS, _METADATA):
             try:
-                manager.restore(step, args=ocp.args.Composite(**{part: args}))
-            except Exception as error:
-                # A damaged file makes Orbax raise almost anything.
-                return f"{part}: {_describe_error(error)}"
-    finally:
-        manager.close()
+                with open(os.path.join(folder, part, part), encoding="utf-8") as file:
+                    dict(json.load(file))
+            except (OSError, ValueError, TypeError):
+                return f"{part}/{part}: cannot be read"
+        elif fault := stored_trees.find_fault(os.path.join(folder, part), is_quick=is_quick):
+            return f"{part}/{fault}"
     return None
 
 
@@ -405,7 +451,7 @@ def _tell_of_the_damaged(workdir: str, may_start_anew: bool) -> None:
 def _find_disk_fault(error: BaseException) -> str | None:
     """Return why the disk did not take something, or None if that is not what an error is about."""
     if isinstance(error, OSError):
-        return error.strerror or _describe_error(error)
+        return error.strerror or describe_error(error)
     # TensorStore tells of the system's errors in a ValueError.
     text = str(error)
     for reason in ("No space left on device", "Disk quota exceeded", "File too large", "Input/output error"):
@@ -415,36 +461,46 @@ def _find_disk_fault(error: BaseException) -> str | None:
 
 
 def _restore_items(
-    manager: ocp.CheckpointManager, step: int, restore_args: Mapping, *, is_checked: bool = False
+    manager: ocp.CheckpointManager,
+    workdir: str,
+    step: int,
+    restore_args: Mapping,
+    *,
+    is_checked: bool = False,
 ) -> Mapping[str, Any]:
     # Without a template Orbax gives back nested dicts of NumPy arrays, whatever devices saved them.
     if not restore_args:
         return {}
     manager.wait_until_finished()
-    folder = _describe(os.path.dirname(str(manager.directory)), step)
-    if not is_checked and checksums.has_checksums(folder):
-        fault = checksums.find_fault(folder, restore_args)
-        if fault:
-            raise UserError(_describe_damage(manager, folder, fault))
-    for name in restore_args:
-        if not os.path.isdir(os.path.join(folder, name)):
-            raise UserError(f"{folder}: holds no {name!r}; is this the workdir of another script's run?")
-    try:
-        return manager.restore(step, args=ocp.args.Composite(**restore_args))
-    except Exception as error:
-        # A damaged file makes Orbax raise almost anything.
-        raise UserError(_describe_damage(manager, folder, _describe_error(error))) from error
-
-
-def _describe_damage(manager: ocp.CheckpointManager, folder: str, fault: str) -> str:
-    return (
+    folder = _describe(workdir, step)
+    fault = (
+        None if is_checked else _find_parts_fault(os.path.join(manager.directory, str(step)), restore_args)
+    )
+    if not fault:
+        for name in restore_args:
+            if not os.path.isdir(os.path.join(folder, name)):
+                raise UserError(f"{folder}: holds no {name!r}; is this the workdir of another script's run?")
+        try:
+            return manager.restore(step, args=ocp.args.Composite(**restore_args))
+        except Exception as error:
+            # A damaged file makes Orbax raise almost anything.
+            fault = describe_error(error).replace(str(manager.directory), os.path.join(workdir, _FOLDER))
+    raise UserError(
         f"{folder}: damaged ({fault}); there are checkpoints of steps {sorted(manager.all_steps())}: choose another "
         "one, or start the training again, which sets this one aside and goes on from the one before"
     )
 
 
-def _describe_error(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
+def _find_parts_fault(folder: str, parts: Collection[str]) -> str | None:
+    """Look for damage in the parts of a checkpoint that are there."""
+    has_checksums = checksums.has_checksums(folder)
+    if has_checksums and (fault := checksums.find_fault(folder, parts)):
+        return fault
+    present = [part for part in parts if part != _METADATA and os.path.isdir(os.path.join(folder, part))]
+    for part in present:
+        if fault := stored_trees.find_fault(os.path.join(folder, part), is_quick=has_checksums):
+            return f"{part}/{fault}"
+    return None
 
 
 def _match(template: Any, restored: Mapping, origin: str) -> Any:

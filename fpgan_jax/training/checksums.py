@@ -1,4 +1,4 @@
-"""Owns the file of checksums in a checkpoint's folder, which tells whether the files are as they were written.
+"""Owns checksums: of files and weights, and the file in a checkpoint's folder that tells whether it is as written.
 
 Does not know what the files hold, nor what becomes of a damaged one (`checkpointing.py`).
 """
@@ -6,7 +6,10 @@ Does not know what the files hold, nor what becomes of a damaged one (`checkpoin
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+
+import numpy as np
+from flax.traverse_util import flatten_dict
 
 from fpgan_jax.whole_file import write_whole
 
@@ -26,7 +29,7 @@ def write_checksums(folder: str) -> None:
     sums = {}
     for name in _list_files(folder):
         path = os.path.join(folder, name)
-        sums[name] = {"size": os.path.getsize(path), "sha256": _hash_file(path)}
+        sums[name] = {"size": os.path.getsize(path), "sha256": hash_file(path)}
     path = os.path.join(folder, CHECKSUMS_FILENAME)
     with write_whole(path) as file:
         json.dump(sums, file, indent=1)
@@ -64,12 +67,35 @@ def find_fault(folder: str, parts: Iterable[str] | None = None, *, is_quick: boo
     return None
 
 
+def hash_variables(variables: Mapping) -> str:
+    """Compute a short name for a network's weights, wherever and by whatever run they were saved.
+
+    Args:
+      variables: nested dicts of arrays.
+
+    Returns:
+      12 hexadecimal digits of a SHA-256 of the arrays' names, types, shapes and values.
+    """
+    digest = hashlib.sha256()
+    for name, leaf in sorted(flatten_dict(variables, sep="/").items()):
+        array = np.ascontiguousarray(leaf)
+        digest.update(repr((name, array.dtype.name, np.shape(leaf))).encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()[:12]
+
+
+def hash_file(path: str) -> str:
+    """Return the SHA-256 of a file's contents, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _find_file_fault(path: str, size: int, sha256: str, *, is_quick: bool) -> str | None:
     try:
         found = os.path.getsize(path)
         if found != size:
             return f"has {found} bytes instead of {size}"
-        if not (is_quick and size > _SMALL_BYTES) and _hash_file(path) != sha256:
+        if not (is_quick and size > _SMALL_BYTES) and hash_file(path) != sha256:
             return "its checksum is another"
     except FileNotFoundError:
         return "missing"
@@ -83,8 +109,3 @@ def _list_files(folder: str) -> Iterator[str]:
         if parent != folder:
             for name in names:
                 yield os.path.relpath(os.path.join(parent, name), folder).replace(os.sep, "/")
-
-
-def _hash_file(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

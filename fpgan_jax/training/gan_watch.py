@@ -93,8 +93,9 @@ def watch_generator(
             reporter.warn_once(
                 step,
                 "generator_ignores_input",
-                f"the generator ignores its input: from {len(real_image)} noise images it draws {response:.1%} of the "
-                f"differences between their prints (below {MIN_RESPONSE:.0%})",
+                # A negative slope draws none of them.
+                f"the generator ignores its input: from {len(real_image)} noise images it draws "
+                f"{max(0.0, response):.1%} of the differences between their prints (below {MIN_RESPONSE:.0%})",
             )
 
     return watch

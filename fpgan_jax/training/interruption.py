@@ -13,8 +13,19 @@ import threading
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
+_ends_process = False
+
+
+def end_process_at_second_signal() -> None:
+    """Have the second signal end the process at once: for a program that does nothing but train."""
+    global _ends_process
+    _ends_process = True
+
+
 class StopRequest:
-    """Notes the first of `SIGNALS` within a `with` block; the second ends the process at once.
+    """Notes the first of `SIGNALS` within a `with` block; the second does what it would without this.
+
+    In a notebook a second Ctrl-C is a KeyboardInterrupt then, which leaves its process alive.
 
     Only a program's main thread can be signalled; in another nothing is noted, and signals do what they did.
 
@@ -41,8 +52,12 @@ class StopRequest:
     def _note(self, number, frame):
         del frame
         if self.signal_name is not None:
-            # Everything on disk is whole at any moment, so nothing need be tidied up.
-            os._exit(128 + number)
+            if _ends_process:
+                # Everything on disk is whole at any moment, so nothing need be tidied up.
+                os._exit(128 + number)
+            signal.signal(number, self._before[number])
+            signal.raise_signal(number)
+            return
         self.signal_name = signal.Signals(number).name
         print(
             f"\n{self.signal_name}: saving and leaving after this step; once more leaves at once",

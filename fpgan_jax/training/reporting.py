@@ -219,7 +219,7 @@ def _read_rows(path: str) -> list[dict[str, str]]:
     """Read a file that `_truncate_csv` has left whole."""
     if not os.path.exists(path):
         return []
-    with open(path, newline="", encoding="utf-8") as file:
+    with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 
@@ -227,7 +227,7 @@ def _truncate_csv(path: str, last_step: int) -> list[str] | None:
     """Drop the rows beyond `last_step`; return the column names, or None for a new file."""
     if not os.path.exists(path):
         return None
-    with open(path, newline="", encoding="utf-8", errors="replace") as file:
+    with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         lines = file.read().splitlines(keepends=True)
     # A line that was being written when the run was killed has no end, even where all its commas are there: its last
     # number may be cut. A power failure can leave zeros.

@@ -11,13 +11,6 @@ from fpgan_jax.benchmarking.cases import Case
 from fpgan_jax.errors import UserError
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def create(case, **fields):
     return cases.create_program(case, cases.create_config(pix2pix_socofing.get_config(), case), **fields)
 

@@ -12,6 +12,8 @@ from configs import pix2pix_socofing
 from fpgan_jax.benchmarking import gpu_compilation, runner
 from fpgan_jax.errors import UserError
 
+pytestmark = pytest.mark.optimized
+
 # One operation of each kind; a loop of three rounds with a fusion and a copy in it.
 HLO = """HloModule jit_step, is_scheduled=true
 

@@ -14,13 +14,6 @@ from fpgan_jax.models.unet import UNetGenerator
 from fpgan_jax.models.xception import Xception
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 def test_the_package_imports_without_torch():
     program = (
         "import sys; sys.modules['torch'] = None\n"

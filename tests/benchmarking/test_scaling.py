@@ -1,5 +1,7 @@
 """The arithmetic of an all-reduce, against a ring that is played through."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -40,6 +42,17 @@ def test_rows_for_both_networks_and_all_links():
     assert len(rows) == 2 * 3 * len(scaling.LINKS)
     ethernet = [row for row in rows if row["link"].endswith("Ethernet") and row["num_devices"] == 8]
     assert ethernet[0]["percent_of_step"] == pytest.approx(30.468, rel=1e-3)
+
+
+def test_a_worker_gets_its_devices_and_the_users_flags_as_they_are(monkeypatch):
+    def run(command, *, env, **options):
+        del command, options
+        assert (env["XLA_FLAGS"], env["JAX_NUM_CPU_DEVICES"]) == ("a file", "4")
+        return types.SimpleNamespace(returncode=0, stdout='{"ms_median": 1}')
+
+    monkeypatch.setenv("XLA_FLAGS", "a file")
+    monkeypatch.setattr(scaling.subprocess, "run", run)
+    assert scaling._run_worker({}, 4) == {"ms_median": 1}
 
 
 def test_the_parameters_are_those_of_the_networks():

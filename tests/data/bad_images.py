@@ -67,6 +67,7 @@ def create_cases() -> list[Case]:
         _create_bmps,
         _create_pngs,
         _create_jpegs,
+        _create_turned,
         _create_truncated,
         _create_foreign,
         _create_bombs,
@@ -117,8 +118,6 @@ BAD_PRINT_NAMES = (
     "\x1b[31m1__M_Right_index_finger.BMP",
     "\u202e1__M_Right_index_finger.BMP",
     os.fsdecode(b"1__M_Right_index_\xff_finger.BMP"),
-    "Thumbs.db",
-    "desktop.ini",
 )
 # Names of pairs that are read, and the person and replica that they tell.
 PAIR_NAMES = {
@@ -498,6 +497,43 @@ def _create_jpegs() -> Iterator[Case]:
     yield _refuse(
         "animated", "JPEG of two images", save(SMOOTH, "MPO", save_all=True, append_images=[second])
     )
+
+
+# What is stored in another direction than it is shown, by EXIF
+
+_EXIF_DAMAGED = b"Exif\0\0no TIFF header"
+
+
+def write_exif(orientation) -> bytes:
+    """Write a block of EXIF whose one tag is the orientation, as it is in PNG's eXIf chunk."""
+    return b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x112, 3, 1, orientation, 0, 0)
+
+
+def turn(shown, orientation) -> np.ndarray:
+    """Return what is stored of a shown [height, width]: EXIF says where its first row and its first column are."""
+    return {
+        2: shown[:, ::-1],  # top, right
+        3: shown[::-1, ::-1],  # bottom, right
+        4: shown[::-1],  # bottom, left
+        5: shown.T,  # left, top
+        6: shown.T[::-1],  # right, top
+        7: shown.T[::-1, ::-1],  # right, bottom
+        8: shown.T[:, ::-1],  # left, bottom
+    }.get(orientation, shown)
+
+
+def _create_turned() -> Iterator[Case]:
+    for orientation in range(10):
+        exif = write_exif(orientation)
+        stored = turn(_ROUGH, orientation)
+        data = write_png(8, 0, stored[:, :, None], before=_chunk(b"eXIf", exif))
+        yield _show("turned by EXIF", f"PNG, {orientation}", data, _ROUGH)
+        stored = Image.fromarray(np.ascontiguousarray(turn(SMOOTH, orientation)))
+        stream = io.BytesIO()
+        stored.save(stream, "JPEG", quality=95, exif=b"Exif\0\0" + exif)
+        yield _show("turned by EXIF", f"JPEG, {orientation}", stream.getvalue(), SMOOTH, tolerance=8)
+    data = write_png(8, 0, _ROUGH[:, :, None], before=_chunk(b"eXIf", _EXIF_DAMAGED))
+    yield _refuse("turned by EXIF", "PNG, damaged", data)
 
 
 # What is cut off

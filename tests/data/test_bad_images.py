@@ -43,7 +43,7 @@ def config(tmp_path):
     config.data.paired_dir = str(tmp_path / "pairs")
     config.data.tfds_dir = str(tmp_path / "tfds")
     config.data.frame = "crop"
-    config.data.image_size = 32
+    config.data.image_size, config.data.image_width = 32, 15  # as narrow as a half of the corpus's files
     config.data.num_persons = 1
     return config
 

@@ -27,7 +27,8 @@ import numpy as np
 from configs import pix2pix_socofing
 from fpgan_jax.data import feeding, prints
 config = pix2pix_socofing.get_config()
-own = prints.PrintSet(np.zeros((2, 8, 8, 1), np.uint8), np.array([1, 2], np.int32), ("a", "b"))
+config.data.image_size = 8
+own = prints.PrintSet(np.arange(128, dtype=np.uint8).reshape(2, 8, 8, 1), np.array([1, 2], np.int32), ("a", "b"))
 batches = list(feeding.create_gan_source_from_prints(config, own).create_batches(0, 3))
 assert batches[2]["noise_image"].shape == (1, 8, 8, 1)
 """

@@ -166,6 +166,14 @@ def test_refuses_to_write_beside_other_files(replicated, tmp_path):
         pairs.write_pairs(replicated, tmp_path)
 
 
+@pytest.mark.parametrize("name", [".DS_Store", "Thumbs.db", "._004_00.png"])
+def test_writes_beside_what_a_file_manager_left(replicated, tmp_path, name):
+    pairs.write_pairs(replicated, tmp_path)
+    (tmp_path / "train" / name).touch()
+    assert len(pairs.write_pairs(replicated, tmp_path)) == 6
+    assert (tmp_path / "train" / name).exists()
+
+
 def test_a_failed_write_leaves_no_file(replicated, tmp_path, monkeypatch):
     def fail(self, file, **kwargs):
         file.write(b"half")
@@ -306,3 +314,89 @@ def test_a_pair_is_found_by_its_name(data_config, tmp_path):
     assert folder.find("b.png") == 1
     with pytest.raises(UserError, match=r"the pair c\.png is no longer in"):
         folder.find("c.png")
+
+
+# Pure colors of one luminance in whole numbers: 76 = 299 * 255 / 1000 = 587 * 130 / 1000.
+RED, GREEN = (255, 0, 0), (0, 130, 0)
+
+
+def write_colored_pair(path):
+    """Write stripes of two colors of one luminance beside a print in grey."""
+    pixels = np.empty((SIZE, 2 * SIZE, 3), np.uint8)
+    pixels[:, 0:SIZE:2], pixels[:, 1:SIZE:2] = RED, GREEN
+    pixels[:, SIZE:] = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE, 1))
+    Image.fromarray(pixels).save(path)
+
+
+def test_colors_of_one_luminance_are_not_blank(data_config, tmp_path):
+    write_colored_pair(tmp_path / "a.png")
+    with pytest.raises(
+        UserError, match=r"a\.png: its left half is blank in grey, .*num_channels=1 .*set it to 3"
+    ):
+        pairs.PairFolder(tmp_path, data_config)
+    data_config.num_channels = 3
+    assert pairs.PairFolder(tmp_path, data_config)[0]["noise_image"][0, :2].tolist() == [
+        list(RED),
+        list(GREEN),
+    ]
+
+
+@pytest.mark.parametrize(("mode", "num_channels"), [("RGB", 1), ("L", 1), ("RGB", 3)])
+def test_colors_that_become_grey_are_told_in_one_line(data_config, tmp_path, caplog, mode, num_channels):
+    data_config.num_channels = num_channels
+    for name in ("a.png", "b.png"):
+        write_pair_file(tmp_path / name, mode=mode)
+    pairs.PairFolder(tmp_path, data_config)
+    lines = [record.getMessage() for record in caplog.records if "in color" in record.getMessage()]
+    is_lost = (mode, num_channels) == ("RGB", 1)
+    assert len(lines) == is_lost
+    assert not is_lost or "a.png is in color, perhaps others too, and is read as grey" in lines[0]
+
+
+def test_grey_that_is_stored_in_three_channels_is_no_color(data_config, tmp_path, caplog):
+    write_pair_file(tmp_path / "a.png")
+    Image.open(tmp_path / "a.png").convert("RGB").save(tmp_path / "a.png")
+    pairs.PairFolder(tmp_path, data_config)
+    assert "in color" not in caplog.text
+
+
+@pytest.mark.parametrize(("width", "height"), [(SIZE, SIZE), (64, 64), (96, 103)])
+def test_a_folder_of_single_images_is_refused(data_config, tmp_path, width, height):
+    write_pair_file(tmp_path / "a.png", width, height)
+    with pytest.raises(
+        UserError, match=rf"a\.png: {width} x {height} pixels are one image's shape, .*image_width"
+    ):
+        pairs.PairFolder(tmp_path, data_config)
+
+
+def test_a_square_of_two_narrow_halves_is_a_pair(data_config, tmp_path):
+    data_config.image_width = SIZE // 2
+    write_pair_file(tmp_path / "a.png", SIZE, SIZE)
+    assert pairs.PairFolder(tmp_path, data_config)[0]["real_image"].shape == (SIZE, SIZE // 2, 1)
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [
+        (["train", "val"], r"; did you mean \S*/train\?$"),
+        (["A", "B"], r"; join each image of A/ and its namesake of B/ side by side in one file, A left$"),
+        (["trainA", "trainB"], r"; join each image of trainA/ .* of trainB/"),
+        (["A"], r"file$"),
+    ],
+)
+def test_a_folder_of_another_layout_gets_a_hint(data_config, tmp_path, names, hint):
+    for name in names:
+        (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=rf"holds no paired .*{hint}"):
+        pairs.PairFolder(tmp_path, data_config)
+
+
+@pytest.mark.parametrize("orientation", [1, 3])
+def test_condition_and_target_are_as_a_viewer_shows_them(data_config, tmp_path, orientation):
+    shown = np.concatenate([np.eye(SIZE), 1 - np.eye(SIZE)], axis=1).astype(np.uint8) * 255
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    stored = shown if orientation == 1 else shown[::-1, ::-1]
+    Image.fromarray(stored).save(tmp_path / "a.png", exif=exif)
+    example = pairs.PairFolder(tmp_path, data_config)[0]
+    np.testing.assert_array_equal(example["noise_image"][..., 0], shown[:, :SIZE])

@@ -46,6 +46,13 @@ def test_prints_come_back(sets, data_config):
             np.testing.assert_array_equal(record.image, image)
 
 
+def test_a_blank_print_is_named(sets, data_config):
+    sets["real"].images[1] = 7
+    print_archive.write_archive(data_config.npz_file, sets, data_config)
+    with pytest.raises(UserError, match=r"prints\.npz is damaged .*its real print ü\.BMP is blank"):
+        read_all(data_config)
+
+
 def test_the_file_holds_the_arrays_promised_and_no_pickle(sets, data_config):
     with np.load(data_config.npz_file, allow_pickle=False) as file:
         kinds = {name: (file[name].dtype.kind, file[name].shape) for name in file.files}

@@ -1,5 +1,6 @@
 """Tests of prints and pairs in memory, from a folder and from an archive of its prints."""
 
+import os
 import sys
 
 import numpy as np
@@ -163,4 +164,28 @@ def test_refuses_a_folder_without_real_and_points_to_the_right_one(config, socof
 def test_an_archive_refuses_persons_as_its_folder_does(config, archive, fields, message):
     config.data.update({"source": "npz", "npz_file": archive} | fields)
     with pytest.raises(UserError, match=message):
+        print_loading.load_prints(config)
+
+
+def test_every_path_field_may_begin_with_a_tilde(config, archive, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, path in (
+        ("prints", config.data.socofing_dir),
+        ("tfds", config.data.tfds_dir),
+        ("npz", archive),
+    ):
+        (tmp_path / name).symlink_to(path)
+    config.data.socofing_dir, config.data.tfds_dir = "~/prints", "~/tfds"
+    expected = print_loading.load_prints(config)
+    pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
+    config.data.source, config.data.npz_file = "npz", "~/npz"
+    np.testing.assert_array_equal(print_loading.load_prints(config).images, expected.images)
+    config.data.source, config.data.paired_dir = "paired_folder", "~/train"
+    assert len(print_loading.create_pairs(config)) == 3 * 4
+
+
+@pytest.mark.parametrize("name", ["**", os.fsdecode(b"a\xff")])
+def test_a_folder_that_tfds_cannot_use_is_named(config, tmp_path, name):
+    config.data.tfds_dir = str(tmp_path / name)
+    with pytest.raises(UserError, match=r"config\.data\.tfds_dir: TFDS cannot use "):
         print_loading.load_prints(config)

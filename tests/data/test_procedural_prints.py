@@ -395,6 +395,13 @@ def test_foreign_folder_is_refused_and_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def test_folder_that_a_file_manager_has_shown_is_empty(tmp_path):
+    (tmp_path / "desktop.ini").write_text("")
+    (tmp_path / "@eaDir").mkdir()
+    (tmp_path / "@eaDir" / "thumb.jpg").write_text("")
+    assert procedural_prints.write_prints(tmp_path, num_persons=1, altered=False) == 1
+
+
 def test_socofing_itself_is_refused(tmp_path):
     (tmp_path / "Real").mkdir()
     (tmp_path / "Real" / "1__M_Right_index_finger.BMP").write_bytes(b"a real print")

@@ -96,6 +96,34 @@ def test_never_serves_a_changed_folder_stale(folder, tmp_path):
     assert (before != after).any()
 
 
+def test_two_files_that_changed_places_are_prepared_again(folder, tmp_path):
+    """`mv` keeps names, sizes and times of change as they were."""
+    one, other = (folder / "Real" / f"{person}__M_Right_index_finger.BMP" for person in (10, 12))
+    os.utime(one, ns=(1, 1))
+    os.utime(other, ns=(1, 1))
+    before = read(prepare(folder, tmp_path / "tfds"))
+    one.rename(folder / "aside")
+    other.rename(one)
+    (folder / "aside").rename(other)
+    after = read(prepare(folder, tmp_path / "tfds"))
+    np.testing.assert_array_equal(after[one.name]["image"], before[other.name]["image"])
+    np.testing.assert_array_equal(after[other.name]["image"], before[one.name]["image"])
+
+
+def test_a_folder_that_was_moved_is_not_prepared_again(folder, tmp_path, monkeypatch):
+    before = prepare(folder, tmp_path / "tfds").data_path
+    shutil.copytree(folder, tmp_path / "elsewhere", copy_function=shutil.copy)
+    monkeypatch.setattr(image_files, "read_image", None)
+    assert prepare(tmp_path / "elsewhere", tmp_path / "tfds").data_path == before
+
+
+@pytest.mark.parametrize("name", ["Thumbs.db", "desktop.ini", ".DS_Store"])
+def test_what_a_file_manager_leaves_is_passed_over(folder, name):
+    before = builder_module.list_files(folder / "Real")
+    (folder / "Real" / name).write_text("")
+    assert builder_module.list_files(folder / "Real") == before
+
+
 def test_two_processes_may_prepare_at_once(folder, tmp_path, monkeypatch):
     read_image = image_files.read_image
     paths = []

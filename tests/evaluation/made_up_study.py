@@ -165,7 +165,7 @@ _MEASURES = {
 }
 _PLACES = ("real", "altered_easy", "altered_medium", "altered_hard", "synthetic_training", "synthetic_new")
 REFUSAL = "13 persons give a covariance of 74 features a rank of at most 12; 740 are needed"
-SKIP = 'NFIQ 2 is not installed: pip install "fpgan_jax[biometrics]"'
+SKIP = "NFIQ 2 is not installed: pip install -e .[biometrics]"
 
 
 def create_measures(study, *, without_quality=True, seed=1):

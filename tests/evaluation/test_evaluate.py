@@ -95,6 +95,18 @@ def test_another_study_is_measured_anew(judged, family, tmp_path, change):
     assert family.calls == 2
 
 
+def test_other_weights_of_the_same_config_are_measured_anew(judged, family, tmp_path, monkeypatch):
+    judged = dataclasses.replace(judged, classifier_workdirs=("classifier",))
+    metadata = {"config_hash": "c", "data_hash": "d"}
+    for weight, calls in ((1, 1), (1, 1), (2, 2)):
+        trees = {"classifier": {"params": {"dense": {"kernel": np.full(3, weight, np.float32)}}}}
+        monkeypatch.setattr(
+            evaluate, "restore_for_evaluation", lambda *args, trees=trees: (5, trees, metadata)
+        )
+        evaluate.measure_families(judged, {"similarity": family}, str(tmp_path), "study")
+        assert family.calls == calls
+
+
 def test_rows_that_were_lost_are_measured_anew(judged, family, tmp_path):
     measure(judged, family, tmp_path)
     (tmp_path / "pixels" / "images.csv").unlink()

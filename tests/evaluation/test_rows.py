@@ -25,7 +25,7 @@ def test_rows_come_back_exactly(tmp_path):
     ("text", "message"),
     [
         ("name,count\na,1\n", r"not a file of launch\.x"),
-        ("name,count,share\na,one,2\n", r"not a file of launch\.x .*'one'"),
+        ("name,count,share\na,1,2\nb,one,2\n", r"not a file of launch\.x \(line 3, column count: .*'one'"),
         ("name,count,share\n", r"holds no rows; run python -m launch\.x again"),
         ("name,count,share\na,1\n", r"not a file of launch\.x"),
         ("\0", r"not a file of launch\.x|holds no rows"),
@@ -36,6 +36,11 @@ def test_a_foreign_file_is_named(tmp_path, text, message):
     (tmp_path / "rows.csv").write_text(text)
     with pytest.raises(UserError, match=rf"rows\.csv: ({message})"):
         read_rows(str(tmp_path / "rows.csv"), Row, "x")
+
+
+def test_what_a_spreadsheet_saved_is_read(tmp_path):
+    (tmp_path / "rows.csv").write_text("name,count,share\r\nä,1,2.5\r\n", encoding="utf-8-sig", newline="")
+    assert read_rows(str(tmp_path / "rows.csv"), Row, "x") == [Row("ä", 1, 2.5)]
 
 
 def test_a_missing_file_is_named_with_what_to_do(tmp_path):

@@ -179,6 +179,13 @@ def test_a_request_that_cannot_be_met_is_refused(gan_workdir, tmp_path, request_
     assert list(tmp_path.iterdir()) == []
 
 
+def test_array_records_want_a_path_in_utf8(gan_workdir, tmp_path):
+    out_dir = str(tmp_path / "a\udcff")
+    with pytest.raises(UserError, match="array_record needs a path in UTF-8"):
+        sharded_synthesis.synthesize_shards(gan_workdir, out_dir, Request(40, 16, "array_record"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_format_whose_package_is_not_installed_is_refused(gan_workdir, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="--format=array_record: the package array_record is not installed"):

@@ -61,6 +61,7 @@ def test_a_folder_of_another_program_tells_persons_by_the_numbers_at_the_start(t
     for name in ("012_3.png", "012-7_3.png", "7__M_Right_index_finger.BMP", "print.png"):
         write_print(tmp_path / name, 9)
     (tmp_path / "notes.txt").write_text("no print")
+    (tmp_path / "._012_3.png").write_text("of a file manager")
     prints = study.load_print_folder(str(tmp_path), config)
     assert (prints.name, prints.role) == ("synthetic", SYNTHETIC)
     assert dict(zip(prints.filenames, prints.persons.tolist(), strict=True)) == {

@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -98,6 +99,32 @@ def test_a_folder_of_images_made_otherwise_is_refused(gan_workdir, tmp_path):
         draw(gan_workdir, tmp_path, seed=1)
 
 
+def test_a_folder_of_other_weights_of_the_same_config_is_refused(gan_workdir, tmp_path, monkeypatch):
+    draw(gan_workdir, tmp_path)
+    restore = synthesis.restore_variables
+
+    def restore_others(*args):
+        return jax.tree.map(lambda leaf: leaf + 1, restore(*args))
+
+    monkeypatch.setattr(synthesis, "restore_variables", restore_others)
+    with pytest.raises(UserError, match=r"synthesis\.json: this folder holds images made otherwise"):
+        draw(gan_workdir, tmp_path)
+
+
+def test_a_folder_begun_before_weights_were_hashed_is_completed(gan_workdir, tmp_path):
+    rows, _ = draw(gan_workdir, tmp_path)
+    settings = json.loads((tmp_path / "synthesis.json").read_text())
+    assert settings.pop("weights_hash")
+    (tmp_path / "synthesis.json").write_text(json.dumps(settings))
+    (tmp_path / rows[3].file).unlink()
+    assert len(draw(gan_workdir, tmp_path)[1]) == 12
+
+
+def test_a_folder_that_a_file_manager_has_shown_is_empty(gan_workdir, tmp_path):
+    (tmp_path / ".DS_Store").write_bytes(b"")
+    assert len(draw(gan_workdir, tmp_path)[1]) == 12
+
+
 def test_a_folder_begun_before_noise_had_a_seed_of_its_own_is_completed(gan_workdir, tmp_path):
     draw(gan_workdir, tmp_path)
     assert "noise_seed" not in json.loads((tmp_path / "synthesis.json").read_text())["synthesis"]
@@ -113,7 +140,7 @@ def test_new_noise_is_never_a_trainings(gan_workdir, tmp_path):
 def test_a_damaged_settings_file_is_named(gan_workdir, tmp_path):
     draw(gan_workdir, tmp_path)
     (tmp_path / "synthesis.json").write_text("{")
-    with pytest.raises(UserError, match=r"synthesis\.json: damaged"):
+    with pytest.raises(UserError, match=r"synthesis\.json: not JSON \(line 1, .* use another --out_dir"):
         draw(gan_workdir, tmp_path)
 
 

@@ -33,6 +33,8 @@ class Killed(Exception):
 def create_prints(split):
     pairs = [(person, grey) for person, greys in GREYS.get(split, {}).items() for grey in greys]
     images = [np.full((128, 128, 1), grey, np.uint8) for _, grey in pairs]
+    for image in images if split == "real" else ():
+        image[-1, -1] ^= 1  # what trains is not blank
     return PrintSet(
         np.array(images, np.uint8).reshape(-1, 128, 128, 1),
         np.array([person for person, _ in pairs], np.int32),
@@ -97,7 +99,7 @@ class Trainings:
 
 
 def compute_probabilities(variables, images):
-    share = images.reshape(len(images), -1).mean(1) / 255
+    share = images[:, 0, 0, 0] / 255
     return np.stack([1 - share, share], axis=1)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.launch.test_scripts import run, run_well
+from tests.launch.scripts import run, run_as_process, run_well
 
 TRAIN = ("train_gan", "--config=configs/test_size.py")
 
@@ -90,7 +90,7 @@ def test_a_bad_image_is_named(tmp_path, content):
 @pytest.mark.parametrize(
     ("content", "overrides", "text"),
     [
-        ("open('{0}/executed', 'w')", [], "not a config in JSON"),
+        ("open('{0}/executed', 'w')", [], "config.json: not JSON (line 1, column 1: "),
         ('{{"lambda_l1": 3}}', [], "config.adam_beta1: missing"),
         ('{{"lambda_l1": 3}}', ["--config.lambda_l1=many"], "config.lambda_l1"),
         (None, [], "no such file"),
@@ -118,8 +118,8 @@ def test_an_override_is_not_executed(tmp_path, field):
 
 
 def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkeypatch):
-    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
-    result = run(*TRAIN, "--config.data.socofing_dir=x", f"--workdir={tmp_path / 'run'}")
+    monkeypatch.setenv("JAX_NUM_CPU_DEVICES", "4")
+    result = run_as_process(*TRAIN, "--config.data.socofing_dir=x", f"--workdir={tmp_path / 'run'}")
     assert_one_line(result, "config.global_batch_size=2", "4 devices")
 
 

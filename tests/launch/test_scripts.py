@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import pathlib
 import random
 import signal
 import subprocess
@@ -17,27 +16,7 @@ from PIL import Image
 from fpgan_jax.data import print_loading
 from fpgan_jax.evaluation import similarity
 from tests import kill_repeatedly
-
-SCRIPTS = sorted(
-    path.stem for path in pathlib.Path("launch").glob("*.py") if path.stem not in ("__init__", "cli")
-)
-
-
-def run(script, *arguments, cwd=None):
-    """Run a launch script; without compiler optimisations, since each program here runs a few times."""
-    environment = os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "PYTHONPATH": os.getcwd(),
-    }
-    command = [sys.executable, "-m", f"launch.{script}", *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment, cwd=cwd)
-
-
-def run_well(script, *arguments):
-    result = run(script, *arguments)
-    assert result.returncode == 0, result.stderr
-    return result
+from tests.launch.scripts import SCRIPTS, run, run_well
 
 
 @pytest.fixture(scope="module")

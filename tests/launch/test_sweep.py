@@ -13,8 +13,9 @@ import pytest
 from configs import test_size
 from fpgan_jax.data import print_archive
 from fpgan_jax.data.prints import SPLITS, PrintSet
+from tests.launch.scripts import run, run_well
 from tests.launch.test_mistakes import assert_one_line
-from tests.launch.test_scripts import read_csv, run, run_well
+from tests.launch.test_scripts import read_csv
 
 SWEEP = """
 from fpgan_jax.sweeps.axes import axis, grid, seeds

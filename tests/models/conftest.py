@@ -1,17 +1,9 @@
-"""Owns what the tests of the models share: quick compilation, and weights drawn without running a network."""
+"""Owns what the tests of the models share: weights drawn without running a network."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
-
-@pytest.fixture(autouse=True, scope="package")
-def _quick_compilation():
-    """Leave LLVM's optimisations out: these tests compile many small programs and run each once."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

@@ -259,6 +259,13 @@ def test_a_mistake_is_one_line_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["run[1]", r"runs\gan", "a\udcff"])
+def test_a_path_that_tensorflow_could_not_load_from_is_refused(tmp_path, name):
+    with pytest.raises(UserError, match="TensorFlow cannot load from a path with"):
+        formats.export_model(str(tmp_path / "no_run"), str(tmp_path / name), "saved_model")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_exists_is_left_alone(gan_workdir, tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     for place in (tmp_path, tmp_path / "thesis.txt"):

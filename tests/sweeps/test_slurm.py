@@ -14,7 +14,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.sweeps import slurm, sweep
 from fpgan_jax.sweeps.runs import find_state, read_record, read_steps
 from tests.kill_repeatedly import find_differences
-from tests.launch.test_scripts import run_well
+from tests.launch.scripts import run_well
 from tests.sweeps import slurm_cluster
 
 pytestmark = pytest.mark.slurm

@@ -1,5 +1,7 @@
 """Saving and restoring with Orbax."""
 
+import os
+
 import numpy as np
 import optax
 import pytest
@@ -36,6 +38,59 @@ def test_everything_comes_back_bit_for_bit(store):
     kernel = restored["generator"]["params"]["dense"]["kernel"]
     np.testing.assert_array_equal(kernel, trees["generator"]["params"]["dense"]["kernel"])
     assert type(restored["training"]["opt_state"]) is type(trees["training"]["opt_state"])
+
+
+# Orbax and TensorStore take them for patterns, a backslash for a slash, and refuse `**` and what is no UTF-8.
+@pytest.mark.parametrize(
+    "name", ["run[1]", "[proj]/gan", r"runs\gan", "a*b", "**", "a?b", "a\udcffb", "a,b=%41 ~"]
+)
+def test_any_folder_will_do(tmp_path, name):
+    workdir = tmp_path / name
+    store = checkpointing.CheckpointStore(str(workdir), best_metric="loss")
+    for step in (1, 2, 3):
+        save(store, step, metric=float(step))
+    store.close()
+    (folder,) = tmp_path.rglob("checkpoints")  # and no other that a library took for it
+    assert folder == workdir / "checkpoints" and {path.name for path in folder.iterdir()} == {"1", "2", "3"}
+    store = checkpointing.CheckpointStore(str(workdir), best_metric="loss")
+    assert store.restore_latest(create_trees(0.0))["training"]["step"] == 3
+    store.close()
+    _, trees, _ = checkpointing.restore_for_evaluation(str(workdir), ("generator",), "best")
+    assert trees["generator"]["params"]["dense"]["kernel"][0, 0] == 1.0
+
+
+def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_saved(tmp_path, monkeypatch):
+    isdir = os.path.isdir
+    monkeypatch.setattr(os.path, "isdir", lambda path: not str(path).startswith("/proc/") and isdir(path))
+    with pytest.raises(
+        UserError, match=r"run\[1\]: checkpoints cannot be kept under a path with one of \* \? \["
+    ):
+        checkpointing.CheckpointStore(str(tmp_path / "run[1]"), best_metric="loss")
+    assert list((tmp_path / "run[1]").iterdir()) == []
+
+
+def test_a_checkpoint_that_cannot_be_read_back_does_not_count_and_costs_no_other(tmp_path, monkeypatch):
+    store = checkpointing.CheckpointStore(str(tmp_path), best_metric="loss")
+    for step in (1, 2):
+        save(store, step, metric=1 / step)
+    store.finish()
+    with monkeypatch.context() as patch:
+        # What Orbax did where its pattern found none of its files: warn and go on.
+        patch.setattr(
+            "orbax.checkpoint._src.serialization.ocdbt_utils.merge_ocdbt_per_process_files", _do_nothing
+        )
+        save(store, 3, metric=0.1)
+        with pytest.raises(
+            UserError, match=r"checkpoints/3: cannot be read back \(generator/.*\) and does not"
+        ):
+            store.finish()
+        store.close()
+    assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"1", "2"}
+    assert checkpointing.restore_for_evaluation(str(tmp_path), ("generator",))[0] == 2
+
+
+async def _do_nothing(*args, **options):
+    del args, options
 
 
 def test_the_last_two_and_the_best_are_kept(store, tmp_path):

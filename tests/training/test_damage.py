@@ -247,6 +247,16 @@ def test_a_checkpoint_of_another_config_is_refused_where_the_configs_file_is_gon
     assert int(train(tmp_path, metadata={"data_hash": "0123", "config": config}, **changes).step) == 14
 
 
+def test_one_that_was_incomplete_when_its_checksums_were_written_is_set_aside(run, whole, caplog):
+    checkpoint = run / "checkpoints" / "12"
+    (checkpoint / "all" / "manifest.ocdbt").unlink()
+    checksums.write_checksums(str(checkpoint))
+    with pytest.raises(UserError, match=r"12: damaged \(all/\w+: missing\)"):
+        checkpointing.restore_for_evaluation(str(run), ("all",))
+    np.testing.assert_array_equal(train(run).value, whole[1])
+    assert "checkpoints/12: damaged (all/" in caplog.text and (run / "damaged_checkpoints" / "12").is_dir()
+
+
 def test_evaluation_does_not_mind_another_checkpoints_metrics(run):
     FAULTS["half"](run / "checkpoints" / "10" / "metrics" / "metrics")
     assert checkpointing.restore_for_evaluation(str(run), ("all",))[0] == 12

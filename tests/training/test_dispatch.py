@@ -10,13 +10,6 @@ from fpgan_jax.training import classifier_trainer, gan_trainer
 from tests.training import tiny
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 class Killed(Exception):
     """Stands for the moment at which a process ends."""
 
@@ -120,14 +113,11 @@ def test_examples_on_the_device_train_the_same_bits(tmp_path, single):
 
 
 @pytest.mark.slow
+@pytest.mark.optimized
 def test_examples_on_the_device_train_the_same_bits_in_optimized_programs(tmp_path):
-    jax.config.update("jax_disable_most_optimizations", False)
-    try:
-        states = [
-            train(tmp_path / kind, **{"data.feeding": kind, "num_epochs": 2}) for kind in ("tfdata", "device")
-        ]
-    finally:
-        jax.config.update("jax_disable_most_optimizations", True)
+    states = [
+        train(tmp_path / kind, **{"data.feeding": kind, "num_epochs": 2}) for kind in ("tfdata", "device")
+    ]
     assert int(states[0].step) == 6
     jax.tree.map(np.testing.assert_array_equal, *states)
 

@@ -79,13 +79,6 @@ class Spoiled(nn.Module):
         return spoil_gradient(self.mark, self.network(noise_image, *args, **kwargs), noise_image)
 
 
-@pytest.fixture(name="quick")
-def _quick():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 MARKS = {"generator": 0, "discriminator": 255}
 
 
@@ -104,9 +97,7 @@ def colour(create_batches, bad_step, value):
 
 
 @pytest.mark.parametrize("network", MARKS)
-def test_a_bad_gradient_stops_the_run_with_network_step_and_files(
-    tmp_path, monkeypatch, caplog, quick, network
-):
+def test_a_bad_gradient_stops_the_run_with_network_step_and_files(tmp_path, monkeypatch, caplog, network):
     config = tiny.create_config()
     config.num_epochs, config.log_every_steps, config.checkpoint_every_steps = 4, 6, 4
     config.sample_epochs = ()

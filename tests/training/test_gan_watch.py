@@ -104,6 +104,12 @@ def test_a_generator_that_draws_the_same_from_all_noise_is_reported_with_the_mea
     assert "from 2 noise images it draws 3.0% of the differences between their prints (below 10%)" in text
 
 
+@pytest.mark.parametrize("fake", [[0.149, -0.149], [0.0001, -0.0001], [-0.0, 0.0]])
+def test_what_goes_against_the_prints_is_told_as_none_of_their_differences(fake):
+    ((_, _, text),) = look_at(fake)
+    assert " it draws 0.0% of the differences " in text
+
+
 @pytest.mark.parametrize("fake", [[-0.11, 0.11], [-1, 1]])
 def test_a_generator_that_draws_different_images_is_not_reported(fake):
     assert look_at(fake) == []

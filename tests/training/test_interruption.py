@@ -194,7 +194,7 @@ def read_networks(workdir):
 @pytest.fixture(name="whole_of_two", scope="module")
 def _whole_of_two(tmp_path_factory):
     """Train in two processes without a stop; return the workdir."""
-    workdir = tmp_path_factory.mktemp("two")
+    workdir = tmp_path_factory.mktemp("two") / "run[1]"
     codes, outputs = finish_two(start_two(workdir))
     assert codes == [0, 0], outputs
     return workdir
@@ -218,11 +218,26 @@ def test_a_signal_to_one_of_two_processes_stops_both_after_the_same_step(whole_o
     assert (tmp_path / "metrics.csv").read_bytes() == (whole_of_two / "metrics.csv").read_bytes()
 
 
-def test_the_second_signal_leaves_at_once():
+def test_the_second_interrupt_of_a_notebook_does_what_it_did_before(monkeypatch):
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail(f"the process would have ended with {code}"))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with StopRequest() as stop:
+            signal.raise_signal(signal.SIGINT)
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+        assert stop.signal_name == "SIGINT"
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_second_signal_to_a_script_leaves_at_once():
     program = (
         "import os, signal\n"
-        "from fpgan_jax.training.interruption import StopRequest\n"
-        "with StopRequest() as stop:\n"
+        "from fpgan_jax.training import interruption\n"
+        "interruption.end_process_at_second_signal()\n"
+        "with interruption.StopRequest() as stop:\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    print(stop.signal_name, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"

@@ -14,7 +14,7 @@ from fpgan_jax.models import convolutions, layers
 from fpgan_jax.training import gan_trainer
 from tests.training import tiny
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.optimized]
 
 NUM_STEPS = 200
 

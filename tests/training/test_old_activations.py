@@ -10,13 +10,6 @@ from fpgan_jax.models.patchgan import PatchDiscriminator
 from fpgan_jax.training.old_activations import apply_with_backward_params
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _quick_compilation():
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
 @pytest.fixture(name="setting", scope="module")
 def _setting():
     """A discriminator, two sets of weights, and a batch of two pairs."""

@@ -30,7 +30,7 @@ MAX_RELATIVE_DIFFERENCE = 2**-14
 def start(workdir, *arguments, num_devices=1):
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={num_devices}",
+        "JAX_NUM_CPU_DEVICES": str(num_devices),
         # The programs run six steps; compiling them is what takes the time.
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
     }

@@ -14,6 +14,8 @@ from fpgan_jax.data import feeding
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.training import gan_trainer
 
+pytestmark = pytest.mark.optimized
+
 
 def train(workdir):
     """Train five steps of a size at which sums are divided among threads, and print a hash of the final state."""

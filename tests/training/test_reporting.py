@@ -36,6 +36,14 @@ def test_rows_beyond_the_checkpoint_are_taken_away(tmp_path):
     assert read_csv(tmp_path)[1:] == [["10", "10.0"], ["20", "20.0"], ["30", "3.0"]]
 
 
+def test_rows_that_a_spreadsheet_saved_are_kept(tmp_path):
+    (tmp_path / "metrics.csv").write_text("step,loss\n10,1.0\n", encoding="utf-8-sig")
+    resumed = Reporter(str(tmp_path), start_step=10)
+    resumed.write_metrics(20, {"loss": 2.0})
+    assert read_csv(tmp_path) == [["step", "loss"], ["10", "1.0"], ["20", "2.0"]]
+    assert resumed.read_metrics()[0] == {"step": 10.0, "loss": 1.0}
+
+
 def test_a_half_written_row_is_taken_away(tmp_path):
     (tmp_path / "metrics.csv").write_text("step,accuracy,loss\n10,1.0,0.5\n20,0.")
     Reporter(str(tmp_path), start_step=20)

@@ -11,6 +11,8 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.training import gan_trainer, loop
 from tests.training import tiny
 
+pytestmark = pytest.mark.optimized
+
 
 class Killed(Exception):
     """Stands for the moment at which a process ends."""

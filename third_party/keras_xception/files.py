@@ -13,7 +13,7 @@ import pathlib
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import h5py
 import numpy as np
@@ -31,6 +31,8 @@ _ARCHIVE_CONFIG = "config.json"
 _MAX_ARCHIVE_BYTES = 1 << 31
 # Before Keras 3, layers lay in the second.
 _LAYER_GROUPS = ("layers", "_layer_checkpoint_dependencies")
+# A model's layers may be models; groups that hold each other have no end.
+_MAX_DEPTH = 16
 # What h5py and zipfile raise on damaged files, TypeError for types and encodings that there are not.
 _DAMAGE = (
     OSError,
@@ -84,12 +86,14 @@ class StoredLayer:
       name: Keras's name of the layer; None where the file has none.
       kind: Keras's class in snake case, "separable_conv2d"; None in legacy files.
       weights: in Keras's order; at least one.
+      model: the place of the model that it is a layer of; models may be layers of others.
     """
 
     key: str
     name: str | None
     kind: str | None
     weights: tuple[StoredWeight, ...]
+    model: str
 
 
 @contextlib.contextmanager
@@ -103,7 +107,8 @@ def open_layers(path: str | os.PathLike) -> Iterator[list[StoredLayer]]:
       path: of the file.
 
     Yields:
-      The layers in the network's order, as far as the file tells: Keras 3 counts them class by class.
+      The layers in the network's order, as far as the file tells: Keras 3 counts them class by class. Those of a model
+      that is itself a layer are among them.
 
     Raises:
       UserError: the file is missing, in none of these layouts, or damaged.
@@ -165,28 +170,43 @@ def _open_archive(path: pathlib.Path) -> tuple[io.BytesIO, dict[str, str]]:
 
 def _read_config_names(path: pathlib.Path, text: bytes) -> dict[str, str]:
     try:
-        layers = json.loads(text)["config"]["layers"]
-        classes = [(layer["class_name"], layer["config"]["name"]) for layer in layers]
+        return dict(_list_config_names(json.loads(text)["config"]["layers"], "/layers"))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path}: {_ARCHIVE_CONFIG} does not list a functional model's layers") from error
+
+
+def _list_config_names(layers: Sequence[Mapping], group: str) -> Iterator[tuple[str, str]]:
+    """Yield each layer's place in the weights file and its name, those of models within a model too."""
     counts: dict[str, int] = {}
-    names = {}
-    for class_name, name in classes:
-        kind = _to_snake_case(str(class_name))
+    for layer in layers:
+        kind = _to_snake_case(str(layer["class_name"]))
         count = counts[kind] = counts.get(kind, -1) + 1
-        names[count_name(kind, count)] = str(name)
-    return names
+        key = f"{group}/{count_name(kind, count)}"
+        yield key, str(layer["config"]["name"])
+        yield from _list_config_names(layer["config"].get("layers", ()), f"{key}/layers")
 
 
 def _list_layers(path: pathlib.Path, file: h5py.File, names: dict[str, str]) -> list[StoredLayer]:
     for group in (file, _get(path, file, "model_weights")):
         if isinstance(group, h5py.Group) and _read_names(group, "layer_names"):
             return _list_legacy(path, group)
-    for key in _LAYER_GROUPS:
-        group = _get(path, file, key)
-        if isinstance(group, h5py.Group):
-            return _list_keras3(path, group, names)
-    raise UserError(f"{path} is an HDF5 file, but lists no layers as Keras does")
+    groups = list(_find_layer_groups(path, file))
+    if not groups:
+        raise UserError(f"{path} is an HDF5 file, but lists no layers as Keras does")
+    return [layer for group in groups for layer in _list_keras3(path, group, names)]
+
+
+def _find_layer_groups(path: pathlib.Path, group: h5py.Group, depth: int = 0) -> Iterator[h5py.Group]:
+    """Yield the groups of layers of all models in a group, a model's own before those of models within it."""
+    if depth > _MAX_DEPTH:
+        raise UserError(f"{path} is damaged: {group.name} is nested too deeply")
+    children = {key: _get(path, group, key) for key in _list_keys(path, group)}
+    own = next((key for key in _LAYER_GROUPS if isinstance(children.get(key), h5py.Group)), None)
+    if own:
+        yield children[own]
+    for key, child in children.items():
+        if isinstance(child, h5py.Group) and (key == own or key not in (*_LAYER_GROUPS, "vars")):
+            yield from _find_layer_groups(path, child, depth + 1)
 
 
 def _list_keras3(path: pathlib.Path, group: h5py.Group, names: dict[str, str]) -> list[StoredLayer]:
@@ -195,12 +215,13 @@ def _list_keras3(path: pathlib.Path, group: h5py.Group, names: dict[str, str]) -
         stored = _get(path, group, f"{key}/vars")
         if not isinstance(stored, h5py.Group) or not len(stored):
             continue
-        name = stored.attrs.get("name", names.get(key))
+        name = stored.attrs.get("name", names.get(f"{group.name}/{key}"))
         weights = (
             _describe_weight(path, stored, index, None)
             for index in sorted(_list_keys(path, stored), key=_to_index)
         )
-        layers.append(StoredLayer(f"{group.name}/{key}", _decode(name), _split_count(key)[0], tuple(weights)))
+        kind = _split_count(key)[0]
+        layers.append(StoredLayer(f"{group.name}/{key}", _decode(name), kind, tuple(weights), group.name))
     return layers
 
 
@@ -210,12 +231,19 @@ def _list_legacy(path: pathlib.Path, group: h5py.Group) -> list[StoredLayer]:
         stored = _get(path, group, name)
         if not isinstance(stored, h5py.Group):
             raise UserError(f"{path}: layer {name} is listed, but is not there")
-        weights = tuple(
-            _describe_weight(path, stored, weight, weight.rsplit("/", 1)[-1].removesuffix(":0"))
-            for weight in _read_names(stored, "weight_names")
-        )
-        if weights:
-            layers.append(StoredLayer(stored.name, name, None, weights))
+        by_layer: dict[str, list[StoredWeight]] = {}
+        for weight in _read_names(stored, "weight_names"):
+            layer, _, own_name = weight.rpartition("/")
+            described = _describe_weight(path, stored, weight, own_name.removesuffix(":0"))
+            by_layer.setdefault(layer, []).append(described)
+        # The weights of a model that is a layer lie in one group, with its layers' names.
+        is_model = len(by_layer) > 1
+        for layer, weights in by_layer.items():
+            key, own_name = (
+                (f"{stored.name}/{layer}", layer.rpartition("/")[2]) if is_model else (stored.name, name)
+            )
+            model = stored.name if is_model else group.name
+            layers.append(StoredLayer(key, own_name, None, tuple(weights), model))
     return layers
 
 

@@ -24,7 +24,6 @@ _HEAD = "predictions"
 _AUTOMATIC_NAMES = {
     "conv2d": re.compile(r"conv(olution)?2d(_\d+)?"),
     "batch_normalization": re.compile(r"batch_?normalization(_v\d)?(_\d+)?"),
-    "dense": re.compile(r"dense(_\d+)?"),
 }
 
 
@@ -33,13 +32,13 @@ def import_classifier(
 ) -> Variables:
     """Read the variables of an Xception from a file of Keras's.
 
-    Width and number of middle blocks are the file's. A last layer for another number of classes, or none, is
-    drawn anew (Glorot's uniform kernel, zero bias) with a warning. For grey images, a kernel for three
-    channels is summed over them, which is what the same grey in all three channels gives.
+    Width and number of middle blocks are the file's. A last layer for another number of classes, a head of another
+    form, or none, is drawn anew (Glorot's uniform kernel, zero bias) with a warning. For grey images, a kernel for
+    three channels is summed over them, which is what the same grey in all three channels gives.
 
     Args:
       path: a .weights.h5, legacy .h5 or .keras file, told by its content; of `keras.applications.Xception`
-        with or without top, or of a model with the same layers.
+        with or without top, of a model with the same layers, or of one that has such a model as a layer.
       num_classes: of the classifier.
       num_channels: of its images, 1 or 3.
       seed: of the newly drawn last layer.
@@ -113,6 +112,7 @@ def export_classifier(
 
 def _match_layers(path, stored: Sequence[files.StoredLayer]) -> tuple[dict[str, files.StoredLayer], int]:
     """Return the file's layers by our names, their weights in Keras's order, and how many middle blocks."""
+    stored, dense = _choose_network(path, stored)
     if all(layer.name is None for layer in stored):
         found = _name_by_order(path, stored)
     else:
@@ -123,6 +123,15 @@ def _match_layers(path, stored: Sequence[files.StoredLayer]) -> tuple[dict[str, 
         raise UserError(f"{path} is no Xception's: its layers are {_join_some([s.key for s in stored])}")
     expected = layout.list_layers(num_channels=1, num_classes=1, num_middle_blocks=num_middle_blocks)
     known = {layer.name: layer for layer in expected}
+    last = found.get(f"block{6 + num_middle_blocks}_sepconv2")
+    if last and len(dense) == 1 and dense[0].weights[0].shape[:1] == last.weights[-1].shape[-1:]:
+        found[_HEAD] = dense[0]
+    elif dense:
+        # Of two layers, or on other features than the last: a head of another form, and heads are replaced anyway.
+        names = _join_some([layer.name or layer.key for layer in dense])
+        logging.warning(
+            "%s: the head (%s) is not one layer on Xception's last features, and is left out", path, names
+        )
     for name, layer in found.items():
         if name not in known:
             raise UserError(f"{path}: layer {name} ({layer.key}) is none of Xception's")
@@ -130,6 +139,33 @@ def _match_layers(path, stored: Sequence[files.StoredLayer]) -> tuple[dict[str, 
         if name not in found and name != _HEAD:
             raise UserError(f"{path}: layer {name} is missing")
     return {name: _sort_weights(path, known[name], layer) for name, layer in found.items()}, num_middle_blocks
+
+
+def _choose_network(
+    path, stored: Sequence[files.StoredLayer]
+) -> tuple[list[files.StoredLayer], list[files.StoredLayer]]:
+    """Return (the layers of the Xception in a file, which may be a layer of another model; every Dense layer)."""
+    dense = [layer for layer in stored if _is_dense(layer)]
+    others = [layer for layer in stored if not _is_dense(layer)]
+    counts = collections.Counter(layer.model for layer in others if _is_separable(layer))
+    if len(counts) > 1:
+        raise UserError(
+            f"{path} holds several models with separable convolutions: {_join_some(list(counts))}"
+        )
+    for layer in others:
+        if counts and layer.model not in counts:
+            logging.warning(
+                "%s: layer %s (%s) is outside the Xception and left out", path, layer.name, layer.key
+            )
+    return [layer for layer in others if not counts or layer.model in counts], dense
+
+
+def _is_dense(layer: files.StoredLayer) -> bool:
+    return layer.kind == "dense" or (layer.kind is None and len(layer.weights[0].shape) == 2)
+
+
+def _is_separable(layer: files.StoredLayer) -> bool:
+    return layer.kind == "separable_conv2d" or bool(_find_last_block([layer.name or ""]))
 
 
 def _name_by_order(path, stored) -> dict[str, files.StoredLayer]:
@@ -157,12 +193,11 @@ def _name_by_names(path, stored) -> dict[str, files.StoredLayer]:
     ours = {
         "conv2d": [f"block{block}_shortcut_conv" for block in blocks],
         "batch_normalization": [f"block{block}_shortcut_bn" for block in blocks],
-        "dense": [] if _HEAD in found else [_HEAD],
     }
     for kind, names in ours.items():
         # Deeper ones have more features; the file's order decides between equals, of which Xception has none.
         layers = sorted(automatic[kind], key=lambda layer: layer.weights[0].shape[-1:])
-        if kind != "dense" and last_block and len(layers) < len(names):
+        if last_block and len(layers) < len(names):
             raise UserError(
                 f"{path} has {len(layers)} layers {kind}_N with automatic names, not the {len(names)} of Xception's"
                 " shortcuts"

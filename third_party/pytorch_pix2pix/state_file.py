@@ -32,6 +32,9 @@ _STORAGES = {
     "IntStorage": np.dtype("<i4"),
 }
 _STORAGE_NAMES = {dtype: name for name, dtype in _STORAGES.items()}
+# What DataParallel and DistributedDataParallel, torch.compile, FSDP, Lightning and activation checkpointing call the
+# network within them; they may be within each other.
+_WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_forward_module", "_checkpoint_wrapped_module")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 # What a foreign file makes of these is not tried further: all are a user's file that is no state dict.
 _DAMAGE = (
@@ -117,8 +120,8 @@ def read_state_file(path: str | os.PathLike) -> dict[str, np.ndarray]:
       path: a file that `torch.save(network.state_dict(), path)` wrote, with PyTorch of any version from 0.4 on.
 
     Returns:
-      Key -> array, in the file's order, with the dtypes in the file. A `module.` before all keys, which
-      torch.nn.DataParallel puts there, is taken off.
+      Key -> array, in the file's order, with the dtypes in the file. What PyTorch's wrappers put before all keys,
+      as "module._orig_mod.", is taken off.
 
     Raises:
       UserError: there is no such file, it is cut short, or it holds anything but a dict of tensors.
@@ -142,8 +145,10 @@ def read_state_file(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise UserError(f"{path}: no such file") from error
     except _DAMAGE as error:
         raise UserError(f"{path}: not a file of torch.save, or damaged; copy or download it again") from error
-    if all(key.startswith("module.") for key in arrays):
-        arrays = {key.removeprefix("module."): array for key, array in arrays.items()}
+    while (wrapper := next(iter(arrays)).partition(".")[0]) in _WRAPPERS and all(
+        key.startswith(f"{wrapper}.") for key in arrays
+    ):
+        arrays = {key.removeprefix(f"{wrapper}."): array for key, array in arrays.items()}
     return arrays
 
 

@@ -3,8 +3,9 @@
 Does not write checkpoints (`fpgan_jax.training.gan_trainer`) nor know a file's bytes (`state_file.py`).
 """
 
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from absl import logging
@@ -36,6 +37,7 @@ _FIXED = {
     },
 }
 _RECEPTIVE_FIELDS = {num_strided: field for field, num_strided in NUM_STRIDED_CONVS.items()}
+_FIRST_OF_GENERATOR = "model.model.0.weight"
 _COUNTER = "num_batches_tracked"
 # What networks with instance norm kept before PyTorch 0.4, and the reference's loader drops.
 _STALE = ("running_mean", "running_var", _COUNTER)
@@ -246,8 +248,9 @@ def _describe_generator(
 ) -> dict:
     """Tell the config's fields from the shapes, or from as many of them as are where they should be."""
     kernels = {key: array.shape for key, array in arrays.items() if array.ndim == 4}
-    first, last = kernels.get("model.model.0.weight"), kernels.get("model.model.3.weight")
+    first, last = kernels.get(_FIRST_OF_GENERATOR), kernels.get("model.model.3.weight")
     if first is None:
+        _check_prefix(path, arrays, _FIRST_OF_GENERATOR)
         raise UserError(
             f"{path}: model.model.0.weight is missing; not a unet generator of the PyTorch pix2pix (there are "
             f"{', '.join(list(arrays)[:3])}, ...)"
@@ -281,6 +284,9 @@ def _describe_discriminator(path: str | os.PathLike, arrays: Mapping[str, np.nda
         first, field = kernels["model.0.weight"], _RECEPTIVE_FIELDS.get(len(kernels) - 2)
         second_bias = "model.2.bias"
     else:
+        # A generator's key ends as a discriminator's.
+        others = [key for key in arrays if not key.endswith(_FIRST_OF_GENERATOR)]
+        _check_prefix(path, others, "net.0.weight", "model.0.weight")
         raise UserError(
             f"{path}: neither model.0.weight nor net.0.weight is there; not a discriminator of the PyTorch pix2pix "
             f"(there are {', '.join(list(arrays)[:3])}, ...)"
@@ -291,6 +297,15 @@ def _describe_discriminator(path: str | os.PathLike, arrays: Mapping[str, np.nda
     if field is not None:
         fields["discriminator.receptive_field"] = field
     return fields | {"discriminator.norm": _describe_norm(arrays, second_bias)}
+
+
+def _check_prefix(path: str | os.PathLike, keys: Iterable[str], *first_keys: str) -> None:
+    """Refuse a network whose keys have something before them, and name it."""
+    for key, first in itertools.product(keys, first_keys):
+        if key.endswith(f".{first}"):
+            raise UserError(
+                f"{path}: its keys begin with {key.removesuffix(first)!r}; save the state_dict() of the network alone"
+            )
 
 
 def _describe_norm(arrays: Mapping[str, np.ndarray], conv_bias: str) -> str:

@@ -20,7 +20,9 @@ from PIL import Image
 from fpgan_jax.data import image_files, preprocessing
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
+from fpgan_jax.file_managers import is_leftover
 from fpgan_jax.progress import create_progress
+from fpgan_jax.user_paths import expand_path, is_utf8
 
 SPLIT_FOLDERS = {
     "real": "Real",
@@ -120,8 +122,8 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: str = "stop") -> Builder:
     """Prepare a split, unless the folder as it is now has been prepared already.
 
-    What is prepared lies in a folder of its own for every state of the listing (names, sizes and times
-    of change), so that a changed folder is never answered with old records. Nothing is downloaded.
+    What is prepared has a folder of its own for every listing of names and contents, so that a changed folder is
+    never answered with old records, and a moved one is not prepared again. Nothing is downloaded.
 
     Args:
       socofing_dir: the folder that holds Real/ and Altered/.
@@ -141,7 +143,12 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
     builder_config = SocofingConfig(
         name=f"{split}-{fingerprint}", description=f"Split {split}.", split=split, on_bad_file=on_bad_file
     )
-    data_dir = os.path.expanduser(tfds_dir) or None
+    data_dir = expand_path(tfds_dir) or None
+    # TFDS takes a path for a pattern, and UTF-8 alone.
+    if "**" in tfds_dir or not is_utf8(tfds_dir):
+        raise UserError(
+            f"config.data.tfds_dir: TFDS cannot use {tfds_dir}, which holds ** or a byte that is no UTF-8"
+        )
     try:
         builder = Builder(data_dir=data_dir, config=builder_config)
     except json_format.ParseError as error:
@@ -185,7 +192,7 @@ def create_damage_error(builder_config: SocofingConfig, reason: str) -> UserErro
 
 
 def list_files(folder) -> list[pathlib.Path]:
-    """List a split's files in the order of their names, hidden ones left out.
+    """List a split's files in the order of their names, without hidden ones and what file managers leave.
 
     Args:
       folder: for example SOCOFing's `Real`.
@@ -201,7 +208,9 @@ def list_files(folder) -> list[pathlib.Path]:
         raise UserError(
             f"config.data.socofing_dir: {folder} is missing; name the folder that holds Real/ and Altered/"
         )
-    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    paths = sorted(
+        path for path in folder.iterdir() if not path.name.startswith(".") and not is_leftover(path.name)
+    )
     if not paths:
         raise UserError(f"config.data.socofing_dir: {folder} is empty")
     return paths
@@ -247,9 +256,8 @@ def _parse_name(path: pathlib.Path, *, is_altered: bool, seen: dict) -> filename
 
 
 def _fingerprint(folder: pathlib.Path, on_bad_file: str) -> str:
-    digest = hashlib.sha256(os.fsencode(f"{folder}\n{on_bad_file}\n"))
+    """Hash what is prepared of a folder: sizes and times may be the same for other contents, as after `mv`."""
+    digest = hashlib.sha256(f"{on_bad_file}\n".encode())
     for path in list_files(folder):
-        # A link that leads nowhere is a bad file, which reading tells.
-        status = path.stat() if path.exists() else path.lstat()
-        digest.update(os.fsencode(f"{path.name}\t{status.st_size}\t{status.st_mtime_ns}\n"))
+        digest.update(os.fsencode(f"{path.name}\0") + image_files.hash_contents(path))
     return digest.hexdigest()[:16]

@@ -12,6 +12,7 @@ from fpgan_jax.data import tensorflow_setup
 from fpgan_jax.data.prints import Record
 from fpgan_jax.data.socofing import socofing_dataset_builder
 from fpgan_jax.errors import UserError
+from fpgan_jax.user_paths import expand_path
 
 tensorflow_setup.keep_off_gpus()
 
@@ -35,7 +36,7 @@ def read_records(data_config, split: str) -> list[Record]:
     if split != "real" and not (folder / socofing_dataset_builder.SPLIT_FOLDERS[split]).is_dir():
         return []
     builder = socofing_dataset_builder.prepare(
-        data_config.socofing_dir, split, tfds_dir=data_config.tfds_dir, on_bad_file=data_config.on_bad_file
+        str(folder), split, tfds_dir=data_config.tfds_dir, on_bad_file=data_config.on_bad_file
     )
     hand = builder.info.features["hand"].str2int(data_config.hand)
     finger = builder.info.features["finger"].str2int(data_config.finger)
@@ -51,7 +52,7 @@ def read_records(data_config, split: str) -> list[Record]:
 
 
 def _check_socofing_dir(data_config) -> pathlib.Path:
-    folder = pathlib.Path(data_config.socofing_dir)
+    folder = pathlib.Path(expand_path(data_config.socofing_dir))
     if not data_config.socofing_dir or not folder.is_dir():
         raise UserError(
             f"config.data.socofing_dir: {data_config.socofing_dir!r} is not a folder; "

@@ -14,6 +14,7 @@ from fpgan_jax.data.socofing.filenames import parse_filename
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.resolution import PERIOD_AT_500_PPI
 from fpgan_jax.evaluation.ridges import measure_ridges
+from fpgan_jax.user_paths import expand_path
 
 # Ridges are measured in prints at least this high: in SOCOFing's own pixels many are too fine to be told from noise.
 _MIN_HEIGHT = 288
@@ -59,7 +60,7 @@ def describe_periods(periods: Sequence[float]) -> str:
 
 
 def _read_socofing(socofing_dir: str) -> list[np.ndarray]:
-    folder = pathlib.Path(socofing_dir) / "Real"
+    folder = pathlib.Path(expand_path(socofing_dir)) / "Real"
     if not socofing_dir or not folder.is_dir():
         raise UserError(
             f"config.data.socofing_dir: {socofing_dir!r} holds no folder Real/; name the one that does"

@@ -18,7 +18,11 @@ from third_party.keras_xception import live, make_reference, reference
 from third_party.keras_xception.weights import export_classifier, import_classifier
 
 # Keras's variables under NumPy 2, once for each.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:__array__ implementation")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.optimized,
+    pytest.mark.filterwarnings("ignore:__array__ implementation"),
+]
 
 FLOAT64_TOLERANCE = 1e-9
 FLOAT32_FACTOR = 4
@@ -154,6 +158,19 @@ def test_import(drawn, truth, tmp_path, suffix, include_top):
     )
     print(f"    relative 2-norm {errors[0]:.2e}; Keras's {errors[1]:.2e}")
     assert errors[0] <= FLOAT32_FACTOR * errors[1]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_import_of_a_network_that_is_a_layer_of_a_model(tmp_path, suffix):
+    variables = reference.draw_variables(num_channels=3, num_classes=NUM_CLASSES, width=1 / 32)
+    model = live.build(num_classes=NUM_CLASSES, input_shape=(*SIZE, 3), width=1 / 32)
+    live.assign(model, variables)
+    *_, pooling, head = model.layers
+    images = keras.Input((*SIZE, 3))
+    features = keras.Model(model.input, pooling.output)(keras.layers.Rescaling(1 / 127.5, offset=-1)(images))
+    path = tmp_path / f"transfer{suffix}"
+    FORMATS[suffix](keras.Model(images, head(keras.layers.Dropout(0.5)(features))), path)
+    _assert_equal(import_classifier(path, num_classes=NUM_CLASSES, num_channels=3), variables)
 
 
 def test_grey_import_of_colour_weights(tmp_path):

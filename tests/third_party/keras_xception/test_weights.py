@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import functools
 import json
 import pathlib
 import pickle
@@ -220,6 +221,102 @@ def test_a_config_may_name_layers_in_another_order(variables, copy, tmp_path):
     _assert_equal(_read(path), variables)
 
 
+def _nest(path, depth=1):
+    """Make the network a layer of a model, of which the head is another, as Keras 3 does."""
+    with h5py.File(path, "a") as file:
+        for _ in range(depth):
+            file.move("layers", "inner")
+            file.move("inner", "layers/functional/layers")
+        file.move(f"layers{'/functional/layers' * depth}/dense", "layers/dense")
+
+
+def _nest_legacy(path):
+    """Put all layers' weights but the head's in one group, as Keras does: first what is trained, then the rest."""
+    with h5py.File(path, "a") as file:
+        names = [name.decode() for name in file.attrs["layer_names"]]
+        inner, weights = file.create_group("xception"), []
+        for name in names[:-1]:
+            weights += [weight.decode() for weight in file[name].attrs["weight_names"]]
+            file.move(f"{name}/{name}", f"xception/{name}")
+            del file[name]
+        weights.sort(key=lambda weight: "moving_" in weight)
+        inner.attrs["weight_names"] = np.array([weight.encode() for weight in weights])
+        file.attrs["layer_names"] = np.array([b"xception", names[-1].encode()])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "change"),
+    [
+        (".weights.h5", _nest),
+        (".weights.h5", functools.partial(_nest, depth=3)),
+        (".h5", _nest_legacy),
+    ],
+    ids=["keras3", "keras3-deep", "legacy"],
+)
+def test_a_network_that_is_a_layer_of_a_model(variables, copy, mocker_warning, suffix, change):
+    path = copy(suffix)
+    change(path)
+    _assert_equal(_read(path), variables)
+    assert mocker_warning == []
+
+
+def test_an_archive_whose_network_is_a_layer_of_a_model(variables, copy, tmp_path):
+    weights, path = copy(), tmp_path / "model.keras"
+    _drop_names(weights)
+    _nest(weights)
+    *inner, (kind, name) = _list_kerass_names()
+    layers = [{"class_name": kind, "config": {"name": name}} for kind, name in inner]
+    outer = [
+        {"class_name": "Functional", "config": {"name": "xception", "layers": layers}},
+        {"class_name": kind, "config": {"name": name}},
+    ]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.write(weights, "model.weights.h5")
+        archive.writestr("config.json", json.dumps({"config": {"layers": outer}}))
+    _assert_equal(_read(path), variables)
+
+
+def test_what_comes_before_the_network_is_left_out_with_a_notice(variables, copy, mocker_warning):
+    path = copy()
+    _nest(path)
+    with h5py.File(path, "a") as file:
+        file["layers/conv2d/vars/0"] = np.zeros((1, 1, 3, 3), np.float32)
+        file["layers/conv2d/vars"].attrs["name"] = "colors"
+    _assert_equal(_read(path), variables)
+    assert mocker_warning == [f"{path}: layer colors (/layers/conv2d) is outside the Xception and left out"]
+
+
+def test_two_networks_in_one_model_are_refused(copy):
+    path = copy()
+    _nest(path)
+    with h5py.File(path, "a") as file:
+        file.copy("layers/functional", "layers/functional_1")
+    assert "holds several models with separable convolutions: /layers/functional/layers" in _error(path)
+
+
+def test_groups_that_hold_each_other_are_refused(copy):
+    path = copy()
+    with h5py.File(path, "a") as file:
+        file["layers/dense/again"] = file["layers"]
+    assert "is nested too deeply" in _error(path)
+
+
+@pytest.mark.parametrize("names", [("hidden", "output"), ("dense_7", "dense_8"), ("hidden", "predictions")])
+def test_a_head_of_two_layers_is_replaced(variables, copy, mocker_warning, names):
+    path = copy()
+    with h5py.File(path, "a") as file:
+        for key, name, shape in zip(("dense", "dense_1"), names, ((64, 7), (7, 5)), strict=True):
+            file.require_group("layers").pop(key, None)
+            file[f"layers/{key}/vars/0"] = np.zeros(shape, np.float32)
+            file[f"layers/{key}/vars/1"] = np.zeros(shape[1], np.float32)
+            file[f"layers/{key}/vars"].attrs["name"] = name
+    found = _read(path)
+    assert found["params"].pop("predictions")["kernel"].shape == (64, 5)
+    params = {name: layer for name, layer in variables["params"].items() if name != "predictions"}
+    _assert_equal(found, {**variables, "params": params})
+    assert f"{path}: the head ({', '.join(names)}) is not one layer" in mocker_warning[0]
+
+
 def test_three_channels_to_one(variables, written):
     grey = _read(written[".h5"], num_channels=1)
     kernel = variables["params"]["block1_conv1"]["kernel"]
@@ -374,8 +471,8 @@ def test_missing_layers_without_names(copy):
     assert _error(path).endswith("is no Xception's: it has 33 separable convolutions")
     with h5py.File(path, "a") as file:
         file.copy("layers/separable_conv2d_2", "layers/separable_conv2d_3")
-        file.copy("layers/dense", "layers/dense_1")
-    assert "/layers/dense_1) is none of Xception's" in _error(path)
+        file.copy("layers/conv2d", "layers/conv2d_9")
+    assert "/layers/conv2d_9) is none of Xception's" in _error(path)
 
 
 @pytest.mark.parametrize("name", ["attention", "dense_1", "conv2d_9", "block99999999_sepconv1"])

@@ -25,6 +25,8 @@ from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import GanTrainState, create_network_state
 from third_party.pytorch_pix2pix import names, parity_cases
 
+pytestmark = pytest.mark.optimized
+
 CASES = {case.name: case for case in parity_cases.CASES}
 FACTOR = 8
 

@@ -33,7 +33,8 @@ def _exported(request, tmp_path_factory):
 
 def import_files(files, config, workdir, **changes):
     paths = {"generator_path": files / "latest_net_G.pth", "discriminator_path": files / "latest_net_D.pth"}
-    runs.import_run(config, str(workdir), source=tiny.create_source(config), **(paths | changes))
+    source = tiny.create_source(create_config())  # the config may be of another size
+    runs.import_run(config, str(workdir), source=source, **(paths | changes))
     return workdir
 
 
@@ -124,6 +125,21 @@ def test_a_wrong_tensor_is_named(exported, tmp_path, change, texts):
         import_files(files, config, tmp_path / "run", generator_path=path)
     assert str(caught.value).startswith(str(path)) and all(text in str(caught.value) for text in texts)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("network", "prefix"), [("generator", "netG.module."), ("discriminator", "model.netD.")]
+)
+def test_what_is_before_the_keys_of_a_network_is_named(exported, tmp_path, network, prefix):
+    _, files, config = exported
+    name = f"latest_net_{network[0].upper()}.pth"
+
+    def add_prefix(arrays):
+        return {f"{prefix}{key}": value for key, value in arrays.items()}
+
+    path = rewrite(files, tmp_path / "changed", name, add_prefix)
+    with pytest.raises(UserError, match=rf"its keys begin with '{prefix}'; save the state_dict\(\)"):
+        import_files(files, config, tmp_path / "run", **{f"{network}_path": path})
 
 
 @pytest.mark.parametrize(

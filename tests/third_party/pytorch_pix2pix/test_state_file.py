@@ -41,10 +41,20 @@ def test_what_was_written_is_read(path):
     assert sorted(path.parent.iterdir()) == [path]
 
 
-def test_module_before_all_keys_is_taken_off(tmp_path):
-    wrapped = {f"module.{key}": value for key, value in ARRAYS.items()}
+@pytest.mark.parametrize(
+    "prefix",
+    ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "_fsdp_wrapped_module.module."],
+)
+def test_what_wrappers_put_before_all_keys_is_taken_off(tmp_path, prefix):
+    wrapped = {f"{prefix}{key}": value for key, value in ARRAYS.items()}
     state_file.write_state_file(tmp_path / "net.pth", wrapped)
     assert_same(state_file.read_state_file(tmp_path / "net.pth"), ARRAYS)
+
+
+def test_what_only_some_keys_begin_with_stays(tmp_path):
+    arrays = {f"module.{key}": value for key, value in ARRAYS.items()} | {"other": np.ones(1, np.float32)}
+    state_file.write_state_file(tmp_path / "net.pth", arrays)
+    assert_same(state_file.read_state_file(tmp_path / "net.pth"), arrays)
 
 
 def write_zip(path, pickled, storages=(), *, compression=zipfile.ZIP_STORED):
