@@ -22,7 +22,7 @@ from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import Minutiae, ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
-from fpgan_jax.evaluation.resolution import MARGIN, NoScaleError, prepare_prints
+from fpgan_jax.evaluation.resolution import NoScaleError, prepare_prints
 from fpgan_jax.evaluation.statistics import intervals
 
 FAMILY = "minutiae"
@@ -63,7 +63,8 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         }
     except (ToolError, NoScaleError) as error:
         return identity.skip(FAMILY, "minutiae_count", error)
-    shape = prepared.images[study.reference.name].shape[1:]
+    margin = prepared.margin
+    shape = tuple(side - 2 * margin for side in prepared.images[study.reference.name].shape[1:])
     gallery = create_gallery(study, prepared)
     real = matcher.extract(gallery.images, "minutiae, real")
     measures: list[MeasureRow] = []
@@ -75,7 +76,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
             )
             images += summary.create_image_rows(measure_name, collection, values)
         measures.append(_create_ratio_row(collection, found[name]))
-        measures += _compare_distributions(study, collection, found[name], gallery, real, shape)
+        measures += _compare_distributions(study, collection, found[name], gallery, real, shape, margin)
         rows, image_rows = _compare_with_own(collection, found[name], gallery, real)
         measures += rows
         images += image_rows
@@ -128,7 +129,7 @@ def compute_clark_evans_ratio(x: np.ndarray, y: np.ndarray, sides: tuple[float, 
 
 
 def _describe_prints(found: Sequence[Minutiae], shape: tuple[int, int]) -> list[tuple[str, np.ndarray, str]]:
-    sides = float(shape[0] - 2 * MARGIN), float(shape[1] - 2 * MARGIN)
+    sides = float(shape[0]), float(shape[1])
     counts = np.array([len(minutiae.x) for minutiae in found], np.float64)
     shares = np.array([m.is_ending.mean() if len(m.x) else np.nan for m in found], np.float64)
     ratios = np.array([compute_clark_evans_ratio(m.x, m.y, sides) for m in found], np.float64)
@@ -156,12 +157,13 @@ def _compare_distributions(
     gallery: Gallery,
     real: Sequence[Minutiae],
     shape: tuple[int, int],
+    margin: int,
 ) -> list[MeasureRow]:
     measures = []
     is_own = gallery.find_genuine(collection)
     for name, count, compute, unit in (
         ("direction_distance", _count_directions, compute_circular_distance, "deg"),
-        ("position_distance", lambda m: _count_cells(m, shape), compute_total_variation, "fraction"),
+        ("position_distance", lambda m: _count_cells(m, shape, margin), compute_total_variation, "fraction"),
     ):
         if collection is study.reference and not is_own.any():
             reason = explain_no_genuine(collection)
@@ -219,9 +221,9 @@ def _count_directions(minutiae: Minutiae) -> np.ndarray:
     return np.bincount(numbers, minlength=NUM_DIRECTIONS)
 
 
-def _count_cells(minutiae: Minutiae, shape: tuple[int, int]) -> np.ndarray:
+def _count_cells(minutiae: Minutiae, shape: tuple[int, int], margin: int) -> np.ndarray:
     down, across = (
-        np.clip((places - MARGIN) * NUM_CELLS // (length - 2 * MARGIN), 0, NUM_CELLS - 1)
+        np.clip((places - margin) * NUM_CELLS // length, 0, NUM_CELLS - 1)
         for places, length in zip((minutiae.y, minutiae.x), shape, strict=True)
     )
     return np.bincount(down * NUM_CELLS + across, minlength=NUM_CELLS**2)

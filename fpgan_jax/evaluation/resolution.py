@@ -23,7 +23,7 @@ PERIOD_AT_500_PPI = 9.0
 # Pixels of a 96x103 scan from ridge to ridge: the median of 1,990 real prints of SOCOFing, all ten fingers of 200
 # persons, by python -m launch.measure_scale. Estimated anew for five persons it is off by up to a tenth.
 SOCOFING_PERIOD = 3.136
-# White pixels around a print: MINDTCT finds no minutiae at an image's very edge.
+# White pixels around a print that fills its image: MINDTCT finds no minutiae at an image's very edge.
 MARGIN = 24
 
 
@@ -36,14 +36,16 @@ class PreparedPrints:
     """A study's prints as the tools get them.
 
     Attributes:
-      images: collection -> uint8 [n, height, width], all of one size, at 500 ppi, with the margin.
+      images: collection -> uint8 [n, height, width], all of one size, at 500 ppi, with the margin around them.
       factor: by which the prints were enlarged, as the root of the areas' ratio.
       period: the sensor's ridge period before, pixels.
+      margin: white pixels on each side.
     """
 
     images: Mapping[str, np.ndarray]
     factor: float
     period: float
+    margin: int = MARGIN
 
 
 def prepare_prints(study: Study, data_config: ConfigDict) -> PreparedPrints:
@@ -65,11 +67,13 @@ def prepare_prints(study: Study, data_config: ConfigDict) -> PreparedPrints:
     period = find_sensor_period(data_config) or find_period(study.reference.images[:, rows, columns])
     factor = PERIOD_AT_500_PPI / period
     stretch = find_stretch(data_config)
+    # A whole image of a known sensor has its own background; it is matched as the sensor gave it.
+    margin = 0 if configuration.find_ppi(data_config) else MARGIN
     images = {
-        name: scale_images(collection.images[:, rows, columns], factor, stretch)
+        name: scale_images(collection.images[:, rows, columns], factor, stretch, margin)
         for name, collection in study.collections.items()
     }
-    return PreparedPrints(images, factor, period)
+    return PreparedPrints(images, factor, period, margin)
 
 
 def find_sensor_period(data_config: ConfigDict) -> float:
@@ -138,23 +142,24 @@ def find_stretch(data_config: ConfigDict) -> float:
     return across / down
 
 
-def scale_images(images: np.ndarray, factor: float, stretch: float = 1.0) -> np.ndarray:
+def scale_images(images: np.ndarray, factor: float, stretch: float = 1.0, margin: int = MARGIN) -> np.ndarray:
     """Resample prints and put a white margin around them.
 
     Args:
       images: uint8 [n, height, width].
       factor: root of the areas' ratio.
       stretch: of `find_stretch`; is undone, the area kept.
+      margin: white pixels on each side.
 
     Returns:
-      uint8 [n, about height * factor * sqrt(stretch) + 2 * MARGIN, about width * factor / sqrt(stretch) + 2 * MARGIN],
+      uint8 [n, about height * factor * sqrt(stretch) + 2 * margin, about width * factor / sqrt(stretch) + 2 * margin],
       bicubic.
     """
     root = math.sqrt(stretch)
     height = max(1, round(images.shape[1] * factor * root))
     width = max(1, round(images.shape[2] * factor / root))
-    scaled = np.full((len(images), height + 2 * MARGIN, width + 2 * MARGIN), 255, np.uint8)
+    scaled = np.full((len(images), height + 2 * margin, width + 2 * margin), 255, np.uint8)
     for place, image in enumerate(images):
         picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-        scaled[place, MARGIN:-MARGIN, MARGIN:-MARGIN] = picture
+        scaled[place, margin : margin + height, margin : margin + width] = picture
     return scaled

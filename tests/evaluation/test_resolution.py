@@ -70,6 +70,15 @@ def test_a_sensors_scale_is_not_asked_of_its_prints():
         assert factor == pytest.approx(9 / (resolution.SOCOFING_PERIOD * np.sqrt(128 / 90 * 128 / 97)))
 
 
+def test_a_whole_image_of_a_known_sensor_is_matched_as_it_is():
+    image = draw_wave(128, 9, 45)
+    data = create_data_config(source="impressions")
+    data.sensor_ppi = 500.0
+    prepared = resolution.prepare_prints(create_study([image], [image]), data)
+    assert prepared.margin == 0
+    np.testing.assert_array_equal(prepared.images["real"][0], image)
+
+
 def test_the_images_resolution_counts_before_the_sensors():
     data = create_data_config(source="impressions")
     data.sensor_ppi, data.image_ppi = 500.0, 250.0
