@@ -4,15 +4,21 @@ python -m launch.make_pairs --config=configs/pix2pix_socofing.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --out_dir=pairs --npz=prints.npz
 
 --out_dir gets train/PERSON_REPLICA.png, as pix2pix's "aligned" loader reads them. --npz gets the preprocessed
-prints of the configured finger, real and altered, of every person in the folder: with config.data.source=npz
-and config.data.npz_file=prints.npz everything runs on a machine without TensorFlow and without the folder.
+prints of the configured finger, real and altered, of every person in the folder, or with --npz_num_persons=N of the
+first N only: with config.data.source=npz and config.data.npz_file=prints.npz everything runs on a machine without
+TensorFlow and without the folder.
 """
+
+from absl import flags
 
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
 _OUT_DIR = cli.define_path_flag("out_dir", "Folder for the pairs' files; made if missing.")
 _NPZ = cli.define_path_flag("npz", "File for everyone's prints; one that is there is replaced.")
+_NPZ_NUM_PERSONS = flags.DEFINE_integer(
+    "npz_num_persons", None, "Of --npz: only so many persons, those with the lowest ids.", lower_bound=1
+)
 
 
 def main(argv):
@@ -24,9 +30,13 @@ def main(argv):
 
     if not (_OUT_DIR.value or _NPZ.value):
         raise UserError("--out_dir, --npz: neither is given; name a folder for pairs or a file for prints")
+    if _NPZ_NUM_PERSONS.value and not _NPZ.value:
+        raise UserError("--npz_num_persons: limits the persons of --npz, which is not given")
     configuration.validate_config(_CONFIG.value)
     if _NPZ.value:
-        num_prints = print_loading.write_archive(_CONFIG.value, _NPZ.value)
+        num_prints = print_loading.write_archive(
+            _CONFIG.value, _NPZ.value, num_persons=_NPZ_NUM_PERSONS.value
+        )
         print(f"{num_prints} prints in {_NPZ.value}")
     if _OUT_DIR.value:
         pairs.write_pairs(print_loading.create_pairs(_CONFIG.value), _OUT_DIR.value)

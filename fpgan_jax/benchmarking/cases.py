@@ -3,10 +3,11 @@
 Does not time them (`timing.py`), and builds none of its own: networks, steps and preparation are the package's.
 """
 
+import contextlib
 import dataclasses
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -93,7 +94,8 @@ class CompiledProgram:
       program: what was compiled.
       state: the state of the next call.
       batch: on the devices.
-      costs: as of `measure_costs`, and "lower_seconds" and "compile_seconds".
+      costs: as of `measure_costs`; "lower_seconds" and "compile_seconds"; "is_compile_cached": whether the compiled
+        program was read from JAX's persistent cache.
     """
 
     program: Program
@@ -198,10 +200,30 @@ def compile_program(program: Program) -> CompiledProgram:
     begin = time.perf_counter()
     lowered = program.function.lower(state, batch, program.key)
     lowered_at = time.perf_counter()
-    compiled = lowered.compile()
+    with _listen_for_cache_hits() as hits:
+        compiled = lowered.compile()
+    compiled_at = time.perf_counter()
     costs = measure_costs(lowered, compiled)
-    costs |= {"lower_seconds": lowered_at - begin, "compile_seconds": time.perf_counter() - lowered_at}
+    costs |= {"lower_seconds": lowered_at - begin, "compile_seconds": compiled_at - lowered_at}
+    costs["is_compile_cached"] = bool(hits)
     return CompiledProgram(program, state, batch, costs)
+
+
+@contextlib.contextmanager
+def _listen_for_cache_hits() -> Iterator[list[str]]:
+    """Collect the persistent cache's hits in the list that is yielded."""
+    hits = []
+
+    def listen(event: str, **details: Any) -> None:
+        del details
+        if event == "/jax/compilation_cache/cache_hits":
+            hits.append(event)
+
+    jax.monitoring.register_event_listener(listen)
+    try:
+        yield hits
+    finally:
+        jax.monitoring.unregister_event_listener(listen)
 
 
 def measure_costs(lowered: jax.stages.Lowered, compiled: jax.stages.Compiled) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 Does not own what a program needs of both; `cases.py` asks the compiler.
 """
 
-import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -16,37 +15,28 @@ _COPY_BYTES = {"cpu": (64 * 2**20, 256 * 2**20), "gpu": (256 * 2**20, 2**30, 2**
 _SMALLEST_MATRIX_SIZES, _SMALLEST_COPY_BYTES = (128,), (2**20,)
 
 
-@dataclasses.dataclass(frozen=True)
-class Ceilings:
-    """What the first device can do at most.
-
-    Attributes:
-      flop_per_second: of the best matrix product, by dtype.
-      bytes_per_second: read and written, of the best pass over an array in memory.
-    """
-
-    flop_per_second: dict[str, float]
-    bytes_per_second: float
+# What is measured besides products, which go by their dtype.
+COPY = "copy"
 
 
-def measure_ceilings(dtypes: Sequence[str], settings: timing.Settings, *, smallest: bool = False) -> Ceilings:
-    """Measure both ceilings, each the best of several sizes.
+def measure_ceiling(what: str, settings: timing.Settings, *, smallest: bool = False) -> float:
+    """Measure what the first device can do at most, the best of several sizes.
 
     Args:
-      dtypes: of the matrix products. On a GPU a float32 product is one of tf32, as the convolutions are.
+      what: the dtype of a matrix product, "float32" or "bfloat16"; or `COPY`, a pass over an array in memory. On a GPU
+        a float32 product is one of tf32, as the convolutions are.
       settings: how long each size is timed.
       smallest: one small size only, which shows that the measurement runs and nothing else.
 
     Returns:
-      The ceilings.
+      FLOP a second, or bytes a second, read and written.
     """
     platform = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    if what == COPY:
+        copy_bytes = _SMALLEST_COPY_BYTES if smallest else _COPY_BYTES[platform]
+        return max(_time_copy(num_bytes, settings) for num_bytes in copy_bytes)
     matrix_sizes = _SMALLEST_MATRIX_SIZES if smallest else _MATRIX_SIZES[platform]
-    copy_bytes = _SMALLEST_COPY_BYTES if smallest else _COPY_BYTES[platform]
-    return Ceilings(
-        {dtype: max(_time_product(size, dtype, settings) for size in matrix_sizes) for dtype in dtypes},
-        max(_time_copy(num_bytes, settings) for num_bytes in copy_bytes),
-    )
+    return max(_time_product(size, what, settings) for size in matrix_sizes)
 
 
 def _time_product(size: int, dtype: str, settings: timing.Settings) -> float:

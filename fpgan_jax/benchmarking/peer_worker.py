@@ -104,13 +104,17 @@ class PeerWorker:
           UserError: PyTorch is not installed, or cannot use the device.
         """
         check_torch()
+        self._start_request = {"command": "start", "device": device, "num_threads": num_threads}
+        self._start()
+
+    def _start(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fpgan_jax.benchmarking.peer_worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.description = self._ask({"command": "start", "device": device, "num_threads": num_threads})
+        self.description = self._ask(self._start_request)
 
     def __enter__(self):
         """Return itself."""
@@ -118,14 +122,15 @@ class PeerWorker:
 
     def __exit__(self, *exception):
         """End the process."""
-        self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
 
     def build(self, variant: str, program: dict[str, Any]) -> dict[str, Any]:
-        """Build a program and run it until it is compiled.
+        """Build a program and run it until it is compiled, in a new process if the last one has ended.
 
         Args:
           variant: one of `VARIANTS`.
@@ -137,6 +142,8 @@ class PeerWorker:
         Raises:
           UserError: PyTorch cannot.
         """
+        if self._process.poll() is not None:
+            self._start()
         return self._ask({"command": "build", "variant": variant, "program": program})
 
     def create_turn(self, variant: str) -> timing.Turn:
@@ -149,12 +156,16 @@ class PeerWorker:
         return take_turn
 
     def read_peak(self) -> int | None:
-        """Return the most bytes of GPU memory since the last release, of all variants; None on a CPU."""
-        return self._ask({"command": "peak"})["bytes"]
+        """Return the most bytes of GPU memory since the last release, of all variants.
+
+        None on a CPU, or if the process has ended.
+        """
+        return self._ask({"command": "peak"})["bytes"] if self._process.poll() is None else None
 
     def release(self) -> None:
         """Let go of all programs."""
-        self._ask({"command": "release"})
+        if self._process.poll() is None:
+            self._ask({"command": "release"})
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(BrokenPipeError):

@@ -3,6 +3,7 @@
 Does not measure; `runner.py` hands rows over.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -15,25 +16,32 @@ from typing import Any
 import jax
 
 from fpgan_jax import parallel
+from fpgan_jax.whole_file import write_whole
 
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "torch", "tensorflow-cpu")
+_PACKAGES = (
+    *("jax", "jaxlib", "jax-cuda13-plugin", "nvidia-cudnn-cu13", "flax", "optax", "numpy", "torch", "triton"),
+    "tensorflow-cpu",
+)
 _ENVIRONMENT = (
     *("XLA_FLAGS", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION"),
     *("OMP_NUM_THREADS", "LD_PRELOAD", "GLIBC_TUNABLES"),
 )
 _ROOT = pathlib.Path(__file__).parents[2]
+# What `launch/gpu_check.sh prepare` writes for a copy of the checkout that goes without git's files.
+_COMMIT_FILE = pathlib.Path(".gpu/commit")
 
 
 def describe_machine() -> dict[str, Any]:
     """Describe where the numbers come from.
 
     Returns:
-      "cpu", "num_cores" that this process may use, "device" and "num_devices" as JAX sees them, "python",
-      "versions" of what is installed, and "commit", None outside a git checkout.
+      "cpu", "num_cores" that this process may use, "platform", "device" and "num_devices" as JAX sees them, "python",
+      "versions" of what is installed, and "commit", None where it is not known.
     """
     return {
         "cpu": _read_cpu_model(),
         "num_cores": parallel.count_cores(),
+        "platform": jax.default_backend(),
         "device": jax.local_devices()[0].device_kind,
         "num_devices": jax.local_device_count(),
         "python": platform.python_version(),
@@ -44,14 +52,24 @@ def describe_machine() -> dict[str, Any]:
 
 
 def read_commit(root: pathlib.Path) -> str | None:
-    """Read the commit that a checkout is at, from git's own files.
+    """Read the commit that a checkout is at, from git's own files, or of a copy without them from `_COMMIT_FILE`.
 
     Args:
       root: the checkout's folder.
 
     Returns:
-      Its hash, 40 hexadecimal digits; None where there is no checkout. Changes since are not seen.
+      Its hash, 40 hexadecimal digits, and in a copy "-dirty" after it if there were changes; None where it is not
+      known. Changes in a checkout are not seen.
     """
+    if commit := _read_git_commit(root):
+        return commit
+    try:
+        return (root / _COMMIT_FILE).read_text().strip() or None
+    except OSError:
+        return None
+
+
+def _read_git_commit(root: pathlib.Path) -> str | None:
     try:
         folder = root / ".git"
         if folder.is_file():  # a worktree's
@@ -71,27 +89,55 @@ def read_commit(root: pathlib.Path) -> str | None:
 
 
 class RowWriter:
-    """Appends rows to a file as they come, so that a run that is stopped leaves what it had."""
+    """Appends rows to a file as they come, so that a run that is stopped leaves what it had.
+
+    Attributes:
+      rows: those of this run.
+    """
 
     def __init__(self, path: str | None):
-        """Args: the file, made with its folder if missing; None writes nothing."""
+        """Args: the file, made with its folder if missing, with `rows` as tables beside it; None writes nothing."""
         self.rows: list[dict[str, Any]] = []
+        self._path = path and pathlib.Path(path)
         self._file = None
         if path:
-            pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._earlier_rows = read_rows(self._path)
             self._file = open(path, "a")  # noqa: SIM115 (closed by close)
 
+    def read_earlier_rows(self) -> list[dict[str, Any]]:
+        """Read the rows that the file had before this run."""
+        return self._earlier_rows if self._file else []
+
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row, and have it on disk before this returns."""
+        """Append one row, and have it and the tables on disk before this returns."""
         self.rows.append(dict(row))
         if self._file:
             self._file.write(json.dumps(row) + "\n")
             self._file.flush()
+            with write_whole(self._path.with_suffix(".md")) as file:
+                file.write(format_rows(self.rows, markdown=True) + "\n")
 
     def close(self) -> None:
         """Close the file."""
         if self._file:
             self._file.close()
+
+
+def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Read a file of rows; a line that is not whole, as a killed process leaves it, is left out.
+
+    Args:
+      path: of the JSON-lines file.
+
+    Returns:
+      Its rows; none if there is no file.
+    """
+    rows = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with contextlib.suppress(json.JSONDecodeError):
+            rows.append(json.loads(line))
+    return rows
 
 
 def format_rows(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
@@ -104,7 +150,7 @@ def format_rows(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) ->
     Returns:
       The tables, a blank line between them.
     """
-    tables = []
+    rows, tables = [part for row in rows for part in _divide_row(row)], []
     for kind, columns in _COLUMNS.items():
         of_kind = [row for row in rows if row["kind"] == kind]
         if of_kind:
@@ -114,6 +160,18 @@ def format_rows(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) ->
                 format_table(used, [["" if c is None else str(c) for c in r] for r in cells], markdown)
             )
     return "\n\n".join(tables)
+
+
+def _divide_row(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Divide a row that holds a profile into those of several tables."""
+    profile = row.get("profile")
+    if not profile:
+        return [row]
+    case = {name: row.get(name) for name in (*_CASE_FIELDS, "steps_per_dispatch")}
+    if "error" in profile:
+        return [row, case | {"kind": "failed", "error": f"--profile: {profile['error']}"}]
+    kernels = [case | kernel | {"kind": "kernel_time"} for kernel in profile["largest"]]
+    return [row, case | profile | {"kind": "profile"}, *kernels]
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool = False) -> str:
@@ -195,10 +253,25 @@ def _ratio(variant: str) -> Callable:
     return read
 
 
+def _format_compile_seconds(row: Mapping[str, Any]) -> str | None:
+    seconds = format_number(row.get("compile_seconds"))
+    return f"{seconds} (cached)" if row.get("is_compile_cached") else seconds
+
+
+def _format_difference(row: Mapping[str, Any]) -> str | None:
+    difference = row.get("largest_difference")
+    return None if difference is None else f"{100 * difference:.2g}%"
+
+
+def _format_ceiling(row: Mapping[str, Any]) -> str:
+    return f"{format_number(row['per_second'] / 1e9)} {'GB/s' if row['ceiling'] == 'copy' else 'GFLOP/s'}"
+
+
+_CASE_FIELDS = ("name", "image_size", "num_features", "batch_size", "dtype")
 _CASE_COLUMNS = {
     "case": _text("name"),
     "size": _text("image_size"),
-    "features": lambda row: row["num_features"] or None,
+    "features": lambda row: row.get("num_features") or None,
     "batch": _text("batch_size"),
     "dtype": _text("dtype"),
 }
@@ -206,6 +279,7 @@ _CASE_COLUMNS = {
 _COLUMNS = {
     "program": _CASE_COLUMNS
     | {
+        "steps a call": _text("steps_per_dispatch"),
         "ms": _number("ms_median"),
         "quartiles": _range("ms_q1", "ms_q3"),
         "images/s": _number("images_per_second"),
@@ -213,7 +287,7 @@ _COLUMNS = {
         "% FLOP/s": _number("percent_of_flop_ceiling"),
         "% bytes/s": _number("percent_of_bandwidth_ceiling"),
         "peak MiB": _number("peak_memory_bytes", 2**-20),
-        "compile s": _number("compile_seconds"),
+        "compile s": _format_compile_seconds,
         "eager / ours": _ratio("eager"),
         "compile / ours": _ratio("compile"),
     },
@@ -256,8 +330,38 @@ _COLUMNS = {
         "days for 100 million": _number("days_for_many"),
         "TB for 100 million": _number("terabytes_for_many"),
     },
+    "ceiling": {"ceiling": _text("ceiling"), "at most": _format_ceiling},
+    "profile": _CASE_COLUMNS
+    | {
+        "steps a call": _text("steps_per_dispatch"),
+        "us a step, traced": _number("us_per_step"),
+        "of these busy": _number("busy_us_per_step"),
+        "kernels a step": _number("kernels_per_step"),
+    },
+    "kernel_time": _CASE_COLUMNS
+    | {
+        "steps a call": _text("steps_per_dispatch"),
+        "us a step": _number("us_per_step"),
+        "%": _number("percent"),
+        "runs a step": _number("runs_per_step"),
+        "operation": lambda row: _shorten(row["operation"], 40),
+        "kernel": lambda row: _shorten(row["kernel"], 60),
+    },
+    "parity": _CASE_COLUMNS
+    | {
+        "steps": _text("num_steps"),
+        "largest difference from the CPU": _format_difference,
+        "of": _text("metric"),
+        "agrees": lambda row: None if "error" in row else "yes" if row["agrees"] else "NO",
+        "error": _text("error"),
+    },
     "failed": _CASE_COLUMNS | {"error": _text("error")},
-    "start_up": {"what": _text("what"), "seconds": _number("seconds"), "runs": _text("count")},
+    "start_up": {
+        "what": _text("what"),
+        "seconds": _number("seconds"),
+        "runs": _text("count"),
+        "error": _text("error"),
+    },
     "weak_scaling": {
         "case": _text("name"),
         "devices": _text("num_devices"),

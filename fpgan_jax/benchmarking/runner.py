@@ -8,18 +8,22 @@ import dataclasses
 import gc
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
+from absl import logging
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, parallel
 from fpgan_jax.benchmarking import (
     cases,
     ceilings,
+    cpu_parity,
     gpu_compilation,
     inputs,
+    kernel_times,
     peer_worker,
     report,
     scaling,
@@ -33,7 +37,7 @@ from fpgan_jax.evaluation.sharded_synthesis import IMAGES_PER_CALL
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 from fpgan_jax.progress import create_progress
 
-PROCESS_CASES = ("start_up", "weak_scaling")
+PROCESS_CASES = ("start_up", "weak_scaling", "cpu_parity")
 # The input cases follow the step that they feed, so that it is compiled once.
 CASE_NAMES = (
     *("generator_inference", *cases.SYNTHESIS_CASES, "discriminator", "gan_step", *cases.INPUT_CASES),
@@ -44,6 +48,8 @@ _SCALING_DEVICES = (1, 2, 4, 8)
 _SMALLEST_SCALING_DEVICES = (1, 2)
 # Of a program that is compiled for a GPU: its kernels by bytes.
 _NUM_LARGEST = 5
+# A trace of many calls takes long to read, and shows no more.
+_MAX_TRACED_CALLS, _MAX_TRACED_SECONDS = 10, 2.0
 _GOALS = (
     Case("gan_step", 256, 64, 1, "float32"),
     Case("gan_step", 128, 32, 8, "float32"),
@@ -66,8 +72,11 @@ class Options:
       min_seconds: each contestant is timed for, at least, over all rounds.
       min_repeats: samples of each contestant, at least, over all rounds.
       rounds: turns of each contestant.
-      out: JSON-lines file to which rows are appended; a Markdown file of the tables goes beside it. None writes
-        neither.
+      max_seconds: no case is begun later than so many seconds after the start, and one that is running takes no further
+        round. None has no limit.
+      profile: so many kernels with the most time are named in the row of every program; 0 traces nothing.
+      out: JSON-lines file to which rows are appended; a Markdown file of this run's tables goes beside it. Both are
+        written after every row. The machine's ceilings are taken from this file if it has them. None writes neither.
       steps_per_dispatch: steps that a call of the two steps takes; milliseconds are a step's.
       smallest: every part at a size at which nothing is worth measuring, without the compiler's optimisations; the
         lists above and the durations are not asked, but for `cases`.
@@ -86,6 +95,8 @@ class Options:
     min_seconds: float = 3.0
     min_repeats: int = 10
     rounds: int = 3
+    max_seconds: float | None = None
+    profile: int = 0
     out: str | None = None
     steps_per_dispatch: int = 1
     smallest: bool = False
@@ -121,7 +132,9 @@ def _parse_number(name: str, text: str) -> int:
 
 
 def run_benchmark(config: ConfigDict, options: Options) -> str:
-    """Time what the options ask for.
+    """Time what the options ask for; a case that cannot run here is a row that says why.
+
+    The tables of what was measured are printed before an interruption goes on.
 
     Args:
       config: where everything comes from that a case does not name.
@@ -149,11 +162,12 @@ def run_benchmark(config: ConfigDict, options: Options) -> str:
     with _quick_compilation(options.smallest), contextlib.ExitStack() as stack:
         writer = report.RowWriter(options.out)
         stack.callback(writer.close)
-        _Run(config, options, writer, stack).run(all_cases)
-        if options.out:
-            pathlib.Path(options.out).with_suffix(".md").write_text(
-                report.format_rows(writer.rows, markdown=True) + "\n"
-            )
+        try:
+            _Run(config, options, writer, stack).run(all_cases)
+        except BaseException:
+            if writer.rows:
+                print(report.format_rows(writer.rows), flush=True)
+            raise
         return report.format_rows(writer.rows)
 
 
@@ -293,37 +307,80 @@ class _Run:
             )
 
     def run(self, all_cases: list[Case]) -> None:
-        dtypes = tuple(dict.fromkeys(case.dtype for case in all_cases if case.name in cases.PROGRAM_CASES))
-        if self._options.compile_for:
-            dtypes = ()
-        self._ceilings = (
-            ceilings.measure_ceilings(dtypes, self._settings, smallest=self._options.smallest)
-            if dtypes
-            else None
-        )
+        self._begin = time.monotonic()
+        if not self._options.compile_for:
+            programs = [case for case in all_cases if case.name in cases.PROGRAM_CASES]
+            self._find_ceilings(
+                [*dict.fromkeys(case.dtype for case in programs), *[ceilings.COPY] * bool(programs)]
+            )
         with create_progress(len(all_cases), "benchmark", "cases") as progress:
             for case in all_cases:
                 progress.set_postfix_str(f"{case.name} {case.image_size} {case.batch_size} {case.dtype}")
-                for row in self._run_case(case):
-                    self._write(row)
+                self._write_rows(self._describe(case, "failed"), lambda case=case: self._run_case(case))
                 progress.update()
         self._compiled = None
         if self._options.goals:
             return
-        if "start_up" in self._options.cases:
-            num_runs = 1 if self._options.smallest else 3
-            for row in startup.measure_start_up(num_runs=num_runs, smallest=self._options.smallest):
+        is_smallest = self._options.smallest
+        measures = {
+            "cpu_parity": lambda: cpu_parity.compare_steps(self._config, smallest=is_smallest),
+            "start_up": lambda: startup.measure_start_up(
+                num_runs=1 if is_smallest else 3, smallest=is_smallest
+            ),
+            "weak_scaling": self._run_weak_scaling,
+        }
+        for name, measure in measures.items():
+            if name in self._options.cases:
+                self._write_rows({"kind": "failed", "name": name}, measure)
+
+    def _write_rows(
+        self, failed: Mapping[str, Any], measure: Callable[[], Iterable[Mapping[str, Any]]]
+    ) -> None:
+        """Write a case's rows as they come, and one of why no more of them do."""
+        if self._is_over():
+            error = f"not begun: --max_seconds={self._options.max_seconds:g} are over"
+            self._write(failed | {"error": error, "is_not_begun": True})
+            return
+        try:
+            for row in measure():
                 self._write(row)
-        if "weak_scaling" in self._options.cases:
-            self._run_weak_scaling()
+        except UserError as error:
+            if self._options.compile_for:
+                # What it needs is the same for all cases.
+                raise
+            self._write(failed | {"error": str(error)})
+        except Exception as error:
+            # Too large for the memory, as a rule. Whatever it is, the other cases are still worth having.
+            if not isinstance(error, jax.errors.JaxRuntimeError):
+                logging.exception("%s failed", failed["name"])
+            self._compiled = None
+            text = (str(error).splitlines() or [""])[0][:200]
+            self._write(failed | {"error": f"{type(error).__name__}: {text}"})
+
+    def _is_over(self) -> bool:
+        limit = self._options.max_seconds
+        return limit is not None and time.monotonic() - self._begin > limit
+
+    def _find_ceilings(self, names: list[str]) -> None:
+        """Take the machine's ceilings from the rows of earlier runs, and measure those that are missing there."""
+        machine = self._machine | {"commit": None}
+        self._ceilings = {
+            row["ceiling"]: row["per_second"]
+            for row in self._writer.read_earlier_rows()
+            if row["kind"] == "ceiling"
+            and row["machine"] | {"commit": None} == machine
+            and row["is_optimized"] != self._options.smallest
+        }
+        for name in names:
+            if name not in self._ceilings:
+                self._ceilings[name] = ceilings.measure_ceiling(
+                    name, self._settings, smallest=self._options.smallest
+                )
+                row = {"kind": "ceiling", "name": "ceiling", "ceiling": name}
+                self._write(row | {"per_second": self._ceilings[name]})
 
     def _run_case(self, case: Case) -> list[dict[str, Any]]:
-        try:
-            return self._count(case) if self._options.compile_for else [self._choose_run(case.name)(case)]
-        except jax.errors.JaxRuntimeError as error:
-            # Too large for the memory, as a rule: the smaller cases are still worth having.
-            self._compiled = None
-            return [self._describe(case, "failed") | {"error": str(error).splitlines()[0][:200]}]
+        return self._count(case) if self._options.compile_for else [self._choose_run(case.name)(case)]
 
     def _choose_run(self, name: str) -> Callable[[Case], dict[str, Any]]:
         if name in cases.PROGRAM_CASES:
@@ -365,11 +422,11 @@ class _Run:
         turns = {"ours": timing.create_turn(compiled.call, jax.block_until_ready)}
         peers = self._build_peers(case, config)
         turns |= {
-            variant: self._worker.create_turn(variant)
+            variant: self._create_peer_turn(variant, built)
             for variant, built in peers.items()
             if "error" not in built
         }
-        rounds = timing.run_rounds(turns, self._settings)
+        rounds = self._run_rounds(turns)
         num_steps = compiled.program.num_steps
         ours = [[seconds / num_steps for seconds in samples] for samples in rounds["ours"]]
         row = self._describe(case, "program") | timing.to_milliseconds(timing.summarize_rounds(ours))
@@ -378,7 +435,7 @@ class _Run:
         row |= compiled.costs | {"device_peak_bytes": cases.read_device_peak()}
         row |= self._compare_with_ceilings(row)
         if self._worker:
-            theirs = {variant: rounds[variant] for variant in rounds if variant != "ours"}
+            theirs = {variant: rounds[variant] for variant, peer in peers.items() if "error" not in peer}
             row["ratios"] = {
                 variant: dataclasses.asdict(timing.compute_ratio(samples, ours))
                 for variant, samples in theirs.items()
@@ -389,7 +446,35 @@ class _Run:
             }
             row["peer"] = self._worker.description | {"peak_bytes": self._worker.read_peak()}
             self._worker.release()
+        if self._options.profile:
+            row["profile"] = self._trace(compiled, row["ms_median"] / 1e3 * num_steps)
         return row
+
+    def _trace(self, compiled: CompiledProgram, seconds_per_call: float) -> dict[str, Any]:
+        num_calls = min(_MAX_TRACED_CALLS, max(1, int(_MAX_TRACED_SECONDS / seconds_per_call)))
+        try:
+            return kernel_times.trace_kernels(compiled, self._options.profile, num_calls=num_calls)
+        except Exception as error:
+            # The profiler may not work where the program does, whose times are worth having.
+            logging.exception("--profile failed")
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    def _create_peer_turn(self, variant: str, built: dict[str, Any]) -> timing.Turn:
+        """Create a turn of PyTorch's that takes no samples once it has failed, and says so in `built`."""
+        take_turn = self._worker.create_turn(variant)
+
+        def take_turn_or_fail(min_repeats: int, min_seconds: float) -> list[float]:
+            if "error" not in built:
+                try:
+                    return take_turn(min_repeats, min_seconds)
+                except UserError as error:
+                    built["error"] = str(error)
+            return []
+
+        return take_turn_or_fail
+
+    def _run_rounds(self, turns: Mapping[str, timing.Turn]) -> dict[str, list[list[float]]]:
+        return timing.run_rounds(turns, self._settings, is_over=self._is_over)
 
     def _build_peers(self, case: Case, config: ConfigDict) -> dict[str, dict[str, Any]]:
         if not self._worker:
@@ -414,8 +499,8 @@ class _Run:
 
     def _compare_with_ceilings(self, row: Mapping[str, Any]) -> dict[str, Any]:
         seconds = row["ms_median"] / 1e3
-        flop_ceiling = self._ceilings.flop_per_second[row["dtype"]]
-        bytes_ceiling = self._ceilings.bytes_per_second
+        flop_ceiling = self._ceilings[row["dtype"]]
+        bytes_ceiling = self._ceilings[ceilings.COPY]
 
         # Both are of one device's program.
         def percent(amount, ceiling):
@@ -432,7 +517,7 @@ class _Run:
         config = cases.create_config(self._config, case)
         step_case = dataclasses.replace(case, name="gan_step")
         turns = inputs.create_turns(case, config, self._compile(step_case, config, 1))
-        rounds = timing.run_rounds(turns, self._settings)
+        rounds = self._run_rounds(turns)
         summaries = {name: timing.summarize_rounds(rounds[name]) for name in turns}
         row = self._describe(case, "input") | timing.to_milliseconds(summaries["input"])
         row |= timing.to_milliseconds(summaries["resident"], "resident_ms")
@@ -446,7 +531,7 @@ class _Run:
 
     def _run_synthesis(self, case: Case) -> dict[str, Any]:
         turns, images = synthesis.create_turns(cases.create_config(self._config, case))
-        rounds = timing.run_rounds(turns, self._settings)
+        rounds = self._run_rounds(turns)
         seconds = {name: timing.summarize_rounds(rounds[name]) for name in turns}
         rates = synthesis.describe_rates(
             *(seconds[name].median for name in ("device", "encoder", "end_to_end")),
@@ -460,10 +545,10 @@ class _Run:
             | {"terabytes_for_many": images["bytes_per_image"] * synthesis.MANY_IMAGES / 1e12}
         )
 
-    def _run_weak_scaling(self) -> None:
+    def _run_weak_scaling(self) -> Iterator[dict[str, Any]]:
         devices = _SMALLEST_SCALING_DEVICES if self._options.smallest else _SCALING_DEVICES
         size, num_features = (16, 2) if self._options.smallest else (32, 4)
-        rows = scaling.measure_weak_scaling(
+        yield from scaling.measure_weak_scaling(
             self._config,
             devices,
             self._settings,
@@ -472,8 +557,6 @@ class _Run:
             batch_size=4,
             dtype="float32",
         )
-        for row in rows:
-            self._write(row)
         for row in list(self._writer.rows):
             if row["kind"] != "program":
                 continue
@@ -482,4 +565,4 @@ class _Run:
             )
             if is_paper_size and row["batch_size"] == 1:
                 for reduction in scaling.describe_all_reduce(row["ms_median"] / 1e3):
-                    self._write(reduction | {"name": "all_reduce", "dtype": row["dtype"]})
+                    yield reduction | {"name": "all_reduce", "dtype": row["dtype"]}

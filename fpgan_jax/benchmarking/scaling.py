@@ -5,14 +5,13 @@ Does not own the step; it is `cases.py`'s. Run as a module it times one number o
 
 import dataclasses
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from fpgan_jax.benchmarking import timing
+from fpgan_jax.benchmarking import timing, worker_process
 from fpgan_jax.errors import UserError
 
 # Bytes a second that leave one device, one direction: half of the 900 GB/s by which NVLink 4 goes, which counts
@@ -82,7 +81,7 @@ def describe_all_reduce(
 
 def measure_weak_scaling(
     config: ConfigDict, all_num_devices: tuple[int, ...], settings: timing.Settings, **case_fields: Any
-) -> list[dict[str, Any]]:
+) -> Iterator[dict[str, Any]]:
     """Time the GAN's step on ever more virtual CPU devices, with the same batch on each.
 
     The devices share the machine's cores: where nothing is lost, the time per device-example stays the same.
@@ -93,14 +92,14 @@ def measure_weak_scaling(
       settings: how long each is timed.
       **case_fields: of `cases.Case`, without the name and with the batch size of one device.
 
-    Returns:
+    Yields:
       A row each: statistics of the step in milliseconds, "ms_per_device_example", and "overhead", by how much
       that exceeds one device's, as a fraction.
 
     Raises:
       UserError: a process failed; the message is its last line.
     """
-    rows = []
+    first = None
     for num_devices in all_num_devices:
         request = {
             "config": config.to_dict(),
@@ -109,32 +108,25 @@ def measure_weak_scaling(
         }
         summary = _run_worker(request, num_devices)
         per_example = summary["ms_median"] / (num_devices * case_fields["batch_size"])
-        first = rows[0]["ms_per_device_example"] if rows else per_example
-        rows.append(
+        first = per_example if first is None else first
+        yield (
             {"kind": "weak_scaling", "name": "weak_scaling", "num_devices": num_devices}
             | case_fields
             | {"per_device_batch_size": case_fields["batch_size"]}
             | summary
             | {"ms_per_device_example": per_example, "overhead": per_example / first - 1}
         )
-    return rows
 
 
 def _run_worker(request: dict[str, Any], num_devices: int) -> dict[str, float]:
     # XLA_FLAGS stays the user's; this comes before a number of devices in it.
-    environment = os.environ | {"JAX_NUM_CPU_DEVICES": str(num_devices), "JAX_PLATFORMS": "cpu"}
-    result = subprocess.run(
-        [sys.executable, "-m", "fpgan_jax.benchmarking.scaling"],
-        check=False,
-        input=json.dumps(request),
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    if result.returncode:
-        last = (result.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"--cases=weak_scaling: the process with {num_devices} devices failed: {last}")
-    return json.loads(result.stdout.splitlines()[-1])
+    environment = {"JAX_NUM_CPU_DEVICES": str(num_devices), "JAX_PLATFORMS": "cpu"}
+    try:
+        return worker_process.ask_module("fpgan_jax.benchmarking.scaling", request, environment)
+    except RuntimeError as error:
+        raise UserError(
+            f"--cases=weak_scaling: the process with {num_devices} devices failed: {error}"
+        ) from error
 
 
 def _time_step(request: dict[str, Any]) -> dict[str, float]:

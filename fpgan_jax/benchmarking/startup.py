@@ -3,7 +3,6 @@
 Everything is timed in fresh processes, from their launch, as a user starts them.
 """
 
-import json
 import os
 import pathlib
 import pkgutil
@@ -12,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,10 +36,11 @@ def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[d
       smallest: one script and a few modules only.
 
     Yields:
-      Rows: "what", "seconds", "count" of runs. An import's seconds are those beyond an empty Python's.
+      Rows: "what", and "seconds" and "count" of runs, or "error" where it failed. An import's seconds are those
+      beyond an empty Python's.
 
     Raises:
-      UserError: the scripts and configs are not beside the package, or one of them failed.
+      UserError: the scripts and configs are not beside the package.
     """
     if not (_ROOT / "launch" / "train_gan.py").exists():
         raise UserError(f"--cases=start_up: no launch/train_gan.py in {_ROOT}; run it from a checkout")
@@ -49,15 +49,21 @@ def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[d
         modules, scripts = ["fpgan_jax.configuration", "fpgan_jax.training.gan_trainer"], ["train_gan"]
     with create_progress(len(modules) + len(scripts) + 3, "start-up", "starts") as progress:
         empty = _time_runs(["-c", ""], num_runs)
-        yield _create_row("python, empty", empty, num_runs)
+        yield _create_row("python, empty", lambda: empty, num_runs)
         progress.update()
         for script in scripts:
-            seconds = _time_runs(["-m", f"launch.{script}", "--help"], num_runs, expected=(0, 1))
-            yield _create_row(f"launch.{script} --help", seconds, num_runs)
+            arguments = ["-m", f"launch.{script}", "--help"]
+            yield _create_row(
+                f"launch.{script} --help",
+                lambda arguments=arguments: _time_runs(arguments, num_runs, expected=(0, 1)),
+                num_runs,
+            )
             progress.update()
         for module in modules:
-            seconds = _time_runs(["-c", f"import {module}"], num_runs) - empty
-            yield _create_row(f"import {module}", seconds, num_runs)
+            program = f"import {module}"
+            yield _create_row(
+                program, lambda program=program: _time_runs(["-c", program], num_runs) - empty, num_runs
+            )
             progress.update()
         for row in _measure_first_steps(_SMALLEST_SIZE if smallest else _TEST_SIZE):
             yield row
@@ -76,8 +82,13 @@ def list_scripts() -> list[str]:
     return [name for name in names if name not in ("__init__", "cli")]
 
 
-def _create_row(what: str, seconds: float, count: int) -> dict[str, Any]:
-    return {"kind": "start_up", "name": "start_up", "what": what, "seconds": seconds, "count": count}
+def _create_row(what: str, measure: Callable[[], float], count: int) -> dict[str, Any]:
+    row = {"kind": "start_up", "name": "start_up", "what": what}
+    try:
+        return row | {"seconds": measure(), "count": count}
+    except RuntimeError as error:
+        # A module may need what is not installed; the others are still worth having.
+        return row | {"error": str(error)}
 
 
 def _time_runs(arguments: Sequence[str], num_runs: int, expected: Sequence[int] = (0,)) -> float:
@@ -88,7 +99,7 @@ def _time_runs(arguments: Sequence[str], num_runs: int, expected: Sequence[int] 
         durations.append(time.perf_counter() - begin)
         if result.returncode not in expected:
             last = (result.stderr.decode().strip().splitlines() or ["no message"])[-1]
-            raise UserError(f"--cases=start_up: python {' '.join(arguments)} failed: {last}")
+            raise RuntimeError(last)
     return statistics.median(durations)
 
 
@@ -97,9 +108,10 @@ def _measure_first_steps(size: int) -> Iterator[dict[str, Any]]:
         folder = pathlib.Path(name)
         _write_pairs(folder / "pairs", size)
         for temperature in ("cold", "warm"):
-            seconds = _time_first_step(folder, folder / temperature, size)
             what = f"launch.train_gan at {size}x{size} to its first step, {temperature}"
-            yield _create_row(what, seconds, 1) | {"compilation_cache": temperature}
+            workdir = folder / temperature
+            row = _create_row(what, lambda workdir=workdir: _time_first_step(folder, workdir, size), 1)
+            yield row | {"compilation_cache": temperature}
 
 
 def _write_pairs(folder: pathlib.Path, size: int) -> None:
@@ -140,7 +152,7 @@ def _time_first_step(folder: pathlib.Path, workdir: pathlib.Path, size: int) -> 
         process.wait()
     if process.returncode or _count_lines(metrics) < 2:
         last = ((folder / "log").read_text().strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"--cases=start_up: {' '.join(command[1:3])} failed: {json.dumps(last)}")
+        raise RuntimeError(last)
     return seconds
 
 

@@ -102,12 +102,15 @@ def create_turn(
     return take_turn
 
 
-def run_rounds(turns: Mapping[str, Turn], settings: Settings) -> dict[str, list[list[float]]]:
+def run_rounds(
+    turns: Mapping[str, Turn], settings: Settings, *, is_over: Callable[[], bool] = lambda: False
+) -> dict[str, list[list[float]]]:
     """Time contestants in turn, every other round in the opposite order.
 
     Args:
       turns: name -> turn.
       settings: how long; divided over the rounds.
+      is_over: asked after each round: whether the others are left out.
 
     Returns:
       name -> round -> seconds per call.
@@ -118,6 +121,8 @@ def run_rounds(turns: Mapping[str, Turn], settings: Settings) -> dict[str, list[
     for index in range(settings.rounds):
         for name in list(turns) if index % 2 == 0 else reversed(list(turns)):
             samples[name].append(turns[name](min_repeats, min_seconds))
+        if is_over():
+            break
     return samples
 
 

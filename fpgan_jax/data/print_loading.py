@@ -119,27 +119,39 @@ def create_pairs(config) -> pairs.Pairs:
     return pairs.ReplicatedPrints(load_prints(config), config.data)
 
 
-def write_archive(config, path: str | os.PathLike) -> int:
+def write_archive(config, path: str | os.PathLike, *, num_persons: int | None = None) -> int:
     """Write everyone's prints of the configured finger as one file, for the source "npz".
 
     Args:
       config: as in configs/pix2pix_socofing.py.
       path: of the .npz file; its folder is made if missing.
+      num_persons: only those with the lowest ids who have a real print; None is everyone.
 
     Returns:
       Number of prints, over all splits.
 
     Raises:
-      UserError: as `load_prints`, nobody has a print of this finger, or the source does not tell persons.
+      UserError: as `load_prints`, nobody or fewer than `num_persons` have a print of this finger, or the source does
+        not tell persons.
     """
     if config.data.source not in PERSON_SOURCES:
         raise UserError(
             f"config.data.source={config.data.source!r}: pairs do not tell prints from persons; use one of "
             f"{', '.join(PERSON_SOURCES)}"
         )
-    sets = {split: _create_print_set(_read_records(config.data, split), config.data) for split in SPLITS}
-    if not len(sets["real"]):
+    records = {split: _read_records(config.data, split) for split in SPLITS}
+    persons = sorted({record.person for record in records["real"]})
+    if not persons:
         raise _create_no_print_error(config.data)
+    if num_persons is not None:
+        if num_persons > len(persons):
+            raise UserError(
+                f"--npz_num_persons={num_persons}: {describe_origin(config.data)} has a {_name_finger(config.data)} "
+                f"of {len(persons)} persons"
+            )
+        kept = set(persons[:num_persons])
+        records = {split: [r for r in found if r.person in kept] for split, found in records.items()}
+    sets = {split: _create_print_set(found, config.data) for split, found in records.items()}
     print_archive.write_archive(path, sets, config.data)
     return sum(map(len, sets.values()))
 

@@ -42,8 +42,8 @@ BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 }
 OTHER_BASELINES = ((REFERENCE, HELD_OUT, POPULATION), (BASELINE,))
 
-# A difference of no account, by how a measure's name ends, in its unit. Conventions: about what NIST's tools and
-# another scan of a finger differ by, no more. Distances of distributions have none, as their scale is their features'.
+# A difference of no account, by how a measure's name ends, in its unit. Conventions by judgement, derived from no data.
+# Distances of distributions have none, as their scale is their features'.
 MARGINS: Mapping[str, float] = {
     "similarity": 0.05,
     "recognised": 0.05,

@@ -6,7 +6,9 @@ Does not own when it is time (`cadence.py`) or checkpoints (`checkpointing.py`).
 import contextlib
 import csv
 import os
+import sys
 import time
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -158,10 +160,9 @@ class _Events:
     """
 
     def __init__(self, folder: str, purge_step: int):
-        # Slow to import: it imports PyTorch where there is one.
-        from tensorboardX import event_file_writer, proto, summary
-
-        self._event_type, self._summary = proto.event_pb2.Event, summary
+        tensorboardx = _import_tensorboardx()
+        proto, event_file_writer = tensorboardx.proto, tensorboardx.event_file_writer
+        self._event_type, self._summary = proto.event_pb2.Event, tensorboardx.summary
         self._writer = None
         self._folder = folder
         with self._tell_of_failure():
@@ -201,6 +202,20 @@ class _Events:
             yield
         except OSError as error:
             logging.warning("%s: events not written (%s)", self._folder, error.strerror)
+
+
+def _import_tensorboardx() -> types.ModuleType:
+    """Import tensorboardX without PyTorch, which it imports if it can: 2 s, for types that are not used here."""
+    is_hidden = "torch" not in sys.modules
+    if is_hidden:
+        sys.modules["torch"] = None
+    try:
+        import tensorboardX
+        from tensorboardX import event_file_writer, proto, summary  # noqa: F401
+    finally:
+        if is_hidden:
+            del sys.modules["torch"]
+    return tensorboardX
 
 
 def save_png(path: str, image: np.ndarray) -> None:

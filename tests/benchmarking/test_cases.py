@@ -83,6 +83,7 @@ def test_a_program_runs_on_bytes_that_are_not_zero_and_is_compiled_once(name):
     )
     costs = compiled.costs
     assert costs["flop"] > 0 and costs["bytes"] > 0 and costs["compile_seconds"] > 0
+    assert costs["is_compile_cached"] in (False, True)
     arguments = sum(leaf.nbytes for leaf in jax.tree.leaves((compiled.state, compiled.batch)))
     assert costs["peak_memory_bytes"] > 0.5 * arguments
 
@@ -99,6 +100,14 @@ class _count_compilations:
 
     def __exit__(self, *exception):
         jax.monitoring.unregister_event_duration_listener(self._listen)
+
+
+@pytest.mark.parametrize("event", ["cache_hits", "cache_misses"])
+def test_what_the_persistent_cache_gave_is_noticed(event):
+    with cases._listen_for_cache_hits() as hits:
+        jax.monitoring.record_event(f"/jax/compilation_cache/{event}")
+    jax.monitoring.record_event("/jax/compilation_cache/cache_hits")
+    assert len(hits) == (event == "cache_hits")
 
 
 class Cost:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fpgan_jax.benchmarking import peer_worker
+from fpgan_jax.errors import UserError
 from fpgan_jax.models.patchgan import PatchDiscriminator
 from fpgan_jax.models.unet import UNetGenerator
 from fpgan_jax.models.xception import Xception
@@ -192,8 +193,6 @@ def test_every_program_runs_in_torch(name, dtype):
 
 @pytest.mark.compare
 def test_the_worker_times_in_a_process_of_its_own():
-    from fpgan_jax.errors import UserError
-
     with peer_worker.PeerWorker(device="cpu", num_threads=1) as worker:
         assert worker.description["num_threads"] == 1
         assert worker.build("eager", PROGRAM | {"name": "discriminator"})["seconds"] > 0
@@ -202,3 +201,29 @@ def test_the_worker_times_in_a_process_of_its_own():
         with pytest.raises(UserError, match="KeyError"):
             worker.build("eager", PROGRAM | {"name": "no such program"})
         worker.release()
+
+
+# In the worker's place, without PyTorch: it answers to everything, and ends at a turn.
+MORTAL = """
+import json, sys
+for line in sys.stdin:
+    if json.loads(line)["command"] == "turn":
+        sys.exit(3)
+    print(json.dumps({"seconds": 1.0, "bytes": 7}), flush=True)
+"""
+
+
+def test_a_process_that_ended_is_started_again_for_the_next_program(monkeypatch):
+    start = subprocess.Popen
+    monkeypatch.setattr(
+        peer_worker.subprocess, "Popen", lambda command, **pipes: start([command[0], "-c", MORTAL], **pipes)
+    )
+    monkeypatch.setattr(peer_worker, "check_torch", lambda: None)
+    with peer_worker.PeerWorker(device="cpu", num_threads=1) as worker:
+        worker.build("eager", PROGRAM)
+        assert worker.read_peak() == 7
+        with pytest.raises(UserError, match="exit code 3"):
+            worker.create_turn("eager")(1, 0.0)
+        assert worker.read_peak() is None
+        worker.release()
+        assert worker.build("eager", PROGRAM) == {"seconds": 1.0, "bytes": 7}

@@ -76,6 +76,68 @@ def test_the_machine_is_described():
     assert machine["cpu"] and machine["num_cores"] >= 1 and machine["versions"]["jax"]
 
 
+def test_the_commit_of_a_copy_without_git_is_read_from_its_file(tmp_path):
+    (tmp_path / ".gpu").mkdir()
+    (tmp_path / ".gpu" / "commit").write_text("0123-dirty\n")
+    assert report.read_commit(tmp_path) == "0123-dirty"
+    # A worktree's file that points to a folder of another machine.
+    (tmp_path / ".git").write_text("gitdir: /nowhere\n")
+    assert report.read_commit(tmp_path) == "0123-dirty"
+
+
+def test_a_line_that_was_cut_is_left_out(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(ROW) + '\n{"kind": "progr')
+    assert report.read_rows(path) == [ROW]
+
+
+def read_cells(rows):
+    return [re.split(r"  +", line) for line in report.format_rows(rows).splitlines() if line]
+
+
+def test_steps_a_call_and_what_the_cache_gave_are_in_the_table():
+    row = ROW | {"steps_per_dispatch": 8, "compile_seconds": 0.52, "is_compile_cached": True}
+    header, cells = read_cells([row])
+    assert cells[header.index("steps a call")] == "8"
+    assert cells[header.index("compile s")] == "0.520 (cached)"
+    _, fresh = read_cells([row | {"is_compile_cached": False}])
+    assert fresh[header.index("compile s")] == "0.520"
+
+
+def test_a_profile_becomes_tables_of_its_own():
+    kernel = {
+        "kernel": "gemm",
+        "operation": "dot.1",
+        "us_per_step": 2.5,
+        "percent": 40.0,
+        "runs_per_step": 1.0,
+    }
+    profile = {"us_per_step": 9.0, "busy_us_per_step": 6.25, "kernels_per_step": 3.0, "largest": [kernel]}
+    tables = report.format_rows([ROW | {"profile": profile}]).split("\n\n")
+    assert len(tables) == 3 and tables[1].splitlines()[1].split()[-3:] == ["9.00", "6.25", "3.00"]
+    assert tables[2].splitlines()[1].split()[-5:] == ["2.50", "40.0", "1.00", "dot.1", "gemm"]
+    failed = report.format_rows([ROW | {"profile": {"error": "no profiler"}}])
+    assert "--profile: no profiler" in failed
+
+
+def test_other_kinds_have_their_tables():
+    rows = [
+        {"kind": "ceiling", "ceiling": "copy", "per_second": 3e12},
+        {
+            "kind": "parity",
+            "name": "gan_step",
+            "largest_difference": 2e-5,
+            "agrees": True,
+            "metric": "l1_loss",
+        },
+        {"kind": "start_up", "what": "import tensorflow", "error": "no module"},
+        {"kind": "failed", "name": "weak_scaling", "error": "no memory"},
+    ]
+    text = report.format_rows(rows)
+    assert "3000 GB/s" in text and "0.002%" in text and "yes" in text
+    assert "no module" in text and "no memory" in text
+
+
 @pytest.mark.parametrize("form", ["loose", "packed", "detached", "none"])
 def test_the_commit_is_read_from_gits_files(tmp_path, form):
     commit = "0123456789" * 4

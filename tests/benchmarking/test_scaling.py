@@ -51,7 +51,7 @@ def test_a_worker_gets_its_devices_and_the_users_flags_as_they_are(monkeypatch):
         return types.SimpleNamespace(returncode=0, stdout='{"ms_median": 1}')
 
     monkeypatch.setenv("XLA_FLAGS", "a file")
-    monkeypatch.setattr(scaling.subprocess, "run", run)
+    monkeypatch.setattr(scaling.worker_process.subprocess, "run", run)
     assert scaling._run_worker({}, 4) == {"ms_median": 1}
 
 

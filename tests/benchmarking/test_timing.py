@@ -93,3 +93,10 @@ def test_the_ratio_is_theirs_over_ours_with_the_spread_of_the_rounds():
     ratio = timing.compute_ratio(theirs, ours)
     assert (ratio.low, ratio.high) == (2.0, 3.0)
     assert ratio.median == pytest.approx(3.5 / 1.5)
+
+
+def test_no_round_follows_the_one_at_whose_end_it_is_over():
+    turns = {"ours": lambda min_repeats, min_seconds: [1.0], "theirs": lambda min_repeats, min_seconds: [2.0]}
+    answers = iter([False, True])
+    rounds = timing.run_rounds(turns, timing.Settings(rounds=5), is_over=lambda: next(answers))
+    assert rounds == {"ours": [[1.0], [1.0]], "theirs": [[2.0], [2.0]]}

@@ -86,6 +86,21 @@ def test_an_archive_can_be_made_of_an_archive(config, archive, tmp_path):
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["copy.npz"]
 
 
+def test_an_archive_of_the_first_persons_holds_no_others(config, tmp_path):
+    path = tmp_path / "two.npz"
+    print_loading.write_archive(config, path, num_persons=2)
+    config.data.source, config.data.npz_file = "npz", str(path)
+    assert print_loading.list_persons(config) == RIGHT_INDEX_PERSONS[:2]
+    for split in ("altered_easy", "altered_medium", "altered_hard"):
+        assert set(print_loading.list_persons(config, split)) <= set(RIGHT_INDEX_PERSONS[:2])
+
+
+def test_more_persons_than_there_are_make_no_archive(config, tmp_path):
+    with pytest.raises(UserError, match="--npz_num_persons=9: .* of 4 persons"):
+        print_loading.write_archive(config, tmp_path / "prints.npz", num_persons=9)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_of_pairs_makes_no_archive(config, tmp_path):
     config.data.source, config.data.paired_dir = "paired_folder", "pairs"
     with pytest.raises(UserError, match=r"config\.data\.source='paired_folder': pairs do not tell"):

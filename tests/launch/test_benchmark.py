@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from fpgan_jax.benchmarking import runner
+
 
 def run(*arguments):
     environment = os.environ | {"JAX_PLATFORMS": "cpu"}
@@ -23,6 +25,7 @@ def test_the_smallest_cases_leave_rows_and_tables(tmp_path):
     result = run("--smallest", "--cases=synthesis,discriminator,gan_step,input_device", f"--out={out}")
     assert result.returncode == 0, result.stderr
     rows = {row["name"]: row for row in read_rows(out)}
+    assert rows.pop("ceiling")["per_second"] > 1e6
     assert list(rows) == ["synthesis", "discriminator", "gan_step", "input_device"]
     step = rows["gan_step"]
     for name in ("ms_median", "images_per_second", "flop", "percent_of_flop_ceiling", "peak_memory_bytes"):
@@ -44,7 +47,9 @@ def test_everything_at_its_smallest_beside_torch(tmp_path):
     result = run("--smallest", "--peers", "--steps_per_dispatch=2", f"--out={out}")
     assert result.returncode == 0, result.stderr
     rows = read_rows(out)
-    assert len({row["name"] for row in rows}) == 10
+    assert {row["name"] for row in rows} == {*runner.CASE_NAMES, "ceiling"} - {"cpu_parity"}
+    assert all(row["agrees"] for row in rows if row["kind"] == "parity")
+    assert not [row for row in rows if "error" in row]
     programs = [row for row in rows if row["kind"] == "program"]
     assert len(programs) == 5 and all(row["ratios"]["eager"]["median"] > 0 for row in programs)
     assert {row["steps_per_dispatch"] for row in programs} == {1, 2}

@@ -21,7 +21,7 @@ YNN = "--xla_cpu_experimental_ynn_fusion_type"
 # Flags of text, or of several, that are no paths.
 NO_PATHS = {
     *("coordinator", "partition", "account", "format", "compile_for", "sbatch", "override"),
-    *("fingers", "gan_seeds", "classifier_seeds"),
+    *("fingers", "gan_seeds", "classifier_seeds", "only"),
 }
 
 

@@ -1,11 +1,13 @@
 """Metrics files and image grids."""
 
 import csv
+import sys
 
 import numpy as np
 from PIL import Image
 from tensorboardX.proto import event_pb2
 
+from fpgan_jax.training import reporting
 from fpgan_jax.training.reporting import Reporter
 
 
@@ -119,3 +121,13 @@ def test_tensorboard_events_hold_the_scalar(tmp_path):
         (event.step, value.tag, value.simple_value) for event in events for value in event.summary.value
     ]
     assert scalars == [(7, "loss", 0.5)]
+
+
+def test_pytorch_is_not_imported_where_it_is_installed(tmp_path, monkeypatch):
+    for name in list(sys.modules):
+        if name.split(".")[0] in ("torch", "tensorboardX"):
+            monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "torch.py").write_text("raise AssertionError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert reporting._import_tensorboardx().summary.scalar("loss", 0.5).value[0].simple_value == 0.5
+    assert "torch" not in sys.modules

@@ -1,0 +1,137 @@
+"""Owns what the kernels of a program take where it runs: a trace of some calls, summed by kernel.
+
+Does not time the program as a whole (`timing.py`), which tracing slows down.
+"""
+
+import collections
+import dataclasses
+import pathlib
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import jax
+
+from fpgan_jax.benchmarking.cases import CompiledProgram
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run of one kernel.
+
+    Attributes:
+      name: the kernel's.
+      operation: XLA's name of what it computes.
+      start: nanoseconds from any beginning.
+      duration: nanoseconds.
+    """
+
+    name: str
+    operation: str
+    start: float
+    duration: float
+
+
+def trace_kernels(compiled: CompiledProgram, number: int, *, num_calls: int) -> dict[str, Any]:
+    """Trace calls of a program and sum up its kernels.
+
+    Args:
+      compiled: ran at least once before.
+      number: how many kernels to name, at most.
+      num_calls: calls to trace.
+
+    Returns:
+      As `sum_runs`, and "us_per_step", which a step took while it was traced.
+    """
+    options = jax.profiler.ProfileOptions()
+    # Recording what Python and most of the host do would delay the kernels' starts.
+    options.python_tracer_level, options.host_tracer_level = 0, 1 if jax.default_backend() != "cpu" else 2
+    with tempfile.TemporaryDirectory() as folder:
+        with jax.profiler.trace(folder, profiler_options=options):
+            begin = time.perf_counter()
+            for _ in range(num_calls):
+                result = compiled.call()
+            jax.block_until_ready(result)
+            seconds = time.perf_counter() - begin
+        (path,) = pathlib.Path(folder).glob("**/*.xplane.pb")
+        threads = _read_threads(jax.profiler.ProfileData.from_file(str(path)).planes)
+    num_steps = num_calls * compiled.program.num_steps
+    return {"us_per_step": 1e6 * seconds / num_steps} | sum_runs(threads, number, num_steps)
+
+
+def _read_threads(planes: Iterable[Any]) -> list[list[Run]]:
+    """Read the runs of every GPU's stream, or of every thread of the CPU where there is no GPU."""
+    planes = list(planes)
+    gpus = [plane for plane in planes if plane.name.startswith("/device:GPU")]
+    lines = [line for plane in gpus or planes for line in plane.lines]
+    threads = []
+    for line in lines:
+        # A GPU's other lines repeat what is in its streams, by module or by operation.
+        if gpus and not line.name.startswith("Stream"):
+            continue
+        runs = []
+        for event in line.events:
+            operation = dict(event.stats).get("hlo_op") or (event.name if gpus else None)
+            if operation is not None:
+                runs.append(Run(event.name, str(operation), event.start_ns, event.duration_ns))
+        threads.append(runs)
+    return threads
+
+
+def sum_runs(threads: Sequence[Sequence[Run]], number: int, num_steps: int) -> dict[str, Any]:
+    """Sum up runs by kernel.
+
+    A run within another of its thread, as of a loop's body on a CPU, counts for itself and is taken off the outer one.
+
+    Args:
+      threads: the runs of each.
+      number: how many kernels to name, at most.
+      num_steps: steps that were traced.
+
+    Returns:
+      A step's "busy_us_per_step", in which at least one kernel ran; "kernels_per_step"; "largest", the kernels with
+      the most time: "kernel", "operation", "us_per_step", "percent" of all kernels' time, "runs_per_step".
+    """
+    nanoseconds, count = collections.Counter(), collections.Counter()
+    for runs in threads:
+        for run, own in _list_own_times(runs):
+            nanoseconds[run.name, run.operation] += own
+            count[run.name, run.operation] += 1
+    total = nanoseconds.total() or 1
+    return {
+        "busy_us_per_step": _measure_busy(run for runs in threads for run in runs) / 1e3 / num_steps,
+        "kernels_per_step": count.total() / num_steps,
+        "largest": [
+            {
+                "kernel": name,
+                "operation": operation,
+                "us_per_step": own / 1e3 / num_steps,
+                "percent": 100 * own / total,
+                "runs_per_step": count[name, operation] / num_steps,
+            }
+            for (name, operation), own in nanoseconds.most_common(number)
+        ],
+    }
+
+
+def _list_own_times(runs: Sequence[Run]) -> list[tuple[Run, float]]:
+    found, open_runs = [], []
+    for run in sorted(runs, key=lambda run: (run.start, -run.duration)):
+        while open_runs and run.start >= found[open_runs[-1]][0].start + found[open_runs[-1]][0].duration:
+            open_runs.pop()
+        if open_runs:
+            outer, own = found[open_runs[-1]]
+            found[open_runs[-1]] = outer, own - run.duration
+        open_runs.append(len(found))
+        found.append((run, run.duration))
+    return found
+
+
+def _measure_busy(runs: Iterable[Run]) -> float:
+    busy, end = 0.0, float("-inf")
+    for run in sorted(runs, key=lambda run: run.start):
+        run_end = run.start + run.duration
+        busy += max(0.0, run_end - max(run.start, end))
+        end = max(end, run_end)
+    return busy
