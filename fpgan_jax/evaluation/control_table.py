@@ -60,9 +60,9 @@ def create_control_table(study: Study, findings: Findings) -> list[Verdict]:
 
     A control is caught, too, if most of its prints have no value, and at least 95% of the real ones have.
 
-    Real against real are the reference and the prints of other persons; where these have no number, and for the
-    families "similarity" and "identity", the other impressions of the same fingers, the hardest alteration included;
-    for leakage only prints that no generator saw.
+    Real against real are all real impressions; where these have no number, the altered copies of the same scans, the
+    hardest alteration included. For the families "similarity" and "identity" held-out impressions come first, or else
+    the altered copies; for leakage there are only prints that no generator saw.
 
     Args:
       study: says which collections are controls, and which are real.

@@ -1,7 +1,8 @@
 """Owns the family "identity": does a matcher of minutiae take a print for its own person's?
 
-Also what the other two families of scores share: the gallery, real impostors and their thresholds. Does not own the
-matcher (`matching.py`), nor uniqueness and leakage, which ask other questions of it (`uniqueness.py`, `leakage.py`).
+Also what the other two families of scores share: the comparisons, real impostors, their thresholds, and which prints
+can be compared at all. Does not own the matcher (`matching.py`) and the gallery (`matcher/gallery.py`), nor uniqueness
+and leakage, which ask other questions of them (`uniqueness.py`, `leakage.py`).
 """
 
 import dataclasses
@@ -11,37 +12,21 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax.evaluation import measurements, nist_tools, summary
+from fpgan_jax.evaluation.matcher.gallery import (
+    Gallery,
+    average_comparisons,
+    create_gallery,
+    explain_no_genuine,
+)
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import ToolError
-from fpgan_jax.evaluation.print_collection import BASELINE, POPULATION, REFERENCE, PrintCollection, Study
+from fpgan_jax.evaluation.print_collection import BASELINE, REAL_ROLES, PrintCollection, Study
 from fpgan_jax.evaluation.resolution import NoScaleError, PreparedPrints, prepare_prints
 from fpgan_jax.evaluation.statistics import intervals, verification
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES, Impostors
 
 FAMILY = "identity"
-# Persons; more cost time and change little.
-MAX_GALLERY = 60
-REFERENCE_REASON = "it is the reference: SOCOFing has one real impression a finger"
-
-
-@dataclasses.dataclass(frozen=True)
-class Gallery:
-    """Everybody's real print, one a person, for a probe to be compared with.
-
-    Attributes:
-      images: uint8 [m, height, width], at 500 ppi.
-      persons: int [m]; the reference's come first.
-      collections: m names, "real" or "real_others".
-      filenames: m names.
-      num_reference: how many are the reference's.
-    """
-
-    images: np.ndarray
-    persons: np.ndarray
-    collections: tuple[str, ...]
-    filenames: tuple[str, ...]
-    num_reference: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +42,9 @@ class Comparisons:
       thresholds: false accept rate -> score from which a comparison is accepted; NaN where the impostors are too few.
       threshold_intervals: false accept rate -> (low, high), where the threshold would be for other persons.
       is_same_image: collection -> bool [n, m]; a print and one of the gallery that are the same image.
+      self_scores: collection -> float64 [n]; each print against itself.
+      real_genuine_scores: float64 [g], of two real impressions of one finger, unaltered, each pair once.
+      real_genuine_persons: int64 [g]; whose.
     """
 
     matcher: str
@@ -67,6 +55,24 @@ class Comparisons:
     thresholds: Mapping[float, float]
     threshold_intervals: Mapping[float, tuple[float, float]]
     is_same_image: Mapping[str, np.ndarray]
+    self_scores: Mapping[str, np.ndarray]
+    real_genuine_scores: np.ndarray
+    real_genuine_persons: np.ndarray
+
+    def find_failures(self, collection: str) -> np.ndarray:
+        """Find the prints in which the matcher finds too little to compare: bool [n].
+
+        Such a print is not even accepted as itself, at the laxest rate that there is a threshold for; where there is
+        no threshold it scores nothing.
+        """
+        known = [threshold for threshold in self.thresholds.values() if not np.isnan(threshold)]
+        return self.self_scores[collection] < min(known, default=1.0)
+
+    def describe_failures(self, collection: str) -> str:
+        """Say how many prints of a collection cannot be compared; "" where all can."""
+        failures = self.find_failures(collection)
+        count = int(failures.sum())
+        return f"{count} of {len(failures)} prints cannot be compared (failure to enrol)" if count else ""
 
     def describe_refusal(self, false_accept_rate: float) -> str:
         """Say why there is no threshold at a rate; "" where there is one."""
@@ -85,14 +91,16 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
 
     - `nbis_threshold_at_far_F`: the score from which a comparison is accepted: the greater of those that real
       impostors give, the altered ones among them, and the unaltered ones alone, of those that are enough.
-    - `nbis_genuine_score`: against the own person's reference print. `nbis_impostor_score`: against other persons'
-      real prints, a print's mean.
-    - `nbis_match_rate_at_far_F`: share of prints that are accepted as their own person (true accept rate).
-    - `nbis_eer`: of the collection's genuine against its impostor scores.
-    - `nbis_rank_1`: share of prints whose own person scores highest of all in the gallery, alone.
+    - `nbis_genuine_score`: against the real impressions of the own finger that `Gallery.find_genuine` says, a print's
+      mean. `nbis_impostor_score`: against other persons' real prints, a print's mean.
+    - `nbis_match_rate_at_far_F`: share of these genuine comparisons that are accepted (true accept rate).
+    - `nbis_eer`: of the collection's genuine against its impostor comparisons.
+    - `nbis_rank_1`: share of prints of which a genuine comparison scores higher than all with other persons' prints.
+    - `nbis_failure_to_enrol`: share of prints that are not accepted even as themselves, as `Comparisons.find_failures`
+      says; they can match nobody, and every other rate counts them.
 
-    Real against real is the altered impressions: they are the same scan, altered. A print of a person who has no
-    reference print has an impostor score only. A print of fewer than 10 minutiae scores 0 against any.
+    Real against real is two impressions of one finger, or for want of them the altered impressions, which are the same
+    scan. A print of a person who has no real print has an impostor score only.
 
     Args:
       study: what to measure.
@@ -157,23 +165,25 @@ def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matche
       ToolError: the tool failed.
     """
     gallery = create_gallery(study, prepared)
-    num_others = len(gallery.images) - gallery.num_reference
     own = _compare_within(gallery.images, matcher)
-    scores = {}
+    scores, self_scores = {}, {}
     for name, collection in study.collections.items():
         scores[name] = np.full((len(collection), len(gallery.images)), np.nan)
-        if collection.role == REFERENCE:
-            scores[name][:] = own[: gallery.num_reference]
-        elif collection.role == POPULATION:
-            scores[name][:num_others] = own[gallery.num_reference :]
+        itself = np.repeat(np.arange(len(collection))[:, None], 2, axis=1)
+        images = prepared.images[name]
+        self_scores[name] = matcher.compare(images, images, itself, f"{name}, each with itself")
+        if collection.role in REAL_ROLES:
+            places = gallery.find_places(collection)
+            scores[name][places >= 0] = own[places[places >= 0]]
         else:
             pairs = np.stack(np.indices(scores[name].shape), axis=-1).reshape(-1, 2)
-            found = matcher.compare(prepared.images[name], gallery.images, pairs, f"matching {name}")
+            found = matcher.compare(images, gallery.images, pairs, f"matching {name}")
             scores[name] = found.reshape(scores[name].shape)
-    is_unaltered = np.triu(gallery.persons[:, None] != gallery.persons[None, :], 1)
-    unaltered = _select_impostors(own, gallery.persons, gallery, is_unaltered)
+    is_other = gallery.persons[:, None] != gallery.persons[None, :]
+    unaltered = _select_impostors(own, gallery.persons, gallery, np.triu(is_other, 1))
+    genuine = np.nonzero(np.triu(~is_other, 1))
     altered = [
-        _select_impostors(scores[name], collection.persons, gallery, find_impostors(collection, gallery))
+        _select_impostors(scores[name], collection.persons, gallery, gallery.find_impostors(collection))
         for name, collection in study.collections.items()
         if collection.role == BASELINE
     ]
@@ -190,6 +200,9 @@ def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matche
         {rate: value for rate, (value, *_) in thresholds.items()},
         {rate: interval for rate, (_, *interval) in thresholds.items()},
         {name: _find_same_images(prepared.images[name], gallery.images) for name in study.collections},
+        self_scores,
+        own[genuine],
+        gallery.persons[genuine[0]],
     )
 
 
@@ -228,46 +241,23 @@ def _find_same_images(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     )
 
 
-def create_gallery(study: Study, prepared: PreparedPrints) -> Gallery:
-    """Put everybody's real print together: the reference, then the population's first, `MAX_GALLERY` at most."""
-    names = [name for name, c in study.collections.items() if c.role == REFERENCE]
-    names += [name for name, c in study.collections.items() if c.role == POPULATION]
-    num_reference = len(study.reference)
-    numbers = {name: len(study.collections[name]) for name in names}
-    if len(names) > 1:
-        numbers[names[1]] = min(numbers[names[1]], max(0, MAX_GALLERY - num_reference))
-    return Gallery(
-        np.concatenate([prepared.images[name][: numbers[name]] for name in names]),
-        np.concatenate([study.collections[name].persons[: numbers[name]] for name in names]),
-        tuple(name for name in names for _ in range(numbers[name])),
-        tuple(file for name in names for file in study.collections[name].filenames[: numbers[name]]),
-        num_reference,
-    )
-
-
-def find_impostors(collection: PrintCollection, gallery: Gallery) -> np.ndarray:
-    """Find which comparisons are of two known and different persons: bool [n, m]."""
-    persons = collection.persons[:, None]
-    return (persons != gallery.persons[None, :]) & (persons >= 0) & (gallery.persons[None, :] >= 0)
-
-
 def create_match_rows(
     comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray
 ) -> list[MatchRow]:
     """Create a row a comparison; of the gallery's own prints each pair once."""
     gallery = comparisons.gallery
-    places = {
-        entry: place for place, entry in enumerate(zip(gallery.collections, gallery.filenames, strict=True))
-    }
+    places = gallery.find_places(collection)
+    ends = np.where(places >= 0, places, len(gallery.images))
     rows = []
-    for person, file, own_scores in zip(collection.persons, collection.filenames, scores, strict=True):
-        own_place = places.get((collection.name, file), len(gallery.images))
+    for person, file, own_scores, end in zip(
+        collection.persons, collection.filenames, scores, ends, strict=True
+    ):
         rows += [
             MatchRow(
                 comparisons.matcher, collection.name, int(person), file,
                 gallery.collections[place], int(gallery.persons[place]), gallery.filenames[place], float(score),
             )
-            for place, score in enumerate(own_scores[:own_place])
+            for place, score in enumerate(own_scores[:end])
             if not np.isnan(score)
         ]  # fmt: skip
     return rows
@@ -312,37 +302,42 @@ def _measure_collection(
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
     gallery, prefix = comparisons.gallery, comparisons.matcher
     scores = comparisons.scores[collection.name]
-    genuine = _find_genuine(collection, gallery, scores)
-    is_impostor = find_impostors(collection, gallery)
+    genuine = np.where(gallery.find_genuine(collection), scores, np.nan)
+    is_impostor = gallery.find_impostors(collection)
     # A print that is the other person's very image would be compared with itself.
     others = np.where(is_impostor & ~comparisons.is_same_image[collection.name], scores, np.nan)
-    has_others = ~np.isnan(others).all(1)
-    impostor = np.full(len(collection), np.nan)
-    impostor[has_others] = np.nanmean(others[has_others], axis=1)
+    impostor_score, genuine_score = average_comparisons(others), average_comparisons(genuine)
 
     def summarise(name: str, values: np.ndarray, unit: str, better: str, note: str = "") -> MeasureRow:
         return summary.summarise(
             FAMILY, f"{prefix}_{name}", collection, values, unit=unit, better=better, note=note
         )
 
-    measures = [summarise("impostor_score", impostor, "score", "lower")]
-    images = summary.create_image_rows(f"{prefix}_impostor_score", collection, impostor)
-    is_known = ~np.isnan(genuine)
-    reason = ""
-    if not is_known.any():
-        is_reference = collection is study.reference
-        reason = REFERENCE_REASON if is_reference else "none of its persons has another real print"
-
     def refuse(name: str, unit: str, better: str, why: str) -> MeasureRow:
         return summary.refuse(FAMILY, f"{prefix}_{name}", collection, why, unit=unit, better=better)
 
+    measures = [
+        summarise("impostor_score", impostor_score, "score", "lower"),
+        summarise(
+            "failure_to_enrol",
+            comparisons.find_failures(collection.name).astype(np.float64),
+            "fraction",
+            "lower",
+        ),
+    ]
+    images = summary.create_image_rows(f"{prefix}_impostor_score", collection, impostor_score)
+    is_known = ~np.isnan(genuine_score)
+    reason = "" if is_known.any() else explain_no_genuine(collection)
+    note = summary.join_notes(
+        gallery.describe_genuine(collection), comparisons.describe_failures(collection.name)
+    )
     for rate in FALSE_ACCEPT_RATES:
         name = f"match_rate_at_far_{rate:g}"
         if why := reason or comparisons.describe_refusal(rate):
             measures.append(refuse(name, "fraction", "higher", why))
             continue
-        accepted = np.where(is_known, genuine >= comparisons.thresholds[rate], np.nan)
-        measures.append(summarise(name, accepted, "fraction", "higher"))
+        is_accepted = np.where(np.isnan(genuine), np.nan, genuine >= comparisons.thresholds[rate])
+        measures.append(summarise(name, average_comparisons(is_accepted), "fraction", "higher", note))
     if reason:
         measures += [
             refuse(name, unit, better, reason)
@@ -353,43 +348,41 @@ def _measure_collection(
             )
         ]
         return measures, images
-    measures.append(summarise("genuine_score", genuine, "score", "higher"))
-    images += summary.create_image_rows(f"{prefix}_genuine_score", collection, genuine)
+    measures.append(summarise("genuine_score", genuine_score, "score", "higher"))
+    images += summary.create_image_rows(f"{prefix}_genuine_score", collection, genuine_score)
     measures.append(_create_error_row(prefix, collection, gallery, genuine, others))
     best = np.where(is_impostor & ~np.isnan(scores), scores, -np.inf).max(1, initial=-np.inf)
-    is_first = np.where(is_known, genuine > best, np.nan)
-    note = f"in a gallery of {len(gallery.images)} persons"
+    best_genuine = np.where(np.isnan(genuine), -np.inf, genuine).max(1, initial=-np.inf)
+    is_first = np.where(is_known, best_genuine > best, np.nan)
+    note = f"in a gallery of {len(gallery.images)} prints of {len(np.unique(gallery.persons))} persons"
     measures.append(summarise("rank_1", is_first, "fraction", "higher", note))
     return measures, images
-
-
-def _find_genuine(collection: PrintCollection, gallery: Gallery, scores: np.ndarray) -> np.ndarray:
-    """Return each print's score against its own person in the gallery, NaN where there is none: float64 [n]."""
-    places = {int(person): place for place, person in enumerate(gallery.persons) if person >= 0}
-    own = np.array([places.get(int(person), -1) for person in collection.persons], np.int64)
-    return np.where(own >= 0, np.take_along_axis(scores, np.maximum(own, 0)[:, None], axis=1)[:, 0], np.nan)
 
 
 def _create_error_row(
     prefix: str, collection: PrintCollection, gallery: Gallery, genuine: np.ndarray, others: np.ndarray
 ) -> MeasureRow:
-    """Create the equal error rate's row, of the prints whose own person is in the gallery."""
+    """Create the equal error rate's row, of the prints that have a genuine comparison.
+
+    genuine and others are float64 [n, m], NaN where there was no such comparison.
+    """
     name = f"{prefix}_eer"
-    is_known = ~np.isnan(genuine)
+    is_genuine = ~np.isnan(genuine)
+    is_known = is_genuine.any(1)
     impostors = _select_impostors(others, collection.persons, gallery, is_known[:, None] & ~np.isnan(others))
     if not len(impostors.scores):
         return summary.refuse(
             FAMILY, name, collection, "there is no other person", unit="fraction", better="lower"
         )
-    persons = collection.persons[is_known]
-    error = verification.compute_equal_error(genuine[is_known], impostors.scores)
-    interval = verification.compute_equal_error_interval(genuine[is_known], persons, impostors)
+    scores, persons = genuine[is_genuine], collection.persons[np.nonzero(is_genuine)[0]]
+    error = verification.compute_equal_error(scores, impostors.scores)
+    interval = verification.compute_equal_error_interval(scores, persons, impostors)
     num_persons = intervals.count_persons(persons)
     note = summary.join_notes(
-        f"{len(persons):,} genuine and {len(impostors.scores):,} impostor comparisons",
+        f"{len(scores):,} genuine and {len(impostors.scores):,} impostor comparisons",
         intervals.describe_missing_interval(num_persons, interval),
     )
     return MeasureRow(
-        FAMILY, name, collection.name, error.rate, *interval, len(persons), num_persons, "fraction", "lower",
+        FAMILY, name, collection.name, error.rate, *interval, int(is_known.sum()), num_persons, "fraction", "lower",
         note=note,
     )  # fmt: skip

@@ -8,22 +8,28 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
-from scipy import optimize, spatial
+from scipy import spatial
 
 from fpgan_jax.evaluation import identity, nist_tools, summary
+from fpgan_jax.evaluation.matcher import alignment
+from fpgan_jax.evaluation.matcher.gallery import (
+    Gallery,
+    average_comparisons,
+    create_gallery,
+    explain_no_genuine,
+)
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import Minutiae, ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
-from fpgan_jax.evaluation.resolution import MARGIN, NoScaleError, prepare_prints
+from fpgan_jax.evaluation.resolution import NoScaleError, prepare_prints
 from fpgan_jax.evaluation.statistics import intervals
 
 FAMILY = "minutiae"
 NUM_DIRECTIONS = 32  # MINDTCT's
 NUM_CELLS = 4  # along each side
-# Two minutiae that are this near and point this near the same way are the same: about a ridge, and two directions.
-MAX_DISTANCE = 10.0
-MAX_TURN = math.radians(22.5)
+# Minutiae of each print in the part that both show; of fewer the shares tell nothing.
+MIN_COVERED = 8
 
 
 def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = None) -> Findings:
@@ -31,15 +37,15 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
 
     - `minutiae_count`: a print.
     - `ending_share`: of a print's minutiae; `ending_bifurcation_ratio`: of a collection's, all together.
-    - `direction_distance`: of the directions of all minutiae from those of the same persons' reference prints (degrees
+    - `direction_distance`: of the directions of all minutiae from those of the same fingers' real impressions (degrees
       that they have to be turned by in the mean to be theirs; of everybody's, where a person has none).
       `position_distance`: share of the minutiae that lie in other parts of the print than theirs. Both grow as samples
       shrink: stand them beside the baseline.
     - `clark_evans_ratio`: of a print; 1 where as many minutiae lie as by chance in the image, above where they keep a
       distance, below where they crowd, as they do in a print that fills a part of its image.
-    - `added_per_print`, `lost_per_print`: minutiae that the person's reference print does not have, and that only it
-      has; `added_share` of the print's, `lost_share` of the reference's. Prints are compared where they lie, as they
-      come from one scan; a print that is moved or turned has lost everything.
+    - `added_per_print`, `lost_per_print`: minutiae that another real impression of the finger does not have, and that
+      only it has, in the part that both show once they are aligned; `added_share`, `lost_share` of the minutiae there.
+      A print's mean over the impressions that `Gallery.find_genuine` says.
 
     Args:
       study: what to measure.
@@ -57,8 +63,10 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         }
     except (ToolError, NoScaleError) as error:
         return identity.skip(FAMILY, "minutiae_count", error)
-    shape = prepared.images[study.reference.name].shape[1:]
-    reference = found[study.reference.name]
+    margin = prepared.margin
+    shape = tuple(side - 2 * margin for side in prepared.images[study.reference.name].shape[1:])
+    gallery = create_gallery(study, prepared)
+    real = matcher.extract(gallery.images, "minutiae, real")
     measures: list[MeasureRow] = []
     images: list[ImageRow] = []
     for name, collection in study.collections.items():
@@ -68,8 +76,8 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
             )
             images += summary.create_image_rows(measure_name, collection, values)
         measures.append(_create_ratio_row(collection, found[name]))
-        measures += _compare_distributions(study, collection, found[name], reference, shape)
-        rows, image_rows = _compare_with_reference(study, collection, found[name], reference)
+        measures += _compare_distributions(study, collection, found[name], gallery, real, shape, margin)
+        rows, image_rows = _compare_with_own(collection, found[name], gallery, real)
         measures += rows
         images += image_rows
     return Findings(measures, images)
@@ -120,31 +128,8 @@ def compute_clark_evans_ratio(x: np.ndarray, y: np.ndarray, sides: tuple[float, 
     return float(nearest.mean() / by_chance)
 
 
-def count_common(first: Minutiae, second: Minutiae) -> int:
-    """Count the minutiae that two prints have in common where they lie.
-
-    Args:
-      first: of one print.
-      second: of the other.
-
-    Returns:
-      The most pairs, one to one, that are no further apart than `MAX_DISTANCE` pixels and `MAX_TURN`; a pair may be of
-      an ending and a bifurcation, which a little ink makes of each other.
-    """
-    if not len(first.x) or not len(second.x):
-        return 0
-    distances = np.hypot(
-        first.x[:, None] - second.x[None, :].astype(np.float64),
-        first.y[:, None] - second.y[None, :].astype(np.float64),
-    )
-    turns = np.abs(np.angle(np.exp(1j * (first.direction[:, None] - second.direction[None, :]))))
-    # Directions come in steps, whose sums are rounded.
-    is_near = (distances <= MAX_DISTANCE) & (turns <= MAX_TURN + 1e-9)
-    return int(is_near[optimize.linear_sum_assignment(is_near, maximize=True)].sum())
-
-
 def _describe_prints(found: Sequence[Minutiae], shape: tuple[int, int]) -> list[tuple[str, np.ndarray, str]]:
-    sides = float(shape[0] - 2 * MARGIN), float(shape[1] - 2 * MARGIN)
+    sides = float(shape[0]), float(shape[1])
     counts = np.array([len(minutiae.x) for minutiae in found], np.float64)
     shares = np.array([m.is_ending.mean() if len(m.x) else np.nan for m in found], np.float64)
     ratios = np.array([compute_clark_evans_ratio(m.x, m.y, sides) for m in found], np.float64)
@@ -169,28 +154,30 @@ def _compare_distributions(
     study: Study,
     collection: PrintCollection,
     found: Sequence[Minutiae],
-    reference: Sequence[Minutiae],
+    gallery: Gallery,
+    real: Sequence[Minutiae],
     shape: tuple[int, int],
+    margin: int,
 ) -> list[MeasureRow]:
     measures = []
-    places = study.find_reference_images(collection)
+    is_own = gallery.find_genuine(collection)
     for name, count, compute, unit in (
         ("direction_distance", _count_directions, compute_circular_distance, "deg"),
-        ("position_distance", lambda m: _count_cells(m, shape), compute_total_variation, "fraction"),
+        ("position_distance", lambda m: _count_cells(m, shape, margin), compute_total_variation, "fraction"),
     ):
-        if collection is study.reference:
-            measures.append(
-                summary.refuse(FAMILY, name, collection, "it is the reference", unit=unit, better="lower")
-            )
+        if collection is study.reference and not is_own.any():
+            reason = explain_no_genuine(collection)
+            measures.append(summary.refuse(FAMILY, name, collection, reason, unit=unit, better="lower"))
             continue
         counts = np.array([count(minutiae) for minutiae in found], np.float64)
         # A row has what a print has, then what it is compared with.
-        expected = np.array([count(minutiae) for minutiae in reference], np.float64)
-        if (places >= 0).all():
-            # The own persons' references are left out with them, or a copy would lie outside its own interval.
-            rows, note = np.concatenate([counts, expected[places]], axis=1), ""
+        expected = np.array([count(minutiae) for minutiae in real], np.float64)
+        if is_own.any(1).all():
+            # The own persons' impressions are left out with them, or a copy would lie outside its own interval.
+            own = is_own / is_own.sum(1, keepdims=True)
+            rows, note = np.concatenate([counts, own @ expected], axis=1), ""
         else:
-            expected = np.broadcast_to(expected.sum(0), counts.shape)
+            expected = np.broadcast_to(expected[: gallery.num_reference].sum(0), counts.shape)
             rows, note = np.concatenate([counts, expected], axis=1), "from all reference prints"
 
         def compare(drawn: np.ndarray, compute=compute) -> float:
@@ -234,41 +221,54 @@ def _count_directions(minutiae: Minutiae) -> np.ndarray:
     return np.bincount(numbers, minlength=NUM_DIRECTIONS)
 
 
-def _count_cells(minutiae: Minutiae, shape: tuple[int, int]) -> np.ndarray:
+def _count_cells(minutiae: Minutiae, shape: tuple[int, int], margin: int) -> np.ndarray:
     down, across = (
-        np.clip((places - MARGIN) * NUM_CELLS // (length - 2 * MARGIN), 0, NUM_CELLS - 1)
+        np.clip((places - margin) * NUM_CELLS // length, 0, NUM_CELLS - 1)
         for places, length in zip((minutiae.y, minutiae.x), shape, strict=True)
     )
     return np.bincount(down * NUM_CELLS + across, minlength=NUM_CELLS**2)
 
 
-def _compare_with_reference(
-    study: Study, collection: PrintCollection, found: Sequence[Minutiae], reference: Sequence[Minutiae]
+def _compare_with_own(
+    collection: PrintCollection,
+    found: Sequence[Minutiae],
+    gallery: Gallery,
+    real: Sequence[Minutiae],
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
-    places = study.find_reference_images(collection)
-    numbers = np.full((len(collection), 3), np.nan)  # the print's, its reference's, in common
-    for number, place in enumerate(places):
-        if place >= 0:
-            own = reference[place]
-            numbers[number] = len(found[number].x), len(own.x), count_common(found[number], own)
-    added, lost = numbers[:, 0] - numbers[:, 2], numbers[:, 1] - numbers[:, 2]
-    reason = "" if (places >= 0).any() else "none of its persons has a reference print"
-    if collection is study.reference:
-        reason = "it is the reference"
+    is_own = gallery.find_genuine(collection)
+    # Of each print: added, lost, and the shares of both.
+    values = np.full((4, len(collection)), np.nan)
+    for number in np.flatnonzero(is_own.any(1)):
+        compared = [_count_changes(found[number], real[place]) for place in np.flatnonzero(is_own[number])]
+        values[:, number] = average_comparisons(np.array(compared).T)
+    reason = "" if is_own.any() else explain_no_genuine(collection)
     measures, images = [], []
-    for name, values, unit in (
-        ("added_per_print", added, ""),
-        ("lost_per_print", lost, ""),
-        ("added_share", _divide(added, numbers[:, 0]), "fraction"),
-        ("lost_share", _divide(lost, numbers[:, 1]), "fraction"),
+    for name, of_name, unit in (
+        ("added_per_print", values[0], ""),
+        ("lost_per_print", values[1], ""),
+        ("added_share", values[2], "fraction"),
+        ("lost_share", values[3], "fraction"),
     ):
         if reason:
             measures.append(summary.refuse(FAMILY, name, collection, reason, unit=unit, better="lower"))
             continue
-        measures.append(summary.summarise(FAMILY, name, collection, values, unit=unit, better="lower"))
-        images += summary.create_image_rows(name, collection, values)
+        note = summary.join_notes(gallery.describe_genuine(collection), _describe_missing(of_name))
+        measures.append(
+            summary.summarise(FAMILY, name, collection, of_name, unit=unit, better="lower", note=note)
+        )
+        images += summary.create_image_rows(name, collection, of_name)
     return measures, images
 
 
-def _divide(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
+def _count_changes(own: Minutiae, other: Minutiae) -> tuple[float, float, float, float]:
+    """Count what a print added to another impression and lost of it, and both shares; NaN of too small a part."""
+    common = alignment.align(own, other)
+    if min(common.num_first, common.num_second) < MIN_COVERED:
+        return (float("nan"),) * 4
+    added, lost = common.num_first - len(common.pairs), common.num_second - len(common.pairs)
+    return added, lost, added / common.num_first, lost / common.num_second
+
+
+def _describe_missing(values: np.ndarray) -> str:
+    count = int(np.isnan(values).sum())
+    return f"{count} prints have too little in common with theirs" if count else ""

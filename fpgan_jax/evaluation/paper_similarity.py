@@ -115,9 +115,9 @@ def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.
       frame: "keep" or "crop", what is wanted.
 
     Returns:
-      uint8 [n, height, width]; the same array where nothing changes.
+      uint8 [n, height, width]; the same array where nothing changes, as of another sensor's prints, without a frame.
     """
-    if frame == data_config.frame:
+    if frame == data_config.frame or not configuration.is_socofing(data_config):
         return images
     size = configuration.image_shape(data_config)[:2]
     scan = procedural_prints.create_empty_scan()

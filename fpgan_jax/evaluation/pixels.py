@@ -11,7 +11,7 @@ from skimage.metrics import structural_similarity
 
 from fpgan_jax.evaluation import summary
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
-from fpgan_jax.evaluation.print_collection import PrintCollection, Study
+from fpgan_jax.evaluation.print_collection import REAL_ROLES, PrintCollection, Study, find_same_person
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.progress import create_progress
 
@@ -87,10 +87,10 @@ _DISTANCES: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], str,
 def measure(study: Study) -> Findings:
     """Measure every collection.
 
-    - `l1_to_reference`, `psnr_to_reference`, `ssim_to_reference`: each print to its own person's reference print. The
-      baseline is the altered impressions.
+    - `l1_to_reference`, `psnr_to_reference`, `ssim_to_reference`: each print to its own person's reference print, the
+      most alike of several. The baseline is real impressions: others of the same fingers, or the altered ones.
     - `l1_to_nearest_reference`: to the most alike reference print of anybody, which a copied training print has at 0;
-      of the reference itself, to the most alike of the other persons. The baseline is prints that no generator saw.
+      of real prints, to the most alike of the other persons. The baseline is prints that no generator saw.
     - `l1_within_person`, `ssim_within_person`: among the prints of one person, how much the noise changes. The
       yardstick is `l1_between_persons` and `ssim_between_persons`, among the first prints of different persons.
 
@@ -119,21 +119,23 @@ def measure(study: Study) -> Findings:
 def _measure_to_reference(
     study: Study, collection: PrintCollection
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
-    places = study.find_reference_images(collection)
-    known = places >= 0
-    reason = "" if known.any() else "none of its persons has a reference print"
-    if collection is study.reference:
-        reason = "it is the reference"
+    own = study.find_own_references(collection)
+    reason = "" if own.any() else "none of its persons has a reference print"
+    if reason and collection is study.reference:
+        reason = "it is the reference, and has one print of each person"
     measures, images = [], []
     for name, (compute, unit, better) in _DISTANCES.items():
         title = f"{name}_to_reference"
         if reason:
             measures.append(summary.refuse(FAMILY, title, collection, reason, unit=unit, better=better))
             continue
-        values = np.full(len(collection), np.nan)
-        values[known] = _compute_in_chunks(
-            compute, collection.images, np.flatnonzero(known), study.reference.images, places[known]
+        found = np.full(own.shape, np.nan)
+        found[own] = _compute_in_chunks(
+            compute, collection.images, np.nonzero(own)[0], study.reference.images, np.nonzero(own)[1]
         )
+        values = np.full(len(collection), np.nan)
+        choose_best = np.nanmax if better == "higher" else np.nanmin
+        values[own.any(1)] = choose_best(found[own.any(1)], axis=1)
         note = (
             "two equal prints count as 100 dB" if name == "psnr" and (values == IDENTICAL_PSNR).any() else ""
         )
@@ -146,8 +148,9 @@ def _measure_to_reference(
 
 def _measure_to_nearest(study: Study, collection: PrintCollection) -> tuple[list[MeasureRow], list[ImageRow]]:
     title, reference = "l1_to_nearest_reference", study.reference
-    is_reference = collection is reference
-    if is_reference and len(reference) < 2:
+    # Another impression of the own finger is no stranger's print.
+    is_own = find_same_person(collection.persons, reference.persons) & (collection.role in REAL_ROLES)
+    if is_own.all(1).any():
         reason = "there is no other reference print"
         return [summary.refuse(FAMILY, title, collection, reason, unit=_GREY, better="higher")], []
     distances = np.stack(
@@ -163,8 +166,7 @@ def _measure_to_nearest(study: Study, collection: PrintCollection) -> tuple[list
         ],
         axis=1,
     )
-    if is_reference:
-        np.fill_diagonal(distances, np.inf)
+    distances[is_own] = np.inf
     values = distances.min(1)
     row = summary.summarise(
         FAMILY,
@@ -173,7 +175,7 @@ def _measure_to_nearest(study: Study, collection: PrintCollection) -> tuple[list
         values,
         unit=_GREY,
         better="higher",
-        note="to the other persons' prints" if is_reference else "",
+        note="to the other persons' prints" if is_own.any() else "",
     )
     return [row], summary.create_image_rows(title, collection, values)
 

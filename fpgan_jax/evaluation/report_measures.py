@@ -14,7 +14,9 @@ from fpgan_jax.evaluation.measurements import REFUSED, SKIPPED, MeasureRow, is_m
 from fpgan_jax.evaluation.print_collection import (
     BASELINE,
     CONTROL,
+    HELD_OUT,
     POPULATION,
+    REAL_ROLES,
     REFERENCE,
     SYNTHETIC,
     Study,
@@ -45,7 +47,7 @@ from fpgan_jax.evaluation.report_summary import describe_margin, find_range
 from fpgan_jax.evaluation.verdicts import VerdictRow, choose_real, find_margin
 
 E = create_element
-_ROLES = (SYNTHETIC, REFERENCE, POPULATION, BASELINE)  # in the order of the columns
+_ROLES = (SYNTHETIC, REFERENCE, HELD_OUT, POPULATION, BASELINE)  # in the order of the columns
 
 
 def create_measures(results: EvaluationResults) -> Element | None:
@@ -312,14 +314,16 @@ def _group_scores(results: EvaluationResults, matcher: str) -> dict[str, tuple[s
     for row in results.matches:
         role = find_role(study, row.probe_collection)
         is_known = row.probe_person >= 0 and row.gallery_person >= 0
-        is_gallery = find_role(study, row.gallery_collection) in (REFERENCE, POPULATION)
+        gallery_role = find_role(study, row.gallery_collection)
+        is_gallery = gallery_role in REAL_ROLES
         if row.matcher != matcher or not (is_known and is_gallery and math.isfinite(row.score)):
             continue
         is_own = row.probe_person == row.gallery_person
-        if role in (REFERENCE, POPULATION, BASELINE):
+        if role in (*REAL_ROLES, BASELINE):
             groups["Genuine, real" if is_own else "Impostors, real"][1].append(row.score)
         elif role == SYNTHETIC and is_own:
-            title = f"{describe_collection(row.probe_collection)}, to their own"
+            whose = "other impressions of their finger" if gallery_role == HELD_OUT else "their own"
+            title = f"{describe_collection(row.probe_collection)}, to {whose}"
             colour = choose_colour(row.probe_collection, role)
             groups.setdefault(title, (colour, []))[1].append(row.score)
     return {title: (colour, np.array(scores)) for title, (colour, scores) in groups.items() if scores}

@@ -26,17 +26,18 @@ FAMILIES = {
     ),
     "uniqueness": (
         "Uniqueness",
-        "Do the synthetic prints of two persons match each other? They should not.",
+        "Do the synthetic prints of two persons match each other? They should not. And those of one person? They "
+        "should, as often as real impressions of one finger.",
     ),
     "leakage": (
         "Leakage",
         "How near is each synthetic print to the prints of the training, as they are and mirrored? A print that "
-        "matches one gives it away.",
+        "matches one gives it away; one that is nearer to it than a second impression of the finger comes is a copy.",
     ),
     "minutiae": (
         "Minutiae",
         "The ridges' endings and bifurcations: how many, of which kind, where and in which direction, and which "
-        "were added or lost against the person's real print.",
+        "were added or lost against real impressions of the finger, once the two are aligned.",
     ),
     "quality": (
         "Quality",
@@ -65,6 +66,7 @@ FAMILIES = {
 # As in the tables' heads; what is not here is spelt from its name.
 COLLECTIONS = {
     "real": "Real",
+    "real_held_out": "Held out",
     "real_others": "Other persons",
     "all": "All prints",
     "altered_easy": "Altered easy",
@@ -115,7 +117,8 @@ WORDS = (
     ),
     (
         "Real against real",
-        "The same measure on other impressions of the same fingers. The best that a synthetic print can be asked for.",
+        "The same measure on real impressions of the same fingers, those held out of training where there are some, or "
+        "else altered copies. The best that a synthetic print can be asked for.",
     ),
     (
         "Training noise, new noise",
@@ -128,6 +131,11 @@ WORDS = (
         "second fail.",
     ),
     ("Impostor, genuine", "A comparison of two persons' prints; a comparison of two prints of one finger."),
+    (
+        "Failure to enrol",
+        "The share of prints in which a matcher finds too little to compare: not even against itself does such a print "
+        "pass. It matches nobody, which is not to be taken for uniqueness or for giving nobody away.",
+    ),
     ("NFIQ 2", "NIST's quality of a print, 0 to 100. The reference implementation, or nothing."),
     (
         "KID, Fréchet distance",

@@ -10,7 +10,14 @@ from collections.abc import Iterable, Sequence
 
 from fpgan_jax.evaluation import utility_table
 from fpgan_jax.evaluation.measurements import MEASURED, MeasureRow, is_measured
-from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, SYNTHETIC, Study, find_role
+from fpgan_jax.evaluation.print_collection import (
+    BASELINE,
+    CONTROL,
+    HELD_OUT,
+    SYNTHETIC,
+    Study,
+    find_role,
+)
 from fpgan_jax.evaluation.report_names import (
     describe_collection,
     describe_family,
@@ -57,12 +64,20 @@ HEADLINES = (
         *("match their own person", True),
     ),
     Headline(
-        *("uniqueness", r"rate_at_far_0\.01$", "Are they different persons?"),
+        *("uniqueness", r"collision_rate_at_far_0\.01$", "Are they different persons?"),
         *("match another person's", True),
+    ),
+    Headline(
+        *("uniqueness", r"within_person_rate_at_far_0\.01$", "Are one person's prints of one finger?"),
+        *("match another print of their person", True),
     ),
     Headline(
         *("leakage", r"rate_at_far_0\.01$", "Do they give the training prints away?"),
         *("match a training print", True),
+    ),
+    Headline(
+        *("leakage", r"copy_rate$", "Are they copies of training prints?"),
+        *("are nearer to a training print than a second impression comes", True),
     ),
     Headline(
         "similarity", r"^similarity_frame_[a-z]+$", "What does the paper's score say?", "The mean score"
@@ -179,7 +194,9 @@ def _add_matchers_error(
         for row in measures
         if row.family == "identity" and row.measure.endswith("_eer") and is_measured(row)
     ]
-    rows = [row for row in rows if find_role(study, row.collection) == BASELINE]
+    rows = [
+        row for row in choose_real(study, rows) if find_role(study, row.collection) in (HELD_OUT, BASELINE)
+    ]
     if not rows:
         return list(statements)
     numbers = [f"{_write_number(row)} ({lower(describe_collection(row.collection))})" for row in rows]
@@ -245,7 +262,7 @@ def _write_real(study: Study, real: Sequence[MeasureRow]) -> str:
     names = [
         lower(describe_collection(row.collection))
         for row in real
-        if find_role(study, row.collection) == BASELINE
+        if find_role(study, row.collection) in (HELD_OUT, BASELINE)
     ]
     whose = f" ({' to '.join(dict.fromkeys((names[0], names[-1])))})" if names else ""
     return f"; real prints{whose}: {numbers}"

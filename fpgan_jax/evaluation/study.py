@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
-from fpgan_jax.data import pairs, preprocessing, print_loading
+from fpgan_jax.data import impression_folder, pairs, preprocessing, print_loading
 from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
@@ -34,13 +34,14 @@ _DESCRIPTIONS = {
 
 
 def load_real_collections(config: ConfigDict) -> list[PrintCollection]:
-    """Load the set's real prints, everybody else's, and the altered impressions of the set's persons.
+    """Load the set's real prints, other impressions of its fingers, strangers', and the set's altered impressions.
 
     Args:
       config: the experiment's config; its `data` says whose prints these are and how they are preprocessed.
 
     Returns:
-      "real", then "real_others" and "altered_easy", "altered_medium", "altered_hard" where there are such prints.
+      "real", then "real_held_out", "real_others" (all impressions of each finger), "altered_easy", "altered_medium"
+      and "altered_hard" where there are such prints.
 
     Raises:
       UserError: as of `print_loading.load_prints`.
@@ -52,9 +53,15 @@ def load_real_collections(config: ConfigDict) -> list[PrintCollection]:
             "real", print_collection.REFERENCE, real, "the prints that the generator was trained on"
         )
     ]
-    others = [person for person in print_loading.list_persons(config) if person not in persons]
+    held_out = print_loading.load_prints(config, impressions=print_loading.HELD_OUT)
+    if len(held_out):
+        description = "other real impressions of the same fingers, which the generator never saw"
+        collections.append(
+            _create_collection("real_held_out", print_collection.HELD_OUT, held_out, description)
+        )
+    others = print_loading.list_strangers(config)
     if others:
-        prints = print_loading.load_prints(config, persons=others)
+        prints = print_loading.load_prints(config, persons=others, impressions=print_loading.EVERY)
         description = "real prints of persons whom the generator never saw"
         collections.append(
             _create_collection("real_others", print_collection.POPULATION, prints, description)
@@ -83,8 +90,8 @@ def _create_collection(name: str, role: str, prints: PrintSet, description: str)
 def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = None) -> PrintCollection:
     """Load a folder of synthetic prints, of `launch.synthesize` or of any other program.
 
-    Without our manifest a file's person is the number that its name starts with, as in `012_03.png` or
-    `12__M_Right_index_finger.BMP`, and -1 if it starts with none.
+    Without our manifest a file's person is the finger of `<finger>_<impression>` or `<person>-<finger>_<impression>`,
+    or else the number that its name starts with, as in `12__M_Right_index_finger.BMP`, and -1 if it starts with none.
 
     Args:
       folder: of PNG, BMP or JPEG files.
@@ -161,8 +168,14 @@ def _list_prints(folder: str, data_hash: str | None = None) -> tuple[str, list[s
     )
     if not files:
         raise UserError(f"{folder}: holds no print ({', '.join(_IMAGE_ENDINGS)})")
-    starts = [_LEADING_ID.match(name) for name in files]
-    return "synthetic", files, [int(start[0]) if start else pairs.UNKNOWN for start in starts]
+    return "synthetic", files, [_parse_person(name) for name in files]
+
+
+def _parse_person(filename: str) -> int:
+    if impression := impression_folder.parse_filename(filename):
+        return impression.finger
+    start = _LEADING_ID.match(filename)
+    return int(start[0]) if start else pairs.UNKNOWN
 
 
 def load_noise_images(folder: str, config: ConfigDict) -> np.ndarray | None:

@@ -13,6 +13,7 @@ import numpy as np
 from fpgan_jax.evaluation.measurements import ImageRow, MeasureRow, is_measured
 from fpgan_jax.evaluation.print_collection import (
     BASELINE,
+    HELD_OUT,
     POPULATION,
     REFERENCE,
     SYNTHETIC,
@@ -22,16 +23,24 @@ from fpgan_jax.evaluation.print_collection import (
 from fpgan_jax.evaluation.statistics import differences
 from fpgan_jax.evaluation.statistics.differences import Difference
 
-# Of a family or, first, of a measure: the roles whose rows are real against real, the first that has any.
+# Of a family or, first, of a measure (with or without a matcher's name in front): the roles whose rows are real against
+# real, the first that has any.
 BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
     # The reference itself is what the classifier and the gallery hold.
-    "similarity": ((BASELINE,),),
-    "identity": ((BASELINE,),),
+    "similarity": ((HELD_OUT,), (BASELINE,)),
+    "identity": ((HELD_OUT,), (BASELINE,), (REFERENCE, POPULATION)),
+    "failure_to_enrol": ((REFERENCE, HELD_OUT, POPULATION),),
     # A copy of a training print is what is looked for, and an altered impression is such a copy.
     "leakage": ((POPULATION,),),
+    # How often another impression of a training print's finger comes as near to it.
+    "copy_rate": ((HELD_OUT,), (REFERENCE,)),
     "l1_to_nearest_reference": ((POPULATION,), (REFERENCE,)),
+    # Another impression of the finger is what a print that is no copy looks like beside its reference.
+    "l1_to_reference": ((HELD_OUT,), (BASELINE,)),
+    "psnr_to_reference": ((HELD_OUT,), (BASELINE,)),
+    "ssim_to_reference": ((HELD_OUT,), (BASELINE,)),
 }
-OTHER_BASELINES = ((REFERENCE, POPULATION), (BASELINE,))
+OTHER_BASELINES = ((REFERENCE, HELD_OUT, POPULATION), (BASELINE,))
 
 # A difference of no account, by how a measure's name ends, in its unit. Conventions by judgement, derived from no data.
 # Distances of distributions have none, as their scale is their features'.
@@ -44,8 +53,12 @@ MARGINS: Mapping[str, float] = {
     "genuine_score": 10,
     "impostor_score": 2,
     "between_persons_score": 2,
+    "within_person_score": 10,
+    "within_person_rate": 0.05,
     "collision_rate": 0.01,
     "leak_rate": 0.05,
+    "copy_rate": 0.05,
+    "failure_to_enrol": 0.02,
     "best_score": 5,
     "minutiae_count": 5,
     "per_print": 5,
@@ -147,11 +160,19 @@ def choose_real(study: Study, rows: Sequence[MeasureRow]) -> list[MeasureRow]:
     """
     if not rows:
         return []
-    for roles in BASELINES.get(rows[0].measure, BASELINES.get(rows[0].family, OTHER_BASELINES)):
+    for roles in _find_baselines(rows[0].measure, rows[0].family):
         found = [row for row in rows if is_measured(row) and find_role(study, row.collection) in roles]
         if found:
             return found
     return []
+
+
+def _find_baselines(measure: str, family: str) -> tuple[tuple[str, ...], ...]:
+    """Find the roles whose rows of a measure are real against real: groups, of which the first that has any counts."""
+    for name, roles in BASELINES.items():
+        if measure == name or measure.endswith(f"_{name}"):
+            return roles
+    return BASELINES.get(family, OTHER_BASELINES)
 
 
 def collect_values(images: Iterable[ImageRow]) -> Values:

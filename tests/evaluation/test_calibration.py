@@ -12,6 +12,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import calibration, matching, nist_tools
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.nist_tools import ToolError
+from fpgan_jax.evaluation.statistics.verification import Impostors
 from tests.evaluation.scored_study import TableTool, prepare_unscaled
 
 # Persons 1 to 3 with prints 11 to 13; altered prints 21 and 22 of person 1, 23 of person 2, 31 of person 3.
@@ -73,7 +74,7 @@ def test_every_comparison_is_written(found, tmp_path):
 def test_the_first_persons_take_part(config, tmp_path):
     matcher = Matcher(TableTool(SCORES), num_workers=0)
     found = calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), max_persons=2, matcher=matcher)
-    assert (found.num_persons, found.num_probes) == (2, 3)
+    assert (found.num_persons, found.num_altered) == (2, 3)
 
 
 def test_what_is_printed(found):
@@ -82,15 +83,17 @@ def test_what_is_printed(found):
     place = lines.index(
         "impostors: 8 comparisons of 3 pairs of persons, altered impressions against other persons' real prints"
     )
-    assert lines[place + 1].startswith("  EER 6.25% [0.00%, ") and lines[place + 1].endswith("] at score 4")
-    assert lines[place + 2] == "  TAR at FAR 1.0%: refused, 300 pairs of persons are needed"
+    assert lines[place + 1] == "  1% score above 5.65, the highest 6"
+    assert lines[place + 2].startswith("  EER 6.25% [0.00%, ") and lines[place + 2].endswith("] at score 4")
+    assert lines[place + 3] == "  TAR at FAR 1.0%: refused, 300 pairs of persons are needed"
     # The three real prints score 1 against one another, and all genuine ones more.
     place = lines.index(
         "impostors: 3 comparisons of 3 pairs of persons, real prints against one another, which are more alike"
     )
     # None of 3 persons: 1 - 0.025^(1/3).
-    assert lines[place + 1].startswith("  EER 0.00% [0.00%, 70.76%] at score ")
-    assert "4 genuine comparisons, each of an altered impression and the scan that it was made of" in lines
+    assert lines[place + 2].startswith("  EER 0.00% [0.00%, 70.76%] at score ")
+    assert "genuine: 4 comparisons, median score 60 (5% below 10.9, 5% above 87)" in lines
+    assert "each genuine one is of one of 4 altered impressions and the scan that it was made of" in lines
     assert "rank-1 75.00%" in lines
 
 
@@ -99,12 +102,62 @@ def test_one_person_is_too_few(config, tmp_path):
         calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), max_persons=1)
 
 
+def test_impressions_of_one_finger_are_matched_with_one_another(tmp_path, config):
+    # Two impressions of fingers 1 and 2, one of finger 3.
+    sets = {split: create_prints([], []) for split in SPLITS}
+    sets["real"] = create_prints([11, 12, 21, 22, 31], [1, 1, 2, 2, 3])
+    path = tmp_path / "impressions.npz"
+    print_archive.write_archive(path, sets, config.data)
+    config.data.npz_file = str(path)
+    scores = {(11, 12): 40, (21, 22): 60, (31, 31): 0, (12, 22): 7}
+    matcher = Matcher(TableTool(scores), num_workers=0)
+    found = calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), matcher=matcher)
+    assert (found.num_persons, found.num_prints, found.failure_to_enrol) == (3, 5, 0.2)
+    assert sorted(found.genuine_scores) == [40, 60]
+    assert sorted(found.unaltered_impostors.scores) == [1] * 7 + [7]
+    assert found.unaltered_impostors.count_pairs() == 3
+    assert "rank-1" not in calibration.describe_calibration(found)
+
+
+def create_calibration(num_altered):
+    """Create 400 impostor comparisons of 3 fingers, all at 1, and genuine ones at 5."""
+    persons = np.tile([[1, 2], [1, 3], [2, 3], [1, 2]], (100, 1))
+    impostors = Impostors(np.ones(400), persons)
+    return calibration.Calibration(
+        "nbis",
+        3,
+        9,
+        num_altered,
+        np.full(9, 5.0),
+        np.repeat([1, 2, 3], 3),
+        impostors,
+        impostors,
+        1.0,
+        0.0,
+        9.0,
+        1.0,
+    )
+
+
+def test_a_rate_of_few_fingers_is_theirs_alone_and_of_copies_refused():
+    of_impressions = calibration.describe_calibration(create_calibration(0)).splitlines()
+    assert of_impressions[-2:] == [
+        "  TAR 100.00% at FAR 1.0%, from score 2, of these persons; for others 300 pairs of persons are needed",
+        "  TAR at FAR 0.1%: refused, 3,000 pairs of persons are needed",
+    ]
+    of_copies = calibration.describe_calibration(create_calibration(9))
+    assert (
+        "TAR at FAR 1.0%: refused, 300 pairs of persons are needed" in of_copies
+        and "of these" not in of_copies
+    )
+
+
 def test_altered_prints_are_needed(tmp_path, config):
     sets = {split: create_prints(*PRINTS[split if split == "real" else "altered_medium"]) for split in SPLITS}
     path = tmp_path / "real_only.npz"
     print_archive.write_archive(path, sets, config.data)
     config.data.npz_file = str(path)
-    with pytest.raises(UserError, match="no altered impressions"):
+    with pytest.raises(UserError, match="no second impressions"):
         calibration.calibrate_matcher(config, str(tmp_path / "s.csv"))
 
 

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from fpgan_jax.evaluation import identity, matching, nist_tools
+from fpgan_jax.evaluation.matcher import gallery
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.resolution import NoScaleError
 from tests.evaluation.scored_study import (
     BASELINE,
+    HELD_OUT,
     POPULATION,
     REFERENCE,
     SYNTHETIC,
@@ -73,9 +75,9 @@ def measure(study=STUDY, scores=SCORES):
 
 
 def test_the_gallery_is_everybodys_real_print_the_references_first():
-    gallery = compare().gallery
-    assert gallery.persons.tolist() == [1, 2, 3, 4, 5, 6, 7]
-    assert gallery.num_reference == 3
+    made = compare().gallery
+    assert made.persons.tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert made.num_reference == 3
 
 
 def test_real_impostors_are_each_pair_of_different_persons_real_prints_once():
@@ -99,7 +101,7 @@ def test_a_print_does_not_meet_itself():
 
 
 def test_a_large_population_is_cut(monkeypatch):
-    monkeypatch.setattr(identity, "MAX_GALLERY", 5)
+    monkeypatch.setattr(gallery, "MAX_GALLERY", 5)
     comparisons = compare()
     assert comparisons.gallery.persons.tolist() == [1, 2, 3, 4, 5]
     assert np.isnan(comparisons.scores["real_others"][2:]).all()
@@ -198,7 +200,7 @@ def test_the_equal_error_rate_is_of_the_collections_own_scores():
 def test_the_reference_has_no_genuine_score():
     rows, _ = measure()
     row = rows["nbis_genuine_score", "real"]
-    assert (row.status, row.note) == ("refused", identity.REFERENCE_REASON)
+    assert (row.status, row.note) == ("refused", gallery.ONE_IMPRESSION_REASON)
 
 
 def test_comparisons_of_real_prints_stand_once_in_the_rows():
@@ -219,6 +221,80 @@ def test_one_person_alone_has_no_equal_error_rate():
     study = {"real": (REFERENCE, [11], [1]), "synthetic_new": (SYNTHETIC, [41], [1])}
     rows, _ = measure(study)
     assert rows["nbis_eer", "synthetic_new"].status == "refused"
+
+
+# Fingers 1 and 2 have a training print, 11 and 12, and two held out, 13 to 16; of 41 and 42 the sources are 11 and 12.
+IMPRESSIONS = {
+    "real": (REFERENCE, [11, 12], [1, 2]),
+    "real_held_out": (HELD_OUT, [13, 14, 15, 16], [1, 1, 2, 2]),
+    "real_others": (POPULATION, [21, 22, 23, 24], [4, 4, 5, 5]),
+    "synthetic": (SYNTHETIC, [41, 42], [1, 2]),
+}
+IMPRESSION_SCORES = {
+    **{(11, 13): 40, (11, 14): 50, (13, 14): 6, (12, 15): 90, (12, 16): 9, (15, 16): 30},
+    **{(21, 22): 70, (23, 24): 80},
+    **{(41, 11): 300, (41, 13): 60, (41, 14): 4, (42, 12): 400, (42, 15): 2, (42, 16): 3, (42, 13): 5},
+}
+
+
+@pytest.fixture
+def impression_rows(monkeypatch):
+    # 1% can be told from the 6 pairs of four fingers, 0.1% not.
+    monkeypatch.setattr(
+        identity.verification, "count_needed_impostors", lambda rate: 6 if rate == 0.01 else 7
+    )
+    rows, _ = measure(IMPRESSIONS, IMPRESSION_SCORES)
+    return rows
+
+
+def test_impressions_of_one_finger_are_no_impostors():
+    # Of 10 prints, 4 x 6 + 2 x 2 pairs of two fingers and more: 45 pairs less 3 + 3 + 1 + 1 of one finger.
+    found = compare(IMPRESSIONS, IMPRESSION_SCORES)
+    assert len(found.impostors.scores) == 45 - 8 and found.impostors.count_pairs() == 6
+    assert sorted(found.real_genuine_scores) == [6, 9, 30, 40, 50, 70, 80, 90]
+
+
+def test_real_prints_are_compared_with_their_fingers_other_impressions(impression_rows):
+    # 11: 40, 50; 12: 90, 9. Held out 13: 40, 6; 14: 50, 6; 15: 90, 30; 16: 9, 30.
+    assert impression_rows["nbis_genuine_score", "real"].value == pytest.approx((45 + 49.5) / 2)
+    held_out = impression_rows["nbis_genuine_score", "real_held_out"].value
+    assert held_out == pytest.approx((23 + 28 + 60 + 19.5) / 4)
+    assert impression_rows["nbis_genuine_score", "real_others"].value == pytest.approx(
+        (70 + 70 + 80 + 80) / 4
+    )
+
+
+def test_synthetic_prints_are_compared_with_held_out_impressions_only(impression_rows):
+    # Not the sources' 300 and 400.
+    row = impression_rows["nbis_genuine_score", "synthetic"]
+    assert row.value == pytest.approx((32 + 2.5) / 2)
+    # No impostor scores more than 1, so 2 is the threshold; all of the 4 genuine comparisons reach it.
+    rate = impression_rows["nbis_match_rate_at_far_0.01", "synthetic"]
+    assert rate.value == 1 and "held out of training" in rate.note
+
+
+def test_the_best_of_a_fingers_impressions_counts_for_rank_1(impression_rows):
+    # 42 scores 5 against finger 1, 2 and 3 against its own.
+    assert impression_rows["nbis_rank_1", "synthetic"].value == 0.5
+
+
+def test_the_error_rate_is_of_all_genuine_comparisons(impression_rows):
+    # Genuine 60, 4, 2, 3; impostors 5 and twenty... of the two prints: 2 x 7 others each, all but one at 1.
+    row = impression_rows["nbis_eer", "synthetic"]
+    assert "4 genuine and 14 impostor comparisons" in row.note
+
+
+def test_a_print_that_does_not_even_match_itself_fails_to_enrol(few_impostors_do):
+    rows, _ = measure(scores=SCORES | {(41, 41): 9, (42, 42): 10})
+    # The threshold is 10.
+    assert rows["nbis_failure_to_enrol", "synthetic_new"].value == 0.25
+    assert rows["nbis_failure_to_enrol", "real"].value == 0
+    assert "1 of 4 prints cannot be compared" in rows["nbis_match_rate_at_far_0.01", "synthetic_new"].note
+
+
+def test_without_a_threshold_a_print_that_scores_nothing_fails_to_enrol():
+    rows, _ = measure(scores=SCORES | {(41, 41): 1, (42, 42): 0})
+    assert rows["nbis_failure_to_enrol", "synthetic_new"].value == 0.25
 
 
 def test_without_a_matcher_one_row_says_why(monkeypatch):

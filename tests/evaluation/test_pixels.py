@@ -110,7 +110,10 @@ def test_equal_prints_are_noted_beside_psnr(findings):
 
 def test_the_reference_has_no_other_reference(findings):
     row = find(findings, "ssim_to_reference", "real")
-    assert (row.status, row.note) == (REFUSED, "it is the reference") and np.isnan(row.value)
+    assert (row.status, row.note) == (
+        REFUSED,
+        "it is the reference, and has one print of each person",
+    ) and np.isnan(row.value)
 
 
 def test_strangers_have_no_reference(findings):

@@ -12,6 +12,7 @@ from fpgan_jax.evaluation.measurements import REFUSED, ImageRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import Study
 from tests.evaluation import made_up_study
 from tests.evaluation.ridge_study import create_collection
+from tests.evaluation.scored_study import BASELINE, HELD_OUT, POPULATION, REFERENCE, create_study
 
 NAN = float("nan")
 ROLES = {
@@ -95,8 +96,7 @@ def test_what_has_no_better_direction_is_not_judged(study):
 
 
 def test_without_real_prints_nothing_is_judged(study):
-    # The reference is what the matcher's gallery holds.
-    rows = [create_row("real", 1, 0, 2), create_row("synthetic_new", 1, 0, 2)]
+    rows = [create_row("control_blurred", 1, 0, 2), create_row("synthetic_new", 1, 0, 2)]
     assert verdicts.judge_synthetic(study, rows, []) == []
 
 
@@ -121,3 +121,28 @@ def test_every_measure_of_a_report_has_a_margin_but_distances_of_distributions()
     measures = {row.measure for row in made_up_study.create_measures(study) if row.better}
     missing = {measure for measure in measures if math.isnan(verdicts.find_margin(measure, 1.0))}
     assert missing <= {"kid", "frechet_distance", "frechet_distance_all_features"}
+
+
+COLLECTIONS = {
+    "real": (REFERENCE, [1], [1]),
+    "real_held_out": (HELD_OUT, [2], [1]),
+    "real_others": (POPULATION, [3], [2]),
+    "altered_easy": (BASELINE, [4], [1]),
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "measure", "expected"),
+    [
+        ("identity", "nbis_match_rate_at_far_0.01", ["real_held_out"]),
+        ("identity", "nbis_failure_to_enrol", ["real", "real_held_out", "real_others"]),
+        ("identity", "fingerprint_recognition_failure_to_enrol", ["real", "real_held_out", "real_others"]),
+        ("leakage", "nbis_leak_rate_at_far_0.01", ["real_others"]),
+        ("leakage", "nbis_copy_rate", ["real_held_out"]),
+        ("pixels", "ssim_to_reference", ["real_held_out"]),
+        ("quality", "nfiq2", ["real", "real_held_out", "real_others"]),
+    ],
+)
+def test_held_out_impressions_are_real_against_real(family, measure, expected):
+    rows = [MeasureRow(family, measure, name, 1.0, 0.5, 1.5, 1, 1) for name in COLLECTIONS]
+    assert [row.collection for row in verdicts.choose_real(create_study(**COLLECTIONS), rows)] == expected
