@@ -15,8 +15,8 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.json_file import read_json
-from fpgan_jax.user_paths import find_path_fault
+from fpgan_jax.host.json_file import read_json
+from fpgan_jax.host.user_paths import find_path_fault
 from fpgan_jax.whole_file import write_whole
 
 CONFIG_FILENAME = "config.json"

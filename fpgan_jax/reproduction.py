@@ -18,7 +18,7 @@ from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import figures, similarity, synthesis, table, table_formats
 from fpgan_jax.folder_lock import hold_folder
-from fpgan_jax.json_file import read_json
+from fpgan_jax.host.json_file import read_json
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer
 from fpgan_jax.training.checksums import CHECKSUMS_FILENAME, hash_file

@@ -16,11 +16,15 @@ from collections.abc import Callable, Sequence
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from fpgan_jax.user_paths import expand_path, find_path_fault, is_utf8
+from fpgan_jax.errors import Interrupted, UserError
+from fpgan_jax.host.user_paths import expand_path, find_path_fault, is_utf8
+from fpgan_jax.host.xla_flags import read_flags
 
 # Before anything imports TensorFlow, whose start-up notes hide what the user wants to read.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# Nothing here uses tf.keras; the former one is not imported until it is used, which starts a script 1 s sooner.
+os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 # The exit code of a run that was asked to stop: EX_TEMPFAIL of sysexits.h, "try again".
 EXIT_INTERRUPTED = 75
@@ -326,22 +330,12 @@ def _keep_convolutions_from_ynnpack() -> None:
     """
     if importlib.metadata.version("jaxlib") not in _JAXLIB_WITH_YNN_FLAG:
         return
-    xla_flags = _read_xla_flags()
-    if _YNN_FLAG not in xla_flags:
-        # In front: XLA stops reading at the first word that is no flag, and a quote may be left open.
-        os.environ["XLA_FLAGS"] = f"{_YNN_FLAG}=-individual_convolution {xla_flags}".rstrip()
-
-
-def _read_xla_flags() -> str:
-    """Read the flags that XLA_FLAGS holds, or is the name of a file of, as XLA's parse_flags_from_env.cc has it."""
-    text = os.environ.get("XLA_FLAGS", "")
-    if not text or text.lstrip(" \t\r\n").startswith("-"):
-        return text
     try:
-        with open(text, "rb") as file:
-            return os.fsdecode(file.read())
-    except OSError as error:
-        _stop(f"XLA_FLAGS={text}: neither flags, which begin with --, nor a file of flags ({error.strerror})")
+        xla_flags = read_flags(os.environ.get("XLA_FLAGS", ""))
+    except UserError as error:
+        _stop(str(error))
+    if _YNN_FLAG not in xla_flags:
+        os.environ["XLA_FLAGS"] = f"{_YNN_FLAG}=-individual_convolution {xla_flags}".rstrip()
 
 
 def _keep_compiled_programs(workdir: str) -> None:
@@ -377,9 +371,6 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
 
 
 def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
-    # Imported here so that `--help` does not wait for it.
-    from fpgan_jax.errors import Interrupted, UserError
-
     # As Ctrl-C: what a batch system sends before it kills. A training notes both and saves first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if len(argv) > 1:
@@ -420,8 +411,6 @@ def _name_environments_mistakes(main: Callable[[Sequence[str]], None]) -> Callab
             main(argv)
         except (AssertionError, RuntimeError, ValueError) as error:
             if line := _describe_environments_mistake(error):
-                from fpgan_jax.errors import UserError
-
                 raise UserError(line) from error
             raise
 

@@ -35,10 +35,10 @@ LAYERS = (
         "fpgan_jax.fusion",
     ),
     ("fpgan_jax.folder_lock",),
-    ("fpgan_jax.json_file",),
+    ("fpgan_jax.host.json_file", "fpgan_jax.host.xla_flags"),
     (
-        *("fpgan_jax.errors", "fpgan_jax.progress", "fpgan_jax.user_paths", "fpgan_jax.whole_file"),
-        "fpgan_jax.file_managers",
+        *("fpgan_jax.errors", "fpgan_jax.progress", "fpgan_jax.host.user_paths", "fpgan_jax.whole_file"),
+        "fpgan_jax.host.file_managers",
     ),
 )
 NEED_TENSORFLOW = (

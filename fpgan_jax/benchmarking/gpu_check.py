@@ -22,6 +22,7 @@ from fpgan_jax import parallel
 from fpgan_jax.benchmarking import cases, gpu_check_report, peer_worker
 from fpgan_jax.benchmarking.cases import Case
 from fpgan_jax.errors import UserError
+from fpgan_jax.host.xla_flags import read_flags
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -280,7 +281,7 @@ def _run_step(step: Step, limit: float, results: gpu_check_report.Results) -> No
 def _run_command(command: Sequence[str], limit: float, xla_flags: str, log_path: pathlib.Path) -> str:
     environment = dict(os.environ)
     if xla_flags:
-        environment["XLA_FLAGS"] = f"{environment.get('XLA_FLAGS', '')} {xla_flags}".strip()
+        environment["XLA_FLAGS"] = f"{xla_flags} {read_flags(environment.get('XLA_FLAGS', ''))}".strip()
     with open(log_path, "a") as log:
         log.write(f"\n=== python {' '.join(command)}\n")
         log.flush()

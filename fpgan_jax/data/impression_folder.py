@@ -13,7 +13,7 @@ from absl import logging
 from fpgan_jax.data import image_files, preprocessing
 from fpgan_jax.data.prints import Record
 from fpgan_jax.errors import UserError
-from fpgan_jax.user_paths import expand_path
+from fpgan_jax.host.user_paths import expand_path
 
 EXTENSIONS = (".png", ".bmp", ".jpg", ".jpeg")
 _FINGERS_A_PERSON = 100

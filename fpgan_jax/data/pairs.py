@@ -18,9 +18,9 @@ from fpgan_jax import configuration
 from fpgan_jax.data import image_files, noise, order, preprocessing
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
-from fpgan_jax.file_managers import is_leftover
+from fpgan_jax.host.file_managers import is_leftover
+from fpgan_jax.host.user_paths import expand_path
 from fpgan_jax.progress import create_progress
-from fpgan_jax.user_paths import expand_path
 from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")

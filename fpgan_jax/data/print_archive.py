@@ -16,7 +16,7 @@ from fpgan_jax import configuration
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.errors import UserError
-from fpgan_jax.user_paths import expand_path
+from fpgan_jax.host.user_paths import expand_path
 from fpgan_jax.whole_file import write_whole
 
 # The fields of config.data that decide the pixels.

@@ -26,8 +26,8 @@ from fpgan_jax import configuration
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.socofing.filenames import ALTERATIONS, FINGERS, HANDS, PrintName, parse_filename
 from fpgan_jax.errors import UserError
-from fpgan_jax.file_managers import is_leftover
-from fpgan_jax.json_file import read_json
+from fpgan_jax.host.file_managers import is_leftover
+from fpgan_jax.host.json_file import read_json
 from fpgan_jax.progress import create_progress
 from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 

@@ -52,7 +52,7 @@ from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.rows import read_rows, write_rows
 from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
 from fpgan_jax.folder_lock import hold_folder
-from fpgan_jax.json_file import read_json
+from fpgan_jax.host.json_file import read_json
 from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import restore_for_evaluation
 from fpgan_jax.training.checksums import hash_variables

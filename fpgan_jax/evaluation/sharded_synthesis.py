@@ -28,8 +28,8 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import shards, synthesis
 from fpgan_jax.evaluation.rows import write_rows
 from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.host.user_paths import is_utf8
 from fpgan_jax.progress import create_progress
-from fpgan_jax.user_paths import is_utf8
 
 IMAGES_PER_CALL = 16
 # Noise of nobody's images has as many seeds; see `synthesis.create_noise_of_row`.

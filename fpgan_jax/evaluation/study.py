@@ -19,7 +19,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import print_collection
 from fpgan_jax.evaluation.print_collection import PrintCollection
 from fpgan_jax.evaluation.synthesis import MANIFEST_FILENAME, read_manifest
-from fpgan_jax.file_managers import is_leftover
+from fpgan_jax.host.file_managers import is_leftover
 
 DIFFICULTIES = ("easy", "medium", "hard")
 _IMAGE_ENDINGS = (".png", ".bmp", ".jpg", ".jpeg")

@@ -20,9 +20,9 @@ from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import read_rows, write_rows
-from fpgan_jax.file_managers import is_leftover
 from fpgan_jax.folder_lock import LOCK_FILENAME, hold_folder
-from fpgan_jax.json_file import read_json
+from fpgan_jax.host.file_managers import is_leftover
+from fpgan_jax.host.json_file import read_json
 from fpgan_jax.models import factory
 from fpgan_jax.progress import create_progress
 from fpgan_jax.training.checkpointing import check_variables, restore_for_evaluation

@@ -25,8 +25,8 @@ from jax import export
 
 from fpgan_jax.data import tensorflow_setup
 from fpgan_jax.errors import UserError
+from fpgan_jax.host.user_paths import is_utf8
 from fpgan_jax.serving.networks import ArraySpec, ServedNetwork, restore_network
-from fpgan_jax.user_paths import is_utf8
 
 FORMATS = ("stablehlo", "saved_model")
 PLATFORMS = ("cpu", "cuda")

@@ -19,7 +19,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
-from fpgan_jax.json_file import read_json
+from fpgan_jax.host.json_file import read_json
 from fpgan_jax.whole_file import write_whole
 
 RECORD_FILENAME = "run.json"

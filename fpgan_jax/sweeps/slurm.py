@@ -16,7 +16,7 @@ from typing import Any
 
 from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
-from fpgan_jax.json_file import read_json
+from fpgan_jax.host.json_file import read_json
 from fpgan_jax.sweeps.runs import Attempt, Run
 from fpgan_jax.whole_file import write_whole
 

@@ -21,9 +21,9 @@ from orbax.checkpoint import checkpoint_managers
 
 from fpgan_jax import parallel
 from fpgan_jax.errors import UserError
+from fpgan_jax.host.user_paths import is_utf8
 from fpgan_jax.training import checksums, stored_trees
 from fpgan_jax.training.stored_trees import describe_error
-from fpgan_jax.user_paths import is_utf8
 
 _FOLDER = "checkpoints"
 _DAMAGED_FOLDER = "damaged_checkpoints"

@@ -23,8 +23,9 @@ SCRIPTS = sorted(
     path.stem for path in pathlib.Path("launch").glob("*.py") if path.stem not in ("__init__", "cli")
 )
 
-# Before a script's own flags are put away after it, so that these stay.
 app.define_help_flags()
+# A script's process has these and its own, and none that other modules of the tests' process have defined.
+_FLAGS = frozenset(flags.FLAGS)
 
 
 def run(script: str, *arguments: str) -> types.SimpleNamespace:
@@ -71,6 +72,7 @@ def _own_surroundings(script: str, arguments, output: io.StringIO, errors: io.St
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     log, verbosity = logging.get_absl_handler().python_handler, logging.get_verbosity()
     with (
+        _without_other_flags(),
         flagsaver.flagsaver(),
         mock.patch.object(sys, "argv", [f"launch/{script}.py", *arguments]),
         # Set, glibc's variable keeps a script from starting this process again.
@@ -89,3 +91,15 @@ def _own_surroundings(script: str, arguments, output: io.StringIO, errors: io.St
             sys.modules.pop("config_config", None)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _without_other_flags() -> Iterator[None]:
+    others = {name: flags.FLAGS[name] for name in flags.FLAGS if name not in _FLAGS}
+    for name in others:
+        delattr(flags.FLAGS, name)
+    try:
+        yield
+    finally:
+        for name, flag in others.items():
+            flags.FLAGS[name] = flag

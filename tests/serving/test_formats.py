@@ -232,6 +232,7 @@ def test_an_image_depends_on_its_own_seed(gan_workdir):
 def test_every_generator_can_be_exported(tmp_path, form, norm):
     config = tiny.create_config()
     config.generator.form, config.generator.norm = form, norm
+    config.generator.num_levels, config.generator.dropout_outputs = 0, (4,)
     weights = create_weights(factory.create_generator(config), config, 0)
     save_checkpoint(tmp_path / "gan", config, {"generator": weights}, pairs=[[1, 0]], pair_names=[])
     program = formats.export_program(restore_network(str(tmp_path / "gan")))

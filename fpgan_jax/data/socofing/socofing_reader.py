@@ -12,7 +12,7 @@ from fpgan_jax.data import tensorflow_setup
 from fpgan_jax.data.prints import Record
 from fpgan_jax.data.socofing import socofing_dataset_builder
 from fpgan_jax.errors import UserError
-from fpgan_jax.user_paths import expand_path
+from fpgan_jax.host.user_paths import expand_path
 
 tensorflow_setup.keep_off_gpus()
 

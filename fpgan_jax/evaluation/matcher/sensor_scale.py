@@ -14,7 +14,7 @@ from fpgan_jax.data.socofing.filenames import parse_filename
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.resolution import PERIOD_AT_500_PPI
 from fpgan_jax.evaluation.ridges import measure_ridges
-from fpgan_jax.user_paths import expand_path
+from fpgan_jax.host.user_paths import expand_path
 
 # Ridges are measured in prints at least this high: in SOCOFing's own pixels many are too fine to be told from noise.
 _MIN_HEIGHT = 288

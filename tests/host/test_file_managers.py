@@ -2,7 +2,7 @@
 
 import pytest
 
-from fpgan_jax.file_managers import is_leftover
+from fpgan_jax.host.file_managers import is_leftover
 
 LEFTOVERS = (
     ".DS_Store",

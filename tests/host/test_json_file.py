@@ -3,7 +3,7 @@
 import pytest
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.json_file import read_json
+from fpgan_jax.host.json_file import read_json
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])

@@ -7,7 +7,7 @@ import pytest
 from configs import test_size
 from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
-from fpgan_jax.user_paths import expand_path, find_path_fault, is_utf8
+from fpgan_jax.host.user_paths import expand_path, find_path_fault, is_utf8
 
 URLS = ("gs://bucket/run", "s3://b/x", "hdfs://host:9/x", "file:///tmp/x", "https://x", "abfs+ssl://x")
 
