@@ -1,7 +1,7 @@
 """Owns the ridge map: where a print's ridges run and where the skin touched, without how the print looks.
 
-It is what makes a print this finger's: no grey level, contrast, ridge thickness, pore or dryness is in it. Does not know
-sensors: the caller brings prints to one ridge period and gives it. Does not measure a print's look either.
+It is what makes a print this finger's: no grey level, contrast, ridge thickness, pore or dryness is in it. Does not
+know sensors: the caller brings prints to one ridge period and gives it. Does not measure how a print looks either.
 """
 
 import functools
