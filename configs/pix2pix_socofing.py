@@ -25,9 +25,12 @@ def get_config() -> ConfigDict:
     config.augmentation_seed = -1  # where `data.jitter` crops
 
     data = config.data = ConfigDict()
-    # "socofing" | "npz" (the same prints in one file) | "paired_folder" (files of [noise, print] side by side)
+    # "socofing" | "impressions" (files <finger>_<impression>.png, of any sensor) | "npz" (either's prints in one
+    # file) | "paired_folder" (files of [noise, print] side by side)
     data.source = "socofing"
     data.socofing_dir = ""  # folder that holds Real/ and, for the altered control, Altered/
+    # For source "impressions": a finger counts as a person of its own; hand, finger and frame are not asked.
+    data.impressions_dir = ""
     # For source "npz", which needs no TensorFlow: the file that `launch.make_pairs --npz=FILE` wrote.
     data.npz_file = ""
     # For source "paired_folder": all its files train; persons, replicas, frame and noise are not asked.
@@ -39,6 +42,12 @@ def get_config() -> ConfigDict:
     data.num_persons = 5  # the first n persons, by id, who have this finger
     data.persons = ()  # ids instead of the first n; in any order, they are taken in that of the ids
     data.num_replicas = 10  # how often a person's print is repeated (section 4)
+    # Of a finger's several impressions the first n train, the others are kept to judge by; 0 trains on all.
+    data.num_impressions = 0
+    # Pixels per inch of the files in impressions_dir; 0 for SOCOFing, whose scale is known, and where nobody knows.
+    data.sensor_ppi = 0.0
+    # Pixels per inch of the images made of them, which are cut or filled with white to the size below; 0 is sensor_ppi.
+    data.image_ppi = 0.0
     # "keep" leaves the scanner's constant frame in, as the paper's images have it; "crop" cuts it
     # away, so that no score is owed to the frame.
     data.frame = "keep"
@@ -185,6 +194,10 @@ def get_config() -> ConfigDict:
         "distribution",
         "pixels",
     )
+    # What identity, uniqueness and leakage compare prints with; two are told apart where they disagree.
+    evaluation.matchers = (
+        "nbis",
+    )  # "nbis" (MINDTCT and BOZORTH3) and "fingerprint_recognition" (another kind)
     evaluation.num_epoch_replicas = 3  # prints a person that are judged of each epoch in config.keep_epochs
-    evaluation.num_resamples = 2000  # of the bootstrap behind each 95% interval
+    evaluation.num_resamples = 2000  # draws of persons behind a threshold's 95% interval
     return config

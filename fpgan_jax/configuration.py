@@ -109,14 +109,17 @@ MEASURE_FAMILIES = (
     "pixels",
 )
 
+MATCHERS = ("nbis", "fingerprint_recognition")
+
 FIELDS: Mapping[str, Field] = {
     "set_name": Field(str),
     "seed": _SEED,
     "weights_seed": _STREAM_SEED,
     "dropout_seed": _STREAM_SEED,
     "augmentation_seed": _STREAM_SEED,
-    "data.source": Field(str, choices=("socofing", "npz", "paired_folder")),
+    "data.source": Field(str, choices=("socofing", "impressions", "npz", "paired_folder")),
     "data.socofing_dir": Field(str),
+    "data.impressions_dir": Field(str, default=""),
     "data.npz_file": Field(str, default=""),
     "data.paired_dir": Field(str),
     "data.tfds_dir": Field(str),
@@ -126,6 +129,9 @@ FIELDS: Mapping[str, Field] = {
     "data.num_persons": _COUNT,
     "data.persons": Field(tuple, item_type=int, low=1),
     "data.num_replicas": _COUNT,
+    "data.num_impressions": Field(int, low=0, default=0),
+    "data.sensor_ppi": Field(float, low=0.0, high=10000.0, default=0.0),
+    "data.image_ppi": Field(float, low=0.0, high=10000.0, default=0.0),
     "data.frame": Field(str, choices=("keep", "crop")),
     "data.image_size": Field(int, low=4, high=4096),
     "data.image_width": Field(int, low=0, high=4096, default=0),
@@ -228,6 +234,7 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.measures": Field(
         tuple, item_type=str, item_choices=MEASURE_FAMILIES, default=MEASURE_FAMILIES
     ),
+    "evaluation.matchers": Field(tuple, item_type=str, item_choices=MATCHERS, default=("nbis",)),
     "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
     "evaluation.num_resamples": Field(int, low=100, default=2000),
 }
@@ -249,10 +256,17 @@ VARIANT_FIELDS = (
 )
 
 # The sources that tell each print's person, and the field in which each of all sources is named.
-PERSON_SOURCES = ("socofing", "npz")
-SOURCE_FIELDS = {"socofing": "socofing_dir", "npz": "npz_file", "paired_folder": "paired_dir"}
+PERSON_SOURCES = ("socofing", "impressions", "npz")
+SOURCE_FIELDS = {
+    "socofing": "socofing_dir",
+    "impressions": "impressions_dir",
+    "npz": "npz_file",
+    "paired_folder": "paired_dir",
+}
+# Where a print set is, and what it is read through: the fields of config.data that differ from machine to machine.
+PLACE_FIELDS = ("socofing_dir", "impressions_dir", "npz_file", "tfds_dir")
 # Files and folders; whoever opens one expands its `~`.
-PATH_FIELDS = ("data.socofing_dir", "data.npz_file", "data.paired_dir", "data.tfds_dir")
+PATH_FIELDS = ("data.paired_dir", *(f"data.{name}" for name in PLACE_FIELDS))
 
 # What stands for a seed of -1.
 _SEED_FALLBACKS = {
@@ -353,6 +367,8 @@ def _check_place(config: ConfigDict) -> None:
         hint = "FOLDER (python -m launch.make_prints makes prints to start with)"
         if config.data.source == "npz":
             hint = "FILE (python -m launch.make_pairs --npz=FILE writes one)"
+        if config.data.source == "impressions":
+            hint = "FOLDER (of <finger>_<impression>.png)"
         raise UserError(f"config.data.{place}: not given; set --config.data.{place}={hint}")
 
 
@@ -372,6 +388,10 @@ def _validate_combinations(config: ConfigDict) -> None:
             f"config.synthesis.use_running_average=True: config.generator.norm={norm!r} keeps no running statistics; "
             "set one of the two"
         )
+    _validate_resolution(config.data)
+    matchers = config.evaluation.matchers
+    if not matchers or len(set(matchers)) != len(matchers):
+        raise UserError(f"config.evaluation.matchers={tuple(matchers)}: name one, or several once each")
     persons = config.data.persons
     if len(set(persons)) != len(persons):
         raise UserError(f"config.data.persons={tuple(persons)}: a person is named twice")
@@ -381,6 +401,29 @@ def _validate_combinations(config: ConfigDict) -> None:
             f"config.evaluation.num_test_persons={config.evaluation.num_test_persons}: "
             f"the set has only {num_persons} persons"
         )
+
+
+def _validate_resolution(data: ConfigDict) -> None:
+    if data.source == "impressions" and not data.sensor_ppi:
+        raise UserError(
+            "config.data.sensor_ppi: not given; set it to the sensor's pixels per inch, which is 500 for most"
+        )
+    if data.source == "socofing" and (data.sensor_ppi or data.image_ppi):
+        raise UserError(
+            f"config.data.sensor_ppi={data.sensor_ppi}, config.data.image_ppi={data.image_ppi}: the scale of "
+            "SOCOFing's scans is known; leave both 0"
+        )
+
+
+def is_socofing(data_config: ConfigDict) -> bool:
+    """Tell whether prints are SOCOFing's, with its frame and its enlargement, which is not the same both ways."""
+    has_resolution = data_config.sensor_ppi or data_config.image_ppi
+    return data_config.source == "socofing" or (data_config.source == "npz" and not has_resolution)
+
+
+def find_ppi(data_config: ConfigDict) -> float:
+    """Find the resolution of a config's images, pixels per inch; 0 where the config does not say it."""
+    return data_config.image_ppi or data_config.sensor_ppi
 
 
 def image_shape(data_config: ConfigDict) -> tuple[int, int, int]:

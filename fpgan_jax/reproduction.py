@@ -36,7 +36,7 @@ _PLACES = {
 
 
 _HASH_FILENAME = "data_hash.txt"
-_PLACE_FIELDS = ("source", "socofing_dir", "npz_file", "tfds_dir")
+_PLACE_FIELDS = ("source", *configuration.PLACE_FIELDS)
 
 
 @dataclasses.dataclass(frozen=True)

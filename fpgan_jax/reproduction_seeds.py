@@ -1,6 +1,6 @@
 """Owns one set's experiments under several seeds: each GAN and each classifier trained once, every pair scored.
 
-Does not own the stages (`reproduction.py`), nor how a spread is split (`evaluation/bootstrap.py`).
+Does not own the stages (`reproduction.py`), nor how a spread is split (`evaluation/statistics/seed_spread.py`).
 """
 
 import dataclasses
@@ -14,9 +14,9 @@ from ml_collections import ConfigDict
 from fpgan_jax import configuration, reproduction
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import table, table_formats
-from fpgan_jax.evaluation.bootstrap import Spread, compute_spread
 from fpgan_jax.evaluation.rows import read_rows, write_rows
 from fpgan_jax.evaluation.similarity import KINDS, ScoreRow
+from fpgan_jax.evaluation.statistics.seed_spread import Spread, compute_spread
 
 PAIRS_FILENAME = "seed_pairs.csv"
 # The kinds of prints that a generator drew; every other score is of the classifier alone.
@@ -38,7 +38,8 @@ HEADER = (
 _EXPLANATION = """\
 (mean: over images and seeds; 95%: the interval of that mean over new seeds, for these persons. std GAN, std classifier:
 what the seed of either does to a mean, by a two-way analysis of variance without repetition; rest: what only the
-two together do. Prints that no generator drew have no GAN's part. -: one seed has no spread.)
+two together do. Prints that no generator drew have no GAN's part. -: one seed has no spread; one or two seeds, or equal
+numbers, have no interval.)
 """
 
 

@@ -3,9 +3,10 @@ r"""Show how well the matcher of minutiae tells real fingers apart, before it ju
 python -m launch.calibrate_matcher --config=configs/pix2pix_socofing.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --scores=runs/matcher_scores.csv
 
-Matches each altered impression with everybody's real print, prepared as the config says, and prints the equal error
-rate, the true accept rates at a false accept rate of 1% and of 0.1% with their thresholds, and rank-1. Needs
-`bash launch/setup_biometrics.sh`.
+Matches every two real impressions of a finger, or where there is one of each every altered impression with everybody's
+real print, prepared as the config says. Prints the equal error rate, the true accept rates at a false accept rate of 1%
+and of 0.1% with their thresholds, failures to enrol, and rank-1 of altered impressions. Needs
+`bash launch/setup_biometrics.sh`. docs/impressions.md has the command for a folder of several impressions a finger.
 """
 
 from absl import flags

@@ -27,6 +27,7 @@ _NUM_TEST_PERSONS = flags.DEFINE_integer(
 _SOCOFING_DIR = cli.define_path_flag(
     "socofing_dir", "The real prints, if they no longer lie where the classifier was trained."
 )
+_IMPRESSIONS_DIR = cli.define_path_flag("impressions_dir", "Those of several impressions, likewise.")
 _NPZ_FILE = cli.define_path_flag("npz_file", "The file of launch.make_pairs --npz, likewise.")
 _TFDS_DIR = cli.define_path_flag(
     "tfds_dir", "Where TFDS keeps the prepared prints, likewise.", may_be_empty=True
@@ -40,7 +41,7 @@ def main(argv):
 
     overrides = {
         holder.name: holder.value
-        for holder in (_SOCOFING_DIR, _NPZ_FILE, _TFDS_DIR)
+        for holder in (_SOCOFING_DIR, _IMPRESSIONS_DIR, _NPZ_FILE, _TFDS_DIR)
         if holder.value is not None
     }
     evaluation = {"num_test_persons": _NUM_TEST_PERSONS.value} if _NUM_TEST_PERSONS.value else {}

@@ -28,6 +28,7 @@ LAYERS = (
     (
         "fpgan_jax.losses",
         "fpgan_jax.metrics",
+        "fpgan_jax.evaluation.statistics",
         "fpgan_jax.parallel",
         "fpgan_jax.process_group",
         "fpgan_jax.configuration",

@@ -60,12 +60,15 @@ class Pairs(Protocol):
 class ReplicatedPrints:
     """Every print `num_replicas` times, each with noise that is made when it is asked for.
 
+    The replicas of a person's second print are numbered on from those of the first, or both would have one noise.
+
     Source: Cordeiro & Saito, section 4; differs in: noise may differ by replica or only by person.
     """
 
     def __init__(self, prints: PrintSet, data_config):
         """Args: prints to replicate, and config.data (replicas and noise are used)."""
         self._prints = prints
+        self._impressions = _number_impressions(prints.persons)
         self._num_replicas = data_config.num_replicas
         self._noise_per = data_config.noise_per
         self._noise_seed = data_config.noise_seed
@@ -81,6 +84,7 @@ class ReplicatedPrints:
     def identify(self, index: int) -> tuple[int, int]:
         """Return person and replica of one pair."""
         print_index, replica = divmod(int(index), self._num_replicas)
+        replica += self._impressions[print_index] * self._num_replicas
         return int(self._prints.persons[print_index]), replica
 
     def describe(self, index: int) -> str:
@@ -101,6 +105,16 @@ class ReplicatedPrints:
             distribution=self._distribution,
         )
         return {"noise_image": noise_image, "real_image": real_image, "person": person, "replica": replica}
+
+
+def _number_impressions(persons: np.ndarray) -> list[int]:
+    """Number each person's prints from 0."""
+    counts: dict[int, int] = {}
+    numbers = []
+    for person in persons.tolist():
+        numbers.append(counts.get(person, 0))
+        counts[person] = numbers[-1] + 1
+    return numbers
 
 
 class PairFolder:

@@ -51,10 +51,10 @@ def find_window(data_config) -> tuple[slice, slice]:
 
     Returns:
       (rows, columns) of the whole pixels inside, as they are for files of the smaller size, which nearly all are;
-      everything where the frame was cropped, or the prints are pairs of unknown origin.
+      everything where the frame was cropped, or the prints are not SOCOFing's.
     """
     sides = configuration.image_shape(data_config)[:2]
-    if data_config.frame == "crop" or data_config.source == "paired_folder":
+    if data_config.frame == "crop" or not configuration.is_socofing(data_config):
         return tuple(slice(0, side) for side in sides)
     return tuple(
         slice(math.ceil(FRAME_BEFORE * side / length), (length - FRAME_AFTER) * side // length)
@@ -105,20 +105,48 @@ def _measure_overlaps(length: int, size: int) -> np.ndarray:
     return np.maximum(overlaps, 0) * size / length
 
 
+def place_centrally(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Cut an image's edges off, or fill them up with white, until it has a size.
+
+    Args:
+      image: [height, width, channels], uint8.
+      size: (height, width) of the result in pixels.
+
+    Returns:
+      [height, width, channels], uint8, with the same centre to half a pixel.
+    """
+    placed = np.full((*size, image.shape[2]), 255, np.uint8)
+    into, out_of = [], []
+    for length, wanted in zip(image.shape[:2], size, strict=True):
+        common = min(length, wanted)
+        into.append(slice((wanted - common) // 2, (wanted - common) // 2 + common))
+        out_of.append(slice((length - common) // 2, (length - common) // 2 + common))
+    placed[tuple(into)] = image[tuple(out_of)]
+    return placed
+
+
 def preprocess_print(image: np.ndarray, data_config) -> np.ndarray:
     """Turn a grey print as stored into the pixels that train.
 
+    A print of SOCOFing is resized to the image's size, as in the paper; one whose sensor's resolution is known is
+    scaled to `image_ppi`, the same both ways, and placed in the middle.
+
     Args:
       image: [height, width] or [height, width, 1], uint8.
-      data_config: config.data; its frame, image's size, num_channels and interpolation are used.
+      data_config: config.data; its source, frame, resolutions, image's size, num_channels and interpolation are used.
 
     Returns:
       uint8 of `configuration.image_shape`; all channels are equal.
     """
     image = image.reshape(*image.shape[:2], 1)
-    if data_config.frame == "crop":
-        image = crop_frame(image)
-    image = resize(image, configuration.image_shape(data_config)[:2], data_config.interpolation)
+    size = configuration.image_shape(data_config)[:2]
+    if data_config.sensor_ppi:
+        factor = configuration.find_ppi(data_config) / data_config.sensor_ppi
+        scaled = tuple(max(1, round(length * factor)) for length in image.shape[:2])
+        image = place_centrally(resize(image, scaled, data_config.interpolation), size)
+    else:
+        image = crop_frame(image) if data_config.frame == "crop" else image
+        image = resize(image, size, data_config.interpolation)
     return np.repeat(image, data_config.num_channels, axis=2)
 
 

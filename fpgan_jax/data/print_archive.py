@@ -1,4 +1,4 @@
-"""Owns the file of source "npz": everyone's preprocessed prints of one finger, in one file without TensorFlow.
+"""Owns the file of source "npz": everyone's preprocessed prints, in one file without TensorFlow.
 
 Does not choose or preprocess prints; `print_loading.py` does.
 """
@@ -20,7 +20,10 @@ from fpgan_jax.user_paths import expand_path
 from fpgan_jax.whole_file import write_whole
 
 # The fields of config.data that decide the pixels.
-FIELDS = ("hand", "finger", "frame", "image_size", "image_width", "num_channels", "interpolation")
+FIELDS = (
+    *("hand", "finger", "frame", "image_size", "image_width", "num_channels", "interpolation"),
+    *("sensor_ppi", "image_ppi"),
+)
 
 _MAKE = "python -m launch.make_pairs --npz=FILE"
 

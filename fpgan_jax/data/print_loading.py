@@ -5,28 +5,36 @@ batch (`feeding.py`).
 """
 
 import os
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
 from fpgan_jax import configuration
 from fpgan_jax.configuration import PERSON_SOURCES, SOURCE_FIELDS
-from fpgan_jax.data import pairs, preprocessing, print_archive
+from fpgan_jax.data import impression_folder, pairs, preprocessing, print_archive
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.errors import UserError
 
+# Which of a person's real impressions are meant: those that train, those kept to judge by, or both.
+TRAINING, HELD_OUT, EVERY = "training", "held_out", "every"
 
-def load_prints(config, *, split: str = "real", persons: Sequence[int] | None = None) -> PrintSet:
-    """Load the prints of the configured finger, preprocessed.
+
+def load_prints(
+    config, *, split: str = "real", persons: Sequence[int] | None = None, impressions: str = TRAINING
+) -> PrintSet:
+    """Load the prints of the configured finger, or of the fingers of a folder of impressions, preprocessed.
 
     Args:
       config: as in configs/pix2pix_socofing.py.
       split: "real" | "altered_easy" | "altered_medium" | "altered_hard".
       persons: ids; None is the training set's.
+      impressions: which of each person's real prints: `TRAINING`, the first config.data.num_impressions; `HELD_OUT`,
+        the others; or `EVERY`.
 
     Returns:
-      One print a person for "real", up to three for the altered splits, in order of person and name. The
-      set is empty where an altered split is missing.
+      The prints in order of person and name, where numbers count as numbers. The set is empty where an altered split
+      is missing, or no impression is held out.
 
     Raises:
       UserError: a config.data field, a folder, a file or a person does not fit, or TensorFlow is needed and
@@ -38,7 +46,20 @@ def load_prints(config, *, split: str = "real", persons: Sequence[int] | None = 
         persons = _choose_persons(config.data, real_records, persons)
     records = real_records if split == "real" else _read_records(config.data, split)
     chosen = [record for record in records if record.person in set(persons)]
+    if split == "real":
+        chosen = _choose_impressions(chosen, config.data.num_impressions, impressions)
     return _create_print_set(chosen, config.data)
+
+
+def _choose_impressions(records: Sequence[Record], num_training: int, impressions: str) -> list[Record]:
+    counts: dict[int, int] = {}
+    chosen = []
+    for record in records:
+        counts[record.person] = counts.get(record.person, 0) + 1
+        is_training = not num_training or counts[record.person] <= num_training
+        if impressions == EVERY or is_training == (impressions == TRAINING):
+            chosen.append(record)
+    return chosen
 
 
 def list_persons(config, split: str = "real") -> tuple[int, ...]:
@@ -55,6 +76,30 @@ def list_persons(config, split: str = "real") -> tuple[int, ...]:
       UserError: as `load_prints`.
     """
     return tuple(sorted({record.person for record in _read_records(config.data, split)}))
+
+
+def list_strangers(config) -> tuple[int, ...]:
+    """Return everyone who has a real print and is not in the training set, nor is another finger of one who is.
+
+    Args:
+      config: as in configs/pix2pix_socofing.py.
+
+    Returns:
+      Ids in ascending order.
+
+    Raises:
+      UserError: as `load_prints`.
+    """
+    records = _read_records(config.data, "real")
+    trained = set(_choose_persons(config.data, records, None))
+    known = {_find_owner(record) for record in records if record.person in trained}
+    return tuple(sorted({record.person for record in records if _find_owner(record) not in known}))
+
+
+def _find_owner(record: Record) -> int:
+    """Find the person whose finger a print is of, where its name tells fingers of one person."""
+    name = impression_folder.parse_filename(record.filename)
+    return name.person if name and name.finger == record.person != name.person else record.person
 
 
 def create_pairs(config) -> pairs.Pairs:
@@ -121,6 +166,8 @@ def _read_records(data, split: str) -> list[Record]:
     """Read a split in order of person and name: as stored, or preprocessed if they come from an archive."""
     if data.source == "npz":
         records = print_archive.read_records(data, split)
+    elif data.source == "impressions":
+        records = impression_folder.read_records(data) if split == "real" else []
     else:
         try:
             from fpgan_jax.data.socofing import socofing_reader
@@ -130,7 +177,12 @@ def _read_records(data, split: str) -> list[Record]:
                 f'({error}); use "npz", with a file that python -m launch.make_pairs --npz=FILE wrote'
             ) from error
         records = socofing_reader.read_records(data, split)
-    return sorted(records, key=lambda record: (record.person, record.filename))
+    return sorted(records, key=lambda record: (record.person, _split_numbers(record.filename)))
+
+
+def _split_numbers(filename: str) -> list[tuple[int, str]]:
+    """Split a name so that impression 10 comes after impression 2."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split("([0-9]+)", filename)]
 
 
 def _create_print_set(records: list[Record], data) -> PrintSet:
@@ -179,4 +231,4 @@ def _create_no_print_error(data) -> UserError:
 
 
 def _name_finger(data) -> str:
-    return f"{data.hand} {data.finger} finger"
+    return "finger" if data.source == "impressions" else f"{data.hand} {data.finger} finger"

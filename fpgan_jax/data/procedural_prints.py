@@ -22,7 +22,8 @@ from concurrent.futures import ProcessPoolExecutor
 import numpy as np
 from scipy import fft, ndimage
 
-from fpgan_jax.data import oriented_filters
+from fpgan_jax import configuration
+from fpgan_jax.data import oriented_filters, preprocessing
 from fpgan_jax.data.socofing.filenames import ALTERATIONS, FINGERS, HANDS, PrintName, parse_filename
 from fpgan_jax.errors import UserError
 from fpgan_jax.file_managers import is_leftover
@@ -516,6 +517,20 @@ def create_empty_scan(size: str = "96x103") -> np.ndarray:
     """
     rows, cols = SIZES[size].window
     return _add_frame(np.full((rows.stop - rows.start, cols.stop - cols.start), 255, np.uint8), SIZES[size])
+
+
+def create_empty_print(data_config) -> np.ndarray:
+    """Create what a config makes of an empty scan.
+
+    Args:
+      data_config: config.data; its source, resolutions, frame, image's size, num_channels and interpolation are used.
+
+    Returns:
+      uint8 of `configuration.image_shape`: white, within SOCOFing's frame where the prints are SOCOFing's and keep it.
+    """
+    if configuration.is_socofing(data_config):
+        return preprocessing.preprocess_print(create_empty_scan(), data_config)
+    return np.full(configuration.image_shape(data_config), 255, np.uint8)
 
 
 def _add_frame(window: np.ndarray, print_size: PrintSize) -> np.ndarray:

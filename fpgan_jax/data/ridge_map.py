@@ -88,6 +88,11 @@ def map_ridges(image: np.ndarray, period: float, window: tuple[slice, slice] = W
     return maps
 
 
+def draw_maps(maps: RidgeMap) -> np.ndarray:
+    """Draw maps as prints: uint8 of their shape, ridges dark, white where the skin did not touch."""
+    return np.rint(255 - 127.5 * (maps.contact + maps.ridges)).clip(0, 255).astype(np.uint8)
+
+
 def estimate_orientation(image: np.ndarray, period: float) -> np.ndarray:
     """Estimate which way the ridges run.
 

@@ -60,9 +60,7 @@ def measure(study: Study, data_config: ConfigDict) -> Findings:
                 num_blank = int(np.isnan(values).sum())
                 note = f"blank prints: {num_blank}" if num_blank else ""
                 measures.append(
-                    summary.summarise(
-                        study, FAMILY, name, collection, values, unit="dB", better="real", note=note
-                    )
+                    summary.summarise(FAMILY, name, collection, values, unit="dB", better="real", note=note)
                 )
                 images += summary.create_image_rows(name, collection, values)
             progress.update()
@@ -88,8 +86,10 @@ def measure_checkerboards(images: np.ndarray) -> dict[int, np.ndarray]:
     Returns:
       A period of `PERIODS`, pixels -> float64 [n], dB; NaN for a print of one grey. 0 is no more than around: white
       noise has a mean of 0 and a standard deviation of 2 (1 for 4 pixels), smoothed noise a mean within 1 of it. A
-      checkerboard of amplitude a, in a print of s^2 grey levels^2 a pixel at the highest frequencies, has about
-      10 log10(1 + a^2 height width / (27 (s^2 + 1/12))).
+      checkerboard of amplitude a, in a print of s^2 grey levels^2 a pixel at its lines, has about
+      10 log10(1 + a^2 height width / (27 (s^2 + 1/12))) where its squares are of one pixel. Where they are of two, the
+      pattern of 4 pixels, 108 takes the place of 27: it has 4 of 12 lines in place of one of three, and a quarter of
+      its power in each. In a print of 128x128 pixels an amplitude of 4 is some 5 dB.
 
     Raises:
       ValueError: a side is shorter.

@@ -3,24 +3,18 @@
 Does not measure or make controls; it is a function of the rows.
 """
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from fpgan_jax.evaluation import verdicts
 from fpgan_jax.evaluation.measurements import MEASURED, Findings, MeasureRow
-from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, POPULATION, REFERENCE, Study
+from fpgan_jax.evaluation.print_collection import CONTROL, Study
+from fpgan_jax.evaluation.statistics.differences import WORSE
+from fpgan_jax.evaluation.verdicts import Comparison, Values
 
-# Of a family or, first, of a measure: the roles whose rows are real against real, the first that has any.
-BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    # The reference itself is what the classifier and the gallery hold.
-    "similarity": ((BASELINE,),),
-    "identity": ((BASELINE,),),
-    # A copy of a training print is what is looked for, and an altered impression is such a copy.
-    "leakage": ((POPULATION,),),
-    "l1_to_nearest_reference": ((POPULATION,), (REFERENCE,)),
-}
-OTHER_BASELINES = ((REFERENCE, POPULATION), (BASELINE,))
 # In words, a large effect: Cohen's d = 0.8 of normal values.
 MIN_SUPERIORITY = 0.71
 # Of the real prints' values, on each side, beyond which a single image is unlike a real print.
@@ -53,23 +47,22 @@ def create_control_table(study: Study, findings: Findings) -> list[Verdict]:
 
     A control is caught if both hold:
 
-    - its 95% interval lies beyond those of all real-against-real collections, on the worse side (on either, where a
-      measure is the better the nearer to real prints). Two intervals as wide as each other that just touch are a
-      difference at p = 0.006; of 10 persons each, whose bootstrap intervals are too narrow, at 0.02, of 5 at 0.04.
-      That both share persons makes it surer. A control of few persons is missed rather than caught.
+    - it is worse than all real-against-real collections, as synthetic prints are judged (`verdicts.compare`): paired by
+      person where both have the person, and by more than what counts as equivalent. A control of few persons is missed
+      rather than caught.
     - where single prints have values: of a print of the control and a real one, the control's is the worse in at
       least 71% of all such pairs, equal ones counted half. Without this, a difference of no account would be caught
       if only there were enough prints.
 
-    Where a control is one image for everyone, as the mean print is, and has one value, its interval has no width,
-    whatever the number of prints. It is caught if this value lies beyond the middle 95% of the real prints' values,
+    Where a control is one image for everyone, as the mean print is, and has one value, it has no interval, whatever the
+    number of prints. It is caught if this value lies beyond the middle 95% of the real prints' values,
     on the worse side.
 
     A control is caught, too, if most of its prints have no value, and at least 95% of the real ones have.
 
-    Real against real are the reference and the prints of other persons; where these have no number, and for the
-    families "similarity" and "identity", the other impressions of the same fingers, the hardest alteration included;
-    for leakage only prints that no generator saw.
+    Real against real are all real impressions; where these have no number, the altered copies of the same scans, the
+    hardest alteration included. For the families "similarity" and "identity" held-out impressions come first, or else
+    the altered copies; for leakage there are only prints that no generator saw.
 
     Args:
       study: says which collections are controls, and which are real.
@@ -79,48 +72,26 @@ def create_control_table(study: Study, findings: Findings) -> list[Verdict]:
       A verdict a measure and control, measure by measure in the findings' order. Measures of which no control has a
       value are left out.
 
-    Source: McGraw & Wong 1992 (the share of pairs as an effect size); Schenker & Gentleman 2001 (what intervals that
-      do not overlap say).
+    Source: McGraw & Wong 1992 (the share of pairs as an effect size).
     """
     rows: dict[str, dict[str, MeasureRow]] = {}
     for row in findings.measures:
         if row.better and row.collection in study.collections:
             rows.setdefault(row.measure, {})[row.collection] = row
-    values: dict[str, dict[str, list[float]]] = {}
-    for image in findings.images:
-        values.setdefault(image.measure, {}).setdefault(image.collection, []).append(image.value)
+    values = verdicts.collect_values(findings.images)
     controls = [name for name, collection in study.collections.items() if collection.role == CONTROL]
     of_one_image = {name for name in controls if _is_one_image(study.collections[name].images)}
-    verdicts: list[Verdict] = []
-    for measure, by_collection in rows.items():
-        by_image = {name: np.array(found) for name, found in values.get(measure, {}).items()}
+    found: list[Verdict] = []
+    for by_collection in rows.values():
+        real = verdicts.choose_real(study, list(by_collection.values()))
         decided = [
-            _decide(
-                by_collection[name],
-                _find_baseline(study, by_collection),
-                by_image,
-                is_one_image=name in of_one_image,
-            )
+            _decide(by_collection[name], real, values, is_one_image=name in of_one_image)
             for name in controls
             if name in by_collection
         ]
         if any(verdict.caught is not None for verdict in decided):
-            verdicts += decided
-    return verdicts
-
-
-def _find_baseline(study: Study, rows: Mapping[str, MeasureRow]) -> list[MeasureRow]:
-    """Find the rows of a measure that are real against real and have an interval."""
-    measure, family = next((row.measure, row.family) for row in rows.values())
-    for roles in BASELINES.get(measure, BASELINES.get(family, OTHER_BASELINES)):
-        found = [
-            row
-            for name, row in rows.items()
-            if study.collections[name].role in roles and row.status == MEASURED and np.isfinite(row.low)
-        ]
-        if found:
-            return found
-    return []
+            found += decided
+    return found
 
 
 def _is_one_image(images: np.ndarray) -> bool:
@@ -128,31 +99,29 @@ def _is_one_image(images: np.ndarray) -> bool:
 
 
 def _decide(
-    row: MeasureRow,
-    baseline: Sequence[MeasureRow],
-    by_image: Mapping[str, np.ndarray],
-    *,
-    is_one_image: bool,
+    row: MeasureRow, baseline: Sequence[MeasureRow], values: Values, *, is_one_image: bool
 ) -> Verdict:
-    own = by_image.get(row.collection, np.zeros(0))
-    real = np.concatenate(
-        [np.zeros(0), *(by_image[other.collection] for other in baseline if other.collection in by_image)]
+    own, *others = (
+        values.get((row.measure, name), (np.zeros(0),))[0]
+        for name in (row.collection, *(other.collection for other in baseline))
     )
-    verdict = _find_missing(own, real)
-    if verdict is None and row.status != MEASURED:
-        verdict = None, row.note
-    elif verdict is None and not baseline:
-        verdict = None, "no real print to compare with has an interval"
-    elif verdict is None and not np.isfinite(row.low):
-        verdict = None, row.note or "no interval"
-    if verdict is None:
+    real = np.concatenate([np.zeros(0), *others])
+    decision = _find_missing(own, real)
+    if decision is None and row.status != MEASURED:
+        decision = None, row.note
+    elif decision is None and not baseline:
+        decision = None, "there is no real print to compare with"
+    if decision is None:
         own, real = own[~np.isnan(own)], real[~np.isnan(real)]
         has_one_value = len(own) > 0 and np.ptp(own) <= ROUNDING * np.abs(own).max()
         if is_one_image and has_one_value and len(real) > 1:
-            verdict = _compare_one_value(row, baseline, real)
+            decision = _compare_one_value(row, baseline, real)
         else:
-            verdict = _compare(row, baseline, own, real)
-    return Verdict(row.collection, row.measure, *verdict)
+            if is_one_image and np.isnan(row.low):
+                # Other persons would have the same image.
+                row = dataclasses.replace(row, low=row.value, high=row.value)
+            decision = _compare(row, verdicts.compare(row, baseline, values), own, real)
+    return Verdict(row.collection, row.measure, *decision)
 
 
 def _find_missing(own: np.ndarray, real: np.ndarray) -> tuple[bool, str] | None:
@@ -181,16 +150,20 @@ def _is_worse(row: MeasureRow, is_below: bool, is_above: bool) -> bool:
 
 
 def _compare(
-    row: MeasureRow, baseline: Sequence[MeasureRow], own: np.ndarray, real: np.ndarray
-) -> tuple[bool, str]:
-    low, high = min(other.low for other in baseline), max(other.high for other in baseline)
-    is_above, is_below = row.low > high, row.high < low
-    is_caught = _is_worse(row, is_below, is_above)
-    names = ", ".join(other.collection for other in baseline)
-    note = f"{row.value:.4g} [{row.low:.4g}, {row.high:.4g}]; {low:.4g} to {high:.4g} of {names}"
+    row: MeasureRow, comparison: Comparison, own: np.ndarray, real: np.ndarray
+) -> tuple[bool | None, str]:
+    difference = comparison.difference
+    how = f", {difference.num_paired} persons paired" if difference.num_paired else ""
+    note = f"{row.value:.4g}; {difference.value:+.4g} from {comparison.nearest}"
+    if np.isnan(difference.low):
+        # Every person's print is as that person's real one; else there is nothing to decide from.
+        is_decided = difference.value == 0
+        return (False if is_decided else None), f"{note}{how}, no interval"
+    note = f"{note} [{difference.low:+.4g}, {difference.high:+.4g}]{how}; {comparison.verdict}"
+    is_caught = comparison.verdict == WORSE
     if is_caught and len(own) and len(real):
-        differences = own[:, None] - real[None, :]
-        share = (np.sign(differences) * (1 if is_above else -1)).mean() / 2 + 0.5
-        note += f"; worse in {share:.0%} of the pairs"
+        sign = np.sign(difference.value)
+        share = (np.sign(own[:, None] - real[None, :]) * sign).mean() / 2 + 0.5
+        note += f" in {share:.0%} of the pairs"
         is_caught = bool(share >= MIN_SUPERIORITY)
     return is_caught, note

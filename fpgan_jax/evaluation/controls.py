@@ -13,8 +13,9 @@ from scipy import ndimage
 from fpgan_jax import configuration
 from fpgan_jax.data import preprocessing, procedural_prints
 from fpgan_jax.data.noise import create_noise_image
+from fpgan_jax.evaluation import study
 from fpgan_jax.evaluation.print_collection import CONTROL, PrintCollection
-from fpgan_jax.evaluation.resolution import NoScaleError, find_period
+from fpgan_jax.evaluation.resolution import NoScaleError, find_period, find_sensor_period
 
 DESCRIPTIONS = {
     "control_other_person": "a real print of another person",
@@ -40,7 +41,7 @@ CHECKERED_LEVELS = 4
 def create_controls(
     real: PrintCollection, real_others: PrintCollection | None, data_config: ConfigDict, *, seed: int
 ) -> list[PrintCollection]:
-    """Create every control, one print for each person of the reference.
+    """Create every control, one print for each person of the reference, made of the person's first.
 
     Where the scanner's frame is kept, a control has its person's frame too: only what lies within is changed, so that
     no measure catches a control by its frame.
@@ -62,10 +63,12 @@ def create_controls(
     size = configuration.image_shape(data_config)[:2]
     if real.images.shape[1:] != size:
         raise ValueError(f"{real.name}: images {real.images.shape[1:]}, but config.data makes them {size}")
+    _, firsts = np.unique(real.persons, return_index=True)
+    real = study.select(real, np.sort(firsts).tolist())
     own = real.images.astype(np.float64)
     rows, columns = preprocessing.find_window(data_config)
     within = own[:, rows, columns]
-    period = _find_period(real.images[:, rows, columns])
+    period = find_sensor_period(data_config) or _find_period(real.images[:, rows, columns])
     images = {
         "control_white_noise": _draw_noise(real.persons, 0, size, "uniform", seed)[:, rows, columns],
         "control_low_pass_noise": _match_greys(
@@ -93,7 +96,7 @@ def create_controls(
     for name, inner in images.items():
         controls[name] = real.images.copy()
         controls[name][:, rows, columns] = np.clip(np.rint(inner), 0, 255)
-    empty = preprocessing.preprocess_print(procedural_prints.create_empty_scan(), data_config)[..., 0]
+    empty = procedural_prints.create_empty_print(data_config)[..., 0]
     controls["control_bare_frame"] = np.repeat(empty[None], len(real), axis=0)
     return [
         PrintCollection(

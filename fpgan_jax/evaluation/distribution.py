@@ -8,17 +8,22 @@ part is the reference of all collections, the other, with about as many persons 
 the row of the population, real against real. Persons are the units throughout, since ten prints of one person are
 hardly more than one print: kernels are averaged over pairs of different persons, and everything else is computed on
 one print a person at a time and averaged.
+
+Every interval leaves persons of the collection and of the reference out in turn. It is for other samples of as many
+persons: precision, recall, density, coverage and Frechet distance change with the number of persons.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from scipy import spatial
 
-from fpgan_jax.evaluation import bootstrap, summary
+from fpgan_jax.evaluation import summary
 from fpgan_jax.evaluation.features import FeatureExtractor, create_hand_made_extractor
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import POPULATION, PrintCollection, Study
+from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.study import select
 from fpgan_jax.progress import create_progress
 
@@ -33,8 +38,8 @@ PERSONS_PER_DIMENSION = 5
 MAX_DIMENSIONS = 8
 NUM_NEIGHBOURS = 3
 NUM_DRAWS = 10
-# Resamples at a time, for the sake of memory.
-_BATCH = 100
+# Persons are left out by groups where there are more, for the sake of time.
+MAX_GROUPS = 50
 
 # Measure -> its better direction. Density is 1 for equal distributions, and above where prints crowd.
 _BETTER = {
@@ -65,29 +70,19 @@ class Neighbourhoods(NamedTuple):
 
 
 def compute_kid(
-    features: np.ndarray,
-    groups: np.ndarray,
-    reference: np.ndarray,
-    reference_groups: np.ndarray,
-    *,
-    num_resamples: int,
-    seed: int,
+    features: np.ndarray, groups: np.ndarray, reference: np.ndarray, reference_groups: np.ndarray
 ) -> tuple[float, float, float]:
-    """Compute the kernel inception distance with its bootstrap interval.
+    """Compute the kernel inception distance with its interval.
 
     Args:
       features: float [n, d].
       groups: int [n]; persons, -1 for nobody known.
       reference: float [m, d].
       reference_groups: int [m].
-      num_resamples: of the bootstrap, in which persons of both are drawn.
-      seed: of the draws.
 
     Returns:
       (value, low, high): the unbiased estimate of the squared maximum mean discrepancy, which is below 0 half of the
-      time for two samples of one distribution. The interval is too narrow for few persons (of 20 against 30 it held
-      the mean of normal samples a deviation apart in 87% of the cases), and too wide where the two distributions are
-      nearly the same.
+      time for two samples of one distribution.
 
     Source: Binkowski, Sutherland, Arbel & Gretton 2018, section 4 (kernel (x.y / d + 1)^3); Gretton et al. 2012,
       equation 3; differs in: pairs are of different persons, each person weighs the same, and the features are whatever
@@ -102,17 +97,21 @@ def compute_kid(
         shares = counts / counts.sum(1, keepdims=True)
         reference_shares = reference_counts / reference_counts.sum(1, keepdims=True)
         return (
-            bootstrap.average_pairs(within, counts)
-            + bootstrap.average_pairs(within_reference, reference_counts)
+            intervals.average_pairs(within, counts)
+            + intervals.average_pairs(within_reference, reference_counts)
             - 2 * np.einsum("rq,rq->r", shares @ across, reference_shares)
         )
 
-    value = combine(np.ones((1, len(within))), np.ones((1, len(within_reference))))[0]
-    counts = bootstrap.draw_counts(len(within), num_resamples=num_resamples, seed=seed)
-    reference_counts = bootstrap.draw_counts(
-        len(within_reference), num_resamples=num_resamples, seed=_derive_seed(seed)
-    )
-    return float(value), *bootstrap.find_percentile_interval(combine(counts, reference_counts))
+    everybody, whole_reference = np.ones((1, len(within))), np.ones((1, len(within_reference)))
+    value = float(combine(everybody, whole_reference)[0])
+    left_out = [
+        combine(*counts)
+        for counts in (
+            (intervals.leave_one_out(len(within)), whole_reference),
+            (everybody, intervals.leave_one_out(len(within_reference))),
+        )
+    ]
+    return value, *intervals.find_skewed_interval(value, *left_out)
 
 
 def compute_frechet_distance(features: np.ndarray, reference: np.ndarray) -> np.ndarray:
@@ -166,6 +165,72 @@ def compute_neighbourhoods(
     )
 
 
+def measure_frechet(
+    features: np.ndarray, reference: np.ndarray, draws: np.ndarray, *, seed: int
+) -> tuple[float, float, float]:
+    """Compute the Frechet distance with its interval; arguments as of `measure_neighbourhoods`.
+
+    Returns:
+      (value, low, high).
+    """
+
+    def compute(is_kept: np.ndarray, is_kept_reference: np.ndarray) -> float:
+        return float(
+            compute_frechet_distance(features[draws[:, is_kept]], reference[is_kept_reference]).mean()
+        )
+
+    numbers = draws.shape[1], len(reference)
+    value, left_out = _leave_out(compute, *numbers, seed)
+    return value, *intervals.find_jackknife_interval(value, *left_out, bounds=(0.0, np.inf))
+
+
+def measure_neighbourhoods(
+    features: np.ndarray, persons: np.ndarray, reference: np.ndarray, draws: np.ndarray, *, seed: int
+) -> dict[str, tuple[float, float, float]]:
+    """Compute precision, recall, density and coverage with their intervals.
+
+    Args:
+      features: float [n, d].
+      persons: int [n]; -1 for nobody known.
+      reference: float [m, d], one a person.
+      draws: int [num_draws, num_persons]; places of one print a person, in the order of `intervals.number_persons`.
+      seed: of the groups in which persons are left out.
+
+    Returns:
+      name -> (value, low, high).
+
+    Source: as of `compute_neighbourhoods`; differs in: precision and density are of all prints, recall and coverage the
+      mean of draws of one print a person.
+    """
+    numbers = intervals.number_persons(persons)
+
+    def compute(is_kept: np.ndarray, is_kept_reference: np.ndarray) -> np.ndarray:
+        kept = reference[is_kept_reference]
+        whole = compute_neighbourhoods(features[is_kept[numbers]], kept, NUM_NEIGHBOURS)
+        drawn = [compute_neighbourhoods(features[draw[is_kept]], kept, NUM_NEIGHBOURS) for draw in draws]
+        return np.array(
+            [
+                whole.precision.mean(),
+                np.mean([one.recall for one in drawn]),
+                whole.density.mean(),
+                np.mean([one.coverage for one in drawn]),
+            ]
+        )
+
+    num_persons = draws.shape[1]
+    values, left_out = _leave_out(compute, num_persons, len(reference), seed)
+    found = {}
+    for place, name in enumerate(("precision", "recall", "density", "coverage")):
+        value, parts = float(values[place]), [part[:, place] for part in left_out]
+        if name == "density":
+            interval = intervals.find_jackknife_interval(value, *parts, bounds=(0.0, np.inf))
+        else:
+            size = num_persons if name == "precision" else len(reference)
+            interval = intervals.find_rate_interval(value, *parts, max_size=size, size_if_certain=size)
+        found[name] = (value, *interval)
+    return found
+
+
 def measure(study: Study, *, extractor: FeatureExtractor | None = None) -> Findings:
     """Measure every collection against real prints that no generator saw.
 
@@ -203,7 +268,7 @@ def measure(study: Study, *, extractor: FeatureExtractor | None = None) -> Findi
             f"needs real prints of {MIN_POPULATION} persons outside the reference; there are {num_others}"
         )
         return Findings([_refuse(name, c, reason) for c in study.collections.values() for name in _BETTER])
-    num_own = bootstrap.count_persons(study.reference.persons)
+    num_own = intervals.count_persons(study.reference.persons)
     held_out, reference = _split(population, max(num_own, MIN_KID_PERSONS), study.seed)
     num_dimensions = min(num_own, len(held_out), len(reference)) // PERSONS_PER_DIMENSION
     reference_features = extractor.compute(reference.images)
@@ -245,10 +310,10 @@ def _compare(
         std, varies = np.full_like(std, np.sqrt(np.mean(std**2))), np.ones_like(varies)
     features = ((extractor.compute(collection.images) - mean) / np.where(varies, std, 1))[:, varies]
     reference = ((reference - mean) / np.where(varies, std, 1))[:, varies]
-    groups = bootstrap.number_persons(collection.persons)
+    groups = intervals.number_persons(collection.persons)
     draws = _draw_one_a_person(groups, study.seed)
     measures = [
-        _measure_kid(study, collection, features, reference, note),
+        _measure_kid(collection, features, reference, note),
         _measure_frechet(study, collection, features, reference, draws, num_dimensions, note),
         _measure_full_frechet(study, collection, features, reference, draws, note),
     ]
@@ -257,19 +322,12 @@ def _compare(
 
 
 def _measure_kid(
-    study: Study, collection: PrintCollection, features: np.ndarray, reference: np.ndarray, note: str
+    collection: PrintCollection, features: np.ndarray, reference: np.ndarray, note: str
 ) -> MeasureRow:
-    num_persons = bootstrap.count_persons(collection.persons)
+    num_persons = intervals.count_persons(collection.persons)
     if num_persons < MIN_KID_PERSONS:
         return _refuse("kid", collection, _name_shortage(num_persons, MIN_KID_PERSONS))
-    interval = compute_kid(
-        features,
-        collection.persons,
-        reference,
-        np.arange(len(reference)),
-        num_resamples=study.settings.num_resamples,
-        seed=study.seed,
-    )
+    interval = compute_kid(features, collection.persons, reference, np.arange(len(reference)))
     return _create_row("kid", collection, *interval, note)
 
 
@@ -286,10 +344,10 @@ def _measure_frechet(
     needed = PERSONS_PER_DIMENSION * max(num_dimensions, 2)
     num_persons = draws.shape[1]
     if num_dimensions < 2 or num_persons < needed:
-        num_persons = min(num_persons, bootstrap.count_persons(study.reference.persons))
+        num_persons = min(num_persons, intervals.count_persons(study.reference.persons))
         return _refuse("frechet_distance", collection, _name_shortage(num_persons, needed))
     axes = np.linalg.svd(reference, full_matrices=False)[2][:num_dimensions].T
-    interval = _resample_frechet(study, features @ axes, reference @ axes, draws)
+    interval = measure_frechet(features @ axes, reference @ axes, draws, seed=study.seed)
     return _create_row(
         "frechet_distance", collection, *interval, f"{num_dimensions} principal components, {note}"
     )
@@ -312,34 +370,36 @@ def _measure_full_frechet(
             f"{num_persons} persons give a covariance of {num_features} features a rank of at most "
             f"{min(num_persons - 1, num_features)}; {PERSONS_PER_DIMENSION * num_features} are needed",
         )
-    return _create_row(name, collection, *_resample_frechet(study, features, reference, draws), note)
+    return _create_row(name, collection, *measure_frechet(features, reference, draws, seed=study.seed), note)
 
 
-def _resample_frechet(
-    study: Study, features: np.ndarray, reference: np.ndarray, draws: np.ndarray
-) -> tuple[float, float, float]:
-    """Compute the Frechet distance and its interval.
+def _leave_out(
+    compute: Callable[[np.ndarray, np.ndarray], np.ndarray], num_persons: int, num_reference: int, seed: int
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Compute something of all persons, and without persons of either sample, at most `MAX_GROUPS` groups of them.
 
-    A resample is farther away than the sample by what resampling adds, so that the percentiles are moved by the
-    difference of the resamples' mean and the value (no distance is below 0).
+    Args:
+      compute: of bool [num_persons] and bool [num_reference], who is kept.
+      num_persons: of the collection.
+      num_reference: of the reference.
+      seed: of the groups.
+
+    Returns:
+      (of all, [without each group of the collection, without each group of the reference]).
+
+    Source: Kott 2001 (the delete-a-group jackknife).
     """
-    value = float(np.mean([compute_frechet_distance(features[draw], reference) for draw in draws]))
-    num_resamples = study.settings.num_resamples
-    persons, others = (
-        np.stack(list(bootstrap.draw_persons(np.arange(count), num_resamples=num_resamples, seed=seed)))
-        for count, seed in ((draws.shape[1], study.seed), (len(reference), _derive_seed(study.seed)))
-    )
-    places = np.take_along_axis(draws[np.arange(num_resamples) % NUM_DRAWS], persons, axis=1)
-    resamples = np.concatenate(
-        [
-            compute_frechet_distance(
-                features[places[start : start + _BATCH]], reference[others[start : start + _BATCH]]
-            )
-            for start in range(0, num_resamples, _BATCH)
-        ]
-    )
-    low, high = bootstrap.find_percentile_interval(resamples - resamples.mean() + value)
-    return value, max(0.0, low), high
+    rng = np.random.default_rng(seed)
+    keep = [
+        rng.permutation(np.arange(number) % MAX_GROUPS) != np.arange(min(number, MAX_GROUPS))[:, None]
+        for number in (num_persons, num_reference)
+    ]
+    everybody = np.ones(num_persons, bool), np.ones(num_reference, bool)
+    left_out = [
+        np.array([compute(kept, everybody[1]) for kept in keep[0]]),
+        np.array([compute(everybody[0], kept) for kept in keep[1]]),
+    ]
+    return compute(*everybody), left_out
 
 
 def _measure_neighbours(
@@ -355,24 +415,15 @@ def _measure_neighbours(
     if num_persons < MIN_NEIGHBOUR_PERSONS:
         reason = _name_shortage(num_persons, MIN_NEIGHBOUR_PERSONS)
         return Findings([_refuse(name, collection, reason) for name in names])
-    measures, images = [], []
+    found = measure_neighbourhoods(features, collection.persons, reference, draws, seed=study.seed)
+    note = f"{note}; the interval is for other samples of as many persons"
+    measures = [_create_row(name, collection, *found[name], note) for name in names]
     whole = compute_neighbourhoods(features, reference, NUM_NEIGHBOURS)
-    drawn = [compute_neighbourhoods(features[draw], reference, NUM_NEIGHBOURS) for draw in draws]
-    for name in names:
-        if name in ("precision", "density"):
-            # A print's own, whatever else was drawn.
-            values = getattr(whole, name).astype(np.float64)
-            row = summary.summarise(study, FAMILY, name, collection, values, better=_BETTER[name], note=note)
-            images += summary.create_image_rows(name, collection, values)
-        else:
-            values = np.mean([getattr(draw, name) for draw in drawn], axis=0)
-            interval = bootstrap.compute_interval(
-                values, np.arange(len(values)), num_resamples=study.settings.num_resamples, seed=study.seed
-            )
-            row = _create_row(
-                name, collection, float(values.mean()), *interval, f"{note}; the interval draws those only"
-            )
-        measures.append(row)
+    images = [
+        row
+        for name in ("precision", "density")
+        for row in summary.create_image_rows(name, collection, getattr(whole, name).astype(np.float64))
+    ]
     return Findings(measures, images)
 
 
@@ -408,6 +459,7 @@ def _draw_one_a_person(numbers: np.ndarray, seed: int) -> np.ndarray:
 def _create_row(
     name: str, collection: PrintCollection, value: float, low: float, high: float, note: str
 ) -> MeasureRow:
+    num_persons = intervals.count_persons(collection.persons)
     return MeasureRow(
         FAMILY,
         name,
@@ -416,9 +468,9 @@ def _create_row(
         low,
         high,
         len(collection),
-        bootstrap.count_persons(collection.persons),
+        num_persons,
         better=_BETTER[name],
-        note=note,
+        note=summary.join_notes(note, intervals.describe_missing_interval(num_persons, (low, high))),
     )
 
 
@@ -430,14 +482,9 @@ def _name_shortage(num_persons: int, needed: int) -> str:
     return f"{num_persons} persons; at least {needed} are needed"
 
 
-def _derive_seed(seed: int) -> int:
-    """Return another seed, so that the reference is drawn independently of the collection."""
-    return int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
-
-
 def _create_averages(groups: np.ndarray) -> np.ndarray:
     """Create the matrix [num_persons, n] that averages over each person's rows."""
-    numbers = bootstrap.number_persons(groups)
+    numbers = intervals.number_persons(groups)
     is_own = numbers[None, :] == np.arange(numbers.max() + 1)[:, None]
     return is_own / is_own.sum(1, keepdims=True)
 

@@ -29,7 +29,6 @@ from fpgan_jax.evaluation import (
     identity,
     leakage,
     minutiae,
-    nist_tools,
     paper_similarity,
     pixels,
     quality,
@@ -40,13 +39,18 @@ from fpgan_jax.evaluation import (
     uniqueness,
     utility_table,
 )
-from fpgan_jax.evaluation.bootstrap import compute_spread
 from fpgan_jax.evaluation.evaluation_plan import EvaluationPlan
+from fpgan_jax.evaluation.matcher.agreement import (
+    create_agreement_table,
+    find_matchers,
+    measure_by_each,
+)
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import MEASURED, SKIPPED, Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection, Study
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.rows import read_rows, write_rows
+from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
 from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.json_file import read_json
 from fpgan_jax.training.cadence import last_step_of_epoch
@@ -70,7 +74,7 @@ _SEEDS_EXPLANATION = (
 # What the provenance tells the versions of, where it is installed.
 _PACKAGES = (
     *("fpgan_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image"),
-    *("pillow", "nbis-python"),
+    *("pillow", "nbis-python", "fingerprint-recognition"),
 )
 
 
@@ -108,6 +112,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
         by_seed = _measure_seeds(plan, families, real, drawn, findings, out_dir)
         by_epoch = _measure_epochs(plan, families, real, data_hash, out_dir)
         seeds_table = create_seeds_table(first, by_seed)
+        matchers_table = create_agreement_table(first, findings.measures, config.evaluation.matchers)
         results = EvaluationResults(
             study=first,
             measures=findings.measures,
@@ -117,7 +122,10 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
             controls=control_table.create_control_table(first, findings),
             noise_images=_load_noise_images(plan, drawn[0]),
             utility=_load_utility(plan.utility_csv),
-            tables=[seeds_table] if seeds_table.cells else [],
+            tables=[
+                *([matchers_table] if matchers_table else []),
+                *([seeds_table] if seeds_table.cells else []),
+            ],
             provenance=_describe_run(plan, seconds),
             title=f"Synthetic fingerprints of {config.set_name}, judged",
         )
@@ -133,6 +141,7 @@ def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], 
         classifier_workdirs=workdirs,
         feature_classifier=plan.feature_classifier,
         seed=plan.config.seed,
+        ppi=configuration.find_ppi(plan.config.data),
     )
 
 
@@ -149,29 +158,29 @@ def create_families(
       A family of `configuration.MEASURE_FAMILIES` -> (study) -> its findings.
     """
     data = plan.config.data
-    # One matcher for all studies: it compares two images once.
-    matcher = _create_matcher()
+    # The same matchers for all studies: each compares two images once.
+    matchers = find_matchers(plan.config.evaluation.matchers)
+    # MINDTCT's minutiae, whoever matches.
+    minutiae_matcher = matchers.get("nbis")
+    minutiae_matcher = minutiae_matcher if isinstance(minutiae_matcher, Matcher) else None
     extractor = _create_extractor(plan, persons)
     return {
         "similarity": lambda judged: paper_similarity.measure(judged, data),
-        "identity": lambda judged: identity.measure(judged, data, matcher),
-        "uniqueness": lambda judged: uniqueness.measure(judged, data, matcher),
-        "leakage": lambda judged: leakage.measure(judged, data, matcher),
-        "minutiae": lambda judged: minutiae.measure(judged, data, matcher),
+        **{
+            name: functools.partial(
+                lambda judged, name, measure: measure_by_each(name, measure, judged, data, matchers),
+                name=name,
+                measure=module.measure,
+            )
+            for name, module in (("identity", identity), ("uniqueness", uniqueness), ("leakage", leakage))
+        },
+        "minutiae": lambda judged: minutiae.measure(judged, data, minutiae_matcher),
         "quality": lambda judged: quality.measure(judged, data),
         "ridges": lambda judged: ridges.measure(judged, data),
         "checkerboard": lambda judged: checkerboard.measure(judged, data),
         "distribution": lambda judged: distribution.measure(judged, extractor=extractor),
         "pixels": pixels.measure,
     }
-
-
-def _create_matcher() -> Matcher | None:
-    """Return a matcher, or None where none is installed: the families that need one then say so."""
-    try:
-        return Matcher(nist_tools.find_matching_tool())
-    except nist_tools.ToolError:
-        return None
 
 
 def _create_extractor(plan: EvaluationPlan, persons: Collection[int]) -> features.FeatureExtractor | None:
@@ -261,9 +270,7 @@ def _measure_epochs(
             plan.gan_workdir,
             folder,
             overrides=plan.config.synthesis.to_dict() | {"noise": "training"},
-            data_overrides={
-                name: plan.config.data[name] for name in ("socofing_dir", "npz_file", "tfds_dir")
-            },
+            data_overrides={name: plan.config.data[name] for name in configuration.PLACE_FIELDS},
             step=step,
         )
         prints = study.take_replicas(
@@ -391,6 +398,7 @@ def _describe_study(study: Study, family: str) -> dict:
         "networks": checkpoints,
         "settings": json.loads(json.dumps(settings)),
         "seed": study.seed,
+        "ppi": study.ppi,
     }
 
 
@@ -399,9 +407,22 @@ def _hash_code() -> str:
     """Compute what changes with the code that measures."""
     folder = pathlib.Path(__file__).parent
     digest = hashlib.sha256()
-    for path in (*sorted(folder.glob("*.py")), folder.parent / "data" / "preprocessing.py"):
+    for path in (*list_measuring_files(folder), folder.parent / "data" / "preprocessing.py"):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def list_measuring_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    """List the modules of a folder and of those within it, but for those that only show what was measured.
+
+    Args:
+      folder: of the package.
+
+    Returns:
+      The files in a fixed order; what is called report, or lies in a folder called so, is left out.
+    """
+    files = sorted(folder.rglob("*.py"))
+    return [path for path in files if not path.relative_to(folder).parts[0].startswith("report")]
 
 
 def _read_findings(folder: str, key: dict) -> Findings | None:

@@ -1,7 +1,8 @@
 """Owns the family "identity": does a matcher of minutiae take a print for its own person's?
 
-Also what the other two families of scores share: the gallery, real impostors and their thresholds. Does not own the
-matcher (`matching.py`), nor uniqueness and leakage, which ask other questions of it (`uniqueness.py`, `leakage.py`).
+Also what the other two families of scores share: the comparisons, real impostors, their thresholds, and which prints
+can be compared at all. Does not own the matcher (`matching.py`) and the gallery (`matcher/gallery.py`), nor uniqueness
+and leakage, which ask other questions of them (`uniqueness.py`, `leakage.py`).
 """
 
 import dataclasses
@@ -10,37 +11,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax.evaluation import bootstrap, measurements, nist_tools, summary, verification
+from fpgan_jax.evaluation import measurements, nist_tools, summary
+from fpgan_jax.evaluation.matcher.gallery import (
+    Gallery,
+    average_comparisons,
+    create_gallery,
+    explain_no_genuine,
+)
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import ToolError
-from fpgan_jax.evaluation.print_collection import BASELINE, POPULATION, REFERENCE, PrintCollection, Study
+from fpgan_jax.evaluation.print_collection import BASELINE, REAL_ROLES, PrintCollection, Study
 from fpgan_jax.evaluation.resolution import NoScaleError, PreparedPrints, prepare_prints
-from fpgan_jax.evaluation.verification import FALSE_ACCEPT_RATES
+from fpgan_jax.evaluation.statistics import intervals, verification
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES, Impostors
 
 FAMILY = "identity"
-# Persons; more cost time and change little.
-MAX_GALLERY = 60
-REFERENCE_REASON = "it is the reference: SOCOFing has one real impression a finger"
-
-
-@dataclasses.dataclass(frozen=True)
-class Gallery:
-    """Everybody's real print, one a person, for a probe to be compared with.
-
-    Attributes:
-      images: uint8 [m, height, width], at 500 ppi.
-      persons: int [m]; the reference's come first.
-      collections: m names, "real" or "real_others".
-      filenames: m names.
-      num_reference: how many are the reference's.
-    """
-
-    images: np.ndarray
-    persons: np.ndarray
-    collections: tuple[str, ...]
-    filenames: tuple[str, ...]
-    num_reference: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,29 +37,52 @@ class Comparisons:
       matcher: its name.
       gallery: what was compared with.
       scores: collection -> float64 [n, m]; NaN where a print meets itself, as the gallery's own do.
-      impostor_scores: float64 [k], of real prints (altered ones too) against other persons' real prints, each pair
-        of prints once.
-      unaltered_impostor_scores: those of them that are between unaltered prints.
+      impostors: of real prints (altered ones too) against other persons' real prints, each pair of prints once.
+      unaltered_impostors: those of them that are between unaltered prints.
       thresholds: false accept rate -> score from which a comparison is accepted; NaN where the impostors are too few.
+      threshold_intervals: false accept rate -> (low, high), where the threshold would be for other persons.
       is_same_image: collection -> bool [n, m]; a print and one of the gallery that are the same image.
+      self_scores: collection -> float64 [n]; each print against itself.
+      real_genuine_scores: float64 [g], of two real impressions of one finger, unaltered, each pair once.
+      real_genuine_persons: int64 [g]; whose.
     """
 
     matcher: str
     gallery: Gallery
     scores: Mapping[str, np.ndarray]
-    impostor_scores: np.ndarray
-    unaltered_impostor_scores: np.ndarray
+    impostors: Impostors
+    unaltered_impostors: Impostors
     thresholds: Mapping[float, float]
+    threshold_intervals: Mapping[float, tuple[float, float]]
     is_same_image: Mapping[str, np.ndarray]
+    self_scores: Mapping[str, np.ndarray]
+    real_genuine_scores: np.ndarray
+    real_genuine_persons: np.ndarray
+
+    def find_failures(self, collection: str) -> np.ndarray:
+        """Find the prints in which the matcher finds too little to compare: bool [n].
+
+        Such a print is not even accepted as itself, at the laxest rate that there is a threshold for; where there is
+        no threshold it scores nothing.
+        """
+        known = [threshold for threshold in self.thresholds.values() if not np.isnan(threshold)]
+        return self.self_scores[collection] < min(known, default=1.0)
+
+    def describe_failures(self, collection: str) -> str:
+        """Say how many prints of a collection cannot be compared; "" where all can."""
+        failures = self.find_failures(collection)
+        count = int(failures.sum())
+        return f"{count} of {len(failures)} prints cannot be compared (failure to enrol)" if count else ""
 
     def describe_refusal(self, false_accept_rate: float) -> str:
         """Say why there is no threshold at a rate; "" where there is one."""
         needed = verification.count_needed_impostors(false_accept_rate)
-        if len(self.impostor_scores) >= needed:
+        num_pairs = self.impostors.count_pairs()
+        if num_pairs >= needed:
             return ""
         return (
-            f"a FAR of {false_accept_rate:.3g} cannot be told from {len(self.impostor_scores):,} real impostor "
-            f"comparisons; {needed:,} are needed (rule of 3)"
+            f"a FAR of {false_accept_rate:.3g} cannot be told from real prints of {num_pairs:,} pairs of persons; "
+            f"{needed:,} are needed (rule of 3)"
         )
 
 
@@ -82,14 +91,16 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
 
     - `nbis_threshold_at_far_F`: the score from which a comparison is accepted: the greater of those that real
       impostors give, the altered ones among them, and the unaltered ones alone, of those that are enough.
-    - `nbis_genuine_score`: against the own person's reference print. `nbis_impostor_score`: against other persons'
-      real prints, a print's mean.
-    - `nbis_match_rate_at_far_F`: share of prints that are accepted as their own person (true accept rate).
-    - `nbis_eer`: of the collection's genuine against its impostor scores.
-    - `nbis_rank_1`: share of prints whose own person scores highest of all in the gallery, alone.
+    - `nbis_genuine_score`: against the real impressions of the own finger that `Gallery.find_genuine` says, a print's
+      mean. `nbis_impostor_score`: against other persons' real prints, a print's mean.
+    - `nbis_match_rate_at_far_F`: share of these genuine comparisons that are accepted (true accept rate).
+    - `nbis_eer`: of the collection's genuine against its impostor comparisons.
+    - `nbis_rank_1`: share of prints of which a genuine comparison scores higher than all with other persons' prints.
+    - `nbis_failure_to_enrol`: share of prints that are not accepted even as themselves, as `Comparisons.find_failures`
+      says; they can match nobody, and every other rate counts them.
 
-    Real against real is the altered impressions: they are the same scan, altered. A print of a person who has no
-    reference print has an impostor score only. A print of fewer than 10 minutiae scores 0 against any.
+    Real against real is two impressions of one finger, or for want of them the altered impressions, which are the same
+    scan. A print of a person who has no real print has an impostor score only.
 
     Args:
       study: what to measure.
@@ -154,46 +165,72 @@ def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matche
       ToolError: the tool failed.
     """
     gallery = create_gallery(study, prepared)
-    num_others = len(gallery.images) - gallery.num_reference
     own = _compare_within(gallery.images, matcher)
-    scores = {}
+    scores, self_scores = {}, {}
     for name, collection in study.collections.items():
         scores[name] = np.full((len(collection), len(gallery.images)), np.nan)
-        if collection.role == REFERENCE:
-            scores[name][:] = own[: gallery.num_reference]
-        elif collection.role == POPULATION:
-            scores[name][:num_others] = own[gallery.num_reference :]
+        itself = np.repeat(np.arange(len(collection))[:, None], 2, axis=1)
+        images = prepared.images[name]
+        self_scores[name] = matcher.compare(images, images, itself, f"{name}, each with itself")
+        if collection.role in REAL_ROLES:
+            places = gallery.find_places(collection)
+            scores[name][places >= 0] = own[places[places >= 0]]
         else:
             pairs = np.stack(np.indices(scores[name].shape), axis=-1).reshape(-1, 2)
-            found = matcher.compare(prepared.images[name], gallery.images, pairs, f"matching {name}")
+            found = matcher.compare(images, gallery.images, pairs, f"matching {name}")
             scores[name] = found.reshape(scores[name].shape)
-    upper = np.triu_indices(len(own), 1)
-    unaltered = own[upper][gallery.persons[upper[0]] != gallery.persons[upper[1]]]
+    is_other = gallery.persons[:, None] != gallery.persons[None, :]
+    unaltered = _select_impostors(own, gallery.persons, gallery, np.triu(is_other, 1))
+    genuine = np.nonzero(np.triu(~is_other, 1))
     altered = [
-        scores[name][find_impostors(collection, gallery)]
+        _select_impostors(scores[name], collection.persons, gallery, gallery.find_impostors(collection))
         for name, collection in study.collections.items()
         if collection.role == BASELINE
     ]
-    impostor_scores = np.concatenate([unaltered, *altered])
+    impostors = Impostors(*(np.concatenate(parts) for parts in zip(unaltered, *altered, strict=True)))
+    thresholds = {
+        rate: _find_stricter_threshold(study, (unaltered, impostors), rate) for rate in FALSE_ACCEPT_RATES
+    }
     return Comparisons(
         matcher.name,
         gallery,
         scores,
-        impostor_scores,
+        impostors,
         unaltered,
-        {rate: _find_stricter_threshold((unaltered, impostor_scores), rate) for rate in FALSE_ACCEPT_RATES},
+        {rate: value for rate, (value, *_) in thresholds.items()},
+        {rate: interval for rate, (_, *interval) in thresholds.items()},
         {name: _find_same_images(prepared.images[name], gallery.images) for name in study.collections},
+        self_scores,
+        own[genuine],
+        gallery.persons[genuine[0]],
     )
 
 
-def _find_stricter_threshold(pools: Sequence[np.ndarray], rate: float) -> float:
-    """Find the greatest of the thresholds of those pools that are large enough; NaN if none is.
+def _select_impostors(
+    scores: np.ndarray, persons: np.ndarray, gallery: Gallery, is_chosen: np.ndarray
+) -> Impostors:
+    """Select comparisons of prints with the gallery, each with its two persons."""
+    rows, columns = np.nonzero(is_chosen)
+    return Impostors(scores[rows, columns], np.stack([persons[rows], gallery.persons[columns]], axis=1))
+
+
+def _find_stricter_threshold(
+    study: Study, pools: Sequence[Impostors], rate: float
+) -> tuple[float, float, float]:
+    """Find the greatest of the thresholds of those pools that are large enough, with its interval; NaN if none is.
 
     An altered impression scores less against other persons' prints than an unaltered one, which the prints to be
     judged are more like.
     """
-    enough = [pool for pool in pools if len(pool) >= verification.count_needed_impostors(rate)]
-    return max((verification.find_threshold(pool, rate) for pool in enough), default=float("nan"))
+    needed = verification.count_needed_impostors(rate)
+    enough = [pool for pool in pools if pool.count_pairs() >= needed]
+    if not enough:
+        return (float("nan"),) * 3
+    pool = max(enough, key=lambda pool: verification.find_threshold(pool.scores, rate))
+    interval = verification.find_threshold_interval(
+        pool, rate, num_resamples=study.settings.num_resamples, seed=study.seed
+    )
+    return verification.find_threshold(pool.scores, rate), *interval
 
 
 def _find_same_images(images: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -204,46 +241,23 @@ def _find_same_images(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     )
 
 
-def create_gallery(study: Study, prepared: PreparedPrints) -> Gallery:
-    """Put everybody's real print together: the reference, then the population's first, `MAX_GALLERY` at most."""
-    names = [name for name, c in study.collections.items() if c.role == REFERENCE]
-    names += [name for name, c in study.collections.items() if c.role == POPULATION]
-    num_reference = len(study.reference)
-    numbers = {name: len(study.collections[name]) for name in names}
-    if len(names) > 1:
-        numbers[names[1]] = min(numbers[names[1]], max(0, MAX_GALLERY - num_reference))
-    return Gallery(
-        np.concatenate([prepared.images[name][: numbers[name]] for name in names]),
-        np.concatenate([study.collections[name].persons[: numbers[name]] for name in names]),
-        tuple(name for name in names for _ in range(numbers[name])),
-        tuple(file for name in names for file in study.collections[name].filenames[: numbers[name]]),
-        num_reference,
-    )
-
-
-def find_impostors(collection: PrintCollection, gallery: Gallery) -> np.ndarray:
-    """Find which comparisons are of two known and different persons: bool [n, m]."""
-    persons = collection.persons[:, None]
-    return (persons != gallery.persons[None, :]) & (persons >= 0) & (gallery.persons[None, :] >= 0)
-
-
 def create_match_rows(
     comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray
 ) -> list[MatchRow]:
     """Create a row a comparison; of the gallery's own prints each pair once."""
     gallery = comparisons.gallery
-    places = {
-        entry: place for place, entry in enumerate(zip(gallery.collections, gallery.filenames, strict=True))
-    }
+    places = gallery.find_places(collection)
+    ends = np.where(places >= 0, places, len(gallery.images))
     rows = []
-    for person, file, own_scores in zip(collection.persons, collection.filenames, scores, strict=True):
-        own_place = places.get((collection.name, file), len(gallery.images))
+    for person, file, own_scores, end in zip(
+        collection.persons, collection.filenames, scores, ends, strict=True
+    ):
         rows += [
             MatchRow(
                 comparisons.matcher, collection.name, int(person), file,
                 gallery.collections[place], int(gallery.persons[place]), gallery.filenames[place], float(score),
             )
-            for place, score in enumerate(own_scores[:own_place])
+            for place, score in enumerate(own_scores[:end])
             if not np.isnan(score)
         ]  # fmt: skip
     return rows
@@ -259,9 +273,9 @@ def _compare_within(images: np.ndarray, matcher: Matcher) -> np.ndarray:
 
 
 def _create_threshold_row(study: Study, comparisons: Comparisons, rate: float) -> MeasureRow:
-    num_scores = len(comparisons.impostor_scores)
+    num_scores = len(comparisons.impostors.scores)
     name = f"{comparisons.matcher}_threshold_at_far_{rate:g}"
-    num_persons = bootstrap.count_persons(comparisons.gallery.persons)
+    num_persons = intervals.count_persons(comparisons.gallery.persons)
     nan = float("nan")
     if reason := comparisons.describe_refusal(rate):
         return MeasureRow(
@@ -270,15 +284,16 @@ def _create_threshold_row(study: Study, comparisons: Comparisons, rate: float) -
         )  # fmt: skip
     threshold = comparisons.thresholds[rate]
     counts = [
-        f"{int((pool >= threshold).sum()):,} of {len(pool):,}"
-        for pool in (comparisons.impostor_scores, comparisons.unaltered_impostor_scores)
+        f"{int((pool.scores >= threshold).sum()):,} of {len(pool.scores):,}"
+        for pool in (comparisons.impostors, comparisons.unaltered_impostors)
     ]
     note = (
-        f"{counts[0]} real impostor comparisons reach it, {counts[1]} of those between unaltered prints; each is of "
-        "two persons, so no interval"
+        f"{counts[0]} real impostor comparisons reach it, {counts[1]} of those between unaltered prints, of "
+        f"{comparisons.impostors.count_pairs():,} pairs of persons"
     )
+    interval = comparisons.threshold_intervals[rate]
     return MeasureRow(
-        FAMILY, name, study.reference.name, threshold, nan, nan, num_scores, num_persons, "score", note=note
+        FAMILY, name, study.reference.name, threshold, *interval, num_scores, num_persons, "score", note=note
     )
 
 
@@ -287,37 +302,42 @@ def _measure_collection(
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
     gallery, prefix = comparisons.gallery, comparisons.matcher
     scores = comparisons.scores[collection.name]
-    genuine = _find_genuine(collection, gallery, scores)
-    is_impostor = find_impostors(collection, gallery)
+    genuine = np.where(gallery.find_genuine(collection), scores, np.nan)
+    is_impostor = gallery.find_impostors(collection)
     # A print that is the other person's very image would be compared with itself.
     others = np.where(is_impostor & ~comparisons.is_same_image[collection.name], scores, np.nan)
-    has_others = ~np.isnan(others).all(1)
-    impostor = np.full(len(collection), np.nan)
-    impostor[has_others] = np.nanmean(others[has_others], axis=1)
+    impostor_score, genuine_score = average_comparisons(others), average_comparisons(genuine)
 
     def summarise(name: str, values: np.ndarray, unit: str, better: str, note: str = "") -> MeasureRow:
         return summary.summarise(
-            study, FAMILY, f"{prefix}_{name}", collection, values, unit=unit, better=better, note=note
+            FAMILY, f"{prefix}_{name}", collection, values, unit=unit, better=better, note=note
         )
-
-    measures = [summarise("impostor_score", impostor, "score", "lower")]
-    images = summary.create_image_rows(f"{prefix}_impostor_score", collection, impostor)
-    is_known = ~np.isnan(genuine)
-    reason = ""
-    if not is_known.any():
-        is_reference = collection is study.reference
-        reason = REFERENCE_REASON if is_reference else "none of its persons has another real print"
 
     def refuse(name: str, unit: str, better: str, why: str) -> MeasureRow:
         return summary.refuse(FAMILY, f"{prefix}_{name}", collection, why, unit=unit, better=better)
 
+    measures = [
+        summarise("impostor_score", impostor_score, "score", "lower"),
+        summarise(
+            "failure_to_enrol",
+            comparisons.find_failures(collection.name).astype(np.float64),
+            "fraction",
+            "lower",
+        ),
+    ]
+    images = summary.create_image_rows(f"{prefix}_impostor_score", collection, impostor_score)
+    is_known = ~np.isnan(genuine_score)
+    reason = "" if is_known.any() else explain_no_genuine(collection)
+    note = summary.join_notes(
+        gallery.describe_genuine(collection), comparisons.describe_failures(collection.name)
+    )
     for rate in FALSE_ACCEPT_RATES:
         name = f"match_rate_at_far_{rate:g}"
         if why := reason or comparisons.describe_refusal(rate):
             measures.append(refuse(name, "fraction", "higher", why))
             continue
-        accepted = np.where(is_known, genuine >= comparisons.thresholds[rate], np.nan)
-        measures.append(summarise(name, accepted, "fraction", "higher"))
+        is_accepted = np.where(np.isnan(genuine), np.nan, genuine >= comparisons.thresholds[rate])
+        measures.append(summarise(name, average_comparisons(is_accepted), "fraction", "higher", note))
     if reason:
         measures += [
             refuse(name, unit, better, reason)
@@ -328,57 +348,41 @@ def _measure_collection(
             )
         ]
         return measures, images
-    measures.append(summarise("genuine_score", genuine, "score", "higher"))
-    images += summary.create_image_rows(f"{prefix}_genuine_score", collection, genuine)
-    measures.append(
-        _create_error_row(study, prefix, collection, genuine[is_known], others[is_known], is_known)
-    )
+    measures.append(summarise("genuine_score", genuine_score, "score", "higher"))
+    images += summary.create_image_rows(f"{prefix}_genuine_score", collection, genuine_score)
+    measures.append(_create_error_row(prefix, collection, gallery, genuine, others))
     best = np.where(is_impostor & ~np.isnan(scores), scores, -np.inf).max(1, initial=-np.inf)
-    is_first = np.where(is_known, genuine > best, np.nan)
-    note = f"in a gallery of {len(gallery.images)} persons"
+    best_genuine = np.where(np.isnan(genuine), -np.inf, genuine).max(1, initial=-np.inf)
+    is_first = np.where(is_known, best_genuine > best, np.nan)
+    note = f"in a gallery of {len(gallery.images)} prints of {len(np.unique(gallery.persons))} persons"
     measures.append(summarise("rank_1", is_first, "fraction", "higher", note))
     return measures, images
 
 
-def _find_genuine(collection: PrintCollection, gallery: Gallery, scores: np.ndarray) -> np.ndarray:
-    """Return each print's score against its own person in the gallery, NaN where there is none: float64 [n]."""
-    places = {int(person): place for place, person in enumerate(gallery.persons) if person >= 0}
-    own = np.array([places.get(int(person), -1) for person in collection.persons], np.int64)
-    return np.where(own >= 0, np.take_along_axis(scores, np.maximum(own, 0)[:, None], axis=1)[:, 0], np.nan)
-
-
 def _create_error_row(
-    study: Study,
-    prefix: str,
-    collection: PrintCollection,
-    genuine: np.ndarray,
-    others: np.ndarray,
-    is_known: np.ndarray,
+    prefix: str, collection: PrintCollection, gallery: Gallery, genuine: np.ndarray, others: np.ndarray
 ) -> MeasureRow:
-    """Create the equal error rate's row; the bootstrap draws a person's genuine and impostor scores together."""
+    """Create the equal error rate's row, of the prints that have a genuine comparison.
+
+    genuine and others are float64 [n, m], NaN where there was no such comparison.
+    """
     name = f"{prefix}_eer"
-    num_impostors = int((~np.isnan(others)).sum())
-    if not num_impostors:
+    is_genuine = ~np.isnan(genuine)
+    is_known = is_genuine.any(1)
+    impostors = _select_impostors(others, collection.persons, gallery, is_known[:, None] & ~np.isnan(others))
+    if not len(impostors.scores):
         return summary.refuse(
             FAMILY, name, collection, "there is no other person", unit="fraction", better="lower"
         )
-
-    def compute(rows: np.ndarray) -> float:
-        impostors = rows[:, 1:]
-        return verification.compute_equal_error(rows[:, 0], impostors[impostors >= 0]).rate
-
-    # Scores are at least 0; the bootstrap leaves rows with a NaN out.
-    rows = np.concatenate([genuine[:, None], np.nan_to_num(others, nan=-1.0)], axis=1)
-    persons = collection.persons[is_known]
-    low, high = bootstrap.compute_interval(
-        rows, persons, statistic=compute, num_resamples=study.settings.num_resamples, seed=study.seed
-    )
-    num_persons = bootstrap.count_persons(persons)
+    scores, persons = genuine[is_genuine], collection.persons[np.nonzero(is_genuine)[0]]
+    error = verification.compute_equal_error(scores, impostors.scores)
+    interval = verification.compute_equal_error_interval(scores, persons, impostors)
+    num_persons = intervals.count_persons(persons)
     note = summary.join_notes(
-        f"{len(genuine):,} genuine and {num_impostors:,} impostor comparisons",
-        bootstrap.describe_missing_interval(num_persons),
+        f"{len(scores):,} genuine and {len(impostors.scores):,} impostor comparisons",
+        intervals.describe_missing_interval(num_persons, interval),
     )
     return MeasureRow(
-        FAMILY, name, collection.name, compute(rows), low, high, len(genuine), num_persons, "fraction", "lower",
+        FAMILY, name, collection.name, error.rate, *interval, int(is_known.sum()), num_persons, "fraction", "lower",
         note=note,
     )  # fmt: skip

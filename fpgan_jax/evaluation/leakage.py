@@ -1,4 +1,4 @@
-"""Owns the family "leakage": is a print, or its mirror image, one of the prints that the generator was trained on?
+"""Owns the family "leakage": does a print, or its mirror image, match a training print, and is it a copy of one?
 
 Does not tell whether that is wanted: a synthetic print that keeps its person's identity gives that person away.
 """
@@ -8,27 +8,34 @@ import dataclasses
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax.evaluation import identity, nist_tools, summary
+from fpgan_jax.evaluation import identity, measurements, nist_tools, summary
 from fpgan_jax.evaluation.identity import Comparisons
+from fpgan_jax.evaluation.matcher.gallery import ONE_IMPRESSION_REASON, Gallery
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import ToolError
-from fpgan_jax.evaluation.print_collection import REFERENCE, PrintCollection, Study
+from fpgan_jax.evaluation.print_collection import REAL_ROLES, PrintCollection, Study, find_same_person
 from fpgan_jax.evaluation.resolution import NoScaleError, PreparedPrints, prepare_prints
-from fpgan_jax.evaluation.verification import FALSE_ACCEPT_RATES
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 
 FAMILY = "leakage"
 MIRRORED = "_mirrored"
+# A score above this quantile of real second impressions' is a copy's. Fewer fingers cannot tell it.
+COPY_QUANTILE = 0.95
+MIN_COPY_FINGERS = 10
 
 
 def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = None) -> Findings:
     """Measure every collection by NIST's MINDTCT and BOZORTH3.
 
-    - `nbis_best_score`: of a print, its highest score against any print of the training. `nbis_mirrored_best_score`:
-      alike, against their mirrored copies.
+    - `nbis_best_score`: of a print, its highest score against any print of the training; a real print's own finger is
+      left out. `nbis_mirrored_best_score`: the same, against their mirrored copies.
     - `nbis_leak_rate_at_far_F`, `nbis_mirrored_leak_rate_at_far_F`: share of prints whose best score is accepted. The
       threshold is that of single comparisons; the best of many passes more often by chance, and how often is what
       prints of strangers, `real_others`, score here.
+    - `nbis_copy_rate`: share of prints that score higher against a training print (other than themselves) than 95% of
+      the pairs of two real impressions of one finger do: that near to its source no second impression comes.
+      `nbis_copy_threshold` is that score. How often real second impressions pass is what `real_held_out` scores here.
 
     Args:
       study: what to measure; its reference is the training gallery.
@@ -46,16 +53,18 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         mirrored = compare_with_mirrored(study, prepared, comparisons, matcher)
     except (ToolError, NoScaleError) as error:
         return identity.skip(FAMILY, "nbis_leak_rate_at_far_0.01", error)
-    measures: list[MeasureRow] = []
+    measures: list[MeasureRow] = [_create_copy_threshold_row(study, comparisons)]
     images: list[ImageRow] = []
     matches: list[MatchRow] = []
     for name, collection in study.collections.items():
         num_training = comparisons.gallery.num_reference
-        for word, scores in (
-            ("", comparisons.scores[name][:, :num_training]),
-            ("mirrored_", mirrored.scores[name]),
-        ):
-            rows, image_rows = _measure_collection(study, comparisons, collection, scores, word)
+        to_training = comparisons.scores[name][:, :num_training]
+        measures.append(_create_copy_row(comparisons, collection, to_training))
+        if collection.role in REAL_ROLES:
+            is_own = find_same_person(collection.persons, comparisons.gallery.persons[:num_training])
+            to_training = np.where(is_own, np.nan, to_training)
+        for word, scores in (("", to_training), ("mirrored_", mirrored.scores[name])):
+            rows, image_rows = _measure_collection(comparisons, collection, scores, word)
             measures += rows
             images += image_rows
         matches += identity.create_match_rows(mirrored, collection, mirrored.scores[name])
@@ -81,11 +90,12 @@ def compare_with_mirrored(
     """
     num_training = comparisons.gallery.num_reference
     images = np.ascontiguousarray(comparisons.gallery.images[:num_training, :, ::-1])
-    gallery = identity.Gallery(
+    gallery = Gallery(
         images,
         comparisons.gallery.persons[:num_training],
         tuple(f"{name}{MIRRORED}" for name in comparisons.gallery.collections[:num_training]),
         comparisons.gallery.filenames[:num_training],
+        comparisons.gallery.is_held_out[:num_training],
         num_training,
     )
     scores = {}
@@ -99,18 +109,16 @@ def compare_with_mirrored(
 
 
 def _measure_collection(
-    study: Study, comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray, word: str
+    comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray, word: str
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
     prefix = f"{comparisons.matcher}_{word}"
-    has_score = ~np.isnan(scores).all(1)
-    best = np.full(len(collection), np.nan)
-    best[has_score] = np.nanmax(scores[has_score], axis=1)
-    note = ""
-    if collection.role == REFERENCE and not word:
-        note = "each against the other persons' prints"
+    best = _find_best(scores)
+    has_score = ~np.isnan(best)
+    note = "each against the other persons' prints" if collection.role in REAL_ROLES and not word else ""
+    note = summary.join_notes(note, comparisons.describe_failures(collection.name))
     measures = [
         summary.summarise(
-            study, FAMILY, f"{prefix}best_score", collection, best, unit="score", better="lower", note=note
+            FAMILY, f"{prefix}best_score", collection, best, unit="score", better="lower", note=note
         )
     ]
     for rate in FALSE_ACCEPT_RATES:
@@ -120,8 +128,48 @@ def _measure_collection(
             continue
         accepted = np.where(has_score, best >= comparisons.thresholds[rate], np.nan)
         measures.append(
-            summary.summarise(
-                study, FAMILY, name, collection, accepted, unit="fraction", better="lower", note=note
-            )
+            summary.summarise(FAMILY, name, collection, accepted, unit="fraction", better="lower", note=note)
         )
     return measures, summary.create_image_rows(f"{prefix}best_score", collection, best)
+
+
+def _find_best(scores: np.ndarray) -> np.ndarray:
+    """Find each print's highest score: [n, m] to [n], NaN where it was compared with nothing."""
+    best = np.where(np.isnan(scores), -np.inf, scores).max(1, initial=-np.inf)
+    return np.where(np.isinf(best), np.nan, best)
+
+
+def _find_copy_threshold(comparisons: Comparisons) -> tuple[float, str]:
+    """Return the score above which a print is a copy, or NaN and the reason."""
+    num_fingers = len(np.unique(comparisons.real_genuine_persons))
+    if not num_fingers:
+        return float("nan"), f"{ONE_IMPRESSION_REASON}, so what two of them score is not known"
+    if num_fingers < MIN_COPY_FINGERS:
+        return float("nan"), (
+            f"{num_fingers} fingers have several real impressions; {MIN_COPY_FINGERS} are needed to know what two "
+            "of them score"
+        )
+    return float(np.quantile(comparisons.real_genuine_scores, COPY_QUANTILE)), ""
+
+
+def _create_copy_threshold_row(study: Study, comparisons: Comparisons) -> MeasureRow:
+    threshold, reason = _find_copy_threshold(comparisons)
+    name, scores = f"{comparisons.matcher}_copy_threshold", comparisons.real_genuine_scores
+    num_fingers = len(np.unique(comparisons.real_genuine_persons))
+    nan = float("nan")
+    return MeasureRow(
+        FAMILY, name, study.reference.name, threshold, nan, nan, len(scores), num_fingers, "score",
+        status=measurements.REFUSED if reason else measurements.MEASURED,
+        note=reason or f"{len(scores):,} pairs of two real impressions of one finger; {COPY_QUANTILE:.0%} score less",
+    )  # fmt: skip
+
+
+def _create_copy_row(comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray) -> MeasureRow:
+    name = f"{comparisons.matcher}_copy_rate"
+    threshold, reason = _find_copy_threshold(comparisons)
+    best = _find_best(scores)
+    if reason:
+        return summary.refuse(FAMILY, name, collection, reason, unit="fraction", better="lower")
+    is_copy = np.where(np.isnan(best), np.nan, best > threshold)
+    note = comparisons.describe_failures(collection.name)
+    return summary.summarise(FAMILY, name, collection, is_copy, unit="fraction", better="lower", note=note)

@@ -4,6 +4,7 @@ Does not compute them, and does not read or write files (`rows.py`).
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 MEASURED = "measured"
@@ -64,10 +65,10 @@ class MeasureRow:
       measure: such as "genuine_match_rate_at_far_0.01".
       collection: what was measured.
       value: the number; NaN unless measured.
-      low: lower end of the bootstrap 95% interval; NaN where there is none.
+      low: lower end of the 95% interval; NaN where there is none.
       high: upper end.
       num_images: prints (or pairs of prints) that the number is from.
-      num_persons: persons among them; the bootstrap draws persons.
+      num_persons: persons among them, who are what the interval counts.
       unit: such as "px", "dB", "fraction", "score"; "" for plain numbers.
       better: "higher", "lower", "real" (the nearer to the reference's own, the better), or "" where neither is.
       status: `MEASURED`, `REFUSED` or `SKIPPED`.
@@ -86,6 +87,11 @@ class MeasureRow:
     better: str = ""
     status: str = MEASURED
     note: str = ""
+
+
+def is_measured(row: MeasureRow) -> bool:
+    """Tell whether a row holds a number; infinity is one."""
+    return row.status == MEASURED and not math.isnan(row.value)
 
 
 @dataclasses.dataclass(frozen=True)

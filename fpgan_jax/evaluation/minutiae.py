@@ -8,21 +8,28 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
-from scipy import optimize, spatial
+from scipy import spatial
 
-from fpgan_jax.evaluation import bootstrap, identity, nist_tools, summary
+from fpgan_jax.evaluation import identity, nist_tools, summary
+from fpgan_jax.evaluation.matcher import alignment
+from fpgan_jax.evaluation.matcher.gallery import (
+    Gallery,
+    average_comparisons,
+    create_gallery,
+    explain_no_genuine,
+)
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import Minutiae, ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
-from fpgan_jax.evaluation.resolution import MARGIN, NoScaleError, prepare_prints
+from fpgan_jax.evaluation.resolution import NoScaleError, prepare_prints
+from fpgan_jax.evaluation.statistics import intervals
 
 FAMILY = "minutiae"
 NUM_DIRECTIONS = 32  # MINDTCT's
 NUM_CELLS = 4  # along each side
-# Two minutiae that are this near and point this near the same way are the same: about a ridge, and two directions.
-MAX_DISTANCE = 10.0
-MAX_TURN = math.radians(22.5)
+# Minutiae of each print in the part that both show; of fewer the shares tell nothing.
+MIN_COVERED = 8
 
 
 def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = None) -> Findings:
@@ -30,15 +37,15 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
 
     - `minutiae_count`: a print.
     - `ending_share`: of a print's minutiae; `ending_bifurcation_ratio`: of a collection's, all together.
-    - `direction_distance`: of the directions of all minutiae from those of the same persons' reference prints (degrees
+    - `direction_distance`: of the directions of all minutiae from those of the same fingers' real impressions (degrees
       that they have to be turned by in the mean to be theirs; of everybody's, where a person has none).
       `position_distance`: share of the minutiae that lie in other parts of the print than theirs. Both grow as samples
       shrink: stand them beside the baseline.
-    - `clark_evans_ratio`: of a print; 1 where minutiae lie as by chance, above where they keep a distance, below where
-      they crowd.
-    - `added_per_print`, `lost_per_print`: minutiae that the person's reference print does not have, and that only it
-      has; `added_share` of the print's, `lost_share` of the reference's. Prints are compared where they lie, as they
-      come from one scan; a print that is moved or turned has lost everything.
+    - `clark_evans_ratio`: of a print; 1 where as many minutiae lie as by chance in the image, above where they keep a
+      distance, below where they crowd, as they do in a print that fills a part of its image.
+    - `added_per_print`, `lost_per_print`: minutiae that another real impression of the finger does not have, and that
+      only it has, in the part that both show once they are aligned; `added_share`, `lost_share` of the minutiae there.
+      A print's mean over the impressions that `Gallery.find_genuine` says.
 
     Args:
       study: what to measure.
@@ -56,19 +63,21 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         }
     except (ToolError, NoScaleError) as error:
         return identity.skip(FAMILY, "minutiae_count", error)
-    shape = prepared.images[study.reference.name].shape[1:]
-    reference = found[study.reference.name]
+    margin = prepared.margin
+    shape = tuple(side - 2 * margin for side in prepared.images[study.reference.name].shape[1:])
+    gallery = create_gallery(study, prepared)
+    real = matcher.extract(gallery.images, "minutiae, real")
     measures: list[MeasureRow] = []
     images: list[ImageRow] = []
     for name, collection in study.collections.items():
         for measure_name, values, unit in _describe_prints(found[name], shape):
             measures.append(
-                summary.summarise(study, FAMILY, measure_name, collection, values, unit=unit, better="real")
+                summary.summarise(FAMILY, measure_name, collection, values, unit=unit, better="real")
             )
             images += summary.create_image_rows(measure_name, collection, values)
-        measures.append(_create_ratio_row(study, collection, found[name]))
-        measures += _compare_distributions(study, collection, found[name], reference, shape)
-        rows, image_rows = _compare_with_reference(study, collection, found[name], reference)
+        measures.append(_create_ratio_row(collection, found[name]))
+        measures += _compare_distributions(study, collection, found[name], gallery, real, shape, margin)
+        rows, image_rows = _compare_with_own(collection, found[name], gallery, real)
         measures += rows
         images += image_rows
     return Findings(measures, images)
@@ -95,54 +104,35 @@ def compute_total_variation(counts: np.ndarray, other_counts: np.ndarray) -> flo
     return float(np.abs(counts / np.sum(counts) - other_counts / np.sum(other_counts)).sum() / 2)
 
 
-def compute_clark_evans_ratio(x: np.ndarray, y: np.ndarray, area: float) -> float:
+def compute_clark_evans_ratio(x: np.ndarray, y: np.ndarray, sides: tuple[float, float]) -> float:
     """Compute how evenly points lie.
 
     Args:
       x: float [n].
       y: float [n].
-      area: where they could lie, squared units.
+      sides: of the rectangle where they could lie.
 
     Returns:
-      Mean distance to the nearest other point, over what it is for points laid by chance; NaN of fewer than 2 points.
+      Mean distance to the nearest other point, over what it is for as many points laid by chance into the rectangle;
+      NaN of fewer than 2 points.
 
-    Source: Clark & Evans 1954, equation 4; differs in: nothing, so that points near the edge count as others do.
+    Source: Clark & Evans 1954, equation 4; Donnelly 1978 (points near an edge have fewer neighbours, which makes the
+      plain ratio of some 40 points laid by chance 1.1).
     """
     if len(x) < 2:
         return float("nan")
     points = np.stack([x, y], axis=1).astype(np.float64)
     nearest = spatial.KDTree(points).query(points, k=2)[0][:, 1]
-    return float(nearest.mean() * 2 * math.sqrt(len(x) / area))
-
-
-def count_common(first: Minutiae, second: Minutiae) -> int:
-    """Count the minutiae that two prints have in common where they lie.
-
-    Args:
-      first: of one print.
-      second: of the other.
-
-    Returns:
-      The most pairs, one to one, that are no further apart than `MAX_DISTANCE` pixels and `MAX_TURN`; a pair may be of
-      an ending and a bifurcation, which a little ink makes of each other.
-    """
-    if not len(first.x) or not len(second.x):
-        return 0
-    distances = np.hypot(
-        first.x[:, None] - second.x[None, :].astype(np.float64),
-        first.y[:, None] - second.y[None, :].astype(np.float64),
-    )
-    turns = np.abs(np.angle(np.exp(1j * (first.direction[:, None] - second.direction[None, :]))))
-    # Directions come in steps, whose sums are rounded.
-    is_near = (distances <= MAX_DISTANCE) & (turns <= MAX_TURN + 1e-9)
-    return int(is_near[optimize.linear_sum_assignment(is_near, maximize=True)].sum())
+    by_chance = 0.5 * math.sqrt(sides[0] * sides[1] / len(x))
+    by_chance += (0.0514 + 0.041 / math.sqrt(len(x))) * 2 * (sides[0] + sides[1]) / len(x)
+    return float(nearest.mean() / by_chance)
 
 
 def _describe_prints(found: Sequence[Minutiae], shape: tuple[int, int]) -> list[tuple[str, np.ndarray, str]]:
-    area = float((shape[0] - 2 * MARGIN) * (shape[1] - 2 * MARGIN))
+    sides = float(shape[0]), float(shape[1])
     counts = np.array([len(minutiae.x) for minutiae in found], np.float64)
     shares = np.array([m.is_ending.mean() if len(m.x) else np.nan for m in found], np.float64)
-    ratios = np.array([compute_clark_evans_ratio(m.x, m.y, area) for m in found], np.float64)
+    ratios = np.array([compute_clark_evans_ratio(m.x, m.y, sides) for m in found], np.float64)
     return [
         ("minutiae_count", counts, ""),
         ("ending_share", shares, "fraction"),
@@ -150,44 +140,44 @@ def _describe_prints(found: Sequence[Minutiae], shape: tuple[int, int]) -> list[
     ]
 
 
-def _create_ratio_row(study: Study, collection: PrintCollection, found: Sequence[Minutiae]) -> MeasureRow:
+def _create_ratio_row(collection: PrintCollection, found: Sequence[Minutiae]) -> MeasureRow:
     kinds = np.array([(m.is_ending.sum(), (~m.is_ending).sum()) for m in found], np.float64)
 
     def compute(rows: np.ndarray) -> float:
         num_endings, num_bifurcations = rows.sum(0)
         return float(num_endings / num_bifurcations) if num_bifurcations else float("nan")
 
-    return _create_pooled_row(
-        study, collection, "ending_bifurcation_ratio", kinds, compute, kinds.sum(), "", "real"
-    )
+    return _create_pooled_row(collection, "ending_bifurcation_ratio", kinds, compute, kinds.sum(), "", "real")
 
 
 def _compare_distributions(
     study: Study,
     collection: PrintCollection,
     found: Sequence[Minutiae],
-    reference: Sequence[Minutiae],
+    gallery: Gallery,
+    real: Sequence[Minutiae],
     shape: tuple[int, int],
+    margin: int,
 ) -> list[MeasureRow]:
     measures = []
-    places = study.find_reference_images(collection)
+    is_own = gallery.find_genuine(collection)
     for name, count, compute, unit in (
         ("direction_distance", _count_directions, compute_circular_distance, "deg"),
-        ("position_distance", lambda m: _count_cells(m, shape), compute_total_variation, "fraction"),
+        ("position_distance", lambda m: _count_cells(m, shape, margin), compute_total_variation, "fraction"),
     ):
-        if collection is study.reference:
-            measures.append(
-                summary.refuse(FAMILY, name, collection, "it is the reference", unit=unit, better="lower")
-            )
+        if collection is study.reference and not is_own.any():
+            reason = explain_no_genuine(collection)
+            measures.append(summary.refuse(FAMILY, name, collection, reason, unit=unit, better="lower"))
             continue
         counts = np.array([count(minutiae) for minutiae in found], np.float64)
         # A row has what a print has, then what it is compared with.
-        expected = np.array([count(minutiae) for minutiae in reference], np.float64)
-        if (places >= 0).all():
-            # The own persons' references are drawn with them, or a copy would lie outside its own interval.
-            rows, note = np.concatenate([counts, expected[places]], axis=1), ""
+        expected = np.array([count(minutiae) for minutiae in real], np.float64)
+        if is_own.any(1).all():
+            # The own persons' impressions are left out with them, or a copy would lie outside its own interval.
+            own = is_own / is_own.sum(1, keepdims=True)
+            rows, note = np.concatenate([counts, own @ expected], axis=1), ""
         else:
-            expected = np.broadcast_to(expected.sum(0), counts.shape)
+            expected = np.broadcast_to(expected[: gallery.num_reference].sum(0), counts.shape)
             rows, note = np.concatenate([counts, expected], axis=1), "from all reference prints"
 
         def compare(drawn: np.ndarray, compute=compute) -> float:
@@ -195,13 +185,12 @@ def _compare_distributions(
             return compute(own, other) if own.any() and other.any() else float("nan")
 
         measures.append(
-            _create_pooled_row(study, collection, name, rows, compare, counts.sum(), unit, "lower", note)
+            _create_pooled_row(collection, name, rows, compare, counts.sum(), unit, "lower", note)
         )
     return measures
 
 
 def _create_pooled_row(
-    study: Study,
     collection: PrintCollection,
     name: str,
     rows: np.ndarray,
@@ -216,19 +205,14 @@ def _create_pooled_row(
     if math.isnan(value):
         reason = "there are too few minutiae"
         return summary.refuse(FAMILY, name, collection, reason, unit=unit, better=better)
-    low, high = bootstrap.compute_interval(
-        rows,
-        collection.persons,
-        statistic=compute,
-        num_resamples=study.settings.num_resamples,
-        seed=study.seed,
-    )
-    num_persons = bootstrap.count_persons(collection.persons)
+    bounds = (0.0, 1.0 if unit == "fraction" else np.inf)
+    interval = intervals.compute_interval(rows, collection.persons, statistic=compute, bounds=bounds)
+    num_persons = intervals.count_persons(collection.persons)
     note = summary.join_notes(
-        f"{int(num_minutiae):,} minutiae", note, bootstrap.describe_missing_interval(num_persons)
+        f"{int(num_minutiae):,} minutiae", note, intervals.describe_missing_interval(num_persons, interval)
     )
     return MeasureRow(
-        FAMILY, name, collection.name, value, low, high, len(rows), num_persons, unit, better, note=note
+        FAMILY, name, collection.name, value, *interval, len(rows), num_persons, unit, better, note=note
     )
 
 
@@ -237,41 +221,54 @@ def _count_directions(minutiae: Minutiae) -> np.ndarray:
     return np.bincount(numbers, minlength=NUM_DIRECTIONS)
 
 
-def _count_cells(minutiae: Minutiae, shape: tuple[int, int]) -> np.ndarray:
+def _count_cells(minutiae: Minutiae, shape: tuple[int, int], margin: int) -> np.ndarray:
     down, across = (
-        np.clip((places - MARGIN) * NUM_CELLS // (length - 2 * MARGIN), 0, NUM_CELLS - 1)
+        np.clip((places - margin) * NUM_CELLS // length, 0, NUM_CELLS - 1)
         for places, length in zip((minutiae.y, minutiae.x), shape, strict=True)
     )
     return np.bincount(down * NUM_CELLS + across, minlength=NUM_CELLS**2)
 
 
-def _compare_with_reference(
-    study: Study, collection: PrintCollection, found: Sequence[Minutiae], reference: Sequence[Minutiae]
+def _compare_with_own(
+    collection: PrintCollection,
+    found: Sequence[Minutiae],
+    gallery: Gallery,
+    real: Sequence[Minutiae],
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
-    places = study.find_reference_images(collection)
-    numbers = np.full((len(collection), 3), np.nan)  # the print's, its reference's, in common
-    for number, place in enumerate(places):
-        if place >= 0:
-            own = reference[place]
-            numbers[number] = len(found[number].x), len(own.x), count_common(found[number], own)
-    added, lost = numbers[:, 0] - numbers[:, 2], numbers[:, 1] - numbers[:, 2]
-    reason = "" if (places >= 0).any() else "none of its persons has a reference print"
-    if collection is study.reference:
-        reason = "it is the reference"
+    is_own = gallery.find_genuine(collection)
+    # Of each print: added, lost, and the shares of both.
+    values = np.full((4, len(collection)), np.nan)
+    for number in np.flatnonzero(is_own.any(1)):
+        compared = [_count_changes(found[number], real[place]) for place in np.flatnonzero(is_own[number])]
+        values[:, number] = average_comparisons(np.array(compared).T)
+    reason = "" if is_own.any() else explain_no_genuine(collection)
     measures, images = [], []
-    for name, values, unit in (
-        ("added_per_print", added, ""),
-        ("lost_per_print", lost, ""),
-        ("added_share", _divide(added, numbers[:, 0]), "fraction"),
-        ("lost_share", _divide(lost, numbers[:, 1]), "fraction"),
+    for name, of_name, unit in (
+        ("added_per_print", values[0], ""),
+        ("lost_per_print", values[1], ""),
+        ("added_share", values[2], "fraction"),
+        ("lost_share", values[3], "fraction"),
     ):
         if reason:
             measures.append(summary.refuse(FAMILY, name, collection, reason, unit=unit, better="lower"))
             continue
-        measures.append(summary.summarise(study, FAMILY, name, collection, values, unit=unit, better="lower"))
-        images += summary.create_image_rows(name, collection, values)
+        note = summary.join_notes(gallery.describe_genuine(collection), _describe_missing(of_name))
+        measures.append(
+            summary.summarise(FAMILY, name, collection, of_name, unit=unit, better="lower", note=note)
+        )
+        images += summary.create_image_rows(name, collection, of_name)
     return measures, images
 
 
-def _divide(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    return np.divide(parts, wholes, out=np.full(len(parts), np.nan), where=wholes > 0)
+def _count_changes(own: Minutiae, other: Minutiae) -> tuple[float, float, float, float]:
+    """Count what a print added to another impression and lost of it, and both shares; NaN of too small a part."""
+    common = alignment.align(own, other)
+    if min(common.num_first, common.num_second) < MIN_COVERED:
+        return (float("nan"),) * 4
+    added, lost = common.num_first - len(common.pairs), common.num_second - len(common.pairs)
+    return added, lost, added / common.num_first, lost / common.num_second
+
+
+def _describe_missing(values: np.ndarray) -> str:
+    count = int(np.isnan(values).sum())
+    return f"{count} prints have too little in common with theirs" if count else ""

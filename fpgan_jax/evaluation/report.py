@@ -14,12 +14,16 @@ from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.report_html import Element, create_element, format_page, make_printable
 from fpgan_jax.evaluation.report_names import describe_collection, lower
 from fpgan_jax.evaluation.report_summary import describe_gaps, find_gaps
+from fpgan_jax.evaluation.verdicts import VerdictRow
 from fpgan_jax.whole_file import write_whole
 
 REPORT_FILENAME = "report.html"
 MEASURES_HEADER = (
     *("family", "measure", "collection", "value", "low", "high", "unit", "n", "persons", "better"),
     *("status", "note"),
+)
+VERDICTS_HEADER = (
+    *("measure", "collection", "verdict", "difference", "low", "high", "from", "persons paired", "margin"),
 )
 # In the order of the page; the short titles of its navigation.
 _TITLES = {
@@ -44,7 +48,7 @@ def write_report(results: EvaluationResults, out_dir: str) -> str:
 
     Args:
       results: whatever was found; any part may be missing.
-      out_dir: gets report.html, and measures, controls, measures_by_epoch and each of `results.tables` as
+      out_dir: gets report.html, and measures, verdicts, controls, measures_by_epoch and each of `results.tables` as
         .{txt,md,csv,tex} where there are rows; made if missing.
 
     Returns:
@@ -67,12 +71,18 @@ def create_tables(results: EvaluationResults) -> list[ReportTable]:
       results: as of `write_report`.
 
     Returns:
-      "measures", "controls" and "measures_by_epoch" where there are rows, and `results.tables`.
+      "measures", "verdicts", "controls" and "measures_by_epoch" where there are rows, and `results.tables`.
     """
     tables = []
     if results.measures:
         cells = [_create_cells(row) for row in results.measures]
         tables.append(ReportTable("measures", "", "", MEASURES_HEADER, cells))
+    if results.verdicts:
+        tables.append(
+            ReportTable(
+                "verdicts", "", "", VERDICTS_HEADER, list(map(_create_verdict_cells, results.verdicts))
+            )
+        )
     if results.controls:
         words = {True: "caught", False: "missed", None: "not decided"}
         controls = dict.fromkeys(row[0] for row in results.controls)
@@ -97,6 +107,17 @@ def _create_cells(row: MeasureRow) -> tuple[str, ...]:
     return (
         *(row.family, row.measure, row.collection, *numbers, row.unit),
         *(str(row.num_images), str(row.num_persons), row.better, row.status, row.note),
+    )
+
+
+def _create_verdict_cells(row: VerdictRow) -> tuple[str, ...]:
+    difference, low, high, margin = (
+        "" if math.isnan(value) else f"{value:.6g}"
+        for value in (row.difference, row.low, row.high, row.margin)
+    )
+    return (
+        *(row.measure, row.collection, row.verdict, difference, low, high),
+        *(row.nearest, str(row.num_paired), margin),
     )
 
 

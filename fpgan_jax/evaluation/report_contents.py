@@ -4,6 +4,7 @@ Does not lay it out (`report.py`).
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 from fpgan_jax.evaluation.measurements import ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import Study
 from fpgan_jax.evaluation.utility_table import ResultRow
+from fpgan_jax.evaluation.verdicts import VerdictRow, judge_synthetic
 
 
 class ReportTable(NamedTuple):
@@ -68,3 +70,16 @@ class EvaluationResults:
         for name, images in self.noise_images.items():
             if len(images) != len(self.study.collections[name]):
                 raise ValueError(f"{name}: {len(images)} noise images")
+
+    @functools.cached_property
+    def verdicts(self) -> Sequence[VerdictRow]:
+        """How the synthetic prints stand to real ones."""
+        return judge_synthetic(self.study, self.measures, self.images)
+
+    def find_verdict(self, row: MeasureRow) -> VerdictRow | None:
+        """Find the verdict on a row; None where there is none."""
+        return self._verdicts_by_place.get((row.measure, row.collection))
+
+    @functools.cached_property
+    def _verdicts_by_place(self) -> Mapping[tuple[str, str], VerdictRow]:
+        return {(row.measure, row.collection): row for row in self.verdicts}

@@ -17,7 +17,7 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 from PIL import Image
 
-from fpgan_jax.evaluation.print_collection import BASELINE, POPULATION, REFERENCE, SYNTHETIC
+from fpgan_jax.evaluation.print_collection import BASELINE, REAL_ROLES, SYNTHETIC
 from fpgan_jax.evaluation.report_html import Element, create_element, make_printable
 from fpgan_jax.evaluation.report_names import format_value
 
@@ -93,7 +93,7 @@ class Dot(NamedTuple):
 
 def choose_colour(collection: str, role: str) -> str:
     """Choose a collection's colour: one each for real prints, training noise, other synthetic prints, controls."""
-    if role in (REFERENCE, POPULATION, BASELINE):
+    if role in (*REAL_ROLES, BASELINE):
         return "real"
     if role == SYNTHETIC:
         return "new" if "new" in collection else "training"

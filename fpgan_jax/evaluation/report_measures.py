@@ -10,8 +10,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fpgan_jax.evaluation import report_figures
-from fpgan_jax.evaluation.measurements import REFUSED, SKIPPED, MeasureRow
-from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, POPULATION, REFERENCE, SYNTHETIC, Study
+from fpgan_jax.evaluation.measurements import REFUSED, SKIPPED, MeasureRow, is_measured
+from fpgan_jax.evaluation.print_collection import (
+    BASELINE,
+    CONTROL,
+    HELD_OUT,
+    POPULATION,
+    REAL_ROLES,
+    REFERENCE,
+    SYNTHETIC,
+    Study,
+    find_role,
+)
 from fpgan_jax.evaluation.report_contents import EvaluationResults
 from fpgan_jax.evaluation.report_figures import Dot, Line, choose_colour
 from fpgan_jax.evaluation.report_html import Content, Element, create_details, create_element, create_table
@@ -33,10 +43,11 @@ from fpgan_jax.evaluation.report_parts import (
     find_thresholds,
     write_counts,
 )
-from fpgan_jax.evaluation.report_summary import choose_real, find_range, find_role, is_measured
+from fpgan_jax.evaluation.report_summary import describe_margin, find_range
+from fpgan_jax.evaluation.verdicts import VerdictRow, choose_real, find_margin
 
 E = create_element
-_ROLES = (SYNTHETIC, REFERENCE, POPULATION, BASELINE)  # in the order of the columns
+_ROLES = (SYNTHETIC, REFERENCE, HELD_OUT, POPULATION, BASELINE)  # in the order of the columns
 
 
 def create_measures(results: EvaluationResults) -> Element | None:
@@ -48,7 +59,6 @@ def create_measures(results: EvaluationResults) -> Element | None:
     Returns:
       The section; None without measures.
     """
-    study = results.study
     families = dict.fromkeys([name for name in FAMILIES if any(r.family == name for r in results.measures)])
     families |= dict.fromkeys(row.family for row in results.measures)
     if not families:
@@ -75,7 +85,7 @@ def create_measures(results: EvaluationResults) -> Element | None:
         ),
         [
             _create_family(
-                study, [row for row in results.measures if row.family == family], values, f"spread{number}"
+                results, [row for row in results.measures if row.family == family], values, f"spread{number}"
             )
             for number, family in enumerate(families)
         ],
@@ -83,8 +93,12 @@ def create_measures(results: EvaluationResults) -> Element | None:
 
 
 def _create_family(
-    study: Study, rows: Sequence[MeasureRow], values: Mapping[tuple[str, str], Sequence[float]], prefix: str
+    results: EvaluationResults,
+    rows: Sequence[MeasureRow],
+    values: Mapping[tuple[str, str], Sequence[float]],
+    prefix: str,
 ) -> Element:
+    study = results.study
     family = rows[0].family
     names = list(dict.fromkeys(row.collection for row in rows))
     in_study = [name for name in study.collections if name in names]
@@ -100,10 +114,10 @@ def _create_family(
         content.append(E("p", FAMILIES[family][1]))
     if shown:
         content.append(
-            _create_matrix(study, rows, shown, f"{title}: real and synthetic prints", has_dots=True)
+            _create_matrix(results, rows, shown, f"{title}: real and synthetic prints", has_dots=True)
         )
     if controls:
-        table = _create_matrix(study, rows, controls, f"{title}: controls", has_dots=not shown)
+        table = _create_matrix(results, rows, controls, f"{title}: controls", has_dots=not shown)
         content.append(create_details("The same for the controls", table))
     units = {row.measure: row.unit for row in rows}
     content.append(_create_spreads(study, units, values, prefix))
@@ -127,9 +141,15 @@ class _Notes:
 
 
 def _create_matrix(
-    study: Study, rows: Sequence[MeasureRow], columns: Sequence[str], caption: str, *, has_dots: bool
+    results: EvaluationResults,
+    rows: Sequence[MeasureRow],
+    columns: Sequence[str],
+    caption: str,
+    *,
+    has_dots: bool,
 ) -> list[Element]:
     """Create a table of a row a measure and a column a collection; what holds for most is told once."""
+    study = results.study
     counts = {column: _find_usual_counts(rows, column) for column in columns}
     header: list[Content] = ["Measure"]
     for column in columns:
@@ -147,14 +167,14 @@ def _create_matrix(
         real = choose_real(study, of_measure)
         shared = {row.note for row in by_column.values()}
         shared_note = shared.pop() if len(shared) == 1 else ""
-        cells: list[Content] = [_create_measure_head(of_measure[0], notes.create_mark(shared_note))]
+        cells: list[Content] = [_create_measure_head(of_measure[0], real, notes.create_mark(shared_note))]
         for column in columns:
             row = by_column.get(column)
             if row is None:
                 cells.append(NO_VALUE)
                 continue
             mark = None if shared_note else notes.create_mark(row.note)
-            cells.append(_create_number(study, row, real, mark, counts[column]))
+            cells.append(_create_number(row, results.find_verdict(row), mark, counts[column]))
         if has_dots:
             cells.append(E("td", _create_dots(study, of_measure, real)))
         body.append(cells)
@@ -170,16 +190,19 @@ def _find_usual_counts(rows: Sequence[MeasureRow], collection: str) -> tuple[int
     return counts.most_common(1)[0][0] if counts else None
 
 
-def _create_measure_head(row: MeasureRow, mark: Element | None) -> list[Content]:
+def _create_measure_head(row: MeasureRow, real: Sequence[MeasureRow], mark: Element | None) -> list[Content]:
     wish = {"higher": "higher is better", "lower": "lower is better", "real": "the nearer to real the better"}
-    quiet = ", ".join(part for part in (describe_unit(row.unit), wish.get(row.better, "")) if part)
+    parts = [describe_unit(row.unit), wish.get(row.better, "")]
+    if row.better and real:
+        # Where real prints have several numbers, a margin that is a share of them is about that of the first.
+        parts.append(describe_margin(find_margin(row.measure, real[0].value), row.unit))
+    quiet = ", ".join(part for part in parts if part)
     return [describe_measure(row.measure, row.unit), mark, E("small", quiet) if quiet else None]
 
 
 def _create_number(
-    study: Study,
     row: MeasureRow,
-    real: Sequence[MeasureRow],
+    verdict: VerdictRow | None,
     mark: Element | None,
     usual_counts: tuple[int, int] | None,
 ) -> Element:
@@ -193,7 +216,7 @@ def _create_number(
         mark,
         E("small", format_interval(row.low, row.high, row.unit) or "no interval"),
         E("small", write_counts(*counts)) if counts != usual_counts else None,
-        create_verdict(study, row, real),
+        create_verdict(verdict, row.unit),
     )
 
 
@@ -291,14 +314,16 @@ def _group_scores(results: EvaluationResults, matcher: str) -> dict[str, tuple[s
     for row in results.matches:
         role = find_role(study, row.probe_collection)
         is_known = row.probe_person >= 0 and row.gallery_person >= 0
-        is_gallery = find_role(study, row.gallery_collection) in (REFERENCE, POPULATION)
+        gallery_role = find_role(study, row.gallery_collection)
+        is_gallery = gallery_role in REAL_ROLES
         if row.matcher != matcher or not (is_known and is_gallery and math.isfinite(row.score)):
             continue
         is_own = row.probe_person == row.gallery_person
-        if role in (REFERENCE, POPULATION, BASELINE):
+        if role in (*REAL_ROLES, BASELINE):
             groups["Genuine, real" if is_own else "Impostors, real"][1].append(row.score)
         elif role == SYNTHETIC and is_own:
-            title = f"{describe_collection(row.probe_collection)}, to their own"
+            whose = "other impressions of their finger" if gallery_role == HELD_OUT else "their own"
+            title = f"{describe_collection(row.probe_collection)}, to {whose}"
             colour = choose_colour(row.probe_collection, role)
             groups.setdefault(title, (colour, []))[1].append(row.score)
     return {title: (colour, np.array(scores)) for title, (colour, scores) in groups.items() if scores}

@@ -26,17 +26,18 @@ FAMILIES = {
     ),
     "uniqueness": (
         "Uniqueness",
-        "Do the synthetic prints of two persons match each other? They should not.",
+        "Do the synthetic prints of two persons match each other? They should not. And those of one person? They "
+        "should, as often as real impressions of one finger.",
     ),
     "leakage": (
         "Leakage",
         "How near is each synthetic print to the prints of the training, as they are and mirrored? A print that "
-        "matches one gives it away.",
+        "matches one gives it away; one that is nearer to it than a second impression of the finger comes is a copy.",
     ),
     "minutiae": (
         "Minutiae",
         "The ridges' endings and bifurcations: how many, of which kind, where and in which direction, and which "
-        "were added or lost against the person's real print.",
+        "were added or lost against real impressions of the finger, once the two are aligned.",
     ),
     "quality": (
         "Quality",
@@ -44,7 +45,8 @@ FAMILIES = {
     ),
     "ridges": (
         "Ridges",
-        "The ridges' period and how well their directions agree, from the spectrum of small windows.",
+        "The ridges' period and how well their directions agree, from the spectrum of small windows. A blurred print "
+        "reads as having wider ridges, or none.",
     ),
     "checkerboard": (
         "Checkerboard",
@@ -64,6 +66,7 @@ FAMILIES = {
 # As in the tables' heads; what is not here is spelt from its name.
 COLLECTIONS = {
     "real": "Real",
+    "real_held_out": "Held out",
     "real_others": "Other persons",
     "all": "All prints",
     "altered_easy": "Altered easy",
@@ -103,12 +106,19 @@ _UNITS = {"fraction": "", "probability": "", "score": "", "grey levels (0-255)":
 WORDS = (
     (
         "95% interval",
-        "From the bootstrap, which draws whole persons: where the number would lie for other persons like these. "
-        "Two numbers whose intervals overlap are not told apart by this sample.",
+        "Where the number would be for other persons like these, counted by persons and not by prints, since ten "
+        "prints of one finger say little more than one. None is given where all persons agree, which proves nothing.",
+    ),
+    (
+        "Better, worse, equivalent, undecided",
+        "From the interval of the difference from real prints, each person compared with themself where both sets have "
+        "the person. Better or worse than all sets of real prints; equivalent where no more than the stated difference "
+        "from them is possible; undecided where this sample shows none of it, which is no proof of likeness.",
     ),
     (
         "Real against real",
-        "The same measure on other impressions of the same fingers. The best that a synthetic print can be asked for.",
+        "The same measure on real impressions of the same fingers, those held out of training where there are some, or "
+        "else altered copies. The best that a synthetic print can be asked for.",
     ),
     (
         "Training noise, new noise",
@@ -121,10 +131,16 @@ WORDS = (
         "second fail.",
     ),
     ("Impostor, genuine", "A comparison of two persons' prints; a comparison of two prints of one finger."),
+    (
+        "Failure to enrol",
+        "The share of prints in which a matcher finds too little to compare: not even against itself does such a print "
+        "pass. It matches nobody, which is not to be taken for uniqueness or for giving nobody away.",
+    ),
     ("NFIQ 2", "NIST's quality of a print, 0 to 100. The reference implementation, or nothing."),
     (
         "KID, Fréchet distance",
-        "Distances between two sets of prints in a network's features; 0 for equal sets.",
+        "Distances between two sets of prints in features of a print, hand-made ones or a network's, as the note "
+        "beside the number says; 0 for equal sets.",
     ),
     (
         "Control",

@@ -5,12 +5,14 @@ Does not own a section.
 
 from collections.abc import Sequence
 
-from fpgan_jax.evaluation.measurements import MeasureRow
-from fpgan_jax.evaluation.print_collection import SYNTHETIC, Study
+from fpgan_jax.evaluation.measurements import MeasureRow, is_measured
+from fpgan_jax.evaluation.print_collection import Study, find_role
 from fpgan_jax.evaluation.report_figures import choose_colour
 from fpgan_jax.evaluation.report_html import Content, Element, create_element
 from fpgan_jax.evaluation.report_names import format_value
-from fpgan_jax.evaluation.report_summary import ABOVE, BELOW, compare_with_real, find_role, is_measured
+from fpgan_jax.evaluation.report_summary import describe_difference
+from fpgan_jax.evaluation.statistics.differences import EQUIVALENT, UNDECIDED, WORSE
+from fpgan_jax.evaluation.verdicts import VerdictRow
 
 E = create_element
 
@@ -55,23 +57,26 @@ def create_status(status: str) -> Element:
     return E("span", status, class_=f"status {status.replace(' ', '-')}")
 
 
-def create_verdict(study: Study, row: MeasureRow, real: Sequence[MeasureRow]) -> Element | None:
-    """Create the words that tell synthetic prints from real ones by their intervals.
+def create_verdict(verdict: VerdictRow | None, unit: str) -> Content:
+    """Create the word for how synthetic prints stand to real ones, and the difference that it is from.
 
     Args:
-      study: tells the role.
-      row: of any prints.
-      real: what it stands beside, of `report_summary.choose_real`.
+      verdict: None for other prints than synthetic ones, and where nothing real is beside them.
+      unit: as in `MeasureRow.unit`.
 
     Returns:
-      A "span" element; None for other prints than synthetic ones, and where an interval is missing.
+      Elements; None without a verdict.
     """
-    verdict = compare_with_real(row, real)
-    if find_role(study, row.collection) != SYNTHETIC or not verdict:
+    if verdict is None:
         return None
-    is_worse = verdict in {"higher": (BELOW,), "lower": (ABOVE,), "real": (ABOVE, BELOW)}.get(row.better, ())
-    sign = {BELOW: "\u25bc", ABOVE: "\u25b2"}.get(verdict, "\u2248")
-    return E("span", f"{sign} {verdict}", class_=f"verdict{' worse' if is_worse else ''}")
+    is_worse = verdict.verdict == WORSE
+    sign = {EQUIVALENT: "\u2248", UNDECIDED: "?"}.get(
+        verdict.verdict, "\u25bc" if verdict.difference < 0 else "\u25b2"
+    )
+    return [
+        E("span", f"{sign} {verdict.verdict}", class_=f"verdict{' worse' if is_worse else ''}"),
+        E("small", describe_difference(verdict, unit)),
+    ]
 
 
 def write_counts(num_images: int, num_persons: int) -> str:

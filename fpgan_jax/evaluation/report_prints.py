@@ -10,12 +10,19 @@ import numpy as np
 
 from fpgan_jax.evaluation import report_figures
 from fpgan_jax.evaluation.measurements import ImageRow, MatchRow
-from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, REFERENCE, SYNTHETIC, PrintCollection
+from fpgan_jax.evaluation.print_collection import (
+    BASELINE,
+    CONTROL,
+    HELD_OUT,
+    REFERENCE,
+    SYNTHETIC,
+    PrintCollection,
+    find_role,
+)
 from fpgan_jax.evaluation.report_contents import EvaluationResults
 from fpgan_jax.evaluation.report_html import Content, Element, create_details, create_element
 from fpgan_jax.evaluation.report_names import describe_collection, describe_measure, format_value, lower
 from fpgan_jax.evaluation.report_parts import create_section, find_thresholds
-from fpgan_jax.evaluation.report_summary import find_role
 
 E = create_element
 # A grey PNG takes up to a byte a pixel and a third more in the page, which should stay under 10 MB.
@@ -54,7 +61,7 @@ class Gallery:
         study = results.study
         synthetic = [c.persons for c in study.collections.values() if c.role == SYNTHETIC]
         known = np.concatenate([np.zeros(0, np.int32), *synthetic])
-        persons = [person for person in study.reference.persons.tolist() if person in known]
+        persons = [person for person in dict.fromkeys(study.reference.persons.tolist()) if person in known]
         self.persons, self.num_persons_left_out = persons[:MAX_PERSONS], max(0, len(persons) - MAX_PERSONS)
         num_strangers = sum(min(NUM_STRANGERS, len(self.find_strangers(p))) for p in synthetic)
         self.side, self.num_a_strip = self._plan(num_strangers + 8 * NUM_WORST * len(synthetic))
@@ -69,11 +76,11 @@ class Gallery:
         strips = [
             (int(np.sum(collection.persons == person)), 1.5 if name in self.results.noise_images else 1.0)
             for name, collection in collections.items()
-            if collection.role in (SYNTHETIC, BASELINE)
+            if collection.role in (REFERENCE, HELD_OUT, SYNTHETIC, BASELINE)
             for person in self.persons
         ]
-        # What is shown whatever the limit: the reference, the controls, strangers, and the worst cases.
-        fixed = len(self.persons) + len(collections) + num_others
+        # What is shown whatever the limit: the controls, strangers, and the worst cases.
+        fixed = len(collections) + num_others
         for limit in STRIP_LENGTHS:
             number = fixed + sum(min(limit, count) * pictures for count, pictures in strips)
             fitting = [side for side in SIDES if number * side**2 <= PIXEL_BUDGET]
@@ -215,11 +222,11 @@ def _create_person(
     real = [
         _create_print(gallery, collection, int(place), scores, threshold, title)
         for collection in collections
-        if collection.role in (REFERENCE, BASELINE)
+        if collection.role in (REFERENCE, HELD_OUT, BASELINE)
         for title in [lower(describe_collection(collection.name)).removeprefix("altered ")]
         for place in places[collection.name]
     ]
-    strips = [_create_strip("Real and altered", real)]
+    strips = [_create_strip("Real", real)]
     facts = []
     for collection in collections:
         if collection.role != SYNTHETIC or not len(places[collection.name]):

@@ -9,7 +9,6 @@ from typing import Any
 
 from fpgan_jax.evaluation import utility_table
 from fpgan_jax.evaluation.measurements import MeasureRow
-from fpgan_jax.evaluation.print_collection import Study
 from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
 from fpgan_jax.evaluation.report_html import Content, Element, create_details, create_element, create_table
 from fpgan_jax.evaluation.report_names import (
@@ -56,7 +55,7 @@ def create_summary(results: EvaluationResults) -> Element:
     """
     answers, asked = [], ""
     for statement in create_statements(results):
-        answers.append(_create_answer(results.study, statement, is_asked=statement.question != asked))
+        answers.append(_create_answer(results, statement, is_asked=statement.question != asked))
         asked = statement.question
     nothing = E("p", "Nothing was measured on synthetic prints, so there is nothing to sum up.")
     content = E("div", answers, class_="answers") if answers else nothing
@@ -73,7 +72,8 @@ def create_statements(results: EvaluationResults) -> list[Statement]:
       The statements in their order.
     """
     found = [summarise_controls(results.controls), summarise_utility(results.utility)]
-    return [*summarise(results.study, results.measures), *(one for one in found if one)]
+    told = summarise(results.study, results.measures, results.verdicts)
+    return [*told, *(one for one in found if one)]
 
 
 def _create_warning(results: EvaluationResults) -> Element | None:
@@ -88,7 +88,7 @@ def _create_warning(results: EvaluationResults) -> Element | None:
     )
 
 
-def _create_answer(study: Study, statement: Statement, *, is_asked: bool) -> Element:
+def _create_answer(results: EvaluationResults, statement: Statement, *, is_asked: bool) -> Element:
     is_family = statement.family not in ("controls", "utility")
     anchor = f"family-{statement.family}" if is_family else statement.family
     first, *others = statement.sentences
@@ -102,20 +102,25 @@ def _create_answer(study: Study, statement: Statement, *, is_asked: bool) -> Ele
     class_ = "answer" if is_asked else "answer follows"
     if not statement.synthetic:
         return E("article", words, class_=f"{class_} alone")
-    tiles = [_create_tile(study, row, statement.real) for row in statement.synthetic]
+    tiles = [_create_tile(results, row) for row in statement.synthetic]
     if statement.real:
         tiles.append(_create_real_tile(statement.real))
     return E("article", words, E("div", tiles, class_="tiles"), class_=class_)
 
 
-def _create_tile(study: Study, row: MeasureRow, real: Sequence[MeasureRow]) -> Element:
+def _create_tile(results: EvaluationResults, row: MeasureRow) -> Element:
     return E(
         "div",
-        E("p", create_mark(study, row.collection), describe_collection(row.collection), class_="name"),
+        E(
+            "p",
+            create_mark(results.study, row.collection),
+            describe_collection(row.collection),
+            class_="name",
+        ),
         E("p", format_value(row.value, row.unit), class_="value"),
         E("small", format_interval(row.low, row.high, row.unit) or "no interval"),
         E("small", write_counts(row.num_images, row.num_persons)),
-        create_verdict(study, row, real),
+        create_verdict(results.find_verdict(row), row.unit),
         class_="tile",
     )
 

@@ -9,9 +9,15 @@ import re
 from collections.abc import Iterable, Sequence
 
 from fpgan_jax.evaluation import utility_table
-from fpgan_jax.evaluation.control_table import BASELINES, OTHER_BASELINES
-from fpgan_jax.evaluation.measurements import MEASURED, MeasureRow
-from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, SYNTHETIC, Study
+from fpgan_jax.evaluation.measurements import MEASURED, MeasureRow, is_measured
+from fpgan_jax.evaluation.print_collection import (
+    BASELINE,
+    CONTROL,
+    HELD_OUT,
+    SYNTHETIC,
+    Study,
+    find_role,
+)
 from fpgan_jax.evaluation.report_names import (
     describe_collection,
     describe_family,
@@ -22,8 +28,7 @@ from fpgan_jax.evaluation.report_names import (
     format_value,
     lower,
 )
-
-BELOW, ABOVE, AMONG = "below real", "above real", "as real"
+from fpgan_jax.evaluation.verdicts import VerdictRow, choose_real
 
 # Of the controls that do well, those that are the least like a print are named first.
 _ABSURD = ("white_noise", "bare_frame", "low_pass_noise", "mean_print", "blurred", "average_of_two", "mosaic")
@@ -59,12 +64,20 @@ HEADLINES = (
         *("match their own person", True),
     ),
     Headline(
-        *("uniqueness", r"rate_at_far_0\.01$", "Are they different persons?"),
+        *("uniqueness", r"collision_rate_at_far_0\.01$", "Are they different persons?"),
         *("match another person's", True),
+    ),
+    Headline(
+        *("uniqueness", r"within_person_rate_at_far_0\.01$", "Are one person's prints of one finger?"),
+        *("match another print of their person", True),
     ),
     Headline(
         *("leakage", r"rate_at_far_0\.01$", "Do they give the training prints away?"),
         *("match a training print", True),
+    ),
+    Headline(
+        *("leakage", r"copy_rate$", "Are they copies of training prints?"),
+        *("are nearer to a training print than a second impression comes", True),
     ),
     Headline(
         "similarity", r"^similarity_frame_[a-z]+$", "What does the paper's score say?", "The mean score"
@@ -128,64 +141,15 @@ class Gap:
     is_whole: bool
 
 
-def is_measured(row: MeasureRow) -> bool:
-    """Tell whether a row holds a number; infinity is one."""
-    return row.status == MEASURED and not math.isnan(row.value)
-
-
-def find_role(study: Study, collection: str) -> str:
-    """Find a collection's role, "" for a name that is not in the study."""
-    return study.collections[collection].role if collection in study.collections else ""
-
-
-def choose_real(study: Study, rows: Sequence[MeasureRow]) -> list[MeasureRow]:
-    """Choose a measure's rows of real prints that its other rows stand beside.
-
-    They are the same that a control is compared with: as `control_table.create_control_table` says.
-
-    Args:
-      study: tells the roles.
-      rows: of one measure.
-
-    Returns:
-      Measured rows; may be none.
-    """
-    if not rows:
-        return []
-    for roles in BASELINES.get(rows[0].measure, BASELINES.get(rows[0].family, OTHER_BASELINES)):
-        found = [row for row in rows if is_measured(row) and find_role(study, row.collection) in roles]
-        if found:
-            return found
-    return []
-
-
 def find_range(rows: Sequence[MeasureRow]) -> tuple[float, float] | None:
     """Find from where to where some rows lie, with their intervals; None without rows."""
     ends = [end for row in rows for end in (row.value, row.low, row.high) if math.isfinite(end)]
     return (min(ends), max(ends)) if ends else None
 
 
-def compare_with_real(row: MeasureRow, real: Sequence[MeasureRow]) -> str:
-    """Compare a row with real prints by the intervals.
-
-    Args:
-      row: of synthetic prints or a control.
-      real: of `choose_real`.
-
-    Returns:
-      `BELOW`, `ABOVE` or `AMONG` where every number has an interval; "" else.
-    """
-    rows = [row, *real]
-    if not real or not all(is_measured(one) for one in rows):
-        return ""
-    if any(math.isnan(end) for one in rows for end in (one.low, one.high)):
-        return ""
-    if row.high < min(one.low for one in real):
-        return BELOW
-    return ABOVE if row.low > max(one.high for one in real) else AMONG
-
-
-def summarise(study: Study, measures: Sequence[MeasureRow]) -> list[Statement]:
+def summarise(
+    study: Study, measures: Sequence[MeasureRow], verdicts: Sequence[VerdictRow] = ()
+) -> list[Statement]:
     """Say what the measures found, of every family that has a number for synthetic prints.
 
     A family in whose measures no headline is found is spoken of by its first measure.
@@ -193,6 +157,7 @@ def summarise(study: Study, measures: Sequence[MeasureRow]) -> list[Statement]:
     Args:
       study: tells the roles.
       measures: rows of all families.
+      verdicts: of the synthetic prints.
 
     Returns:
       The statements, in the order of `HEADLINES`, other families behind.
@@ -208,7 +173,7 @@ def summarise(study: Study, measures: Sequence[MeasureRow]) -> list[Statement]:
         by_measure = told.get(headline.family, {})
         chosen = [name for name in by_measure if re.search(headline.pattern, name)]
         for name in chosen:
-            statements.append(_state(study, headline, by_measure[name], is_named=len(chosen) > 1))
+            statements.append(_state(study, headline, by_measure[name], verdicts, is_named=len(chosen) > 1))
     statements = _add_matchers_error(study, measures, statements)
     spoken_of = {statement.family for statement in statements}
     for family, by_measure in told.items():
@@ -216,7 +181,7 @@ def summarise(study: Study, measures: Sequence[MeasureRow]) -> list[Statement]:
             name, rows = next(iter(by_measure.items()))
             claim = describe_measure(name, rows[0].unit)
             plain = Headline(family, "", f"{describe_family(family)}: what was found?", claim)
-            statements.append(_state(study, plain, rows, is_named=False))
+            statements.append(_state(study, plain, rows, verdicts, is_named=False))
     return statements
 
 
@@ -229,7 +194,9 @@ def _add_matchers_error(
         for row in measures
         if row.family == "identity" and row.measure.endswith("_eer") and is_measured(row)
     ]
-    rows = [row for row in rows if find_role(study, row.collection) == BASELINE]
+    rows = [
+        row for row in choose_real(study, rows) if find_role(study, row.collection) in (HELD_OUT, BASELINE)
+    ]
     if not rows:
         return list(statements)
     numbers = [f"{_write_number(row)} ({lower(describe_collection(row.collection))})" for row in rows]
@@ -246,11 +213,19 @@ def _get_synthetic(study: Study, rows: Sequence[MeasureRow]) -> list[MeasureRow]
     return [row for row in rows if is_measured(row) and find_role(study, row.collection) == SYNTHETIC]
 
 
-def _state(study: Study, headline: Headline, rows: Sequence[MeasureRow], *, is_named: bool) -> Statement:
+def _state(
+    study: Study,
+    headline: Headline,
+    rows: Sequence[MeasureRow],
+    verdicts: Sequence[VerdictRow],
+    *,
+    is_named: bool,
+) -> Statement:
     real, synthetic = choose_real(study, rows), _get_synthetic(study, rows)
     tool = f" ({describe_measure(synthetic[0].measure)})" if is_named else ""
     write = _write_share if headline.is_share else _write_value
     sentences = [f"{write(headline, synthetic, tool)}{_write_real(study, real)}."]
+    sentences += _write_verdicts(synthetic, verdicts)
     controls = [row for row in rows if is_measured(row) and find_role(study, row.collection) == CONTROL]
     sentences += _write_passing(controls, synthetic[0])
     return Statement(headline.family, headline.question, tuple(sentences), tuple(real), tuple(synthetic))
@@ -287,10 +262,50 @@ def _write_real(study: Study, real: Sequence[MeasureRow]) -> str:
     names = [
         lower(describe_collection(row.collection))
         for row in real
-        if find_role(study, row.collection) == BASELINE
+        if find_role(study, row.collection) in (HELD_OUT, BASELINE)
     ]
     whose = f" ({' to '.join(dict.fromkeys((names[0], names[-1])))})" if names else ""
     return f"; real prints{whose}: {numbers}"
+
+
+def _write_verdicts(synthetic: Sequence[MeasureRow], verdicts: Sequence[VerdictRow]) -> list[str]:
+    """Say how the synthetic prints stand to real ones, and what difference counts as none."""
+    by_collection = {row.collection: row for row in verdicts if row.measure == synthetic[0].measure}
+    found = [(row, by_collection[row.collection]) for row in synthetic if row.collection in by_collection]
+    if not found:
+        return []
+    parts = [
+        f"{_describe_prints(row)} are {verdict.verdict} ({describe_difference(verdict, row.unit)})"
+        for row, verdict in found
+    ]
+    margin = describe_margin(found[0][1].margin, found[0][0].unit)
+    return [f"Beside real prints, {_enumerate(parts)}. {margin[:1].upper()}{margin[1:]}."]
+
+
+def describe_difference(verdict: VerdictRow, unit: str) -> str:
+    """Write a difference with its interval, from which real prints it is, and how it was found.
+
+    Args:
+      verdict: whose difference it is.
+      unit: as in `MeasureRow.unit`.
+    """
+    points = "points" if unit == "fraction" else ""
+    interval = format_interval(verdict.low, verdict.high, points or unit) or "no interval"
+    paired = f", paired by {verdict.num_paired} persons" if verdict.num_paired else ""
+    number = format_difference(verdict.difference, unit)
+    return f"{number}, {interval}, from {lower(describe_collection(verdict.nearest))}{paired}"
+
+
+def describe_margin(margin: float, unit: str) -> str:
+    """Say what difference counts as none.
+
+    Args:
+      margin: as in `VerdictRow`.
+      unit: as in `MeasureRow.unit`.
+    """
+    if math.isnan(margin):
+        return "no difference is known to be of no account"
+    return f"up to {format_difference(margin, unit).removeprefix('+')} either way counts as equivalent"
 
 
 def _write_passing(controls: Sequence[MeasureRow], bar: MeasureRow) -> list[str]:
@@ -298,9 +313,7 @@ def _write_passing(controls: Sequence[MeasureRow], bar: MeasureRow) -> list[str]
     if bar.better not in ("higher", "lower") or bar.family in _ANY_IMAGE_DOES_WELL or not controls:
         return []
     sign = 1 if bar.better == "higher" else -1
-    worst = bar.low if bar.better == "higher" else bar.high
-    worst = bar.value if math.isnan(worst) else worst
-    passing = [row for row in controls if sign * row.value >= sign * worst]
+    passing = [row for row in controls if sign * row.value >= sign * bar.value]
     if not passing:
         return [f"None of {_count(len(controls), 'control')} does as well."]
     order = [f"control_{name}" for name in _ABSURD]

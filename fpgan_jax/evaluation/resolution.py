@@ -1,7 +1,7 @@
 """Owns the way from a study's prints to those that fingerprint tools expect: 500 ppi, upright proportions, a margin.
 
-The factor comes from the ridges of the reference prints, not from an assumed resolution. Does not measure ridges
-(`ridges.py`), and keeps nothing on disk.
+The scale is the sensor's, so that every set of one sensor has the same; it is estimated only where nobody knows the
+sensor. Does not measure ridges (`ridges.py`), and keeps nothing on disk.
 """
 
 import dataclasses
@@ -20,12 +20,15 @@ from fpgan_jax.evaluation.ridges import MIN_SIDE, describe_small, measure_ridges
 # Pixels from ridge to ridge at 500 ppi: 0.457 mm. It need not be exact: a third of the altered prints of SOCOFing's
 # persons 1-60 gave BOZORTH3 an equal error rate of 1.3% at 8.2 pixels, 0.7% at 9.0, 0.6% at 9.8.
 PERIOD_AT_500_PPI = 9.0
-# White pixels around a print: MINDTCT finds no minutiae at an image's very edge.
+# Pixels of a 96x103 scan from ridge to ridge: the median of 1,990 real prints of SOCOFing, all ten fingers of 200
+# persons, by python -m launch.measure_scale. Estimated anew for five persons it is off by up to a tenth.
+SOCOFING_PERIOD = 3.136
+# White pixels around a print that fills its image: MINDTCT finds no minutiae at an image's very edge.
 MARGIN = 24
 
 
 class NoScaleError(Exception):
-    """The reference prints show no ridges that a scale could be computed from; the message is one line."""
+    """Nobody knows the prints' scale, and they show no ridges to compute it from; the message is one line."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,14 +36,16 @@ class PreparedPrints:
     """A study's prints as the tools get them.
 
     Attributes:
-      images: collection -> uint8 [n, height, width], all of one size, at 500 ppi, with the margin.
+      images: collection -> uint8 [n, height, width], all of one size, at 500 ppi, with the margin around them.
       factor: by which the prints were enlarged, as the root of the areas' ratio.
-      period: median ridge period of the reference prints before, pixels.
+      period: the sensor's ridge period before, pixels.
+      margin: white pixels on each side.
     """
 
     images: Mapping[str, np.ndarray]
     factor: float
     period: float
+    margin: int = MARGIN
 
 
 def prepare_prints(study: Study, data_config: ConfigDict) -> PreparedPrints:
@@ -50,23 +55,50 @@ def prepare_prints(study: Study, data_config: ConfigDict) -> PreparedPrints:
 
     Args:
       study: its reference prints tell the scale.
-      data_config: config.data of its prints; its source, frame and image's size are used.
+      data_config: config.data of its prints; its source, resolutions, frame and image's size are used.
 
     Returns:
       The prints, their scanner's frame cut away.
 
     Raises:
-      NoScaleError: no reference print has a ridge period, or they are too small.
+      NoScaleError: nobody knows the scale, and no reference print has a ridge period, or they are too small.
     """
     rows, columns = preprocessing.find_window(data_config)
-    period = find_period(study.reference.images[:, rows, columns])
+    period = find_sensor_period(data_config) or find_period(study.reference.images[:, rows, columns])
     factor = PERIOD_AT_500_PPI / period
     stretch = find_stretch(data_config)
+    # A whole image of a known sensor has its own background; it is matched as the sensor gave it.
+    margin = 0 if configuration.find_ppi(data_config) else MARGIN
     images = {
-        name: scale_images(collection.images[:, rows, columns], factor, stretch)
+        name: scale_images(collection.images[:, rows, columns], factor, stretch, margin)
         for name, collection in study.collections.items()
     }
-    return PreparedPrints(images, factor, period)
+    return PreparedPrints(images, factor, period, margin)
+
+
+def find_sensor_period(data_config: ConfigDict) -> float:
+    """Find the ridge period that a sensor's prints have in the images that a config makes of them.
+
+    Args:
+      data_config: config.data; its source, resolutions, frame and image's size are used.
+
+    Returns:
+      Pixels, the geometric mean of down and across; 0 for pairs of unknown origin.
+    """
+    if ppi := configuration.find_ppi(data_config):
+        return PERIOD_AT_500_PPI * ppi / 500
+    if not configuration.is_socofing(data_config):
+        return 0.0
+    down, across = _find_enlargement(data_config)
+    return SOCOFING_PERIOD * math.sqrt(down * across)
+
+
+def _find_enlargement(data_config: ConfigDict) -> tuple[float, float]:
+    """Find how much larger an image is than SOCOFing's scan, down and across."""
+    width, height = preprocessing.SCAN_SIZES[0]
+    cut = preprocessing.FRAME_BEFORE + preprocessing.FRAME_AFTER if data_config.frame == "crop" else 0
+    image_height, image_width, _ = configuration.image_shape(data_config)
+    return image_height / (height - cut), image_width / (width - cut)
 
 
 def find_period(images: np.ndarray) -> float:
@@ -98,37 +130,36 @@ def find_stretch(data_config: ConfigDict) -> float:
     BOZORTH3 an equal error rate of 0.7% with the stretch undone, 1.4% with it left.
 
     Args:
-      data_config: config.data; its source, frame and image's size are used.
+      data_config: config.data; its source, resolutions, frame and image's size are used.
 
     Returns:
-      Width over height that a square of skin has: in square images 1.073 with the frame, 1.078 without; 1 for pairs
-      of unknown origin.
+      Width over height that a square of skin has: in square images 1.073 with the frame, 1.078 without; 1 for prints
+      that are not SOCOFing's.
     """
-    if data_config.source == "paired_folder":
+    if not configuration.is_socofing(data_config):
         return 1.0
-    width, height = preprocessing.SCAN_SIZES[0]
-    cut = preprocessing.FRAME_BEFORE + preprocessing.FRAME_AFTER if data_config.frame == "crop" else 0
-    image_height, image_width, _ = configuration.image_shape(data_config)
-    return image_width / (width - cut) * (height - cut) / image_height
+    down, across = _find_enlargement(data_config)
+    return across / down
 
 
-def scale_images(images: np.ndarray, factor: float, stretch: float = 1.0) -> np.ndarray:
+def scale_images(images: np.ndarray, factor: float, stretch: float = 1.0, margin: int = MARGIN) -> np.ndarray:
     """Resample prints and put a white margin around them.
 
     Args:
       images: uint8 [n, height, width].
       factor: root of the areas' ratio.
       stretch: of `find_stretch`; is undone, the area kept.
+      margin: white pixels on each side.
 
     Returns:
-      uint8 [n, about height * factor * sqrt(stretch) + 2 * MARGIN, about width * factor / sqrt(stretch) + 2 * MARGIN],
+      uint8 [n, about height * factor * sqrt(stretch) + 2 * margin, about width * factor / sqrt(stretch) + 2 * margin],
       bicubic.
     """
     root = math.sqrt(stretch)
     height = max(1, round(images.shape[1] * factor * root))
     width = max(1, round(images.shape[2] * factor / root))
-    scaled = np.full((len(images), height + 2 * MARGIN, width + 2 * MARGIN), 255, np.uint8)
+    scaled = np.full((len(images), height + 2 * margin, width + 2 * margin), 255, np.uint8)
     for place, image in enumerate(images):
         picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-        scaled[place, MARGIN:-MARGIN, MARGIN:-MARGIN] = picture
+        scaled[place, margin : margin + height, margin : margin + width] = picture
     return scaled

@@ -76,9 +76,7 @@ def measure(study: Study, data_config: ConfigDict) -> Findings:
                 num_missing = int(np.isnan(values).sum())
                 note = f"{num_missing} prints have none" if num_missing else ""
                 measures.append(
-                    summary.summarise(
-                        study, FAMILY, name, collection, values, unit=unit, better="real", note=note
-                    )
+                    summary.summarise(FAMILY, name, collection, values, unit=unit, better="real", note=note)
                 )
                 images += summary.create_image_rows(name, collection, values)
             progress.update()
@@ -97,7 +95,8 @@ def measure_ridges(images: np.ndarray) -> Ridges:
       images: uint8 [n, height, width], each side at least `MIN_SIDE` pixels.
 
     Returns:
-      The ridges.
+      The ridges. Blur takes more of the narrow ridges than of the wide ones, so that a blurred print reads as wider: at
+      a period of 4.4 pixels by 5 to 15% with a Gaussian of 1 pixel, and hardly any print has a period left with 1.6.
 
     Raises:
       ValueError: a side is shorter.

@@ -16,7 +16,7 @@ from fpgan_jax import configuration
 from fpgan_jax.data import pairs, print_loading, procedural_prints
 from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.noise import create_noise_image
-from fpgan_jax.data.preprocessing import preprocess_print, scale_to_unit
+from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import write_rows
 from fpgan_jax.evaluation.synthesis import ManifestRow, read_manifest
@@ -362,7 +362,7 @@ def check_origin(folder: str, rows: Sequence[ManifestRow], data_hash: str) -> No
 def _create_artificial(config: ConfigDict, persons: Sequence[int]) -> Iterator[Candidate]:
     """Create what is no print at all: the noise images, and a scan of nothing."""
     data = config.data
-    empty_scan = preprocess_print(procedural_prints.create_empty_scan(), data)
+    empty_scan = procedural_prints.create_empty_print(data)
     for person in persons:
         for replica in range(data.num_replicas):
             image = create_noise_image(

@@ -11,7 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
-from fpgan_jax.data import pairs, preprocessing, print_loading
+from fpgan_jax.data import impression_folder, pairs, preprocessing, print_loading
 from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
@@ -23,6 +23,8 @@ from fpgan_jax.file_managers import is_leftover
 
 DIFFICULTIES = ("easy", "medium", "hard")
 _IMAGE_ENDINGS = (".png", ".bmp", ".jpg", ".jpeg")
+# One way against the other; SOCOFing's own scans are stretched by 1.08 on their way into a square.
+MAX_STRETCH = 1.1
 _LEADING_ID = re.compile(r"[0-9]{1,9}(?=[^0-9])")
 _DESCRIPTIONS = {
     "synthetic_training": "drawn from the noise that the generator was trained with",
@@ -32,13 +34,14 @@ _DESCRIPTIONS = {
 
 
 def load_real_collections(config: ConfigDict) -> list[PrintCollection]:
-    """Load the set's real prints, everybody else's, and the altered impressions of the set's persons.
+    """Load the set's real prints, other impressions of its fingers, strangers', and the set's altered impressions.
 
     Args:
       config: the experiment's config; its `data` says whose prints these are and how they are preprocessed.
 
     Returns:
-      "real", then "real_others" and "altered_easy", "altered_medium", "altered_hard" where there are such prints.
+      "real", then "real_held_out", "real_others" (all impressions of each finger), "altered_easy", "altered_medium"
+      and "altered_hard" where there are such prints.
 
     Raises:
       UserError: as of `print_loading.load_prints`.
@@ -50,9 +53,15 @@ def load_real_collections(config: ConfigDict) -> list[PrintCollection]:
             "real", print_collection.REFERENCE, real, "the prints that the generator was trained on"
         )
     ]
-    others = [person for person in print_loading.list_persons(config) if person not in persons]
+    held_out = print_loading.load_prints(config, impressions=print_loading.HELD_OUT)
+    if len(held_out):
+        description = "other real impressions of the same fingers, which the generator never saw"
+        collections.append(
+            _create_collection("real_held_out", print_collection.HELD_OUT, held_out, description)
+        )
+    others = print_loading.list_strangers(config)
     if others:
-        prints = print_loading.load_prints(config, persons=others)
+        prints = print_loading.load_prints(config, persons=others, impressions=print_loading.EVERY)
         description = "real prints of persons whom the generator never saw"
         collections.append(
             _create_collection("real_others", print_collection.POPULATION, prints, description)
@@ -81,12 +90,12 @@ def _create_collection(name: str, role: str, prints: PrintSet, description: str)
 def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = None) -> PrintCollection:
     """Load a folder of synthetic prints, of `launch.synthesize` or of any other program.
 
-    Without our manifest a file's person is the number that its name starts with, as in `012_03.png` or
-    `12__M_Right_index_finger.BMP`, and -1 if it starts with none.
+    Without our manifest a file's person is the finger of `<finger>_<impression>` or `<person>-<finger>_<impression>`,
+    or else the number that its name starts with, as in `12__M_Right_index_finger.BMP`, and -1 if it starts with none.
 
     Args:
       folder: of PNG, BMP or JPEG files.
-      config: the experiment's config; prints of another size than its are resized to it.
+      config: the experiment's config; prints of another size than its are resized to it, which is printed.
       data_hash: of the real prints; a generator that our manifest says was trained on others is refused. (One of
         pair files cannot be told.)
 
@@ -94,13 +103,18 @@ def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = N
       "synthetic_training" or "synthetic_new" as the manifest says, "synthetic" without one.
 
     Raises:
-      UserError: there is no such folder or no image in it, a file is damaged, or the manifest is not one.
+      UserError: there is no such folder or no image in it, a file is damaged or of another shape than config.data's
+        prints, or the manifest is not one.
     """
     name, files, persons = _list_prints(folder, data_hash)
     size = configuration.image_shape(config.data)[:2]
-    images = []
+    images, resized = [], set()
     for file in files:
         image = read_image(os.path.join(folder, file), 1)
+        _check_shape(os.path.join(folder, file), image.shape[:2], size)
+        if image.shape[:2] != size and image.shape[:2] not in resized:
+            resized.add(image.shape[:2])
+            print(f"{folder}: prints of {_write_size(image.shape)} pixels are resized to {_write_size(size)}")
         images.append(preprocessing.resize(image, size, config.data.interpolation)[..., 0])
     return PrintCollection(
         name=name,
@@ -110,6 +124,20 @@ def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = N
         filenames=tuple(files),
         description=_DESCRIPTIONS[name],
     )
+
+
+def _check_shape(path: str, shape: tuple[int, int], size: tuple[int, int]) -> None:
+    """Refuse a print whose ridges would become wider one way than the other."""
+    ratio = (shape[1] / size[1]) / (shape[0] / size[0])
+    if max(ratio, 1 / ratio) > MAX_STRETCH:
+        raise UserError(
+            f"{path}: {_write_size(shape)} pixels would be squashed to {_write_size(size)}; cut or pad these prints, "
+            "or set config.data.image_size and image_width to their shape"
+        )
+
+
+def _write_size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]}x{shape[0]}"
 
 
 def name_print_folder(folder: str) -> str:
@@ -140,8 +168,14 @@ def _list_prints(folder: str, data_hash: str | None = None) -> tuple[str, list[s
     )
     if not files:
         raise UserError(f"{folder}: holds no print ({', '.join(_IMAGE_ENDINGS)})")
-    starts = [_LEADING_ID.match(name) for name in files]
-    return "synthetic", files, [int(start[0]) if start else pairs.UNKNOWN for start in starts]
+    return "synthetic", files, [_parse_person(name) for name in files]
+
+
+def _parse_person(filename: str) -> int:
+    if impression := impression_folder.parse_filename(filename):
+        return impression.finger
+    start = _LEADING_ID.match(filename)
+    return int(start[0]) if start else pairs.UNKNOWN
 
 
 def load_noise_images(folder: str, config: ConfigDict) -> np.ndarray | None:

@@ -7,9 +7,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fpgan_jax.evaluation.bootstrap import compute_interval, count_persons, describe_missing_interval
 from fpgan_jax.evaluation.measurements import REFUSED, ImageRow, MeasureRow
-from fpgan_jax.evaluation.print_collection import PrintCollection, Study
+from fpgan_jax.evaluation.print_collection import PrintCollection
+from fpgan_jax.evaluation.statistics.intervals import (
+    UNBOUNDED,
+    compute_interval,
+    compute_rate_interval,
+    count_persons,
+    describe_missing_interval,
+)
+
+# What a number of a unit cannot exceed.
+_BOUNDS = {
+    "fraction": (0.0, 1.0),
+    "probability": (0.0, 1.0),
+    "score": (0.0, np.inf),
+    "px": (0.0, np.inf),
+    "grey levels (0-255)": (0.0, 255.0),
+}
 
 
 def create_image_rows(measure: str, collection: PrintCollection, values: np.ndarray) -> list[ImageRow]:
@@ -29,8 +44,23 @@ def create_image_rows(measure: str, collection: PrintCollection, values: np.ndar
     ]
 
 
+def find_interval(values: np.ndarray, persons: np.ndarray, unit: str) -> tuple[float, float]:
+    """Find the 95% interval of a mean over prints.
+
+    Args:
+      values: float [n], without NaN.
+      persons: int [n].
+      unit: as in `MeasureRow`; fractions that are 0 or 1 for each print are a rate, whose interval is exact.
+
+    Returns:
+      (low, high), NaN as of `compute_interval`.
+    """
+    if unit == "fraction" and np.isin(values, (0, 1)).all():
+        return compute_rate_interval(values, persons)
+    return compute_interval(values, persons, bounds=_BOUNDS.get(unit, UNBOUNDED))
+
+
 def summarise(
-    study: Study,
     family: str,
     measure: str,
     collection: PrintCollection,
@@ -43,7 +73,6 @@ def summarise(
     """Create the row of a measure that is the mean over a collection's prints.
 
     Args:
-      study: its number of resamples and seed are used.
       family: as in `MeasureRow`.
       measure: as in `MeasureRow`.
       collection: the prints.
@@ -59,22 +88,19 @@ def summarise(
     persons = collection.persons[has_value]
     if not has_value.any():
         return refuse(family, measure, collection, "no print has a value", unit=unit, better=better)
-    low, high = compute_interval(
-        values[has_value], persons, num_resamples=study.settings.num_resamples, seed=study.seed
-    )
+    interval = find_interval(values[has_value], persons, unit)
     num_persons = count_persons(persons)
     return MeasureRow(
         family,
         measure,
         collection.name,
         float(np.mean(values[has_value])),
-        low,
-        high,
+        *interval,
         int(has_value.sum()),
         num_persons,
         unit,
         better,
-        note=join_notes(note, describe_missing_interval(num_persons)),
+        note=join_notes(note, describe_missing_interval(num_persons, interval)),
     )
 
 

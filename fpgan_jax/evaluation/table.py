@@ -4,6 +4,7 @@ Does not score (`similarity.py`) or format (`table_formats.py`).
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -115,8 +116,13 @@ def compute_score(rows: Sequence[ScoreRow], *, std_over: str, std_ddof: int) -> 
     values = (
         [np.mean(person_scores) for person_scores in by_person.values()] if std_over == "persons" else scores
     )
-    std = float(np.std(values, ddof=std_ddof)) if len(values) > std_ddof else float("nan")
+    std = compute_std(np.array(values), std_ddof)
     return Score(float(np.mean(scores)), std, len(scores), len(by_person))
+
+
+def compute_std(values: np.ndarray, ddof: int) -> float:
+    """Compute a standard deviation; NaN where there are no more values than `ddof`, so that nothing can be said."""
+    return float(np.std(values, ddof=ddof)) if len(values) > ddof else float("nan")
 
 
 def compute_table(
@@ -133,7 +139,7 @@ def compute_table(
       A result a set, in the paper's order, others behind.
 
     Raises:
-      UserError: a set has no real or no synthetic prints, or a row is of an unknown kind.
+      UserError: a set has no real or no synthetic prints, a row is of an unknown kind, or its score is not finite.
 
     Source: Cordeiro & Saito, table 2; differs in: the paper does not say what its deviation is over;
       both readings can be had.
@@ -142,6 +148,11 @@ def compute_table(
     for row in rows:
         if row.kind not in KINDS:
             raise UserError(f"{row.file}: unknown kind {row.kind!r} in the scores; one of {', '.join(KINDS)}")
+        if not math.isfinite(row.similarity_score):
+            raise UserError(
+                f"{row.file}: similarity_score is {row.similarity_score} in the scores of set {row.set}; train its "
+                "classifier again, whose weights are no longer finite, and run python -m launch.score_similarity"
+            )
         by_set.setdefault(row.set, {}).setdefault(row.kind, []).append(row)
     order = [name for name in PAPER if name in by_set] + sorted(by_set.keys() - PAPER.keys())
     return [_compute_set(name, by_set[name], std_over, std_ddof) for name in order]
@@ -180,7 +191,7 @@ def create_cells(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
     for result in results:
         scores = (result.real.mean, result.real.std, result.synthetic.mean, result.synthetic.std)
         counts = (str(result.synthetic.num_images), str(result.synthetic.num_persons))
-        cells.append((result.name, "ours", *counts, *(f"{value:.4f}" for value in scores)))
+        cells.append((result.name, "ours", *counts, *map(_write_number, scores)))
         if paper := PAPER.get(result.name):
             scores = (paper.real_mean, paper.real_std, paper.synthetic_mean, paper.synthetic_std)
             counts = (str(paper.num_images), str(paper.num_persons))
@@ -203,7 +214,7 @@ def create_control_cells(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
             control.kind,
             str(control.score.num_images),
             f"{control.score.mean:.4f}",
-            f"{control.score.std:.4f}",
+            _write_number(control.score.std),
             f"{control.recognised:.0%}",
             KINDS[control.kind],
         )
@@ -212,10 +223,15 @@ def create_control_cells(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
     ]
 
 
+def _write_number(value: float) -> str:
+    return "-" if np.isnan(value) else f"{value:.4f}"
+
+
 def describe_std(std_over: str, std_ddof: int) -> str:
     """Say in words what the deviations are."""
     values = "the persons' means" if std_over == "persons" else "all images"
-    return f"std: over {values}, divided by n{' - 1' if std_ddof else ''}"
+    divisor = "n - 1; -: one value has none" if std_ddof else "n"
+    return f"std: over {values}, divided by {divisor}"
 
 
 def write_tables(

@@ -19,6 +19,7 @@ from fpgan_jax.data.prints import SPLITS, PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import similarity, utility_table
 from fpgan_jax.evaluation.rows import read_rows, write_rows
+from fpgan_jax.evaluation.statistics.seed_spread import MIN_SEEDS
 from fpgan_jax.evaluation.synthesis import read_manifest
 from fpgan_jax.evaluation.utility_table import ResultRow
 from fpgan_jax.folder_lock import hold_folder
@@ -27,8 +28,7 @@ from fpgan_jax.training import classifier_trainer
 
 SCORES_FILENAME = "scores.csv"
 RESULTS_FILENAME = "results.csv"
-# The fewest seeds that give an interval at all, and the fewest that give one worth having.
-MIN_SEEDS = 2
+# The fewest seeds that give an interval worth having.
 ENOUGH_SEEDS = 5
 
 

@@ -14,13 +14,16 @@ from matplotlib.figure import Figure
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import table_formats
-from fpgan_jax.evaluation.bootstrap import compute_spread
 from fpgan_jax.evaluation.rows import read_rows
+from fpgan_jax.evaluation.statistics import differences
+from fpgan_jax.evaluation.statistics.seed_spread import MIN_SEEDS, compute_spread
 from fpgan_jax.whole_file import write_whole
 
 matplotlib.use("Agg")
 
 MEASURES = {"accuracy": "accuracy (top-1)", "own_probability": "probability of the own person"}
+# A difference of no account, in accuracy as in probability.
+MARGIN = 0.05
 # Whether synthetic prints help where there is nothing else, and where there is augmentation already.
 COMPARISONS = (
     ("real+augmentation", "real"),
@@ -128,10 +131,8 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Say in words on which side of 0 the interval lies."""
-        if self.low > 0:
-            return "better"
-        return "worse" if self.high < 0 else "no difference shown"
+        """Decide as of `differences.judge`, with `MARGIN`."""
+        return differences.judge([differences.Difference(self.mean, self.low, self.high)], "higher", MARGIN)
 
 
 def read_results(path: str) -> list[ResultRow]:
@@ -149,11 +150,11 @@ def read_results(path: str) -> list[ResultRow]:
 def compute_summaries(rows: Sequence[ResultRow]) -> list[Summary]:
     """Average over the seeds.
 
-    The interval is Student's t: of five values a percentile bootstrap that claims 95% holds the truth in 85% of the
-    cases (`bootstrap.py`), and five values show no shape that it could make use of.
+    The interval is Student's t. Fewer than `seed_spread.MIN_SEEDS` seeds have none, and neither have seeds that all
+    gave the same number.
 
     Args:
-      rows: every condition with the same seeds, at least two.
+      rows: every condition with the same seeds.
 
     Returns:
       A summary a test set, measure and condition, in that order, each as it first comes.
@@ -191,14 +192,14 @@ def compute_differences(summaries: Sequence[Summary]) -> list[Difference]:
     Source: Student 1908 (paired t).
     """
     found = {(summary.test_set, summary.measure, summary.condition): summary for summary in summaries}
-    differences = []
+    made = []
     for test_set, measure in dict.fromkeys((summary.test_set, summary.measure) for summary in summaries):
         for condition, other in COMPARISONS:
             if (test_set, measure, condition) in found:
                 values, others = (found[test_set, measure, name].values for name in (condition, other))
                 average = _average([values[seed] - others[seed] for seed in values])
-                differences.append(Difference(test_set, measure, condition, other, *average))
-    return differences
+                made.append(Difference(test_set, measure, condition, other, *average))
+    return made
 
 
 def _average(values: Sequence[float]) -> tuple[float, float, float]:
@@ -224,7 +225,8 @@ def create_cells(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
             str(summary.num_images),
             str(summary.num_persons),
             str(len(summary.values)),
-            *(f"{value:.4f}" for value in (summary.mean, summary.low, summary.high)),
+            f"{summary.mean:.4f}",
+            *_write_ends(summary, ".4f"),
         )
         for summary in summaries
     ]
@@ -245,11 +247,17 @@ def create_difference_cells(differences: Sequence[Difference]) -> list[tuple[str
             difference.measure,
             difference.condition,
             difference.other,
-            *(f"{value:+.4f}" for value in (difference.mean, difference.low, difference.high)),
+            f"{difference.mean:+.4f}",
+            *_write_ends(difference, "+.4f"),
             difference.verdict,
         )
         for difference in differences
     ]
+
+
+def _write_ends(row: Summary | Difference, form: str) -> list[str]:
+    """Write an interval's ends, "-" where there is none."""
+    return ["-" if np.isnan(end) else format(end, form) for end in (row.low, row.high)]
 
 
 def describe(rows: Sequence[ResultRow]) -> str:
@@ -263,13 +271,15 @@ def describe(rows: Sequence[ResultRow]) -> str:
     """
     num_seeds = len({row.seed for row in rows})
     summaries = compute_summaries(rows)
+    found = compute_differences(summaries)
     lines = [
         "real: the prints that every condition trains on, which show that it learnt them; altered: prints that no "
         "training saw, though of the same scans.",
         f"Intervals: 95%, by the t distribution over {num_seeds} seeds, differences paired by seed. They are for new "
         "seeds with these persons; other persons may differ by more.",
-        f"{len(compute_differences(summaries))} comparisons stand here: where nothing differs, about one in twenty "
-        "shows a difference all the same.",
+        f"Verdicts: better or worse where the difference's interval leaves 0 out, equivalent where it lies within "
+        f"{MARGIN:g} of 0, else undecided. {len(found)} comparisons are made: where nothing differs, about one in "
+        "twenty comes out better or worse all the same.",
     ]
     num_folders = {
         condition: len({row.synthetic_dir for row in rows if row.condition == condition} - {""})
@@ -281,10 +291,12 @@ def describe(rows: Sequence[ResultRow]) -> str:
             f"{', '.join(few)}: fewer folders of synthetic prints than seeds; how much another GAN would differ is "
             "not in these intervals, or not enough."
         )
-    if any(len(set(summary.values.values())) == 1 for summary in summaries):
+    if num_seeds < MIN_SEEDS:
         lines.append(
-            "An interval of no width: every seed gave the same number, as where all prints are recognised."
+            f"-: no interval, and nothing is decided: {num_seeds} seeds, and fewer than {MIN_SEEDS} give none."
         )
+    elif any(np.isnan(row.low) for row in (*summaries, *found)):
+        lines.append("-: no interval: every seed gave the same number, as where all prints are recognised.")
     return "\n".join(lines)
 
 
@@ -333,7 +345,7 @@ def draw(rows: Sequence[ResultRow], path: str | os.PathLike) -> None:
                     color="0.6",
                     markersize=3,
                 )
-                interval = [[summary.mean - summary.low], [summary.high - summary.mean]]
+                interval = np.nan_to_num([[summary.mean - summary.low], [summary.high - summary.mean]])
                 axis.errorbar(place, summary.mean, interval, fmt="o", capsize=4, color=f"C{place}")
             axis.axhline(chosen[0].mean, color="0.8", linewidth=1, zorder=0)
             axis.set_xticks(range(len(conditions)), conditions, rotation=30, ha="right")

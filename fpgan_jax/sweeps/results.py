@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fpgan_jax import configuration
-from fpgan_jax.evaluation.bootstrap import compute_spread
+from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
 from fpgan_jax.sweeps.runs import Run, read_record
 
 # Fields that repeat a run rather than change what it does.

@@ -73,6 +73,8 @@ def test_the_file_holds_the_arrays_promised_and_no_pickle(sets, data_config):
         "image_width": 0,
         "num_channels": 1,
         "interpolation": "bicubic",
+        "sensor_ppi": 0.0,
+        "image_ppi": 0.0,
     }
 
 

@@ -13,7 +13,7 @@ from fpgan_jax.evaluation.resolution import PreparedPrints
 
 
 class TableTool:
-    """Scores pairs by a table; what is not in it is 1."""
+    """Scores pairs by a table; what is not in it is 1, and of a print with itself 500."""
 
     name = "nbis"
 
@@ -25,7 +25,8 @@ class TableTool:
         return Template(Minutiae(empty, empty, empty, empty, empty), int(image[0, 0]))
 
     def compare(self, first, second):
-        return float(self._scores.get(tuple(sorted((first.handle, second.handle))), 1))
+        pair = tuple(sorted((first.handle, second.handle)))
+        return float(self._scores.get(pair, 500 if pair[0] == pair[1] else 1))
 
 
 def create_collection(name, role, values, persons):
@@ -50,4 +51,4 @@ def prepare_unscaled(study, data_config):
     return PreparedPrints({name: c.images for name, c in study.collections.items()}, 1.0, 9.0)
 
 
-REFERENCE, POPULATION, BASELINE, SYNTHETIC, CONTROL = print_collection.ROLES
+REFERENCE, HELD_OUT, POPULATION, BASELINE, SYNTHETIC, CONTROL = print_collection.ROLES

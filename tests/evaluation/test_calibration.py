@@ -27,6 +27,7 @@ SCORES = {(21, 11): 90, (22, 11): 4, (22, 12): 6, (23, 12): 70, (31, 13): 50}
 def create_prints(values, persons):
     images = np.zeros((len(values), 32, 32, 1), np.uint8)
     images[:] = np.array(values, np.uint8).reshape(-1, 1, 1, 1)
+    images[:, -1, -1] = 0  # a print of one grey is refused
     names = tuple(f"{person}_{value}.BMP" for value, person in zip(values, persons, strict=True))
     return PrintSet(images, np.array(persons, np.int32), names)
 
@@ -55,7 +56,7 @@ def test_genuine_scores_are_with_the_print_that_each_was_made_from(found):
 
 
 def test_impostor_scores_are_with_every_other_print(found):
-    assert sorted(found.impostor_scores) == [1, 1, 1, 1, 1, 1, 1, 6]
+    assert sorted(found.impostors.scores) == [1, 1, 1, 1, 1, 1, 1, 6]
 
 
 def test_rank_1_is_the_share_that_finds_its_own(found):
@@ -72,21 +73,26 @@ def test_every_comparison_is_written(found, tmp_path):
 def test_the_first_persons_take_part(config, tmp_path):
     matcher = Matcher(TableTool(SCORES), num_workers=0)
     found = calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), max_persons=2, matcher=matcher)
-    assert (found.num_persons, found.num_probes) == (2, 3)
+    assert (found.num_persons, found.num_altered) == (2, 3)
 
 
 def test_what_is_printed(found):
     lines = calibration.describe_calibration(found).splitlines()
     # At 4 one impostor of eight passes, and no genuine one fails; at 6 the rates are as near, and the lower counts.
-    place = lines.index("impostors: 8 comparisons, altered impressions against other persons' real prints")
-    assert lines[place + 1 : place + 3] == [
-        "  EER 6.25% at score 4",
-        "  TAR at FAR 1.0%: refused, 300 impostor comparisons are needed",
-    ]
+    place = lines.index(
+        "impostors: 8 comparisons of 3 pairs of persons, altered impressions against other persons' real prints"
+    )
+    assert lines[place + 1] == "  1% score above 5.65, the highest 6"
+    assert lines[place + 2].startswith("  EER 6.25% [0.00%, ") and lines[place + 2].endswith("] at score 4")
+    assert lines[place + 3] == "  TAR at FAR 1.0%: refused, 300 pairs of persons are needed"
     # The three real prints score 1 against one another, and all genuine ones more.
-    place = lines.index("impostors: 3 comparisons, real prints against one another, which are more alike")
-    assert lines[place + 1].startswith("  EER 0.00% at score ")
-    assert "4 genuine comparisons, each of an altered impression and the scan that it was made of" in lines
+    place = lines.index(
+        "impostors: 3 comparisons of 3 pairs of persons, real prints against one another, which are more alike"
+    )
+    # None of 3 persons: 1 - 0.025^(1/3).
+    assert lines[place + 2].startswith("  EER 0.00% [0.00%, 70.76%] at score ")
+    assert "genuine: 4 comparisons, median score 60 (5% below 10.9, 5% above 87)" in lines
+    assert "each genuine one is of one of 4 altered impressions and the scan that it was made of" in lines
     assert "rank-1 75.00%" in lines
 
 
@@ -95,12 +101,29 @@ def test_one_person_is_too_few(config, tmp_path):
         calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), max_persons=1)
 
 
+def test_impressions_of_one_finger_are_matched_with_one_another(tmp_path, config):
+    # Two impressions of fingers 1 and 2, one of finger 3.
+    sets = {split: create_prints([], []) for split in SPLITS}
+    sets["real"] = create_prints([11, 12, 21, 22, 31], [1, 1, 2, 2, 3])
+    path = tmp_path / "impressions.npz"
+    print_archive.write_archive(path, sets, config.data)
+    config.data.npz_file = str(path)
+    scores = {(11, 12): 40, (21, 22): 60, (31, 31): 0, (12, 22): 7}
+    matcher = Matcher(TableTool(scores), num_workers=0)
+    found = calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), matcher=matcher)
+    assert (found.num_persons, found.num_prints, found.failure_to_enrol) == (3, 5, 0.2)
+    assert sorted(found.genuine_scores) == [40, 60]
+    assert sorted(found.unaltered_impostors.scores) == [1] * 7 + [7]
+    assert found.unaltered_impostors.count_pairs() == 3
+    assert "rank-1" not in calibration.describe_calibration(found)
+
+
 def test_altered_prints_are_needed(tmp_path, config):
     sets = {split: create_prints(*PRINTS[split if split == "real" else "altered_medium"]) for split in SPLITS}
     path = tmp_path / "real_only.npz"
     print_archive.write_archive(path, sets, config.data)
     config.data.npz_file = str(path)
-    with pytest.raises(UserError, match="no altered impressions"):
+    with pytest.raises(UserError, match="no second impressions"):
         calibration.calibrate_matcher(config, str(tmp_path / "s.csv"))
 
 

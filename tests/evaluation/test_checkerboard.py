@@ -58,6 +58,14 @@ def test_a_shorter_period_has_no_part_in_a_longer_ones_lines():
     assert measure_one(image)[2] == pytest.approx(0, abs=1e-6)
 
 
+def test_a_checkerboard_of_two_pixels_a_square_on_grey():
+    # Of 12 lines 4 have it, each (0.5 a)^2 of its power, where squares of one pixel put a^2 into one of three.
+    rows, columns = np.mgrid[:64, :96] // 2
+    image = 128 + 4 * (1 - 2 * ((rows + columns) % 2))
+    expected = 10 * np.log10(1 + 4**2 * 64 * 96 / (108 / 12))
+    assert measure_one(image)[4] == pytest.approx(expected, abs=1e-6)
+
+
 def draw_noise(num_images, size, *, deviation=20.0, seed=0):
     return 128 + np.random.default_rng(seed).normal(0, deviation, (num_images, size, size))
 

@@ -47,6 +47,14 @@ def test_no_two_filenames_are_alike(made):
     assert len(set(names)) == len(names) == 33
 
 
+def test_of_a_finger_with_several_impressions_the_first_is_taken_and_another_finger_follows(data):
+    ridges = [draw_ridges(number) for number in range(5)]
+    real = create_collection("real", REFERENCE, ridges, (3, 3, 5, 5, 5))
+    made = {control.name: control for control in controls.create_controls(real, None, data, seed=0)}
+    np.testing.assert_array_equal(made["control_exact_copy"].images, real.images[[0, 2]])
+    np.testing.assert_array_equal(made["control_other_person"].images, real.images[[2, 0]])
+
+
 def test_other_persons_are_strangers_each_once(made, others):
     found = [
         [place for place, image in enumerate(others.images) if (image == control).all()]
@@ -97,7 +105,9 @@ def test_low_pass_noise_has_the_prints_grey(made, real):
 
 
 def test_blurring_leaves_a_tenth_of_the_ridges_contrast(data):
-    # Straight ridges, 28 to the image.
+    # Straight ridges, 28 to the image, of a sensor that nobody knows.
+    data = data.copy_and_resolve_references()
+    data.source = "paired_folder"
     columns = np.arange(128)
     wave = np.broadcast_to(128 + 100 * np.cos(2 * np.pi * columns * 28 / 128), (128, 128))
     real = create_collection("real", REFERENCE, np.rint(wave)[None], [1])

@@ -7,20 +7,17 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from fpgan_jax.evaluation import bootstrap, distribution
+from fpgan_jax.evaluation import distribution
 from fpgan_jax.evaluation.features import FeatureExtractor
 from fpgan_jax.evaluation.measurements import MEASURED, REFUSED
 from fpgan_jax.evaluation.print_collection import BASELINE, CONTROL, SYNTHETIC
+from fpgan_jax.evaluation.statistics import intervals
 from tests.evaluation import ridge_study
 from tests.evaluation.ridge_study import create_collection
 
 
 def kernel(x, y):
     return (np.dot(x, y) / len(x) + 1) ** 3
-
-
-def compute_kid(x, groups, y, other_groups, num_resamples=400):
-    return distribution.compute_kid(x, groups, y, other_groups, num_resamples=num_resamples, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -35,43 +32,41 @@ def test_kid_of_single_prints_is_the_unbiased_estimate(samples):
     others = [kernel(a, b) for a, b in itertools.permutations(y, 2)]
     across = [kernel(a, b) for a, b in itertools.product(x, y)]
     expected = np.mean(within) + np.mean(others) - 2 * np.mean(across)
-    assert compute_kid(x, np.arange(7), y, np.arange(9))[0] == pytest.approx(expected)
+    assert distribution.compute_kid(x, np.arange(7), y, np.arange(9))[0] == pytest.approx(expected)
 
 
 def test_kid_does_not_change_when_each_print_is_there_ten_times(samples):
     x, y = samples
-    once = compute_kid(x, np.arange(7), y, np.arange(9))
-    many = compute_kid(np.repeat(x, 10, axis=0), np.repeat(np.arange(7), 10), y, np.arange(9))
+    once = distribution.compute_kid(x, np.arange(7), y, np.arange(9))
+    many = distribution.compute_kid(np.repeat(x, 10, axis=0), np.repeat(np.arange(7), 10), y, np.arange(9))
     np.testing.assert_allclose(many, once)
 
 
 def test_kid_of_far_samples_has_a_narrow_interval_around_it(samples):
     x, y = samples
-    value, low, high = compute_kid(x + 30, np.arange(7), y, np.arange(9))
+    value, low, high = distribution.compute_kid(x + 30, np.arange(7), y, np.arange(9))
     assert 0 < low < value < high < 1.2 * value
 
 
 def test_kid_is_zero_on_average_for_one_distribution():
     rng = np.random.default_rng(1)
     values = [
-        compute_kid(rng.normal(size=(8, 2)), np.arange(8), rng.normal(size=(20, 2)), np.arange(20), 100)[0]
+        distribution.compute_kid(
+            rng.normal(size=(8, 2)), np.arange(8), rng.normal(size=(20, 2)), np.arange(20)
+        )[0]
         for _ in range(300)
     ]
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(300)
 
 
-def test_kids_interval_is_that_of_persons_drawn_one_resample_after_the_other(samples):
+def test_kids_interval_leaves_out_persons_of_either_sample(samples):
     x, y = samples
-    draws = bootstrap.draw_persons(np.arange(7), num_resamples=60, seed=0)
-    other_draws = bootstrap.draw_persons(np.arange(9), num_resamples=60, seed=distribution._derive_seed(0))
-    values = []
-    for own, others in zip(draws, other_draws, strict=True):
-        within = [kernel(x[a], x[b]) for a in own for b in own if a != b]
-        within_others = [kernel(y[a], y[b]) for a in others for b in others if a != b]
-        across = [kernel(x[a], y[b]) for a in own for b in others]
-        values.append(np.mean(within) + np.mean(within_others) - 2 * np.mean(across))
-    interval = compute_kid(x, np.arange(7), y, np.arange(9), 60)[1:]
-    np.testing.assert_allclose(interval, np.percentile(values, [2.5, 97.5]))
+    value, *interval = distribution.compute_kid(x, np.arange(7), y, np.arange(9))
+    left_out = (
+        [distribution.compute_kid(np.delete(x, i, 0), np.arange(6), y, np.arange(9))[0] for i in range(7)],
+        [distribution.compute_kid(x, np.arange(7), np.delete(y, i, 0), np.arange(8))[0] for i in range(9)],
+    )
+    np.testing.assert_allclose(interval, intervals.find_skewed_interval(value, *map(np.array, left_out)))
 
 
 def test_frechet_distance_is_scipys(samples):

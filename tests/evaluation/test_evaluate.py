@@ -12,7 +12,7 @@ from configs import test_size
 from fpgan_jax.data import print_archive
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import evaluate
+from fpgan_jax.evaluation import evaluate, nist_tools
 from fpgan_jax.evaluation.evaluation_plan import create_plan
 from fpgan_jax.evaluation.measurements import MEASURED, REFUSED, SKIPPED, Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.print_collection import REFERENCE, SYNTHETIC, PrintCollection, Study
@@ -81,7 +81,13 @@ def change_person(judged):
 
 
 @pytest.mark.parametrize(
-    "change", [change_image, change_person, lambda judged: dataclasses.replace(judged, seed=1)]
+    "change",
+    [
+        change_image,
+        change_person,
+        lambda judged: dataclasses.replace(judged, seed=1),
+        lambda judged: dataclasses.replace(judged, ppi=500.0),
+    ],
 )
 def test_another_study_is_measured_anew(judged, family, tmp_path, change):
     measure(judged, family, tmp_path)
@@ -181,9 +187,9 @@ def test_a_folder_of_another_program_is_judged_without_any_optional_tool(
     config, folder, tmp_path, monkeypatch
 ):
     def find_no_tool():
-        raise evaluate.nist_tools.ToolError("no matcher here")
+        raise nist_tools.ToolError("no matcher here")
 
-    monkeypatch.setattr(evaluate.nist_tools, "find_matching_tool", find_no_tool)
+    monkeypatch.setattr(nist_tools, "find_matching_tool", find_no_tool)
     out_dir = tmp_path / "out"
     plan = create_plan(config=config, experiment=None, synthetic_dirs=[folder])
     text = evaluate.evaluate(plan, str(out_dir))
@@ -225,3 +231,19 @@ def test_other_code_measures_anew(judged, family, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "_hash_code", lambda: "other")
     measure(judged, family, tmp_path)
     assert family.calls == 2
+
+
+def test_what_measures_is_hashed_in_whatever_folder_and_the_report_is_not(tmp_path):
+    files = ("distribution.py", "statistics/intervals.py", "measures/deep/er.py")
+    shown = ("report.py", "report_names.py", "report/page.py")
+    for name in (*files, *shown):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = evaluate.list_measuring_files(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == sorted(files)
+
+
+def test_the_statistics_are_among_what_is_hashed():
+    folder = pathlib.Path(evaluate.__file__).parent
+    found = {path.relative_to(folder).as_posix() for path in evaluate.list_measuring_files(folder)}
+    assert {"statistics/intervals.py", "statistics/verification.py", "identity.py", "controls.py"} <= found

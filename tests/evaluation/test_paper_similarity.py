@@ -9,7 +9,7 @@ from configs import test_size
 from fpgan_jax.data import preprocessing, procedural_prints
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import paper_similarity
-from fpgan_jax.evaluation.measurements import SKIPPED
+from fpgan_jax.evaluation.measurements import REFUSED, SKIPPED
 from fpgan_jax.evaluation.print_collection import REFERENCE, SYNTHETIC, PrintCollection, Study
 
 
@@ -49,13 +49,13 @@ def create_study(images, persons, workdirs=("crop",)):
 
 @pytest.fixture
 def measure(monkeypatch):
-    def run(images, persons, frames=("crop",)):
+    def run(images, persons, frames=("crop",), std_ddof=0):
         monkeypatch.setattr(
             paper_similarity, "Scorer", create_scorer_class({str(i): frame for i, frame in enumerate(frames)})
         )
-        findings = paper_similarity.measure(
-            *create_study(images, persons, tuple(map(str, range(len(frames)))))
-        )
+        made, data_config = create_study(images, persons, tuple(map(str, range(len(frames)))))
+        made.settings.std_ddof = std_ddof
+        findings = paper_similarity.measure(made, data_config)
         return {(row.measure, row.collection): row for row in findings.measures}, findings
 
     return run
@@ -75,6 +75,14 @@ def test_deviations_are_over_images_and_over_the_persons_means(measure):
     over_persons = rows["similarity_frame_crop_std_over_persons", "synthetic"].value
     assert over_images == pytest.approx(math.sqrt((0.3**2 + 0.1**2 + 0.4**2) / 3))
     assert over_persons == pytest.approx(0.3)  # means 0.8 and 0.2
+
+
+def test_a_deviation_of_one_person_divided_by_n_minus_1_is_refused(measure):
+    rows, _ = measure([10, 30], [1, 1], std_ddof=1)
+    row = rows["similarity_frame_crop_std_over_persons", "synthetic"]
+    assert row.status == REFUSED and np.isnan(row.value)
+    assert row.note == "one of the persons has no deviation divided by n - 1 (config.evaluation.std_ddof)"
+    assert rows["similarity_frame_crop_std_over_images", "synthetic"].value == pytest.approx(0.2 / 2**0.5)
 
 
 def test_recognised_is_the_share_of_prints_whose_own_person_comes_first(measure):

@@ -99,8 +99,8 @@ def test_each_print_is_compared_with_its_own_person(findings):
 def test_the_mean_is_over_prints_with_a_reference(findings):
     row = find(findings, "l1_to_reference", "synthetic")
     assert (row.value, row.num_images, row.num_persons) == (5.8, 5, 3)
-    # All of person 3: 0; all of person 2: 8.
-    assert row.low == 0 and row.high == pytest.approx(8)
+    # Of three persons Student's interval is wide, and no difference is below 0.
+    assert row.low == 0 and row.high > 8
 
 
 def test_equal_prints_are_noted_beside_psnr(findings):
@@ -110,7 +110,10 @@ def test_equal_prints_are_noted_beside_psnr(findings):
 
 def test_the_reference_has_no_other_reference(findings):
     row = find(findings, "ssim_to_reference", "real")
-    assert (row.status, row.note) == (REFUSED, "it is the reference") and np.isnan(row.value)
+    assert (row.status, row.note) == (
+        REFUSED,
+        "it is the reference, and has one print of each person",
+    ) and np.isnan(row.value)
 
 
 def test_strangers_have_no_reference(findings):

@@ -251,7 +251,7 @@ def files(results, tmp_path_factory):
 
 
 def test_files_are_written_beside_the_report(files):
-    names = ("measures", "controls", "measures_by_epoch", "seeds")
+    names = ("measures", "verdicts", "controls", "measures_by_epoch", "seeds")
     expected = {f"{name}.{ending}" for name in names for ending in ("csv", "md", "tex", "txt")}
     assert {file.name for file in files.iterdir()} == expected | {"report.html"}
 

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from configs import test_size
 from fpgan_jax.evaluation import print_collection, ridges
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
+from tests.evaluation import ridge_study
 
 
 def draw_wave(size, period, degrees, contrast=100):
@@ -33,6 +35,14 @@ def test_shading_and_faint_ridges_do_not_matter():
     shade = np.linspace(-80, 80, 256)[None, :]
     image = np.clip(draw_wave(256, 9, 20, contrast=15) + shade, 0, 255).astype(np.uint8)
     assert ridges.measure_ridges(image[None]).period[0] == pytest.approx(9, rel=0.03)
+
+
+def test_blur_widens_ridges_of_several_widths():
+    # As the docstring says.
+    blurred = [ndimage.gaussian_filter(ridge_study.draw_ridges(seed), 1.0) for seed in range(8)]
+    plain = ridges.measure_ridges(np.stack([ridge_study.draw_ridges(seed) for seed in range(8)])).period
+    ratio = np.nanmean(ridges.measure_ridges(np.stack(blurred)).period / plain)
+    assert 1.05 < ratio < 1.15
 
 
 def test_parallel_ridges_are_coherent():

@@ -10,7 +10,13 @@ from configs import test_size
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import study
-from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection
+from fpgan_jax.evaluation.print_collection import (
+    HELD_OUT,
+    POPULATION,
+    REFERENCE,
+    SYNTHETIC,
+    PrintCollection,
+)
 from fpgan_jax.evaluation.rows import write_rows
 from fpgan_jax.evaluation.synthesis import ManifestRow
 
@@ -31,8 +37,28 @@ def write_print(path, level, size=16):
     Image.fromarray(np.full((size, size), level, np.uint8)).save(path)
 
 
+def test_several_impressions_are_trained_on_held_out_or_strangers(tmp_path, config):
+    # Fingers 1 and 2 train with one impression each; 3 and 4 are others.
+    for number in range(12):
+        image = np.full((16, 16), 250, np.uint8)
+        image[:8] = number
+        Image.fromarray(image).save(tmp_path / f"{number // 3 + 1:03d}_{number % 3 + 1}.png")
+    config.data.source, config.data.impressions_dir, config.data.sensor_ppi = (
+        "impressions",
+        str(tmp_path),
+        500.0,
+    )
+    config.data.num_persons, config.data.num_impressions = 2, 1
+    loaded = {c.name: (c.role, c.images[:, 0, 0].tolist()) for c in study.load_real_collections(config)}
+    assert loaded == {
+        "real": (REFERENCE, [0, 3]),
+        "real_held_out": (HELD_OUT, [1, 2, 4, 5]),
+        "real_others": (POPULATION, [6, 7, 8, 9, 10, 11]),
+    }
+
+
 def test_a_folder_of_another_program_tells_persons_by_the_numbers_at_the_start(tmp_path, config):
-    for name in ("012_3.png", "7__M_Right_index_finger.BMP", "print.png"):
+    for name in ("012_3.png", "012-7_3.png", "7__M_Right_index_finger.BMP", "print.png"):
         write_print(tmp_path / name, 9)
     (tmp_path / "notes.txt").write_text("no print")
     (tmp_path / "._012_3.png").write_text("of a file manager")
@@ -40,13 +66,27 @@ def test_a_folder_of_another_program_tells_persons_by_the_numbers_at_the_start(t
     assert (prints.name, prints.role) == ("synthetic", SYNTHETIC)
     assert dict(zip(prints.filenames, prints.persons.tolist(), strict=True)) == {
         "012_3.png": 12,
+        "012-7_3.png": 1207,
         "7__M_Right_index_finger.BMP": 7,
         "print.png": -1,
     }
 
 
-def test_prints_of_another_size_are_resized(tmp_path, config):
+def test_prints_of_another_size_are_resized_and_that_is_said(tmp_path, config, capsys):
     write_print(tmp_path / "1_0.png", 200, size=40)
+    write_print(tmp_path / "1_1.png", 200, size=40)
+    study.load_print_folder(str(tmp_path), config)
+    assert capsys.readouterr().out == f"{tmp_path}: prints of 40x40 pixels are resized to 16x16\n"
+
+
+def test_prints_of_another_shape_are_refused(tmp_path, config):
+    Image.fromarray(np.zeros((64, 32), np.uint8)).save(tmp_path / "1_0.png")
+    with pytest.raises(UserError, match=r"1_0\.png: 32x64 pixels would be squashed to 16x16; .*image_width"):
+        study.load_print_folder(str(tmp_path), config)
+
+
+def test_prints_of_socofings_own_shape_are_not_refused(tmp_path, config):
+    Image.fromarray(np.full((103, 96), 200, np.uint8)).save(tmp_path / "1_0.png")
     np.testing.assert_array_equal(
         study.load_print_folder(str(tmp_path), config).images, np.full((1, 16, 16), 200)
     )

@@ -67,6 +67,18 @@ def test_the_papers_row_stands_below_ours():
     ]
 
 
+def test_a_deviation_of_one_person_with_ddof_one_is_a_dash():
+    rows = [*REAL[:1], *SYNTHETIC[:2]]
+    (cells, *_) = table.create_cells(table.compute_table(rows, std_ddof=1))
+    assert cells[4:] == ("1.0000", "-", "0.9000", "-")
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_score_that_is_not_finite_is_named(score):
+    with pytest.raises(UserError, match=r"file\.png: similarity_score is (nan|inf) in the scores of set P50"):
+        table.compute_table([*REAL, *SYNTHETIC, create_row("new_noise", 1, score)])
+
+
 def test_a_set_without_synthetic_prints_is_named():
     with pytest.raises(UserError, match="set P50: the scores hold no synthetic prints"):
         table.compute_table(REAL)

@@ -50,7 +50,23 @@ def test_prints_of_nobody_known_are_refused(rows):
 
 def test_real_prints_comparisons_are_left_to_identity(rows):
     assert {row.probe_collection for row in rows[1].matches} == {"synthetic_new"}
-    assert len(rows[1].matches) == 5
+    assert len(rows[1].matches) == 5 + 1
+
+
+def test_prints_of_one_person_are_compared_with_one_another(rows):
+    row = rows[0]["nbis_within_person_score", "synthetic_new"]
+    assert (row.value, row.num_images, row.num_persons) == (99, 2, 1)
+    assert rows[0]["nbis_within_person_rate_at_far_0.01", "synthetic_new"].value == 1
+    row = rows[0]["nbis_within_person_score", "real"]
+    assert (row.status, row.note) == ("refused", "no person has two prints")
+
+
+def test_of_many_prints_of_one_person_the_first_are_compared(monkeypatch):
+    # 4, 3 and 1 prints: 6 + 3 pairs; of at most 3 each 3 + 3.
+    persons = np.array([1, 1, 1, 1, 2, 2, 2, 3])
+    assert uniqueness._choose_within(persons, 9)[1] == 4
+    groups, num_prints = uniqueness._choose_within(persons, 8)
+    assert num_prints == 3 and [group.tolist() for group in groups] == [[0, 1, 2], [4, 5, 6]]
 
 
 @pytest.mark.parametrize(

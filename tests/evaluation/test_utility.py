@@ -113,7 +113,7 @@ def trained(monkeypatch):
     return trainings
 
 
-def measure(config, folders, tmp_path, seeds=(0, 1)):
+def measure(config, folders, tmp_path, seeds=(0, 1, 2)):
     return utility.measure_utility(config, folders, str(tmp_path / "out"), seeds=seeds)
 
 
@@ -125,9 +125,9 @@ def read_results(tmp_path):
 def test_every_condition_is_trained_once_a_seed(config, trained, tmp_path):
     measure(config, [write_folder(tmp_path / "a")], tmp_path)
     conditions = ("real", "real_augmentation", "real_synthetic", "all")
-    assert trained.names == [f"{condition}/seed_{seed}" for seed in (0, 1) for condition in conditions]
+    assert trained.names == [f"{condition}/seed_{seed}" for seed in (0, 1, 2) for condition in conditions]
     assert [(note.config.seed, note.config.data.shuffle_seed) for note in trained.notes] == [
-        (seed, seed) for seed in (0, 1) for _ in conditions
+        (seed, seed) for seed in (0, 1, 2) for _ in conditions
     ]
 
 
@@ -139,7 +139,7 @@ def test_the_seeds_of_the_config_decide_nothing(config, trained, tmp_path):
         {configuration.resolve_seed(note.config, f"classifier.{stream}") for stream in streams}
         for note in trained.notes
     ]
-    assert found == [{0}] * 4 + [{1}] * 4
+    assert found == [{0}] * 4 + [{1}] * 4 + [{2}] * 4
 
 
 def test_conditions_differ_in_augmentation_and_in_half_of_the_batch(config, trained, tmp_path):
@@ -181,7 +181,7 @@ def test_seeds_take_the_gans_in_turn(config, trained, tmp_path):
 def test_prints_of_new_noise_make_a_condition_more(config, trained, tmp_path):
     folders = [write_folder(tmp_path / "a"), write_folder(tmp_path / "b", noises=("new", "new"), grey=88)]
     measure(config, folders, tmp_path)
-    assert trained.names[4] == "real_synthetic_new/seed_0" and len(trained.names) == 10
+    assert trained.names[4] == "real_synthetic_new/seed_0" and len(trained.names) == 15
     assert [int((note.greys == 88).sum()) for note in trained.notes[:5]] == [0, 0, 0, 0, 2]
 
 
@@ -216,14 +216,14 @@ def test_a_stopped_experiment_goes_on_with_what_is_missing(config, trained, tmp_
         measure(config, folders, tmp_path)
     trained.stop_after = None
     measure(config, folders, tmp_path)
-    assert len(trained.names) == len(set(trained.names)) == 8
+    assert len(trained.names) == len(set(trained.names)) == 12
 
 
 def test_seeds_may_be_added(config, trained, tmp_path):
     folders = [write_folder(tmp_path / "a")]
     measure(config, folders, tmp_path)
-    measure(config, folders, tmp_path, seeds=(0, 1, 2))
-    assert [name.split("/")[1] for name in trained.names[8:]] == ["seed_2"] * 4
+    measure(config, folders, tmp_path, seeds=(0, 1, 2, 3))
+    assert [name.split("/")[1] for name in trained.names[12:]] == ["seed_3"] * 4
 
 
 def test_other_synthetic_prints_in_the_same_folder_are_refused(config, trained, tmp_path):
@@ -266,7 +266,7 @@ def test_a_folder_that_does_not_fit_is_refused(config, trained, tmp_path, folder
 @pytest.mark.parametrize(
     ("changes", "seeds", "message"),
     [
-        ({}, (0,), r"--seeds: 1 given; an interval needs 2"),
+        ({}, (0, 1), r"--seeds: 2 given; an interval needs 3"),
         ({}, (1, 2, 1), r"--seeds=1,2,1: a seed is named twice"),
         ({"classifier.global_batch_size": 1}, (0, 1), r"config\.classifier\.global_batch_size=1: half of"),
         (
@@ -274,9 +274,9 @@ def test_a_folder_that_does_not_fit_is_refused(config, trained, tmp_path, folder
             (0, 1),
             r"config\.data\.source='paired_folder'",
         ),
-        ({"data.image_size": 32}, (0, 1), r"config\.data\.image_size=32: Xception"),
+        ({"data.image_size": 32}, (0, 1, 2), r"config\.data\.image_size=32: Xception"),
     ],
-    ids=["one seed", "seed twice", "batch", "source", "size"],
+    ids=["two seeds", "seed twice", "batch", "source", "size"],
 )
 def test_settings_that_do_not_fit_are_refused(config, trained, tmp_path, changes, seeds, message):
     folder = write_folder(tmp_path / "a", size=changes.get("data.image_size", 128))

@@ -81,17 +81,25 @@ def test_only_conditions_that_were_trained_are_compared():
     [
         ("real+synthetic", "accuracy", "better"),
         ("all", "accuracy", "worse"),
-        ("all", "own_probability", "no difference shown"),
+        ("all", "own_probability", "undecided"),
     ],
 )
-def test_the_verdict_is_on_which_side_of_zero_the_interval_lies(condition, measure, verdict):
+def test_the_verdict_is_by_the_interval(condition, measure, verdict):
     assert find(condition, "real", measure=measure).verdict == verdict
 
 
-def test_an_interval_that_holds_zero_shows_no_difference():
-    # The differences are 0.1 and -0.05.
-    rows = create_rows({"real": [0.5, 0.5], "real+synthetic": [0.6, 0.45]})
-    assert find("real+synthetic", "real", rows=rows).verdict == "no difference shown"
+@pytest.mark.parametrize(
+    ("synthetic", "verdict"),
+    [
+        ([0.61, 0.46, 0.5], "undecided"),  # of 0.11, -0.04, 0
+        ([0.51, 0.49, 0.5], "equivalent"),  # within 0.05: +-0.025
+        ([0.6, 0.6, 0.6], "undecided"),  # three seeds that agree to the last bit
+        ([0.6, 0.7], "undecided"),  # two seeds
+    ],
+)
+def test_what_three_seeds_show(synthetic, verdict):
+    rows = create_rows({"real": [0.5] * len(synthetic), "real+synthetic": synthetic})
+    assert find("real+synthetic", "real", rows=rows).verdict == verdict
 
 
 def test_means_stand_under_their_header():
@@ -126,13 +134,32 @@ def test_fewer_gans_than_seeds_are_said(num_folders, is_said):
     assert ("real+synthetic, real+augmentation, all: fewer folders" in text) == is_said
 
 
-@pytest.mark.parametrize(("values", "is_said"), [([1.0, 1.0], True), ([1.0, 0.9], False)])
+@pytest.mark.parametrize(("values", "is_said"), [([1.0] * 3, True), ([1.0, 0.9, 0.8], False)])
 def test_seeds_that_all_gave_the_same_are_said(values, is_said):
     rows = [
-        ResultRow("real", seed, "", "altered_easy", 6, 2, value, 0.1 * seed)
+        ResultRow("real", seed, "", "altered_easy", 6, 2, value, 0.1 * seed**2)
         for seed, value in enumerate(values)
     ]
-    assert ("interval of no width" in utility_table.describe(rows)) == is_said
+    assert ("every seed gave the same number" in utility_table.describe(rows)) == is_said
+
+
+def test_differences_that_are_all_the_same_are_said():
+    # The means differ from seed to seed, their differences do not.
+    rows = [
+        ResultRow(condition, seed, "", "altered_easy", 6, 2, value + gain, 0.1 * (seed + gain * seed))
+        for seed, value in enumerate((0.5, 0.6, 0.8))
+        for condition, gain in (("real", 0), ("real+synthetic", 0.125))
+    ]
+    assert "every seed gave the same number" in utility_table.describe(rows)
+
+
+def test_two_seeds_are_refused():
+    rows = create_rows({"real": [0.5, 0.6], "real+synthetic": [0.6, 0.7]})
+    assert "2 seeds, and fewer than 3 give none" in utility_table.describe(rows)
+    cells = utility_table.create_difference_cells(
+        utility_table.compute_differences(utility_table.compute_summaries(rows))
+    )
+    assert cells[0][-4:] == ("+0.1000", "-", "-", "undecided")
 
 
 def test_every_form_is_written(tmp_path):

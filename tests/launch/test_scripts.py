@@ -335,11 +335,11 @@ def test_a_seed_among_several_gives_what_it_gives_alone(reproduced, data, tmp_pa
 def test_the_use_of_synthetic_prints_is_measured_on_the_trained_weights(reproduced, data, tmp_path):
     folder, out_dir = reproduced[0] / "synthetic_training", tmp_path / "utility"
     result = run_well(
-        "measure_utility", *data, f"--synthetic_dirs={folder}", "--seeds=0,1", f"--out_dir={out_dir}"
+        "measure_utility", *data, f"--synthetic_dirs={folder}", "--seeds=0,1,2", f"--out_dir={out_dir}"
     )
-    assert "only 2" in result.stderr and (out_dir / "utility.png").stat().st_size > 0
-    # Four conditions, two seeds, the training prints and three sets of altered ones.
-    assert len(read_csv(out_dir / "results.csv")) == 4 * 2 * 4
+    assert "only 3" in result.stderr and (out_dir / "utility.png").stat().st_size > 0
+    # Four conditions, three seeds, the training prints and three sets of altered ones.
+    assert len(read_csv(out_dir / "results.csv")) == 4 * 3 * 4
     scorer = similarity.Scorer(str(out_dir / "all" / "seed_1"))
     hard = print_loading.load_prints(scorer.config, split="altered_hard")
     expected = scorer.compute_probabilities(hard.images)[np.arange(len(hard)), hard.persons - 1]

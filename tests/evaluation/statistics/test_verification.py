@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from fpgan_jax.evaluation import verification
+from fpgan_jax.evaluation.statistics import intervals, verification
+from fpgan_jax.evaluation.statistics.verification import Impostors
 
 
 @pytest.mark.parametrize(("rate", "needed"), [(0.01, 300), (0.001, 3000), (0.03, 100), (0.07, 43)])
@@ -47,14 +48,6 @@ def test_a_threshold_needs_scores():
         verification.find_threshold(np.zeros(0), 0.01)
 
 
-def test_a_score_that_reaches_the_threshold_is_accepted():
-    assert verification.compute_accept_rate(np.array([1.0, 2, 3, 4]), 3) == 0.5
-
-
-def test_the_accept_rate_of_nothing_is_not_a_number():
-    assert np.isnan(verification.compute_accept_rate(np.zeros(0), 3))
-
-
 def test_equal_error_by_hand():
     # At 5: one impostor of four passes, one genuine of four does not.
     genuine, impostors = np.array([9.0, 8, 7, 3]), np.array([5.0, 2, 1, 0])
@@ -89,3 +82,64 @@ def test_equal_error_against_brute_force():
 
 def test_equal_error_without_scores_is_not_a_number():
     assert np.isnan(verification.compute_equal_error(np.zeros(0), np.ones(3)).rate)
+
+
+def create_impostors(scores):
+    """Create each pair of a matrix's persons once."""
+    pairs = np.argwhere(np.triu(np.ones_like(scores), 1))
+    return Impostors(np.asarray(scores, float)[tuple(pairs.T)], pairs)
+
+
+def test_copies_add_no_pairs_of_persons():
+    persons = np.array([[1, 2], [2, 1], [1, 2], [1, 3]])
+    assert Impostors(np.zeros(4), persons).count_pairs() == 2
+
+
+def test_a_thresholds_interval_draws_persons():
+    # The same draws, one after the other, with the comparisons written out.
+    # Half of an even number of comparisons is one of the numbers of those that are accepted.
+    impostors = create_impostors(np.random.default_rng(0).integers(0, 300, (12, 12)))
+    rng, thresholds = np.random.default_rng(5), []
+    for _ in range(50):
+        times = np.bincount(rng.integers(12, size=12), minlength=12)
+        drawn = np.repeat(impostors.scores, times[impostors.persons].prod(1))
+        thresholds.append(verification.find_threshold(drawn, 0.5))
+    found = verification.find_threshold_interval(impostors, 0.5, num_resamples=50, seed=5)
+    np.testing.assert_allclose(found, np.percentile(thresholds, [2.5, 97.5]))
+
+
+def test_a_threshold_of_two_persons_has_no_interval():
+    impostors = create_impostors(np.ones((2, 2)))
+    assert np.isnan(verification.find_threshold_interval(impostors, 0.01, num_resamples=100, seed=0)).all()
+
+
+def test_an_equal_error_rate_of_nothing_wrong_is_worth_its_persons():
+    # Ten prints of each of five persons: as 0 of 5.
+    impostors = create_impostors(np.ones((5, 5)))
+    found = verification.compute_equal_error_interval(
+        np.full(50, 9.0), np.repeat(np.arange(5), 10), impostors
+    )
+    np.testing.assert_allclose(found, [0, 1 - 0.025 ** (1 / 5)])
+
+
+def test_an_equal_error_rates_interval_leaves_persons_out_of_both_kinds():
+    scores = np.random.default_rng(1).normal(0, 1, (6, 6))
+    impostors, persons = create_impostors(scores), np.repeat(np.arange(6), 4)
+    genuine = np.random.default_rng(2).normal(1, 1, 24)
+    rate, threshold = verification.compute_equal_error(genuine, impostors.scores)
+    left_out = [
+        (
+            np.mean(genuine[persons != person] < threshold)
+            + np.mean(impostors.scores[~(impostors.persons == person).any(1)] >= threshold)
+        )
+        / 2
+        for person in range(6)
+    ]
+    expected = intervals.find_rate_interval(rate, np.array(left_out), max_size=24, size_if_certain=6)
+    assert verification.compute_equal_error_interval(genuine, persons, impostors) == expected
+
+
+def test_an_equal_error_rate_that_hangs_on_one_person_has_no_interval():
+    impostors = Impostors(np.ones(2), np.array([[1, 2], [1, 3]]))
+    found = verification.compute_equal_error_interval(np.full(3, 9.0), np.array([1, 2, 3]), impostors)
+    assert np.isnan(found).all()

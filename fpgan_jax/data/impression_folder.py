@@ -1,0 +1,104 @@
+"""Owns reading a folder of several impressions of each finger, in files `<finger>_<impression>.png`, from any sensor.
+
+Does not choose fingers (`print_loading.py`) or preprocess (`preprocessing.py`).
+"""
+
+import os
+import pathlib
+import re
+from typing import NamedTuple
+
+from absl import logging
+
+from fpgan_jax.data import image_files, preprocessing
+from fpgan_jax.data.prints import Record
+from fpgan_jax.errors import UserError
+from fpgan_jax.user_paths import expand_path
+
+EXTENSIONS = (".png", ".bmp", ".jpg", ".jpeg")
+_FINGERS_A_PERSON = 100
+_NAME = re.compile(r"(?P<first>[0-9]{1,6})(?:-(?P<finger>[0-9]{1,2}))?_(?P<impression>[0-9]{1,6})")
+
+
+class ImpressionName(NamedTuple):
+    """What a file's name says.
+
+    Attributes:
+      person: whose finger it is.
+      finger: its id: the name's number, or of `<person>-<finger>` 100 times the person plus the finger.
+      impression: number of the impression.
+    """
+
+    person: int
+    finger: int
+    impression: int
+
+
+def parse_filename(filename: str) -> ImpressionName | None:
+    """Parse a name such as `101_2.png`, finger 101, or `012-7_2.png`, finger 7 of person 12.
+
+    Args:
+      filename: without its folder.
+
+    Returns:
+      What it says, where a finger without a person is a person of its own; None for a name of another form.
+    """
+    match = _NAME.fullmatch(os.path.splitext(filename)[0])
+    if match is None:
+        return None
+    person, impression = int(match["first"]), int(match["impression"])
+    finger = person if match["finger"] is None else person * _FINGERS_A_PERSON + int(match["finger"])
+    return ImpressionName(person, finger, impression) if finger else None
+
+
+def read_records(data_config) -> list[Record]:
+    """Read every impression of every finger.
+
+    Args:
+      data_config: config.data; impressions_dir and on_bad_file are used.
+
+    Returns:
+      The prints, images [height, width, 1] uint8 as stored; a record's person is the finger's id.
+
+    Raises:
+      UserError: there is no such folder or no print in it, or a file is bad and on_bad_file is "stop": unreadable,
+        blank, of another name, or one that tells the same as another's.
+    """
+    folder = pathlib.Path(expand_path(data_config.impressions_dir))
+    if not data_config.impressions_dir or not folder.is_dir():
+        raise UserError(
+            f"config.data.impressions_dir: {data_config.impressions_dir!r} is not a folder; name the one that holds "
+            "<finger>_<impression>.png"
+        )
+    names = sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
+    )
+    records: list[Record] = []
+    seen: dict[tuple[int, int], str] = {}
+    for name in names:
+        try:
+            records.append(_read_record(folder / name, seen))
+        except UserError as error:
+            if data_config.on_bad_file == "stop":
+                raise UserError(f"{error}; mend or remove it, or set config.data.on_bad_file=skip") from error
+            logging.warning("skipped: %s", error)
+    if len(records) < len(names):
+        logging.warning("skipped %d of %d files in %s", len(names) - len(records), len(names), folder)
+    if not records:
+        raise UserError(f"config.data.impressions_dir: {folder} holds no <finger>_<impression>.png")
+    return records
+
+
+def _read_record(path: pathlib.Path, seen: dict[tuple[int, int], str]) -> Record:
+    name = parse_filename(path.name)
+    if name is None:
+        raise UserError(f"{path}: its name is not <finger>_<impression> or <person>-<finger>_<impression>")
+    first = seen.setdefault((name.finger, name.impression), path.name)
+    if first != path.name:
+        raise UserError(f"{path}: the same finger and impression as {first}")
+    image = image_files.read_image(path, num_channels=1)
+    if preprocessing.is_blank(image):
+        raise UserError(f"{path}: shows nothing")
+    return Record(name.finger, path.name, image)

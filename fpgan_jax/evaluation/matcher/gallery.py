@@ -1,0 +1,131 @@
+"""Owns the gallery: every real impression that a probe is compared with, and which comparisons are of one finger.
+
+Does not compare (`matching.py`).
+"""
+
+import dataclasses
+
+import numpy as np
+
+from fpgan_jax.evaluation.print_collection import (
+    HELD_OUT,
+    POPULATION,
+    REAL_ROLES,
+    REFERENCE,
+    PrintCollection,
+    Study,
+    find_same_person,
+)
+from fpgan_jax.evaluation.resolution import PreparedPrints
+
+# Fingers, with all their impressions; more cost time and change little.
+MAX_GALLERY = 60
+ONE_IMPRESSION_REASON = "there is one real impression of each finger"
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """Real prints, all impressions of each finger, for a probe to be compared with.
+
+    Attributes:
+      images: uint8 [m, height, width], at 500 ppi.
+      persons: int [m]; the reference's come first, then those held out.
+      collections: m names of collections.
+      filenames: m names.
+      is_held_out: bool [m]; impressions of the reference's fingers that the generator never saw.
+      num_reference: how many are the reference's.
+    """
+
+    images: np.ndarray
+    persons: np.ndarray
+    collections: tuple[str, ...]
+    filenames: tuple[str, ...]
+    is_held_out: np.ndarray
+    num_reference: int
+
+    def find_places(self, collection: PrintCollection) -> np.ndarray:
+        """Find where a collection's prints are in the gallery: int64 [n], -1 for those that are not."""
+        places = {
+            name: place for place, name in enumerate(zip(self.collections, self.filenames, strict=True))
+        }
+        return np.array([places.get((collection.name, name), -1) for name in collection.filenames], np.int64)
+
+    def find_genuine(self, collection: PrintCollection) -> np.ndarray:
+        """Find which comparisons tell whether a print is its finger's: bool [n, m].
+
+        A real print is compared with every other impression of its finger. Any other print is compared with the
+        impressions held out of training, where its finger has some: its score against a training print would not
+        tell a kept identity from a copy.
+        """
+        is_own = find_same_person(collection.persons, self.persons)
+        if collection.role in REAL_ROLES:
+            places = self.find_places(collection)
+            is_own[np.flatnonzero(places >= 0), places[places >= 0]] = False
+            return is_own
+        has_held_out = (is_own & self.is_held_out).any(1, keepdims=True)
+        return is_own & (self.is_held_out | ~has_held_out)
+
+    def describe_genuine(self, collection: PrintCollection) -> str:
+        """Say what a collection's prints are compared with as their own."""
+        if collection.role in REAL_ROLES:
+            return "against the finger's other real impressions"
+        if self.is_held_out.any():
+            return "against real impressions held out of training"
+        return "against the prints of the training: no impression was held out, so a copy passes too"
+
+    def find_impostors(self, collection: PrintCollection) -> np.ndarray:
+        """Find which comparisons are of two known and different persons: bool [n, m]."""
+        is_known = (collection.persons >= 0)[:, None] & (self.persons >= 0)
+        return is_known & ~find_same_person(collection.persons, self.persons)
+
+
+def create_gallery(study: Study, prepared: PreparedPrints) -> Gallery:
+    """Put the real prints together, every impression of a finger.
+
+    Args:
+      study: its reference and held-out impressions come whole; of the population the first fingers, until there are
+        `MAX_GALLERY` fingers.
+      prepared: its prints at 500 ppi.
+
+    Returns:
+      The gallery.
+    """
+    collections = [
+        collection
+        for role in (REFERENCE, HELD_OUT, POPULATION)
+        for collection in study.collections.values()
+        if collection.role == role
+    ]
+    num_others = max(0, MAX_GALLERY - len(np.unique(study.reference.persons)))
+    kept = [_choose_places(collection, num_others) for collection in collections]
+    chosen = list(zip(collections, kept, strict=True))
+    return Gallery(
+        np.concatenate([prepared.images[c.name][places] for c, places in chosen]),
+        np.concatenate([c.persons[places] for c, places in chosen]),
+        tuple(c.name for c, places in chosen for _ in places),
+        tuple(c.filenames[place] for c, places in chosen for place in places),
+        np.concatenate([np.full(len(places), c.role == HELD_OUT) for c, places in chosen]),
+        len(study.reference),
+    )
+
+
+def explain_no_genuine(collection: PrintCollection) -> str:
+    """Say why no print of a collection has another impression to be compared with."""
+    if collection.role in REAL_ROLES:
+        return ONE_IMPRESSION_REASON
+    return "none of its persons has another real print"
+
+
+def average_comparisons(values: np.ndarray) -> np.ndarray:
+    """Average each print's comparisons, leaving NaN out: [n, m] to [n], NaN for a print without any."""
+    has_value = ~np.isnan(values)
+    counts = has_value.sum(1)
+    sums = np.where(has_value, values, 0).sum(1)
+    return np.divide(sums, counts, out=np.full(len(values), np.nan), where=counts > 0)
+
+
+def _choose_places(collection: PrintCollection, num_others: int) -> np.ndarray:
+    if collection.role != POPULATION:
+        return np.arange(len(collection))
+    fingers = list(dict.fromkeys(collection.persons.tolist()))[:num_others]
+    return np.flatnonzero(np.isin(collection.persons, fingers))

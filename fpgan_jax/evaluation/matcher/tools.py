@@ -1,0 +1,64 @@
+"""Owns the matchers that a config may name, and the way to the second of them, the package fingerprint-recognition.
+
+It is of another kind than NIST's (`nist_tools.py`): ridges enhanced by Gabor filters, minutiae of the thinned ridges,
+prints aligned by descriptors of the ridges around them, and then a count of minutiae at one place. It takes half a
+second a print.
+"""
+
+import functools
+import importlib.util
+
+import numpy as np
+
+from fpgan_jax.evaluation import nist_tools
+from fpgan_jax.evaluation.nist_tools import MatchingTool, Minutiae, Template, ToolError
+
+
+class FingerprintRecognition:
+    """The package fingerprint-recognition."""
+
+    name = "fingerprint_recognition"
+
+    def extract(self, image: np.ndarray) -> Template:
+        """Find the minutiae of a print, uint8 [height, width], at 500 ppi."""
+        package = _import_package()
+        # It divides by the deviation, which is 0 in a blank print.
+        features = package.extract_features(np.ascontiguousarray(image)) if np.ptp(image) else None
+        found = features.minutiae if features else ()
+        return Template(
+            Minutiae(
+                np.array([minutia.x for minutia in found], np.int32),
+                np.array([minutia.y for minutia in found], np.int32),
+                np.array([-minutia.angle for minutia in found], np.float64) % (2 * np.pi),
+                np.array([minutia.kind == package.MinutiaKind.ENDING for minutia in found], bool),
+                np.ones(len(found)),
+            ),
+            features,
+        )
+
+    def compare(self, first: Template, second: Template) -> float:
+        """Count the minutiae that lie at one place once the prints are aligned; the lower of both directions."""
+        if first.handle is None or second.handle is None:
+            return 0.0
+        return float(_import_package().match_features(first.handle, second.handle).score)
+
+
+def find_tool(name: str) -> MatchingTool:
+    """Find the matcher of a name of `configuration.MATCHERS`.
+
+    Raises:
+      ToolError: it is not installed.
+    """
+    if name == FingerprintRecognition.name:
+        _import_package()
+        return FingerprintRecognition()
+    return nist_tools.find_matching_tool()
+
+
+@functools.cache
+def _import_package():
+    if importlib.util.find_spec("fingerprint_recognition") is None:
+        raise ToolError("fingerprint-recognition is not installed; pip install -e .[second-matcher]")
+    import fingerprint_recognition
+
+    return fingerprint_recognition
