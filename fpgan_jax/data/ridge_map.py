@@ -132,16 +132,13 @@ def find_contact(grey: np.ndarray, period: float) -> np.ndarray:
         return np.zeros_like(grey)
     # Wet skin is black and flat.
     is_contact |= mean < mean[is_contact].mean()
-    disk = _create_disk(2 * period / 3)
-    padding = 2 * len(disk)
+    padding = math.ceil(4 * period)
     is_contact = np.pad(is_contact, padding, mode="edge")
-    is_contact = ndimage.binary_opening(ndimage.binary_closing(is_contact, disk), disk)
+    is_contact = ndimage.binary_fill_holes(ndimage.binary_closing(is_contact, _create_disk(2 * period / 3)))
+    # Contrast reaches about a period beyond the last ridge.
+    is_contact = ndimage.binary_erosion(is_contact, _create_disk(period), border_value=1)
     labels, _ = ndimage.label(is_contact)
     is_contact &= labels == 1 + np.argmax(np.bincount(labels.ravel(), minlength=2)[1:])
-    # Contrast reaches about a period beyond the last ridge.
-    is_contact = ndimage.binary_erosion(
-        ndimage.binary_fill_holes(is_contact), _create_disk(period), border_value=1
-    )
     soft = ndimage.gaussian_filter(is_contact.astype(np.float32), period / 2)
     return np.clip(soft[padding:-padding, padding:-padding], 0, 1)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from configs import pix2pix_socofing
 from fpgan_jax.data import preprocessing, procedural_prints, ridge_map
@@ -55,8 +56,8 @@ def find_minutiae(ridges):
     windings = find_windings(ridges)
     found = []
     for sign in (-1, 1):
-        labels, count = ridge_map.ndimage.label(windings == sign, np.ones((3, 3)))
-        for row, col in ridge_map.ndimage.center_of_mass(labels > 0, labels, range(1, count + 1)):
+        labels, count = ndimage.label(windings == sign, np.ones((3, 3)))
+        for row, col in ndimage.center_of_mass(labels > 0, labels, range(1, count + 1)):
             found.append((sign, row + 11 - (SIDE - 1) / 2, col + 11 - (SIDE - 1) / 2))
     return sorted(found, key=lambda minutia: minutia[1])
 
@@ -78,6 +79,14 @@ def test_ridges_keep_their_own_period(period):
     assert 16 * SIDE / np.argmax(power) == pytest.approx(period, rel=0.01)
 
 
+def test_fine_ridges_are_found_in_noise():
+    phase = create_phase(90, 3.4)
+    noise = np.random.default_rng(0).normal(0, 200, phase.shape)
+    image = np.clip(ink(phase) + noise, 0, 255).astype(np.uint8)
+    ridges = ridge_map.map_ridges(image, PERIOD).ridges[INNER]
+    assert correlate(ridges, np.cos(phase)[INNER]) > 0.81  # 0.78 with filters of one period
+
+
 @pytest.mark.parametrize("degrees", [0, 15, 60, 90, 120, 175])
 def test_the_orientation_is_that_of_the_ridges(degrees):
     ridges = ridge_map.map_ridges(ink(create_phase(degrees)), PERIOD).ridges
@@ -87,10 +96,10 @@ def test_the_orientation_is_that_of_the_ridges(degrees):
 
 def test_unclear_ridges_run_as_the_clear_ones_around_them():
     noise = np.random.default_rng(0).normal(0, 90, (SIDE, SIDE))
-    is_noisy = np.hypot(ROWS, COLS) < PERIOD
+    is_noisy = np.hypot(ROWS, COLS) < 2 * PERIOD
     image = np.clip(np.where(is_noisy, 128 + noise, ink(create_phase(30))), 0, 255).astype(np.float32)
     difference = np.degrees(ridge_map.estimate_orientation(image, PERIOD)) - 30
-    assert np.abs((difference + 90) % 180 - 90)[is_noisy].max() < 10
+    assert np.abs((difference + 90) % 180 - 90)[is_noisy].max() < 7  # 8.4 without the second smoothing
 
 
 @pytest.mark.parametrize("turns", [1, -1])
@@ -104,18 +113,20 @@ def test_a_minutia_stays_where_it_is(turns):
 
 
 def test_a_short_ridge_is_not_healed_away():
-    """Two minutiae of opposite turns, three periods apart along the ridge: one ridge begins and ends."""
-    image = ink(create_phase(90) + wind(-1.5 * PERIOD, 0) - wind(1.5 * PERIOD, 0))
+    """Two minutiae of opposite turns, one and a half periods apart; filtering twice removes both."""
+    image = ink(create_phase(90) + wind(-0.75 * PERIOD, 0) - wind(0.75 * PERIOD, 0))
     minutiae = find_minutiae(ridge_map.map_ridges(image, PERIOD).ridges)
     assert [turns for turns, _, _ in minutiae] == [1, -1]
-    assert minutiae[1][1] - minutiae[0][1] == pytest.approx(3 * PERIOD, abs=PERIOD)
+    assert minutiae[1][1] - minutiae[0][1] == pytest.approx(1.5 * PERIOD, abs=PERIOD)
 
 
 def test_how_a_print_looks_is_not_in_its_map():
     phase = create_phase(30) + wind(0, 0)
     plain = ridge_map.map_ridges(ink(phase), PERIOD).ridges
     pale = ridge_map.map_ridges(ink(phase, ridge=190, valley=240), PERIOD).ridges
-    uneven = ridge_map.map_ridges((ink(phase) * (0.6 + 0.4 * np.tanh(COLS / 40))).astype(np.uint8), PERIOD).ridges
+    uneven = ridge_map.map_ridges(
+        (ink(phase) * (0.6 + 0.4 * np.tanh(COLS / 40))).astype(np.uint8), PERIOD
+    ).ridges
     thin = ridge_map.map_ridges(ink(phase, duty=0.3), PERIOD).ridges
     for other, least in ((pale, 0.995), (uneven, 0.98), (thin, 0.98)):
         assert correlate(plain[INNER], other[INNER]) > least
@@ -145,19 +156,34 @@ def test_the_contact_has_a_soft_edge():
     image[:, SIDE // 2 :] = 250
     contact = ridge_map.map_ridges(image, PERIOD).contact[SIDE // 2]
     # 10% to 90% of a Gaussian's edge is 2.56 deviations, of half a period here.
-    assert np.interp(0.9, contact[::-1], np.arange(SIDE)) - np.interp(0.1, contact[::-1], np.arange(SIDE)) == (
-        pytest.approx(2.56 * PERIOD / 2, abs=0.5)
-    )
+    assert np.interp(0.9, contact[::-1], np.arange(SIDE)) - np.interp(
+        0.1, contact[::-1], np.arange(SIDE)
+    ) == (pytest.approx(2.56 * PERIOD / 2, abs=0.5))
 
 
 def test_wet_skin_without_ridges_has_touched_but_has_no_ridges():
     image, distance = touch(ink(create_phase(20)))
-    is_wet = (ROWS > 15) & (np.abs(COLS) < 12) & (distance < 1)
-    image[is_wet] = 40
+    is_wet = (ROWS > 5) & (np.abs(COLS) < 20) & (distance < 1)
+    image[is_wet] = 40 + np.random.default_rng(0).normal(0, 1, is_wet.sum())
     ridges, contact = ridge_map.map_ridges(image, PERIOD)
-    middle = (slice(SIDE // 2 + 30, SIDE // 2 + 36), slice(SIDE // 2 - 2, SIDE // 2 + 2))
+    middle = (slice(SIDE // 2 + 18, SIDE // 2 + 34), slice(SIDE // 2 - 8, SIDE // 2 + 8))
     assert contact[middle].min() > 0.99
-    assert np.abs(ridges[middle]).max() < 0.2
+    assert ridges[middle].std() < 0.2  # of clear ridges 0.7
+
+
+def test_a_dry_spot_inside_is_part_of_the_contact():
+    image, _ = touch(ink(create_phase(20)))
+    image[np.hypot(ROWS, COLS) < 3 * PERIOD] = 250
+    assert ridge_map.map_ridges(image, PERIOD).contact[SIDE // 2, SIDE // 2] == pytest.approx(1)
+
+
+def test_a_smudge_beside_the_print_is_not_part_of_it():
+    image, distance = touch(ink(create_phase(20)), half_width=22)
+    smudge = (slice(50, 80), slice(106, 128))
+    image[smudge] = ink(create_phase(70))[smudge]
+    ridges, contact = ridge_map.map_ridges(image, PERIOD)
+    assert contact[distance < 0.8].min() > 0.95
+    assert np.abs(ridges[smudge]).max() < 0.01
 
 
 def create_data_config(size, interpolation):
