@@ -10,7 +10,7 @@ import time
 import pytest
 
 # Before JAX is imported, and for the processes that tests start: most programs here are run once or twice, and LLVM
-# takes longer to optimize one than it then saves. Tests marked `optimized` ask for the programs that users run.
+# takes longer to optimize one than it then saves. Tests marked `optimized` ask for LLVM's optimizations.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 _LIMIT = 5.0  # seconds
@@ -57,9 +57,11 @@ def pytest_runtest_call(item):
     result = yield
     # Beside other work the clock runs on, and two threads use two seconds of processors a second: the lesser counts.
     seconds = min(time.perf_counter() - begin[0], _read_processor_seconds() - begin[1])
-    if seconds > _LIMIT and not any(item.iter_markers("slow")):
+    mark = item.get_closest_marker("seconds")
+    limit = mark.args[0] if mark else _LIMIT
+    if seconds > limit and not item.get_closest_marker("slow"):
         pytest.fail(
-            f"took {seconds:.1f} s, more than {_LIMIT:g}: make it smaller, or mark it slow", pytrace=False
+            f"took {seconds:.1f} s, more than {limit:g}: make it smaller, or mark it slow", pytrace=False
         )
     return result
 

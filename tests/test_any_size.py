@@ -53,6 +53,7 @@ def test_one_print_is_drawn_from_python(gan_workdir):
     assert draw(noise).shape == (HEIGHT, WIDTH)
 
 
+@pytest.mark.seconds(20)
 def test_both_ways_of_feeding_train_alike(gan_workdir, tmp_path):
     config = create_config(**{"data.feeding": "device"})
     gan_trainer.train_and_evaluate(config, str(tmp_path), create_source(config))
@@ -68,6 +69,7 @@ def test_both_ways_of_feeding_train_alike(gan_workdir, tmp_path):
     ],
     ids=["ronneberger", "resize", "levels"],
 )
+@pytest.mark.seconds(20)
 def test_other_networks_train_too(tmp_path, changes):
     config = create_config(**changes, num_epochs=1, sample_epochs=())
     state = gan_trainer.train_and_evaluate(config, str(tmp_path), create_source(config))
@@ -82,6 +84,7 @@ def test_pairs_of_the_size_are_read_as_they_are(tmp_path):
     np.testing.assert_array_equal(np.stack([pair["noise_image"], pair["real_image"]])[..., 0], sides)
 
 
+@pytest.mark.seconds(40)
 def test_a_classifier_learns_and_scores_prints_of_the_size(tmp_path):
     config = test_size.get_config()
     config.data.socofing_dir = "unused"

@@ -12,6 +12,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import calibration, matching, nist_tools
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.nist_tools import ToolError
+from fpgan_jax.evaluation.statistics.verification import Impostors
 from tests.evaluation.scored_study import TableTool, prepare_unscaled
 
 # Persons 1 to 3 with prints 11 to 13; altered prints 21 and 22 of person 1, 23 of person 2, 31 of person 3.
@@ -116,6 +117,39 @@ def test_impressions_of_one_finger_are_matched_with_one_another(tmp_path, config
     assert sorted(found.unaltered_impostors.scores) == [1] * 7 + [7]
     assert found.unaltered_impostors.count_pairs() == 3
     assert "rank-1" not in calibration.describe_calibration(found)
+
+
+def create_calibration(num_altered):
+    """Create 400 impostor comparisons of 3 fingers, all at 1, and genuine ones at 5."""
+    persons = np.tile([[1, 2], [1, 3], [2, 3], [1, 2]], (100, 1))
+    impostors = Impostors(np.ones(400), persons)
+    return calibration.Calibration(
+        "nbis",
+        3,
+        9,
+        num_altered,
+        np.full(9, 5.0),
+        np.repeat([1, 2, 3], 3),
+        impostors,
+        impostors,
+        1.0,
+        0.0,
+        9.0,
+        1.0,
+    )
+
+
+def test_a_rate_of_few_fingers_is_theirs_alone_and_of_copies_refused():
+    of_impressions = calibration.describe_calibration(create_calibration(0)).splitlines()
+    assert of_impressions[-2:] == [
+        "  TAR 100.00% at FAR 1.0%, from score 2, of these persons; for others 300 pairs of persons are needed",
+        "  TAR at FAR 0.1%: refused, 3,000 pairs of persons are needed",
+    ]
+    of_copies = calibration.describe_calibration(create_calibration(9))
+    assert (
+        "TAR at FAR 1.0%: refused, 300 pairs of persons are needed" in of_copies
+        and "of these" not in of_copies
+    )
 
 
 def test_altered_prints_are_needed(tmp_path, config):

@@ -35,8 +35,9 @@ def create_config() -> ConfigDict:
     config.data.num_replicas = 4
     config.data.jitter = 2
     config.generator.num_features = 2
+    config.generator.num_levels = 2  # few layers compile soon
     config.generator.norm = "batch_per_example"
-    config.generator.dropout_outputs = (4,)
+    config.generator.dropout_outputs = (2,)
     config.generator.dropout_rate = 0.0
     config.discriminator.num_features = 2
     config.discriminator.receptive_field = 16

@@ -92,3 +92,14 @@ def test_too_few_minutiae_have_nothing_in_common(count):
     few = Minutiae(*(values[:count] for values in draw(4)))
     assert alignment.align(few, draw(4)).num_first == 0
     assert len(alignment.align(draw(4), few).pairs) == 0
+
+
+def test_least_squares_recover_a_rotation_and_a_shift():
+    points = np.random.default_rng(0).uniform(0, 300, (8, 2))
+    # From +x towards +y, which is down: (1, 0) becomes (cos, sin).
+    moved = np.array(
+        [[np.cos(0.3) * x - np.sin(0.3) * y + 7, np.sin(0.3) * x + np.cos(0.3) * y - 4] for x, y in points]
+    )
+    turn, shift = alignment._fit(points, moved)
+    assert turn == pytest.approx(0.3)
+    np.testing.assert_allclose(shift, (7, -4), atol=1e-9)

@@ -8,8 +8,6 @@ import pytest
 from tests.third_party.keras_xception import ours
 from third_party.keras_xception import reference
 
-pytestmark = pytest.mark.optimized
-
 # In float64 both sides round at 1e-16, and the network multiplies that by about 100 (Keras's float32 errors,
 # stored beside the reference, are under 1e-5 = 100 * 1e-7): 1e-14. The least that another padding, epsilon,
 # order or momentum changed, when each was tried, was 5e-3.

@@ -25,8 +25,6 @@ from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import GanTrainState, create_network_state
 from third_party.pytorch_pix2pix import names, parity_cases
 
-pytestmark = pytest.mark.optimized
-
 CASES = {case.name: case for case in parity_cases.CASES}
 FACTOR = 8
 
@@ -227,6 +225,7 @@ def assert_answers(ours, exact, errors):
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.seconds(40)
 def test_numbers_are_those_that_pytorch_gave(name):
     assert_answers(compute_answers(CASES[name]), *parity_cases.load_reference(CASES[name]))
 
