@@ -177,6 +177,12 @@ def test_a_dry_spot_inside_is_part_of_the_contact():
     assert ridge_map.map_ridges(image, PERIOD).contact[SIDE // 2, SIDE // 2] == pytest.approx(1)
 
 
+def test_a_crease_does_not_divide_the_contact():
+    image, distance = touch(ink(create_phase(20)))
+    image[np.abs(ROWS) < 1.75 * PERIOD] = 250
+    assert ridge_map.map_ridges(image, PERIOD).contact[distance < 0.7].min() > 0.95
+
+
 def test_a_smudge_beside_the_print_is_not_part_of_it():
     image, distance = touch(ink(create_phase(20)), half_width=22)
     smudge = (slice(50, 80), slice(106, 128))
