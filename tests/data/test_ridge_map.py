@@ -235,6 +235,14 @@ def test_many_prints_are_mapped_as_each_alone():
         np.testing.assert_array_equal(contact[index], alone.contact)
 
 
+def test_a_drawn_map_has_dark_ridges_and_is_white_around():
+    ridges, contact = np.array([[1, -1, 0, 0, 0.25]], np.float32), np.array([[1, 1, 1, 0, 0.5]], np.float32)
+    drawn = ridge_map.draw_maps(ridge_map.RidgeMap(ridges, contact))
+    assert drawn.dtype == np.uint8
+    # 255 - 127.5 * 0.75 is 159.4.
+    assert drawn.tolist() == [[0, 255, 128, 255, 159]]
+
+
 def test_values_are_of_the_documented_type_and_range():
     image = np.random.default_rng(2).integers(0, 256, (60, 80), np.uint8)
     ridges, contact = ridge_map.map_ridges(image, PERIOD)
