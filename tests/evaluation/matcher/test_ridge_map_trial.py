@@ -92,6 +92,7 @@ def test_without_a_matcher_the_reason_is_named(tmp_path, monkeypatch):
         ridge_map_trial.try_ridge_maps(config, max_persons=60)
 
 
+@pytest.mark.seconds(15)
 @pytest.mark.biometrics
 def test_maps_of_procedural_impressions_are_told_apart_as_the_prints_are(tmp_path):
     """Two impressions of two fingers each; their periods differ, the map's is one."""
