@@ -23,7 +23,7 @@ import numpy as np
 from scipy import fft, ndimage
 
 from fpgan_jax import configuration
-from fpgan_jax.data import preprocessing
+from fpgan_jax.data import oriented_filters, preprocessing
 from fpgan_jax.data.socofing.filenames import ALTERATIONS, FINGERS, HANDS, PrintName, parse_filename
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.file_managers import is_leftover
@@ -42,7 +42,6 @@ _MASTER_HEIGHT, _MASTER_WIDTH = 400, 360
 # costs a third.
 _GROWTH_STEP = 5 / 3
 _CENTER_ROW, _CENTER_COL = 215.0, 180.0
-_NUM_ORIENTATIONS = 16
 _NUM_GROWTH_STEPS = 20
 # The period varies over a finger by this share on both sides of its mean.
 _PERIOD_VARIATION = 0.09
@@ -230,45 +229,19 @@ def create_orientation_field(
 # --- ridges --------------------------------------------------------------------------------------
 
 
-def _oriented_filters(shape: tuple[int, int], period: float) -> np.ndarray:
-    """Spectra of even Gabor filters without DC: [orientations, rows, cols // 2 + 1] float32."""
-    up = -fft.fftfreq(shape[0])[:, None]
-    right = fft.rfftfreq(shape[1])[None, :]
-    frequency = 1 / period
-    spectra = []
-    for index in range(_NUM_ORIENTATIONS):
-        theta = np.pi * index / _NUM_ORIENTATIONS
-        across = np.abs(-right * math.sin(theta) + up * math.cos(theta))
-        along = right * math.cos(theta) + up * math.sin(theta)
-        spectra.append(
-            np.exp(-0.5 * ((across - frequency) / (0.17 * frequency)) ** 2)
-            * np.exp(-0.5 * (along / (0.24 * frequency)) ** 2)
-        )
-    return np.asarray(spectra, np.float32)
-
-
-def _orientation_weights(orientation: np.ndarray) -> np.ndarray:
-    """Share of each filter's response at each pixel: the two nearest orientations, linearly."""
-    position = orientation / np.pi * _NUM_ORIENTATIONS
-    lower = np.floor(position).astype(int)
-    fraction = (position - lower).astype(np.float32)
-    weights = np.zeros((_NUM_ORIENTATIONS, *orientation.shape), np.float32)
-    np.put_along_axis(weights, lower[None] % _NUM_ORIENTATIONS, 1 - fraction[None], axis=0)
-    np.put_along_axis(weights, (lower[None] + 1) % _NUM_ORIENTATIONS, fraction[None], axis=0)
-    return weights
-
-
 def _grow_ridges(
     rng: np.random.Generator, orientation: np.ndarray, period: float, coarseness: np.ndarray
 ) -> np.ndarray:
     """Turn noise into ridges; everything on the growth grid, `coarseness` 0 to 1 from fine to coarse ridges."""
     filters = np.concatenate(
         [
-            _oriented_filters(orientation.shape, factor * period)
+            oriented_filters.create_filters(
+                orientation.shape, factor * period, across_bandwidth=0.17, along_bandwidth=0.24
+            )
             for factor in (1 - _PERIOD_VARIATION, 1 + _PERIOD_VARIATION)
         ]
     )
-    weights = _orientation_weights(orientation)
+    weights = oriented_filters.compute_weights(orientation)
     weights = np.concatenate([weights * (1 - coarseness), weights * coarseness]).astype(np.float32)
     ridges = rng.standard_normal(orientation.shape).astype(np.float32)
     for _ in range(_NUM_GROWTH_STEPS):

@@ -1,0 +1,35 @@
+r"""Show that a print's ridge map is still its finger's: match maps with other real prints of the finger.
+
+python -m launch.measure_ridge_map --config=configs/pix2pix_socofing.py --config.data.source=impressions \
+    --config.data.impressions_dir=FOLDER --config.data.sensor_ppi=500 --config.data.image_ppi=238 \
+    --config.data.image_size=128
+python -m launch.measure_ridge_map --config=configs/pix2pix_socofing.py --config.data.socofing_dir=SOCOFING_FOLDER \
+    --config.data.frame=crop --config.data.image_size=128
+
+At 238 pixels per inch other sensors' ridges have the period of SOCOFing's at 128x128 pixels without the frame. Where a
+finger has one print, the map is matched with it. Needs `bash launch/setup_biometrics.sh`.
+"""
+
+from absl import flags
+
+from launch import cli
+
+_CONFIG = cli.define_config_flag()
+_MAX_PERSONS = flags.DEFINE_integer(
+    "max_persons", 60, "The first so many fingers, by id, take part.", lower_bound=2
+)
+
+
+def main(argv: list[str]) -> None:
+    """Measure and print."""
+    del argv
+    from fpgan_jax import configuration
+    from fpgan_jax.evaluation.matcher import ridge_map_trial
+
+    configuration.validate_config(_CONFIG.value)
+    trial = ridge_map_trial.try_ridge_maps(_CONFIG.value, max_persons=_MAX_PERSONS.value)
+    print(ridge_map_trial.describe_trial(trial))
+
+
+if __name__ == "__main__":
+    cli.run(main)
