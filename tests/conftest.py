@@ -13,7 +13,8 @@ import pytest
 # takes longer to optimize one than it then saves. Tests marked `optimized` ask for LLVM's optimizations.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
-_LIMIT = 5.0  # seconds
+# Seconds. Five are meant on a quiet machine; beside other work they have been twice as many.
+_LIMIT = 10.0
 _NUM_SLOWEST = 10
 
 

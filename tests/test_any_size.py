@@ -84,7 +84,7 @@ def test_pairs_of_the_size_are_read_as_they_are(tmp_path):
     np.testing.assert_array_equal(np.stack([pair["noise_image"], pair["real_image"]])[..., 0], sides)
 
 
-@pytest.mark.seconds(40)
+@pytest.mark.slow
 def test_a_classifier_learns_and_scores_prints_of_the_size(tmp_path):
     config = test_size.get_config()
     config.data.socofing_dir = "unused"

@@ -20,7 +20,7 @@ def read_rows(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.mark.seconds(60)
+@pytest.mark.slow
 def test_the_smallest_cases_leave_rows_and_tables(tmp_path):
     out = tmp_path / "rows.jsonl"
     result = run("--smallest", "--cases=synthesis,discriminator,gan_step,input_device", f"--out={out}")

@@ -63,7 +63,7 @@ def in_threes(tmp_path_factory):
     return workdir, train(workdir, steps_per_dispatch=3)
 
 
-@pytest.mark.parametrize("kind", ["tfdata", "device"])
+@pytest.mark.parametrize("kind", ["tfdata", pytest.param("device", marks=pytest.mark.slow)])
 @pytest.mark.seconds(40)
 def test_a_run_stopped_within_a_dispatch_goes_on_as_if_it_never_was(tmp_path, in_threes, kind):
     changes = {"steps_per_dispatch": 3, "data.feeding": kind}

@@ -38,7 +38,7 @@ def _path(config, tmp_path):
     return path
 
 
-@pytest.mark.seconds(20)
+@pytest.mark.slow
 def test_training_goes_on_from_kerass_file(config, path, tmp_path):
     runs.import_run(config, str(tmp_path / "run"), str(path), create_source(config))
     _, before, _ = restore_for_evaluation(str(tmp_path / "first"), ("classifier",))

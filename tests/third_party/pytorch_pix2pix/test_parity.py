@@ -224,7 +224,9 @@ def assert_answers(ours, exact, errors):
     assert far == {}
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", [name if name == "basic" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
+)
 @pytest.mark.seconds(40)
 def test_numbers_are_those_that_pytorch_gave(name):
     assert_answers(compute_answers(CASES[name]), *parity_cases.load_reference(CASES[name]))

@@ -22,7 +22,9 @@ def create_config(norm="batch"):
     return config
 
 
-@pytest.fixture(name="exported", scope="module", params=["batch", "instance"])
+@pytest.fixture(
+    name="exported", scope="module", params=["batch", pytest.param("instance", marks=pytest.mark.slow)]
+)
 def _exported(request, tmp_path_factory):
     """Train a little and export: (workdir, folder of files, config)."""
     folder = tmp_path_factory.mktemp("exported")
