@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Sets up an environment and runs the tests.
-# Usage: bash launch/test.sh [PYTEST_ARGUMENTS]    (by default everything but `slow` and `compare`)
+# Usage: bash launch/test.sh [PYTEST_ARGUMENTS]    (by default everything that is not marked slow, extended, compare or slurm)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bash launch/setup_environment.sh test
 if [ $# -eq 0 ]; then
-  set -- -m "not slow and not compare and not slurm" -n 2 --dist worksteal
+  set -- -m "not slow and not extended and not compare and not slurm" -n 2 --dist worksteal
 fi
 # Half of the tests' time is compilation, of the same programs from run to run. Deleting the folder costs nothing else.
 export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$PWD/.jax_cache/tests}"

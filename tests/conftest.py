@@ -60,7 +60,7 @@ def pytest_runtest_call(item):
     seconds = min(time.perf_counter() - begin[0], _read_processor_seconds() - begin[1])
     mark = item.get_closest_marker("seconds")
     limit = mark.args[0] if mark else _LIMIT
-    if seconds > limit and not item.get_closest_marker("slow"):
+    if seconds > limit and not {"slow", "extended"} & {mark.name for mark in item.iter_markers()}:
         pytest.fail(
             f"took {seconds:.1f} s, more than {limit:g}: make it smaller, or mark it slow", pytrace=False
         )

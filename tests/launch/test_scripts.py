@@ -322,7 +322,7 @@ def test_help_tells_what_the_script_does_and_its_flags(script):
     assert f"launch/{script}.py:" in result.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 def test_a_seed_among_several_gives_what_it_gives_alone(reproduced, data, tmp_path):
     result = run_well("reproduce", *data, f"--workdir={tmp_path}", "--gan_seeds=1,0")
     assert "std classifier" in result.stdout
@@ -334,7 +334,7 @@ def test_a_seed_among_several_gives_what_it_gives_alone(reproduced, data, tmp_pa
     assert differ == {"synthetic", "new_noise"}
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 def test_the_use_of_synthetic_prints_is_measured_on_the_trained_weights(reproduced, data, tmp_path):
     folder, out_dir = reproduced[0] / "synthetic_training", tmp_path / "utility"
     result = run_well(

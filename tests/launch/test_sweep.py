@@ -92,7 +92,7 @@ def test_a_mistake_in_the_last_run_is_named_before_the_first_starts(arguments, t
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 def test_a_sweep_that_was_stopped_goes_on_and_ends_as_one_that_was_not(arguments, tmp_path):
     command = [*arguments, "--num_workers=2", "--config.num_epochs=60"]
     workdir = tmp_path / "stopped"

@@ -103,7 +103,7 @@ WAYS = {
     params=[
         "four devices",
         pytest.param("two processes", marks=pytest.mark.slow),
-        pytest.param("four processes", marks=pytest.mark.slow),
+        pytest.param("four processes", marks=pytest.mark.extended),
     ],
 )
 def divided_workdir(request, tmp_path_factory):

@@ -20,7 +20,6 @@ from third_party.keras_xception.weights import export_classifier, import_classif
 # Keras's variables under NumPy 2, once for each.
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.optimized,
     pytest.mark.filterwarnings("ignore:__array__ implementation"),
 ]
 
