@@ -31,7 +31,7 @@ EXIT_INTERRUPTED = 75
 
 _YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 # XLA ends a process that is given a flag it does not know: each version is tried before it is named here.
-_JAXLIB_WITH_YNN_FLAG = ("0.10.2",)
+_JAXLIB_WITH_YNN_FLAG = ("0.10.2", "0.11.2")
 # What JAX's devices are chosen by.
 _DEVICE_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
 
@@ -326,7 +326,8 @@ def _keep_convolutions_from_ynnpack() -> None:
     """Have XLA:CPU convolve with Eigen, before JAX is imported.
 
     YNNPACK, this version's choice, divides a convolution among threads by output features only: up to 64 of
-    them, as in both networks' large layers, get one core. The 128-pixel training step takes 8% longer so.
+    them, as in both networks' large layers, get one core. The 128-pixel training step takes 8% longer so with
+    jaxlib 0.10.2, and 24% longer with 0.11.2 (docs/benchmarks.md).
     """
     if importlib.metadata.version("jaxlib") not in _JAXLIB_WITH_YNN_FLAG:
         return
