@@ -13,7 +13,7 @@ import pytest
 # takes longer to optimize one than it then saves. Tests marked `optimized` ask for LLVM's optimizations.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
-# Seconds. Five are meant on a quiet machine; beside other work they have been twice as many.
+# Seconds. Most take under 5; with an empty compile cache some have taken up to 6 with nothing beside them.
 _LIMIT = 10.0
 _NUM_SLOWEST = 10
 
