@@ -14,7 +14,7 @@ def test_the_wait_is_what_feeding_adds():
 @pytest.mark.parametrize("name", cases.INPUT_CASES)
 def test_an_input_feeds_the_step_beside_the_resident_batch(name, monkeypatch):
     if name == "input_tfdata":
-        pytest.importorskip("tensorflow")
+        pytest.importorskip("tensorflow", reason="NOT RUN: TensorFlow cannot be imported here")
     case = cases.Case(name, 16, 2, 64, "float32")  # more than the config's own 50 pairs
     config = cases.create_config(pix2pix_socofing.get_config(), case)
     dispatched = []

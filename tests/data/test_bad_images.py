@@ -274,7 +274,7 @@ def test_an_unreadable_pair_is_named(paired, config, no_permission):
 
 
 @pytest.mark.skipif(
-    os.geteuid() == 0, reason="root may read everything; the two tests above have opening refused"
+    os.geteuid() == 0, reason="NOT RUN: root may read everything; the two tests above have opening refused"
 )
 def test_a_file_without_permission_is_named(paired, config):
     (paired / "a.png").write_bytes(GOOD_PNG)

@@ -14,7 +14,8 @@ from fpgan_jax.evaluation.matching import Matcher
 
 NUM_FINGERS, NUM_IMPRESSIONS = 3, 3
 needs_second = pytest.mark.skipif(
-    importlib.util.find_spec("fingerprint_recognition") is None, reason="the extra second-matcher is missing"
+    importlib.util.find_spec("fingerprint_recognition") is None,
+    reason="NOT RUN: fingerprint-recognition is not installed (the extra second-matcher)",
 )
 
 
@@ -22,7 +23,7 @@ def needs_nist():
     try:
         nist_tools.find_matching_tool()
     except nist_tools.ToolError as error:
-        pytest.skip(str(error))
+        pytest.skip(f"NOT RUN: {error}")
 
 
 @pytest.fixture(scope="module")
