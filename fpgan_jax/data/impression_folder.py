@@ -115,6 +115,27 @@ def read_folder(
     return records
 
 
+def check_folder(path: str, field: str) -> pathlib.Path:
+    """Find a folder of impressions.
+
+    Args:
+      path: of the folder.
+      field: as of `read_folder`.
+
+    Returns:
+      The path.
+
+    Raises:
+      UserError: there is no such folder.
+    """
+    folder = pathlib.Path(expand_path(path))
+    if not path or not folder.is_dir():
+        raise UserError(
+            f"{field}: {path!r} is not a folder; name the one that holds <finger>_<impression>.png"
+        )
+    return folder
+
+
 def _read_record(path: pathlib.Path, seen: dict[tuple[int, int], str]) -> Record:
     name = parse_filename(path.name)
     if name is None:

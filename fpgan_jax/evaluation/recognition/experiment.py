@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from fpgan_jax.data import augmentation, distortion
+from fpgan_jax.data import augmentation, distortion, impression_folder
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.recognition import alignment, classical, comparisons, network, table, training
 from fpgan_jax.evaluation.recognition.comparisons import FingerRow
@@ -24,8 +24,8 @@ from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.progress import create_progress
 
 RESULTS_FILENAME = "results.csv"
-REAL, AUGMENTATION, EVERY_FINGER, PROCEDURAL = "real", "augmentation", "every_real_finger", "procedural"
-_RESERVED = (REAL, AUGMENTATION, EVERY_FINGER, PROCEDURAL, comparisons.POOLED)
+PROCEDURAL = "procedural"
+_RESERVED = (table.REAL, table.AUGMENTATION, table.EVERY_FINGER, PROCEDURAL, comparisons.POOLED)
 # Ids of one set's new fingers are below it.
 _FINGERS_A_SET = 10**9
 
@@ -108,6 +108,15 @@ def measure_recognition(request: Request, out_dir: str, settings: Settings) -> s
 
 
 def _check_request(request: Request, settings: Settings) -> None:
+    places = {
+        "real": [request.real],
+        "tests": request.tests,
+        "more_impressions": request.more_impressions,
+        "more_fingers": request.more_fingers,
+    }
+    for flag, named in places.items():
+        for place in named:
+            impression_folder.check_folder(place.folder, f"--{flag}")
     sets = [place.name for place in (*request.more_impressions, *request.more_fingers)]
     tests = [place.name for place in request.tests]
     for flag, names in (("more_impressions or --more_fingers", sets), ("tests", tests)):
@@ -160,11 +169,11 @@ def load_arms(request: Request, cache_dir: str) -> list[Arm]:
         others.insert(0, grow_prints(PROCEDURAL, *counts, 0, cache_dir))
     for place, prints in enumerate(others, start=1):
         sets[prints.name] = prints._replace(fingers=prints.fingers + place * _FINGERS_A_SET)
-    arms = [Arm(REAL, (real,), 0.0), Arm(AUGMENTATION, (real,), 1.0)]
+    arms = [Arm(table.REAL, (real,), 0.0), Arm(table.AUGMENTATION, (real,), 1.0)]
     arms += [Arm(name, (real, prints), 1.0) for name, prints in sets.items()]
     arms += [Arm("+".join(names), (real, *(sets[name] for name in names)), 1.0) for names in request.together]
     if len(everything.images) > len(real.images):
-        arms.append(Arm(EVERY_FINGER, (everything,), 1.0))
+        arms.append(Arm(table.EVERY_FINGER, (everything,), 1.0))
     return arms
 
 

@@ -25,7 +25,7 @@ from fpgan_jax.whole_file import write_whole
 
 PROCEDURAL_PPI = 500
 _PROCEDURAL_SIZE = "241x298"
-_NAME = re.compile(r"[A-Za-z0-9_.+-]+")
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _PPI_RANGE = (100, 2000)
 
 

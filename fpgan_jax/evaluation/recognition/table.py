@@ -1,4 +1,4 @@
-"""Owns what recognisers' results amount to: means, differences paired by seed and finger, intervals, tables, the figure.
+"""Owns what recognisers' results amount to: means, differences paired by seed and finger, intervals, tables, a figure.
 
 Does not train or compare prints (`experiment.py`).
 """
@@ -39,9 +39,6 @@ HEADER = (
     "95% low",
     "95% high",
 )
-DIFFERENCE_HEADER = (
-    "tested on", "measure", "trained on", "minus", "difference", "95% low", "95% high", "verdict"
-)  # fmt: skip
 
 
 class Average(NamedTuple):
@@ -115,7 +112,7 @@ def create_cells(results: Results) -> list[tuple[str, ...]]:
 
 
 def create_difference_cells(results: Results) -> list[tuple[str, ...]]:
-    """Write the differences as rows of strings under `DIFFERENCE_HEADER`."""
+    """Write the differences as rows of strings under `utility_table.DIFFERENCE_HEADER`."""
     pairs = list_comparisons(results.arms)
     cells = []
     for test_set, measure, (arm, other) in itertools.product(results.test_sets, MEASURES, pairs):
@@ -178,7 +175,7 @@ def write_tables(rows: Sequence[FingerRow], out_dir: str) -> str:
     results = Results(rows)
     tables = {
         "recognition": (HEADER, create_cells(results)),
-        "recognition_differences": (DIFFERENCE_HEADER, create_difference_cells(results)),
+        "recognition_differences": (utility_table.DIFFERENCE_HEADER, create_difference_cells(results)),
     }
     return f"{table_formats.write_tables(out_dir, tables)}\n{describe(results)}\n"
 
@@ -192,9 +189,8 @@ def draw(rows: Sequence[FingerRow], path: str | os.PathLike) -> None:
     """
     results = Results(rows)
     figure = Figure(figsize=(1 + 3 * len(results.test_sets), 4), layout="constrained")
-    for axis, test_set in zip(
-        figure.subplots(1, len(results.test_sets), squeeze=False)[0], results.test_sets, strict=True
-    ):
+    all_axes = figure.subplots(1, len(results.test_sets), squeeze=False)[0]
+    for axis, test_set in zip(all_axes, results.test_sets, strict=True):
         is_refused = np.isnan(results.average(AUGMENTATION, test_set, "tar_1").mean)
         measure = "equal_error" if is_refused else "tar_1"
         axis.set_title(test_set, fontsize=10)

@@ -81,7 +81,7 @@ class Trainer:
         network_key, classes_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 0))
         view = np.zeros((1, classical.VIEW_SIDE, classical.VIEW_SIDE, 1), np.float32)
         weights = network.draw_class_weights(classes_key, self._max_classes, self._settings.embedding_size)
-        return {"network": self._network.init(network_key, view), "classes": weights}
+        return {"network": jax.jit(self._network.init)(network_key, view), "classes": weights}
 
     def train(
         self,
