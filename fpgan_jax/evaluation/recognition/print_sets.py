@@ -10,7 +10,7 @@ import os
 import pathlib
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ from fpgan_jax.whole_file import write_whole
 PROCEDURAL_PPI = 500
 _PROCEDURAL_SIZE = "241x298"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
+_SEPARATOR = re.compile(f",(?={_NAME.pattern}=)")
 _PPI_RANGE = (100, 2000)
 
 
@@ -67,19 +68,24 @@ class FingerPrints(NamedTuple):
         return digest.hexdigest()[:12]
 
 
-def parse_place(text: str, flag: str) -> SetPlace:
-    """Read NAME=FOLDER@PPI.
+def parse_places(texts: Sequence[str], flag: str) -> list[SetPlace]:
+    """Read NAME=FOLDER@PPI, several with commas between them.
 
     Args:
-      text: such as "uareu=prints/uareu@512".
-      flag: that it was given to, for messages.
+      texts: such as "uareu=prints/uareu@512,crossmatch=prints/crossmatch@500"; a folder's name may have commas.
+      flag: that they were given to, for messages.
 
     Returns:
-      The parts.
+      A place each.
 
     Raises:
-      UserError: the text is of another form.
+      UserError: a text is of another form.
     """
+    parts = [part for text in texts for part in _SEPARATOR.split(text)]
+    return [_parse_place(part, flag) for part in parts]
+
+
+def _parse_place(text: str, flag: str) -> SetPlace:
     name, equals, rest = text.partition("=")
     folder, at, ppi = rest.rpartition("@")
     if not (equals and at and folder and _NAME.fullmatch(name)):

@@ -6,11 +6,16 @@ from PIL import Image
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.recognition import alignment, print_sets
-from fpgan_jax.evaluation.recognition.print_sets import SetPlace, load_prints, parse_place
+from fpgan_jax.evaluation.recognition.print_sets import SetPlace, load_prints, parse_places
 
 
 def test_a_place_has_a_name_a_folder_and_a_resolution():
-    assert parse_place("uareu=prints/u=1@2@512", "tests") == ("uareu", "prints/u=1@2", 512.0)
+    places = parse_places(["uareu=prints/u=1@2@512,lindex=a,b@500", "c=d@475.5"], "tests")
+    assert places == [
+        ("uareu", "prints/u=1@2", 512.0),
+        ("lindex", "a,b", 500.0),
+        ("c", "d", 475.5),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -28,7 +33,7 @@ def test_a_place_has_a_name_a_folder_and_a_resolution():
 )
 def test_another_form_is_refused(text):
     with pytest.raises(UserError, match=r"^--tests="):
-        parse_place(text, "tests")
+        parse_places([text], "tests")
 
 
 @pytest.fixture
