@@ -22,17 +22,17 @@ _MIN_SUPPORT = 0.8
 _RANGE = 4.0
 
 
-def align_print(image: np.ndarray, ppi: float) -> np.ndarray:
+def align_print(image: np.ndarray, ppi: tuple[float, float]) -> np.ndarray:
     """Bring a print to one scale, with its core in the middle, equal local contrast, and 0 beside the skin.
 
     Args:
       image: uint8 [height, width], ridges dark, as the sensor gave it.
-      ppi: of the image, pixels per inch.
+      ppi: of the image, pixels per inch down and across.
 
     Returns:
       int8 [SIDE, SIDE]; ridges are positive, of about 40.
     """
-    size = tuple(max(1, round(side * PPI / ppi)) for side in image.shape)
+    size = tuple(max(1, round(side * PPI / own)) for side, own in zip(image.shape, ppi, strict=True))
     scaled = preprocessing.resize(image[..., None], size, "lanczos")[..., 0]
     grey = scaled.astype(np.float32)
     contact = ridge_map.find_contact(grey, PERIOD)

@@ -23,10 +23,11 @@ from fpgan_jax.host.user_paths import expand_path
 from fpgan_jax.progress import create_progress
 from fpgan_jax.whole_file import write_whole
 
-PROCEDURAL_PPI = 500
+_PROCEDURAL_PPI = (500.0, 500.0)
 _PROCEDURAL_SIZE = "241x298"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _SEPARATOR = re.compile(f",(?={_NAME.pattern}=)")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
 _PPI_RANGE = (100, 2000)
 
 
@@ -36,12 +37,12 @@ class SetPlace(NamedTuple):
     Attributes:
       name: as in the tables.
       folder: of `<finger>_<impression>.png`.
-      ppi: of its files, pixels per inch.
+      ppi: of its files, pixels per inch down and across.
     """
 
     name: str
     folder: str
-    ppi: float
+    ppi: tuple[float, float]
 
 
 class FingerPrints(NamedTuple):
@@ -69,7 +70,7 @@ class FingerPrints(NamedTuple):
 
 
 def parse_places(texts: Sequence[str], flag: str) -> list[SetPlace]:
-    """Read NAME=FOLDER@PPI, several with commas between them.
+    """Read NAME=FOLDER@PPI or NAME=FOLDER@ACROSSxDOWN, several with commas between them.
 
     Args:
       texts: such as "uareu=prints/uareu@512,crossmatch=prints/crossmatch@500"; a folder's name may have commas.
@@ -90,14 +91,14 @@ def _parse_place(text: str, flag: str) -> SetPlace:
     folder, at, ppi = rest.rpartition("@")
     if not (equals and at and folder and _NAME.fullmatch(name)):
         raise UserError(f"--{flag}={text}: must be NAME=FOLDER@PPI, as uareu=prints/uareu@512")
-    try:
-        number = float(ppi)
-    except ValueError:
-        number = math.nan
-    if not _PPI_RANGE[0] <= number <= _PPI_RANGE[1]:
-        low, high = _PPI_RANGE
-        raise UserError(f"--{flag}={text}: {ppi!r} is no resolution from {low} to {high} pixels per inch")
-    return SetPlace(name, expand_path(folder), number)
+    low, high = _PPI_RANGE
+    numbers = [float(part) if _NUMBER.fullmatch(part) else math.nan for part in ppi.split("x")]
+    if len(numbers) > 2 or not all(low <= number <= high for number in numbers):
+        raise UserError(
+            f"--{flag}={text}: {ppi!r} is no resolution; give pixels per inch from {low} to {high}, as 500, or across "
+            "and down, as 248x230"
+        )
+    return SetPlace(name, expand_path(folder), (numbers[-1], numbers[0]))
 
 
 def load_prints(place: SetPlace, flag: str, cache_dir: str) -> FingerPrints:
@@ -156,11 +157,11 @@ def grow_prints(name: str, num_fingers: int, num_impressions: int, seed: int, ca
         for place, finger in enumerate(fingers)
     ]
     key = f"{seed} {num_fingers} {num_impressions} {procedural_prints.SYNTHESIS_VERSION}"
-    return FingerPrints(name, _align(images, PROCEDURAL_PPI, key, name, cache_dir), fingers)
+    return FingerPrints(name, _align(images, _PROCEDURAL_PPI, key, name, cache_dir), fingers)
 
 
 def _align(
-    images: list[Callable[[], np.ndarray]], ppi: float, key: str, name: str, cache_dir: str
+    images: list[Callable[[], np.ndarray]], ppi: tuple[float, float], key: str, name: str, cache_dir: str
 ) -> np.ndarray:
     """Align prints, or read what was aligned before: int8 [n, SIDE, SIDE]."""
     code = (pathlib.Path(module.__file__).read_bytes() for module in (alignment, ridge_map, preprocessing))

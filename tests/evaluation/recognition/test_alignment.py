@@ -7,6 +7,8 @@ from fpgan_jax.data.procedural_prints import Singularity, create_orientation_fie
 from fpgan_jax.evaluation.recognition import alignment
 from fpgan_jax.evaluation.recognition.alignment import PERIOD, SIDE, align_print, find_core
 
+SCALE = (alignment.PPI, alignment.PPI)
+
 
 def draw_loop(core, *, scale=1.0, side=150):
     """Draw arcs around a core with level, straight ridges beside them below it; the skin is a disk."""
@@ -44,13 +46,13 @@ def test_an_image_without_contact_has_its_middle_for_a_core():
 
 
 def test_a_shifted_print_is_aligned_to_the_same_pixels():
-    first, second = (align_print(draw_loop(core), alignment.PPI) for core in ((70.5, 75.5), (78.5, 70.5)))
+    first, second = (align_print(draw_loop(core), SCALE) for core in ((70.5, 75.5), (78.5, 70.5)))
     np.testing.assert_array_equal(first, second)
 
 
 def test_a_print_of_twice_the_resolution_is_aligned_to_the_same_ridges():
-    first = align_print(draw_loop((75, 75)), alignment.PPI)
-    second = align_print(draw_loop((75, 75), scale=2), 2 * alignment.PPI)
+    first = align_print(draw_loop((75, 75)), SCALE)
+    second = align_print(draw_loop((75, 75), scale=2), (2 * alignment.PPI, 2 * alignment.PPI))
     # The core may be found a pixel beside.
     correlations = [
         np.corrcoef(np.roll(second, (down, across), (0, 1)).ravel(), first.ravel())[0, 1]
@@ -60,8 +62,15 @@ def test_a_print_of_twice_the_resolution_is_aligned_to_the_same_ridges():
     assert max(correlations) > 0.95
 
 
+def test_resolutions_may_differ_down_and_across():
+    squeezed = draw_loop((75, 75), scale=2)[:, ::2]
+    first = align_print(squeezed, (2 * alignment.PPI, alignment.PPI))
+    height, width = (np.ptp(np.flatnonzero(first.any(axis))) for axis in (1, 0))
+    assert abs(height - width) <= 4
+
+
 def test_ridges_are_positive_and_nothing_is_beside_the_skin():
-    aligned = align_print(draw_loop((75, 75)), alignment.PPI)
+    aligned = align_print(draw_loop((75, 75)), SCALE)
     assert aligned.shape == (SIDE, SIDE) and aligned.dtype == np.int8
     row, column = find_place_of_core(aligned)
     distance = np.hypot(*(np.mgrid[:SIDE, :SIDE] - np.array([row, column])[:, None, None]))

@@ -49,13 +49,14 @@ def loaded(monkeypatch):
     sets = {name: create_prints(name) for name in FINGERS}
     monkeypatch.setattr(experiment, "load_prints", lambda place, flag, cache_dir: sets[place.name])
     monkeypatch.setattr(experiment, "Trainer", FakeTrainer)
+    monkeypatch.setattr(experiment.table, "draw", lambda rows, path: None)
     FakeTrainer.trained = []
     return sets
 
 
 @pytest.fixture
 def request_(tmp_path):
-    place = {name: SetPlace(name, str(tmp_path), 500.0) for name in FINGERS}
+    place = {name: SetPlace(name, str(tmp_path), (500.0, 500.0)) for name in FINGERS}
     return Request(
         real=place["real"],
         tests=[place["sensor"]],
@@ -160,7 +161,7 @@ def test_further_prints_must_be_of_the_fingers_that_train(request_, tmp_path, lo
         ({"tests": []}, "--tests: none given"),
         ({"together": [["more", "sfinge"]]}, "--together: no set is called 'sfinge'"),
         ({"seeds": (1, 1)}, "--seeds=1,1: give each seed once"),
-        ({"real": SetPlace("real", "/nowhere", 500.0)}, "--real: '/nowhere' is not a folder"),
+        ({"real": SetPlace("real", "/nowhere", (500.0, 500.0))}, "--real: '/nowhere' is not a folder"),
     ],
 )
 def test_a_mistake_is_named_and_leaves_no_trace(request_, tmp_path, changes, message):

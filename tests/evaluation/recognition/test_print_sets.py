@@ -10,11 +10,11 @@ from fpgan_jax.evaluation.recognition.print_sets import SetPlace, load_prints, p
 
 
 def test_a_place_has_a_name_a_folder_and_a_resolution():
-    places = parse_places(["uareu=prints/u=1@2@512,lindex=a,b@500", "c=d@475.5"], "tests")
+    places = parse_places(["uareu=prints/u=1@2@512,lindex=a,b@500", "c=d@248.5x230"], "tests")
     assert places == [
-        ("uareu", "prints/u=1@2", 512.0),
-        ("lindex", "a,b", 500.0),
-        ("c", "d", 475.5),
+        ("uareu", "prints/u=1@2", (512.0, 512.0)),
+        ("lindex", "a,b", (500.0, 500.0)),
+        ("c", "d", (230.0, 248.5)),  # down, across
     ]
 
 
@@ -27,6 +27,8 @@ def test_a_place_has_a_name_a_folder_and_a_resolution():
         "a=prints@high",
         "a=prints@nan",
         "a=prints@5",
+        "a=prints@500x",
+        "a=prints@500x500x500",
         "a/b=p@500",
         "a+b=p@500",
     ],
@@ -47,7 +49,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setattr(
         alignment, "align_print", lambda image, ppi: np.full((128, 128), image[0, 0], np.int8)
     )
-    return SetPlace("set", str(folder), 500.0)
+    return SetPlace("set", str(folder), (500.0, 500.0))
 
 
 def test_prints_come_in_order_of_finger_and_impression(place, tmp_path):
@@ -66,7 +68,7 @@ def test_aligned_prints_are_kept_by_their_contents(place, tmp_path, monkeypatch)
     monkeypatch.setattr(alignment, "align_print", fail)
     np.testing.assert_array_equal(load_prints(place, "tests", kept).images, first.images)
     with pytest.raises(AssertionError, match="aligned again"):
-        load_prints(place._replace(ppi=512.0), "tests", kept)
+        load_prints(place._replace(ppi=(512.0, 500.0)), "tests", kept)
     Image.fromarray(np.eye(40, dtype=np.uint8)).save(f"{place.folder}/3_1.png")
     with pytest.raises(AssertionError, match="aligned again"):
         load_prints(place, "tests", kept)
