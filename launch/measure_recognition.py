@@ -37,6 +37,7 @@ _PROCEDURAL_IMPRESSIONS = flags.DEFINE_integer(
 )
 _NUM_STEPS = flags.DEFINE_integer("num_steps", 400, "Training steps of every recogniser.", lower_bound=1)
 _BATCH_SIZE = flags.DEFINE_integer("batch_size", 48, "Prints a step.", lower_bound=1)
+_LEARNING_RATE = flags.DEFINE_float("learning_rate", 2e-3, "At the start of a training.", lower_bound=0.0)
 _SEEDS = cli.define_seeds_flag("seeds", "0,1,2,3,4", "Seeds of the recogniser; five say something.")
 _OUT_DIR = cli.define_path_flag("out_dir", "Folder of this experiment; made if missing.", required=True)
 
@@ -62,7 +63,9 @@ def main(argv: list[str]) -> None:
         procedural_impressions=_PROCEDURAL_IMPRESSIONS.value,
         seeds=_SEEDS.value,
     )
-    settings = Settings(num_steps=_NUM_STEPS.value, batch_size=_BATCH_SIZE.value)
+    settings = Settings(
+        num_steps=_NUM_STEPS.value, batch_size=_BATCH_SIZE.value, learning_rate=_LEARNING_RATE.value
+    )
     print(experiment.measure_recognition(request, _OUT_DIR.value, settings))
 
 

@@ -6,6 +6,7 @@ Does not own one training (`training.py`), the comparisons of a test (`compariso
 import dataclasses
 import functools
 import hashlib
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -266,6 +267,10 @@ def _train_and_test(
     progress.set_description(f"{arm.name}, seed {seed}")
 
     def show(loss: float) -> None:
+        if not math.isfinite(loss):
+            raise UserError(
+                f"{arm.name}, seed {seed}: the training diverged (loss {loss}); lower --learning_rate"
+            )
         progress.set_postfix_str(f"loss {loss:.2f}", refresh=False)
         progress.update()
 

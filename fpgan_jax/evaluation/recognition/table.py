@@ -139,11 +139,12 @@ def describe(results: Results) -> str:
       Lines for people.
     """
     headline = results.test_sets[-1]
+    seeds = f" and other seeds ({results.num_seeds} here)" if results.num_seeds > 1 else " (of one seed)"
     lines = [
         f"Every pair of a test set's prints is compared once. {POOLED}: all sets under one threshold, fingers of two "
         "sets not compared. Every finger has equal weight.",
-        f"Intervals: 95%, for other fingers and other seeds ({results.num_seeds} here); thresholds are taken as they "
-        "are. Differences are paired by finger and seed.",
+        f"Intervals: 95%, for other fingers{seeds}; thresholds are taken as they are. Differences are paired by finger "
+        "and seed.",
         f"Verdicts: better or worse where the interval leaves 0 out, equivalent where it is within {GOAL:g} of 0, else "
         "undecided.",
     ]

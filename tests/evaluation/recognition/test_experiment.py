@@ -32,12 +32,14 @@ class FakeTrainer:
     """Trains nothing, notes what it was to train, and tells prints by their finger's place."""
 
     trained: list = []  # noqa: RUF012
+    loss = 1.0
 
     def __init__(self, settings, max_classes):
         self.max_classes = max_classes
 
     def train(self, sources, *, strength, seed, show):
         FakeTrainer.trained.append(([s.name for s in sources], strength, seed, self.max_classes))
+        show(FakeTrainer.loss)
 
     def embed(self, variables, images):
         return np.eye(2, dtype=np.float32)[[0, 0, 1, 1]]
@@ -186,4 +188,10 @@ def test_a_batch_holds_every_kind(request_, tmp_path):
 def test_a_test_needs_several_prints_of_a_finger(request_, tmp_path, loaded):
     loaded["sensor"] = FingerPrints("sensor", loaded["sensor"].images[1:3], np.array([1, 2]))
     with pytest.raises(UserError, match="--tests: sensor needs two fingers or more"):
+        run(request_, tmp_path)
+
+
+def test_a_training_that_diverged_is_named(request_, tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeTrainer, "loss", float("nan"))
+    with pytest.raises(UserError, match=r"real, seed 0: the training diverged .*--learning_rate"):
         run(request_, tmp_path)
