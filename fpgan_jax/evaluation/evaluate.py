@@ -38,6 +38,7 @@ from fpgan_jax.evaluation import (
     synthesis,
     uniqueness,
     utility_table,
+    variation,
 )
 from fpgan_jax.evaluation.evaluation_plan import EvaluationPlan
 from fpgan_jax.evaluation.matcher.agreement import (
@@ -175,6 +176,7 @@ def create_families(
             for name, module in (("identity", identity), ("uniqueness", uniqueness), ("leakage", leakage))
         },
         "minutiae": lambda judged: minutiae.measure(judged, data, minutiae_matcher),
+        "variation": lambda judged: variation.measure(judged, data, minutiae_matcher),
         "quality": lambda judged: quality.measure(judged, data),
         "ridges": lambda judged: ridges.measure(judged, data),
         "checkerboard": lambda judged: checkerboard.measure(judged, data),
