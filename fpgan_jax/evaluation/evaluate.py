@@ -31,6 +31,7 @@ from fpgan_jax.evaluation import (
     minutiae,
     paper_similarity,
     pixels,
+    protocol,
     quality,
     report,
     ridges,
@@ -114,6 +115,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
         by_epoch = _measure_epochs(plan, families, real, data_hash, out_dir)
         seeds_table = create_seeds_table(first, by_seed)
         matchers_table = create_agreement_table(first, findings.measures, config.evaluation.matchers)
+        protocol_table = protocol.create_table(first, findings)
         results = EvaluationResults(
             study=first,
             measures=findings.measures,
@@ -124,6 +126,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
             noise_images=_load_noise_images(plan, drawn[0]),
             utility=_load_utility(plan.utility_csv),
             tables=[
+                *([protocol_table] if protocol_table else []),
                 *([matchers_table] if matchers_table else []),
                 *([seeds_table] if seeds_table.cells else []),
             ],

@@ -58,6 +58,8 @@ MARGINS: Mapping[str, float] = {
     "collision_rate": 0.01,
     "leak_rate": 0.05,
     "copy_rate": 0.05,
+    "source_rate": 0.05,
+    "source_score": 10,
     "failure_to_enrol": 0.02,
     "best_score": 5,
     "minutiae_count": 5,
