@@ -3,15 +3,26 @@
 import collections
 import contextlib
 import gc
+import importlib.metadata
 import os
+import pathlib
 import sys
 import time
 
 import pytest
 
-# Before JAX is imported, and for the processes that tests start: most programs here are run once or twice, and LLVM
-# takes longer to optimize one than it then saves. Tests marked `optimized` ask for LLVM's optimizations.
+# All of these before JAX is imported, and for the processes that tests start.
+# Most programs here are run once or twice, and LLVM takes longer to optimize one than it then saves. Tests marked
+# `optimized` ask for LLVM's optimizations.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Many tests compile the same programs, small ones most of all. Deleting the folder costs nothing but time.
+_CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache" / "tests"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Without LLVM's optimizations two thirds of a compilation are XLA's newer way to write fusions, whose numbers are the
+# same. XLA ends a process that is given a flag it does not know, as 0.11 does not know this one.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
 # Seconds. Most take under 5; with an empty compile cache some have taken up to 6 with nothing beside them.
 _LIMIT = 10.0

@@ -365,6 +365,26 @@ def test_ronneberger_keeps_a_size_that_is_no_power_of_two():
     assert (image.shape, image.dtype) == ((2, 48, 32, 2), jnp.float32)
 
 
+def test_ronneberger_concatenates_the_skip_before_what_comes_from_below(draw_variables):
+    model = RonnebergerUNetGenerator(num_features=2)
+    noise = _noise((1, 32, 32, 1))
+    params = draw_variables(lambda: _init(model, noise.shape))["params"]
+    compute_gradients = jax.jit(jax.grad(lambda params: _generate(model, {"params": params}, noise).std()))
+
+    def find_deaf_levels(params):
+        gradients = compute_gradients(params)
+        return [level for level in range(4) if not np.any(gradients[f"up{level}_upconv"]["bias"])]
+
+    assert find_deaf_levels(params) == []
+    for level in range(4):
+        name, num_features = f"up{level}_conv1", 2 * 2**level
+        kernel = params[name]["kernel"]
+        assert kernel.shape[2] == 2 * num_features
+        skips_alone = params | {name: params[name] | {"kernel": kernel.at[:, :, num_features:].set(0)}}
+        # Nothing that comes up to this level from below counts any more; above it, all does.
+        assert find_deaf_levels(skips_alone) == list(range(level, 4))
+
+
 # --- against PyTorch --------------------
 
 
