@@ -169,7 +169,8 @@ def test_dropout_follows_the_norm(small):
     _, found = generate(variables, _noise((1, 8, 8, 1)))
     before = np.asarray(found["intermediates"]["up1_norm"]["__call__"][0])
     after = np.asarray(found["intermediates"]["up1_dropout"]["__call__"][0])
-    np.testing.assert_array_equal(after, np.where(after == 0, 0, 2 * before))
+    # XLA may compute the norm for each of the two apart, and fuse its product and sum in one only.
+    np.testing.assert_allclose(after, np.where(after == 0, 0, 2 * before), rtol=1e-6)
     # 64 coins: 5 standard deviations of 4 from the half.
     assert 12 <= np.count_nonzero(after == 0) <= 52
 

@@ -150,9 +150,10 @@ def single_classifier(tmp_path_factory):
 
 
 @pytest.mark.seconds(20)
-def test_the_classifiers_examples_on_the_device_train_the_same_bits(tmp_path, single_classifier):
-    state = train_classifier(tmp_path, **{"data.feeding": "device"})
-    jax.tree.map(np.testing.assert_array_equal, state, single_classifier)
+@pytest.mark.optimized
+def test_the_classifiers_examples_on_the_device_train_the_same_bits(tmp_path):
+    states = [train_classifier(tmp_path / kind, **{"data.feeding": kind}) for kind in ("tfdata", "device")]
+    jax.tree.map(np.testing.assert_array_equal, *states)
 
 
 @pytest.mark.seconds(20)
