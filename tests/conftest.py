@@ -26,7 +26,7 @@ if importlib.metadata.version("jaxlib").startswith("0.10."):
 
 # Seconds, with an empty compile cache; those of fixtures that a file shares count for the test that comes first.
 _LIMIT = 5.0
-_FIXTURES_LIMIT = 20.0
+_FIXTURES_LIMIT = 30.0
 _NUM_SLOWEST = 10
 
 
