@@ -19,8 +19,8 @@ os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache" / "tests"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-# Without LLVM's optimizations two thirds of a compilation are XLA's newer way to write fusions, whose numbers are the
-# same. XLA ends a process that is given a flag it does not know, as 0.11 does not know this one.
+# Without LLVM's optimizations two thirds of a compilation are XLA's newer way to write fusions; the older one's numbers
+# differ by rounding. XLA ends a process that is given a flag it does not know, as 0.11 does not know this one.
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
