@@ -240,7 +240,11 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.num_unseen_persons": _COUNT_OR_ZERO,
     "evaluation.batch_size": _COUNT,
     "evaluation.measures": Field(
-        tuple, item_type=str, item_choices=MEASURE_FAMILIES, default=MEASURE_FAMILIES
+        tuple,
+        item_type=str,
+        item_choices=MEASURE_FAMILIES,
+        # "variation" came later, and is asked for by name.
+        default=tuple(name for name in MEASURE_FAMILIES if name != "variation"),
     ),
     "evaluation.matchers": Field(tuple, item_type=str, item_choices=MATCHERS, default=("nbis",)),
     "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
