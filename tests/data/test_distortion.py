@@ -39,15 +39,15 @@ def test_sampling_is_scipys_cubic_spline():
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
-        ({}, (11.5, 18.5)),  # four pixels right of the centre
-        ({"shift": jnp.array([3.0, -2.0])}, (14.5, 16.5)),
-        ({"rotation": jnp.float32(np.pi / 2)}, (7.5, 14.5)),  # counter-clockwise: up
-        ({"stretch": jnp.array([1.0, 1.5])}, (11.5, 20.5)),
+        ({}, (9.5, 18.5)),  # two pixels up and four right of the centre
+        ({"shift": jnp.array([3.0, -2.0])}, (12.5, 16.5)),
+        ({"rotation": jnp.float32(np.pi / 2)}, (7.5, 12.5)),  # counter-clockwise: four up and two left
+        ({"stretch": jnp.array([1.0, 1.5])}, (9.5, 20.5)),
     ],
 )
 def test_finger_moves_as_its_pose_says(change, wanted):
     places = distortion.create_places(STILL._replace(**change), NO_FIELD, SHAPE)
-    moved = resample(draw_blob(11.5, 18.5), places)
+    moved = resample(draw_blob(9.5, 18.5), places)
     np.testing.assert_allclose(find_centre(moved), wanted, atol=0.1)
 
 
