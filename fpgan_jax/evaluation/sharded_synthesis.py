@@ -96,6 +96,10 @@ def synthesize_shards(
     config, step, metadata = synthesis.restore_config(
         gan_workdir, step=step, overrides=overrides | {"noise": "new"}
     )
+    if config.data.condition == "ridges":
+        raise UserError(
+            f"--num_images: {gan_workdir} draws from prints' ridge maps, not from noise alone; leave it out"
+        )
     variables = synthesis.restore_variables(gan_workdir, config, step)
     with hold_folder(out_dir, is_holder=parallel.is_main_process()):
         if parallel.is_main_process():
@@ -141,7 +145,7 @@ class Drawer:
         """
         self._config = config
         draw, variables = synthesis.bind_draw(config, variables)
-        self._shape = (IMAGES_PER_CALL, *configuration.image_shape(config.data))
+        self._shape = (IMAGES_PER_CALL, *configuration.condition_shape(config.data))
         self._free: queue.Queue[tuple[Any, Any, Callable]] = queue.Queue()
         for device in jax.local_devices():
             placed = jax.device_put(variables, device)

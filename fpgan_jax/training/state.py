@@ -80,6 +80,7 @@ def create_gan_state(
     generator_tx: optax.GradientTransformation,
     discriminator_tx: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
+    condition_shape: tuple[int, int, int] | None = None,
     use_ema: bool = False,
 ) -> GanTrainState:
     """Create the initial state of the alternating training.
@@ -90,7 +91,8 @@ def create_gan_state(
       discriminator: the discriminator's module.
       generator_tx: its optimiser.
       discriminator_tx: its optimiser.
-      image_shape: (height, width, channels) of noise and print.
+      image_shape: (height, width, channels) of a print.
+      condition_shape: (height, width, channels) of what G is given; None is a print's, as of noise.
       use_ema: whether to keep a moving average of the generator's params.
 
     Returns:
@@ -99,12 +101,12 @@ def create_gan_state(
 
     def create(key):
         generator_key, discriminator_key = jax.random.split(key)
-        image = jnp.zeros((1, *image_shape))
+        image, condition = jnp.zeros((1, *image_shape)), jnp.zeros((1, *(condition_shape or image_shape)))
         generator_variables = generator.init(
-            generator_key, image, deterministic=True, use_running_average=False
+            generator_key, condition, deterministic=True, use_running_average=False
         )
         discriminator_variables = discriminator.init(
-            discriminator_key, image, image, use_running_average=False
+            discriminator_key, condition, image, use_running_average=False
         )
         generator_state = create_network_state(generator_variables, generator_tx)
         return GanTrainState(
