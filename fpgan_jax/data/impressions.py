@@ -1,0 +1,99 @@
+"""Owns how another impression of a finger comes about: what is drawn at random for it, and the condition made of that.
+
+Identity is the finger's ridge map alone; where the skin touched and how it looks are two other prints'. Does not choose
+prints (`evaluation/enlarging.py`) or make images of conditions.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from fpgan_jax.data import distortion, ridge_condition
+from fpgan_jax.data.distortion import Pose
+
+# Standard deviation an axis of what a contact is shifted beside its finger, ridge periods.
+_CONTACT_SHIFT = 8 / 9
+# Apart from the keys of dropout, which are made of the same three numbers.
+_PURPOSE = 0x1D
+
+
+class Variation(NamedTuple):
+    """What makes one impression differ from another of its finger.
+
+    Attributes:
+      pose: how the finger is put down.
+      contact_shift: float32 [2], pixels by which the contact of the other print is further down and further right.
+      field_seed: uint32 [], of the skin's distortion and of the noise plane.
+      contact_choice: uint32 [], picks the print whose contact is taken.
+      appearance_choice: uint32 [], picks the print whose appearance is taken.
+    """
+
+    pose: Pose
+    contact_shift: jax.Array
+    field_seed: jax.Array
+    contact_choice: jax.Array
+    appearance_choice: jax.Array
+
+
+def sample_variation(seed: jax.Array, finger: jax.Array, impression: jax.Array, period: float) -> Variation:
+    """Draw what one impression of a finger is like, whatever others are drawn.
+
+    Args:
+      seed: uint32 [], of all impressions.
+      finger: int32 [], its number.
+      impression: int32 [], its number.
+      period: of the ridges, pixels.
+
+    Returns:
+      The variation.
+    """
+    key = jax.random.key(seed)
+    for number in (_PURPOSE, finger, impression):
+        key = jax.random.fold_in(key, number)
+    pose_key, contact_key, choice_key = jax.random.split(key, 3)
+    pose = distortion.sample_pose(pose_key, period)
+    contact_shift = pose.shift + _CONTACT_SHIFT * period * jax.random.normal(contact_key, (2,))
+    return Variation(pose, contact_shift, *jax.random.bits(choice_key, (3,), jnp.uint32))
+
+
+def create_condition(
+    ridges: jax.Array,
+    contact: jax.Array,
+    other_contact: jax.Array,
+    cells: jax.Array,
+    variation: Variation,
+    period: float,
+) -> jax.Array:
+    """Make the condition of an impression: the finger's ridges moved, where both it and the other print touched.
+
+    Args:
+      ridges: uint8 [canvas height, canvas width], the finger's, 127.5 between ridge and valley.
+      contact: uint8 of the same shape; 255 where it touched.
+      other_contact: uint8 [height, width], another print's; beyond its edge it goes on as at its edge.
+      cells: float32 [2, cells, cells], mean and contrast of a print's `Appearance`.
+      variation: the pose, the contact's shift and the field's seed are used.
+      period: of the ridges, pixels.
+
+    Returns:
+      uint8 [height, width, channels], as of `ridge_condition`, the noise plane uniform.
+    """
+    shape = other_contact.shape
+    field_key, noise_key = jax.random.split(jax.random.key(variation.field_seed))
+    field = distortion.sample_field(field_key, shape, period)
+    places = distortion.create_places(variation.pose, field, ridges.shape)
+    finger = jnp.stack([ridges / 127.5 - 1, contact / 255], axis=-1)
+    inside = distortion.find_inside(places, ridges.shape, period / 2)[..., None]
+    moved_ridges, moved_contact = jnp.moveaxis(distortion.resample(finger, places) * inside, -1, 0)
+    touched = _shift(other_contact / 255, variation.contact_shift)
+    planes = ridge_condition.draw_planes(
+        jnp.clip(moved_ridges * touched, -1, 1), jnp.clip(moved_contact, 0, 1) * touched, cells
+    )
+    noise = jax.random.bits(noise_key, (*shape, 1), jnp.uint8)
+    return jnp.concatenate([planes, noise], axis=-1)
+
+
+def _shift(image: jax.Array, shift: jax.Array) -> jax.Array:
+    """Shift an image down and right, going on as at its edge, by bilinear interpolation."""
+    places = jnp.meshgrid(*(jnp.arange(side) - by for side, by in zip(image.shape, shift, strict=True)), indexing="ij")
+    return jax.scipy.ndimage.map_coordinates(image, places, order=1, mode="nearest")

@@ -1,0 +1,118 @@
+"""Owns the refusal of new fingers that are not new: ones that match a training print, its mirror image, or one before them.
+
+Whole prints are compared. Windows of one shape, as a small sensor cuts them, have minutiae of their own at their edges: nine
+of ten windows of new fingers, and three of four of real strangers, reach `MAX_SCORE` against one of 500 prints or their
+mirror images, where whole ones reach it never.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.finger_sources import Finger
+from fpgan_jax.evaluation.matching import Matcher
+
+# Of BOZORTH3: above it 1% of windows of different fingers match.
+MAX_SCORE = 27
+EARLIER, TRAINING, MIRRORED = "earlier", "training", "mirrored_training"
+# Candidates that are compared in one go.
+_BLOCK = 16
+# A generator of fingers that refuses nearly all would go on for ever.
+_MAX_CANDIDATES = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class FingerRow:
+    """What was found of a new finger.
+
+    Attributes:
+      number: its id.
+      source: of it.
+      is_refused: 1 or 0.
+      score: the highest against any print that it was compared with.
+      kind: of that print: "earlier", "training" or "mirrored_training"; "" where there is none.
+      other: that print's file or source.
+    """
+
+    number: int
+    source: str
+    is_refused: int
+    score: float
+    kind: str
+    other: str
+
+
+def choose_fingers(
+    candidates: Sequence[Finger],
+    num_fingers: int,
+    *,
+    load_print: Callable[[str], np.ndarray],
+    training_images: np.ndarray,
+    training_names: Sequence[str],
+    matcher: Matcher,
+    known: Iterable[FingerRow] = (),
+) -> list[FingerRow]:
+    """Take new fingers one after the other, and refuse those that match what was there before.
+
+    Args:
+      candidates: in order.
+      num_fingers: how many are wanted.
+      load_print: `Finger.source` -> uint8 [height, width] at 500 ppi, all of one shape.
+      training_images: uint8 [n, height, width] at 500 ppi.
+      training_names: their n files.
+      matcher: of BOZORTH3's scores.
+      known: what was found before of the first candidates.
+
+    Returns:
+      A row of every candidate up to the last one wanted.
+
+    Raises:
+      UserError: nearly all are refused.
+      ToolError: as of `Matcher.compare`.
+    """
+    rows = list(known)
+    others = [(TRAINING, name) for name in training_names] + [(MIRRORED, name) for name in training_names]
+    images = np.concatenate([training_images, training_images[:, :, ::-1]])
+    accepted = [row for row in rows if not row.is_refused][:num_fingers]
+    while len(accepted) < num_fingers:
+        block = candidates[len(rows) : len(rows) + min(_BLOCK, num_fingers - len(accepted))]
+        if not block or len(rows) > _MAX_CANDIDATES * num_fingers:
+            raise UserError(
+                f"--num_identities={num_fingers}: of {len(rows)} new fingers {len(rows) - len(accepted)} match a training "
+                "print or another new finger; ask for fewer"
+            )
+        prints = np.stack([load_print(finger.source) for finger in block])
+        scores = _compare_all(matcher, prints, images, "new fingers against training prints")
+        earlier = np.stack([load_print(row.source) for row in accepted] + list(prints))
+        among = _compare_all(matcher, prints, earlier, "new fingers against one another")
+        names = [row.source for row in accepted] + [finger.source for finger in block]
+        num_before = len(accepted)
+        is_open = np.arange(len(names)) < num_before
+        for place, finger in enumerate(block):
+            found = list(zip(scores[place], others, strict=True))
+            found += [
+                (among[place, index], (EARLIER, names[index])) for index in np.flatnonzero(is_open)
+            ]
+            score, (kind, other) = max(found, key=lambda each: each[0], default=(0.0, ("", "")))
+            row = FingerRow(finger.number, finger.source, int(score > MAX_SCORE), float(score), kind, other)
+            rows.append(row)
+            if not row.is_refused:
+                is_open[num_before + place] = True
+                accepted.append(row)
+    return rows
+
+
+def _compare_all(matcher: Matcher, probes: np.ndarray, gallery: np.ndarray, label: str) -> np.ndarray:
+    """Score every probe with every print of a gallery: float64 [n, m]."""
+    pairs = np.stack(np.meshgrid(np.arange(len(probes)), np.arange(len(gallery)), indexing="ij"), axis=-1)
+    return matcher.compare(probes, gallery, pairs.reshape(-1, 2), label).reshape(len(probes), len(gallery))
+
+
+def describe_choice(rows: Sequence[FingerRow]) -> str:
+    """Say how many fingers were refused, and by what."""
+    refused = [row for row in rows if row.is_refused]
+    kinds = {kind: sum(row.kind == kind for row in refused) for kind in (EARLIER, TRAINING, MIRRORED)}
+    reasons = ", ".join(f"{count} by {kind.replace('_', ' ')}" for kind, count in kinds.items() if count)
+    return f"{len(rows) - len(refused)} new fingers, {len(refused)} refused{f' ({reasons})' if reasons else ''}"
