@@ -36,8 +36,8 @@ _PAIR_NAME = re.compile(r"(?P<person>[0-9]{1,9})_(?P<replica>[0-9]{1,9})")
 class Pairs(Protocol):
     """Training examples by number.
 
-    An example is {"noise_image": [height, width, channels] uint8, "real_image": likewise, "person": int,
-    "replica": int}.
+    An example is {"noise_image": uint8 of `configuration.condition_shape`, "real_image": uint8 of
+    `configuration.image_shape`, "person": int, "replica": int}.
     """
 
     persons: tuple[int, ...]  # ids, sorted, without repetition
@@ -96,15 +96,25 @@ class ReplicatedPrints:
     def __getitem__(self, index: int) -> dict:
         """Return one pair, its noise newly made."""
         person, replica = self.identify(index)
-        real_image = self._prints.images[int(index) // self._num_replicas]
-        noise_image = noise.create_noise_image(
+        print_index = int(index) // self._num_replicas
+        return {
+            "noise_image": self._create_condition(print_index, person, replica),
+            "real_image": self._prints.images[print_index],
+            "person": person,
+            "replica": replica,
+        }
+
+    def _create_condition(self, print_index: int, person: int, replica: int) -> np.ndarray:
+        return self._create_noise(self._prints.images[print_index].shape, person, replica)
+
+    def _create_noise(self, shape: tuple[int, int, int], person: int, replica: int) -> np.ndarray:
+        return noise.create_noise_image(
             self._noise_seed,
             person,
             replica if self._noise_per == "replica" else 0,
-            shape=real_image.shape,
+            shape=shape,
             distribution=self._distribution,
         )
-        return {"noise_image": noise_image, "real_image": real_image, "person": person, "replica": replica}
 
 
 def _number_impressions(persons: np.ndarray) -> list[int]:
@@ -183,8 +193,8 @@ def create_batch(pairs: Pairs, indices: Sequence[int]) -> dict[str, np.ndarray]:
       indices: of the pairs, b of them.
 
     Returns:
-      {"noise_image": [b, height, width, channels] uint8, "real_image": likewise, "person": [b] int32,
-      "replica": [b] int32}.
+      {"noise_image": uint8 [b, height, width, condition channels], "real_image": uint8 [b, height, width, channels],
+      "person": int32 [b], "replica": int32 [b]}.
     """
     examples = [pairs[index] for index in indices]
     return {

@@ -80,6 +80,7 @@ def create_gan_state(
     generator_tx: optax.GradientTransformation,
     discriminator_tx: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
+    condition_shape: tuple[int, int, int],
     use_ema: bool = False,
 ) -> GanTrainState:
     """Create the initial state of the alternating training.
@@ -90,19 +91,20 @@ def create_gan_state(
       discriminator: the discriminator's module.
       generator_tx: its optimiser.
       discriminator_tx: its optimiser.
-      image_shape: (height, width, channels) of noise and print.
+      image_shape: (height, width, channels) of a print.
+      condition_shape: (height, width, channels) of what G is given.
       use_ema: whether to keep a moving average of the generator's params.
 
     Returns:
       The state, not replicated.
     """
     generator_key, discriminator_key = jax.random.split(key)
-    image = jnp.zeros((1, *image_shape))
+    image, condition = jnp.zeros((1, *image_shape)), jnp.zeros((1, *condition_shape))
     init_generator = _compile_init(
-        lambda key: generator.init(key, image, deterministic=True, use_running_average=False)
+        lambda key: generator.init(key, condition, deterministic=True, use_running_average=False)
     )
     init_discriminator = _compile_init(
-        lambda key: discriminator.init(key, image, image, use_running_average=False)
+        lambda key: discriminator.init(key, condition, image, use_running_average=False)
     )
     generator_state = create_network_state(init_generator(generator_key), generator_tx)
     return GanTrainState(
