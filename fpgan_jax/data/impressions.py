@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from fpgan_jax.data import distortion, ridge_condition
+from fpgan_jax.data.appearance import Appearance
 from fpgan_jax.data.distortion import Pose
+from fpgan_jax.data.ridge_map import RidgeMap
 
 # Standard deviation an axis of what a contact is shifted beside its finger, ridge periods.
 _CONTACT_SHIFT = 8 / 9
@@ -24,7 +26,7 @@ class Variation(NamedTuple):
     Attributes:
       pose: how the finger is put down.
       contact_shift: float32 [2], pixels by which the contact of the other print is further down and further right.
-      field_seed: uint32 [], of the skin's distortion and of the noise plane.
+      field_seed: uint32 [], of the skin's distortion and the noise plane.
       contact_choice: uint32 [], picks the print whose contact is taken.
       appearance_choice: uint32 [], picks the print whose appearance is taken.
     """
@@ -61,7 +63,8 @@ def create_condition(
     ridges: jax.Array,
     contact: jax.Array,
     other_contact: jax.Array,
-    cells: jax.Array,
+    look: Appearance,
+    noise: jax.Array,
     variation: Variation,
     period: float,
 ) -> jax.Array:
@@ -71,25 +74,25 @@ def create_condition(
       ridges: uint8 [canvas height, canvas width], the finger's, 127.5 between ridge and valley.
       contact: uint8 of the same shape; 255 where it touched.
       other_contact: uint8 [height, width], another print's; beyond its edge it goes on as at its edge.
-      cells: float32 [2, cells, cells], mean and contrast of a print's `Appearance`.
+      look: of a print.
+      noise: uint8 [height, width, 1].
       variation: the pose, the contact's shift and the field's seed are used.
       period: of the ridges, pixels.
 
     Returns:
-      uint8 [height, width, channels], as of `ridge_condition`, the noise plane uniform.
+      uint8 [height, width, channels], as of `ridge_condition.add_noise`.
     """
     shape = other_contact.shape
-    field_key, noise_key = jax.random.split(jax.random.key(variation.field_seed))
-    field = distortion.sample_field(field_key, shape, period)
+    field = distortion.sample_field(jax.random.key(variation.field_seed), shape, period)
     places = distortion.create_places(variation.pose, field, ridges.shape)
     finger = jnp.stack([ridges / 127.5 - 1, contact / 255], axis=-1)
     inside = distortion.find_inside(places, ridges.shape, period / 2)[..., None]
     moved_ridges, moved_contact = jnp.moveaxis(distortion.resample(finger, places) * inside, -1, 0)
     touched = _shift(other_contact / 255, variation.contact_shift)
-    planes = ridge_condition.draw_planes(
-        jnp.clip(moved_ridges * touched, -1, 1), jnp.clip(moved_contact, 0, 1) * touched, cells
-    )
-    noise = jax.random.bits(noise_key, (*shape, 1), jnp.uint8)
+    maps = RidgeMap(jnp.clip(moved_ridges * touched, -1, 1), jnp.clip(moved_contact, 0, 1) * touched)
+    # All bits of the operands, which an accelerator would cut otherwise.
+    with jax.default_matmul_precision("highest"):
+        planes = ridge_condition.create_planes(maps, look)
     return jnp.concatenate([planes, noise], axis=-1)
 
 

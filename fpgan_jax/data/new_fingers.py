@@ -9,6 +9,9 @@ import numpy as np
 from fpgan_jax.data import procedural_prints
 from fpgan_jax.data.procedural_prints import Growth
 
+# Raise it whenever a change alters any pixel.
+VERSION = 1
+
 # Of 9 pixels on average over men and women; chosen by minutiae and by matches beside real prints, docs/enlarging.md.
 GROWTH = Growth(
     period=9.2,

@@ -158,27 +158,28 @@ def open_source(
         return NewFingers(num_fingers, seed, config.data)
     config = config.copy_and_resolve_references()
     data = config.data
+    if identities != TRAINING:
+        data.update(persons=(), num_persons=num_fingers or 0, num_held_out_persons=0)
+        if os.path.isfile(expand_path(identities)):
+            data.update(source="npz", npz_file=identities)
+        else:
+            if not sensor_ppi:
+                raise UserError("--identities_ppi: say how many pixels per inch the prints of --identities have")
+            ppi = 500 * find_sensor_period(data) / PERIOD_AT_500_PPI
+            data.update(source="impressions", impressions_dir=identities, sensor_ppi=sensor_ppi, image_ppi=ppi)
     data.num_impressions = 1
-    impressions = print_loading.EVERY
-    if identities == TRAINING:
-        impressions = print_loading.TRAINING
-    elif os.path.isfile(expand_path(identities)):
-        data.update(source="npz", npz_file=identities, persons=())
-    else:
-        if not sensor_ppi:
-            raise UserError("--identities_ppi: say how many pixels per inch the prints of --identities have")
-        ppi = 500 * find_sensor_period(data) / PERIOD_AT_500_PPI
-        data.update(source="impressions", impressions_dir=identities, sensor_ppi=sensor_ppi, image_ppi=ppi)
     if data.sensor_ppi and data.source != "npz":
-        # Scaled alike both ways and placed in the middle: a larger image shows more of the same.
-        height, width = configuration.image_shape(data)[:2]
-        data.image_size, data.image_width = find_canvas_shape((height, width), find_sensor_period(data))
-    persons = None if identities == TRAINING else print_loading.list_persons(config)
+        # Scaled the same both ways and placed in the middle: a larger image shows more of the same.
+        shape, period = configuration.image_shape(data)[:2], find_sensor_period(data)
+        data.image_size, data.image_width = find_canvas_shape(shape, period)
     try:
-        prints = print_loading.load_prints(config, persons=persons, impressions=impressions)
+        prints = print_loading.load_prints(config)
     except UserError as error:
-        # The field is one that the user did not set.
-        raise UserError(str(error).replace("config.data.impressions_dir", "--identities")) from error
+        # Fields that the user did not set.
+        message = str(error)
+        for field in ("config.data.impressions_dir", "config.data.npz_file"):
+            message = message.replace(field, "--identities")
+        raise UserError(message.replace("config.data.num_persons", "--num_identities")) from error
     return GivenPrints(prints, num_fingers, data)
 
 
