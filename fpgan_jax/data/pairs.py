@@ -285,10 +285,17 @@ def write_pairs(pairs: Pairs, out_dir: str | os.PathLike) -> list[pathlib.Path]:
       The files' paths, in the order of the pairs, which is also that of their names.
 
     Raises:
-      UserError: `train` holds other files, or two pairs would have one name.
+      UserError: `train` holds other files, two pairs would have one name, or condition and print have not as many
+        channels.
 
     Source: Cordeiro & Saito, section 4 (pairs of 512x256); differs in: nothing.
     """
+    first = pairs[0]
+    if first["noise_image"].shape != first["real_image"].shape:
+        raise UserError(
+            f"config.data.condition: {first['noise_image'].shape[-1]} channels do not fit into a picture beside the "
+            "print; launch.train_gan makes these pairs from the prints itself"
+        )
     folder = pathlib.Path(out_dir) / "train"
     paths = [folder / name for name in _name_pairs(pairs)]
     _make_folder(folder, {path.name for path in paths})

@@ -22,13 +22,20 @@ class RidgePairs(pairs.ReplicatedPrints):
         self._window = preprocessing.find_window(data_config)
         self._planes: dict[int, np.ndarray] = {}
 
+    def load_planes(self, index: int) -> np.ndarray:
+        """Return the condition of one pair but for its noise, as of `ridge_condition.create_planes`."""
+        return self._load_planes(int(index) // self._num_replicas)
+
     def _create_condition(self, print_index: int, person: int, replica: int) -> np.ndarray:
+        planes = self._load_planes(print_index)
+        return ridge_condition.add_noise(planes, self._create_noise((*planes.shape[:2], 1), person, replica))
+
+    def _load_planes(self, print_index: int) -> np.ndarray:
         # Threads of tf.data may map one print twice, which is slower and nothing else.
         if print_index not in self._planes:
             image = self._prints.images[print_index][..., 0]
             self._planes[print_index] = ridge_condition.map_print(image, self._period, self._window)
-        planes = self._planes[print_index]
-        return ridge_condition.add_noise(planes, self._create_noise((*planes.shape[:2], 1), person, replica))
+        return self._planes[print_index]
 
 
 def create_pairs(prints: PrintSet, data_config) -> pairs.ReplicatedPrints:

@@ -26,13 +26,14 @@ _CURVES = (
 )
 
 
-def draw_epochs(gan_workdir: str, path: str, tile_size: tuple[int, int]) -> None:
-    """Draw noise, the prints generated after each sampled epoch, and the real prints, a row a pair.
+def draw_epochs(gan_workdir: str, path: str, tile_size: tuple[int, int], condition: str = "noise") -> None:
+    """Draw noise, or ridge maps, the prints generated after each sampled epoch, and the real prints, a row a pair.
 
     Args:
       gan_workdir: the workdir of `launch.train_gan`.
       path: the PNG to write.
       tile_size: (height, width) of the run's images, pixels.
+      condition: config.data.condition of the run.
 
     Raises:
       UserError: the workdir holds no sample grids.
@@ -46,7 +47,7 @@ def draw_epochs(gan_workdir: str, path: str, tile_size: tuple[int, int]) -> None
     if not grids:
         raise UserError(f"{gan_workdir}: no sample grids; set config.sample_epochs and config.num_samples")
     first = next(iter(grids.values()))
-    columns = {"noise": first[0]} | {f"epoch {epoch}": grid[1] for epoch, grid in grids.items()}
+    columns = {condition: first[0]} | {f"epoch {epoch}": grid[1] for epoch, grid in grids.items()}
     _draw_columns(columns | {"real": first[2]}, path)
 
 

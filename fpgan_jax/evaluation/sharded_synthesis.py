@@ -96,6 +96,10 @@ def synthesize_shards(
     config, step, metadata = synthesis.restore_config(
         gan_workdir, step=step, overrides=overrides | {"noise": "new"}
     )
+    if config.data.condition == "ridges":
+        raise UserError(
+            f"--num_images: {gan_workdir} draws from ridge maps, not from noise alone; give --identities"
+        )
     variables = synthesis.restore_variables(gan_workdir, config, step)
     with hold_folder(out_dir, is_holder=parallel.is_main_process()):
         if parallel.is_main_process():
@@ -193,7 +197,7 @@ class Drawer:
         """
         self._config = config
         draw, variables = synthesis.bind_draw(config, variables)
-        shape = (IMAGES_PER_CALL, *configuration.image_shape(config.data))
+        shape = (IMAGES_PER_CALL, *configuration.condition_shape(config.data))
         self._programs = DevicePrograms(
             draw, variables, (np.zeros(shape, np.uint8), np.zeros((IMAGES_PER_CALL, 3), np.uint32))
         )

@@ -187,12 +187,12 @@ def load_noise_images(folder: str, config: ConfigDict) -> np.ndarray | None:
 
     Returns:
       uint8 [n, height, width], the manifest's row by row (of several channels the first); None where the folder has
-      no manifest or its noise lay in files.
+      no manifest, its noise lay in files, or was only a plane beside ridge maps.
 
     Raises:
       UserError: the manifest is not one.
     """
-    if not os.path.exists(os.path.join(folder, MANIFEST_FILENAME)):
+    if not os.path.exists(os.path.join(folder, MANIFEST_FILENAME)) or config.data.condition == "ridges":
         return None
     rows = read_manifest(folder)
     if any(row.noise_seed < 0 or row.person < 0 for row in rows):
