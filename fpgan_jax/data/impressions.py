@@ -98,5 +98,7 @@ def create_condition(
 
 def _shift(image: jax.Array, shift: jax.Array) -> jax.Array:
     """Shift an image down and right, going on as at its edge, by bilinear interpolation."""
-    places = jnp.meshgrid(*(jnp.arange(side) - by for side, by in zip(image.shape, shift, strict=True)), indexing="ij")
+    places = jnp.meshgrid(
+        *(jnp.arange(side) - by for side, by in zip(image.shape, shift, strict=True)), indexing="ij"
+    )
     return jax.scipy.ndimage.map_coordinates(image, places, order=1, mode="nearest")

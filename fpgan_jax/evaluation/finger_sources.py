@@ -4,7 +4,9 @@ Each is one print, on a canvas larger than the images where the print shows more
 image's edge. Does not move them (`moved_prints.py`) or check that new ones are new (`matcher/refusal.py`).
 """
 
+import itertools
 import os
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -106,10 +108,8 @@ class NewFingers:
         """
         if not 1 <= num_fingers <= MAX_NEW:
             raise UserError(f"--num_identities={num_fingers}: must be from 1 to {MAX_NEW} new fingers")
-        self.fingers = tuple(
-            Finger(number, f"{number:06d}", f"{NEW}:{seed}:{number - FIRST_NEW + 1}")
-            for number in range(FIRST_NEW, FIRST_NEW + num_fingers)
-        )
+        self._seed = seed
+        self.fingers = tuple(itertools.islice(self.list_candidates(), num_fingers))
         self.period = find_sensor_period(data_config)
         self.content_hash = f"{NEW}:{seed}:{new_fingers.VERSION}"
         stretch = np.sqrt(find_stretch(data_config))
@@ -117,10 +117,20 @@ class NewFingers:
         self._factors = (factor / stretch, factor * stretch)
         self._shape = find_canvas_shape(configuration.image_shape(data_config)[:2], self.period)
 
-    def load_print(self, source: str) -> np.ndarray:
-        """Grow a finger and print it."""
+    def list_candidates(self) -> Iterator[Finger]:
+        """Yield new fingers in order, those that follow on the chosen ones too."""
+        for number in range(1, MAX_NEW + 1):
+            name = FIRST_NEW - 1 + number
+            yield Finger(name, f"{name:06d}", f"{NEW}:{self._seed}:{number}")
+
+    def load_whole_print(self, source: str) -> np.ndarray:
+        """Grow a finger and print it at 500 pixels per inch."""
         _, seed, number = source.split(":")
-        image = new_fingers.create_print(int(seed), int(number))
+        return new_fingers.create_print(int(seed), int(number))
+
+    def load_print(self, source: str) -> np.ndarray:
+        """Grow a finger and print it on its canvas."""
+        image = self.load_whole_print(source)
         height, width = (
             max(1, round(side * factor)) for side, factor in zip(image.shape, self._factors, strict=True)
         )
@@ -164,9 +174,13 @@ def open_source(
             data.update(source="npz", npz_file=identities)
         else:
             if not sensor_ppi:
-                raise UserError("--identities_ppi: say how many pixels per inch the prints of --identities have")
+                raise UserError(
+                    "--identities_ppi: say how many pixels per inch the prints of --identities have"
+                )
             ppi = 500 * find_sensor_period(data) / PERIOD_AT_500_PPI
-            data.update(source="impressions", impressions_dir=identities, sensor_ppi=sensor_ppi, image_ppi=ppi)
+            data.update(
+                source="impressions", impressions_dir=identities, sensor_ppi=sensor_ppi, image_ppi=ppi
+            )
     data.num_impressions = 1
     if data.sensor_ppi and data.source != "npz":
         # Scaled the same both ways and placed in the middle: a larger image shows more of the same.
@@ -188,4 +202,3 @@ def _name_finger(number: int, filename: str) -> str:
     if impression_folder.parse_filename(filename):
         return filename.rpartition("_")[0]
     return f"{number:03d}"
-

@@ -10,6 +10,7 @@ XLA, and on a CPU another number of threads.
 """
 
 import collections
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -253,29 +254,43 @@ def write_shards(
       drawer: draws.
       report: is told how many images were written since it was last told.
     """
-    num_threads = parallel.count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
     wanted = list(wanted)
+    calls = (call for shard in wanted for call in _divide(request.list_images(shard)))
+    # The last call draws on beyond the last image, so that all have the neighbours that they always have.
+    rows_of_calls = ([create_row(call.start + place) for place in range(IMAGES_PER_CALL)] for call in calls)
+    with contextlib.closing(draw_ahead(rows_of_calls, drawer)) as results:
+        for shard in wanted:
+            images = request.list_images(shard)
+            rows = [create_row(image) for image in images]
+            with shards.write_shard(
+                out_dir, shard, request.file_format, lambda path, rows=rows: write_rows(path, rows)
+            ) as add:
+                for call in _divide(images):
+                    for image, content in zip(call, next(results), strict=False):
+                        add(rows[image - images.start].file, content)
+                    report(len(call))
 
-    def make_images(images: range) -> list[bytes]:
-        # The last call draws on beyond the last image, so that all have the neighbours that they always have.
-        rows = [create_row(images.start + place) for place in range(IMAGES_PER_CALL)]
-        drawn = drawer.draw(*drawer.create_inputs(rows))
-        return [shards.encode_png(image) for image in drawn[: len(images)]]
+
+def draw_ahead(
+    rows_of_calls: Iterable[Sequence[synthesis.ManifestRow]], drawer: ImageDrawer
+) -> Iterator[list[bytes]]:
+    """Draw and encode images in threads while the caller writes those before.
+
+    Args:
+      rows_of_calls: `IMAGES_PER_CALL` rows a call.
+      drawer: draws.
+
+    Yields:
+      The PNG files of each call.
+    """
+    num_threads = parallel.count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
+
+    def make_images(rows: Sequence[synthesis.ManifestRow]) -> list[bytes]:
+        return [shards.encode_png(image) for image in drawer.draw(*drawer.create_inputs(rows))]
 
     with ThreadPoolExecutor(num_threads) as pool:
-        calls = (call for shard in wanted for call in _divide(request.list_images(shard)))
-        results = _map_ahead(pool, make_images, calls, max_ahead=2 * num_threads)
         try:
-            for shard in wanted:
-                images = request.list_images(shard)
-                rows = [create_row(image) for image in images]
-                with shards.write_shard(
-                    out_dir, shard, request.file_format, lambda path, rows=rows: write_rows(path, rows)
-                ) as add:
-                    for call in _divide(images):
-                        for image, content in zip(call, next(results), strict=True):
-                            add(rows[image - images.start].file, content)
-                        report(len(call))
+            yield from _map_ahead(pool, make_images, rows_of_calls, max_ahead=2 * num_threads)
         finally:
             pool.shutdown(cancel_futures=True)
 

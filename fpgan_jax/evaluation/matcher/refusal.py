@@ -6,7 +6,8 @@ mirror images, where whole ones reach it never.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,7 +20,7 @@ MAX_SCORE = 27
 EARLIER, TRAINING, MIRRORED = "earlier", "training", "mirrored_training"
 # Candidates that are compared in one go.
 _BLOCK = 16
-# A generator of fingers that refuses nearly all would go on for ever.
+# For each finger wanted; where nearly all are refused it would go on for ever.
 _MAX_CANDIDATES = 20
 
 
@@ -45,7 +46,7 @@ class FingerRow:
 
 
 def choose_fingers(
-    candidates: Sequence[Finger],
+    candidates: Iterator[Finger],
     num_fingers: int,
     *,
     load_print: Callable[[str], np.ndarray],
@@ -57,7 +58,7 @@ def choose_fingers(
     """Take new fingers one after the other, and refuse those that match what was there before.
 
     Args:
-      candidates: in order.
+      candidates: in order, from the first.
       num_fingers: how many are wanted.
       load_print: `Finger.source` -> uint8 [height, width] at 500 ppi, all of one shape.
       training_images: uint8 [n, height, width] at 500 ppi.
@@ -73,12 +74,13 @@ def choose_fingers(
       ToolError: as of `Matcher.compare`.
     """
     rows = list(known)
+    candidates = itertools.islice(candidates, len(rows), _MAX_CANDIDATES * num_fingers)
     others = [(TRAINING, name) for name in training_names] + [(MIRRORED, name) for name in training_names]
     images = np.concatenate([training_images, training_images[:, :, ::-1]])
     accepted = [row for row in rows if not row.is_refused][:num_fingers]
     while len(accepted) < num_fingers:
-        block = candidates[len(rows) : len(rows) + min(_BLOCK, num_fingers - len(accepted))]
-        if not block or len(rows) > _MAX_CANDIDATES * num_fingers:
+        block = list(itertools.islice(candidates, min(_BLOCK, num_fingers - len(accepted))))
+        if not block:
             raise UserError(
                 f"--num_identities={num_fingers}: of {len(rows)} new fingers {len(rows) - len(accepted)} match a training "
                 "print or another new finger; ask for fewer"
@@ -92,9 +94,7 @@ def choose_fingers(
         is_open = np.arange(len(names)) < num_before
         for place, finger in enumerate(block):
             found = list(zip(scores[place], others, strict=True))
-            found += [
-                (among[place, index], (EARLIER, names[index])) for index in np.flatnonzero(is_open)
-            ]
+            found += [(among[place, index], (EARLIER, names[index])) for index in np.flatnonzero(is_open)]
             score, (kind, other) = max(found, key=lambda each: each[0], default=(0.0, ("", "")))
             row = FingerRow(finger.number, finger.source, int(score > MAX_SCORE), float(score), kind, other)
             rows.append(row)
@@ -115,4 +115,6 @@ def describe_choice(rows: Sequence[FingerRow]) -> str:
     refused = [row for row in rows if row.is_refused]
     kinds = {kind: sum(row.kind == kind for row in refused) for kind in (EARLIER, TRAINING, MIRRORED)}
     reasons = ", ".join(f"{count} by {kind.replace('_', ' ')}" for kind, count in kinds.items() if count)
-    return f"{len(rows) - len(refused)} new fingers, {len(refused)} refused{f' ({reasons})' if reasons else ''}"
+    return (
+        f"{len(rows) - len(refused)} new fingers, {len(refused)} refused{f' ({reasons})' if reasons else ''}"
+    )
