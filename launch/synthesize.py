@@ -106,7 +106,9 @@ def main(argv):
         )
         return
     if division:
-        raise UserError("--shard_size, --format: divide the images of --num_images or --identities; give one of them")
+        raise UserError(
+            "--shard_size, --format: divide the images of --num_images or --identities; give one of them"
+        )
     if not parallel.is_single_process():
         raise UserError(
             "several processes draw together with --num_images only; give it, or start one process"

@@ -85,7 +85,7 @@ def _sample_cells(image: np.ndarray) -> np.ndarray:
 
 @functools.lru_cache(maxsize=8)
 def _create_enlargement(side: int) -> np.ndarray:
-    """Create the matrix from cells to pixels, bilinear: the inverse of `_sample_cells`, but for what is finer than cells."""
+    """Create the bilinear matrix from cells to pixels: what `_sample_cells` undoes."""
     places = (np.arange(side) + 0.5) * NUM_CELLS / side - 0.5
     cells = np.arange(NUM_CELLS)
     return np.array([np.interp(places, cells, row) for row in np.eye(NUM_CELLS)], np.float32).T

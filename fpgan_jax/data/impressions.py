@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from fpgan_jax.data import distortion, ridge_condition
 from fpgan_jax.data.appearance import Appearance
 from fpgan_jax.data.distortion import Pose
 from fpgan_jax.data.ridge_map import RidgeMap
 
-# Standard deviation an axis of what a contact is shifted beside its finger, ridge periods.
-_CONTACT_SHIFT = 8 / 9
+# Standard deviation an axis of how far the middles of the two contacts are apart, ridge periods. Chosen by eye.
+_CONTACT_SHIFT = 1.5
 # Apart from the keys of dropout, which are made of the same three numbers.
 _PURPOSE = 0x1D
 
@@ -25,7 +26,8 @@ class Variation(NamedTuple):
 
     Attributes:
       pose: how the finger is put down.
-      contact_shift: float32 [2], pixels by which the contact of the other print is further down and further right.
+      contact_shift: float32 [2], pixels by which the middle of the other print's contact is further down and further
+        right than that of the finger's own.
       field_seed: uint32 [], of the skin's distortion and the noise plane.
       contact_choice: uint32 [], picks the print whose contact is taken.
       appearance_choice: uint32 [], picks the print whose appearance is taken.
@@ -55,7 +57,7 @@ def sample_variation(seed: jax.Array, finger: jax.Array, impression: jax.Array, 
         key = jax.random.fold_in(key, number)
     pose_key, contact_key, choice_key = jax.random.split(key, 3)
     pose = distortion.sample_pose(pose_key, period)
-    contact_shift = pose.shift + _CONTACT_SHIFT * period * jax.random.normal(contact_key, (2,))
+    contact_shift = _CONTACT_SHIFT * period * jax.random.normal(contact_key, (2,))
     return Variation(pose, contact_shift, *jax.random.bits(choice_key, (3,), jnp.uint32))
 
 
@@ -88,12 +90,29 @@ def create_condition(
     finger = jnp.stack([ridges / 127.5 - 1, contact / 255], axis=-1)
     inside = distortion.find_inside(places, ridges.shape, period / 2)[..., None]
     moved_ridges, moved_contact = jnp.moveaxis(distortion.resample(finger, places) * inside, -1, 0)
-    touched = _shift(other_contact / 255, variation.contact_shift)
+    middle = _move(_find_middle(contact), variation.pose, contact.shape, shape) + variation.contact_shift
+    touched = _shift(other_contact / 255, middle - _find_middle(other_contact))
     maps = RidgeMap(jnp.clip(moved_ridges * touched, -1, 1), jnp.clip(moved_contact, 0, 1) * touched)
     # All bits of the operands, which an accelerator would cut otherwise.
     with jax.default_matmul_precision("highest"):
         planes = ridge_condition.create_planes(maps, look)
     return jnp.concatenate([planes, noise], axis=-1)
+
+
+def _find_middle(contact: jax.Array) -> jax.Array:
+    """Find the centroid [2] of a contact, row and column."""
+    weights = contact.astype(jnp.float32)
+    rows, columns = weights.sum(axis=1), weights.sum(axis=0)
+    middle = [(each * jnp.arange(len(each))).sum() for each in (rows, columns)]
+    return jnp.stack(middle) / (weights.sum() + 1e-6)
+
+
+def _move(place: jax.Array, pose: Pose, shape: tuple[int, int], result_shape: tuple[int, int]) -> jax.Array:
+    """Find where a place [2] of a picture comes to lie: the inverse of `distortion.create_places` without a field."""
+    rows, columns = (place - (np.array(shape) - 1) / 2) * pose.stretch
+    cosine, sine = jnp.cos(pose.rotation), jnp.sin(pose.rotation)
+    moved = jnp.stack([cosine * rows - sine * columns, sine * rows + cosine * columns])
+    return moved + pose.shift + (np.array(result_shape) - 1) / 2
 
 
 def _shift(image: jax.Array, shift: jax.Array) -> jax.Array:

@@ -1,10 +1,13 @@
-"""Owns fingers that nobody has: a procedural finger printed whole, at 500 pixels per inch.
+"""Owns fingers that nobody has: procedural ones with as many minutiae as real ones, as whole pictures.
 
-They have as many minutiae as real ones, which the fingers of `make_prints` have not. Their pictures carry an extractor no
-other way than real prints do: the ridge map is read from them (`ridge_map.py`).
+Does not map their ridges: `ridge_map.py` reads them from a picture, as it does those of real prints.
 """
 
+import math
+from typing import NamedTuple
+
 import numpy as np
+from scipy import ndimage
 
 from fpgan_jax.data import procedural_prints
 from fpgan_jax.data.procedural_prints import Growth
@@ -23,22 +26,39 @@ GROWTH = Growth(
     bending_sigma=60.0,
 )
 # Master pixels; more of a finger touches above its pattern's centre than below.
-_MIDDLE_ABOVE_CORE = 25
+_MIDDLE_ABOVE_CORE = 40
+# Master pixels over which the contact's edge wavers, and by how much.
+_RAGGED_SIGMA, _RAGGED_DEPTH = 12.0, 5.0
 
 
-def create_print(seed: int, number: int) -> np.ndarray:
-    """Print a new finger whole, evenly and cleanly, as ink rolled from nail to nail shows it.
+class NewFinger(NamedTuple):
+    """A finger's ridges and where it touches, at 500 pixels per inch.
+
+    Attributes:
+      image: uint8 [height, width]; ridges dark, to the edges, 9 pixels from one to the next on average.
+      contact: float32 [height, width] in [0, 1]; where a finger of this size touches when it is rolled.
+    """
+
+    image: np.ndarray
+    contact: np.ndarray
+
+
+def create_new_finger(seed: int, number: int) -> NewFinger:
+    """Grow a finger.
 
     Args:
       seed: of all fingers.
       number: of this one, from 1.
 
     Returns:
-      uint8 [height, width], ridges dark, 9 pixels from ridge to ridge on average; the middle of a usual contact is in
-      its middle.
+      The finger, upright; the middle of a usual impression is in its middle.
     """
     finger = procedural_prints.create_finger(seed, number, growth=GROWTH)
     # Ridges are a little wider than valleys.
     ink = 1 / (1 + np.exp(-5 * (finger.ridges + 0.2)))
-    height = 2 * round(finger.center[0] - _MIDDLE_ABOVE_CORE)
-    return np.rint(255 - 235 * ink[:height]).astype(np.uint8)
+    rows = slice(0, 2 * round(finger.center[0] - _MIDDLE_ABOVE_CORE))
+    noise = np.random.default_rng((seed, number)).standard_normal(ink.shape)
+    ragged = 2 * math.sqrt(math.pi) * _RAGGED_SIGMA * ndimage.gaussian_filter(noise, _RAGGED_SIGMA)
+    depth = procedural_prints.create_outline(finger) + _RAGGED_DEPTH * ragged
+    contact = np.clip(0.5 + depth / GROWTH.period, 0, 1)
+    return NewFinger(np.rint(255 - 235 * ink[rows]).astype(np.uint8), contact[rows].astype(np.float32))

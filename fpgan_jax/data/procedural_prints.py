@@ -438,10 +438,22 @@ def _place_window(
     return x, y
 
 
+def create_outline(finger: Finger) -> np.ndarray:
+    """Find how far inside the usual contact's outline each pixel of a master is: master pixels, negative outside."""
+    rows, cols = np.mgrid[:_MASTER_HEIGHT, :_MASTER_WIDTH].astype(np.float64)
+    dome = 1.17 * finger.half_width
+    return _measure_depth(finger, cols - finger.center[1], finger.center[0] - rows, finger.half_width, dome)
+
+
 def _contact_depth(finger: Finger, rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """How far inside the contact's outline a pixel lies, master pixels; negative outside."""
     half_width = finger.half_width * rng.uniform(0.93, 1.06)
-    dome = finger.half_width * rng.uniform(1.0, 1.35)
+    return _measure_depth(finger, x, y, half_width, finger.half_width * rng.uniform(1.0, 1.35))
+
+
+def _measure_depth(
+    finger: Finger, x: np.ndarray, y: np.ndarray, half_width: float, dome: float
+) -> np.ndarray:
     start = finger.tip_height - dome
     upper = np.maximum(y - start, 0) / dome
     lower = np.maximum(start - y, 0) / 330

@@ -89,7 +89,7 @@ def map_ridges(image: np.ndarray, period: float, window: tuple[slice, slice] = W
 
 
 def map_contact(image: np.ndarray, period: float, window: tuple[slice, slice] = WHOLE) -> np.ndarray:
-    """Map where the skin touched alone: the `contact` of `map_ridges`, whose arguments these are, in a fifth of the time."""
+    """Map where the skin touched: the `contact` of `map_ridges`, whose arguments these are, without the ridges."""
     contact = np.zeros(image.shape, np.float32)
     window = _shrink(window, image.shape, period)
     contact[window] = find_contact(image[window].astype(np.float32), period)

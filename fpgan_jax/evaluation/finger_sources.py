@@ -1,7 +1,7 @@
 """Owns the fingers of which impressions are drawn: those of given prints, or new ones.
 
-Each is one print, on a canvas larger than the images where the print shows more, so that what is moved has ridges beyond the
-image's edge. Does not move them (`moved_prints.py`) or check that new ones are new (`matcher/refusal.py`).
+Each is one print, on a canvas larger than the images where the print shows more, so that ridges from beyond the image's
+edge can be moved in. Does not move them (`data/impressions.py`) or check that new ones are new (`matcher/refusal.py`).
 """
 
 import itertools
@@ -124,18 +124,23 @@ class NewFingers:
             yield Finger(name, f"{name:06d}", f"{NEW}:{self._seed}:{number}")
 
     def load_whole_print(self, source: str) -> np.ndarray:
-        """Grow a finger and print it at 500 pixels per inch."""
-        _, seed, number = source.split(":")
-        return new_fingers.create_print(int(seed), int(number))
+        """Grow a finger: uint8 [height, width] at 500 pixels per inch, ridges up to the edges."""
+        return self._grow(source).image
 
     def load_print(self, source: str) -> np.ndarray:
         """Grow a finger and print it on its canvas."""
-        image = self.load_whole_print(source)
+        image, contact = self._grow(source)
+        image = np.rint(255 - contact * (255 - image.astype(np.float32))).astype(np.uint8)
         height, width = (
             max(1, round(side * factor)) for side, factor in zip(image.shape, self._factors, strict=True)
         )
         scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
         return preprocessing.place_centrally(np.asarray(scaled)[..., None], self._shape)[..., 0]
+
+    @staticmethod
+    def _grow(source: str) -> new_fingers.NewFinger:
+        _, seed, number = source.split(":")
+        return new_fingers.create_new_finger(int(seed), int(number))
 
 
 def find_canvas_shape(shape: tuple[int, int], period: float) -> tuple[int, int]:

@@ -349,8 +349,8 @@ def check_batch_size(overrides: Mapping) -> None:
     """Refuse a batch size, which would change nothing."""
     if "batch_size" in overrides:
         raise UserError(
-            f"--batch_size: does nothing beside --num_images or --identities, which draw {IMAGES_PER_CALL} at a time on "
-            "every device; leave it out"
+            f"--batch_size: does nothing beside --num_images or --identities, which draw {IMAGES_PER_CALL} at a time "
+            "on every device; leave it out"
         )
 
 
