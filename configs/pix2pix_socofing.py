@@ -43,9 +43,8 @@ def get_config() -> ConfigDict:
     # to 10, left little finger.
     data.finger = "index"
     data.num_persons = 5  # the first n persons, by id, who have this finger; 0 is all
-    data.num_held_out_persons = (
-        0  # the last n persons, with all their fingers, never train: they are kept to judge by
-    )
+    # The last n persons by id never train, with all their fingers: they are kept to judge by.
+    data.num_held_out_persons = 0
     data.persons = ()  # ids instead of the first n; in any order, they are taken in that of the ids
     data.num_replicas = 10  # how often a person's print is repeated (section 4)
     # Of a finger's several impressions the first n train, the others are kept to judge by; 0 trains on all.

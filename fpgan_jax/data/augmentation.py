@@ -94,7 +94,8 @@ def warp_pair(
         pose = distortion.sample_pose(pose_key, period, strength)
         field = distortion.sample_field(field_key, shape, period, strength)
         places = distortion.create_places(pose, field, shape)
-        inside = distortion.find_inside(places, shape, period)[..., None]
+        # As soft as a contact's edge; further out the mirrored continuation would show ridges that turn round.
+        inside = distortion.find_inside(places, shape, period / 2)[..., None]
         return outside + inside * (distortion.resample(image, places) - outside)
 
     warped = jax.vmap(warp)(_fold_in_indices(key, len(images), first_index), images)

@@ -73,7 +73,7 @@ def create_condition(
     """Make the condition of an impression: the finger's ridges moved, where both it and the other print touched.
 
     Args:
-      ridges: uint8 [canvas height, canvas width], the finger's, 127.5 between ridge and valley.
+      ridges: uint8 [canvas height, canvas width], the finger's, as a plane of `ridge_condition`.
       contact: uint8 of the same shape; 255 where it touched.
       other_contact: uint8 [height, width], another print's; beyond its edge it goes on as at its edge.
       look: of a print.
@@ -87,7 +87,7 @@ def create_condition(
     shape = other_contact.shape
     field = distortion.sample_field(jax.random.key(variation.field_seed), shape, period)
     places = distortion.create_places(variation.pose, field, ridges.shape)
-    finger = jnp.stack([ridges / 127.5 - 1, contact / 255], axis=-1)
+    finger = jnp.stack([(ridges.astype(jnp.float32) - 128) / 127, contact / 255], axis=-1)
     inside = distortion.find_inside(places, ridges.shape, period / 2)[..., None]
     moved_ridges, moved_contact = jnp.moveaxis(distortion.resample(finger, places) * inside, -1, 0)
     middle = _move(_find_middle(contact), variation.pose, contact.shape, shape) + variation.contact_shift

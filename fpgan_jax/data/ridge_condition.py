@@ -44,12 +44,12 @@ def create_planes(maps: RidgeMap, look: Appearance) -> np.ndarray:
       look: how the print shall look.
 
     Returns:
-      uint8 [height, width, channels - 1], in the order of `configuration.RIDGE_CHANNELS`: ridges, 128 between ridge and
-      valley and where nothing touched, up to 255 on a ridge; contact, 255 where the skin touched; the coarse mean grey,
-      128 where nothing touched; twice the coarse contrast.
+      uint8 [height, width, channels - 1], in the order of `configuration.RIDGE_CHANNELS`: ridges, from 1 in a valley to
+      255 on a ridge, 128 where nothing touched; contact, 255 where the skin touched; the coarse mean grey, 128 where
+      nothing touched; twice the coarse contrast.
     """
     mean, contrast = appearance.draw_appearance(look, maps.contact)
-    planes = (127.5 + 127.5 * maps.ridges, 255 * maps.contact, mean, _CONTRAST_GAIN * contrast)
+    planes = (128 + 127 * maps.ridges, 255 * maps.contact, mean, _CONTRAST_GAIN * contrast)
     numpy = jnp if isinstance(maps.ridges, jax.Array) else np
     return numpy.rint(numpy.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8)
 
@@ -66,4 +66,4 @@ def draw_condition(condition: np.ndarray) -> np.ndarray:
         planes[..., RIDGE_CHANNELS.index("ridges")],
         planes[..., RIDGE_CHANNELS.index("contact")],
     )
-    return ridge_map.draw_maps(RidgeMap(ridges / 127.5 - 1, contact / 255))
+    return ridge_map.draw_maps(RidgeMap((ridges - 128) / 127, contact / 255))

@@ -5,8 +5,9 @@ Does not map ridges (`ridge_condition.py`).
 
 import numpy as np
 
-from fpgan_jax.data import pairs, preprocessing, print_scale, ridge_condition
+from fpgan_jax.data import pairs, preprocessing, print_scale, ridge_condition, ridge_map
 from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.errors import UserError
 
 
 class RidgePairs(pairs.ReplicatedPrints):
@@ -16,9 +17,23 @@ class RidgePairs(pairs.ReplicatedPrints):
     """
 
     def __init__(self, prints: PrintSet, data_config):
-        """Args: as of `pairs.ReplicatedPrints`, and the prints' scale and frame are used."""
+        """Map nothing yet.
+
+        Args:
+          prints: to replicate.
+          data_config: config.data, as of `pairs.ReplicatedPrints`; the prints' scale and frame are used too.
+
+        Raises:
+          UserError: the images are too small for ridges.
+        """
         super().__init__(prints, data_config)
         self._period = print_scale.find_sensor_period(data_config)
+        if self._period < ridge_map.MIN_PERIOD:
+            raise UserError(
+                f"config.data.image_size={data_config.image_size}: ridges are {self._period:.2f} pixels apart, and are "
+                f"mapped from {ridge_map.MIN_PERIOD}; make the images {ridge_map.MIN_PERIOD / self._period:.2f} times "
+                "as large"
+            )
         self._window = preprocessing.find_window(data_config)
         self._planes: dict[int, np.ndarray] = {}
 

@@ -226,7 +226,7 @@ class ImpressionDrawer:
 
     def _map_finger_anew(self, source: str) -> RidgeMap:
         maps = ridge_map.map_ridges(self._source.load_print(source), self._source.period, self._source.window)
-        return RidgeMap(_to_bytes(127.5 + 127.5 * maps.ridges), _to_bytes(255 * maps.contact))
+        return RidgeMap(_to_bytes(128 + 127 * maps.ridges), _to_bytes(255 * maps.contact))
 
     def _map_training_print_anew(self, filename: str) -> tuple[np.ndarray, Appearance]:
         image = self._prints[filename][..., 0]

@@ -31,7 +31,9 @@ def compute_ridge_loss(fake_image: jax.Array, condition: jax.Array, period: floa
       period: ridge period of the set's prints, pixels.
 
     Returns:
-      A float32 scalar in [0, 2]: about 0 for the map's own ridges, 1 for those of another finger.
+      A float32 scalar in [0, 2]: about 0 for the map's own ridges, 1 for those of another finger, or without contact.
+
+    Source: none; the correlation is local, over a Gaussian of one period.
     """
     condition = jax.lax.stop_gradient(condition.astype(jnp.float32))
     ridges = condition[..., RIDGE_CHANNELS.index("ridges")]
@@ -39,7 +41,9 @@ def compute_ridge_loss(fake_image: jax.Array, condition: jax.Array, period: floa
     print_ridges = -fake_image.astype(jnp.float32).mean(axis=-1)
     response = filter_along(print_ridges, estimate_orientation(ridges, period), period)
     product = response * ridges / (_measure_rms(response, period) * _measure_rms(ridges, period))
-    return 1 - (contact * product).sum() / (contact.sum() + 1e-6)
+    # Example by example: the mean over a batch must not depend on how devices divide it.
+    correlation = (contact * product).sum(axis=(1, 2)) / (contact.sum(axis=(1, 2)) + 1e-6)
+    return (1 - correlation).mean()
 
 
 def estimate_orientation(images: jax.Array, period: float) -> jax.Array:

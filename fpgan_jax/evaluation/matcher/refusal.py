@@ -1,8 +1,8 @@
 """Owns the refusal of new fingers that match a training print, its mirror image, or a new finger before them.
 
-New fingers are compared whole. Windows of a small sensor's shape have false minutiae at their edges: against 500 prints of
-SOCOFing and their mirror images 15 of 20 other real prints scored above 27 at least once, of 20 new fingers' windows 18, and
-of the same fingers whole none.
+New fingers are compared whole. Windows of a small sensor's shape have false minutiae at their edges: against 500 prints
+of SOCOFing and their mirror images 15 of 20 other real prints scored above 27 at least once, of 20 new fingers' windows
+18, and of the same fingers whole none.
 """
 
 import dataclasses
