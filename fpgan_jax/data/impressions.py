@@ -17,6 +17,8 @@ from fpgan_jax.data.ridge_map import RidgeMap
 
 # Standard deviation an axis of how far the middles of the two contacts are apart, ridge periods. Chosen by eye.
 _CONTACT_SHIFT = 1.5
+# Of a print that shows less than the finger's own, whose area would be lost twice.
+_MAX_SCALE = 1.5
 # Apart from the keys of dropout, which are made of the same three numbers.
 _PURPOSE = 0x1D
 
@@ -75,7 +77,8 @@ def create_condition(
     Args:
       ridges: uint8 [canvas height, canvas width], the finger's, as a plane of `ridge_condition`.
       contact: uint8 of the same shape; 255 where it touched.
-      other_contact: uint8 [height, width], another print's; beyond its edge it goes on as at its edge.
+      other_contact: uint8 [height, width], another print's, which is enlarged if it is smaller than the finger's;
+        beyond its edge it goes on as at its edge.
       look: of a print.
       noise: uint8 [height, width, 1].
       variation: the pose, the contact's shift and the field's seed are used.
@@ -90,8 +93,11 @@ def create_condition(
     finger = jnp.stack([(ridges.astype(jnp.float32) - 128) / 127, contact / 255], axis=-1)
     inside = distortion.find_inside(places, ridges.shape, period / 2)[..., None]
     moved_ridges, moved_contact = jnp.moveaxis(distortion.resample(finger, places) * inside, -1, 0)
-    middle = _move(_find_middle(contact), variation.pose, contact.shape, shape) + variation.contact_shift
-    touched = _shift(other_contact / 255, middle - _find_middle(other_contact))
+    touched = _place(
+        other_contact / 255,
+        _move(_find_middle(contact), variation.pose, contact.shape, shape) + variation.contact_shift,
+        contact.sum(dtype=jnp.float32) / 255,
+    )
     maps = RidgeMap(jnp.clip(moved_ridges * touched, -1, 1), jnp.clip(moved_contact, 0, 1) * touched)
     # All bits of the operands, which an accelerator would cut otherwise.
     with jax.default_matmul_precision("highest"):
@@ -115,9 +121,14 @@ def _move(place: jax.Array, pose: Pose, shape: tuple[int, int], result_shape: tu
     return moved + pose.shift + (np.array(result_shape) - 1) / 2
 
 
-def _shift(image: jax.Array, shift: jax.Array) -> jax.Array:
-    """Shift an image down and right, going on as at its edge, by bilinear interpolation."""
-    places = jnp.meshgrid(
-        *(jnp.arange(side) - by for side, by in zip(image.shape, shift, strict=True)), indexing="ij"
-    )
-    return jax.scipy.ndimage.map_coordinates(image, places, order=1, mode="nearest")
+def _place(contact: jax.Array, middle: jax.Array, area: jax.Array) -> jax.Array:
+    """Bring a contact's middle to a place, and enlarge it to an area, in pixels, if it is smaller."""
+    scale = jnp.clip(jnp.sqrt(area / (contact.sum() + 1e-6)), 1, _MAX_SCALE)
+    own_middle = _find_middle(contact)
+    places = [
+        own + (jnp.arange(side) - wanted) / scale
+        for side, own, wanted in zip(contact.shape, own_middle, middle, strict=True)
+    ]
+    # Bilinear.
+    places = jnp.meshgrid(*places, indexing="ij")
+    return jax.scipy.ndimage.map_coordinates(contact, places, order=1, mode="nearest")

@@ -18,9 +18,9 @@ VERSION = 1
 # Of 9 pixels on average over men and women; chosen by minutiae and by matches beside real prints, docs/enlarging.md.
 GROWTH = Growth(
     period=9.2,
-    num_steps=6,
-    period_variation=0.1,
-    unevenness=0.4,
+    num_steps=5,
+    period_variation=0.12,
+    unevenness=0.5,
     unevenness_sigma=30.0,
     bending=0.2,
     bending_sigma=60.0,

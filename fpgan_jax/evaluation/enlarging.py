@@ -250,8 +250,10 @@ def _write_images(out_dir: str, calls: Sequence[Sequence[ImpressionRow]], drawer
     ):
         for call, contents in zip(calls, results, strict=True):
             for row, content in zip(call, contents, strict=False):
-                with write_whole(os.path.join(out_dir, row.file), "wb") as file:
-                    file.write(content)
+                path = os.path.join(out_dir, row.file)
+                if not os.path.exists(path):
+                    with write_whole(path, "wb") as file:
+                        file.write(content)
             progress.update(len(call))
 
 
