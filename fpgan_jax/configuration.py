@@ -102,6 +102,7 @@ MEASURE_FAMILIES = (
     "uniqueness",
     "leakage",
     "minutiae",
+    "variation",
     "quality",
     "ridges",
     "checkerboard",

@@ -22,7 +22,6 @@ from fpgan_jax import parallel
 from fpgan_jax.benchmarking import cases, gpu_check_report, peer_worker
 from fpgan_jax.benchmarking.cases import Case
 from fpgan_jax.errors import UserError
-from fpgan_jax.host.xla_flags import read_flags
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 
 _ROOT = pathlib.Path(__file__).parents[2]
@@ -73,7 +72,6 @@ class Step:
       commands: arguments of Python, one process after the other.
       limit: seconds for all of them.
       least: with fewer seconds left the step is not begun.
-      xla_flags: added to XLA_FLAGS.
       is_timed: whether nothing else may use the machine meanwhile.
     """
 
@@ -81,7 +79,6 @@ class Step:
     commands: tuple[tuple[str, ...], ...]
     limit: float
     least: float
-    xla_flags: str = ""
     is_timed: bool = True
 
 
@@ -101,31 +98,35 @@ def list_steps(options: Options, *, has_torch: bool) -> list[Step]:
     if tiny:
         length = ["--rounds=1", "--min_repeats=2", "--min_seconds=0"]
         length += ["--config.classifier.width=0.05", "--config.classifier.num_middle_blocks=0"]
-    peers = ["--peers", "--peer_variants=eager,compile"] if has_torch else []
-    step_1 = _flag_cases(_STEP_BATCH_1, tiny=tiny)
     profile = ["--profile=3"] if tiny else ["--profile=20"]
+    step_1, batch_64, xception = (
+        _flag_cases(*programs, tiny=tiny) for programs in ((_STEP_BATCH_1,), _BATCH_64, _XCEPTION)
+    )
 
-    def benchmark(*flags: str) -> tuple[str, ...]:
-        return ("-m", "launch.benchmark", *flags, *length, rows)
-
-    def time_programs(*flags: str) -> tuple[tuple[str, ...], ...]:
-        return (benchmark(*flags, *peers),)
+    def benchmark(*flags: str) -> tuple[tuple[str, ...], ...]:
+        return (("-m", "launch.benchmark", *flags, *length, rows),)
 
     parity = benchmark("--cases=cpu_parity", *(["--smallest"] if tiny else []))
     drawing = dataclasses.replace(_STEP_BATCH_1, name="synthesis", dtype="float32,bfloat16")
     synthesis = benchmark(*_flag_cases(drawing, tiny=tiny))
-    # Outside CUDA graphs every kernel is seen, whatever the profiler makes of a graph.
-    without_graphs = "--xla_gpu_enable_command_buffer="
-    return [
-        Step("parity", (parity,), 150, 40, is_timed=False),
-        Step("step_batch_1", time_programs(*step_1), 200, 40),
-        Step("step_batch_1_in_8", time_programs(*step_1, "--steps_per_dispatch=8"), 150, 40),
-        Step("batch_64", time_programs(*_flag_cases(*_BATCH_64, tiny=tiny)), 240, 60),
-        Step("xception", time_programs(*_flag_cases(*_XCEPTION, tiny=tiny)), 240, 60),
+    # PyTorch takes up to a minute to compile a program; what is ours does not wait for it.
+    ours = [
+        Step("parity", parity, 150, 40, is_timed=False),
+        Step("step_batch_1", benchmark(*step_1, *profile), 100, 40),
+        Step("batch_64", benchmark(*batch_64, *profile), 150, 40),
         Step("paper", (_reproduce_paper(options),), 400, 60),
-        Step("synthesis", (synthesis, _synthesize(options)), 180, 40),
-        Step("profile", (benchmark(*step_1, *profile),), 90, 30),
-        Step("profile_without_graphs", (benchmark(*step_1, *profile),), 90, 30, xla_flags=without_graphs),
+        Step("synthesis", (*synthesis, _synthesize(options)), 180, 40),
+        Step("step_batch_1_in_8", benchmark(*step_1, "--steps_per_dispatch=8"), 100, 40),
+        Step("xception", benchmark(*xception, *profile), 150, 40),
+    ]
+    if not has_torch:
+        return ours
+    peers = ["--peers", "--peer_variants=eager,compile"]
+    return [
+        *ours,
+        Step("peers_batch_1", benchmark(*step_1, *peers), 150, 60),
+        Step("peers_batch_64", benchmark(*batch_64, *peers), 300, 90),
+        Step("peers_xception", benchmark(*xception, *peers), 300, 90),
     ]
 
 
@@ -264,7 +265,7 @@ def _run_step(step: Step, limit: float, results: gpu_check_report.Results) -> No
         left = limit - (command_begin - begin)
         if "launch.benchmark" in command:
             command = (*command, f"--max_seconds={_BENCHMARK_SHARE * left:.0f}")
-        status = _run_command(command, left, step.xla_flags, results.log_path)
+        status = _run_command(command, left, results.log_path)
         if status == "done" and results.has_case_not_begun(num_rows):
             status = "out of time"
         seconds = round(time.monotonic() - command_begin, 1)
@@ -278,16 +279,13 @@ def _run_step(step: Step, limit: float, results: gpu_check_report.Results) -> No
     results.write_report()
 
 
-def _run_command(command: Sequence[str], limit: float, xla_flags: str, log_path: pathlib.Path) -> str:
-    environment = dict(os.environ)
-    if xla_flags:
-        environment["XLA_FLAGS"] = f"{xla_flags} {read_flags(environment.get('XLA_FLAGS', ''))}".strip()
+def _run_command(command: Sequence[str], limit: float, log_path: pathlib.Path) -> str:
     with open(log_path, "a") as log:
         log.write(f"\n=== python {' '.join(command)}\n")
         log.flush()
         # A group of its own, so that the processes which it starts end with it.
         process = subprocess.Popen(
-            [sys.executable, *command], cwd=_ROOT, stdout=log, stderr=log, env=environment, process_group=0
+            [sys.executable, *command], cwd=_ROOT, stdout=log, stderr=log, process_group=0
         )
         try:
             code = process.wait(max(limit, 0))

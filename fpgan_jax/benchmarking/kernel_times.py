@@ -61,7 +61,10 @@ def trace_kernels(compiled: CompiledProgram, number: int, *, num_calls: int) -> 
 
 
 def _read_threads(planes: Iterable[Any]) -> list[list[Run]]:
-    """Read the runs of every GPU's stream, or of every thread of the CPU where there is no GPU."""
+    """Read the runs of every thread of the CPU, or, where there are GPUs, each of theirs as a thread of its own.
+
+    In a stream none runs within another; they overlap where a CUDA graph has kernels side by side.
+    """
     planes = list(planes)
     gpus = [plane for plane in planes if plane.name.startswith("/device:GPU")]
     lines = [line for plane in gpus or planes for line in plane.lines]
@@ -75,7 +78,7 @@ def _read_threads(planes: Iterable[Any]) -> list[list[Run]]:
             operation = dict(event.stats).get("hlo_op") or (event.name if gpus else None)
             if operation is not None:
                 runs.append(Run(event.name, str(operation), event.start_ns, event.duration_ns))
-        threads.append(runs)
+        threads += [[run] for run in runs] if gpus else [runs]
     return threads
 
 

@@ -31,6 +31,7 @@ from fpgan_jax.evaluation import (
     minutiae,
     paper_similarity,
     pixels,
+    protocol,
     quality,
     report,
     ridges,
@@ -38,6 +39,7 @@ from fpgan_jax.evaluation import (
     synthesis,
     uniqueness,
     utility_table,
+    variation,
 )
 from fpgan_jax.evaluation.evaluation_plan import EvaluationPlan
 from fpgan_jax.evaluation.matcher.agreement import (
@@ -113,6 +115,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
         by_epoch = _measure_epochs(plan, families, real, data_hash, out_dir)
         seeds_table = create_seeds_table(first, by_seed)
         matchers_table = create_agreement_table(first, findings.measures, config.evaluation.matchers)
+        protocol_table = protocol.create_table(first, findings)
         results = EvaluationResults(
             study=first,
             measures=findings.measures,
@@ -123,6 +126,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
             noise_images=_load_noise_images(plan, drawn[0]),
             utility=_load_utility(plan.utility_csv),
             tables=[
+                *([protocol_table] if protocol_table else []),
                 *([matchers_table] if matchers_table else []),
                 *([seeds_table] if seeds_table.cells else []),
             ],
@@ -175,6 +179,7 @@ def create_families(
             for name, module in (("identity", identity), ("uniqueness", uniqueness), ("leakage", leakage))
         },
         "minutiae": lambda judged: minutiae.measure(judged, data, minutiae_matcher),
+        "variation": lambda judged: variation.measure(judged, data, minutiae_matcher),
         "quality": lambda judged: quality.measure(judged, data),
         "ridges": lambda judged: ridges.measure(judged, data),
         "checkerboard": lambda judged: checkerboard.measure(judged, data),

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax.evaluation import identity, measurements, nist_tools, summary
 from fpgan_jax.evaluation.identity import Comparisons
-from fpgan_jax.evaluation.matcher.gallery import ONE_IMPRESSION_REASON, Gallery
+from fpgan_jax.evaluation.matcher.gallery import ONE_IMPRESSION_REASON, Gallery, average_comparisons
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import ToolError
@@ -36,6 +36,8 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
     - `nbis_copy_rate`: share of prints that score higher against a training print (other than themselves) than 95% of
       the pairs of two real impressions of one finger do: that near to its source no second impression comes.
       `nbis_copy_threshold` is that score. How often real second impressions pass is what `real_held_out` scores here.
+    - `nbis_source_score`, `nbis_source_rate_at_far_F`: a print's mean score against its own finger's training prints,
+      and the share of these comparisons that are accepted. More impressions of a finger are to pass.
 
     Args:
       study: what to measure; its reference is the training gallery.
@@ -60,8 +62,11 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         num_training = comparisons.gallery.num_reference
         to_training = comparisons.scores[name][:, :num_training]
         measures.append(_create_copy_row(comparisons, collection, to_training))
+        is_own = find_same_person(collection.persons, comparisons.gallery.persons[:num_training])
+        rows, image_rows = _measure_source(comparisons, collection, np.where(is_own, to_training, np.nan))
+        measures += rows
+        images += image_rows
         if collection.role in REAL_ROLES:
-            is_own = find_same_person(collection.persons, comparisons.gallery.persons[:num_training])
             to_training = np.where(is_own, np.nan, to_training)
         for word, scores in (("", to_training), ("mirrored_", mirrored.scores[name])):
             rows, image_rows = _measure_collection(comparisons, collection, scores, word)
@@ -131,6 +136,35 @@ def _measure_collection(
             summary.summarise(FAMILY, name, collection, accepted, unit="fraction", better="lower", note=note)
         )
     return measures, summary.create_image_rows(f"{prefix}best_score", collection, best)
+
+
+def _measure_source(
+    comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray
+) -> tuple[list[MeasureRow], list[ImageRow]]:
+    prefix = f"{comparisons.matcher}_source"
+    names = [f"{prefix}_rate_at_far_{rate:g}" for rate in FALSE_ACCEPT_RATES]
+    if np.isnan(scores).all():
+        reason = "none of its persons has another print in the training"
+        return [
+            *(
+                summary.refuse(FAMILY, name, collection, reason, unit="fraction", better="real")
+                for name in names
+            ),
+            summary.refuse(FAMILY, f"{prefix}_score", collection, reason, unit="score", better="real"),
+        ], []
+    measures = []
+    for name, rate in zip(names, FALSE_ACCEPT_RATES, strict=True):
+        if why := comparisons.describe_refusal(rate):
+            measures.append(summary.refuse(FAMILY, name, collection, why, unit="fraction", better="real"))
+            continue
+        accepted = np.where(np.isnan(scores), np.nan, scores >= comparisons.thresholds[rate])
+        shares = average_comparisons(accepted)
+        measures.append(summary.summarise(FAMILY, name, collection, shares, unit="fraction", better="real"))
+    means = average_comparisons(scores)
+    measures.append(
+        summary.summarise(FAMILY, f"{prefix}_score", collection, means, unit="score", better="real")
+    )
+    return measures, summary.create_image_rows(f"{prefix}_score", collection, means)
 
 
 def _find_best(scores: np.ndarray) -> np.ndarray:

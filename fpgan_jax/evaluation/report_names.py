@@ -39,6 +39,12 @@ FAMILIES = {
         "The ridges' endings and bifurcations: how many, of which kind, where and in which direction, and which "
         "were added or lost against real impressions of the finger, once the two are aligned.",
     ),
+    "variation": (
+        "Variation",
+        "How far two impressions of one finger are apart: turned, shifted, distorted, cut off, lighter or darker. "
+        "Synthetic ones should be distributed as real ones are. KS, the Kolmogorov-Smirnov distance, is 0 for the same "
+        "distribution and 1 for two without overlap.",
+    ),
     "quality": (
         "Quality",
         "What a quality measure made for real prints says. It does not know whether a print is real.",
@@ -89,6 +95,7 @@ _SPELLINGS = {
         "TAR",
         "FRR",
         "KID",
+        "KS",
         "SSIM",
         "PSNR",
         "L1",

@@ -143,7 +143,7 @@ def _measure_within(
     matcher: Matcher,
 ) -> tuple[list[MeasureRow], list[MatchRow]]:
     prefix = f"{comparisons.matcher}_within_person"
-    groups, num_prints = _choose_within(collection.persons, MAX_PAIRS)
+    groups, num_prints = choose_within(collection.persons, MAX_PAIRS)
     pairs = np.array(
         [pair for group in groups for pair in itertools.combinations(group, 2)], np.int64
     ).reshape(-1, 2)
@@ -179,8 +179,16 @@ def _measure_within(
     return measures, _create_match_rows(comparisons.matcher, collection, pairs, scores)
 
 
-def _choose_within(persons: np.ndarray, max_pairs: int) -> tuple[list[np.ndarray], int]:
-    """Choose as many prints a person, two or more, as keep the pairs of prints of one person few enough."""
+def choose_within(persons: np.ndarray, max_pairs: int) -> tuple[list[np.ndarray], int]:
+    """Choose as many prints a person, two or more, as keep the pairs of prints of one person few enough.
+
+    Args:
+      persons: int [n]; -1 is nobody known and left out, and so are persons with one print.
+      max_pairs: two prints a person are chosen, whatever this says.
+
+    Returns:
+      (places, an array a person; prints a person at most).
+    """
     groups = [group for group in summary.find_groups(persons, max_prints=len(persons)) if len(group) > 1]
     num_prints = max((len(group) for group in groups), default=0)
     while num_prints > 2 and sum(math.comb(min(len(group), num_prints), 2) for group in groups) > max_pairs:

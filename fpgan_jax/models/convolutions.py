@@ -1,8 +1,8 @@
 """Owns the convolutions and poolings that XLA is slow with as they stand, each with its plain form.
 
 Does not own parameters: `layers` makes modules of these. Which form is the fast one was measured on CPU, layer by
-layer and in the whole step (`python -m launch.benchmark`). A GPU gets the plain form, which cuDNN knows, but where
-that has more read and written, as XLA compiles it (`--compile_for`).
+layer and in the whole step (`python -m launch.benchmark`). A GPU gets the plain form, which cuDNN knows, except where
+the whole step was faster with another on an H100 (docs/benchmarks.md).
 """
 
 import functools
@@ -20,8 +20,6 @@ _NHWC = ("NHWC", "HWIO", "NHWC")
 _MAX_PRODUCT_POSITIONS = 512
 # Beyond so many positions the sum over them goes example by example, whose operands fit the caches.
 _MAX_CONTRACTED_POSITIONS = 8192
-# Up to so many positions a GPU gets the sum over them written out.
-_MAX_SUMMED_POSITIONS = 16
 # In a kernel's gradient the batch is what XLA:CPU's convolution sums over innermost, in vectors of as many.
 _MIN_VECTOR_BATCH = 8
 
@@ -75,17 +73,6 @@ def _contract_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
     return jnp.einsum("bhwi,bhwo->io", x, g, preferred_element_type=jnp.float32).astype(x.dtype)
 
 
-def _contract_gpu(x: jax.Array, g: jax.Array) -> jax.Array:
-    """Do as `_contract_plain`: [b, h, w, i], [b, h, w, o] -> [i, o], of x's dtype."""
-    in_features, features = x.shape[-1], g.shape[-1]
-    if x.size > _MAX_SUMMED_POSITIONS * in_features:
-        return _contract_plain(x, g)
-    positions = zip(x.reshape(-1, in_features), g.reshape(-1, features), strict=True)
-    # XLA:GPU fuses these into the optimiser, and the gradient is never stored.
-    products = [a[:, None].astype(jnp.float32) * b.astype(jnp.float32) for a, b in positions]
-    return sum(products).astype(x.dtype)
-
-
 def _contract_positions(x: jax.Array, g: jax.Array) -> jax.Array:
     """Sum the outer products of two maps over their positions: [.., i], [.., o] -> [i, o]."""
     in_features, features = x.shape[-1], g.shape[-1]
@@ -113,7 +100,7 @@ def _conv_by_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 def _kernel_gradient_by_product(x: jax.Array, g: jax.Array) -> jax.Array:
     patches = _patches(x, 4, 2, 1)
-    gradient = lax.platform_dependent(patches, g, cpu=_contract_positions, default=_contract_gpu)
+    gradient = lax.platform_dependent(patches, g, cpu=_contract_positions, default=_contract_plain)
     return gradient.reshape(4, 4, x.shape[-1], g.shape[-1])
 
 

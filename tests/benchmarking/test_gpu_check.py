@@ -18,36 +18,40 @@ GPU = {
 }
 
 
+OURS = ["parity", "step_batch_1", "batch_64", "paper", "synthesis", "step_batch_1_in_8", "xception"]
+
+
 def test_the_steps_in_order_of_worth():
     steps = gpu_check.list_steps(Options(workdir="w"), has_torch=True)
-    assert [step.name for step in steps] == [
-        *("parity", "step_batch_1", "step_batch_1_in_8", "batch_64", "xception"),
-        *("paper", "synthesis", "profile", "profile_without_graphs"),
-    ]
+    peers = ["peers_batch_1", "peers_batch_64", "peers_xception"]
+    assert [step.name for step in steps] == OURS + peers
     commands = {step.name: [" ".join(command) for command in step.commands] for step in steps}
+    step_1 = "--cases=gan_step --sizes=256 --widths=64 --batch_sizes=1 --dtypes=float32"
+    batch_64 = (
+        "--cases=gan_step,generator_inference --sizes=256 --widths=64 --batch_sizes=64 --dtypes=bfloat16"
+    )
+    xception = "--cases=xception_step,xception_inference --sizes=256 --batch_sizes=64 --dtypes=bfloat16"
     wanted = {
         "parity": ["--cases=cpu_parity"],
-        "step_batch_1": [
-            "--cases=gan_step --sizes=256 --widths=64 --batch_sizes=1 --dtypes=float32",
-            "--peers",
-        ],
-        "step_batch_1_in_8": ["--batch_sizes=1 --dtypes=float32 --steps_per_dispatch=8", "--peers"],
-        "batch_64": ["--cases=gan_step,generator_inference", "--batch_sizes=64 --dtypes=bfloat16", "--peers"],
-        "xception": ["--cases=xception_step,xception_inference --sizes=256", "--batch_sizes=64", "--peers"],
+        "step_batch_1": [step_1, "--profile=20"],
+        "batch_64": [batch_64, "--profile=20"],
         "paper": ["launch.reproduce_sets --configs=configs/paper_p50.py", "data.feeding=device"],
         "synthesis": ["--cases=synthesis --sizes=256"],
-        "profile": ["--cases=gan_step", "--batch_sizes=1", "--profile=20"],
-        "profile_without_graphs": ["--cases=gan_step", "--batch_sizes=1", "--profile=20"],
+        "step_batch_1_in_8": [step_1, "--steps_per_dispatch=8"],
+        "xception": [xception, "--profile=20"],
+        "peers_batch_1": [step_1],
+        "peers_batch_64": [batch_64],
+        "peers_xception": [xception],
     }
     for name, parts in wanted.items():
         assert all(part in commands[name][0] for part in parts), name
+        assert ("--peers" in commands[name][0]) == (name in peers)
     assert "launch.synthesize" in commands["synthesis"][1] and "/paper/p50/gan" in commands["synthesis"][1]
-    assert steps[-1].xla_flags == "--xla_gpu_enable_command_buffer="
 
 
 def test_without_pytorch_ours_is_timed_alone():
     steps = gpu_check.list_steps(Options(workdir="w"), has_torch=False)
-    assert not [step for step in steps for command in step.commands if "--peers" in command]
+    assert [step.name for step in steps] == OURS
 
 
 def test_the_rehearsal_has_the_same_steps():

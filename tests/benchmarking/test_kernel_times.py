@@ -52,7 +52,7 @@ class Line:
 
 
 class Event:
-    duration_ns = 1
+    duration_ns = 2
 
     def __init__(self, name, start_ns, **stats):
         self.name, self.start_ns, self.stats = name, start_ns, stats.items()
@@ -64,3 +64,10 @@ def test_of_a_gpu_the_streams_are_read_and_not_what_repeats_them():
     ((run,),) = kernel_times._read_threads([cpu, gpu])
     assert (run.name, run.operation) == ("gemm", "gemm")
     assert kernel_times._read_threads([cpu]) == [[]]
+
+
+def test_kernels_side_by_side_on_a_gpu_count_whole():
+    gpu = Plane("/device:GPU:0", {"Stream #7": [("adam", 0), ("gemm", 1), ("sum", 2)]})
+    found = kernel_times.sum_runs(kernel_times._read_threads([gpu]), 3, num_steps=1)
+    assert [kernel["us_per_step"] for kernel in found["largest"]] == [0.002] * 3
+    assert found["busy_us_per_step"] == 0.004

@@ -22,7 +22,7 @@ NASTY_NAME = """<script>alert("1")</script> & 'x'.png"""
 NAN = float("nan")
 FAMILIES = (
     *("similarity", "identity", "uniqueness", "leakage", "minutiae", "quality", "ridges", "checkerboard"),
-    *("distribution", "pixels"),
+    *("variation", "distribution", "pixels"),
 )
 
 

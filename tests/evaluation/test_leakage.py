@@ -52,6 +52,15 @@ def test_the_best_score_is_against_any_print_of_the_training_and_no_other(rows):
     assert rows[0]["nbis_best_score", "synthetic_new"].value == pytest.approx((30 + 1 + 40) / 3)
 
 
+def test_the_source_is_the_own_finger_alone(rows):
+    # 20 of finger 1 and 1 of finger 2; the third is nobody's. Real impostors score up to 8.
+    assert rows[0]["nbis_source_score", "synthetic_new"].value == pytest.approx((20 + 1) / 2)
+    row = rows[0]["nbis_source_rate_at_far_0.01", "synthetic_new"]
+    assert (row.value, row.num_images) == (0.5, 2)
+    # Each finger has one print in the training, and itself is no source.
+    assert rows[0]["nbis_source_score", "real"].status == "refused"
+
+
 def test_the_leak_rate_counts_prints_of_nobody_known_too(rows):
     # Real impostors score up to 8.
     row = rows[0]["nbis_leak_rate_at_far_0.01", "synthetic_new"]

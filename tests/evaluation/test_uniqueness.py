@@ -64,8 +64,8 @@ def test_prints_of_one_person_are_compared_with_one_another(rows):
 def test_of_many_prints_of_one_person_the_first_are_compared(monkeypatch):
     # 4, 3 and 1 prints: 6 + 3 pairs; of at most 3 each 3 + 3.
     persons = np.array([1, 1, 1, 1, 2, 2, 2, 3])
-    assert uniqueness._choose_within(persons, 9)[1] == 4
-    groups, num_prints = uniqueness._choose_within(persons, 8)
+    assert uniqueness.choose_within(persons, 9)[1] == 4
+    groups, num_prints = uniqueness.choose_within(persons, 8)
     assert num_prints == 3 and [group.tolist() for group in groups] == [[0, 1, 2], [4, 5, 6]]
 
 

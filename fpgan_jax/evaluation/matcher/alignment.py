@@ -30,11 +30,18 @@ class Common(NamedTuple):
       pairs: int64 [k, 2]; places of the minutiae that are the same.
       num_first: the first print's minutiae that the second covers.
       num_second: the second print's minutiae that the first covers.
+      turn: radians in (-pi, pi] that turn the first print onto the second, from +x towards the bottom; NaN with fewer
+        than two pairs.
+      shift: pixels by which the middle of the common minutiae moves; NaN likewise.
+      residual: pixels, root mean square distance of the common minutiae once aligned; NaN likewise.
     """
 
     pairs: np.ndarray
     num_first: int
     num_second: int
+    turn: float = math.nan
+    shift: float = math.nan
+    residual: float = math.nan
 
 
 def align(first: Minutiae, second: Minutiae) -> Common:
@@ -69,7 +76,13 @@ def align(first: Minutiae, second: Minutiae) -> Common:
             if len(pairs) < 2:
                 break
             turn, shift = _fit(points[pairs[:, 0]], others[pairs[:, 1]])
-    return Common(best_pairs, int(_covers(best, others).sum()), int(_covers(others, best).sum()))
+    counts = int(_covers(best, others).sum()), int(_covers(others, best).sum())
+    if len(best_pairs) < 2:
+        return Common(best_pairs, *counts)
+    own, other = points[best_pairs[:, 0]], others[best_pairs[:, 1]]
+    turn, shift = _fit(own, other)
+    residual = math.sqrt(((own @ _rotation(turn).T + shift - other) ** 2).sum(1).mean())
+    return Common(best_pairs, *counts, turn, math.dist(own.mean(0), other.mean(0)), residual)
 
 
 def _stack(minutiae: Minutiae) -> np.ndarray:

@@ -33,6 +33,10 @@ def test_a_print_that_was_turned_and_shifted_keeps_every_minutia(degrees, shift)
     common = alignment.align(found, move(found, degrees, shift))
     np.testing.assert_array_equal(common.pairs, np.stack([np.arange(30)] * 2, axis=1))
     assert (common.num_first, common.num_second) == (30, 30)
+    middle = complex(found.x.mean(), found.y.mean())
+    expected = abs(middle * np.exp(1j * np.radians(degrees)) + complex(*shift) - middle)
+    found = np.degrees(common.turn), common.shift, common.residual
+    np.testing.assert_allclose(found, (degrees, expected, 0), atol=1e-6)
 
 
 def test_a_jitter_below_the_tolerance_costs_few():
@@ -45,6 +49,8 @@ def test_a_jitter_below_the_tolerance_costs_few():
     )
     common = alignment.align(found, moved)
     assert len(common.pairs) >= 28 and (common.pairs[:, 0] == common.pairs[:, 1]).all()
+    # Of 2.5 px along each axis.
+    assert common.residual == pytest.approx(2.5 * np.sqrt(2), rel=0.25)
 
 
 def test_minutiae_outside_the_common_part_are_not_counted():
