@@ -430,14 +430,15 @@ def _validate_ridges(config: ConfigDict) -> None:
                 f'"noise", or one of the sources {", ".join(PERSON_SOURCES)}'
             )
         return
-    for name, value, is_without in (
-        ("data.warp_strength", data.warp_strength, not data.warp_strength),
-        ("ridge_loss_weight", config.ridge_loss_weight, not config.ridge_loss_weight),
-        ("best_metric", config.best_metric, config.best_metric != "ridge_loss"),
-    ):
-        if not is_without:
+    needs_ridges = {
+        f"data.warp_strength={data.warp_strength}": data.warp_strength > 0,
+        f"ridge_loss_weight={config.ridge_loss_weight}": config.ridge_loss_weight > 0,
+        f"best_metric={config.best_metric!r}": config.best_metric == "ridge_loss",
+    }
+    for assignment, is_set in needs_ridges.items():
+        if is_set:
             raise UserError(
-                f"config.{name}={value!r}: needs config.data.condition='ridges', which is {data.condition!r}"
+                f"config.{assignment}: needs config.data.condition='ridges', which is {data.condition!r}"
             )
 
 

@@ -63,13 +63,15 @@ class RestoredGenerator:
         keys = synthesis.create_dropout_keys(np.array([dropout_seed]).astype(np.uint32))
         return to_uint8(self._generate(self._variables, image[None], keys)).reshape(shape)
 
-    def map_print(self, image: np.ndarray | str | os.PathLike, noise_seed: int = 0) -> np.ndarray:
+    def map_print(
+        self, image: np.ndarray | str | os.PathLike, noise_seed: int = 0, *, is_scan: bool | None = None
+    ) -> np.ndarray:
         """Make the condition of a print: its ridge map and appearance, and a noise plane.
 
         Args:
-          image: uint8 [height, width, channels], or [height, width] where there is one channel, preprocessed as the
-            training prints were; or an image file's path, which may be a scan of SOCOFing.
+          image: as of `RestoredClassifier`.
           noise_seed: from 0.
+          is_scan: as of `RestoredClassifier`.
 
         Returns:
           uint8 of `condition_shape`.
@@ -81,7 +83,7 @@ class RestoredGenerator:
         if data.condition != "ridges":
             raise UserError("map_print: this generator draws from noise, not from ridge maps")
         if isinstance(image, str | os.PathLike):
-            image = _load_print(image, self.config, is_scan=None)
+            image = _load_print(image, self.config, is_scan)
         pixels, _ = _load_image(image, self.config)
         planes = ridge_condition.map_print(
             pixels[..., 0], print_scale.find_sensor_period(data), preprocessing.find_window(data)

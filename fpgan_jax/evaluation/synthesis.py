@@ -142,8 +142,7 @@ def restore_config(
     config = configuration.restore_config(metadata, gan_workdir)
     config.synthesis.update(overrides or {})
     config.data.update(data_overrides or {})
-    needs_data = config.data.source == "paired_folder" or config.data.condition == "ridges"
-    configuration.validate_config(config, needs_data=needs_data)
+    configuration.validate_config(config, needs_data=config.data.source == "paired_folder")
     warn_of_other_statistics(config)
     return config, step, metadata
 

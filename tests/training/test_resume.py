@@ -25,9 +25,9 @@ def create_config():
     return config
 
 
-def train(workdir, *, killed_before_step=None):
+def train(workdir, config=None, *, killed_before_step=None):
     """Train, or raise `Killed` when the batch of a step is asked for."""
-    config = create_config()
+    config = config or create_config()
     source = tiny.create_source(config)
     create_batches = source.create_batches
 

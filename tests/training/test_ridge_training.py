@@ -8,13 +8,8 @@ from PIL import Image
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import inference, synthesis
 from fpgan_jax.serving import networks
-from fpgan_jax.training import gan_trainer
-from tests.training import tiny
+from tests.training import test_resume, tiny
 from tests.training.test_dispatch import measure_difference
-
-
-class Killed(Exception):
-    """Stands for the moment at which a process ends."""
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +25,7 @@ def prints_dir(tmp_path_factory):
 def train(workdir, *, killed_before_step=None, **changes):
     config = tiny.create_ridge_config()
     config.update_from_flattened_dict(changes)
-    source = tiny.create_source(config)
-    create_batches = source.create_batches
-
-    def create_until_killed(start_step, num_steps, **processes):
-        for step, batch in enumerate(create_batches(start_step, num_steps, **processes), start=start_step):
-            if step == killed_before_step:
-                raise Killed
-            yield batch
-
-    source.create_batches = create_until_killed
-    return gan_trainer.train_and_evaluate(config, str(workdir), source)
+    return test_resume.train(workdir, config, killed_before_step=killed_before_step)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +37,7 @@ def whole(tmp_path_factory, prints_dir):
 
 @pytest.mark.seconds(20)
 def test_a_stopped_run_goes_on_bit_for_bit(whole, tmp_path):
-    with pytest.raises(Killed):
+    with pytest.raises(test_resume.Killed):
         train(tmp_path, killed_before_step=5)
     jax.tree.map(np.testing.assert_array_equal, train(tmp_path), whole[1])
 

@@ -257,15 +257,18 @@ def _describe_generator(
             f"{path}: model.model.0.weight is missing; not a unet generator of the PyTorch pix2pix (there are "
             f"{', '.join(list(arrays)[:3])}, ...)"
         )
-    fields = {"generator.form": "isola", "generator.num_features": first[0]}
     num_channels = first[1] if last is None else last[1]
+    fields = {
+        "generator.form": "isola",
+        "generator.num_features": first[0],
+        "data.num_channels": num_channels,
+    }
     if first[1] != _count_condition_channels(config, num_channels):
         raise UserError(
             f"{path}: {first[1]} channels come in and {num_channels} go out (model.model.0.weight, "
             f"model.model.3.weight); with config.data.condition={config.data.condition!r} "
             f"{_count_condition_channels(config, num_channels)} come in"
         )
-    fields["data.num_channels"] = num_channels
     num_levels = len(kernels) // 2
     if len(kernels) % 2 == 0 and not _has_levels(config, num_levels):
         # The size that the PyTorch code names such a network by, unless the levels are asked for by number.
