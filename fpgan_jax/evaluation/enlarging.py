@@ -154,7 +154,11 @@ def enlarge(
         draw_figure(
             enlargement, fingers[:_MAX_FIGURE_ROWS], min(request.num_impressions, NUM_IMPRESSIONS), figure
         )
-    return f"{len(fingers) * request.num_impressions} impressions of {line}, step {enlargement.step}"
+    ppi = 500 * enlargement.source.period / PERIOD_AT_500_PPI
+    return (
+        f"{len(fingers) * request.num_impressions} impressions of {line}, step {enlargement.step}, "
+        f"{ppi:.0f} pixels per inch"
+    )
 
 
 def _claim_folder(out_dir: str, enlargement: Enlargement, request: Request) -> None:

@@ -117,11 +117,23 @@ def synthesize_shards(
     return step
 
 
+class ImageDrawer(Protocol):
+    """Draws `IMAGES_PER_CALL` images at a time; any thread may call."""
+
+    def create_inputs(self, rows: Sequence[synthesis.ManifestRow]) -> tuple:
+        """Create what the images of these rows are drawn from."""
+        ...
+
+    def draw(self, *inputs: Any) -> np.ndarray:
+        """Draw them: uint8 [images, height, width, channels]."""
+        ...
+
+
 def fill_folder(
     out_dir: str,
     request: Request,
     create_row: Callable[[int], synthesis.ManifestRow],
-    create_drawer: Callable[[], "ImageDrawer"],
+    create_drawer: Callable[[], ImageDrawer],
 ) -> None:
     """Write the shards that a claimed folder lacks, each process its own.
 
@@ -142,18 +154,6 @@ def fill_folder(
         ) as progress:
             write_shards(out_dir, request, missing, create_row, create_drawer(), progress.update)
     parallel.wait_for_all("all shards are written")
-
-
-class ImageDrawer(Protocol):
-    """Draws `IMAGES_PER_CALL` images at a time; any thread may call."""
-
-    def create_inputs(self, rows: Sequence[synthesis.ManifestRow]) -> tuple:
-        """Create what the images of these rows are drawn from."""
-        ...
-
-    def draw(self, *inputs: Any) -> np.ndarray:
-        """Draw them: uint8 [images, height, width, channels]."""
-        ...
 
 
 class DevicePrograms:
@@ -355,7 +355,7 @@ def check_batch_size(overrides: Mapping) -> None:
 
 
 def claim_folder(out_dir: str, settings: dict, request: Request) -> None:
-    """Claim an empty folder, one of the same images, or one of the first of them, for what decides their pixels."""
+    """Claim an empty folder, one of the same images, or one of the first of them."""
     settings = settings | dataclasses.asdict(request)
     if os.path.exists(os.path.join(out_dir, synthesis.SETTINGS_FILENAME)):
         old = synthesis.read_settings(out_dir)

@@ -97,7 +97,7 @@ def read_folder(folder):
 def test_every_finger_has_its_impressions_as_its_own_files_are_named(drawn, folder):
     out_dir, line = drawn
     assert sorted(read_folder(out_dir)) == [f"{finger}_0{i}.png" for finger in (3, 7) for i in (1, 2, 3)]
-    assert line == f"6 impressions of 2 fingers of {folder / 'given'}, step 3"
+    assert line == f"6 impressions of 2 fingers of {folder / 'given'}, step 3, 333 pixels per inch"
 
 
 def test_the_folder_is_read_as_impressions_of_its_fingers(drawn):
@@ -161,7 +161,7 @@ def test_a_finger_of_the_training_lends_neither_contact_nor_look_to_itself(gan_w
 def test_new_fingers_are_numbered_apart_and_may_go_unchecked(gan_workdir, tmp_path):
     request = Request("new", 2, 1, is_checked=False)
     line = enlarging.enlarge(gan_workdir, str(tmp_path / "new"), request)
-    assert line == "2 impressions of 2 new fingers, not checked, step 3"
+    assert line == "2 impressions of 2 new fingers, not checked, step 3, 333 pixels per inch"
     rows = synthesis.read_manifest(str(tmp_path / "new"))
     assert [(row.file, row.noise) for row in rows] == [
         ("100001_01.png", "new_finger"),
@@ -179,7 +179,7 @@ class RefuseTheFirst:
 
 def test_a_refused_finger_is_counted_and_not_drawn(gan_workdir, tmp_path):
     line = enlarging.enlarge(gan_workdir, str(tmp_path), Request("new", 2, 1), matcher=RefuseTheFirst())
-    assert line == "2 impressions of 2 new fingers, 1 refused (1 by training), step 3"
+    assert line == "2 impressions of 2 new fingers, 1 refused (1 by training), step 3, 333 pixels per inch"
     assert sorted(read_folder(tmp_path)) == ["100002_01.png", "100003_01.png"]
     assert (tmp_path / "fingers.csv").read_text().splitlines()[1] == "100001,new:0:1,1,30.0,training,1_1.png"
 
@@ -220,7 +220,7 @@ def test_the_script_draws_what_its_flags_say(gan_workdir, folder, drawn, tmp_pat
         "--compilation_cache_dir=",
     )
     assert result.stdout == (
-        f"2 impressions of 1 fingers of {folder / 'given'}, step 3, in {tmp_path / 'out'}\n"
+        f"2 impressions of 1 fingers of {folder / 'given'}, step 3, 333 pixels per inch, in {tmp_path / 'out'}\n"
     )
     images = read_folder(drawn[0])
     assert_same_images(
