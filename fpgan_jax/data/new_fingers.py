@@ -15,7 +15,8 @@ from fpgan_jax.data.procedural_prints import Growth
 # Raise it whenever a change alters any pixel.
 VERSION = 1
 
-# Of 9 pixels on average over men and women; chosen by minutiae and by matches beside real prints, docs/enlarging.md.
+# 9 pixels on average over men and women. Of 24 fingers a window of 256 x 256 has 33 minutiae, of the default growth 22;
+# two maps, moved and cut to real prints' contacts, score 27 or more in 96% instead of 76%.
 GROWTH = Growth(
     period=9.2,
     num_steps=5,

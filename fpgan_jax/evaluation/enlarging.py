@@ -135,6 +135,8 @@ def enlarge(
       OSError: the disk is full.
     """
     sharded_synthesis.check_batch_size(overrides or {})
+    for name in {"noise", "noise_seed"} & set(overrides or {}):
+        raise UserError(f"--{name}: does nothing beside --identities; leave it out")
     if request.division:
         sharded_synthesis.check_division(request.division, out_dir)
     elif not parallel.is_single_process():

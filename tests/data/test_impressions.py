@@ -77,8 +77,12 @@ def test_the_other_contact_turns_and_stretches_along_with_the_fingers_middle():
 
 def test_a_larger_contact_stays_as_it_is():
     contact = draw_disk(CANVAS, (51.5, 51.5), 12)
-    condition = create_condition(contact=contact, other_contact=draw_disk(SHAPE, (31.5, 31.5), 14))
-    assert condition[..., CONTACT].sum() / 255 == pytest.approx(np.pi * 12**2, rel=0.1)
+    condition = create_condition(
+        contact=contact, other_contact=draw_disk(SHAPE, (31.5, 31.5), 14), contact_shift=(10, 0)
+    )
+    common = draw_disk(SHAPE, (31.5, 31.5), 12) & draw_disk(SHAPE, (41.5, 31.5), 14)
+    # 272 pixels; enlarged by half, the other would leave 440.
+    assert condition[..., CONTACT].sum() / 255 == pytest.approx(common.sum() / 255, rel=0.08)
 
 
 def test_there_is_neither_ridge_nor_look_where_one_of_both_did_not_touch():

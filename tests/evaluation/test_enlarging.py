@@ -246,6 +246,11 @@ def test_other_prints_than_the_trainings_are_refused(gan_workdir, request_of, fo
         enlarging.open_enlargement(gan_workdir, request_of(), data_overrides=overrides)
 
 
+def test_a_setting_of_noise_alone_is_refused(gan_workdir, request_of, tmp_path):
+    with pytest.raises(UserError, match="--noise_seed: does nothing beside --identities"):
+        enlarging.enlarge(gan_workdir, str(tmp_path), request_of(), overrides={"noise_seed": 1})
+
+
 def test_a_folder_of_other_impressions_is_refused(gan_workdir, request_of, drawn):
     with pytest.raises(UserError, match="holds images made otherwise"):
         enlarging.enlarge(gan_workdir, str(drawn[0]), request_of(num_impressions=2))
