@@ -80,7 +80,7 @@ def create_gan_state(
     generator_tx: optax.GradientTransformation,
     discriminator_tx: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
-    condition_shape: tuple[int, int, int],
+    condition_shape: tuple[int, int, int] | None = None,
     use_ema: bool = False,
 ) -> GanTrainState:
     """Create the initial state of the alternating training.
@@ -92,14 +92,14 @@ def create_gan_state(
       generator_tx: its optimiser.
       discriminator_tx: its optimiser.
       image_shape: (height, width, channels) of a print.
-      condition_shape: (height, width, channels) of what G is given.
+      condition_shape: (height, width, channels) of what G is given; None is a print's, as of noise.
       use_ema: whether to keep a moving average of the generator's params.
 
     Returns:
       The state, not replicated.
     """
     generator_key, discriminator_key = jax.random.split(key)
-    image, condition = jnp.zeros((1, *image_shape)), jnp.zeros((1, *condition_shape))
+    image, condition = jnp.zeros((1, *image_shape)), jnp.zeros((1, *(condition_shape or image_shape)))
     init_generator = _compile_init(
         lambda key: generator.init(key, condition, deterministic=True, use_running_average=False)
     )
