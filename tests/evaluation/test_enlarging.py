@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from fpgan_jax.data import impression_folder, print_loading
+from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import enlarging, impression_drawing, sharded_synthesis, study, synthesis
 from fpgan_jax.evaluation.enlarging import Request
@@ -117,6 +118,14 @@ def test_an_image_is_drawn_again_from_its_row_alone(gan_workdir, request_of, dra
     assert rows[4].source == "7_1.png"
     np.testing.assert_array_equal(image[..., 0], images["7_02.png"])
     assert len({each.tobytes() for each in images.values()}) == 6
+
+
+def test_the_noise_plane_is_that_of_the_rows_seed(gan_workdir, request_of):
+    enlargement = enlarging.open_enlargement(gan_workdir, request_of(), overrides={"seed": 9})
+    rows = enlargement.create_rows(enlargement.source.fingers[1], 2)
+    drawer = impression_drawing.ImpressionDrawer(enlargement, rows[0])
+    noise = create_noise_image(rows[1].field_seed, 7, 2, shape=(SIDE, SIDE, 1), distribution="uniform")
+    np.testing.assert_array_equal(drawer.create_conditions(rows)[1, ..., 4:], noise)
 
 
 def test_a_row_does_not_depend_on_how_many_are_drawn(gan_workdir, request_of):
