@@ -191,7 +191,6 @@ def test_files_that_changed_places_are_told_apart(exported, tmp_path):
         import_files(files, config, tmp_path / "run", generator_path=files / "latest_net_D.pth")
 
 
-@pytest.mark.seconds(20)
 def test_a_network_that_the_pytorch_code_has_not_is_not_exported(tmp_path):
     config = create_config("none")
     gan_trainer.train_and_evaluate(config, str(tmp_path / "run"), tiny.create_source(config))
