@@ -82,7 +82,7 @@ def map_ridges(image: np.ndarray, period: float, window: tuple[slice, slice] = W
     window = _shrink(window, image.shape, period)
     grey = image[window].astype(np.float32)
     contact = find_contact(grey, period)
-    normal = _normalize(grey, period)
+    normal = normalize_contrast(grey, period)
     maps.contact[window] = contact
     maps.ridges[window] = contact * _filter_along(normal, estimate_orientation(normal, period), period)
     return maps
@@ -170,7 +170,7 @@ def _measure_rms(values: np.ndarray, sigma: float) -> np.ndarray:
     return np.sqrt(np.maximum(ndimage.gaussian_filter(values**2, sigma), 0))
 
 
-def _normalize(grey: np.ndarray, period: float) -> np.ndarray:
+def normalize_contrast(grey: np.ndarray, period: float) -> np.ndarray:
     """Give a print equal local contrast, ridges positive."""
     differences = ndimage.gaussian_filter(grey, 1.5 * period) - grey
     return differences / (_measure_rms(differences, 1.5 * period) + _MIN_CONTRAST)
