@@ -3,6 +3,7 @@
 They are too coarse for ridges, and say nothing of where the skin touched: `ridge_map.py` does.
 """
 
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -52,13 +53,14 @@ def draw_appearance(appearance: Appearance, contact: np.ndarray) -> tuple[np.nda
     """Enlarge an appearance to an image's size, within a contact, which may be another print's.
 
     Args:
-      appearance: of any print.
+      appearance: of any print; NumPy or JAX arrays, like the other argument.
       contact: float32 [height, width] in [0, 1].
 
     Returns:
       (mean grey, contrast), float32 [height, width]; `NEUTRAL_GREY` and 0 outside the contact.
     """
-    mean, contrast = (_enlarge(cells, contact.shape) for cells in appearance)
+    down, across = (_create_enlargement(side) for side in contact.shape)
+    mean, contrast = (down @ cells @ across.T for cells in appearance)
     return NEUTRAL_GREY + contact * (mean - NEUTRAL_GREY), contact * contrast
 
 
@@ -81,8 +83,9 @@ def _sample_cells(image: np.ndarray) -> np.ndarray:
     return ndimage.map_coordinates(image, places, order=1, mode="nearest")
 
 
-def _enlarge(cells: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Enlarge cells to an image: the inverse of `_sample_cells`, but for what is finer than cells."""
-    centres = [(np.arange(side) + 0.5) * NUM_CELLS / side - 0.5 for side in shape]
-    places = np.meshgrid(*centres, indexing="ij")
-    return ndimage.map_coordinates(cells, places, order=1, mode="nearest")
+@functools.lru_cache(maxsize=8)
+def _create_enlargement(side: int) -> np.ndarray:
+    """Create the bilinear matrix from cells to pixels: what `_sample_cells` undoes."""
+    places = (np.arange(side) + 0.5) * NUM_CELLS / side - 0.5
+    cells = np.arange(NUM_CELLS)
+    return np.array([np.interp(places, cells, row) for row in np.eye(NUM_CELLS)], np.float32).T

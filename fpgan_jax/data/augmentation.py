@@ -148,22 +148,28 @@ def _moves(augmentation_config) -> bool:
 
 def resample(image, matrix, offset):
     """Sample [height, width, channels] bilinearly; a place outside takes the nearest edge pixel."""
-    height, width, num_channels = image.shape
+    height, width, _ = image.shape
     centre = jnp.array([(height - 1) / 2, (width - 1) / 2], jnp.float32)
     rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
     pixels = jnp.stack([rows, columns]).reshape(2, -1) - centre[:, None]
     # Plain multiply-adds: a matrix product would be rounded to fewer bits on some accelerators.
     row = matrix[0, 0] * pixels[0] + matrix[0, 1] * pixels[1] + centre[0] + offset[0]
     column = matrix[1, 0] * pixels[0] + matrix[1, 1] * pixels[1] + centre[1] + offset[1]
+    return sample_bilinearly(image, row, column).reshape(image.shape)
+
+
+def sample_bilinearly(image, row, column):
+    """Sample [height, width, channels] at places [...] to [..., channels]; one outside takes the nearest edge pixel."""
+    height, width, num_channels = image.shape
     row = jnp.clip(row, 0, height - 1)
     column = jnp.clip(column, 0, width - 1)
     top, left = jnp.floor(row).astype(jnp.int32), jnp.floor(column).astype(jnp.int32)
     bottom, right = jnp.minimum(top + 1, height - 1), jnp.minimum(left + 1, width - 1)
-    down, across = (row - top)[:, None], (column - left)[:, None]
+    down, across = (row - top)[..., None], (column - left)[..., None]
     flat = image.reshape(-1, num_channels)
     upper = flat[top * width + left] * (1 - across) + flat[top * width + right] * across
     lower = flat[bottom * width + left] * (1 - across) + flat[bottom * width + right] * across
-    return (upper * (1 - down) + lower * down).reshape(image.shape)
+    return upper * (1 - down) + lower * down
 
 
 def _crop_enlarged(image, offsets, jitter: int):

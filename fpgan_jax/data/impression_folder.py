@@ -64,11 +64,35 @@ def read_records(data_config) -> list[Record]:
       UserError: there is no such folder or no print in it, or a file is bad and on_bad_file is "stop": unreadable,
         blank, of another name, or one that tells the same as another's.
     """
-    folder = pathlib.Path(expand_path(data_config.impressions_dir))
-    if not data_config.impressions_dir or not folder.is_dir():
+    return read_folder(
+        data_config.impressions_dir,
+        "config.data.impressions_dir",
+        skips_bad=data_config.on_bad_file == "skip",
+        remedy="mend or remove it, or set config.data.on_bad_file=skip",
+    )
+
+
+def read_folder(
+    path: str, field: str, *, skips_bad: bool = False, remedy: str = "mend or remove it"
+) -> list[Record]:
+    """Read every impression of every finger of a folder.
+
+    Args:
+      path: of the folder.
+      field: where the user named it, for messages.
+      skips_bad: whether a bad file is left out, rather than all refused.
+      remedy: what the user can do about a bad file, for messages.
+
+    Returns:
+      As of `read_records`.
+
+    Raises:
+      UserError: as `read_records`.
+    """
+    folder = pathlib.Path(expand_path(path))
+    if not path or not folder.is_dir():
         raise UserError(
-            f"config.data.impressions_dir: {data_config.impressions_dir!r} is not a folder; name the one that holds "
-            "<finger>_<impression>.png"
+            f"{field}: {path!r} is not a folder; name the one that holds <finger>_<impression>.png"
         )
     names = sorted(
         entry.name
@@ -81,14 +105,35 @@ def read_records(data_config) -> list[Record]:
         try:
             records.append(_read_record(folder / name, seen))
         except UserError as error:
-            if data_config.on_bad_file == "stop":
-                raise UserError(f"{error}; mend or remove it, or set config.data.on_bad_file=skip") from error
+            if not skips_bad:
+                raise UserError(f"{error}; {remedy}") from error
             logging.warning("skipped: %s", error)
     if len(records) < len(names):
         logging.warning("skipped %d of %d files in %s", len(names) - len(records), len(names), folder)
     if not records:
-        raise UserError(f"config.data.impressions_dir: {folder} holds no <finger>_<impression>.png")
+        raise UserError(f"{field}: {folder} holds no <finger>_<impression>.png")
     return records
+
+
+def check_folder(path: str, field: str) -> pathlib.Path:
+    """Find a folder of impressions.
+
+    Args:
+      path: of the folder.
+      field: as of `read_folder`.
+
+    Returns:
+      The path.
+
+    Raises:
+      UserError: there is no such folder.
+    """
+    folder = pathlib.Path(expand_path(path))
+    if not path or not folder.is_dir():
+        raise UserError(
+            f"{field}: {path!r} is not a folder; name the one that holds <finger>_<impression>.png"
+        )
+    return folder
 
 
 def _read_record(path: pathlib.Path, seen: dict[tuple[int, int], str]) -> Record:

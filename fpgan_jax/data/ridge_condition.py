@@ -3,6 +3,8 @@
 Does not map ridges (`ridge_map.py`) or measure how a print looks (`appearance.py`).
 """
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from fpgan_jax.configuration import RIDGE_CHANNELS
@@ -38,7 +40,7 @@ def create_planes(maps: RidgeMap, look: Appearance) -> np.ndarray:
     """Make a condition of ridges and an appearance, which may be another print's, but for the noise.
 
     Args:
-      maps: of one print.
+      maps: of one print; NumPy or JAX arrays, like the other argument.
       look: how the print shall look.
 
     Returns:
@@ -48,7 +50,8 @@ def create_planes(maps: RidgeMap, look: Appearance) -> np.ndarray:
     """
     mean, contrast = appearance.draw_appearance(look, maps.contact)
     planes = (128 + 127 * maps.ridges, 255 * maps.contact, mean, _CONTRAST_GAIN * contrast)
-    return np.rint(np.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8)
+    numpy = jnp if isinstance(maps.ridges, jax.Array) else np
+    return numpy.rint(numpy.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8)
 
 
 def add_noise(planes: np.ndarray, noise: np.ndarray) -> np.ndarray:

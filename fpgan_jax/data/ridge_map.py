@@ -82,10 +82,18 @@ def map_ridges(image: np.ndarray, period: float, window: tuple[slice, slice] = W
     window = _shrink(window, image.shape, period)
     grey = image[window].astype(np.float32)
     contact = find_contact(grey, period)
-    normal = _normalize(grey, period)
+    normal = normalize_contrast(grey, period)
     maps.contact[window] = contact
     maps.ridges[window] = contact * _filter_along(normal, estimate_orientation(normal, period), period)
     return maps
+
+
+def map_contact(image: np.ndarray, period: float, window: tuple[slice, slice] = WHOLE) -> np.ndarray:
+    """Map where the skin touched: the `contact` of `map_ridges`, whose arguments these are, without the ridges."""
+    contact = np.zeros(image.shape, np.float32)
+    window = _shrink(window, image.shape, period)
+    contact[window] = find_contact(image[window].astype(np.float32), period)
+    return contact
 
 
 def draw_maps(maps: RidgeMap) -> np.ndarray:
@@ -162,7 +170,7 @@ def _measure_rms(values: np.ndarray, sigma: float) -> np.ndarray:
     return np.sqrt(np.maximum(ndimage.gaussian_filter(values**2, sigma), 0))
 
 
-def _normalize(grey: np.ndarray, period: float) -> np.ndarray:
+def normalize_contrast(grey: np.ndarray, period: float) -> np.ndarray:
     """Give a print equal local contrast, ridges positive."""
     differences = ndimage.gaussian_filter(grey, 1.5 * period) - grey
     return differences / (_measure_rms(differences, 1.5 * period) + _MIN_CONTRAST)

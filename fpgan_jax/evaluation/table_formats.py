@@ -7,7 +7,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fpgan_jax.whole_file import write_whole
 
@@ -91,3 +91,18 @@ def write_table(out_dir: str, name: str, header: Sequence[str], cells: Sequence[
         with write_whole(os.path.join(out_dir, filename), errors="backslashreplace") as file:
             file.write(format_cells(header, cells))
     return filenames
+
+
+def write_tables(out_dir: str, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]]) -> str:
+    """Write several tables in every form.
+
+    Args:
+      out_dir: as of `write_table`.
+      tables: name -> (header, cells).
+
+    Returns:
+      All of them as text.
+    """
+    for name, (header, cells) in tables.items():
+        write_table(out_dir, name, header, cells)
+    return "\n".join(format_text(*parts) for parts in tables.values())

@@ -6,10 +6,11 @@ Does not train or score; `utility.py` does.
 import dataclasses
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fpgan_jax.errors import UserError
@@ -225,8 +226,7 @@ def create_cells(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
             str(summary.num_images),
             str(summary.num_persons),
             str(len(summary.values)),
-            f"{summary.mean:.4f}",
-            *_write_ends(summary, ".4f"),
+            *write_numbers((summary.mean, summary.low, summary.high), ".4f"),
         )
         for summary in summaries
     ]
@@ -247,17 +247,16 @@ def create_difference_cells(differences: Sequence[Difference]) -> list[tuple[str
             difference.measure,
             difference.condition,
             difference.other,
-            f"{difference.mean:+.4f}",
-            *_write_ends(difference, "+.4f"),
+            *write_numbers((difference.mean, difference.low, difference.high), "+.4f"),
             difference.verdict,
         )
         for difference in differences
     ]
 
 
-def _write_ends(row: Summary | Difference, form: str) -> list[str]:
-    """Write an interval's ends, "-" where there is none."""
-    return ["-" if np.isnan(end) else format(end, form) for end in (row.low, row.high)]
+def write_numbers(numbers: Iterable[float], form: str) -> list[str]:
+    """Write a mean and its interval's ends, "-" where there is none."""
+    return ["-" if np.isnan(number) else format(number, form) for number in numbers]
 
 
 def describe(rows: Sequence[ResultRow]) -> str:
@@ -315,9 +314,7 @@ def write_tables(rows: Sequence[ResultRow], out_dir: str) -> str:
         "utility": (HEADER, create_cells(summaries)),
         "utility_differences": (DIFFERENCE_HEADER, create_difference_cells(compute_differences(summaries))),
     }
-    for name, (header, cells) in tables.items():
-        table_formats.write_table(out_dir, name, header, cells)
-    return "\n".join([*(table_formats.format_text(*parts) for parts in tables.values()), describe(rows), ""])
+    return f"{table_formats.write_tables(out_dir, tables)}\n{describe(rows)}\n"
 
 
 def draw(rows: Sequence[ResultRow], path: str | os.PathLike) -> None:
@@ -338,17 +335,27 @@ def draw(rows: Sequence[ResultRow], path: str | os.PathLike) -> None:
             axis.set_title(test_set.replace("_", " "), fontsize=10)
             chosen = [s for s in summaries if (s.measure, s.test_set) == (measure, test_set)]
             for place, summary in enumerate(chosen):
-                axis.plot(
-                    [place + 0.15] * len(summary.values),
-                    list(summary.values.values()),
-                    "o",
-                    color="0.6",
-                    markersize=3,
-                )
-                interval = np.nan_to_num([[summary.mean - summary.low], [summary.high - summary.mean]])
-                axis.errorbar(place, summary.mean, interval, fmt="o", capsize=4, color=f"C{place}")
+                values = list(summary.values.values())
+                draw_interval(axis, place, values, (summary.mean, summary.low, summary.high))
             axis.axhline(chosen[0].mean, color="0.8", linewidth=1, zorder=0)
             axis.set_xticks(range(len(conditions)), conditions, rotation=30, ha="right")
             axis.grid(axis="y", alpha=0.3)
     with write_whole(path, "wb") as file:
         figure.savefig(file, format="png", dpi=120)
+
+
+def draw_interval(
+    axis: Axes, place: int, values: Sequence[float], average: tuple[float, float, float]
+) -> None:
+    """Draw a dot a seed, and beside them their mean and its interval.
+
+    Args:
+      axis: to draw on.
+      place: on the horizontal axis; it chooses the color.
+      values: a seed each.
+      average: (mean, low, high); NaN ends are not drawn.
+    """
+    axis.plot([place + 0.15] * len(values), values, "o", color="0.6", markersize=3)
+    mean, low, high = average
+    interval = np.nan_to_num([[mean - low], [high - mean]])
+    axis.errorbar(place, mean, interval, fmt="o", capsize=4, color=f"C{place}")

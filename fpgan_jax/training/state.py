@@ -101,8 +101,7 @@ def create_gan_state(
 
     def create(key):
         generator_key, discriminator_key = jax.random.split(key)
-        image = jnp.zeros((1, *image_shape))
-        condition = jnp.zeros((1, *(condition_shape or image_shape)))
+        image, condition = jnp.zeros((1, *image_shape)), jnp.zeros((1, *(condition_shape or image_shape)))
         generator_variables = generator.init(
             generator_key, condition, deterministic=True, use_running_average=False
         )

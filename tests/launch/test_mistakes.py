@@ -164,6 +164,11 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
             ["config.data.feding", "config.data.feeding"],
         ),
         ("reproduce_sets", ["--configs={0}/thesis.txt", "--workdir={0}/run"], ["thesis.txt is not a Python"]),
+        (
+            "measure_recognition",
+            ["--real=a={0}@500", "--tests=b={0}/none@512", "--out_dir={0}/run"],
+            ["--tests: ", "none' is not a folder"],
+        ),
     ],
     ids=[
         "synthesize",
@@ -183,6 +188,7 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
         "no archive",
         "override",
         "config of a set",
+        "recognition",
     ],
 )
 def test_a_mistake_in_the_other_scripts(tmp_path, script, flags, texts):

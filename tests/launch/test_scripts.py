@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpgan_jax.data import print_loading
+from fpgan_jax.data import print_loading, procedural_prints
 from fpgan_jax.evaluation import similarity
 from tests import kill_repeatedly
 from tests.launch.scripts import SCRIPTS, run, run_well
@@ -352,3 +352,21 @@ def test_the_use_of_synthetic_prints_is_measured_on_the_trained_weights(reproduc
         if row["test_set"] == "altered_hard"
     ]
     np.testing.assert_allclose([float(row["similarity_score"]) for row in rows], expected, rtol=1e-6)
+
+
+@pytest.mark.extended
+def test_recognisers_are_compared_on_fingers_that_they_never_saw(tmp_path):
+    for name, seed in (("few", 1), ("sensor", 2)):
+        (tmp_path / name).mkdir()
+        for person in (1, 2, 3):
+            finger = procedural_prints.create_finger(seed, person)
+            for impression in (0, 1):
+                made = procedural_prints.create_impression(finger, impression, size="241x298")
+                Image.fromarray(made).save(tmp_path / name / f"{person}_{impression}.png")
+    flags = [f"--real=few={tmp_path / 'few'}@500", f"--tests=sensor={tmp_path / 'sensor'}@500"]
+    flags += ["--num_fingers=2", "--num_procedural=1", "--num_steps=2", "--batch_size=4", "--seeds=0,1"]
+    result = run_well("measure_recognition", *flags, f"--out_dir={tmp_path / 'out'}")
+    assert "every_real_finger: 6 prints of 3 fingers (few), augmented" in result.stdout
+    # Four arms, two seeds, three fingers.
+    assert len(read_csv(tmp_path / "out" / "results.csv")) == 4 * 2 * 3
+    assert (tmp_path / "out" / "recognition.png").stat().st_size > 0

@@ -44,7 +44,7 @@ def save_checkpoint(workdir, config, trees, **metadata):
 
 def create_weights(module, config, seed):
     """Draw weights and running statistics that use the whole range of grey; nothing is compiled for them."""
-    shape = (1, config.data.image_size, config.data.image_size, config.data.num_channels)
+    shape = (1, *configuration.condition_shape(config.data))
     rng = np.random.default_rng(seed)
 
     def draw(leaf):

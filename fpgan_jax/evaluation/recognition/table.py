@@ -1,0 +1,208 @@
+"""Owns what recognisers' results amount to: means, differences paired by seed and finger, intervals, tables, a figure.
+
+Does not train or compare prints (`experiment.py`).
+"""
+
+import itertools
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fpgan_jax.evaluation import table_formats, utility_table
+from fpgan_jax.evaluation.recognition.comparisons import POOLED, FingerRow
+from fpgan_jax.evaluation.statistics import differences
+from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
+from fpgan_jax.whole_file import write_whole
+
+REAL, AUGMENTATION, EVERY_FINGER = "real", "augmentation", "every_real_finger"
+# Measure -> (as in the tables, which direction is better).
+MEASURES = {
+    "tar_1": ("TAR at FAR 1%", "higher"),
+    "tar_01": ("TAR at FAR 0.1%", "higher"),
+    "equal_error": ("equal error rate", "lower"),
+}
+# What synthetic prints are to add to classical augmentation, of which less is of no account.
+GOAL = 0.03
+# No better than chance would be 0.5.
+_WORTHLESS = 0.4
+HEADER = (
+    "tested on",
+    "measure",
+    "trained on",
+    "fingers",
+    "genuine pairs",
+    "seeds",
+    "mean",
+    "95% low",
+    "95% high",
+)
+
+
+class Average(NamedTuple):
+    """A mean over the fingers of a test set and over seeds.
+
+    Attributes:
+      mean: every finger and every seed has equal weight.
+      low: lower end of the 95% interval, for other fingers and other seeds; NaN where there is none.
+      high: upper end.
+    """
+
+    mean: float
+    low: float
+    high: float
+
+
+class Results:
+    """The rows of an experiment, as tables of fingers and seeds."""
+
+    def __init__(self, rows: Sequence[FingerRow]):
+        """Args: every arm with the same seeds and the same fingers."""
+        self.rows = rows
+        self.arms = list(dict.fromkeys(row.arm for row in rows))
+        self.test_sets = list(dict.fromkeys(row.test_set for row in rows))
+        self.num_seeds = len({row.seed for row in rows})
+        self._groups: dict[tuple[str, str], list[FingerRow]] = {}
+        for row in sorted(rows, key=lambda row: (row.finger, row.seed)):
+            self._groups.setdefault((row.arm, row.test_set), []).append(row)
+
+    def tabulate(self, arm: str, test_set: str, measure: str) -> np.ndarray:
+        """Return a measure of every finger and seed: float64 [num_fingers, num_seeds]."""
+        values = [getattr(row, measure) for row in self._groups[arm, test_set]]
+        return np.array(values, np.float64).reshape(-1, self.num_seeds)
+
+    def count_pairs(self, test_set: str) -> tuple[int, int]:
+        """Count a test's fingers and genuine pairs."""
+        counts = {row.finger: row.num_genuine for row in self._groups[self.arms[0], test_set]}
+        return len(counts), sum(counts.values())
+
+    def average(self, arm: str, test_set: str, measure: str) -> Average:
+        """Average over fingers and seeds; NaN where the measure is refused."""
+        mean, low, high = _average(self.tabulate(arm, test_set, measure))
+        return Average(mean, *np.clip([low, high], 0, 1).tolist())
+
+    def compare(self, arm: str, other: str, test_set: str, measure: str) -> Average:
+        """Average the differences of two arms, each finger's and seed's own."""
+        first, second = (self.tabulate(name, test_set, measure) for name in (arm, other))
+        return Average(*_average(first - second))
+
+
+def _average(table: np.ndarray) -> tuple[float, float, float]:
+    if np.isnan(table).any():
+        return (float("nan"),) * 3
+    # Rows and columns are two kinds of random effects, whichever they are.
+    return tuple(compute_spread(table)[:3])
+
+
+def list_comparisons(arms: Sequence[str]) -> list[tuple[str, str]]:
+    """List which arm is compared with which: what augmentation adds, then what each arm adds to augmentation."""
+    return [(AUGMENTATION, REAL)] + [(arm, AUGMENTATION) for arm in arms if arm not in (REAL, AUGMENTATION)]
+
+
+def create_cells(results: Results) -> list[tuple[str, ...]]:
+    """Write the means as rows of strings under `HEADER`."""
+    cells = []
+    for test_set, measure, arm in itertools.product(results.test_sets, MEASURES, results.arms):
+        counts = map(str, (*results.count_pairs(test_set), results.num_seeds))
+        numbers = utility_table.write_numbers(results.average(arm, test_set, measure), ".3f")
+        cells.append((test_set, MEASURES[measure][0], arm, *counts, *numbers))
+    return cells
+
+
+def create_difference_cells(results: Results) -> list[tuple[str, ...]]:
+    """Write the differences as rows of strings under `utility_table.DIFFERENCE_HEADER`."""
+    pairs = list_comparisons(results.arms)
+    cells = []
+    for test_set, measure, (arm, other) in itertools.product(results.test_sets, MEASURES, pairs):
+        found = results.compare(arm, other, test_set, measure)
+        name, better = MEASURES[measure]
+        verdict = differences.judge([differences.Difference(*found)], better, GOAL)
+        numbers = utility_table.write_numbers(found, "+.3f")
+        cells.append((test_set, name, arm, other, *numbers, "-" if np.isnan(found.mean) else verdict))
+    return cells
+
+
+def reaches_goal(difference: Average) -> bool:
+    """Tell whether a difference of true accept rates is `GOAL` at least and surely above 0."""
+    return difference.mean >= GOAL and difference.low > 0
+
+
+def describe(results: Results) -> str:
+    """Say what the numbers are and are not.
+
+    Args:
+      results: of an experiment.
+
+    Returns:
+      Lines for people.
+    """
+    headline = results.test_sets[-1]
+    seeds = f" and other seeds ({results.num_seeds} here)" if results.num_seeds > 1 else " (of one seed)"
+    lines = [
+        f"Every pair of a test set's prints is compared once. {POOLED}: all sets under one threshold, fingers of two "
+        "sets not compared. Every finger has equal weight.",
+        f"Intervals: 95%, for other fingers{seeds}; thresholds are taken as they are. Differences are paired by finger "
+        "and seed.",
+        f"Verdicts: better or worse where the interval leaves 0 out, equivalent where it is within {GOAL:g} of 0, else "
+        "undecided.",
+    ]
+    if any(np.isnan(results.average(results.arms[0], name, "tar_01").mean) for name in results.test_sets):
+        lines.append("-: too few pairs of fingers for this false accept rate (300 for 1%, 3,000 for 0.1%).")
+    for arm in results.arms[2:]:
+        difference = results.compare(arm, AUGMENTATION, headline, "tar_1")
+        verb = "reaches" if reaches_goal(difference) else "does not reach"
+        if not np.isnan(difference.mean) and arm != EVERY_FINGER:
+            lines.append(
+                f"{arm} {verb} {100 * GOAL:g} points over classical augmentation with the interval above 0, at FAR 1% "
+                f"on {headline}."
+            )
+    if results.average(AUGMENTATION, headline, "equal_error").mean > _WORTHLESS:
+        lines.append("Recognisers that are no better than chance compare nothing: train for more steps.")
+    return "\n".join(lines)
+
+
+def write_tables(rows: Sequence[FingerRow], out_dir: str) -> str:
+    """Write means and differences in every form.
+
+    Args:
+      rows: of every arm, seed, test set and finger.
+      out_dir: gets recognition.{txt,md,csv,tex} and recognition_differences.{txt,md,csv,tex}.
+
+    Returns:
+      Both tables as text and how to read them.
+    """
+    results = Results(rows)
+    tables = {
+        "recognition": (HEADER, create_cells(results)),
+        "recognition_differences": (utility_table.DIFFERENCE_HEADER, create_difference_cells(results)),
+    }
+    return f"{table_formats.write_tables(out_dir, tables)}\n{describe(results)}\n"
+
+
+def draw(rows: Sequence[FingerRow], path: str | os.PathLike) -> None:
+    """Draw the true accept rate at FAR 1%, or the equal error rate where that is refused, of every arm and test set.
+
+    Args:
+      rows: as of `write_tables`; a line is drawn at classical augmentation's mean.
+      path: the PNG to write.
+    """
+    results = Results(rows)
+    figure = Figure(figsize=(1 + 3 * len(results.test_sets), 4), layout="constrained")
+    all_axes = figure.subplots(1, len(results.test_sets), squeeze=False)[0]
+    for axis, test_set in zip(all_axes, results.test_sets, strict=True):
+        is_refused = np.isnan(results.average(AUGMENTATION, test_set, "tar_1").mean)
+        measure = "equal_error" if is_refused else "tar_1"
+        axis.set_title(test_set, fontsize=10)
+        axis.set_ylabel(MEASURES[measure][0])
+        for place, arm in enumerate(results.arms):
+            seeds = results.tabulate(arm, test_set, measure).mean(0)
+            utility_table.draw_interval(axis, place, seeds, results.average(arm, test_set, measure))
+        axis.axhline(
+            results.average(AUGMENTATION, test_set, measure).mean, color="0.8", linewidth=1, zorder=0
+        )
+        axis.set_xticks(range(len(results.arms)), results.arms, rotation=30, ha="right")
+        axis.grid(axis="y", alpha=0.3)
+    with write_whole(path, "wb") as file:
+        figure.savefig(file, format="png", dpi=120)
