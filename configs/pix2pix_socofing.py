@@ -37,9 +37,14 @@ def get_config() -> ConfigDict:
     data.paired_dir = ""
     data.tfds_dir = ""  # where TFDS keeps the prepared set; "" is TFDS's own default place
     data.on_bad_file = "stop"  # "stop" | "skip" (name it and go on)
-    data.hand = "Right"  # whose prints are taken
-    data.finger = "index"  # which finger's prints are taken
-    data.num_persons = 5  # the first n persons, by id, who have this finger
+    data.hand = "Right"  # whose prints are taken: "Left" | "Right" | "both"
+    # Which finger's prints are taken: "thumb" | "index" | "middle" | "ring" | "little" | "all". Of several fingers each
+    # counts as a person of its own, whose id is 100 times the person's and the finger's number, from 1, right thumb,
+    # to 10, left little finger.
+    data.finger = "index"
+    data.num_persons = 5  # the first n persons, by id, who have this finger; 0 is all
+    # The last n persons by id never train, with all their fingers: they are kept to judge by.
+    data.num_held_out_persons = 0
     data.persons = ()  # ids instead of the first n; in any order, they are taken in that of the ids
     data.num_replicas = 10  # how often a person's print is repeated (section 4)
     # Of a finger's several impressions the first n train, the others are kept to judge by; 0 trains on all.
@@ -57,6 +62,12 @@ def get_config() -> ConfigDict:
     data.num_channels = 1
     # Open in the paper; bicubic is what GIMP and the reference pix2pix code use by default.
     data.interpolation = "bicubic"  # "nearest" | "bilinear" | "bicubic" | "lanczos" | "area"
+    # What the generator is given: "noise", as in the paper, or "ridges": the print's ridge map and contact, its coarse
+    # mean grey and contrast, and one plane of noise (docs/ridge_map.md); for sources of prints.
+    data.condition = "noise"  # "noise" | "ridges"
+    # Of "ridges": map and print are moved and distorted as one, at random, as impressions of one finger differ; a
+    # factor on the spread of real ones, 0 is off.
+    data.warp_strength = 0.0
     # Open in the paper; uniform noise is GIMP's "RGB noise" at full strength.
     data.noise_distribution = "uniform"  # "uniform" | "gaussian" | "salt_and_pepper"
     # Open in the paper; ten equal replicas with ten equal noises would be one pair ten times.
@@ -118,6 +129,8 @@ def get_config() -> ConfigDict:
     # "old_activations" (D before its update, but the gradient goes back through the new weights).
     config.update_order = "discriminator_first"
     config.lambda_l1 = 100.0  # weight of the L1 loss in the generator's, beside the adversarial one
+    # Of "ridges": weight of 1 minus the correlation of the print's ridges with its map's, in the generator's loss
+    config.ridge_loss_weight = 0.0
     config.discriminator_loss_weight = 0.5  # factor of D's loss; the reference PyTorch code halves it
     config.learning_rate = 2e-4  # of both networks' Adam
     config.adam_beta1 = 0.5  # decay of the mean gradient

@@ -110,6 +110,9 @@ MEASURE_FAMILIES = (
     "pixels",
 )
 
+# What each channel of a condition "ridges" holds; `data.ridge_condition` makes them.
+RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
+
 MATCHERS = ("nbis", "fingerprint_recognition")
 
 FIELDS: Mapping[str, Field] = {
@@ -125,9 +128,10 @@ FIELDS: Mapping[str, Field] = {
     "data.paired_dir": Field(str),
     "data.tfds_dir": Field(str),
     "data.on_bad_file": Field(str, choices=("stop", "skip")),
-    "data.hand": Field(str, choices=("Left", "Right")),
-    "data.finger": Field(str, choices=("thumb", "index", "middle", "ring", "little")),
-    "data.num_persons": _COUNT,
+    "data.hand": Field(str, choices=("Left", "Right", "both")),
+    "data.finger": Field(str, choices=("thumb", "index", "middle", "ring", "little", "all")),
+    "data.num_persons": _COUNT_OR_ZERO,
+    "data.num_held_out_persons": Field(int, low=0, high=MAX_COUNT, default=0),
     "data.persons": Field(tuple, item_type=int, low=1),
     "data.num_replicas": _COUNT,
     "data.num_impressions": Field(int, low=0, default=0),
@@ -138,6 +142,8 @@ FIELDS: Mapping[str, Field] = {
     "data.image_width": Field(int, low=0, high=4096, default=0),
     "data.num_channels": Field(int, choices=(1, 3)),
     "data.interpolation": Field(str, choices=("nearest", "bilinear", "bicubic", "lanczos", "area")),
+    "data.condition": Field(str, choices=("noise", "ridges"), default="noise"),
+    "data.warp_strength": Field(float, low=0.0, high=4.0, default=0.0),
     "data.noise_distribution": Field(str, choices=("uniform", "gaussian", "salt_and_pepper")),
     "data.noise_per": Field(str, choices=("replica", "person")),
     "data.noise_seed": _SEED,
@@ -180,6 +186,7 @@ FIELDS: Mapping[str, Field] = {
         default="discriminator_first",
     ),
     "lambda_l1": _POSITIVE,
+    "ridge_loss_weight": Field(float, low=0.0, default=0.0),
     "discriminator_loss_weight": _POSITIVE,
     "learning_rate": _POSITIVE,
     "adam_beta1": Field(float, low=0.0, high=0.9999),
@@ -193,7 +200,7 @@ FIELDS: Mapping[str, Field] = {
     "keep_epochs": Field(tuple, item_type=int, low=1, default=()),
     "sample_epochs": Field(tuple, item_type=int, low=1),
     "num_samples": _COUNT_OR_ZERO,
-    "best_metric": Field(str, choices=("l1_loss", "generator_loss", "adversarial_loss")),
+    "best_metric": Field(str, choices=("l1_loss", "generator_loss", "adversarial_loss", "ridge_loss")),
     "classifier.seed": _STREAM_SEED,
     "classifier.weights_seed": _STREAM_SEED,
     "classifier.dropout_seed": _STREAM_SEED,
@@ -233,7 +240,11 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.num_unseen_persons": _COUNT_OR_ZERO,
     "evaluation.batch_size": _COUNT,
     "evaluation.measures": Field(
-        tuple, item_type=str, item_choices=MEASURE_FAMILIES, default=MEASURE_FAMILIES
+        tuple,
+        item_type=str,
+        item_choices=MEASURE_FAMILIES,
+        # "variation" came later, and is asked for by name.
+        default=tuple(name for name in MEASURE_FAMILIES if name != "variation"),
     ),
     "evaluation.matchers": Field(tuple, item_type=str, item_choices=MATCHERS, default=("nbis",)),
     "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
@@ -396,12 +407,43 @@ def _validate_combinations(config: ConfigDict) -> None:
     persons = config.data.persons
     if len(set(persons)) != len(persons):
         raise UserError(f"config.data.persons={tuple(persons)}: a person is named twice")
+    _validate_ridges(config)
     num_persons = count_persons(config)
-    if config.data.source in PERSON_SOURCES and config.evaluation.num_test_persons > num_persons:
+    if persons and config.data.num_held_out_persons:
+        raise UserError(
+            f"config.data.num_held_out_persons={config.data.num_held_out_persons}: config.data.persons names who "
+            "trains; set one of the two"
+        )
+    if config.data.source in PERSON_SOURCES and 0 < num_persons < config.evaluation.num_test_persons:
         raise UserError(
             f"config.evaluation.num_test_persons={config.evaluation.num_test_persons}: "
             f"the set has only {num_persons} persons"
         )
+
+
+def _validate_ridges(config: ConfigDict) -> None:
+    data = config.data
+    if data.condition == "ridges":
+        if config.best_metric == "ridge_loss" and not config.ridge_loss_weight:
+            raise UserError(
+                "config.best_metric='ridge_loss': config.ridge_loss_weight=0 computes none; set one of the two"
+            )
+        if data.source == "paired_folder":
+            raise UserError(
+                "config.data.condition='ridges': config.data.source='paired_folder' has conditions of its own; use "
+                f'"noise", or one of the sources {", ".join(PERSON_SOURCES)}'
+            )
+        return
+    needs_ridges = {
+        f"data.warp_strength={data.warp_strength}": data.warp_strength > 0,
+        f"ridge_loss_weight={config.ridge_loss_weight}": config.ridge_loss_weight > 0,
+        f"best_metric={config.best_metric!r}": config.best_metric == "ridge_loss",
+    }
+    for assignment, is_set in needs_ridges.items():
+        if is_set:
+            raise UserError(
+                f"config.{assignment}: needs config.data.condition='ridges', which is {data.condition!r}"
+            )
 
 
 def _validate_resolution(data: ConfigDict) -> None:
@@ -440,8 +482,21 @@ def image_shape(data_config: ConfigDict) -> tuple[int, int, int]:
     return height, data_config.image_width or height, data_config.num_channels
 
 
+def condition_shape(data_config: ConfigDict) -> tuple[int, int, int]:
+    """Find the shape of what the generator is given.
+
+    Args:
+      data_config: config.data; condition and the image's shape are used.
+
+    Returns:
+      (height, width, channels): the image's own for noise and for files of pairs.
+    """
+    height, width, num_channels = image_shape(data_config)
+    return height, width, len(RIDGE_CHANNELS) if data_config.condition == "ridges" else num_channels
+
+
 def count_persons(config: ConfigDict) -> int:
-    """Count the persons of a config's training set, whose source tells them."""
+    """Count the persons of a config's training set, whose source tells them; 0 where the set is everybody."""
     return len(config.data.persons) or config.data.num_persons
 
 

@@ -112,7 +112,8 @@ def create_gan_stages(config: ConfigDict, workdir: str) -> list[Stage]:
     def draw() -> None:
         figures.draw_losses(path("gan"), path("losses.png"))
         if has_samples:
-            figures.draw_epochs(path("gan"), path("figure3.png"), configuration.image_shape(config.data)[:2])
+            tile_size = configuration.image_shape(config.data)[:2]
+            figures.draw_epochs(path("gan"), path("figure3.png"), tile_size, config.data.condition)
         else:
             print("no epoch up to config.num_epochs is in config.sample_epochs: no figure 3", flush=True)
 
@@ -239,7 +240,7 @@ def check_experiment(config: ConfigDict, workdir: str) -> str:
         )
     factory.create_generator(config)
     factory.create_discriminator(config)
-    factory.create_classifier(config, num_classes=configuration.count_persons(config))
+    factory.create_classifier(config, num_classes=configuration.count_persons(config) or 2)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     parallel.check_batch_size(config.classifier.global_batch_size, "config.classifier.global_batch_size")
     source = feeding.create_classifier_source(config)

@@ -2,9 +2,11 @@
 
 python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/synthetic --noise=new
 python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/million --num_images=1000000
+python -m launch.synthesize --gan_workdir=runs/enlarge_demo --out_dir=runs/fingers --identities=new --num_identities=24
 
-One print for every training pair, or any number from new noise in shards, over all devices. The architecture and all
-that is not set here are read from the checkpoint. An interrupted folder is completed by the same command.
+One print for every training pair; any number from new noise in shards, over all devices; or, of a generator from ridge
+maps, several impressions of given prints or of new fingers. The architecture and all that is not set here are read from
+the checkpoint. An interrupted folder is completed by the same command.
 """
 
 from absl import flags
@@ -30,12 +32,32 @@ _BATCH_SIZE = flags.DEFINE_integer(
 )
 _SEED = flags.DEFINE_integer("seed", None, "Seed of dropout, and of new noise.", lower_bound=0)
 _NOISE_SEED = flags.DEFINE_integer("noise_seed", None, "Seed of new noise; by default --seed.", lower_bound=0)
+_IDENTITIES = flags.DEFINE_string(
+    "identities",
+    None,
+    "Whose impressions: new (fingers that nobody has), training, a folder of <finger>_<impression>.png, or a file of "
+    "launch.make_pairs --npz.",
+)
+_IDENTITIES_PPI = flags.DEFINE_float(
+    "identities_ppi", 0.0, "Of a folder in --identities: pixels per inch of its prints.", lower_bound=0.0
+)
+_NUM_IDENTITIES = flags.DEFINE_integer(
+    "num_identities", None, "Fingers; all of given prints by default.", lower_bound=1
+)
+_NUM_IMPRESSIONS = flags.DEFINE_integer(
+    "num_impressions", None, "Of --identities: impressions of each finger, 6 by default.", lower_bound=1
+)
+_CHECK_FINGERS = flags.DEFINE_bool(
+    "check_fingers", True, "Refuse new fingers that match another, a training print or its mirror image."
+)
+_FIGURE = cli.define_path_flag("figure", "Of --identities: a PNG to draw of up to eight fingers, a row each.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", None, "Draw so many from new noise, in shards; more later.")
-_SHARD_SIZE = flags.DEFINE_integer("shard_size", None, "Of --num_images: images a shard, 10,000 by default.")
+_SHARD_SIZE = flags.DEFINE_integer("shard_size", None, "Images a shard, 10,000 by default.")
 _FORMAT = flags.DEFINE_string(
     "format",
     None,
-    "Of --num_images: tar (the default; webdataset), array_record (grain, TFDS), png (folders).",
+    "Of --num_images and --identities, for shards: tar (webdataset), array_record (grain, TFDS), png (folders). tar is "
+    "the default of --num_images, one folder that of --identities.",
 )
 
 
@@ -44,12 +66,36 @@ def main(argv):
     del argv
     from fpgan_jax import parallel
     from fpgan_jax.errors import UserError
-    from fpgan_jax.evaluation import sharded_synthesis, synthesis
+    from fpgan_jax.evaluation import enlarging, sharded_synthesis, synthesis
 
     holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
     chosen = {holder.name: holder.value for holder in holders if holder.value is not None}
     division = {"shard_size": _SHARD_SIZE.value, "file_format": _FORMAT.value}
     division = {name: value for name, value in division.items() if value is not None}
+    data = {name: path for name, path in (("paired_dir", _PAIRED_DIR.value),) if path}
+    if _IDENTITIES.value is not None:
+        request = enlarging.Request(
+            _IDENTITIES.value,
+            _NUM_IDENTITIES.value,
+            _NUM_IMPRESSIONS.value or enlarging.NUM_IMPRESSIONS,
+            _IDENTITIES_PPI.value,
+            _CHECK_FINGERS.value,
+            sharded_synthesis.Request(1, **division) if division else None,
+        )
+        line = enlarging.enlarge(
+            _GAN_WORKDIR.value,
+            _OUT_DIR.value,
+            request,
+            overrides=chosen,
+            data_overrides=data,
+            step=_STEP.value,
+            figure=_FIGURE.value,
+        )
+        print(f"{line}, in {_OUT_DIR.value}")
+        return
+    for holder in (_NUM_IDENTITIES, _NUM_IMPRESSIONS, _FIGURE):
+        if holder.value is not None:
+            raise UserError(f"--{holder.name}: needs --identities, which says whose impressions are drawn")
     if _NUM_IMAGES.value is not None:
         request = sharded_synthesis.Request(_NUM_IMAGES.value, **division)
         step = sharded_synthesis.synthesize_shards(
@@ -60,12 +106,13 @@ def main(argv):
         )
         return
     if division:
-        raise UserError("--shard_size, --format: divide the images of --num_images, which is not given")
+        raise UserError(
+            "--shard_size, --format: divide the images of --num_images or --identities; give one of them"
+        )
     if not parallel.is_single_process():
         raise UserError(
             "several processes draw together with --num_images only; give it, or start one process"
         )
-    data = {"paired_dir": _PAIRED_DIR.value} if _PAIRED_DIR.value else {}
     rows = synthesis.synthesize(
         _GAN_WORKDIR.value, _OUT_DIR.value, overrides=chosen, data_overrides=data, step=_STEP.value
     )

@@ -7,8 +7,5 @@ bash launch/setup_environment.sh test
 if [ $# -eq 0 ]; then
   set -- -m "not slow and not extended and not compare and not slurm" -n 2 --dist worksteal
 fi
-# Half of the tests' time is compilation, of the same programs from run to run. Deleting the folder costs nothing else.
-export JAX_COMPILATION_CACHE_DIR="${JAX_COMPILATION_CACHE_DIR:-$PWD/.jax_cache/tests}"
-export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.5
 export JAX_PLATFORMS="${JAX_PLATFORMS:-cpu}"
 exec "${FPGAN_JAX_VENV:-.venv}/bin/python" -m pytest "$@"

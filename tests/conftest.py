@@ -3,18 +3,30 @@
 import collections
 import contextlib
 import gc
+import importlib.metadata
 import os
+import pathlib
 import sys
 import time
 
 import pytest
 
-# Before JAX is imported, and for the processes that tests start: most programs here are run once or twice, and LLVM
-# takes longer to optimize one than it then saves. Tests marked `optimized` ask for LLVM's optimizations.
+# All of these before JAX is imported, and for the processes that tests start.
+# Most programs here are run once or twice, and LLVM takes longer to optimize one than it then saves. Tests marked
+# `optimized` ask for LLVM's optimizations.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+# Many tests compile the same programs, small ones most of all. Deleting the folder costs nothing but time.
+_CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache" / "tests"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+# Without LLVM's optimizations two thirds of a compilation are XLA's newer way to write fusions; the older one's numbers
+# differ by rounding. XLA ends a process that is given a flag it does not know, as 0.11 does not know this one.
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
-# Seconds. Most take under 5; with an empty compile cache some have taken up to 6 with nothing beside them.
-_LIMIT = 10.0
+# Seconds, with an empty compile cache; those of fixtures that a file shares count for the test that comes first.
+_LIMIT = 5.0
+_FIXTURES_LIMIT = 30.0
 _NUM_SLOWEST = 10
 
 
@@ -52,17 +64,26 @@ def _optimize_where_marked(node):
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item):
+    """Fail a test of the common path whose fixtures take longer than a test's may."""
+    return (yield from _limit_seconds(item, "its fixtures took", _FIXTURES_LIMIT))
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     """Fail a test of the common path that takes longer than a test may."""
+    mark = item.get_closest_marker("seconds")
+    return (yield from _limit_seconds(item, "took", mark.args[0] if mark else _LIMIT))
+
+
+def _limit_seconds(item, what, limit):
     begin = time.perf_counter(), _read_processor_seconds()
     result = yield
     # Beside other work the clock runs on, and two threads use two seconds of processors a second: the lesser counts.
     seconds = min(time.perf_counter() - begin[0], _read_processor_seconds() - begin[1])
-    mark = item.get_closest_marker("seconds")
-    limit = mark.args[0] if mark else _LIMIT
     if seconds > limit and not {"slow", "extended"} & {mark.name for mark in item.iter_markers()}:
         pytest.fail(
-            f"took {seconds:.1f} s, more than {limit:g}: make it smaller, or mark it slow", pytrace=False
+            f"{what} {seconds:.1f} s, more than {limit:g}: make it smaller, or mark it slow", pytrace=False
         )
     return result
 
@@ -75,7 +96,7 @@ def pytest_terminal_summary(terminalreporter):
             if hasattr(report, "duration"):
                 seconds[report.nodeid.partition("::")[0]] += report.duration
     if len(seconds) > 1:
-        terminalreporter.section("slowest files")
+        terminalreporter.section(f"slowest files, of {seconds.total():.0f} s in all")
         for name, duration in seconds.most_common(_NUM_SLOWEST):
             terminalreporter.write_line(f"{duration:7.1f} s  {name}")
 

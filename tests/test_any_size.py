@@ -53,11 +53,14 @@ def test_one_print_is_drawn_from_python(gan_workdir):
     assert draw(noise).shape == (HEIGHT, WIDTH)
 
 
-@pytest.mark.seconds(20)
 def test_both_ways_of_feeding_train_alike(gan_workdir, tmp_path):
     config = create_config(**{"data.feeding": "device"})
     gan_trainer.train_and_evaluate(config, str(tmp_path), create_source(config))
-    assert (tmp_path / "metrics.csv").read_bytes() == (gan_workdir / "metrics.csv").read_bytes()
+    rows, expected = (
+        np.loadtxt(workdir / "metrics.csv", delimiter=",", skiprows=1) for workdir in (tmp_path, gan_workdir)
+    )
+    # That optimized programs give the same bits is tested at another size.
+    np.testing.assert_allclose(rows, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,6 @@ def test_both_ways_of_feeding_train_alike(gan_workdir, tmp_path):
     ],
     ids=["ronneberger", "resize", "levels"],
 )
-@pytest.mark.seconds(20)
 def test_other_networks_train_too(tmp_path, changes):
     config = create_config(**changes, num_epochs=1, sample_epochs=())
     state = gan_trainer.train_and_evaluate(config, str(tmp_path), create_source(config))

@@ -49,6 +49,17 @@ def test_every_config_file_has_a_docstring_with_its_command(name):
         ("gan_objective", "wgan", r"config\.gan_objective='wgan': use one of 'vanilla', 'lsgan', 'hinge'"),
         ("num_decay_epochs", 160, r"config\.num_decay_epochs=160: must be less than config\.num_epochs=160"),
         ("data.hand", "right", r"config\.data\.hand='right': use one of 'Left', 'Right'"),
+        (
+            "data.warp_strength",
+            1.0,
+            r"config\.data\.warp_strength=1\.0: needs config\.data\.condition='ridges'",
+        ),
+        ("ridge_loss_weight", 5.0, r"config\.ridge_loss_weight=5\.0: needs config\.data\.condition='ridges'"),
+        (
+            "best_metric",
+            "ridge_loss",
+            r"config\.best_metric='ridge_loss': needs config\.data\.condition='ridges'",
+        ),
         ("data.persons", (1, "2"), r"config\.data\.persons=\(1, '2'\): every item must be int"),
         ("data.persons", (1, 2, 3, 1), r"config\.data\.persons=\(1, 2, 3, 1\): a person is named twice"),
         ("data.socofing_dir", "", r"config\.data\.socofing_dir: not given"),
@@ -68,6 +79,37 @@ def test_a_wrong_value_is_named(config, field, value, message):
         config.update_from_flattened_dict({field: value})
     with pytest.raises(UserError, match=message):
         configuration.validate_config(config)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"data.source": "paired_folder"},
+            r"config\.data\.condition='ridges': config\.data\.source='paired_folder'",
+        ),
+        (
+            {"best_metric": "ridge_loss"},
+            r"config\.best_metric='ridge_loss': config\.ridge_loss_weight=0 computes",
+        ),
+        (
+            {"data.persons": (1, 2, 3), "data.num_held_out_persons": 1},
+            r"config\.data\.num_held_out_persons=1: config\.data\.persons names",
+        ),
+    ],
+    ids=str,
+)
+def test_ridge_maps_come_from_prints_and_persons_are_chosen_once(config, fields, message):
+    config.data.condition = "ridges"
+    config.update_from_flattened_dict(fields)
+    with pytest.raises(UserError, match=message):
+        configuration.validate_config(config)
+
+
+def test_everybody_may_train(config):
+    config.data.num_persons = 0
+    configuration.validate_config(config)
+    assert configuration.count_persons(config) == 0
 
 
 @pytest.mark.parametrize("norm", ["instance", "none"])

@@ -84,6 +84,8 @@ def test_a_meaning_is_the_comment_above_and_behind(field, meaning):
 
 
 def test_a_field_without_a_comment_is_named():
-    source = inspect.getsource(pix2pix_socofing).replace("  # whose prints are taken", "")
+    source = inspect.getsource(pix2pix_socofing).replace(
+        '  # whose prints are taken: "Left" | "Right" | "both"', ""
+    )
     with pytest.raises(UserError, match=r"config\.data\.hand: has no comment in x\.py"):
         field_page.format_page(source, pix2pix_socofing.get_config(), "x.py")

@@ -275,9 +275,15 @@ def _put_on_devices(batch: Any) -> Any:
 
 
 def _draw_images(seed: int, num_images: int, config: ConfigDict) -> np.ndarray:
-    return np.random.default_rng(seed).integers(
-        0, 256, (num_images, *configuration.image_shape(config.data)), np.uint8
-    )
+    return _draw_bytes(seed, num_images, configuration.image_shape(config.data))
+
+
+def _draw_conditions(seed: int, num_images: int, config: ConfigDict) -> np.ndarray:
+    return _draw_bytes(seed, num_images, configuration.condition_shape(config.data))
+
+
+def _draw_bytes(seed: int, num_images: int, shape: tuple[int, int, int]) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (num_images, *shape), np.uint8)
 
 
 def create_generator_init(config: ConfigDict) -> tuple[nn.Module, Callable[[], Any]]:
@@ -290,16 +296,17 @@ def create_generator_init(config: ConfigDict) -> tuple[nn.Module, Callable[[], A
       (the module, a function of nothing that returns its variables and can be compiled).
     """
     generator = factory.create_generator(config)
-    image = jnp.zeros((1, *configuration.image_shape(config.data)))
+    condition = jnp.zeros((1, *configuration.condition_shape(config.data)))
     init = functools.partial(generator.init, deterministic=True, use_running_average=False)
-    return generator, lambda: init(jax.random.key(_SEED), image)
+    return generator, lambda: init(jax.random.key(_SEED), condition)
 
 
 def _init_discriminator(config: ConfigDict):
     discriminator = factory.create_discriminator(config)
-    image = jnp.zeros((1, *configuration.image_shape(config.data)))
+    shapes = configuration.condition_shape(config.data), configuration.image_shape(config.data)
+    images = [jnp.zeros((1, *shape)) for shape in shapes]
     init = functools.partial(discriminator.init, use_running_average=False)
-    return discriminator, lambda: init(jax.random.key(_SEED), image, image)
+    return discriminator, lambda: init(jax.random.key(_SEED), *images)
 
 
 def _init_classifier(config: ConfigDict):
@@ -319,7 +326,7 @@ def _create_generator_inference(case: Case, config: ConfigDict) -> Program:
     """As `launch.synthesize` draws: every image with its own statistics and its own dropout."""
     generator, init = create_generator_init(config)
     generate = create_generate(generator, deterministic=False, use_running_average=False)
-    batch = _draw_images(0, case.batch_size, config)
+    batch = _draw_conditions(0, case.batch_size, config)
     return _create_simple_program(generate, init, batch, jax.random.split(jax.random.key(1), case.batch_size))
 
 
@@ -346,7 +353,8 @@ def _create_discriminator(case: Case, config: ConfigDict) -> Program:
 
         return jax.value_and_grad(compute_loss, has_aux=True)(variables["params"])
 
-    batch = tuple(_draw_images(seed, case.batch_size, config) for seed in range(3))
+    images = (_draw_images(seed, case.batch_size, config) for seed in (1, 2))
+    batch = (_draw_conditions(0, case.batch_size, config), *images)
     return _create_simple_program(compute_gradients, init, batch, jax.random.key(1))
 
 
@@ -380,6 +388,7 @@ def _create_gan_step(case: Case, config: ConfigDict, steps_per_dispatch: int) ->
         generator_tx=tx,
         discriminator_tx=tx,
         image_shape=configuration.image_shape(config.data),
+        condition_shape=configuration.condition_shape(config.data),
         use_ema=config.ema_decay > 0,
     )
 
@@ -393,7 +402,7 @@ def _create_gan_step(case: Case, config: ConfigDict, steps_per_dispatch: int) ->
     num_images = steps_per_dispatch * case.batch_size
     ids = np.zeros(num_images, np.int32)  # the loop's batches carry them, and the step leaves them alone
     batch = {
-        "noise_image": _draw_images(0, num_images, config),
+        "noise_image": _draw_conditions(0, num_images, config),
         "real_image": _draw_images(1, num_images, config),
         "person": ids,
         "replica": ids,

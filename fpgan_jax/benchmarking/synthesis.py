@@ -45,7 +45,7 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
     # So many that the beginning and the end, at which one works alone, do not count.
     num_calls = 4 * num_threads
     request = sharded_synthesis.Request(num_calls * IMAGES_PER_CALL, num_calls * IMAGES_PER_CALL)
-    inputs = drawer.create_noise([create_row(image) for image in range(IMAGES_PER_CALL)])
+    inputs = drawer.create_inputs([create_row(image) for image in range(IMAGES_PER_CALL)])
     images = drawer.draw(*inputs)
 
     def draw() -> None:

@@ -1,4 +1,4 @@
-"""Owns random changes of images on the device: the classifier's augmentation and pix2pix's jitter.
+"""Owns random changes of images on the device: the classifier's augmentation, pix2pix's jitter, and a finger's warp.
 
 Does not resize or crop files (`preprocessing.py`), and never mirrors: a mirrored print is another print.
 """
@@ -6,6 +6,7 @@ Does not resize or crop files (`preprocessing.py`), and never mirrors: a mirrore
 import jax
 import jax.numpy as jnp
 
+from fpgan_jax.data import distortion, ridge_condition
 from fpgan_jax.errors import UserError
 
 
@@ -61,6 +62,46 @@ def jitter_pair(key, noise_image, real_image, jitter: int, *, first_index=0):
         return _crop_enlarged(noise, offsets, jitter), _crop_enlarged(real, offsets, jitter)
 
     return jax.vmap(crop)(keys, noise_image, real_image)
+
+
+def warp_pair(
+    key, condition, real_image, *, strength: float, period: float, first_index=0
+) -> tuple[jax.Array, jax.Array]:
+    """Move and distort a print and the condition of its ridge map as one, as another impression of the finger would be.
+
+    The noise plane stays. What comes from beyond the image's edge is without contact, and white.
+
+    Args:
+      key: of `jax.random`, one for the whole global batch.
+      condition: [batch, height, width, condition channels], float32, in [-1, 1], of `ridge_condition`.
+      real_image: [batch, height, width, channels], float32, in [-1, 1].
+      strength: of `distortion.sample_pose` and `distortion.sample_field`; 0 changes nothing, exactly.
+      period: of the ridges, pixels.
+      first_index: as in `augment_prints`.
+
+    Returns:
+      Condition and print of the same shapes and range.
+    """
+    if strength == 0:
+        return condition, real_image
+    num_planes = len(ridge_condition.NEUTRAL)
+    images = jnp.concatenate([condition[..., :num_planes], real_image], axis=-1)
+    outside = jnp.array([*ridge_condition.NEUTRAL, *[1.0] * real_image.shape[-1]], jnp.float32)
+
+    def warp(k, image):
+        pose_key, field_key = jax.random.split(k)
+        shape = image.shape[:2]
+        pose = distortion.sample_pose(pose_key, period, strength)
+        field = distortion.sample_field(field_key, shape, period, strength)
+        places = distortion.create_places(pose, field, shape)
+        # As soft as a contact's edge; further out the mirrored continuation would show ridges that turn round.
+        inside = distortion.find_inside(places, shape, period / 2)[..., None]
+        return outside + inside * (distortion.resample(image, places) - outside)
+
+    warped = jax.vmap(warp)(_fold_in_indices(key, len(images), first_index), images)
+    warped = jnp.clip(warped, -1, 1)  # splines overshoot
+    planes, real_image = jnp.split(warped, [num_planes], axis=-1)
+    return jnp.concatenate([planes, condition[..., num_planes:]], axis=-1), real_image
 
 
 def sample_affine(key, height: int, width: int, augmentation_config):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fpgan_jax.data import order, pairs, print_loading, prints
+from fpgan_jax.data import order, pairs, print_loading, prints, ridge_pairs
 from fpgan_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -308,7 +308,7 @@ def create_gan_source_from_prints(config, training_prints: prints.PrintSet) -> G
       UserError: as `prints.check_prints`.
     """
     prints.check_prints(training_prints, config.data, is_one_a_person=True)
-    training_pairs = pairs.ReplicatedPrints(training_prints, config.data)
+    training_pairs = ridge_pairs.create_pairs(training_prints, config.data)
 
     def make_batches(start_step, num_steps, process_index, process_count):
         order.divide_batch("config.global_batch_size", config.global_batch_size, process_count)

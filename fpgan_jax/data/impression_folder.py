@@ -16,7 +16,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
 
 EXTENSIONS = (".png", ".bmp", ".jpg", ".jpeg")
-_FINGERS_A_PERSON = 100
+FINGERS_A_PERSON = 100
 _NAME = re.compile(r"(?P<first>[0-9]{1,6})(?:-(?P<finger>[0-9]{1,2}))?_(?P<impression>[0-9]{1,6})")
 
 
@@ -47,7 +47,7 @@ def parse_filename(filename: str) -> ImpressionName | None:
     if match is None:
         return None
     person, impression = int(match["first"]), int(match["impression"])
-    finger = person if match["finger"] is None else person * _FINGERS_A_PERSON + int(match["finger"])
+    finger = person if match["finger"] is None else person * FINGERS_A_PERSON + int(match["finger"])
     return ImpressionName(person, finger, impression) if finger else None
 
 

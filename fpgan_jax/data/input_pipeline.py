@@ -37,8 +37,7 @@ def make_gan_dataset(
       training_pairs: as of `print_loading.create_pairs`, where they are at hand.
 
     Returns:
-      A dataset of {"noise_image": [b, height, width, channels] uint8, "real_image": likewise,
-      "person": [b] int32, "replica": [b] int32} with b = global_batch_size / process_count.
+      A dataset of batches as of `pairs.create_batch`, with b = global_batch_size / process_count.
 
     Raises:
       UserError: as `print_loading.load_prints`, or the batch cannot be divided.
@@ -46,9 +45,13 @@ def make_gan_dataset(
     if training_pairs is None:
         training_pairs = print_loading.create_pairs(config)
     batch_size = order.divide_batch("config.global_batch_size", config.global_batch_size, process_count)
-    image = tf.TensorSpec((batch_size, *configuration.image_shape(config.data)), tf.uint8)
     number = tf.TensorSpec((batch_size,), tf.int32)
-    element_spec = {"noise_image": image, "real_image": image, "person": number, "replica": number}
+    element_spec = {
+        "noise_image": tf.TensorSpec((batch_size, *configuration.condition_shape(config.data)), tf.uint8),
+        "real_image": tf.TensorSpec((batch_size, *configuration.image_shape(config.data)), tf.uint8),
+        "person": number,
+        "replica": number,
+    }
     create_batch = functools.partial(
         pairs.create_batch_of_step,
         pairs=training_pairs,

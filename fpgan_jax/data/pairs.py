@@ -36,8 +36,8 @@ _PAIR_NAME = re.compile(r"(?P<person>[0-9]{1,9})_(?P<replica>[0-9]{1,9})")
 class Pairs(Protocol):
     """Training examples by number.
 
-    An example is {"noise_image": [height, width, channels] uint8, "real_image": likewise, "person": int,
-    "replica": int}.
+    An example is {"noise_image": uint8 of `configuration.condition_shape`, "real_image": uint8 of
+    `configuration.image_shape`, "person": int, "replica": int}.
     """
 
     persons: tuple[int, ...]  # ids, sorted, without repetition
@@ -96,15 +96,25 @@ class ReplicatedPrints:
     def __getitem__(self, index: int) -> dict:
         """Return one pair, its noise newly made."""
         person, replica = self.identify(index)
-        real_image = self._prints.images[int(index) // self._num_replicas]
-        noise_image = noise.create_noise_image(
+        print_index = int(index) // self._num_replicas
+        return {
+            "noise_image": self._create_condition(print_index, person, replica),
+            "real_image": self._prints.images[print_index],
+            "person": person,
+            "replica": replica,
+        }
+
+    def _create_condition(self, print_index: int, person: int, replica: int) -> np.ndarray:
+        return self._create_noise(self._prints.images[print_index].shape, person, replica)
+
+    def _create_noise(self, shape: tuple[int, int, int], person: int, replica: int) -> np.ndarray:
+        return noise.create_noise_image(
             self._noise_seed,
             person,
             replica if self._noise_per == "replica" else 0,
-            shape=real_image.shape,
+            shape=shape,
             distribution=self._distribution,
         )
-        return {"noise_image": noise_image, "real_image": real_image, "person": person, "replica": replica}
 
 
 def _number_impressions(persons: np.ndarray) -> list[int]:
@@ -183,8 +193,8 @@ def create_batch(pairs: Pairs, indices: Sequence[int]) -> dict[str, np.ndarray]:
       indices: of the pairs, b of them.
 
     Returns:
-      {"noise_image": [b, height, width, channels] uint8, "real_image": likewise, "person": [b] int32,
-      "replica": [b] int32}.
+      {"noise_image": uint8 [b, height, width, condition channels], "real_image": uint8 [b, height, width, channels],
+      "person": int32 [b], "replica": int32 [b]}.
     """
     examples = [pairs[index] for index in indices]
     return {
@@ -275,10 +285,17 @@ def write_pairs(pairs: Pairs, out_dir: str | os.PathLike) -> list[pathlib.Path]:
       The files' paths, in the order of the pairs, which is also that of their names.
 
     Raises:
-      UserError: `train` holds other files, or two pairs would have one name.
+      UserError: `train` holds other files, two pairs would have one name, or condition and print have not as many
+        channels.
 
     Source: Cordeiro & Saito, section 4 (pairs of 512x256); differs in: nothing.
     """
+    first = pairs[0]
+    if first["noise_image"].shape != first["real_image"].shape:
+        raise UserError(
+            f"config.data.condition: {first['noise_image'].shape[-1]} channels do not fit into a picture beside the "
+            "print; launch.train_gan makes these pairs from the prints itself"
+        )
     folder = pathlib.Path(out_dir) / "train"
     paths = [folder / name for name in _name_pairs(pairs)]
     _make_folder(folder, {path.name for path in paths})

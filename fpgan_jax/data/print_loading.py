@@ -12,8 +12,9 @@ import numpy as np
 
 from fpgan_jax import configuration
 from fpgan_jax.configuration import PERSON_SOURCES, SOURCE_FIELDS
-from fpgan_jax.data import impression_folder, pairs, preprocessing, print_archive
+from fpgan_jax.data import impression_folder, pairs, preprocessing, print_archive, ridge_pairs
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
+from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
 
 # Which of a person's real impressions are meant: those that train, those kept to judge by, or both.
@@ -98,12 +99,21 @@ def list_strangers(config) -> tuple[int, ...]:
 
 def _find_owner(record: Record) -> int:
     """Find the person whose finger a print is of, where its name tells fingers of one person."""
+    if (name := _parse_socofing(record.filename)) is not None:
+        return name.person
     name = impression_folder.parse_filename(record.filename)
     return name.person if name and name.finger == record.person != name.person else record.person
 
 
+def _parse_socofing(filename: str) -> filenames.PrintName | None:
+    try:
+        return filenames.parse_filename(filename)
+    except UserError:
+        return None
+
+
 def create_pairs(config) -> pairs.Pairs:
-    """Create the training set of pairs of noise and print.
+    """Create the training set of pairs of condition and print.
 
     Args:
       config: as in configs/pix2pix_socofing.py.
@@ -116,7 +126,7 @@ def create_pairs(config) -> pairs.Pairs:
     """
     if config.data.source == "paired_folder":
         return pairs.PairFolder(config.data.paired_dir, config.data)
-    return pairs.ReplicatedPrints(load_prints(config), config.data)
+    return ridge_pairs.create_pairs(load_prints(config), config.data)
 
 
 def write_archive(config, path: str | os.PathLike, *, num_persons: int | None = None) -> int:
@@ -206,7 +216,7 @@ def _choose_persons(data, records: list[Record], persons: Sequence[int] | None) 
     if persons is None:
         field, persons = "config.data.persons", tuple(data.persons)
         if not persons:
-            return _choose_first_persons(data, available)
+            return _choose_first_persons(data, records)
     missing = sorted(set(persons) - set(available))
     if missing:
         raise UserError(
@@ -216,13 +226,22 @@ def _choose_persons(data, records: list[Record], persons: Sequence[int] | None) 
     return tuple(sorted(set(persons)))
 
 
-def _choose_first_persons(data, available: list[int]) -> tuple[int, ...]:
+def _choose_first_persons(data, records: list[Record]) -> tuple[int, ...]:
+    owners = {record.person: _find_owner(record) for record in records}
+    num_held_out = data.num_held_out_persons
+    kept = sorted(set(owners.values()))
+    if num_held_out >= len(kept):
+        raise UserError(
+            f"config.data.num_held_out_persons: {num_held_out} of {len(kept)} persons leave nobody to train on"
+        )
+    kept = set(kept[: len(kept) - num_held_out])
+    available = sorted(person for person, owner in owners.items() if owner in kept)
     if len(available) < data.num_persons:
         raise UserError(
             f"config.data.num_persons: {data.num_persons} are wanted, but {data[SOURCE_FIELDS[data.source]]} has "
-            f"a {_name_finger(data)} of {len(available)}"
+            f"a {_name_finger(data)} of {len(available)}{' who are not held out' if num_held_out else ''}"
         )
-    return tuple(available[: data.num_persons])
+    return tuple(available[: data.num_persons or None])
 
 
 def _create_no_print_error(data) -> UserError:
@@ -231,4 +250,6 @@ def _create_no_print_error(data) -> UserError:
 
 
 def _name_finger(data) -> str:
-    return "finger" if data.source == "impressions" else f"{data.hand} {data.finger} finger"
+    if data.source == "impressions" or data.hand == "both" or data.finger == "all":
+        return "finger"
+    return f"{data.hand} {data.finger} finger"

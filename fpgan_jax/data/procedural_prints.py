@@ -42,9 +42,6 @@ _MASTER_HEIGHT, _MASTER_WIDTH = 400, 360
 # costs a third.
 _GROWTH_STEP = 5 / 3
 _CENTER_ROW, _CENTER_COL = 215.0, 180.0
-_NUM_GROWTH_STEPS = 20
-# The period varies over a finger by this share on both sides of its mean.
-_PERIOD_VARIATION = 0.09
 
 # Frame of the scanner's window: two bevel lines at the top and left, a black band at the bottom and right.
 _BEVEL_LEVELS = (160, 105)
@@ -83,6 +80,29 @@ SIZES = {
     "96x103": PrintSize(96, 103, 2.6, 32, 3779),
     "241x298": PrintSize(241, 298, 1.0, 24, 4724),
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Growth:
+    """How ridges grow from noise; the defaults are those of the sets that `make_prints` writes.
+
+    Attributes:
+      period: mean of men's index fingers, master pixels.
+      num_steps: how often the noise is filtered; each pass joins ridges, and so removes minutiae.
+      period_variation: share by which the period varies over a finger, on both sides of its mean.
+      unevenness: how much of that variation has no regular place, from 0.
+      unevenness_sigma: over how many master pixels that part is smooth.
+      bending: standard deviation of the ridges' direction about the pattern's, radians.
+      bending_sigma: over how many master pixels it is smooth.
+    """
+
+    period: float = 8.5
+    num_steps: int = 20
+    period_variation: float = 0.09
+    unevenness: float = 0.3
+    unevenness_sigma: float = 40.0
+    bending: float = 0.0
+    bending_sigma: float = 40.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +250,7 @@ def create_orientation_field(
 
 
 def _grow_ridges(
-    rng: np.random.Generator, orientation: np.ndarray, period: float, coarseness: np.ndarray
+    rng: np.random.Generator, orientation: np.ndarray, period: float, coarseness: np.ndarray, growth: Growth
 ) -> np.ndarray:
     """Turn noise into ridges; everything on the growth grid, `coarseness` 0 to 1 from fine to coarse ridges."""
     filters = np.concatenate(
@@ -238,13 +258,13 @@ def _grow_ridges(
             oriented_filters.create_filters(
                 orientation.shape, factor * period, across_bandwidth=0.17, along_bandwidth=0.24
             )
-            for factor in (1 - _PERIOD_VARIATION, 1 + _PERIOD_VARIATION)
+            for factor in (1 - growth.period_variation, 1 + growth.period_variation)
         ]
     )
     weights = oriented_filters.compute_weights(orientation)
     weights = np.concatenate([weights * (1 - coarseness), weights * coarseness]).astype(np.float32)
     ridges = rng.standard_normal(orientation.shape).astype(np.float32)
-    for _ in range(_NUM_GROWTH_STEPS):
+    for _ in range(growth.num_steps):
         spectrum = fft.rfft2(ridges)
         response = np.zeros_like(ridges)
         for filter_, weight in zip(filters, weights, strict=True):
@@ -255,7 +275,9 @@ def _grow_ridges(
     return response
 
 
-def _grow_master_ridges(rng: np.random.Generator, orientation: np.ndarray, period: float) -> np.ndarray:
+def _grow_master_ridges(
+    rng: np.random.Generator, orientation: np.ndarray, period: float, growth: Growth
+) -> np.ndarray:
     shape = tuple(round(side / _GROWTH_STEP) for side in orientation.shape)
     rows, cols = np.meshgrid(*(np.arange(side) * _GROWTH_STEP for side in shape), indexing="ij")
     nearest = orientation[
@@ -264,14 +286,21 @@ def _grow_master_ridges(rng: np.random.Generator, orientation: np.ndarray, perio
     ]
     # Ridges are finest above the centre and coarsest toward the joint.
     below = (rows - _CENTER_ROW) / 200
-    coarseness = np.clip(0.6 + 0.4 * below + 0.3 * _smooth_noise(rng, shape, 40 / _GROWTH_STEP), 0, 1)
-    grown = _grow_ridges(rng, nearest, period / _GROWTH_STEP, coarseness)
+    uneven = growth.unevenness * _smooth_noise(rng, shape, growth.unevenness_sigma / _GROWTH_STEP)
+    coarseness = np.clip(0.6 + 0.4 * below + uneven, 0, 1)
+    grown = _grow_ridges(rng, nearest, period / _GROWTH_STEP, coarseness, growth)
     grid = np.mgrid[: orientation.shape[0], : orientation.shape[1]] / _GROWTH_STEP
     return ndimage.map_coordinates(grown, grid, order=3, mode="nearest").astype(np.float32)
 
 
 def create_finger(
-    seed: int, person: int, *, hand: str = "Right", finger: str = "index", pattern: str | None = None
+    seed: int,
+    person: int,
+    *,
+    hand: str = "Right",
+    finger: str = "index",
+    pattern: str | None = None,
+    growth: Growth = Growth(),
 ) -> Finger:
     """Grow a master finger.
 
@@ -281,6 +310,7 @@ def create_finger(
       hand: one of `filenames.HANDS`.
       finger: one of `filenames.FINGERS`.
       pattern: one of `PATTERNS`; None draws it with its natural share.
+      growth: how its ridges grow.
 
     Returns:
       The finger; the same arguments give the same finger.
@@ -310,8 +340,11 @@ def create_finger(
     )
     scale = 1.0 if choose_gender(seed, person) == "M" else 0.89
     scale *= {"thumb": 1.04, "index": 1.0, "middle": 0.985, "ring": 0.96, "little": 0.95}[finger]
-    period = 8.5 * scale * math.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
-    ridges = _grow_master_ridges(rng, orientation, period)
+    period = growth.period * scale * math.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
+    if growth.bending:
+        bent = orientation + growth.bending * _smooth_noise(rng, orientation.shape, growth.bending_sigma)
+        orientation = np.mod(bent, np.pi).astype(np.float32)
+    ridges = _grow_master_ridges(rng, orientation, period, growth)
     return Finger(
         seed=seed,
         person=person,
@@ -405,10 +438,22 @@ def _place_window(
     return x, y
 
 
+def create_outline(finger: Finger) -> np.ndarray:
+    """Find how far inside the usual contact's outline each pixel of a master is: master pixels, negative outside."""
+    rows, cols = np.mgrid[:_MASTER_HEIGHT, :_MASTER_WIDTH].astype(np.float64)
+    dome = 1.17 * finger.half_width
+    return _measure_depth(finger, cols - finger.center[1], finger.center[0] - rows, finger.half_width, dome)
+
+
 def _contact_depth(finger: Finger, rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """How far inside the contact's outline a pixel lies, master pixels; negative outside."""
     half_width = finger.half_width * rng.uniform(0.93, 1.06)
-    dome = finger.half_width * rng.uniform(1.0, 1.35)
+    return _measure_depth(finger, x, y, half_width, finger.half_width * rng.uniform(1.0, 1.35))
+
+
+def _measure_depth(
+    finger: Finger, x: np.ndarray, y: np.ndarray, half_width: float, dome: float
+) -> np.ndarray:
     start = finger.tip_height - dome
     upper = np.maximum(y - start, 0) / dome
     lower = np.maximum(start - y, 0) / 330

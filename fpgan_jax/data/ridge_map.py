@@ -88,6 +88,14 @@ def map_ridges(image: np.ndarray, period: float, window: tuple[slice, slice] = W
     return maps
 
 
+def map_contact(image: np.ndarray, period: float, window: tuple[slice, slice] = WHOLE) -> np.ndarray:
+    """Map where the skin touched: the `contact` of `map_ridges`, whose arguments these are, without the ridges."""
+    contact = np.zeros(image.shape, np.float32)
+    window = _shrink(window, image.shape, period)
+    contact[window] = find_contact(image[window].astype(np.float32), period)
+    return contact
+
+
 def draw_maps(maps: RidgeMap) -> np.ndarray:
     """Draw maps as prints: uint8 of their shape, ridges dark, white where the skin did not touch."""
     return np.rint(255 - 127.5 * (maps.contact + maps.ridges)).clip(0, 255).astype(np.uint8)

@@ -13,9 +13,10 @@ from scipy import ndimage
 from fpgan_jax import configuration
 from fpgan_jax.data import preprocessing, procedural_prints
 from fpgan_jax.data.noise import create_noise_image
+from fpgan_jax.data.print_scale import find_sensor_period
 from fpgan_jax.evaluation import study
 from fpgan_jax.evaluation.print_collection import CONTROL, PrintCollection
-from fpgan_jax.evaluation.resolution import NoScaleError, find_period, find_sensor_period
+from fpgan_jax.evaluation.resolution import NoScaleError, find_period
 
 DESCRIPTIONS = {
     "control_other_person": "a real print of another person",

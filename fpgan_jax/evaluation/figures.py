@@ -26,13 +26,14 @@ _CURVES = (
 )
 
 
-def draw_epochs(gan_workdir: str, path: str, tile_size: tuple[int, int]) -> None:
-    """Draw noise, the prints generated after each sampled epoch, and the real prints, a row a pair.
+def draw_epochs(gan_workdir: str, path: str, tile_size: tuple[int, int], condition: str = "noise") -> None:
+    """Draw noise, or ridge maps, the prints generated after each sampled epoch, and the real prints, a row a pair.
 
     Args:
       gan_workdir: the workdir of `launch.train_gan`.
       path: the PNG to write.
       tile_size: (height, width) of the run's images, pixels.
+      condition: config.data.condition of the run.
 
     Raises:
       UserError: the workdir holds no sample grids.
@@ -46,8 +47,8 @@ def draw_epochs(gan_workdir: str, path: str, tile_size: tuple[int, int]) -> None
     if not grids:
         raise UserError(f"{gan_workdir}: no sample grids; set config.sample_epochs and config.num_samples")
     first = next(iter(grids.values()))
-    columns = {"noise": first[0]} | {f"epoch {epoch}": grid[1] for epoch, grid in grids.items()}
-    _draw_columns(columns | {"real": first[2]}, path)
+    columns = {condition: first[0]} | {f"epoch {epoch}": grid[1] for epoch, grid in grids.items()}
+    draw_columns(columns | {"real": first[2]}, path)
 
 
 def _split_grid(file: str, tile_size: tuple[int, int]) -> list[list[np.ndarray]]:
@@ -63,7 +64,13 @@ def _split_grid(file: str, tile_size: tuple[int, int]) -> list[list[np.ndarray]]
     ]
 
 
-def _draw_columns(columns: dict[str, list[np.ndarray]], path: str) -> None:
+def draw_columns(columns: dict[str, list[np.ndarray]], path: str) -> None:
+    """Draw grey tiles below their columns' titles.
+
+    Args:
+      columns: title -> uint8 [height, width] of each row.
+      path: the PNG to write.
+    """
     num_rows = len(next(iter(columns.values())))
     figure = Figure(figsize=(1.6 * len(columns), 1.6 * num_rows + 0.3), layout="constrained")
     axes = figure.subplots(num_rows, len(columns), squeeze=False)

@@ -1,4 +1,4 @@
-"""Owns trained networks as functions of one image, for Python programs: noise to print, print to score.
+"""Owns trained networks as functions of one image, for Python programs: noise or ridge map to print, print to score.
 
 Does not own how images are drawn (`synthesis.py`) or scored (`similarity.py`), which it binds, nor files for
 programs without this package (`serving/`).
@@ -11,19 +11,22 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
+from fpgan_jax.data import preprocessing, print_scale, ridge_condition
 from fpgan_jax.data.image_files import read_image
+from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import SCAN_SIZES, preprocess_print, to_uint8
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import similarity, synthesis
 
 
 class RestoredGenerator:
-    """A trained generator: noise image in, print out.
+    """A trained generator: noise image, or the condition of a ridge map, in; print out.
 
     Attributes:
       config: the checkpoint's config with `synthesis` as wanted.
       step: the checkpoint's step.
-      image_shape: (height, width, channels) of what goes in and comes out.
+      image_shape: (height, width, channels) of what comes out, and of noise that goes in.
+      condition_shape: (height, width, channels) of what goes in.
     """
 
     def __init__(self, config: ConfigDict, step: int, variables: Mapping):
@@ -31,6 +34,7 @@ class RestoredGenerator:
         self.config = config
         self.step = step
         self.image_shape = configuration.image_shape(config.data)
+        self.condition_shape = configuration.condition_shape(config.data)
         self._generate, self._variables = synthesis.bind_generate(config, variables)
 
     def __call__(
@@ -40,21 +44,54 @@ class RestoredGenerator:
 
         Args:
           noise_image: uint8 [height, width, channels], or [height, width] where there is one channel; or an image
-            file's path.
+            file's path. For a generator of ridge maps, what `map_print` returns, or as `data.ridge_condition` says.
           dropout_seed: any three numbers. The seed, person and replica of a row of `launch.synthesize`'s
             manifest draw that row's print from its noise; a pixel in some 10,000 may differ by one grey, since
             sums have another order in batches of other sizes.
 
         Returns:
-          uint8 of the array's shape; of a file [height, width, channels].
+          uint8 of the array's shape; of a file, or for a ridge map, [height, width, channels].
 
         Raises:
           UserError: the image is not of the size that the generator was trained on, not of bytes, or its file
             cannot be read.
         """
-        image, shape = _load_image(noise_image, self.config)
+        if self.config.data.condition == "ridges":
+            image, shape = _check_condition(noise_image, self.condition_shape), self.image_shape
+        else:
+            image, shape = _load_image(noise_image, self.config)
         keys = synthesis.create_dropout_keys(np.array([dropout_seed]).astype(np.uint32))
         return to_uint8(self._generate(self._variables, image[None], keys)).reshape(shape)
+
+    def map_print(
+        self, image: np.ndarray | str | os.PathLike, noise_seed: int = 0, *, is_scan: bool | None = None
+    ) -> np.ndarray:
+        """Make the condition of a print: its ridge map and appearance, and a noise plane.
+
+        Args:
+          image: as of `RestoredClassifier`.
+          noise_seed: from 0.
+          is_scan: as of `RestoredClassifier`.
+
+        Returns:
+          uint8 of `condition_shape`.
+
+        Raises:
+          UserError: the generator draws from noise, or the image is not as it must be.
+        """
+        data = self.config.data
+        if data.condition != "ridges":
+            raise UserError("map_print: this generator draws from noise, not from ridge maps")
+        if isinstance(image, str | os.PathLike):
+            image = _load_print(image, self.config, is_scan)
+        pixels, _ = _load_image(image, self.config)
+        planes = ridge_condition.map_print(
+            pixels[..., 0], print_scale.find_sensor_period(data), preprocessing.find_window(data)
+        )
+        noise = create_noise_image(
+            noise_seed, 0, 0, shape=(*planes.shape[:2], 1), distribution=data.noise_distribution
+        )
+        return ridge_condition.add_noise(planes, noise)
 
 
 class RestoredClassifier:
@@ -172,6 +209,15 @@ def _load_print(
     if is_scan or (is_scan is None and has_scans_size):
         return preprocess_print(read_image(path, 1), config.data)
     return path
+
+
+def _check_condition(condition: np.ndarray, wanted: tuple[int, int, int]) -> np.ndarray:
+    if not isinstance(condition, np.ndarray) or condition.dtype != np.uint8 or condition.shape != wanted:
+        raise UserError(
+            f"condition: give an array of uint8 [{', '.join(map(str, wanted))}], of map_print or "
+            "fpgan_jax.data.ridge_condition"
+        )
+    return condition
 
 
 def _load_image(

@@ -10,13 +10,14 @@ XLA, and on a CPU another number of threads.
 """
 
 import collections
+import contextlib
 import dataclasses
 import importlib.util
 import os
 import queue
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
@@ -96,38 +97,94 @@ def synthesize_shards(
     config, step, metadata = synthesis.restore_config(
         gan_workdir, step=step, overrides=overrides | {"noise": "new"}
     )
+    if config.data.condition == "ridges":
+        raise UserError(
+            f"--num_images: {gan_workdir} draws from ridge maps, not from noise alone; give --identities"
+        )
     variables = synthesis.restore_variables(gan_workdir, config, step)
     with hold_folder(out_dir, is_holder=parallel.is_main_process()):
         if parallel.is_main_process():
             settings = synthesis.describe_settings(config, metadata, step, variables)
-            _claim_folder(out_dir, settings, request)
+            claim_folder(out_dir, settings, request)
         parallel.wait_for_all("the folder is claimed")
-        own = range(jax.process_index(), request.num_shards, jax.process_count())
-        missing = [
-            shard
-            for shard in own
-            if not os.path.exists(shards.locate_shard(out_dir, shard, request.file_format))
-        ]
-        if missing:
 
-            def create_row(image: int) -> synthesis.ManifestRow:
-                return synthesis.create_row(
-                    config, metadata, step, file=f"{image:010d}.png", person=pairs.UNKNOWN, replica=image
-                )
+        def create_row(image: int) -> synthesis.ManifestRow:
+            return synthesis.create_row(
+                config, metadata, step, file=f"{image:010d}.png", person=pairs.UNKNOWN, replica=image
+            )
 
-            total, left = (_count_images(request, chosen) for chosen in (own, missing))
-            with create_progress(
-                total, "synthesis", "images", initial=total - left, is_shown=parallel.is_main_process()
-            ) as progress:
-                write_shards(
-                    out_dir, request, missing, create_row, Drawer(config, variables), progress.update
-                )
-        parallel.wait_for_all("all shards are written")
+        fill_folder(out_dir, request, create_row, lambda: Drawer(config, variables))
     return step
 
 
+class ImageDrawer(Protocol):
+    """Draws `IMAGES_PER_CALL` images at a time; any thread may call."""
+
+    def create_inputs(self, rows: Sequence[synthesis.ManifestRow]) -> tuple:
+        """Create what the images of these rows are drawn from."""
+        ...
+
+    def draw(self, *inputs: Any) -> np.ndarray:
+        """Draw them: uint8 [images, height, width, channels]."""
+        ...
+
+
+def fill_folder(
+    out_dir: str,
+    request: Request,
+    create_row: Callable[[int], synthesis.ManifestRow],
+    create_drawer: Callable[[], ImageDrawer],
+) -> None:
+    """Write the shards that a claimed folder lacks, each process its own.
+
+    Args:
+      out_dir: the folder of all.
+      request: how the images are divided.
+      create_row: as of `write_shards`.
+      create_drawer: called if there is anything to draw.
+    """
+    own = range(jax.process_index(), request.num_shards, jax.process_count())
+    missing = [
+        shard for shard in own if not os.path.exists(shards.locate_shard(out_dir, shard, request.file_format))
+    ]
+    if missing:
+        total, left = (_count_images(request, chosen) for chosen in (own, missing))
+        with create_progress(
+            total, "synthesis", "images", initial=total - left, is_shown=parallel.is_main_process()
+        ) as progress:
+            write_shards(out_dir, request, missing, create_row, create_drawer(), progress.update)
+    parallel.wait_for_all("all shards are written")
+
+
+class DevicePrograms:
+    """A function compiled for each of the process's devices, which runs on whichever is free; any thread may call."""
+
+    def __init__(self, function: Callable, constants: Any, arguments: Sequence[Any]):
+        """Put the constants on every device and compile.
+
+        Args:
+          function: of (constants, *arguments).
+          constants: arrays.
+          arguments: arrays, or trees of them, of the shapes that all calls have.
+        """
+        self._free: queue.Queue[tuple[Any, Any, Callable]] = queue.Queue()
+        for device in jax.local_devices():
+            placed = jax.device_put(constants, device)
+            program = jax.jit(function).lower(placed, *jax.device_put(tuple(arguments), device)).compile()
+            for _ in range(CALLS_PER_DEVICE):
+                self._free.put((device, placed, program))
+
+    def __call__(self, *arguments: Any) -> np.ndarray:
+        """Compute on a free device; wait for one, and for the result."""
+        device, placed, program = slot = self._free.get()
+        try:
+            return np.asarray(program(placed, *jax.device_put(arguments, device)))
+        finally:
+            self._free.put(slot)
+
+
 class Drawer:
-    """Draws `IMAGES_PER_CALL` images at a time on whichever of the process's devices is free; any thread may call."""
+    """Draws from noise, `IMAGES_PER_CALL` images at a time; any thread may call."""
 
     def __init__(self, config: ConfigDict, variables: Mapping):
         """Put the weights on every device and compile.
@@ -141,18 +198,12 @@ class Drawer:
         """
         self._config = config
         draw, variables = synthesis.bind_draw(config, variables)
-        self._shape = (IMAGES_PER_CALL, *configuration.image_shape(config.data))
-        self._free: queue.Queue[tuple[Any, Any, Callable]] = queue.Queue()
-        for device in jax.local_devices():
-            placed = jax.device_put(variables, device)
-            arguments = self._place(
-                device, np.zeros(self._shape, np.uint8), np.zeros((IMAGES_PER_CALL, 3), np.uint32)
-            )
-            program = jax.jit(draw).lower(placed, *arguments).compile()
-            for _ in range(CALLS_PER_DEVICE):
-                self._free.put((device, placed, program))
+        shape = (IMAGES_PER_CALL, *configuration.condition_shape(config.data))
+        self._programs = DevicePrograms(
+            draw, variables, (np.zeros(shape, np.uint8), np.zeros((IMAGES_PER_CALL, 3), np.uint32))
+        )
 
-    def create_noise(self, rows: Sequence[synthesis.ManifestRow]) -> tuple[np.ndarray, np.ndarray]:
+    def create_inputs(self, rows: Sequence[synthesis.ManifestRow]) -> tuple[np.ndarray, np.ndarray]:
         """Create what a call draws from.
 
         Args:
@@ -162,28 +213,24 @@ class Drawer:
           (noise images uint8 [images, height, width, channels], dropout seeds uint32 [images, 3]).
         """
         noise_image = np.stack([synthesis.create_noise_of_row(self._config, row) for row in rows])
-        numbers = np.array([(row.seed, row.person, row.replica) for row in rows])
-        return noise_image, numbers.astype(np.uint32)
+        return noise_image, list_dropout_seeds(rows)
 
     def draw(self, noise_image: np.ndarray, dropout_seed: np.ndarray) -> np.ndarray:
         """Draw on a free device; wait for one, and for the images.
 
         Args:
-          noise_image: as of `create_noise`, like the other argument.
+          noise_image: as of `create_inputs`, like the other argument.
           dropout_seed: uint32 [images, 3].
 
         Returns:
           uint8 [images, height, width, channels].
         """
-        device, placed, program = slot = self._free.get()
-        try:
-            return np.asarray(program(placed, *self._place(device, noise_image, dropout_seed)))
-        finally:
-            self._free.put(slot)
+        return self._programs(noise_image, dropout_seed)
 
-    @staticmethod
-    def _place(device: Any, *arrays: np.ndarray) -> tuple:
-        return tuple(jax.device_put(array, device) for array in arrays)
+
+def list_dropout_seeds(rows: Sequence[synthesis.ManifestRow]) -> np.ndarray:
+    """Return uint32 [images, 3] of rows, as of `synthesis.create_dropout_keys`."""
+    return np.array([(row.seed, row.person, row.replica) for row in rows]).astype(np.uint32)
 
 
 def write_shards(
@@ -191,7 +238,7 @@ def write_shards(
     request: Request,
     wanted: Iterable[int],
     create_row: Callable[[int], synthesis.ManifestRow],
-    drawer: Drawer,
+    drawer: ImageDrawer,
     report: Callable[[int], Any] = lambda count: None,
 ) -> None:
     """Draw, encode and write shards, each of the three while the others go on.
@@ -207,29 +254,43 @@ def write_shards(
       drawer: draws.
       report: is told how many images were written since it was last told.
     """
-    num_threads = parallel.count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
     wanted = list(wanted)
+    calls = (call for shard in wanted for call in _divide(request.list_images(shard)))
+    # The last call draws on beyond the last image, so that all have the neighbours that they always have.
+    rows_of_calls = ([create_row(call.start + place) for place in range(IMAGES_PER_CALL)] for call in calls)
+    with contextlib.closing(draw_ahead(rows_of_calls, drawer)) as results:
+        for shard in wanted:
+            images = request.list_images(shard)
+            rows = [create_row(image) for image in images]
+            with shards.write_shard(
+                out_dir, shard, request.file_format, lambda path, rows=rows: write_rows(path, rows)
+            ) as add:
+                for call in _divide(images):
+                    for image, content in zip(call, next(results), strict=False):
+                        add(rows[image - images.start].file, content)
+                    report(len(call))
 
-    def make_images(images: range) -> list[bytes]:
-        # The last call draws on beyond the last image, so that all have the neighbours that they always have.
-        rows = [create_row(images.start + place) for place in range(IMAGES_PER_CALL)]
-        drawn = drawer.draw(*drawer.create_noise(rows))
-        return [shards.encode_png(image) for image in drawn[: len(images)]]
+
+def draw_ahead(
+    rows_of_calls: Iterable[Sequence[synthesis.ManifestRow]], drawer: ImageDrawer
+) -> Iterator[list[bytes]]:
+    """Draw and encode images in threads while the caller writes those before.
+
+    Args:
+      rows_of_calls: `IMAGES_PER_CALL` rows a call.
+      drawer: draws.
+
+    Yields:
+      The PNG files of each call.
+    """
+    num_threads = parallel.count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
+
+    def make_images(rows: Sequence[synthesis.ManifestRow]) -> list[bytes]:
+        return [shards.encode_png(image) for image in drawer.draw(*drawer.create_inputs(rows))]
 
     with ThreadPoolExecutor(num_threads) as pool:
-        calls = (call for shard in wanted for call in _divide(request.list_images(shard)))
-        results = _map_ahead(pool, make_images, calls, max_ahead=2 * num_threads)
         try:
-            for shard in wanted:
-                images = request.list_images(shard)
-                rows = [create_row(image) for image in images]
-                with shards.write_shard(
-                    out_dir, shard, request.file_format, lambda path, rows=rows: write_rows(path, rows)
-                ) as add:
-                    for call in _divide(images):
-                        for image, content in zip(call, next(results), strict=True):
-                            add(rows[image - images.start].file, content)
-                        report(len(call))
+            yield from _map_ahead(pool, make_images, rows_of_calls, max_ahead=2 * num_threads)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -256,6 +317,20 @@ def _count_images(request: Request, chosen: Iterable[int]) -> int:
 
 
 def _check_request(request: Request, out_dir: str, overrides: Mapping) -> None:
+    check_division(request, out_dir)
+    if overrides.get("noise") == "training":
+        raise UserError(
+            "--noise=training: there is one for each training pair; leave --num_images out, or this"
+        )
+    check_batch_size(overrides)
+
+
+def check_division(request: Request, out_dir: str) -> None:
+    """Refuse a request that cannot be written.
+
+    Raises:
+      UserError: the message names the flag.
+    """
     if not 1 <= request.num_images <= MAX_IMAGES:
         raise UserError(f"--num_images={request.num_images}: must be from 1 to {MAX_IMAGES}")
     if request.shard_size < 1 or request.shard_size % IMAGES_PER_CALL:
@@ -268,18 +343,18 @@ def _check_request(request: Request, out_dir: str, overrides: Mapping) -> None:
         raise UserError(
             f"--out_dir={out_dir}: array_record needs a path in UTF-8; use tar or png, or another folder"
         )
-    if overrides.get("noise") == "training":
-        raise UserError(
-            "--noise=training: there is one for each training pair; leave --num_images out, or this"
-        )
+
+
+def check_batch_size(overrides: Mapping) -> None:
+    """Refuse a batch size, which would change nothing."""
     if "batch_size" in overrides:
         raise UserError(
-            f"--batch_size: does nothing beside --num_images, which draws {IMAGES_PER_CALL} at a time on every "
-            "device; leave it out"
+            f"--batch_size: does nothing beside --num_images or --identities, which draw {IMAGES_PER_CALL} at a time "
+            "on every device; leave it out"
         )
 
 
-def _claim_folder(out_dir: str, settings: dict, request: Request) -> None:
+def claim_folder(out_dir: str, settings: dict, request: Request) -> None:
     """Claim an empty folder, one of the same images, or one of the first of them."""
     settings = settings | dataclasses.asdict(request)
     if os.path.exists(os.path.join(out_dir, synthesis.SETTINGS_FILENAME)):

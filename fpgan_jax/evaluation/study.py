@@ -17,6 +17,7 @@ from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import print_collection
+from fpgan_jax.evaluation.impression_drawing import GIVEN_PRINT, NEW_FINGER
 from fpgan_jax.evaluation.print_collection import PrintCollection
 from fpgan_jax.evaluation.synthesis import MANIFEST_FILENAME, read_manifest
 from fpgan_jax.host.file_managers import is_leftover
@@ -29,7 +30,7 @@ _LEADING_ID = re.compile(r"[0-9]{1,9}(?=[^0-9])")
 _DESCRIPTIONS = {
     "synthetic_training": "drawn from the noise that the generator was trained with",
     "synthetic_new": "drawn from noise that the generator never saw",
-    "synthetic": "prints of another program",
+    "synthetic": "prints of another program, or impressions drawn from ridge maps of given prints or of new fingers",
 }
 
 
@@ -100,7 +101,8 @@ def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = N
         pair files cannot be told.)
 
     Returns:
-      "synthetic_training" or "synthetic_new" as the manifest says, "synthetic" without one.
+      "synthetic_training" or "synthetic_new" as the manifest says, "synthetic" without one and for impressions of given
+      prints or new fingers.
 
     Raises:
       UserError: there is no such folder or no image in it, a file is damaged or of another shape than config.data's
@@ -152,6 +154,9 @@ def _list_prints(folder: str, data_hash: str | None = None) -> tuple[str, list[s
     if os.path.exists(os.path.join(folder, MANIFEST_FILENAME)):
         rows = read_manifest(folder)
         kinds = sorted({row.noise for row in rows})
+        if kinds in ([GIVEN_PRINT], [NEW_FINGER]):
+            # Other fingers' than the training's, mostly.
+            return "synthetic", [row.file for row in rows], [row.person for row in rows]
         if len(kinds) > 1 or kinds[0] not in ("training", "new"):
             raise UserError(
                 f"{folder}/{MANIFEST_FILENAME}: noise is {', '.join(kinds)}; one of training, new is needed"
@@ -187,12 +192,12 @@ def load_noise_images(folder: str, config: ConfigDict) -> np.ndarray | None:
 
     Returns:
       uint8 [n, height, width], the manifest's row by row (of several channels the first); None where the folder has
-      no manifest or its noise lay in files.
+      no manifest, its noise lay in files, or was only a plane beside ridge maps.
 
     Raises:
       UserError: the manifest is not one.
     """
-    if not os.path.exists(os.path.join(folder, MANIFEST_FILENAME)):
+    if not os.path.exists(os.path.join(folder, MANIFEST_FILENAME)) or config.data.condition == "ridges":
         return None
     rows = read_manifest(folder)
     if any(row.noise_seed < 0 or row.person < 0 for row in rows):

@@ -1,6 +1,7 @@
 """Owns synthesis: from a GAN's checkpoint to a folder of image files with a manifest.
 
-Does not judge the images (`similarity.py`), and needs no prints: noise is a function of its seed.
+Does not judge the images (`similarity.py`). Needs prints where ridge maps are drawn from; noise is a function of its
+seed.
 """
 
 import dataclasses
@@ -15,7 +16,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
-from fpgan_jax.data import pairs
+from fpgan_jax.data import pairs, print_loading, ridge_condition
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
 from fpgan_jax.errors import UserError
@@ -110,7 +111,7 @@ def synthesize(
         claim_folder(out_dir, describe_settings(config, metadata, step, variables))
         missing = [i for i, row in enumerate(rows) if not os.path.exists(os.path.join(out_dir, row.file))]
         if missing:
-            _draw_images(config, variables, rows, missing, metadata["pair_names"], out_dir)
+            _draw_images(config, variables, rows, missing, metadata, out_dir)
         write_rows(os.path.join(out_dir, MANIFEST_FILENAME), rows)
     return rows
 
@@ -262,9 +263,9 @@ def bind_draw(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
       variables: the checkpoint's "generator" or "generator_ema".
 
     Returns:
-      (a function of (variables, noise_image uint8 [batch, height, width, channels], dropout_seed uint32 [batch, 3],
-      as of `create_dropout_keys`) that returns uint8 of the noise images' shape and can be compiled; the variables
-      that it takes, on the device).
+      (a function of (variables, noise_image uint8 [batch, height, width, condition channels], dropout_seed uint32
+      [batch, 3], as of `create_dropout_keys`) that returns uint8 [batch, height, width, channels] and can be compiled;
+      the variables that it takes, on the device).
 
     Raises:
       UserError: the weights do not fit the config.
@@ -304,15 +305,16 @@ def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
       row: the image's.
 
     Returns:
-      uint8 [height, width, channels].
+      uint8 [height, width, channels]; of one channel where it is the noise plane beside a ridge map.
     """
+    height, width, num_channels = configuration.image_shape(config.data)
     is_unknown = row.person == pairs.UNKNOWN
     return create_noise_image(
         row.noise_seed,
         # Ids have nine digits at most, so that an image of nobody's has noise of its own.
         2**31 + row.replica if is_unknown else row.person,
         row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
-        shape=configuration.image_shape(config.data),
+        shape=(height, width, 1 if config.data.condition == "ridges" else num_channels),
         distribution=config.data.noise_distribution,
     )
 
@@ -459,19 +461,19 @@ def _draw_images(
     variables: dict,
     rows: Sequence[ManifestRow],
     wanted: Sequence[int],
-    pair_names: Sequence[str],
+    metadata: Mapping,
     out_dir: str,
 ) -> None:
     """Draw the rows whose indices are wanted."""
     generate, variables = bind_generate(config, variables)
-    load_noise = _create_noise_loader(config, pair_names)
+    load_condition = _create_condition_loader(config, metadata)
     batch_size = config.synthesis.batch_size
     with create_progress(len(wanted), "synthesis", "images") as progress:
         for start in range(0, len(wanted), batch_size):
             indices = list(wanted[start : start + batch_size])
             # The last batch is filled up, so that all run the same program.
             filled = indices + indices[-1:] * (batch_size - len(indices))
-            noise_image = np.stack([load_noise(index, rows[index]) for index in filled])
+            noise_image = np.stack([load_condition(index, rows[index]) for index in filled])
             chosen = [rows[index] for index in filled]
             numbers = np.array([(row.seed, row.person, row.replica) for row in chosen])
             keys = create_dropout_keys(numbers.astype(np.uint32))
@@ -481,10 +483,20 @@ def _draw_images(
             progress.update(len(indices))
 
 
-def _create_noise_loader(
-    config: ConfigDict, pair_names: Sequence[str]
+def _create_condition_loader(
+    config: ConfigDict, metadata: Mapping
 ) -> Callable[[int, ManifestRow], np.ndarray]:
-    """Create (index, row) -> noise image: from the folder of pairs, or from its seed."""
+    """Create (index, row) -> condition: from the folder of pairs, from its seed, or that beside a print's ridge map."""
+    pair_names = metadata["pair_names"]
+    if config.data.condition == "ridges":
+        training_pairs = print_loading.create_pairs(config)
+        if training_pairs.data_hash != metadata["data_hash"]:
+            raise UserError(
+                f"{print_loading.describe_origin(config.data)}: holds other prints than the generator was trained on"
+            )
+        return lambda index, row: ridge_condition.add_noise(
+            training_pairs.load_planes(index), create_noise_of_row(config, row)
+        )
     if pair_names and config.synthesis.noise == "training":
         folder = pairs.PairFolder(config.data.paired_dir, config.data)
         return lambda index, row: folder[folder.find(pair_names[index])]["noise_image"]

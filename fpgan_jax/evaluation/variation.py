@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from scipy import stats
 
 from fpgan_jax.data import ridge_map
+from fpgan_jax.data.print_scale import PERIOD_AT_500_PPI
 from fpgan_jax.evaluation import identity, nist_tools, summary, uniqueness
 from fpgan_jax.evaluation.identity import Comparisons
 from fpgan_jax.evaluation.matcher import alignment
@@ -20,7 +21,7 @@ from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import Minutiae, ToolError
 from fpgan_jax.evaluation.print_collection import REAL_ROLES, PrintCollection, Study
-from fpgan_jax.evaluation.resolution import PERIOD_AT_500_PPI, NoScaleError, prepare_prints
+from fpgan_jax.evaluation.resolution import NoScaleError, prepare_prints
 from fpgan_jax.evaluation.statistics import intervals
 
 FAMILY = "variation"

@@ -119,7 +119,9 @@ def shape_generator(config: ConfigDict) -> dict:
     """
     generator = create_generator(config)
     return jax.eval_shape(
-        lambda key, image: generator.init(key, image, deterministic=True, use_running_average=False),
+        lambda key, condition, image: generator.init(
+            key, condition, deterministic=True, use_running_average=False
+        ),
         *_shape_init_arguments(config),
     )
 
@@ -128,14 +130,15 @@ def shape_discriminator(config: ConfigDict) -> dict:
     """Compute the shapes of the discriminator's variables; see `shape_generator`."""
     discriminator = create_discriminator(config)
     return jax.eval_shape(
-        lambda key, image: discriminator.init(key, image, image, use_running_average=False),
+        lambda key, condition, image: discriminator.init(key, condition, image, use_running_average=False),
         *_shape_init_arguments(config),
     )
 
 
 def _shape_init_arguments(config: ConfigDict) -> tuple:
-    image = jax.ShapeDtypeStruct((1, *configuration.image_shape(config.data)), jnp.float32)
-    return jax.eval_shape(lambda: jax.random.key(0)), image
+    shapes = configuration.condition_shape(config.data), configuration.image_shape(config.data)
+    images = (jax.ShapeDtypeStruct((1, *shape), jnp.float32) for shape in shapes)
+    return jax.eval_shape(lambda: jax.random.key(0)), *images
 
 
 def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:

@@ -103,7 +103,12 @@ def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) 
     synthesis.warn_of_other_statistics(config)
     bound, variables = synthesis.bind_draw(config, variables)
     shape = configuration.image_shape(config.data)
-    inputs = [ArraySpec("noise_image", shape, "uint8", "noise, any values of a byte")]
+    meaning = "noise, any values of a byte"
+    if config.data.condition == "ridges":
+        meaning = (
+            f"planes: {', '.join(configuration.RIDGE_CHANNELS)}; fpgan_jax.data.ridge_condition makes them"
+        )
+    inputs = [ArraySpec("noise_image", configuration.condition_shape(config.data), "uint8", meaning)]
     if has_dropout := _has_dropout(config):
         inputs.append(
             ArraySpec(

@@ -178,6 +178,8 @@ def _check_source(create_source: Callable, config: ConfigDict) -> feeding.Source
 def _check_experiment(config: ConfigDict, workdir: str) -> dict[str, int]:
     reproduction.check_experiment(config, workdir)
     num_examples = configuration.count_persons(config) * config.data.num_replicas
+    if not num_examples:  # everybody of the source
+        num_examples = feeding.create_gan_source(config).num_examples
     return {
         os.path.join("gan", METRICS_FILENAME): _count_gan_steps(config, num_examples),
         os.path.join("classifier", METRICS_FILENAME): config.classifier.num_steps,

@@ -84,8 +84,8 @@ def _create_training(
     settings = config.classifier
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
     if source is None:
-        # Before the prints are prepared, which writes files.
-        factory.create_classifier(config, num_classes=configuration.count_persons(config))
+        # Before the prints are prepared, which writes files and tells how many persons "all" are.
+        factory.create_classifier(config, num_classes=configuration.count_persons(config) or 2)
         with parallel.main_process_first("the data is prepared"):
             source = feeding.create_classifier_source(config)
     examples, create_batches = load_feed(source, config.data.feeding)

@@ -18,6 +18,7 @@ from fpgan_jax.models.layers import recompute_activations
 from fpgan_jax.training.finiteness import PROBES, probe_gradients
 from fpgan_jax.training.old_activations import apply_with_backward_params
 from fpgan_jax.training.random_streams import StepKeys, fold_in_step
+from fpgan_jax.training.ridge_loss import compute_ridge_loss
 from fpgan_jax.training.state import GanTrainState, NetworkState
 
 UPDATE_ORDERS = ("discriminator_first", "simultaneous", "old_activations")
@@ -164,6 +165,8 @@ def compute_fake_gradient(
     discriminator: nn.Module,
     gan_objective: str,
     lambda_l1: float,
+    ridge_loss_weight: float = 0.0,
+    ridge_period: float = 0.0,
     remat: bool = False,
     backward_params=None,
 ):
@@ -177,6 +180,8 @@ def compute_fake_gradient(
       discriminator: D's module.
       gan_objective: one of `losses.GAN_OBJECTIVES`.
       lambda_l1: weight of the L1 term.
+      ridge_loss_weight: weight of `ridge_loss.compute_ridge_loss`, for conditions of ridge maps; 0 is without.
+      ridge_period: of the prints' ridges, pixels.
       remat: compute norms and activations again for the gradient, instead of keeping them.
       backward_params: D's weights that the gradient goes back through; None is its state's.
 
@@ -199,7 +204,11 @@ def compute_fake_gradient(
         adversarial_loss = losses.compute_adversarial_loss(fake_logits, gan_objective)
         l1_loss = losses.compute_l1_loss(fake_image, real_image)
         loss = adversarial_loss + lambda_l1 * l1_loss
-        averages = {"generator_loss": loss, "adversarial_loss": adversarial_loss, "l1_loss": l1_loss}
+        averages = {"adversarial_loss": adversarial_loss, "l1_loss": l1_loss}
+        if ridge_loss_weight:
+            averages["ridge_loss"] = compute_ridge_loss(fake_image, noise_image, ridge_period)
+            loss += ridge_loss_weight * averages["ridge_loss"]
+        averages["generator_loss"] = loss
         return loss, (batch_stats, averages)
 
     if remat:
@@ -220,6 +229,8 @@ def train_step(
     prepare_batch: Callable,
     gan_objective: str = "vanilla",
     lambda_l1: float = 100.0,
+    ridge_loss_weight: float = 0.0,
+    ridge_period: float = 0.0,
     discriminator_loss_weight: float = 0.5,
     ema_decay: float = 0.0,
     update_order: str = "discriminator_first",
@@ -230,7 +241,8 @@ def train_step(
 
     Args:
       state: the state before.
-      batch: "noise_image" and "real_image", [batch, height, width, channels]; this device's part.
+      batch: "noise_image", the condition, and "real_image", [batch, height, width, channels each its own]; this
+        device's part.
       base_keys: the run's; the step is folded in here, and for the dropout the device.
       generator: G's module.
       discriminator: D's module.
@@ -240,6 +252,8 @@ def train_step(
         the key is the same on every device, `first_index` the place of its first example.
       gan_objective: one of `losses.GAN_OBJECTIVES`.
       lambda_l1: weight of the L1 term.
+      ridge_loss_weight: as of `compute_fake_gradient`, like the next.
+      ridge_period: of the prints' ridges.
       discriminator_loss_weight: factor on D's loss.
       ema_decay: decay of the moving average of G's weights, where the state has one.
       update_order: one of `UPDATE_ORDERS`: G learns from D as just updated; from D before its update; or from
@@ -303,6 +317,8 @@ def train_step(
         discriminator=discriminator,
         gan_objective=gan_objective,
         lambda_l1=lambda_l1,
+        ridge_loss_weight=ridge_loss_weight,
+        ridge_period=ridge_period,
         remat=remat,
         backward_params=discriminator_state.params if update_order == "old_activations" else None,
     )

@@ -14,7 +14,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, parallel
-from fpgan_jax.data import augmentation, feeding
+from fpgan_jax.data import augmentation, feeding, print_scale, ridge_condition
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
@@ -31,6 +31,7 @@ METRIC_NAMES = (
     "generator_loss",
     "adversarial_loss",
     "l1_loss",
+    "ridge_loss",
     "discriminator_loss",
     "discriminator_real_accuracy",
     "discriminator_fake_accuracy",
@@ -126,6 +127,7 @@ def _create_training(
         generator_tx=tx,
         discriminator_tx=tx,
         image_shape=configuration.image_shape(config.data),
+        condition_shape=configuration.condition_shape(config.data),
         use_ema=config.ema_decay > 0,
     )
     step = bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx)
@@ -144,7 +146,7 @@ def _create_training(
         log_every_steps=config.log_every_steps,
         checkpoint_every_steps=config.checkpoint_every_steps,
         best_metric=config.best_metric,
-        metric_names=METRIC_NAMES,
+        metric_names=[name for name in METRIC_NAMES if name != "ridge_loss" or config.ridge_loss_weight],
         shown_metrics=("l1_loss", "adversarial_loss", "discriminator_loss"),
         step=step,
         create_batches=create_batches,
@@ -195,15 +197,23 @@ def bind_train_step(
       `gan_step.train_step` as (state, batch, base_keys) -> (state, metrics), of `parallel.DEVICE_AXIS`, not
       compiled; the batch is of bytes, as `prepare_batch` takes it.
     """
+    ridge_period = print_scale.find_sensor_period(config.data)
     return functools.partial(
         gan_step.train_step,
         generator=generator,
         discriminator=discriminator,
         generator_tx=tx,
         discriminator_tx=tx,
-        prepare_batch=functools.partial(prepare_batch, jitter=config.data.jitter),
+        prepare_batch=functools.partial(
+            prepare_batch,
+            jitter=config.data.jitter,
+            warp_strength=config.data.warp_strength,
+            ridge_period=ridge_period,
+        ),
         gan_objective=config.gan_objective,
         lambda_l1=config.lambda_l1,
+        ridge_loss_weight=config.ridge_loss_weight,
+        ridge_period=ridge_period,
         discriminator_loss_weight=config.discriminator_loss_weight,
         ema_decay=config.ema_decay,
         update_order=config.update_order,
@@ -212,20 +222,35 @@ def bind_train_step(
     )
 
 
-def prepare_batch(key: jax.Array, batch: Mapping[str, jax.Array], *, first_index, jitter: int):
-    """Bring a batch of bytes to the networks' range, with pix2pix's jitter if asked for.
+def prepare_batch(
+    key: jax.Array,
+    batch: Mapping[str, jax.Array],
+    *,
+    first_index,
+    jitter: int,
+    warp_strength: float = 0.0,
+    ridge_period: float = 0.0,
+):
+    """Bring a batch of bytes to the networks' range, with pix2pix's jitter and a finger's warp if asked for.
 
     Args:
       key: random key, the same on every device.
       batch: "noise_image", "real_image": uint8 [batch, height, width, channels].
       first_index: the first example's place in the global batch.
       jitter: pixels of enlargement before the random crop; 0 is off.
+      warp_strength: as of `augmentation.warp_pair`; 0 is off.
+      ridge_period: of the prints' ridges, pixels.
 
     Returns:
       (noise_image, real_image), float32 in [-1, 1].
     """
     noise_image, real_image = scale_to_unit(batch["noise_image"]), scale_to_unit(batch["real_image"])
-    return augmentation.jitter_pair(key, noise_image, real_image, jitter, first_index=first_index)
+    images = augmentation.jitter_pair(key, noise_image, real_image, jitter, first_index=first_index)
+    # Another key than the crop's.
+    warp_key = jax.random.split(key)[1]
+    return augmentation.warp_pair(
+        warp_key, *images, strength=warp_strength, period=ridge_period, first_index=first_index
+    )
 
 
 def state_to_trees(state: GanTrainState) -> dict[str, Any]:
@@ -274,6 +299,11 @@ def _create_sampler(
     if not epochs:
         return lambda step, state, reporter: None
     pairs = {name: values[: config.num_samples] for name, values in pairs.items()}
+    pictures = pairs["noise_image"]
+    if config.data.condition == "ridges":
+        pictures = ridge_condition.draw_condition(pictures)[..., None].repeat(
+            config.data.num_channels, axis=-1
+        )
     # The same dropout at every epoch: what changes from grid to grid is the network.
     keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["noise_image"]))
 
@@ -283,7 +313,7 @@ def _create_sampler(
         network = parallel.unreplicate(state.generator.replace(opt_state=()))
         variables = {"params": network.params, "batch_stats": network.batch_stats}
         fake = to_uint8(np.asarray(generate(variables, pairs["noise_image"], keys)))
-        rows = list(zip(pairs["noise_image"], fake, pairs["real_image"], strict=True))
+        rows = list(zip(pictures, fake, pairs["real_image"], strict=True))
         reporter.write_images(step, f"epoch_{epochs[step]:04d}", rows)
 
     return draw

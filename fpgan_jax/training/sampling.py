@@ -23,8 +23,8 @@ def create_generate(generator: nn.Module, *, deterministic: bool, use_running_av
       use_running_average: False normalises each image by its own statistics.
 
     Returns:
-      (variables, noise_image uint8 [batch, height, width, channels], keys [batch]) ->
-      float32 in [-1, 1] of the same shape.
+      (variables, noise_image uint8 [batch, height, width, condition channels], keys [batch]) ->
+      float32 [batch, height, width, channels] in [-1, 1].
 
     Source: Isola et al. 2017, section 3.1, last paragraph (dropout and statistics of the test batch,
       of size 1, at test time); differs in: nothing.

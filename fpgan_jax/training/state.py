@@ -80,6 +80,7 @@ def create_gan_state(
     generator_tx: optax.GradientTransformation,
     discriminator_tx: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
+    condition_shape: tuple[int, int, int] | None = None,
     use_ema: bool = False,
 ) -> GanTrainState:
     """Create the initial state of the alternating training.
@@ -90,27 +91,32 @@ def create_gan_state(
       discriminator: the discriminator's module.
       generator_tx: its optimiser.
       discriminator_tx: its optimiser.
-      image_shape: (height, width, channels) of noise and print.
+      image_shape: (height, width, channels) of a print.
+      condition_shape: (height, width, channels) of what G is given; None is a print's, as of noise.
       use_ema: whether to keep a moving average of the generator's params.
 
     Returns:
       The state, not replicated.
     """
-    generator_key, discriminator_key = jax.random.split(key)
-    image = jnp.zeros((1, *image_shape))
-    init_generator = _compile_init(
-        lambda key: generator.init(key, image, deterministic=True, use_running_average=False)
-    )
-    init_discriminator = _compile_init(
-        lambda key: discriminator.init(key, image, image, use_running_average=False)
-    )
-    generator_state = create_network_state(init_generator(generator_key), generator_tx)
-    return GanTrainState(
-        step=jnp.int32(0),
-        generator=generator_state,
-        discriminator=create_network_state(init_discriminator(discriminator_key), discriminator_tx),
-        generator_ema=generator_state.params if use_ema else None,
-    )
+
+    def create(key):
+        generator_key, discriminator_key = jax.random.split(key)
+        image, condition = jnp.zeros((1, *image_shape)), jnp.zeros((1, *(condition_shape or image_shape)))
+        generator_variables = generator.init(
+            generator_key, condition, deterministic=True, use_running_average=False
+        )
+        discriminator_variables = discriminator.init(
+            discriminator_key, condition, image, use_running_average=False
+        )
+        generator_state = create_network_state(generator_variables, generator_tx)
+        return GanTrainState(
+            step=jnp.int32(0),
+            generator=generator_state,
+            discriminator=create_network_state(discriminator_variables, discriminator_tx),
+            generator_ema=generator_state.params if use_ema else None,
+        )
+
+    return _run_once(create, key)
 
 
 def create_classifier_state(
@@ -131,14 +137,16 @@ def create_classifier_state(
     Returns:
       The state, not replicated.
     """
-    image = jnp.zeros((1, *image_shape))
-    init = _compile_init(
-        lambda key: classifier.init(key, image, deterministic=True, use_running_average=False)
-    )
-    return ClassifierTrainState(step=jnp.int32(0), classifier=create_network_state(init(key), tx))
+
+    def create(key):
+        image = jnp.zeros((1, *image_shape))
+        variables = classifier.init(key, image, deterministic=True, use_running_average=False)
+        return ClassifierTrainState(step=jnp.int32(0), classifier=create_network_state(variables, tx))
+
+    return _run_once(create, key)
 
 
-def _compile_init(init: Callable) -> Callable:
-    # It runs once: on a CPU, optimising it takes seven times as long as it saves.
+def _run_once(create: Callable, key: jax.Array) -> Any:
+    # One program, not one for every kind of leaf. On a CPU, optimising it takes seven times as long as it saves.
     is_cpu = jax.default_backend() == "cpu"
-    return jax.jit(init, compiler_options={"xla_backend_optimization_level": 0} if is_cpu else None)
+    return jax.jit(create, compiler_options={"xla_backend_optimization_level": 0} if is_cpu else None)(key)

@@ -67,7 +67,7 @@ def test_several_steps_in_one_call_take_their_batches_in_order():
 
 
 @pytest.mark.parametrize("name", ["generator_inference", "discriminator", "gan_step", "xception_inference"])
-@pytest.mark.seconds(20)
+@pytest.mark.seconds(10)
 def test_a_program_runs_on_bytes_that_are_not_zero_and_is_compiled_once(name):
     is_xception = name.startswith("xception")
     case = Case(name, 71 if is_xception else 16, 0 if is_xception else 2, 2, "float32")

@@ -176,3 +176,44 @@ def test_the_division_over_devices_changes_no_jitter(images):
     whole, _ = jitter(images, images, 6)
     last, _ = jitter(images[4:], images[4:], 6, 4)
     np.testing.assert_allclose(last, whole[4:], atol=1e-6)
+
+
+@functools.partial(jax.jit, static_argnames="strength")
+def warp(condition, real_image, first_index=0, strength=4.0):
+    key = jax.random.key(0)
+    return augmentation.warp_pair(
+        key, condition, real_image, strength=strength, period=4.0, first_index=first_index
+    )
+
+
+@pytest.fixture(scope="module")
+def condition(images):
+    """Create planes of which the contact is the print's negative: 1 for white, its value outside."""
+    planes = jax.random.uniform(jax.random.key(2), (6, SIZE, SIZE, 5), minval=-1, maxval=1)
+    return planes.at[..., 1:2].set(-images)
+
+
+def test_no_warp_changes_nothing(condition, images):
+    jax.tree.map(np.testing.assert_array_equal, warp(condition, images, strength=0.0), (condition, images))
+
+
+def test_map_and_print_are_warped_as_one_and_the_noise_stays(condition, images):
+    warped, real = warp(condition, images)
+    np.testing.assert_allclose(real, -warped[..., 1:2], atol=1e-6)
+    assert np.abs(real - images).max() > 0.5 and np.abs(real).max() <= 1
+    np.testing.assert_array_equal(warped[..., 4:], condition[..., 4:])
+
+
+def test_what_comes_from_beyond_the_edge_is_untouched_and_white(condition, images):
+    warped, real = map(np.asarray, warp(condition, images))
+    outside = (real == 1).all(axis=-1)
+    assert outside.mean() > 0.05
+    for channel, value in enumerate((0, -1, 0, -1)):
+        np.testing.assert_allclose(warped[outside][:, channel], value, atol=1e-6)
+
+
+def test_the_division_over_devices_changes_no_warp(condition, images):
+    whole, _ = warp(condition, images)
+    moved, _ = warp(np.roll(condition, -4, axis=0), np.roll(images, -4, axis=0), 4)
+    np.testing.assert_allclose(moved[:2], whole[4:], atol=1e-6)
+    assert np.abs(moved[2:] - whole[:4]).max() > 0.5

@@ -38,7 +38,10 @@ def test_classifier_batches_are_the_datasets(config):
     ],
     ids=["gan", "classifier"],
 )
-def test_batches_from_prints_are_those_of_tensorflow(config, create, create_from_prints):
+@pytest.mark.parametrize("condition", ["noise", "ridges"])
+def test_batches_from_prints_are_those_of_tensorflow(config, create, create_from_prints, condition):
+    config.data.condition = condition
+    config.data.image_size = 32 if condition == "noise" else 88  # ridges need some pixels
     processes = {"process_index": 1, "process_count": 2}
     expected = list(create(config).create_batches(2, 3, **processes))
     source = create_from_prints(config, print_loading.load_prints(config))
@@ -90,8 +93,13 @@ def gather(source, *args, **processes):
     ]
 
 
-@pytest.mark.parametrize("kind", ["gan", "classifier", "pairs on disk", "gan from an archive"])
+@pytest.mark.parametrize(
+    "kind", ["gan", "classifier", "pairs on disk", "gan from an archive", "ridges from one"]
+)
 def test_batches_of_places_are_those_of_tensorflow(config, archive, tmp_path, kind):
+    if kind == "ridges from one":
+        config.data.condition, config.data.image_size, archive = "ridges", 88, str(tmp_path / "prints.npz")
+        print_loading.write_archive(config, archive)
     config.global_batch_size = config.classifier.global_batch_size = 6  # batches straddle the epochs
     create = feeding.create_classifier_source if kind == "classifier" else feeding.create_gan_source
     if kind == "pairs on disk":
@@ -99,7 +107,7 @@ def test_batches_of_places_are_those_of_tensorflow(config, archive, tmp_path, ki
         config.data.source, config.data.paired_dir = "paired_folder", str(tmp_path / "train")
     processes = {"process_index": 1, "process_count": 2}
     expected = list(create(config).create_batches(2, 5, **processes))
-    if kind == "gan from an archive":
+    if kind in ("gan from an archive", "ridges from one"):
         config.data.source, config.data.npz_file = "npz", archive
     config.data.feeding = "device"
     batches = gather(create(config), 2, 5, **processes)

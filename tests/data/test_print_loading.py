@@ -41,6 +41,46 @@ def test_selects_another_finger(config):
     assert tuple(print_loading.load_prints(config).persons) == (1,)
 
 
+def test_all_fingers_are_persons_of_their_own(config):
+    config.data.hand, config.data.finger, config.data.num_persons = "both", "all", 0
+    prints = print_loading.load_prints(config)
+    names = ("1__M_Left_index_finger.BMP", "2__F_Right_thumb_finger.BMP", "2__F_Right_index_finger.BMP")
+    assert prints.filenames[:3] == names and len(prints) == 6
+    assert prints.persons.tolist() == [107, 201, 202, 302, 1002, 1202]
+
+
+@pytest.mark.parametrize(
+    ("num_held_out", "num_persons", "persons"),
+    [(2, 0, [107, 201, 202, 302]), (4, 2, [107]), (1, 2, [107, 201])],
+)
+def test_held_out_persons_keep_all_their_fingers_back(config, num_held_out, num_persons, persons):
+    config.data.hand, config.data.finger, config.data.num_persons = "both", "all", num_persons
+    config.data.num_held_out_persons = num_held_out
+    if len(persons) < num_persons:
+        with pytest.raises(
+            UserError, match=r"config\.data\.num_persons: 2 are wanted, .* of 1 who are not held out"
+        ):
+            print_loading.load_prints(config)
+        return
+    assert print_loading.load_prints(config).persons.tolist() == persons
+    # Another finger of somebody who trains is no stranger's.
+    owners = {person // 100 for person in persons}
+    everybody = (107, 201, 202, 302, 1002, 1202)
+    strangers = tuple(person for person in everybody if person // 100 not in owners)
+    assert print_loading.list_strangers(config) == strangers
+
+
+def test_persons_who_are_all_held_out_train_nobody(any_config):
+    any_config.data.num_held_out_persons = 4
+    with pytest.raises(UserError, match=r"config\.data\.num_held_out_persons: 4 of 4 persons"):
+        print_loading.load_prints(any_config)
+
+
+def test_held_out_persons_are_the_last(any_config):
+    any_config.data.num_persons, any_config.data.num_held_out_persons = 0, 2
+    assert tuple(print_loading.load_prints(any_config).persons) == (2, 3)
+
+
 def test_loads_the_preprocessed_prints_of_the_training_set(any_config):
     prints = print_loading.load_prints(any_config)
     assert prints.persons.tolist() == [2, 3, 10]

@@ -30,7 +30,7 @@ def test_grid_splits_into_noise_fake_and_real(tmp_path):
 def test_figure_of_the_epochs_has_a_column_for_each(tmp_path, monkeypatch):
     write_run(tmp_path)
     drawn = {}
-    monkeypatch.setattr(figures, "_draw_columns", lambda columns, path: drawn.update(columns))
+    monkeypatch.setattr(figures, "draw_columns", lambda columns, path: drawn.update(columns))
     figures.draw_epochs(str(tmp_path), "unused", (8, 6))
     assert list(drawn) == ["noise", "epoch 2", "epoch 28", "real"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from configs import test_size
-from fpgan_jax.data import preprocessing, procedural_prints
+from fpgan_jax.data import preprocessing, print_scale, procedural_prints
 from fpgan_jax.evaluation import matching, nist_tools, resolution
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.nist_tools import CompiledNbis, PackagedNbis, ToolError
@@ -85,8 +85,8 @@ def prints():
         for image in (real, procedural_prints.alter_impression(real, finger, "CR", "Easy")):
             images.append(preprocessing.preprocess_print(image, data)[..., 0])
     images = np.stack(images)
-    factor = resolution.PERIOD_AT_500_PPI / resolution.find_period(images)
-    return resolution.scale_images(images, factor, resolution.find_stretch(data))
+    factor = print_scale.PERIOD_AT_500_PPI / resolution.find_period(images)
+    return resolution.scale_images(images, factor, print_scale.find_stretch(data))
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from configs import test_size
+from fpgan_jax.data.print_scale import SOCOFING_PERIOD
 from fpgan_jax.evaluation import print_collection, resolution
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
 from fpgan_jax.evaluation.ridges import measure_ridges
@@ -67,7 +68,7 @@ def test_a_sensors_scale_is_not_asked_of_its_prints():
         data.sensor_ppi = 512.0
         assert resolution.prepare_prints(study, data).factor == pytest.approx(500 / 512)
         factor = resolution.prepare_prints(study, create_data_config()).factor
-        assert factor == pytest.approx(9 / (resolution.SOCOFING_PERIOD * np.sqrt(128 / 90 * 128 / 97)))
+        assert factor == pytest.approx(9 / (SOCOFING_PERIOD * np.sqrt(128 / 90 * 128 / 97)))
 
 
 def test_a_whole_image_of_a_known_sensor_is_matched_as_it_is():
@@ -77,41 +78,6 @@ def test_a_whole_image_of_a_known_sensor_is_matched_as_it_is():
     prepared = resolution.prepare_prints(create_study([image], [image]), data)
     assert prepared.margin == 0
     np.testing.assert_array_equal(prepared.images["real"][0], image)
-
-
-def test_the_images_resolution_counts_before_the_sensors():
-    data = create_data_config(source="impressions")
-    data.sensor_ppi, data.image_ppi = 500.0, 250.0
-    assert resolution.find_sensor_period(data) == pytest.approx(4.5)
-
-
-def test_pairs_of_unknown_origin_have_no_sensor():
-    assert resolution.find_sensor_period(create_data_config(source="paired_folder")) == 0
-
-
-@pytest.mark.parametrize(
-    ("frame", "source", "stretch"),
-    [
-        ("keep", "socofing", 103 / 96),
-        ("crop", "npz", 97 / 90),
-        ("keep", "paired_folder", 1),
-        ("keep", "impressions", 1),
-    ],
-)
-def test_square_prints_are_too_wide_by_as_much_as_the_scans_are_tall(frame, source, stretch):
-    assert resolution.find_stretch(create_data_config(frame, source)) == pytest.approx(stretch)
-
-
-def test_an_archive_of_another_sensor_is_not_stretched():
-    data = create_data_config("keep", "npz")
-    data.image_ppi = 500.0
-    assert resolution.find_stretch(data) == 1
-
-
-def test_scans_in_their_own_size_are_not_stretched():
-    data = create_data_config("keep", "socofing")
-    data.image_size, data.image_width = 103, 96
-    assert resolution.find_stretch(data) == pytest.approx(1)
 
 
 def test_undoing_the_stretch_makes_upright_and_level_ridges_alike():

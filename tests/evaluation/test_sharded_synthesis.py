@@ -242,9 +242,9 @@ def test_a_mistake_of_the_drawing_ends_it(gan_workdir, tmp_path, monkeypatch):
 
 def test_work_ahead_of_the_writing_is_bounded(gan_workdir, tmp_path, monkeypatch):
     begun, taken, most = [], [], []
-    encode, make = shards.encode_png, sharded_synthesis.Drawer.create_noise
+    encode, make = shards.encode_png, sharded_synthesis.Drawer.create_inputs
     monkeypatch.setattr(
-        sharded_synthesis.Drawer, "create_noise", lambda self, rows: begun.append(0) or make(self, rows)
+        sharded_synthesis.Drawer, "create_inputs", lambda self, rows: begun.append(0) or make(self, rows)
     )
 
     class SlowShard:

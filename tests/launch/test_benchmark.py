@@ -1,19 +1,13 @@
 """launch.benchmark, run as a user runs it."""
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
 from fpgan_jax.benchmarking import runner
-
-
-def run(*arguments):
-    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "launch.benchmark", *arguments]
-    return subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+from tests.launch.scripts import run, run_as_process
 
 
 def read_rows(path):
@@ -23,7 +17,9 @@ def read_rows(path):
 @pytest.mark.slow
 def test_the_smallest_cases_leave_rows_and_tables(tmp_path):
     out = tmp_path / "rows.jsonl"
-    result = run("--smallest", "--cases=synthesis,discriminator,gan_step,input_device", f"--out={out}")
+    result = run_as_process(
+        "benchmark", "--smallest", "--cases=synthesis,discriminator,gan_step,input_device", f"--out={out}"
+    )
     assert result.returncode == 0, result.stderr
     rows = {row["name"]: row for row in read_rows(out)}
     assert rows.pop("ceiling")["per_second"] > 1e6
@@ -45,7 +41,7 @@ def test_the_smallest_cases_leave_rows_and_tables(tmp_path):
 @pytest.mark.compare
 def test_everything_at_its_smallest_beside_torch(tmp_path):
     out = tmp_path / "rows.jsonl"
-    result = run("--smallest", "--peers", "--steps_per_dispatch=2", f"--out={out}")
+    result = run_as_process("benchmark", "--smallest", "--peers", "--steps_per_dispatch=2", f"--out={out}")
     assert result.returncode == 0, result.stderr
     rows = read_rows(out)
     assert {row["name"] for row in rows} == {*runner.CASE_NAMES, "ceiling"} - {"cpu_parity"}
@@ -70,7 +66,7 @@ def test_everything_at_its_smallest_beside_torch(tmp_path):
     ],
 )
 def test_a_mistake_gets_one_line(flags, text):
-    result = run(*flags)
+    result = run("benchmark", *flags)
     errors = [line for line in result.stderr.splitlines() if line]
     assert result.returncode == 1 and len(errors) == 1, result.stderr
     assert errors[0].startswith("ERROR: ") and text in errors[0]

@@ -163,7 +163,7 @@ def test_training_scripts_leave_a_finished_run_alone(reproduced, data):
         assert (workdir / name / "metrics.csv").read_bytes() == before
 
 
-@pytest.mark.seconds(20)
+@pytest.mark.seconds(10)
 def test_the_config_that_a_run_wrote_gives_the_same_run(reproduced, tmp_path):
     workdir, _ = reproduced
     run_well("train_gan", f"--config={workdir / 'gan' / 'config.json'}", f"--workdir={tmp_path / 'gan'}")
@@ -195,7 +195,7 @@ def test_a_trained_network_is_exported(reproduced, tmp_path):
     assert (tmp_path / "served" / "model.stablehlo").stat().st_size > 0
 
 
-@pytest.mark.seconds(20)
+@pytest.mark.seconds(10)
 def test_pairs_are_written_and_train(data, tmp_path):
     run_well("make_pairs", *data, f"--out_dir={tmp_path / 'pairs'}")
     paths = sorted((tmp_path / "pairs" / "train").iterdir())
@@ -282,7 +282,7 @@ def npz(folder, data):
     ]
 
 
-@pytest.mark.seconds(20)
+@pytest.mark.seconds(10)
 def test_an_experiment_goes_on_with_the_same_prints_from_one_file(reproduced, npz):
     workdir, _ = reproduced
     before = read_csv(workdir / "scores.csv")

@@ -44,7 +44,7 @@ def save_checkpoint(workdir, config, trees, **metadata):
 
 def create_weights(module, config, seed):
     """Draw weights and running statistics that use the whole range of grey; nothing is compiled for them."""
-    shape = (1, config.data.image_size, config.data.image_size, config.data.num_channels)
+    shape = (1, *configuration.condition_shape(config.data))
     rng = np.random.default_rng(seed)
 
     def draw(leaf):
@@ -132,7 +132,7 @@ assert not [name for name in sys.modules if name.split(".")[0] == "fpgan_jax"]
 
 
 @pytest.mark.parametrize("file_format", ["stablehlo", pytest.param("saved_model", marks=pytest.mark.slow)])
-@pytest.mark.seconds(20)
+@pytest.mark.seconds(10)
 def test_a_strangers_program_gives_the_same_pixels_and_probabilities(
     gan_workdir, classifier_workdir, tmp_path, file_format
 ):

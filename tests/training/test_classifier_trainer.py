@@ -48,7 +48,6 @@ def train(workdir, num_batches=None):
     return classifier_trainer.train_and_evaluate(config, str(workdir), source)
 
 
-@pytest.mark.seconds(20)
 def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(
         classifier_trainer.factory,

@@ -64,7 +64,7 @@ def in_threes(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", ["tfdata", pytest.param("device", marks=pytest.mark.slow)])
-@pytest.mark.seconds(40)
+@pytest.mark.seconds(15)
 def test_a_run_stopped_within_a_dispatch_goes_on_as_if_it_never_was(tmp_path, in_threes, kind):
     changes = {"steps_per_dispatch": 3, "data.feeding": kind}
     with pytest.raises(Killed):
@@ -94,7 +94,7 @@ def read_csv(workdir):
     return rows[0], [int(row[0]) for row in rows[1:]], np.array(rows[1:], float)
 
 
-@pytest.mark.seconds(30)
+@pytest.mark.seconds(10)
 def test_several_steps_a_dispatch_train_what_single_ones_do(tmp_path, single, shuffled):
     state = train(tmp_path, steps_per_dispatch=4, sample_epochs=(), checkpoint_every_steps=0)
     assert int(state.step) == int(single[1].step) == 12
@@ -108,7 +108,7 @@ def test_several_steps_a_dispatch_train_what_single_ones_do(tmp_path, single, sh
     np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1 / 216)
 
 
-@pytest.mark.seconds(20)
+@pytest.mark.seconds(10)
 def test_examples_on_the_device_train_the_same_bits(tmp_path, single):
     state = train(tmp_path, **{"data.feeding": "device"})
     jax.tree.map(np.testing.assert_array_equal, state, single[1])
@@ -125,7 +125,6 @@ def test_examples_on_the_device_train_the_same_bits_in_optimized_programs(tmp_pa
     jax.tree.map(np.testing.assert_array_equal, *states)
 
 
-@pytest.mark.seconds(20)
 def test_a_run_may_go_on_with_the_other_feeding(tmp_path, single):
     with pytest.raises(Killed):
         train(tmp_path, killed_before_step=8)
@@ -149,13 +148,13 @@ def single_classifier(tmp_path_factory):
     return train_classifier(tmp_path_factory.mktemp("classifier"))
 
 
-@pytest.mark.seconds(20)
-def test_the_classifiers_examples_on_the_device_train_the_same_bits(tmp_path, single_classifier):
-    state = train_classifier(tmp_path, **{"data.feeding": "device"})
-    jax.tree.map(np.testing.assert_array_equal, state, single_classifier)
+@pytest.mark.seconds(10)
+@pytest.mark.optimized
+def test_the_classifiers_examples_on_the_device_train_the_same_bits(tmp_path):
+    states = [train_classifier(tmp_path / kind, **{"data.feeding": kind}) for kind in ("tfdata", "device")]
+    jax.tree.map(np.testing.assert_array_equal, *states)
 
 
-@pytest.mark.seconds(20)
 def test_the_classifier_takes_several_steps_a_dispatch(tmp_path, single_classifier, dispatched):
     on_device = {"data.feeding": "device"}
     state = train_classifier(tmp_path / "two", **on_device, **{"classifier.steps_per_dispatch": 2})

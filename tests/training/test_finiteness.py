@@ -97,7 +97,6 @@ def colour(create_batches, bad_step, value):
 
 
 @pytest.mark.parametrize("network", MARKS)
-@pytest.mark.seconds(20)
 def test_a_bad_gradient_stops_the_run_with_network_step_and_files(tmp_path, monkeypatch, caplog, network):
     config = tiny.create_config()
     config.num_epochs, config.log_every_steps, config.checkpoint_every_steps = 4, 6, 4

@@ -165,7 +165,7 @@ def test_remat_changes_nothing_of_old_activations():
     assert float(state.generator.params["w"]) == 1 + 0.75 * 0.5
 
 
-@pytest.mark.seconds(20)
+@pytest.mark.seconds(10)
 def test_simultaneous_gradient_is_that_of_both_losses_at_the_old_weights():
     """Plain gradients of the two losses written out, for real networks with batch norm."""
     generator = UNetGenerator(num_features=2, dropout_outputs=())

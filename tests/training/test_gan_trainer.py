@@ -30,7 +30,6 @@ def test_a_workdir_in_which_another_process_trains_keeps_its_config(tmp_path):
     assert (tmp_path / "config.json").read_bytes() == before
 
 
-@pytest.mark.seconds(20)
 def test_prints_that_are_given_need_no_folder(tmp_path):
     config = tiny.create_config()
     config.data.socofing_dir, config.num_epochs, config.sample_epochs = "", 1, ()

@@ -70,7 +70,7 @@ def read_results(workdir):
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 5])
-@pytest.mark.seconds(15)
+@pytest.mark.seconds(10)
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(whole, tmp_path, signal_at, step):
     signal_at(signal.SIGTERM, step)
     with pytest.raises(Interrupted, match=f"stopped by SIGTERM after step {step} of 6, which is saved"):
@@ -82,7 +82,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(whole, tmp_path, signal
     assert best_step(tmp_path) == best_step(whole[0])
 
 
-@pytest.mark.seconds(20)
+@pytest.mark.seconds(10)
 def test_a_stop_between_dispatches_of_several_steps_changes_nothing(tmp_path, signal_at):
     changes = {
         "steps_per_dispatch": 2,

@@ -52,6 +52,18 @@ def create_config() -> ConfigDict:
     return config
 
 
+def create_ridge_config() -> ConfigDict:
+    """Create a config of ridge maps; at 222 pixels per inch ridges are four pixels apart."""
+    config = create_config()
+    config.data.condition = "ridges"
+    config.data.warp_strength = 1.0
+    config.data.source, config.data.impressions_dir = "impressions", "unused"
+    config.data.sensor_ppi = 222.0
+    config.data.jitter = 0
+    config.ridge_loss_weight = 5.0
+    return config
+
+
 def create_prints() -> PrintSet:
     """Create three persons' prints, which are noise too."""
     images = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 1), np.uint8)

@@ -11,6 +11,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from fpgan_jax import configuration
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
@@ -78,7 +79,7 @@ def import_discriminator(path: str | os.PathLike, config: ConfigDict) -> dict:
       UserError: as `import_generator`.
     """
     arrays = state_file.read_state_file(path)
-    _check_fields(path, _describe_discriminator(path, arrays), config)
+    _check_fields(path, _describe_discriminator(path, arrays, config), config)
     expected = factory.shape_discriminator(config)
     return _import(path, arrays, _list_discriminator(config), expected)
 
@@ -127,7 +128,8 @@ def describe_options(config: ConfigDict) -> str:
     """
     num_strided = NUM_STRIDED_CONVS[config.discriminator.receptive_field]
     net_d = {0: "pixel", 3: "basic"}.get(num_strided, f"n_layers --n_layers_D {num_strided}")
-    channels = config.data.num_channels
+    channels = configuration.image_shape(config.data)[2]
+    condition_channels = configuration.condition_shape(config.data)[2]
     has_dropout = bool(config.generator.dropout_outputs) and config.generator.dropout_rate > 0
     dropout = "" if has_dropout else " --no_dropout"
     norms = [_checked_norm(config[network].norm, network) for network in ("generator", "discriminator")]
@@ -152,7 +154,7 @@ def describe_options(config: ConfigDict) -> str:
     return (
         f"--netG unet_{2**num_levels} --ngf {config.generator.num_features} --netD {net_d} "
         f"--ndf {config.discriminator.num_features} --norm {norms[0]} "
-        f"--input_nc {channels} --output_nc {channels}{dropout}"
+        f"--input_nc {condition_channels} --output_nc {channels}{dropout}"
     )
 
 
@@ -255,11 +257,17 @@ def _describe_generator(
             f"{path}: model.model.0.weight is missing; not a unet generator of the PyTorch pix2pix (there are "
             f"{', '.join(list(arrays)[:3])}, ...)"
         )
-    fields = {"generator.form": "isola", "generator.num_features": first[0], "data.num_channels": first[1]}
-    if last is not None and last[1] != first[1]:
+    num_channels = first[1] if last is None else last[1]
+    fields = {
+        "generator.form": "isola",
+        "generator.num_features": first[0],
+        "data.num_channels": num_channels,
+    }
+    if first[1] != _count_condition_channels(config, num_channels):
         raise UserError(
-            f"{path}: {first[1]} channels come in and {last[1]} go out (model.model.0.weight, "
-            "model.model.3.weight); here both have config.data.num_channels"
+            f"{path}: {first[1]} channels come in and {num_channels} go out (model.model.0.weight, "
+            f"model.model.3.weight); with config.data.condition={config.data.condition!r} "
+            f"{_count_condition_channels(config, num_channels)} come in"
         )
     num_levels = len(kernels) // 2
     if len(kernels) % 2 == 0 and not _has_levels(config, num_levels):
@@ -276,7 +284,14 @@ def _has_levels(config: ConfigDict, num_levels: int) -> bool:
     return config.generator.form != "isola" or factory.find_num_levels(config) == num_levels
 
 
-def _describe_discriminator(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> dict:
+def _count_condition_channels(config: ConfigDict, num_channels: int) -> int:
+    is_noise = config.data.condition == "noise"
+    return num_channels if is_noise else configuration.condition_shape(config.data)[2]
+
+
+def _describe_discriminator(
+    path: str | os.PathLike, arrays: Mapping[str, np.ndarray], config: ConfigDict
+) -> dict:
     kernels = {key: array.shape for key, array in arrays.items() if array.ndim == 4}
     if "net.0.weight" in kernels:
         first, field, second_bias = kernels["net.0.weight"], 1, "net.2.bias"
@@ -291,9 +306,12 @@ def _describe_discriminator(path: str | os.PathLike, arrays: Mapping[str, np.nda
             f"{path}: neither model.0.weight nor net.0.weight is there; not a discriminator of the PyTorch pix2pix "
             f"(there are {', '.join(list(arrays)[:3])}, ...)"
         )
-    if first[1] % 2:
+    num_channels = first[1] // 2
+    if config.data.condition != "noise":
+        num_channels = first[1] - configuration.condition_shape(config.data)[2]
+    elif first[1] % 2:
         raise UserError(f"{path}: {first[1]} channels come in, which are not two images of as many channels")
-    fields = {"discriminator.num_features": first[0], "data.num_channels": first[1] // 2}
+    fields = {"discriminator.num_features": first[0], "data.num_channels": num_channels}
     if field is not None:
         fields["discriminator.receptive_field"] = field
     return fields | {"discriminator.norm": _describe_norm(arrays, second_bias)}

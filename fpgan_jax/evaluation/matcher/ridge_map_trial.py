@@ -10,13 +10,14 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax.data import preprocessing, print_loading, ridge_map
+from fpgan_jax.data.print_scale import find_sensor_period
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import nist_tools, print_collection
 from fpgan_jax.evaluation.matcher import impression_trial
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.nist_tools import ToolError
 from fpgan_jax.evaluation.print_collection import PrintCollection, Study
-from fpgan_jax.evaluation.resolution import NoScaleError, find_period, find_sensor_period, prepare_prints
+from fpgan_jax.evaluation.resolution import NoScaleError, find_period, prepare_prints
 from fpgan_jax.evaluation.statistics import intervals
 
 # BOZORTH3's lowest scores that keep the false accept rate to 1% and to 0.1% on sets of six sensors.

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from fpgan_jax.data import image_files, impression_folder, preprocessing
+from fpgan_jax.data.print_scale import PERIOD_AT_500_PPI
 from fpgan_jax.data.socofing.filenames import parse_filename
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.resolution import PERIOD_AT_500_PPI
 from fpgan_jax.evaluation.ridges import measure_ridges
 from fpgan_jax.host.user_paths import expand_path
 

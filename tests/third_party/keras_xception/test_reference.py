@@ -57,7 +57,7 @@ def test_running_statistics(stored, drawn, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float64", pytest.param("float32", marks=pytest.mark.slow)])
-@pytest.mark.seconds(30)
+@pytest.mark.seconds(15)
 def test_batch_statistics_and_gradients(stored, drawn, dtype):
     result = ours.run(*drawn, training=True, width=reference.WIDTH, dtype=dtype)
     truth = reference.group(_take(stored, "batch", result))

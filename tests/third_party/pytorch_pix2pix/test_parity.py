@@ -227,7 +227,7 @@ def assert_answers(ours, exact, errors):
 @pytest.mark.parametrize(
     "name", [name if name == "basic" else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
 )
-@pytest.mark.seconds(40)
+@pytest.mark.seconds(15)
 def test_numbers_are_those_that_pytorch_gave(name):
     assert_answers(compute_answers(CASES[name]), *parity_cases.load_reference(CASES[name]))
 

@@ -6,6 +6,7 @@ import pytest
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import synthesis
+from fpgan_jax.models import factory
 from fpgan_jax.training import gan_trainer
 from fpgan_jax.training.checkpointing import restore_for_evaluation
 from tests.training import tiny
@@ -190,7 +191,6 @@ def test_files_that_changed_places_are_told_apart(exported, tmp_path):
         import_files(files, config, tmp_path / "run", generator_path=files / "latest_net_D.pth")
 
 
-@pytest.mark.seconds(20)
 def test_a_network_that_the_pytorch_code_has_not_is_not_exported(tmp_path):
     config = create_config("none")
     gan_trainer.train_and_evaluate(config, str(tmp_path / "run"), tiny.create_source(config))
@@ -255,3 +255,24 @@ def test_what_the_pytorch_codes_options_cannot_say_is_warned_of(caplog, changes,
     config.update_from_flattened_dict(changes)
     assert weights.describe_options(config).endswith("--output_nc 1" + f" {options}" * bool(options))
     assert warning in caplog.text and bool(warning) == bool(caplog.text)
+
+
+def test_networks_of_ridge_maps_take_more_channels_in_than_they_give(tmp_path):
+    config = tiny.create_ridge_config()
+    config.generator.num_levels, config.generator.dropout_outputs = 0, (4,)
+    config.generator.norm = config.discriminator.norm = "instance"
+    random = np.random.default_rng(0)
+    for name, shapes in (
+        ("generator", factory.shape_generator(config)),
+        ("discriminator", factory.shape_discriminator(config)),
+    ):
+        variables = jax.tree.map(lambda leaf: np.float32(random.normal(size=leaf.shape)), dict(shapes))
+        path = tmp_path / f"{name}.pth"
+        getattr(weights, f"export_{name}")(variables, config, path)
+        imported = getattr(weights, f"import_{name}")(path, config)
+        jax.tree.map(np.testing.assert_array_equal, imported["params"], variables["params"])
+    assert "--input_nc 5 --output_nc 1" in weights.describe_options(config)
+    with pytest.raises(
+        UserError, match=r"5 channels come in and 1 go out .* config\.data\.condition='noise' 1 come in"
+    ):
+        weights.import_generator(tmp_path / "generator.pth", create_config())

@@ -1,0 +1,105 @@
+"""Owns the ridge loss: how far the ridges of a generated print are from those of the map it was drawn from.
+
+Does not map prints (`data/ridge_map.py`), whose way of finding orientations this is, in JAX.
+"""
+
+import functools
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import ndimage
+
+from fpgan_jax.configuration import RIDGE_CHANNELS
+
+# Even. Higher orders are narrower in frequency and in direction: 6 passes an eighth of ridges at 45 degrees.
+_ORDER = 6
+# Of the networks' range: ridges of less amplitude are not amplified to full ones.
+_MIN_RMS = 0.02
+
+
+def compute_ridge_loss(fake_image: jax.Array, condition: jax.Array, period: float) -> jax.Array:
+    """Compute 1 minus the mean correlation of a print's ridges with its map's, within the contact.
+
+    The print is filtered once, along the map's own orientation, and both are divided by their local rms: contrast and
+    mean grey do not count.
+
+    Args:
+      fake_image: [batch, height, width, channels], float in [-1, 1], ridges dark.
+      condition: [batch, height, width, condition channels], float in [-1, 1], of `data.ridge_condition`.
+      period: ridge period of the set's prints, pixels.
+
+    Returns:
+      A float32 scalar in [0, 2]: about 0 for the map's own ridges, 1 for those of another finger, or without contact.
+
+    Source: none; the correlation is local, over a Gaussian of one period.
+    """
+    condition = jax.lax.stop_gradient(condition.astype(jnp.float32))
+    ridges = condition[..., RIDGE_CHANNELS.index("ridges")]
+    contact = (condition[..., RIDGE_CHANNELS.index("contact")] + 1) / 2
+    print_ridges = -fake_image.astype(jnp.float32).mean(axis=-1)
+    response = filter_along(print_ridges, estimate_orientation(ridges, period), period)
+    product = response * ridges / (_measure_rms(response, period) * _measure_rms(ridges, period))
+    # Example by example: the mean over a batch must not depend on how devices divide it.
+    correlation = (contact * product).sum(axis=(1, 2)) / (contact.sum(axis=(1, 2)) + 1e-6)
+    return (1 - correlation).mean()
+
+
+def estimate_orientation(images: jax.Array, period: float) -> jax.Array:
+    """Estimate which way ridges run, as `ridge_map.estimate_orientation`.
+
+    Args:
+      images: float32 [batch, height, width].
+      period: pixels.
+
+    Returns:
+      float32 [batch, height, width], radians in [0, pi), counter-clockwise from the row's direction.
+    """
+    down, across = (_blur(images, period / 6, orders) for orders in ((1, 0), (0, 1)))
+    xx, yy, xy = (_blur(product, period) for product in (across**2, down**2, across * down))
+    trace = xx + yy + 1e-6
+    cosine, sine = (_blur(part / trace, period / 2) for part in (xx - yy, 2 * xy))
+    return (jnp.pi / 2 - jnp.arctan2(sine, cosine) / 2) % jnp.pi
+
+
+def filter_along(images: jax.Array, orientation: jax.Array, period: float) -> jax.Array:
+    """Filter images at each pixel's orientation.
+
+    Args:
+      images: float32 [batch, height, width].
+      orientation: float32 [batch, height, width], radians, as of `estimate_orientation`.
+      period: pixels.
+
+    Returns:
+      float32 [batch, height, width]; ridges of this period and orientation pass as they are, others are damped.
+
+    Source: Freeman & Adelson 1991, steerable filters: a Gaussian's derivative across the ridges, of order `_ORDER`, is
+      a sum of its derivatives down and across; differs in: nothing.
+    """
+    sigma = math.sqrt(_ORDER) * period / (2 * math.pi)  # of the filter that passes this period best
+    cosine, sine = jnp.cos(orientation), jnp.sin(orientation)
+    total = jnp.zeros_like(images)
+    for down in range(_ORDER + 1):
+        across = _ORDER - down
+        derivative = _blur(images, sigma, (down, across))
+        total += math.comb(_ORDER, down) * cosine**down * sine**across * derivative
+    # Ridges of frequency f, radians, come out (-f^2)^(order / 2) as large, and blurred.
+    return total * (-math.e * sigma**2 / _ORDER) ** (_ORDER // 2)
+
+
+def _measure_rms(images: jax.Array, period: float) -> jax.Array:
+    return jnp.sqrt(_blur(images**2, period) + _MIN_RMS**2)
+
+
+def _blur(images: jax.Array, sigma: float, orders: tuple[int, int] = (0, 0)) -> jax.Array:
+    """Blur as `scipy.ndimage.gaussian_filter` does, with derivatives of these orders down and across."""
+    down, across = (
+        _create_blur(side, sigma, order) for side, order in zip(images.shape[1:], orders, strict=True)
+    )
+    return jnp.einsum("hi,bij,wj->bhw", down, images, across, precision="highest")
+
+
+@functools.lru_cache(maxsize=16)
+def _create_blur(side: int, sigma: float, order: int) -> np.ndarray:
+    return ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0, order=order).astype(np.float32)
