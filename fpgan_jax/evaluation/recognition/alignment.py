@@ -7,7 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from fpgan_jax.data import preprocessing, ridge_map
-from fpgan_jax.evaluation.resolution import PERIOD_AT_500_PPI
+from fpgan_jax.data.print_scale import PERIOD_AT_500_PPI
 
 # Pixels per inch and pixels a side of an aligned print: 14 mm of skin, of which the network sees the middle.
 PPI = 238

@@ -25,8 +25,7 @@ from fpgan_jax.folder_lock import hold_folder
 from fpgan_jax.progress import create_progress
 
 RESULTS_FILENAME = "results.csv"
-PROCEDURAL = "procedural"
-_RESERVED = (table.REAL, table.AUGMENTATION, table.EVERY_FINGER, PROCEDURAL, comparisons.POOLED)
+_RESERVED = (table.REAL, table.AUGMENTATION, table.EVERY_FINGER, table.PROCEDURAL, comparisons.POOLED)
 # Ids of one set's new fingers are below it.
 _FINGERS_A_SET = 10**9
 
@@ -128,7 +127,7 @@ def _check_request(request: Request, settings: Settings) -> None:
                 raise UserError(f"--{flag}: two sets are called {name!r}")
     if not tests:
         raise UserError("--tests: none given; name a folder of fingers and a sensor that nothing trains on")
-    known = [*sets, *[PROCEDURAL] * bool(request.num_procedural)]
+    known = [*sets, *[table.PROCEDURAL] * bool(request.num_procedural)]
     for names in request.together:
         for name in names:
             if name not in known:
@@ -167,7 +166,7 @@ def load_arms(request: Request, cache_dir: str) -> list[Arm]:
     others = [load_prints(place, "more_fingers", cache_dir) for place in request.more_fingers]
     if request.num_procedural:
         counts = (request.num_procedural, request.procedural_impressions)
-        others.insert(0, grow_prints(PROCEDURAL, *counts, 0, cache_dir))
+        others.insert(0, grow_prints(table.PROCEDURAL, *counts, 0, cache_dir))
     for place, prints in enumerate(others, start=1):
         sets[prints.name] = prints._replace(fingers=prints.fingers + place * _FINGERS_A_SET)
     arms = [Arm(table.REAL, (real,), 0.0), Arm(table.AUGMENTATION, (real,), 1.0)]

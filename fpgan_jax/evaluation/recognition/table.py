@@ -17,7 +17,7 @@ from fpgan_jax.evaluation.statistics import differences
 from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
 from fpgan_jax.whole_file import write_whole
 
-REAL, AUGMENTATION, EVERY_FINGER = "real", "augmentation", "every_real_finger"
+REAL, AUGMENTATION, EVERY_FINGER, PROCEDURAL = "real", "augmentation", "every_real_finger", "procedural"
 # Measure -> (as in the tables, which direction is better).
 MEASURES = {
     "tar_1": ("TAR at FAR 1%", "higher"),
@@ -97,8 +97,12 @@ def _average(table: np.ndarray) -> tuple[float, float, float]:
 
 
 def list_comparisons(arms: Sequence[str]) -> list[tuple[str, str]]:
-    """List which arm is compared with which: what augmentation adds, then what each arm adds to augmentation."""
-    return [(AUGMENTATION, REAL)] + [(arm, AUGMENTATION) for arm in arms if arm not in (REAL, AUGMENTATION)]
+    """List which arm is compared with which: what each adds to augmentation, and to the procedural renderer."""
+    found = [(AUGMENTATION, REAL)]
+    for other in (AUGMENTATION, PROCEDURAL):
+        done = {REAL, AUGMENTATION, other}
+        found += [(arm, other) for arm in arms if arm not in done and other in arms]
+    return found
 
 
 def create_cells(results: Results) -> list[tuple[str, ...]]:

@@ -72,12 +72,14 @@ def test_the_goal_is_three_points_with_the_interval_above_0(average, expected):
     assert table.reaches_goal(average) == expected
 
 
-def test_every_arm_is_compared_with_augmentation():
-    assert table.list_comparisons(["real", "augmentation", "new", "a+b"]) == [
+def test_every_arm_is_compared_with_augmentation_and_with_the_renderer():
+    assert table.list_comparisons(["real", "augmentation", "procedural", "new"]) == [
         ("augmentation", "real"),
+        ("procedural", "augmentation"),
         ("new", "augmentation"),
-        ("a+b", "augmentation"),
+        ("new", "procedural"),
     ]
+    assert table.list_comparisons(["real", "augmentation", "new"])[1:] == [("new", "augmentation")]
 
 
 def test_tables_and_figure_are_written(tmp_path):
