@@ -21,7 +21,9 @@ YNN = "--xla_cpu_experimental_ynn_fusion_type"
 # Flags of text, or of several, that are no paths.
 NO_PATHS = {
     *("coordinator", "partition", "account", "format", "compile_for", "sbatch", "override"),
-    *("fingers", "gan_seeds", "classifier_seeds", "only"),
+    *("fingers", "gan_seeds", "classifier_seeds", "only", "together"),
+    # A path or a word, or a path between a name and a resolution: what reads them expands it.
+    *("identities", "real", "tests", "more_impressions", "more_fingers"),
 }
 
 
