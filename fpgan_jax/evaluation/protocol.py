@@ -21,6 +21,7 @@ from fpgan_jax.evaluation.print_collection import (
     Study,
 )
 from fpgan_jax.evaluation.report_contents import ReportTable
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 
 # What a collection's fingers are: those of real prints, or of nobody.
 MORE_IMPRESSIONS, NEW_FINGERS = "more impressions", "new fingers"
@@ -29,7 +30,8 @@ HEADER = ("question", "prints", "found", "real prints", "must", "good", "answer"
 _EXPLANATION = (
     "What prints that enlarge a database are asked. More impressions of a finger must be accepted by another real "
     "impression of it without being copies; new fingers must be one finger each and nobody's; both must vary and look "
-    "as real prints do. Intervals are over fingers. Answers go by the number itself, not by its interval."
+    "as real prints do. Rates are at a false accept rate of 0.1%, or of 1% where the real prints are too few for that. "
+    "Intervals are over fingers. Answers go by the number itself, not by its interval."
 )
 
 
@@ -198,16 +200,16 @@ def _at_most(
 def _list_matcher_questions(matcher: str) -> list[Question]:
     more, new = (MORE_IMPRESSIONS,), (NEW_FINGERS,)
     return [
-        Question(f"Accepted by another real impression at FAR 0.1%, over real ones ({matcher})", more,
-                 _find_ratio(f"{matcher}_match_rate_at_far_0.001"), *_at_least(0.85, 0.95)),
-        Question(f"Accepted by its source at FAR 0.1% ({matcher})", more,
-                 _find_value(f"{matcher}_source_rate_at_far_0.001"), *_at_least(0.9, 0.97, "{:.0%}")),
+        Question(f"Accepted by another real impression over real ones ({matcher})", more,
+                 _at_strictest_rate(_find_ratio, f"{matcher}_match_rate"), *_at_least(0.85, 0.95)),
+        Question(f"Accepted by its source ({matcher})", more,
+                 _at_strictest_rate(_find_value, f"{matcher}_source_rate"), *_at_least(0.9, 0.97, "{:.0%}")),
         Question(f"Copies: nearer to the source than 95% of real pairs ({matcher})", more,
                  _find_value(f"{matcher}_copy_rate"), *_at_most(0.2, 0.05, "{:.0%}")),
-        Question(f"Two fingers that match at FAR 0.1% ({matcher})", new,
-                 _find_value(f"{matcher}_collision_rate_at_far_0.001"), *_at_most(0.003, 0.001, "{:.1%}")),
-        Question(f"One finger's impressions that match at FAR 0.1% ({matcher})", new,
-                 _find_value(f"{matcher}_within_person_rate_at_far_0.001"), "at least 80%", "86% to 96%",
+        Question(f"Two fingers that match ({matcher})", new,
+                 _at_strictest_rate(_find_value, f"{matcher}_collision_rate"), *_at_most(0.003, 0.001, "{:.1%}")),
+        Question(f"One finger's impressions that match ({matcher})", new,
+                 _at_strictest_rate(_find_value, f"{matcher}_within_person_rate"), "at least 80%", "86% to 96%",
                  lambda found: (found.value >= 0.8, 0.86 <= found.value <= 0.96)),
         Question(f"Leakage at FAR 1%, beside strangers' ({matcher})", new,
                  _find_excess(f"{matcher}_leak_rate_at_far_0.01"), "interval not above strangers'", "not more",
@@ -274,6 +276,21 @@ def _find_value(measure: str, shown: tuple[str, str] | None = None) -> Callable[
             f"{report_names.format_value(float(real.mean()), unit)} (10% to 90%: {low:.3g} to {high:.3g})"
         )
         return Found(row.value, text, real_text, is_among_real=bool(low <= mean <= high))
+
+    return find
+
+
+def _at_strictest_rate(
+    create: Callable[[str], Callable[[Numbers, str], Found]], measure: str
+) -> Callable[[Numbers, str], Found]:
+    """Find a rate at the lowest false accept rate that the real prints' number allows, and say which that is."""
+
+    def find(numbers: Numbers, collection: str) -> Found:
+        for rate in sorted(FALSE_ACCEPT_RATES):
+            found = create(f"{measure}_at_far_{rate:g}")(numbers, collection)
+            if not found.reason:
+                return found._replace(text=f"{found.text}, FAR {rate:.1%}")
+        return found
 
     return find
 

@@ -62,12 +62,20 @@ def test_acceptance_is_a_ratio_to_the_finger_s_real_impressions(rate, expected):
     assert said == expected and found.startswith(f"{rate / 0.84:.2f}: ")
 
 
+def test_where_the_strict_rate_is_refused_the_laxer_one_answers():
+    strict, lax = (f"nbis_match_rate_at_far_{rate}" for rate in ("0.001", "0.01"))
+    refused = row(strict, "drawn", NAN, status=REFUSED, note="too few")
+    rows = (refused, row(lax, "drawn", 0.9), row(lax, "real_held_out", 1.0), row(lax, "real", 0.5))
+    found, said = find(answer(create_study(), *rows), "Accepted by another real impression")
+    assert said == "reached" and found.startswith("0.90: ") and found.endswith("FAR 1.0%")
+
+
 def test_new_fingers_are_asked_other_questions_than_more_impressions():
     same, new = (set(answer(create_study(persons))) for persons in ((1, 1, 2), (7, 7, 8)))
     assert any(text.startswith("Accepted by another") for text in same - new)
     assert {text.split(" (")[0] for text in new - same} == {
-        "Two fingers that match at FAR 0.1%",
-        "One finger's impressions that match at FAR 0.1%",
+        "Two fingers that match",
+        "One finger's impressions that match",
         "Leakage at FAR 1%, beside strangers'",
     }
 
