@@ -37,7 +37,7 @@ def test_they_have_nearly_as_many_minutiae_as_real_prints(windows):
     try:
         tool = nist_tools.find_matching_tool()
     except nist_tools.ToolError as error:
-        pytest.skip(f"not run: {error}")
+        pytest.skip(f"NOT RUN: {error}")
     counts = [len(tool.extract(np.ascontiguousarray(window)).minutiae.x) for window in windows]
     assert 29 <= np.mean(counts) <= 42
 
