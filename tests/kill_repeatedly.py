@@ -190,6 +190,7 @@ def kill_and_restart(
     moments: random.Random,
     after_start: float,
     after_results: int = 0,
+    watched_share: float = 0.7,
 ) -> list[str]:
     """Kill a script after random times and start it again each time, until it ends.
 
@@ -199,7 +200,8 @@ def kill_and_restart(
       num_kills: how often at most; after these it is left alone.
       moments: what the times are drawn from.
       after_start: seconds; kills come at most so long after the start.
-      after_results: if not 0, seven of ten kills come instead within a second after at most so many results appeared.
+      after_results: if not 0, a share of the kills comes instead within a second after at most so many results appeared.
+      watched_share: that share; 1 leaves nothing to how fast the machine is.
 
     Returns:
       What was left by each kill that met the script at work.
@@ -207,7 +209,7 @@ def kill_and_restart(
     left = []
     while len(left) < num_kills:
         process, wait = start(command, folder), moments.uniform(0, after_start)
-        if after_results and moments.random() < 0.7:
+        if after_results and moments.random() < watched_share:
             wait = moments.uniform(0, 1)
             _watch_results(folder, process, moments.randint(1, after_results))
         try:

@@ -86,8 +86,9 @@ def test_a_chain_that_is_killed_three_times_ends_as_the_one_that_was_not(
         tmp_path,
         num_kills=3,
         moments=random.Random(0),
-        after_start=10.0,
-        after_results=20,
+        after_start=0.0,
+        after_results=4,
+        watched_share=1.0,
     )
     assert len(left) == 3
     assert kill_repeatedly.find_differences(reproduced[0], tmp_path / kill_repeatedly.OUT) == []
