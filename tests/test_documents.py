@@ -1,0 +1,119 @@
+"""What the documents say of the code is there: paths, fields, flags, languages; each block is run or says why not."""
+
+import importlib.util
+import re
+
+import pytest
+
+from fpgan_jax import configuration
+from tests import documents
+from tests.documents import ROOT
+
+PAGES = documents.list_pages()
+BLOCKS = [block for page in PAGES for block in documents.read_blocks(page)]
+LANGUAGES = ("bash", "python", "text")
+# Flags of absl and of our scripts' common module.
+_COMMON_FLAGS = {"help", "helpfull"}
+
+
+def read_flags(script):
+    sources = [(ROOT / "launch" / f"{name}.py").read_text() for name in (script, "cli")]
+    return {name for source in sources for name in re.findall(r'"(\w+)"', source)} | _COMMON_FLAGS
+
+
+def list_script_commands():
+    for block in BLOCKS:
+        if block.language != "bash":
+            continue
+        for words in documents.list_commands(block.text):
+            if words[:2] == ["python", "-m"] and words[2].startswith("launch."):
+                yield block, words[2].removeprefix("launch."), words[3:]
+
+
+def test_blocks_are_found_with_language_place_and_exemption():
+    text = "a\n```bash\nls\n```\n<!-- not run: why -->\n```python\n1\n2\n```\n"
+    first, second = documents.parse_blocks(text, "p.md")
+    assert first == documents.Block("p.md", 2, "bash", "ls", None)
+    assert second == documents.Block("p.md", 6, "python", "1\n2", "why")
+
+
+def test_commands_are_divided_into_words():
+    assert documents.list_commands("# x\na --b='c d' \\\n    e  # f\n\ng\n") == [["a", "--b=c d", "e"], ["g"]]
+
+
+def test_every_page_is_in_the_sites_order():
+    files = {f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md")}
+    assert files == set(PAGES) - {"README.md"}
+
+
+def test_readmes_are_short():
+    for name in ("README.md", "README.pt-BR.md"):
+        assert len((ROOT / name).read_text().splitlines()) <= 150, name
+
+
+def test_every_block_has_a_language():
+    unknown = [str(block) for block in BLOCKS if block.language not in LANGUAGES]
+    assert not unknown, f"give their fences one of {LANGUAGES}: {unknown}"
+
+
+def test_paths_of_the_repository_are_there():
+    missing = []
+    for page in (*PAGES, "README.pt-BR.md"):
+        for path in re.findall(
+            r"(?<![\w./-])((?:fpgan_jax|configs|launch|tests|third_party|docs)/[\w/.-]*\w)",
+            (ROOT / page).read_text(),
+        ):
+            if not (ROOT / path).exists() and not list(ROOT.glob(f"{path}*")):
+                missing.append(f"{page}: {path}")
+    assert not missing
+
+
+def test_modules_of_the_repository_are_there():
+    missing = []
+    for page in PAGES:
+        for name in re.findall(
+            r"(?<![\w/.])((?:fpgan_jax|launch|third_party|tests)\.[a-z_.]*[a-z_])", (ROOT / page).read_text()
+        ):
+            path = ROOT / name.replace(".", "/")
+            is_there = any(part.with_suffix(".py").exists() or part.is_dir() for part in (path, path.parent))
+            if not is_there:
+                missing.append(f"{page}: {name}")
+    assert not missing
+
+
+def test_overridden_fields_are_there():
+    names = configuration.FIELDS
+    missing = []
+    for page in PAGES:
+        for name in re.findall(
+            r"--(?:config|override)[.=]([a-z_][a-z0-9_.]*[a-z0-9_])=", (ROOT / page).read_text()
+        ):
+            if name not in names and not name.startswith("configs/"):
+                missing.append(f"{page}: {name}")
+    assert not missing
+
+
+def test_flags_of_the_scripts_are_there():
+    missing = []
+    for block, script, words in list_script_commands():
+        flags = read_flags(script)
+        for word in words:
+            name = re.match(r"--(no)?(\w+)(?=$|=)", word)
+            if name and not {name[2], f"{name[1] or ''}{name[2]}"} & flags:
+                missing.append(f"{block}: {script} {word}")
+    assert not missing
+
+
+def test_scripts_are_there():
+    assert not [f"{block}: {script}" for block, script, _ in list_script_commands() if not find(script)]
+
+
+def find(script):
+    return importlib.util.find_spec(f"launch.{script}")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_python_blocks_compile(page):
+    for block in documents.read_blocks(page):
+        if block.language == "python":
+            compile(block.text, str(block), "exec")
