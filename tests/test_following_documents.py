@@ -1,7 +1,7 @@
 """The documents' commands and snippets, run as they are written and in their order, with configs of test size.
 
-All pages share one folder, which looks like a checkout: later pages use what earlier ones wrote. A block that is not run
-says why on the line before it: `<!-- not run: REASON -->`.
+All pages share one folder, which looks like a checkout: later pages use what earlier ones wrote. A block that is not
+run says why on the line before it: `<!-- not run: REASON -->`.
 """
 
 import re
