@@ -18,13 +18,14 @@ from fpgan_jax.training import gan_trainer
 from tests import documents
 from tests.documents import ROOT
 from tests.launch.scripts import run
+from tests.small_configs import shrink
 from third_party.pytorch_pix2pix import runs
 
 # Instead of the config that is written: that one at test size, by a file of the same name.
 _CONFIG = """
 import runpy
 
-from tests.test_following_documents import shrink
+from tests.small_configs import shrink
 
 
 def get_config():
@@ -43,29 +44,6 @@ _SHRUNK = (
 # Shell commands that are not `python -m launch.NAME`.
 _LEFT_OUT = {"source .venv/bin/activate", "bash launch/test.sh", "bash launch/setup_biometrics.sh"}
 _LINKED = ("fpgan_jax", "launch", "tests", "third_party", "docs", "setup.cfg", "pyproject.toml")
-
-
-def shrink(config):
-    """Make a config small; what makes it differ from others stays, and so does the size of 128 pixels."""
-    data, generator, discriminator = config.data, config.generator, config.discriminator
-    data.image_size = 128
-    data.num_held_out_persons = min(data.num_held_out_persons, 1)
-    data.num_replicas = min(data.num_replicas, 2)
-    data.num_persons = min(data.num_persons, 2) or 3
-    generator.num_features = discriminator.num_features = 2
-    generator.dropout_outputs = generator.dropout_outputs and (4, 8)
-    discriminator.receptive_field = 16
-    config.num_epochs, config.num_decay_epochs = 2, min(config.num_decay_epochs, 1)
-    config.sample_epochs, config.num_samples = (1, 2), 2
-    config.global_batch_size = min(config.global_batch_size, 2)
-    config.log_every_steps, config.checkpoint_every_steps = 2, 4
-    classifier = config.classifier
-    classifier.width, classifier.num_middle_blocks = 0.05, 0
-    classifier.global_batch_size, classifier.num_steps = 2, 4
-    classifier.log_every_steps, classifier.checkpoint_every_steps = 2, 2
-    config.evaluation.num_test_persons, config.evaluation.num_unseen_persons = 2, 1
-    config.evaluation.batch_size = config.synthesis.batch_size = 4
-    return config
 
 
 @pytest.mark.slow
