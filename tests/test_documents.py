@@ -51,6 +51,14 @@ def test_readmes_are_short():
         assert len((ROOT / name).read_text().splitlines()) <= 150, name
 
 
+def test_the_portuguese_readme_has_the_commands_of_the_english_one():
+    english, portuguese = (
+        [words for block in documents.read_blocks(name) for words in documents.list_commands(block.text)]
+        for name in ("README.md", "README.pt-BR.md")
+    )
+    assert english == portuguese
+
+
 def test_every_block_has_a_language():
     unknown = [str(block) for block in BLOCKS if block.language not in LANGUAGES]
     assert not unknown, f"give their fences one of {LANGUAGES}: {unknown}"
