@@ -13,6 +13,27 @@ from fpgan_jax.errors import UserError
 
 CONFIGS = sorted(path.stem for path in pathlib.Path("configs").glob("*.py") if path.stem != "__init__")
 
+# What runs on disk are named by: a config keeps its hash, whatever moves.
+HASHES = {
+    "enlarge_demo": "96a556934f83",
+    "paper_p100": "6f8f5d8e52bf",
+    "paper_p150": "4cbe6e7d7ddc",
+    "paper_p200": "4cba27bdc1eb",
+    "paper_p250": "09e4632f9da4",
+    "paper_p50": "1a19e53b4c2a",
+    "pix2pix_pytorch": "09ea20dab910",
+    "pix2pix_socofing": "1a19e53b4c2a",
+    "pix2pix_tf1": "e3e7d3521a6c",
+    "pix2pix_tf_tutorial": "64b801c65a16",
+    "pix2pix_torch": "506ca643cfb7",
+    "test_size": "1b3ab1158630",
+    "twin_p100": "1a512c37b996",
+    "twin_p150": "1169c5368bc1",
+    "twin_p200": "a2b2f736a49d",
+    "twin_p250": "9af1e67a8332",
+    "twin_p50": "17ea069a3fd6",
+}
+
 
 @pytest.fixture
 def config():
@@ -26,6 +47,12 @@ def test_every_config_file_is_valid(name):
     config = importlib.import_module(f"configs.{name}").get_config()
     config.data.socofing_dir = "prints"
     configuration.validate_config(config)
+
+
+@pytest.mark.parametrize("name", HASHES)
+def test_a_config_keeps_its_hash(name):
+    config = importlib.import_module(f"configs.{name}").get_config()
+    assert configuration.hash_config(config) == HASHES[name]
 
 
 @pytest.mark.parametrize("name", CONFIGS)

@@ -73,6 +73,8 @@ _SEEDS_EXPLANATION = (
     "does to the number, by a two-way analysis of variance without repetition; rest: what only the two together do. "
     "Only the paper's similarity has a classifier's part."
 )
+# What measures depend on outside evaluation.
+_MEASURING_ELSEWHERE = ("data/preprocessing.py",)
 # What the provenance tells the versions of, where it is installed.
 _PACKAGES = (
     *("fpgan_jax", "jax", "jaxlib", "flax", "numpy", "scipy", "scikit-image"),
@@ -409,25 +411,50 @@ def _describe_study(study: Study, family: str) -> dict:
 
 @functools.cache
 def _hash_code() -> str:
-    """Compute what changes with the code that measures."""
-    folder = pathlib.Path(__file__).parent
+    return hash_measuring_code(pathlib.Path(__file__).parents[1])
+
+
+def hash_measuring_code(package: pathlib.Path) -> str:
+    """Compute what changes with the code that measures.
+
+    Args:
+      package: the folder of `fpgan_jax`.
+
+    Returns:
+      12 hexadecimal digits.
+
+    Raises:
+      FileNotFoundError: the package has no such code; rows of old code would pass for those of new code.
+    """
     digest = hashlib.sha256()
-    for path in (*list_measuring_files(folder), folder.parent / "data" / "preprocessing.py"):
+    for path in list_measuring_files(package):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def list_measuring_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """List the modules of a folder and of those within it, but for those that only show what was measured.
+def list_measuring_files(package: pathlib.Path) -> list[pathlib.Path]:
+    """List the modules that measures depend on.
 
     Args:
-      folder: of the package.
+      package: the folder of `fpgan_jax`.
 
     Returns:
-      The files in a fixed order; what is called report, or lies in a folder called so, is left out.
+      The files in a fixed order: those of evaluation but for what only shows numbers, and what measures take from
+      elsewhere.
+
+    Raises:
+      FileNotFoundError: a file or folder is missing.
     """
-    files = sorted(folder.rglob("*.py"))
-    return [path for path in files if not path.relative_to(folder).parts[0].startswith("report")]
+    evaluation = package / "evaluation"
+    own = [path for path in evaluation.rglob("*.py") if not _is_report(path.relative_to(evaluation))]
+    elsewhere = [package / name for name in _MEASURING_ELSEWHERE]
+    if missing := [str(path) for path in (evaluation, *elsewhere) if not path.exists()]:
+        raise FileNotFoundError(", ".join(missing))
+    return sorted([*own, *elsewhere])
+
+
+def _is_report(path: pathlib.Path) -> bool:
+    return path.parts[0].startswith("report")
 
 
 def _read_findings(folder: str, key: dict) -> Findings | None:
