@@ -13,11 +13,12 @@ from configs import test_size
 from fpgan_jax.data import print_archive
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import evaluate, nist_tools
-from fpgan_jax.evaluation.evaluation_plan import create_plan
-from fpgan_jax.evaluation.measurements import MEASURED, REFUSED, SKIPPED, Findings, ImageRow, MeasureRow
-from fpgan_jax.evaluation.print_collection import REFERENCE, SYNTHETIC, PrintCollection, Study
-from fpgan_jax.evaluation.rows import read_rows
+from fpgan_jax.evaluation import evaluate
+from fpgan_jax.evaluation.matcher import nist_tools
+from fpgan_jax.evaluation.plan import create_plan
+from fpgan_jax.evaluation.study.findings import MEASURED, REFUSED, SKIPPED, Findings, ImageRow, MeasureRow
+from fpgan_jax.evaluation.study.print_collection import REFERENCE, SYNTHETIC, PrintCollection, Study
+from fpgan_jax.tables.csv_rows import read_rows
 from tests.data.conftest import make_print_pixels
 
 NAN = float("nan")
@@ -255,28 +256,31 @@ def is_hashed(package, name):
 @pytest.mark.parametrize(
     "name",
     [
-        "evaluation/identity.py",
-        "evaluation/summary.py",
-        "evaluation/ridges.py",
+        "evaluation/measures/identity.py",
+        "evaluation/measures/summary.py",
+        "evaluation/measures/agreement.py",
         "evaluation/matcher/gallery.py",
-        "evaluation/resolution.py",
+        "evaluation/matcher/ridge_spectrum.py",
         "evaluation/statistics/intervals.py",
-        "evaluation/study.py",
-        "evaluation/measurements.py",
-        "evaluation/controls.py",
-        "evaluation/similarity.py",
+        "evaluation/study/loading.py",
+        "evaluation/study/findings.py",
+        "evaluation/controls/control_images.py",
+        "scoring/similarity.py",
         "data/preprocessing.py",
+        "data/ridges/ridge_map.py",
     ],
 )
 def test_a_change_in_what_measures_changes_the_hash(package, name):
     assert is_hashed(package, name)
 
 
-@pytest.mark.parametrize("name", ["evaluation/report.py", "evaluation/report_names.py"])
+@pytest.mark.parametrize(
+    "name", ["evaluation/report/page.py", "evaluation/report/names.py", "evaluation/plan.py"]
+)
 def test_a_change_in_the_report_does_not_change_the_hash(package, name):
     assert not is_hashed(package, name)
 
 
 def test_code_that_is_missing_is_not_passed_over(tmp_path):
-    with pytest.raises(FileNotFoundError, match="evaluation"):
+    with pytest.raises(FileNotFoundError, match="study"):
         evaluate.hash_measuring_code(tmp_path)
