@@ -27,7 +27,7 @@ from configs import test_size
 from fpgan_jax.config.files import override_fields
 from fpgan_jax.data import print_archive
 from fpgan_jax.data.prints import SPLITS, PrintSet
-from fpgan_jax.training.checkpoints.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 

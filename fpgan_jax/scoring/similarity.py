@@ -19,13 +19,13 @@ from fpgan_jax.data import pairs, print_loading
 from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import scale_to_unit
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.impressions import create_empty_print
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.models import factory
 from fpgan_jax.synthesis.drawing import ManifestRow, read_manifest
 from fpgan_jax.tables.csv_rows import write_rows
-from fpgan_jax.training.checkpoints.checkpointing import check_variables, restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
 
 # What each kind of row is, in the order of the table. All but the first two are controls.
 KINDS = {
@@ -365,7 +365,7 @@ def check_origin(folder: str, rows: Sequence[ManifestRow], data_hash: str) -> No
 def _create_artificial(config: ConfigDict, persons: Sequence[int]) -> Iterator[Candidate]:
     """Create what is no print at all: the noise images, and a scan of nothing."""
     data = config.data
-    empty_scan = procedural_prints.create_empty_print(data)
+    empty_scan = create_empty_print(data)
     for person in persons:
         for replica in range(data.num_replicas):
             image = create_noise_image(
