@@ -80,7 +80,8 @@ def test_prints_are_scored_as_themselves_as_others_and_as_strangers(config, monk
 def test_impressions_that_were_held_out_are_a_control_of_their_own(config, tmp_path):
     # Finger 4 has three impressions, whose first rows are of grey 10, 20 and 30, of which one trains; finger 7 has one.
     images = np.zeros((4, 128, 128, 1), np.uint8)
-    images[:, 0] = np.array([10, 20, 30, 40]).reshape(4, 1, 1)  # the other rows are black: a blank print is refused
+    # The other rows are black: a blank print is refused.
+    images[:, 0] = np.array([10, 20, 30, 40]).reshape(4, 1, 1)
     names = ("4_1.png", "4_2.png", "4_3.png", "7_1.png")
     everyone = PrintSet(images, np.array([4, 4, 4, 7], np.int32), names)
     config.data.update(source="npz", npz_file=str(tmp_path / "prints.npz"), num_impressions=1)
