@@ -1,5 +1,6 @@
 """What the documents say of the code is there: paths, fields, flags, languages; each block is run or says why not."""
 
+import ast
 import importlib.util
 import re
 
@@ -13,6 +14,11 @@ PAGES = documents.list_pages()
 BLOCKS = [block for page in PAGES for block in documents.read_blocks(page)]
 LANGUAGES = ("bash", "python", "text")
 # Flags of absl and of our scripts' common module.
+# But for a past commit's.
+_PATH = re.compile(
+    r"(?<![\w./-])((?:fpgan_jax|configs|launch|tests|third_party|docs)/[\w/.-]*\w)(?!\w)(?!`? of commit)"
+)
+_MODULE = re.compile(r"(?<![\w/.])((?:fpgan_jax|launch|third_party|tests)\.[a-z_0-9.]*[a-z_0-9])")
 _COMMON_FLAGS = {"help", "helpfull"}
 
 
@@ -67,10 +73,7 @@ def test_every_block_has_a_language():
 def test_paths_of_the_repository_are_there():
     missing = []
     for page in (*PAGES, "README.pt-BR.md"):
-        for path in re.findall(
-            r"(?<![\w./-])((?:fpgan_jax|configs|launch|tests|third_party|docs)/[\w/.-]*\w)",
-            (ROOT / page).read_text(),
-        ):
+        for path in _PATH.findall((ROOT / page).read_text()):
             if not (ROOT / path).exists() and not list(ROOT.glob(f"{path}*")):
                 missing.append(f"{page}: {path}")
     assert not missing
@@ -79,13 +82,31 @@ def test_paths_of_the_repository_are_there():
 def test_modules_of_the_repository_are_there():
     missing = []
     for page in PAGES:
-        for name in re.findall(
-            r"(?<![\w/.])((?:fpgan_jax|launch|third_party|tests)\.[a-z_.]*[a-z_])", (ROOT / page).read_text()
-        ):
-            path = ROOT / name.replace(".", "/")
-            is_there = any(part.with_suffix(".py").exists() or part.is_dir() for part in (path, path.parent))
-            if not is_there:
+        for name in _MODULE.findall((ROOT / page).read_text()):
+            if not is_module_or_within(name.split(".")):
                 missing.append(f"{page}: {name}")
+    assert not missing
+
+
+def is_module_or_within(names):
+    path = ROOT
+    for place, name in enumerate(names):
+        path /= name
+        if path.with_suffix(".py").exists():
+            within = names[place + 1 : place + 2]
+            return not within or within[0] in path.with_suffix(".py").read_text()
+    return path.is_dir()
+
+
+def test_imports_of_python_blocks_are_there():
+    missing = []
+    for block in BLOCKS:
+        if block.language != "python":
+            continue
+        for node in ast.walk(ast.parse(block.text)):
+            if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("fpgan_jax", "configs"):
+                names = [f"{node.module}.{alias.name}".split(".") for alias in node.names]
+                missing += [f"{block}: {'.'.join(name)}" for name in names if not is_module_or_within(name)]
     assert not missing
 
 

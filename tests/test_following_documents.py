@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from configs import pix2pix_pytorch
-from fpgan_jax.data import procedural_prints
+from fpgan_jax.data.procedural.files import write_prints
+from fpgan_jax.data.procedural.finger import create_finger
+from fpgan_jax.data.procedural.impressions import create_impression
 from fpgan_jax.training import gan_trainer
 from tests import documents
 from tests.documents import ROOT
@@ -87,7 +89,7 @@ def make_checkout(folder):
         elif path.name != "__pycache__":
             (folder / "configs" / path.name).symlink_to(path)
     make_environment(folder / "venv")
-    procedural_prints.write_prints(folder / "SOCOFING_FOLDER", num_persons=4, altered=False)
+    write_prints(folder / "SOCOFING_FOLDER", num_persons=4, altered=False)
     make_impressions(folder / "FOLDER")
     make_pairs(folder / "datasets" / "facades" / "train")
     make_pytorch_files(folder)
@@ -108,9 +110,9 @@ def make_environment(folder):
 def make_impressions(folder):
     folder.mkdir()
     for person in (1, 2):
-        finger = procedural_prints.create_finger(0, person)
+        finger = create_finger(0, person)
         for impression in (1, 2):
-            image = procedural_prints.create_impression(finger, impression, size="241x298")
+            image = create_impression(finger, impression, size="241x298")
             Image.fromarray(image).save(folder / f"{person}_{impression}.png")
 
 
