@@ -100,7 +100,7 @@ def compile_program(program: Program, gpu: str) -> jax.stages.Compiled:
         topology = topologies.get_topology_desc(platform="cuda", target_config=GPUS[gpu], topology="1x1x1")
     except NotImplementedError as error:
         raise UserError(
-            f"--compile_for={gpu}: JAX's CUDA plugin is not installed; pip install -e .[gpu] (6 GB), no GPU is needed"
+            f"--compile_for={gpu}: JAX's CUDA plugin is not installed; pip install -e '.[gpu]' (6 GB), no GPU is needed"
         ) from error
     mesh = Mesh(np.array(topology.devices[:1]), (parallel.DEVICE_AXIS,))
     everywhere = PartitionSpec()

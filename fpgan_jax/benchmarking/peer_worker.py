@@ -32,7 +32,7 @@ def check_torch() -> None:
       UserError: it is not.
     """
     if importlib.util.find_spec("torch") is None:
-        raise UserError("--peers: PyTorch is not installed; pip install -e .[compare]")
+        raise UserError("--peers: PyTorch is not installed; pip install -e '.[compare]'")
 
 
 def check_comparable(config: ConfigDict) -> None:

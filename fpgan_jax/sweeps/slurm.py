@@ -137,7 +137,7 @@ def submit(
     try:
         import submitit
     except ImportError as error:
-        raise UserError("--slurm: needs submitit; pip install -e .[slurm]") from error
+        raise UserError("--slurm: needs submitit; pip install -e '.[slurm]'") from error
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise UserError("--slurm: no sbatch here; give the command on a machine that submits to Slurm")
     executor = submitit.SlurmExecutor(os.path.join(workdir, FOLDER), max_num_timeout=_MAX_NUM_TIMEOUTS)

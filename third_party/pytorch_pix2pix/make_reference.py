@@ -2,7 +2,7 @@
 
 python -m third_party.pytorch_pix2pix.make_reference
 
-Does not know our networks. Needs PyTorch (`pip install -e .[compare]`).
+Does not know our networks. Needs PyTorch (`pip install -e '.[compare]'`).
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Owns the PyTorch pix2pix's networks and its training step in PyTorch, with its names: what parity is tested against.
 
-Does not serve anything else, and is the one module here that needs PyTorch (`pip install -e .[compare]`).
+Does not serve anything else, and is the one module here that needs PyTorch (`pip install -e '.[compare]'`).
 
 Source: the facts of junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py and models/pix2pix_model.py: which
 layers there are, how they nest, in which order they are updated; differs in: `Dropout` is any module that is given.

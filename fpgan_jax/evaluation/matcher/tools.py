@@ -58,7 +58,7 @@ def find_tool(name: str) -> MatchingTool:
 @functools.cache
 def _import_package():
     if importlib.util.find_spec("fingerprint_recognition") is None:
-        raise ToolError("fingerprint-recognition is not installed; pip install -e .[second-matcher]")
+        raise ToolError("fingerprint-recognition is not installed; pip install -e '.[second-matcher]'")
     import fingerprint_recognition
 
     return fingerprint_recognition
