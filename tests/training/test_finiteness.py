@@ -160,7 +160,11 @@ def test_a_probe_names_its_step_of_a_dispatch(tmp_path, steps_per_dispatch):
         return after, metrics | {finiteness.PROBES: probes}
 
     checks = (("first", "gradient"), ("second", "loss"), ("second", "gradient"))
-    changes = {"step": take_step, "checks": checks, "steps_per_dispatch": steps_per_dispatch}
+    changes = {
+        "step": take_step,
+        "checks": checks,
+        "schedule": {"steps_per_dispatch": steps_per_dispatch},
+    }
     with pytest.raises(UserError, match="gradient of the second not finite at step 8; .* that of step 5$"):
         test_loop.train(tmp_path, **changes)
 
