@@ -12,14 +12,19 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration, parallel
-from fpgan_jax.data import augmentation, feeding, print_scale
+from fpgan_jax import parallel
+from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.derived import condition_shape, image_shape
+from fpgan_jax.config.fields import MAX_COUNT
+from fpgan_jax.config.identity import GAN_FIELDS, claim_workdir
+from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit
+from fpgan_jax.data.ridges import print_scale
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step, gan_watch, random_streams
 from fpgan_jax.training.cadence import Schedule, last_step_of_epoch
-from fpgan_jax.training.checkpointing import check_variables
+from fpgan_jax.training.checkpoints.restore import check_variables
 from fpgan_jax.training.feed import Feed
 from fpgan_jax.training.gan_step import GanNetworks, StepSettings
 from fpgan_jax.training.loop import Training, Watch, run_training, save_start
@@ -106,7 +111,7 @@ def _create_training(
     config: ConfigDict, workdir: str, source: Any
 ) -> tuple[Training, GanTrainState, random_streams.StepKeys]:
     """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
-    configuration.validate_config(config, needs_data=source is None)
+    validate_config(config, needs_data=source is None)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
     if source is None:
@@ -116,7 +121,7 @@ def _create_training(
     schedule = create_schedule(config, source.num_examples)
     feed = Feed(source, config.data.feeding)
     # A refused config is not written; the loop checks again once it holds the workdir.
-    configuration.claim_workdir(workdir, config, prefixes=configuration.GAN_FIELDS, is_writer=False)
+    claim_workdir(workdir, config, prefixes=GAN_FIELDS, is_writer=False)
 
     tx = create_gan_optimizer(config, source.num_examples)
     weights_key, step_keys = random_streams.create_keys(config)
@@ -126,15 +131,15 @@ def _create_training(
         discriminator=discriminator,
         generator_tx=tx,
         discriminator_tx=tx,
-        image_shape=configuration.image_shape(config.data),
-        condition_shape=configuration.condition_shape(config.data),
+        image_shape=image_shape(config.data),
+        condition_shape=condition_shape(config.data),
         use_ema=config.ema_decay > 0,
     )
     training = Training(
         label="GAN",
         workdir=workdir,
         config=config,
-        config_fields=configuration.GAN_FIELDS,
+        config_fields=GAN_FIELDS,
         schedule=schedule,
         feed=feed,
         global_batch_size=config.global_batch_size,
@@ -166,9 +171,9 @@ def create_schedule(config: ConfigDict, num_examples: int) -> Schedule:
       UserError: the training has more steps than can be counted.
     """
     num_steps = last_step_of_epoch(config.num_epochs, num_examples, config.global_batch_size)
-    if num_steps > configuration.MAX_COUNT:
+    if num_steps > MAX_COUNT:
         raise UserError(
-            f"config.num_epochs={config.num_epochs}: {num_steps} steps, more than {configuration.MAX_COUNT}; use fewer"
+            f"config.num_epochs={config.num_epochs}: {num_steps} steps, more than {MAX_COUNT}; use fewer"
         )
 
     def map_last_steps(epochs: Iterable[int]) -> dict[int, int]:

@@ -14,15 +14,16 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration, parallel
+from fpgan_jax import parallel
+from fpgan_jax.config.identity import claim_workdir, find_differences, hash_config
 from fpgan_jax.errors import Interrupted, UserError
-from fpgan_jax.folder_lock import hold_folder
-from fpgan_jax.progress import create_progress
+from fpgan_jax.host.folder_lock import hold_folder
+from fpgan_jax.host.progress import create_progress
+from fpgan_jax.host.signals import StopRequest
 from fpgan_jax.training import finiteness
 from fpgan_jax.training.cadence import Schedule
-from fpgan_jax.training.checkpointing import CheckpointStore
+from fpgan_jax.training.checkpoints.store import CheckpointStore
 from fpgan_jax.training.feed import Feed
-from fpgan_jax.training.interruption import StopRequest
 from fpgan_jax.training.metric_sums import MetricSums
 from fpgan_jax.training.reporting import Reporter
 from fpgan_jax.training.stop_agreement import StopAgreement
@@ -49,7 +50,7 @@ class Training:
       label: its name in the progress line.
       workdir: the run's folder.
       config: the experiment's, written to the workdir and into every checkpoint.
-      config_fields: prefixes of the fields that this training depends on, see `configuration.find_differences`.
+      config_fields: prefixes of the fields that this training depends on, see `config.identity.find_differences`.
       schedule: when something is due.
       feed: the batches.
       global_batch_size: examples a step.
@@ -204,7 +205,7 @@ def _run_steps(
 
 def _claim(training: Training) -> None:
     if parallel.is_main_process():
-        configuration.claim_workdir(training.workdir, training.config, prefixes=training.config_fields)
+        claim_workdir(training.workdir, training.config, prefixes=training.config_fields)
 
 
 def _open_store(training: Training, **options) -> CheckpointStore:
@@ -228,7 +229,7 @@ def _save(training: Training, store: CheckpointStore, host_state, sums: MetricSu
 def _describe_run(training: Training) -> dict[str, Any]:
     return {
         "config": training.config.to_dict(),
-        "config_hash": configuration.hash_config(training.config),
+        "config_hash": hash_config(training.config),
         "data_hash": training.feed.data_hash,
         **training.metadata,
     }
@@ -241,7 +242,7 @@ def _restore_or(initial_state, training: Training, store: CheckpointStore) -> tu
     metadata = store.read_metadata()
     # config.json is checked sooner, but may have been deleted or replaced.
     old_config = metadata.get("config", {})
-    if differences := configuration.find_differences(old_config, training.config, training.config_fields):
+    if differences := find_differences(old_config, training.config, training.config_fields):
         raise UserError(
             f"{training.workdir}: the checkpoint of step {store.latest_step} is of another config "
             f"({'; '.join(differences)}); use another --workdir, or the config it was started with"

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from fpgan_jax import fusion, parallel
+from fpgan_jax import parallel
+from fpgan_jax.models import fusion
 from fpgan_jax.training.state import NetworkState
 
 

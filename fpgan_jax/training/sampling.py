@@ -11,8 +11,8 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from fpgan_jax.data import ridge_condition
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
+from fpgan_jax.data.ridges import ridge_condition
 
 
 def create_generate(generator: nn.Module, *, deterministic: bool, use_running_average: bool) -> Callable:

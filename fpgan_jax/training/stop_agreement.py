@@ -1,6 +1,6 @@
 """Owns the step after which all processes of a training stop, once one of them has been asked to.
 
-Does not note signals (`interruption.py`, which must not import JAX), nor saves anything (`loop.py`).
+Does not note signals (`host/signals.py`, which must not import JAX), nor saves anything (`loop.py`).
 """
 
 import time
@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from fpgan_jax import parallel
-from fpgan_jax.training.interruption import StopRequest
+from fpgan_jax.host.signals import StopRequest
 
 # How long a signal to one of several processes may wait until the others know of it.
 _SECONDS_BETWEEN_QUESTIONS = 2.0
