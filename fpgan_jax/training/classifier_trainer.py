@@ -16,7 +16,7 @@ from fpgan_jax import parallel
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import count_persons, image_shape
 from fpgan_jax.config.fields import PERSON_SOURCES
-from fpgan_jax.config.identity import CLASSIFIER_FIELDS, claim_workdir
+from fpgan_jax.config.identity import CLASSIFIER_FIELDS, TRAIN_ON_FIELDS, claim_workdir
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
@@ -25,13 +25,21 @@ from fpgan_jax.training import classifier_step, random_streams
 from fpgan_jax.training.cadence import Schedule
 from fpgan_jax.training.checkpoints.restore import check_variables
 from fpgan_jax.training.feed import Feed
-from fpgan_jax.training.loop import Training, run_training, save_start
+from fpgan_jax.training.loop import run_training
 from fpgan_jax.training.optimizers import create_classifier_optimizer
+from fpgan_jax.training.run import Training
+from fpgan_jax.training.starting.origin import Origin
+from fpgan_jax.training.starting.start import save_start
 from fpgan_jax.training.state import ClassifierTrainState, create_classifier_state
 
 
 def train_and_evaluate(
-    config: ConfigDict, workdir: str, source: Any = None, *, may_start_anew: bool = False
+    config: ConfigDict,
+    workdir: str,
+    source: Any = None,
+    *,
+    may_start_anew: bool = False,
+    init_from: str | None = None,
 ) -> ClassifierTrainState:
     """Train the classifier on a set's real prints, from the last checkpoint if there is one.
 
@@ -40,6 +48,8 @@ def train_and_evaluate(
       workdir: where config, metrics and checkpoints go.
       source: the training prints; by default the config's own (`feeding.create_classifier_source`).
       may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
+      init_from: workdir of a run whose last checkpoint gives a new run its first weights; of other persons, all but
+        those of the last layer.
 
     Returns:
       The final state, on the host.
@@ -47,7 +57,9 @@ def train_and_evaluate(
     Raises:
       UserError: the config, the data or the workdir's checkpoint does not fit.
     """
-    return run_training(*_create_training(config, workdir, source), may_start_anew=may_start_anew)
+    origin = None if init_from is None else Origin(init_from, ("classifier",))
+    arguments = _create_training(config, workdir, source)
+    return run_training(*arguments, may_start_anew=may_start_anew, origin=origin)
 
 
 def start_from_weights(
@@ -97,7 +109,7 @@ def _create_training(
     feed = Feed(source, config.data.feeding)
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
     # A refused config is not written; the loop checks again once it holds the workdir.
-    claim_workdir(workdir, config, prefixes=CLASSIFIER_FIELDS, is_writer=False)
+    claim_workdir(workdir, config, prefixes=CLASSIFIER_FIELDS, may_change=TRAIN_ON_FIELDS, is_writer=False)
 
     tx = create_classifier_optimizer(config)
     weights_key, step_keys = random_streams.create_keys(config, "classifier.")

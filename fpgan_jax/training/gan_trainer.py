@@ -16,7 +16,7 @@ from fpgan_jax import parallel
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.config.fields import MAX_COUNT
-from fpgan_jax.config.identity import GAN_FIELDS, claim_workdir
+from fpgan_jax.config.identity import GAN_FIELDS, TRAIN_ON_FIELDS, claim_workdir
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.data.ridges import print_scale
@@ -27,10 +27,13 @@ from fpgan_jax.training.cadence import Schedule, last_step_of_epoch
 from fpgan_jax.training.checkpoints.restore import check_variables
 from fpgan_jax.training.feed import Feed
 from fpgan_jax.training.gan_step import GanNetworks, StepSettings
-from fpgan_jax.training.loop import Training, Watch, run_training, save_start
+from fpgan_jax.training.loop import run_training
 from fpgan_jax.training.optimizers import create_gan_optimizer
 from fpgan_jax.training.reporting import Reporter
+from fpgan_jax.training.run import Training, Watch
 from fpgan_jax.training.sampling import SampleGrid, create_generate
+from fpgan_jax.training.starting.origin import Origin
+from fpgan_jax.training.starting.start import save_start
 from fpgan_jax.training.state import GanTrainState, create_gan_state
 
 METRIC_NAMES = (
@@ -54,7 +57,12 @@ CHECKS = (
 
 
 def train_and_evaluate(
-    config: ConfigDict, workdir: str, source: Any = None, *, may_start_anew: bool = False
+    config: ConfigDict,
+    workdir: str,
+    source: Any = None,
+    *,
+    may_start_anew: bool = False,
+    init_from: str | None = None,
 ) -> GanTrainState:
     """Train the GAN, from the last checkpoint in the workdir if there is one.
 
@@ -64,6 +72,7 @@ def train_and_evaluate(
       source: the training pairs; by default the config's own (`feeding.create_gan_source`). Use
         `feeding.create_gan_source_from_prints` to train from arrays, without TensorFlow.
       may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
+      init_from: workdir of a run whose last checkpoint gives a new run its first weights; G's and D's.
 
     Returns:
       The final state, on the host.
@@ -71,7 +80,9 @@ def train_and_evaluate(
     Raises:
       UserError: the config, the data or the workdir's checkpoint does not fit.
     """
-    return run_training(*_create_training(config, workdir, source), may_start_anew=may_start_anew)
+    origin = None if init_from is None else Origin(init_from, ("generator", "discriminator"))
+    arguments = _create_training(config, workdir, source)
+    return run_training(*arguments, may_start_anew=may_start_anew, origin=origin)
 
 
 def start_from_weights(
@@ -121,7 +132,7 @@ def _create_training(
     schedule = create_schedule(config, source.num_examples)
     feed = Feed(source, config.data.feeding)
     # A refused config is not written; the loop checks again once it holds the workdir.
-    claim_workdir(workdir, config, prefixes=GAN_FIELDS, is_writer=False)
+    claim_workdir(workdir, config, prefixes=GAN_FIELDS, may_change=TRAIN_ON_FIELDS, is_writer=False)
 
     tx = create_gan_optimizer(config, source.num_examples)
     weights_key, step_keys = random_streams.create_keys(config)

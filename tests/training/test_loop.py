@@ -14,6 +14,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.metrics import create_means
 from fpgan_jax.training import loop
 from fpgan_jax.training.cadence import Schedule
+from fpgan_jax.training.run import Training, Watch
 
 
 @flax.struct.dataclass
@@ -75,7 +76,7 @@ def create_training(workdir, *, schedule=None, **changes):
         "shown_metrics": ("loss",),
         "best_metric": "loss",
     }
-    return loop.Training(**options | changes)
+    return Training(**options | changes)
 
 
 def create_state():
@@ -129,7 +130,7 @@ def test_several_steps_a_dispatch_give_the_numbers_of_single_ones(tmp_path):
 def test_samples_are_drawn_at_their_steps_only(tmp_path):
     drawn = []
 
-    class Drawing(loop.Watch):
+    class Drawing(Watch):
         def draw_samples(self, step, state, reporter):
             drawn.append((step, int(parallel.unreplicate(state.step))))
 

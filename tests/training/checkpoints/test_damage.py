@@ -17,6 +17,7 @@ from fpgan_jax.training.checkpoints import checksums
 from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from fpgan_jax.training.checkpoints.store import CheckpointStore
 from fpgan_jax.training.reporting import Reporter
+from fpgan_jax.training.starting import start
 from tests.training import test_loop
 
 # An array so large that Orbax gives it a file of its own.
@@ -320,7 +321,7 @@ def test_a_full_disk_at_the_first_save_is_told(tmp_path, monkeypatch):
     fill_disk_at(monkeypatch, 0)
     training = create_training(tmp_path)
     with pytest.raises(UserError, match=r"step 0 could not be saved .*; there is no checkpoint"):
-        loop.save_start(training, create_state())
+        start.save_start(training, create_state())
 
 
 def test_metrics_wait_for_room_on_the_disk(tmp_path):
