@@ -32,6 +32,7 @@ KINDS = {
     "real": "the set's real prints, which the classifier was trained on",
     "synthetic": "drawn from the training noise",
     "new_noise": "drawn from noise that the generator never saw",
+    "real_held_out": "other real impressions of the person's finger, which the classifier never saw",
     "altered_easy": "the person's altered prints, which the classifier never saw, easy",
     "altered_medium": "the same, medium",
     "altered_hard": "the same, hard",
@@ -262,7 +263,7 @@ def _create_row(scorer: Scorer, candidate: Candidate, probabilities: np.ndarray)
 
 
 def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterator[Candidate]:
-    """Load everything that comes from the dataset: real, other, unseen and altered prints."""
+    """Load everything that comes from the dataset: real, held-out, other, unseen and altered prints."""
     config, known = scorer.config, scorer.persons
     real = print_loading.load_prints(config, split="real", persons=known)
     if real.data_hash != scorer.data_hash:
@@ -278,6 +279,10 @@ def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterat
                     yield Candidate("real", person, replica, name, image)
             else:
                 yield Candidate("other_person", person, 0, name, image)
+    if config.data.num_impressions:
+        held_out = print_loading.load_prints(config, persons=persons, impressions=print_loading.HELD_OUT)
+        for image, person, name in zip(held_out.images, held_out.persons, held_out.filenames, strict=True):
+            yield Candidate("real_held_out", int(person), 0, name, image)
     everyone = print_loading.list_persons(config)
     unseen = [person for person in everyone if person not in known][: config.evaluation.num_unseen_persons]
     if unseen:
