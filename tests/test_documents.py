@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fpgan_jax import configuration
+from fpgan_jax.config.fields import FIELDS
 from tests import documents
 from tests.documents import ROOT
 
@@ -70,6 +70,16 @@ def test_every_block_has_a_language():
     assert not unknown, f"give their fences one of {LANGUAGES}: {unknown}"
 
 
+def test_no_command_escapes_by_indentation():
+    indented = [
+        f"{page}:{number}"
+        for page in PAGES
+        for number, line in enumerate((ROOT / page).read_text().splitlines(), 1)
+        if re.match(r"(\t| {4,})(python -m|bash launch|pip install) ", line)
+    ]
+    assert not indented, "put them between fences, which are run"
+
+
 def test_paths_of_the_repository_are_there():
     missing = []
     for page in (*PAGES, "README.pt-BR.md"):
@@ -111,13 +121,12 @@ def test_imports_of_python_blocks_are_there():
 
 
 def test_overridden_fields_are_there():
-    names = configuration.FIELDS
     missing = []
     for page in PAGES:
         for name in re.findall(
             r"--(?:config|override)[.=]([a-z_][a-z0-9_.]*[a-z0-9_])=", (ROOT / page).read_text()
         ):
-            if name not in names and not name.startswith("configs/"):
+            if name not in FIELDS and not name.startswith("configs/"):
                 missing.append(f"{page}: {name}")
     assert not missing
 

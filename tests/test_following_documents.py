@@ -41,6 +41,7 @@ _SHRUNK = (
     ("--num_impressions=6", "--num_impressions=2"),
     ("--num_persons=30", "--num_persons=3"),
     ("--config.data.num_persons=40", "--config.data.num_persons=2"),
+    ("--config.num_epochs=200", "--config.num_epochs=3"),
     ("launch.sweep --config", "launch.sweep --dry_run --config"),
 )
 # Shell commands that are not `python -m launch.NAME`.
@@ -89,7 +90,8 @@ def make_checkout(folder):
         elif path.name != "__pycache__":
             (folder / "configs" / path.name).symlink_to(path)
     make_environment(folder / "venv")
-    write_prints(folder / "SOCOFING_FOLDER", num_persons=4, altered=False)
+    for name in ("SOCOFING_FOLDER", "OTHER_PRINTS"):
+        write_prints(folder / name, num_persons=4, altered=False)
     make_impressions(folder / "FOLDER")
     make_pairs(folder / "datasets" / "facades" / "train")
     make_pytorch_files(folder)
