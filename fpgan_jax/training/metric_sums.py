@@ -59,7 +59,12 @@ class MetricSums:
           is_due: whether the checkpoint is one of the schedule's, after which a new average begins.
         """
         trees = {_PENDING: self._pending}
-        return trees if is_due else trees | {_SINCE_CHECKPOINT: self._since_checkpoint}
+        # Orbax saves no empty tree, as the second is at step 0.
+        return (
+            trees
+            if is_due or not self._since_checkpoint
+            else trees | {_SINCE_CHECKPOINT: self._since_checkpoint}
+        )
 
     def create_templates(self, store: Any) -> dict[str, Any]:
         """Return the trees that the last checkpoint of a `CheckpointStore` has of them."""

@@ -1,7 +1,7 @@
 """Owns which seed decides which random numbers of a training: initial weights, dropout, augmentation.
 
 Does not own noise images and the order of examples, whose seeds `fpgan_jax.data` takes, nor the fallback of a seed
-that is not given (`configuration.py`).
+that is not given (`config/derived.py`).
 """
 
 from typing import NamedTuple

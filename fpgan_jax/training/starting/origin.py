@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import logging
 
-from fpgan_jax.config.identity import find_differences
+from fpgan_jax.config.identity import describe_changes, find_changes
 from fpgan_jax.errors import UserError
 from fpgan_jax.models.xception import HEAD
 from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
@@ -18,13 +18,14 @@ from fpgan_jax.training.run import Training
 # Names the origin in a run's metadata.
 ORIGIN = "init_from"
 # What the shapes of weights depend on.
-_SHAPE_FIELDS = (
-    "generator.",
-    "discriminator.",
-    "classifier.",
-    "data.image_",
-    "data.num_channels",
-    "data.condition",
+_SHAPE_FIELDS = frozenset(
+    {
+        *("generator.form", "generator.num_levels", "generator.upsampling", "generator.num_features"),
+        *("generator.norm", "generator.bottleneck_norm", "generator.conv_bias"),
+        *("discriminator.receptive_field", "discriminator.num_features", "discriminator.norm"),
+        *("discriminator.conv_bias", "classifier.width", "classifier.num_middle_blocks"),
+        *("data.image_size", "data.image_width", "data.num_channels", "data.condition"),
+    }
 )
 
 
@@ -91,8 +92,10 @@ class Origin:
         try:
             check_variables(tree, expected, name)
         except UserError as error:
-            differences = find_differences(metadata.get("config", {}), training.config, _SHAPE_FIELDS)
+            changes = find_changes(metadata.get("config", {}), training.config)
+            changes = {field: change for field, change in changes.items() if field in _SHAPE_FIELDS}
+            reason = "; ".join(describe_changes(changes)) or error
             raise UserError(
-                f"--init_from={self.workdir}: its {name} is another network ({'; '.join(differences) or error}); set "
-                "these fields as they were there"
+                f"--init_from={self.workdir}: its {name} is another network ({reason}); set these fields as they were "
+                "there"
             ) from error

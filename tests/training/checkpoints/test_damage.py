@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,6 +25,7 @@ from tests.training import test_loop
 BALLAST = np.random.default_rng(0).normal(size=(200, 200)).astype(np.float32)
 
 
+@flax.struct.dataclass
 class LargeState(test_loop.State):
     """A number, and an array in its checkpoints."""
 
