@@ -89,6 +89,15 @@ def test_paths_of_the_repository_are_there():
     assert not missing
 
 
+def test_paths_within_the_package_are_there():
+    missing = []
+    for page in PAGES:
+        for path in re.findall(r"`([a-z_0-9]+/[\w/]+\.py)`(?! of commit)", (ROOT / page).read_text()):
+            if not any((folder / path).exists() for folder in (ROOT, ROOT / "fpgan_jax")):
+                missing.append(f"{page}: {path}")
+    assert not missing
+
+
 def test_modules_of_the_repository_are_there():
     missing = []
     for page in PAGES:
