@@ -308,6 +308,7 @@ BASES = [
     bad_images.write_bmp(24, np.arange(64).reshape(8, 8), header_size=124),
     bad_images.write_png(8, 3, np.arange(64).reshape(8, 8, 1), before=bad_images.create_palette_chunk(8)),
     bad_images.save(bad_images.SMOOTH, "JPEG"),
+    bad_images.write_tiff(np.arange(64).reshape(8, 8) * 1000, bits=16, num_strips=2),
 ]
 
 
