@@ -126,6 +126,7 @@ FIELDS: Mapping[str, Field] = {
     "data.impressions_dir": Field(str, default=""),
     "data.npz_file": Field(str, default=""),
     "data.paired_dir": Field(str),
+    "data.direction": Field(str, choices=("AtoB", "BtoA"), default="AtoB"),
     "data.tfds_dir": Field(str),
     "data.on_bad_file": Field(str, choices=("stop", "skip")),
     "data.hand": Field(str, choices=("Left", "Right", "both")),
@@ -140,7 +141,7 @@ FIELDS: Mapping[str, Field] = {
     "data.frame": Field(str, choices=("keep", "crop")),
     "data.image_size": Field(int, low=4, high=4096),
     "data.image_width": Field(int, low=0, high=4096, default=0),
-    "data.num_channels": Field(int, choices=(1, 3)),
+    "data.num_channels": Field(int, choices=(0, 1, 3)),
     "data.interpolation": Field(str, choices=("nearest", "bilinear", "bicubic", "lanczos", "area")),
     "data.condition": Field(str, choices=("noise", "ridges"), default="noise"),
     "data.warp_strength": Field(float, low=0.0, high=4.0, default=0.0),
@@ -200,6 +201,7 @@ FIELDS: Mapping[str, Field] = {
     "keep_epochs": Field(tuple, item_type=int, low=1, default=()),
     "sample_epochs": Field(tuple, item_type=int, low=1),
     "num_samples": _COUNT_OR_ZERO,
+    "num_validation_pairs": Field(int, low=0, high=MAX_COUNT, default=100),
     "best_metric": Field(str, choices=("l1_loss", "generator_loss", "adversarial_loss", "ridge_loss")),
     "classifier.seed": _STREAM_SEED,
     "classifier.weights_seed": _STREAM_SEED,
@@ -306,6 +308,7 @@ _FREE_FIELDS = frozenset(
     {
         *PATH_FIELDS,
         "data.feeding",
+        "num_validation_pairs",
         "synthesis.batch_size",
         "evaluation.batch_size",
     }
@@ -401,6 +404,7 @@ def _validate_combinations(config: ConfigDict) -> None:
             "set one of the two"
         )
     _validate_resolution(config.data)
+    _validate_pairs(config.data)
     matchers = config.evaluation.matchers
     if not matchers or len(set(matchers)) != len(matchers):
         raise UserError(f"config.evaluation.matchers={tuple(matchers)}: name one, or several once each")
@@ -444,6 +448,21 @@ def _validate_ridges(config: ConfigDict) -> None:
             raise UserError(
                 f"config.{assignment}: needs config.data.condition='ridges', which is {data.condition!r}"
             )
+
+
+def _validate_pairs(data: ConfigDict) -> None:
+    if data.source == "paired_folder":
+        return
+    if data.num_channels == 0:
+        raise UserError(
+            "config.data.num_channels=0: finds out whether the files of config.data.source='paired_folder' are in "
+            f"color, and the source is {data.source!r}; set 1 (grey) or 3"
+        )
+    if data.direction != "AtoB":
+        raise UserError(
+            f"config.data.direction={data.direction!r}: is of config.data.source='paired_folder', and the source is "
+            f"{data.source!r}; leave it out"
+        )
 
 
 def _validate_resolution(data: ConfigDict) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from configs import pix2pix_socofing
 from fpgan_jax import configuration
-from fpgan_jax.data import pairs
+from fpgan_jax.data import image_files, pairs
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.rows import read_rows, write_rows
@@ -70,7 +70,10 @@ def test_a_print_name_means_what_it_says_or_is_refused(text):
 
 @FUZZ
 @given(
-    st.integers(0, 10**9 - 1), st.integers(0, 10**9 - 1), st.integers(0, 9), st.sampled_from(pairs.EXTENSIONS)
+    st.integers(0, 10**9 - 1),
+    st.integers(0, 10**9 - 1),
+    st.integers(0, 9),
+    st.sampled_from(image_files.EXTENSIONS),
 )
 def test_every_pair_name_comes_back(person, replica, width, extension):
     name = f"{person:0{width}d}_{replica:0{width}d}{extension}"

@@ -498,6 +498,11 @@ def _create_condition_loader(
             training_pairs.load_planes(index), create_noise_of_row(config, row)
         )
     if pair_names and config.synthesis.noise == "training":
+        if metadata["data_hash"].startswith(pairs.ARRAYS_PREFIX):
+            raise UserError(
+                "--noise=training: this generator was trained on arrays in memory, whose conditions are not kept; draw "
+                "from a folder of conditions by --condition_dir, or from arrays by inference.restore_generator"
+            )
         folder = pairs.PairFolder(config.data.paired_dir, config.data)
         return lambda index, row: folder[folder.find(pair_names[index])]["noise_image"]
 

@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, parallel, reproduction
-from fpgan_jax.data import feeding
+from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.sweeps.runs import Run
@@ -87,6 +87,7 @@ def create_runs(
             name = name_run(values)
             if name in runs:
                 raise UserError("twice in the sweep; leave one out")
+            own = print_loading.resolve_num_channels(own)
             num_steps = KINDS[what](own, os.path.join(workdir, name))
             for field in _BATCH_SIZES[what]:
                 parallel.check_batch_size(flat[field], f"config.{field}", num_devices)

@@ -4,6 +4,7 @@ Does not own the step, the loop's mechanics or the data; it binds them.
 """
 
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -14,11 +15,11 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration, parallel
-from fpgan_jax.data import augmentation, feeding, print_scale, ridge_condition
+from fpgan_jax.data import augmentation, feeding, print_loading, print_scale, ridge_condition
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
-from fpgan_jax.training import gan_step, gan_watch, random_streams
+from fpgan_jax.training import gan_step, gan_watch, random_streams, validation
 from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.checkpointing import check_variables
 from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
@@ -107,6 +108,8 @@ def _create_training(
     """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
     configuration.validate_config(config, needs_data=source is None)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
+    if source is None:
+        config = print_loading.resolve_num_channels(config)
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
     if source is None:
         # TFDS prepares the set in a folder that all processes read.
@@ -132,11 +135,24 @@ def _create_training(
     )
     step = bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx)
     last_steps = functools.partial(_map_last_steps, config=config, num_examples=source.num_examples)
-    sample_epochs = last_steps(config.sample_epochs if config.num_samples else ())
+    validation_pairs = source.load_validation()
+    has_samples = config.num_samples or validation_pairs
+    sample_epochs = last_steps(config.sample_epochs if has_samples else ())
     num_steps = last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size)
     # Those of the sample grids, so that both are drawn by one program.
     samples = source.load_samples(max(config.num_samples, 2))
     generate = create_generate(generator, deterministic=False, use_running_average=False)
+    draw_samples = _create_sampler(config, generate, samples, sample_epochs)
+    validate = validation.create_validator(
+        config, generate, validation_pairs, sample_epochs, batch_size=len(samples["noise_image"])
+    )
+    if source.description and parallel.is_main_process():
+        print(f"GAN: {source.description}", file=sys.stderr, flush=True)
+
+    def draw_and_validate(step: int, state: Any, reporter: Reporter) -> None:
+        draw_samples(step, state, reporter)
+        validate(step, state, reporter)
+
     training = Training(
         label="GAN",
         workdir=workdir,
@@ -168,7 +184,7 @@ def _create_training(
         watch_metrics=gan_watch.watch_discriminator(config, num_steps),
         watch_state=gan_watch.watch_generator(generate, samples, num_steps),
         sample_steps=frozenset(sample_epochs),
-        draw_samples=_create_sampler(config, generate, samples, sample_epochs),
+        draw_samples=draw_and_validate,
     )
     return training, state, step_keys
 
@@ -296,7 +312,7 @@ def _create_sampler(
     config: ConfigDict, generate: Callable, pairs: Mapping[str, np.ndarray], epochs: Mapping[int, int]
 ) -> Callable[[int, Any, Reporter], None]:
     """Create the hook that draws the sample grid after the steps that end the chosen epochs."""
-    if not epochs:
+    if not epochs or not config.num_samples:
         return lambda step, state, reporter: None
     pairs = {name: values[: config.num_samples] for name, values in pairs.items()}
     pictures = pairs["noise_image"]

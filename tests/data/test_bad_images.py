@@ -111,7 +111,7 @@ def test_a_pair_is_read_rightly_or_named(paired, config, case, num_channels):
     case.create(paired / name)
     try:
         folder = pairs.PairFolder(paired, config.data)
-        halves = pairs.read_pair(folder.paths[0], num_channels)
+        halves = pairs.read_pair(folder.files[0].left, num_channels)
     except UserError as error:
         assert case.pair_outcome != READ
         assert_names(error, name)
