@@ -7,7 +7,7 @@ Nothing downstream knows them from SOCOFing. An interrupted folder is completed 
 
 from absl import flags
 
-from fpgan_jax.data import procedural_prints
+from fpgan_jax.data.procedural import procedural_prints
 from launch import cli
 
 _OUT_DIR = cli.define_path_flag(

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fpgan_jax import configuration
-from fpgan_jax.data import order, pairs, print_loading, prints, ridge_pairs
+from fpgan_jax.config.derived import condition_shape, image_shape
+from fpgan_jax.data import order, pairs, print_loading, prints
+from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]
@@ -365,8 +366,8 @@ def create_gan_source_from_pairs(
     for own in (training_pairs, validation_pairs):
         shapes = {} if own is None else {name: own[0][name].shape for name in ("noise_image", "real_image")}
         wanted = {
-            "noise_image": configuration.condition_shape(config.data),
-            "real_image": configuration.image_shape(config.data),
+            "noise_image": condition_shape(config.data),
+            "real_image": image_shape(config.data),
         }
         for name, shape in shapes.items():
             if shape != wanted[name]:

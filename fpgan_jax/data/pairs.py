@@ -15,14 +15,14 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import image_files, noise, order, pair_layouts, preprocessing
 from fpgan_jax.data.pair_layouts import PairFile
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.file_managers import is_leftover
-from fpgan_jax.progress import create_progress
-from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
+from fpgan_jax.host.progress import create_progress
+from fpgan_jax.host.whole_file import TEMPORARY_ENDING, write_whole
 
 FILES_PREFIX = "files-"  # of the hash of pairs that were read from files
 ARRAYS_PREFIX = "arrays-"  # of that of arrays in memory
@@ -41,8 +41,8 @@ _PAIR_NAME = re.compile(r"(?P<person>[0-9]{1,9})_(?P<replica>[0-9]{1,9})")
 class Pairs(Protocol):
     """Training examples by number.
 
-    An example is {"noise_image": uint8 of `configuration.condition_shape`, "real_image": uint8 of
-    `configuration.image_shape`, "person": int, "replica": int}.
+    An example is {"noise_image": uint8 of `config.derived.condition_shape`, "real_image": uint8 of
+    `config.derived.image_shape`, "person": int, "replica": int}.
     """
 
     persons: tuple[int, ...]  # ids, sorted, without repetition
@@ -162,7 +162,7 @@ class PairFolder:
             named after the same person and replica.
         """
         self._num_channels = find_num_channels(folder, data_config)
-        self._size = configuration.image_shape(data_config)[:2]
+        self._size = image_shape(data_config)[:2]
         self._interpolation = data_config.interpolation
         self._is_swapped = data_config.direction == "BtoA"
         skips_bad = data_config.on_bad_file == "skip"

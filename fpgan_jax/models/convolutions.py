@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from fpgan_jax import fusion
+from fpgan_jax.models import fusion
 
 _NHWC = ("NHWC", "HWIO", "NHWC")
 # Up to so many positions (batch x height x width of the small map), XLA:CPU is faster with matrix products

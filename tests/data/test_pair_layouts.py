@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from configs import pairs as pairs_config
-from fpgan_jax import configuration
+from fpgan_jax.config.checks import validate_config
 from fpgan_jax.data import pair_layouts, pairs, print_loading
 from fpgan_jax.errors import UserError
 
@@ -250,13 +250,13 @@ def test_a_direction_is_of_pairs_only(config):
     config.data.direction = "BtoA"
     config.data.source, config.data.num_channels = "socofing", 1
     with pytest.raises(UserError, match=r"config\.data\.direction='BtoA'"):
-        configuration.validate_config(config, needs_data=False)
+        validate_config(config, needs_data=False)
 
 
 def test_colors_are_found_out_of_pairs_only(config):
     config.data.source = "socofing"
     with pytest.raises(UserError, match=r"config\.data\.num_channels=0"):
-        configuration.validate_config(config, needs_data=False)
+        validate_config(config, needs_data=False)
 
 
 def test_arrays_are_pairs(config):

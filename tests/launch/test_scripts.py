@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpgan_jax.data import print_loading, procedural_prints
-from fpgan_jax.evaluation import similarity
+from fpgan_jax.data import print_loading
+from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.scoring import similarity
 from tests import kill_repeatedly
 from tests.launch.scripts import SCRIPTS, run, run_well
 

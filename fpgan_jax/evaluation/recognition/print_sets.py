@@ -15,13 +15,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fpgan_jax.data import impression_folder, preprocessing, procedural_prints, ridge_map
+from fpgan_jax.data import impression_folder, preprocessing
 from fpgan_jax.data.impression_folder import parse_filename
+from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.ridges import ridge_map
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.recognition import alignment
+from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.user_paths import expand_path
-from fpgan_jax.progress import create_progress
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.host.whole_file import write_whole
 
 _PROCEDURAL_PPI = (500.0, 500.0)
 _PROCEDURAL_SIZE = "241x298"

@@ -7,10 +7,11 @@ import pytest
 from PIL import Image
 
 from configs import test_size
-from fpgan_jax.data import print_loading, procedural_prints
-from fpgan_jax.evaluation import calibration, nist_tools
-from fpgan_jax.evaluation.matcher import tools
-from fpgan_jax.evaluation.matching import Matcher
+from fpgan_jax.data import print_loading
+from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.evaluation.experiments import calibration
+from fpgan_jax.evaluation.matcher import nist_tools, tools
+from fpgan_jax.evaluation.matcher.matching import Matcher
 
 NUM_FINGERS, NUM_IMPRESSIONS = 3, 3
 needs_second = pytest.mark.skipif(
