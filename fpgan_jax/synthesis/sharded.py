@@ -399,7 +399,10 @@ def claim_folder(out_dir: str, settings: dict, request: Request, *, may_hold_mor
     if os.path.exists(os.path.join(out_dir, drawing.SETTINGS_FILENAME)):
         old = drawing.read_settings(out_dir)
         num_before = old.get("num_images", 0)
-        if not drawing.find_differences(old | {"num_images": request.num_images}, settings):
+        if drawing.find_differences(old | {"num_images": request.num_images}, settings):
+            # Another number alone would have been no hindrance, and is not named.
+            settings["num_images"] = num_before
+        else:
             if num_before > request.num_images and may_hold_more:
                 return
             if num_before < request.num_images:
