@@ -27,7 +27,7 @@ from configs import test_size
 from fpgan_jax.config.files import override_fields
 from fpgan_jax.data import print_archive
 from fpgan_jax.data.prints import SPLITS, PrintSet
-from fpgan_jax.training.checkpoints.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -200,7 +200,7 @@ def kill_and_restart(
       num_kills: how often at most; after these it is left alone.
       moments: what the times are drawn from.
       after_start: seconds; kills come at most so long after the start.
-      after_results: if not 0, a share of the kills comes instead within a second after at most so many results.
+      after_results: if not 0, a share of the kills comes instead within a second after at most so many results came.
       watched_share: that share; 1 leaves nothing to how fast the machine is.
 
     Returns:

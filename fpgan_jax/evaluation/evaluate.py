@@ -54,8 +54,8 @@ from fpgan_jax.synthesis import drawing
 from fpgan_jax.tables.csv_rows import read_rows, write_rows
 from fpgan_jax.tables.report_table import ReportTable
 from fpgan_jax.training.cadence import last_step_of_epoch
-from fpgan_jax.training.checkpoints.checkpointing import restore_for_evaluation
 from fpgan_jax.training.checkpoints.checksums import hash_variables
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 
 _KEY_FILENAME = "key.json"
 _ROW_FILES: Mapping[str, type] = {"measures": MeasureRow, "images": ImageRow, "matches": MatchRow}

@@ -19,19 +19,20 @@ from fpgan_jax.data import pairs, print_loading
 from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import scale_to_unit
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.impressions import create_empty_print
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.models import factory
 from fpgan_jax.synthesis.drawing import ManifestRow, read_manifest
 from fpgan_jax.tables.csv_rows import write_rows
-from fpgan_jax.training.checkpoints.checkpointing import check_variables, restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
 
 # What each kind of row is, in the order of the table. All but the first two are controls.
 KINDS = {
     "real": "the set's real prints, which the classifier was trained on",
     "synthetic": "drawn from the training noise",
     "new_noise": "drawn from noise that the generator never saw",
+    "real_held_out": "other real impressions of the person's finger, which the classifier never saw",
     "altered_easy": "the person's altered prints, which the classifier never saw, easy",
     "altered_medium": "the same, medium",
     "altered_hard": "the same, hard",
@@ -262,7 +263,7 @@ def _create_row(scorer: Scorer, candidate: Candidate, probabilities: np.ndarray)
 
 
 def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterator[Candidate]:
-    """Load everything that comes from the dataset: real, other, unseen and altered prints."""
+    """Load everything that comes from the dataset: real, held-out, other, unseen and altered prints."""
     config, known = scorer.config, scorer.persons
     real = print_loading.load_prints(config, split="real", persons=known)
     if real.data_hash != scorer.data_hash:
@@ -278,6 +279,10 @@ def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterat
                     yield Candidate("real", person, replica, name, image)
             else:
                 yield Candidate("other_person", person, 0, name, image)
+    if config.data.num_impressions:
+        held_out = print_loading.load_prints(config, persons=persons, impressions=print_loading.HELD_OUT)
+        for image, person, name in zip(held_out.images, held_out.persons, held_out.filenames, strict=True):
+            yield Candidate("real_held_out", int(person), 0, name, image)
     everyone = print_loading.list_persons(config)
     unseen = [person for person in everyone if person not in known][: config.evaluation.num_unseen_persons]
     if unseen:
@@ -365,7 +370,7 @@ def check_origin(folder: str, rows: Sequence[ManifestRow], data_hash: str) -> No
 def _create_artificial(config: ConfigDict, persons: Sequence[int]) -> Iterator[Candidate]:
     """Create what is no print at all: the noise images, and a scan of nothing."""
     data = config.data
-    empty_scan = procedural_prints.create_empty_print(data)
+    empty_scan = create_empty_print(data)
     for person in persons:
         for replica in range(data.num_replicas):
             image = create_noise_image(

@@ -17,7 +17,7 @@ from fpgan_jax.config.files import restore_config
 from fpgan_jax.errors import UserError
 from fpgan_jax.scoring import similarity
 from fpgan_jax.synthesis import drawing
-from fpgan_jax.training.checkpoints.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 
 NETWORKS = ("generator", "generator_ema", "classifier")
 

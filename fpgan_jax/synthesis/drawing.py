@@ -31,8 +31,8 @@ from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.whole_file import TEMPORARY_ENDING, write_whole
 from fpgan_jax.models import factory
 from fpgan_jax.tables.csv_rows import read_rows, write_rows
-from fpgan_jax.training.checkpoints.checkpointing import check_variables, restore_for_evaluation
 from fpgan_jax.training.checkpoints.checksums import hash_variables
+from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
 from fpgan_jax.training.reporting import save_png
 from fpgan_jax.training.sampling import create_generate
 

@@ -22,7 +22,7 @@ from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_step, random_streams
-from fpgan_jax.training.checkpoints.checkpointing import check_variables
+from fpgan_jax.training.checkpoints.restore import check_variables
 from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
 from fpgan_jax.training.optimizers import create_classifier_optimizer
 from fpgan_jax.training.state import ClassifierTrainState, NetworkState, create_classifier_state

@@ -26,7 +26,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step, gan_watch, random_streams, validation
 from fpgan_jax.training.cadence import last_step_of_epoch
-from fpgan_jax.training.checkpoints.checkpointing import check_variables
+from fpgan_jax.training.checkpoints.restore import check_variables
 from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
 from fpgan_jax.training.optimizers import create_gan_optimizer
 from fpgan_jax.training.reporting import Reporter

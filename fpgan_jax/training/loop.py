@@ -23,7 +23,7 @@ from fpgan_jax.host.signals import StopRequest
 from fpgan_jax.metrics import Mean, compute_averages, merge_metrics
 from fpgan_jax.training import finiteness
 from fpgan_jax.training.cadence import is_time
-from fpgan_jax.training.checkpoints.checkpointing import CheckpointStore
+from fpgan_jax.training.checkpoints.store import CheckpointStore
 from fpgan_jax.training.reporting import Reporter
 
 # Named with the state's trees in a checkpoint: metrics summed since the last row of the CSV.

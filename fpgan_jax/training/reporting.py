@@ -1,6 +1,6 @@
 """Owns what a run writes for people: metrics as CSV and TensorBoard events, image grids, and warnings.
 
-Does not own when it is time (`cadence.py`) or checkpoints (`checkpointing.py`).
+Does not own when it is time (`cadence.py`) or checkpoints (`checkpoints/`).
 """
 
 import contextlib

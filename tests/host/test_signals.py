@@ -16,7 +16,8 @@ from fpgan_jax.errors import Interrupted, UserError
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.signals import StopRequest
 from fpgan_jax.training import gan_trainer, loop
-from fpgan_jax.training.checkpoints.checkpointing import CheckpointStore, restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
+from fpgan_jax.training.checkpoints.store import CheckpointStore
 from tests.training import tiny
 
 

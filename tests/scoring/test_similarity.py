@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from configs import test_size
-from fpgan_jax.data import print_loading
-from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.data import print_archive, print_loading
+from fpgan_jax.data.prints import SPLITS, PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.scoring import similarity
 from fpgan_jax.synthesis.drawing import ManifestRow
@@ -75,6 +75,23 @@ def test_prints_are_scored_as_themselves_as_others_and_as_strangers(config, monk
         ("altered_easy", 4, "altered_easy 4"),
         ("altered_medium", 4, "altered_medium 4"),
     ]
+
+
+def test_impressions_that_were_held_out_are_a_control_of_their_own(config, tmp_path):
+    # Finger 4 has three impressions, whose first rows are of grey 10, 20 and 30, of which one trains; finger 7 has one.
+    images = np.zeros((4, 128, 128, 1), np.uint8)
+    # The other rows are black: a blank print is refused.
+    images[:, 0] = np.array([10, 20, 30, 40]).reshape(4, 1, 1)
+    names = ("4_1.png", "4_2.png", "4_3.png", "7_1.png")
+    everyone = PrintSet(images, np.array([4, 4, 4, 7], np.int32), names)
+    config.data.update(source="npz", npz_file=str(tmp_path / "prints.npz"), num_impressions=1)
+    print_archive.write_archive(config.data.npz_file, dict.fromkeys(SPLITS, everyone), config.data)
+    scorer = FakeScorer()
+    scorer.config = config
+    scorer.data_hash = print_loading.load_prints(config, persons=(4, 7)).data_hash
+    candidates = similarity._load_candidates_of_prints(scorer, persons=(4,))
+    found = [(c.person, c.file, c.image[0, 0, 0]) for c in candidates if c.kind == "real_held_out"]
+    assert found == [(4, "4_2.png", 20), (4, "4_3.png", 30)]
 
 
 def test_bare_frame_is_white_where_the_frame_is_cropped(config):

@@ -22,7 +22,7 @@ from fpgan_jax.scoring import similarity
 from fpgan_jax.serving import formats
 from fpgan_jax.serving.networks import restore_network
 from fpgan_jax.synthesis import drawing
-from fpgan_jax.training.checkpoints.checkpointing import CheckpointStore
+from fpgan_jax.training.checkpoints.store import CheckpointStore
 from tests.training import tiny
 
 PERSONS = [2, 5, 9]

@@ -9,7 +9,7 @@ from PIL import Image
 from configs import test_size
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.noise import create_noise_image
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.impressions import SIZES
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.scoring import similarity
@@ -165,7 +165,7 @@ def test_a_file_that_may_be_a_scan_or_not_is_not_guessed(score_at_a_scans_size, 
 
 
 def test_scans_have_the_sizes_of_the_procedural_ones():
-    sizes = tuple((size.width, size.height) for size in procedural_prints.SIZES.values())
+    sizes = tuple((size.width, size.height) for size in SIZES.values())
     assert sizes == preprocessing.SCAN_SIZES
 
 

@@ -12,7 +12,7 @@ from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.files import restore_config
 from fpgan_jax.errors import UserError
 from fpgan_jax.training import gan_trainer
-from fpgan_jax.training.checkpoints.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from third_party.pytorch_pix2pix import weights
 
 

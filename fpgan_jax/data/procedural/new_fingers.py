@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from fpgan_jax.data.procedural import procedural_prints
-from fpgan_jax.data.procedural.procedural_prints import Growth
+from fpgan_jax.data.procedural.finger import Growth, create_finger
+from fpgan_jax.data.procedural.impressions import create_outline
 
 # Raise it whenever a change alters any pixel.
 VERSION = 1
@@ -54,12 +54,12 @@ def create_new_finger(seed: int, number: int) -> NewFinger:
     Returns:
       The finger, upright; the middle of a usual impression is in its middle.
     """
-    finger = procedural_prints.create_finger(seed, number, growth=GROWTH)
+    finger = create_finger(seed, number, growth=GROWTH)
     # Ridges are a little wider than valleys.
     ink = 1 / (1 + np.exp(-5 * (finger.ridges + 0.2)))
     rows = slice(0, 2 * round(finger.center[0] - _MIDDLE_ABOVE_CORE))
     noise = np.random.default_rng((seed, number)).standard_normal(ink.shape)
     ragged = 2 * math.sqrt(math.pi) * _RAGGED_SIGMA * ndimage.gaussian_filter(noise, _RAGGED_SIGMA)
-    depth = procedural_prints.create_outline(finger) + _RAGGED_DEPTH * ragged
+    depth = create_outline(finger) + _RAGGED_DEPTH * ragged
     contact = np.clip(0.5 + depth / GROWTH.period, 0, 1)
     return NewFinger(np.rint(255 - 235 * ink[rows]).astype(np.uint8), contact[rows].astype(np.float32))

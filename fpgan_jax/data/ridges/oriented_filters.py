@@ -1,6 +1,6 @@
 """Owns band-pass filters that let ridges of one period and direction through, in the Fourier domain.
 
-Ridges are grown with them (`procedural_prints.py`) and read from prints with them (`ridge_map.py`).
+Ridges are grown with them (`procedural/finger.py`) and read from prints with them (`ridge_map.py`).
 """
 
 import math

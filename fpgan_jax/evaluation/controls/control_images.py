@@ -13,7 +13,7 @@ from scipy import ndimage
 from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.noise import create_noise_image
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.impressions import create_empty_print
 from fpgan_jax.data.ridges.print_scale import find_sensor_period
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, find_period
 from fpgan_jax.evaluation.study import loading
@@ -98,7 +98,7 @@ def create_controls(
     for name, inner in images.items():
         controls[name] = real.images.copy()
         controls[name][:, rows, columns] = np.clip(np.rint(inner), 0, 255)
-    empty = procedural_prints.create_empty_print(data_config)[..., 0]
+    empty = create_empty_print(data_config)[..., 0]
     controls["control_bare_frame"] = np.repeat(empty[None], len(real), axis=0)
     return [
         PrintCollection(

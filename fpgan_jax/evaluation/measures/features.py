@@ -14,7 +14,7 @@ from fpgan_jax.config.files import restore_config
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
-from fpgan_jax.training.checkpoints.checkpointing import check_variables, restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
 
 NUM_RINGS = 24
 NUM_CELLS = 4  # along each side

@@ -12,7 +12,7 @@ from PIL import Image
 from fpgan_jax.config.derived import image_shape, is_socofing
 from fpgan_jax.config.fields import PERSON_SOURCES
 from fpgan_jax.data import preprocessing
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.impressions import create_empty_scan
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.measures import summary
 from fpgan_jax.evaluation.statistics import intervals
@@ -123,7 +123,7 @@ def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.
     if frame == data_config.frame or not is_socofing(data_config):
         return images
     size = image_shape(data_config)[:2]
-    scan = procedural_prints.create_empty_scan()
+    scan = create_empty_scan()
     rows, columns = ((length, preprocessing.FRAME_BEFORE, preprocessing.FRAME_AFTER) for length in scan.shape)
     if frame == "crop":
         (top, bottom), (left, right) = (

@@ -1,6 +1,6 @@
 """Owns checksums: of files and weights, and the file in a checkpoint's folder that tells whether it is as written.
 
-Does not know what the files hold, nor what becomes of a damaged one (`checkpointing.py`).
+Does not know what the files hold, nor what becomes of a damaged one (`damage.py`).
 """
 
 import hashlib

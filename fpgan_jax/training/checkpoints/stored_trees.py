@@ -1,6 +1,6 @@
 """Owns the look at a saved tree on disk: whether every array is there that a restore needs.
 
-Knows Orbax's layout (`_METADATA`, and zarr arrays in an OCDBT store); saving and restoring are `checkpointing.py`'s.
+Knows Orbax's layout (`_METADATA`, zarr arrays in an OCDBT store). Does not save (`store.py`) or restore (`restore.py`).
 Reads one array after the other, without an event loop: Orbax reads many at once, and closes its loop at the first error
 while TensorStore still reports the others to it, each with a traceback that nobody can catch.
 """

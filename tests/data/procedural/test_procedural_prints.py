@@ -1,4 +1,4 @@
-"""Owns the tests of `fpgan_jax.data.procedural.procedural_prints` and of its command's flags.
+"""Owns the tests of `fpgan_jax.data.procedural.finger` and of its command's flags.
 
 Does not compare with SOCOFing's images: what is expected of frame, header and period is written here as numbers
 measured on them.
@@ -17,7 +17,10 @@ import pytest
 from PIL import Image
 from scipy import ndimage, signal
 
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.alterations import alter_impression, estimate_ridge_period
+from fpgan_jax.data.procedural.files import parse_fingers, write_prints
+from fpgan_jax.data.procedural.finger import choose_gender, create_finger
+from fpgan_jax.data.procedural.impressions import create_empty_scan, create_impression
 from fpgan_jax.data.socofing.filenames import parse_filename
 from fpgan_jax.errors import UserError
 
@@ -28,12 +31,12 @@ _PERIOD_TOLERANCE = 1.09 * (1 + 2 * 0.036) - 1
 
 @functools.cache
 def _finger(person, seed=0):
-    return procedural_prints.create_finger(seed, person)
+    return create_finger(seed, person)
 
 
 @functools.cache
 def _impression(person, impression=0, seed=0):
-    return procedural_prints.create_impression(_finger(person, seed), impression)
+    return create_impression(_finger(person, seed), impression)
 
 
 def _flatten(image):
@@ -64,14 +67,14 @@ def _match(first, second):
 
 
 def test_same_keys_give_the_same_print():
-    again = procedural_prints.create_impression(procedural_prints.create_finger(0, 1))
+    again = create_impression(create_finger(0, 1))
     np.testing.assert_array_equal(again, _impression(1))
 
 
 def test_print_does_not_depend_on_what_was_made_before():
-    finger = procedural_prints.create_finger(0, 1)
-    procedural_prints.create_impression(finger, 3)
-    np.testing.assert_array_equal(procedural_prints.create_impression(finger, 0), _impression(1))
+    finger = create_finger(0, 1)
+    create_impression(finger, 3)
+    np.testing.assert_array_equal(create_impression(finger, 0), _impression(1))
 
 
 @pytest.mark.parametrize(
@@ -81,7 +84,7 @@ def test_print_does_not_depend_on_what_was_made_before():
 )
 def test_every_key_changes_the_finger(change):
     arguments = {"seed": 0, "person": 1, "hand": "Right", "finger": "index"} | change
-    other = procedural_prints.create_finger(
+    other = create_finger(
         arguments["seed"], arguments["person"], hand=arguments["hand"], finger=arguments["finger"]
     )
     # Two ridge patterns of unlike fingers are uncorrelated. A ridge stays coherent over about 10 of its periods
@@ -112,13 +115,13 @@ def test_impressions_of_one_finger_are_not_copies():
 
 
 def test_median_ridge_period_is_socofings():
-    periods = [procedural_prints.estimate_ridge_period(_impression(person)) for person in range(1, 21)]
+    periods = [estimate_ridge_period(_impression(person)) for person in range(1, 21)]
     assert 3.2 <= np.median(periods) <= 3.4
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_period_of_impression_is_the_fingers(seed):
-    measured = 2.6 * procedural_prints.estimate_ridge_period(_impression(1, seed=seed))
+    measured = 2.6 * estimate_ridge_period(_impression(1, seed=seed))
     assert abs(measured / _finger(1, seed).ridge_period - 1) < _PERIOD_TOLERANCE
 
 
@@ -131,19 +134,19 @@ def test_estimate_ridge_period_of_a_plain_wave(period, degrees):
     )
     wave = np.rint(127 + 100 * np.cos(phase)).astype(np.uint8)
     # One of 256 frequency bins is 1.8% of the highest of these periods' frequencies.
-    assert procedural_prints.estimate_ridge_period(wave) == pytest.approx(period, rel=0.018)
+    assert estimate_ridge_period(wave) == pytest.approx(period, rel=0.018)
 
 
 def test_large_print_has_the_same_ridges_at_scanner_resolution():
-    large = procedural_prints.create_impression(_finger(1), size="241x298")
+    large = create_impression(_finger(1), size="241x298")
     assert large.shape == (298, 241)
-    measured = procedural_prints.estimate_ridge_period(large)
+    measured = estimate_ridge_period(large)
     assert abs(measured / _finger(1).ridge_period - 1) < _PERIOD_TOLERANCE
 
 
 @pytest.mark.parametrize("size,height,width", [("96x103", 103, 96), ("241x298", 298, 241)])
 def test_frame_is_the_scanners(size, height, width):
-    image = procedural_prints.create_impression(_finger(1), size=size)
+    image = create_impression(_finger(1), size=size)
     expected = np.zeros((height, width), np.uint8)
     expected[: height - 4, : width - 4] = 160
     expected[1 : height - 4, 1 : width - 4] = 105
@@ -158,7 +161,7 @@ def test_upper_corners_are_white_and_ridges_are_black():
 
 
 def test_gender_shares_are_socofings():
-    men = sum(procedural_prints.choose_gender(0, person) == "M" for person in range(1, 601))
+    men = sum(choose_gender(0, person) == "M" for person in range(1, 601))
     # Binomial with 600 draws of 477 / 600: standard deviation 9.9.
     assert abs(men - 477) < 3 * 9.9
 
@@ -182,7 +185,7 @@ def _find_singularities(orientation):
     "pattern,num_pairs", [("arch", 0), ("tented_arch", 1), ("left_loop", 1), ("right_loop", 1), ("whorl", 2)]
 )
 def test_pattern_has_its_cores_and_deltas_and_no_others(pattern, num_pairs):
-    finger = procedural_prints.create_finger(0, 1, pattern=pattern)
+    finger = create_finger(0, 1, pattern=pattern)
     found = dict(zip(("core", "delta"), _find_singularities(finger.orientation), strict=True))
     for kind, cells in found.items():
         given = [(point.row, point.col) for point in finger.singularities if point.kind == kind]
@@ -194,7 +197,7 @@ def test_pattern_has_its_cores_and_deltas_and_no_others(pattern, num_pairs):
 
 @pytest.mark.parametrize("pattern,sign", [("left_loop", -1), ("right_loop", 1)])
 def test_loop_opens_to_its_side(pattern, sign):
-    finger = procedural_prints.create_finger(0, 1, pattern=pattern)
+    finger = create_finger(0, 1, pattern=pattern)
     core = next(point for point in finger.singularities if point.kind == "core")
     angles = np.linspace(-np.pi, np.pi, 720, endpoint=False)
     rows, cols = core.row - 6 * np.sin(angles), core.col + 6 * np.cos(angles)
@@ -219,22 +222,22 @@ def test_ridges_follow_the_orientation():
 
 def test_unknown_pattern_is_refused():
     with pytest.raises(UserError, match="spiral"):
-        procedural_prints.create_finger(0, 1, pattern="spiral")
+        create_finger(0, 1, pattern="spiral")
 
 
 def test_unknown_finger_is_refused():
     with pytest.raises(UserError, match="toe"):
-        procedural_prints.create_finger(0, 1, finger="toe")
+        create_finger(0, 1, finger="toe")
 
 
 def test_person_zero_is_refused():
     with pytest.raises(UserError, match="person 0"):
-        procedural_prints.create_finger(0, 0)
+        create_finger(0, 0)
 
 
 def test_unknown_size_is_refused():
     with pytest.raises(UserError, match="10x10"):
-        procedural_prints.create_impression(_finger(1), size="10x10")
+        create_impression(_finger(1), size="10x10")
 
 
 # --- alterations -----------------------------------------------------------------------------------
@@ -245,10 +248,7 @@ def test_unknown_size_is_refused():
 def test_alteration_grows_with_difficulty(alteration, person):
     image = _impression(person)
     changes = [
-        np.abs(
-            procedural_prints.alter_impression(image, _finger(person), alteration, difficulty).astype(float)
-            - image
-        ).sum()
+        np.abs(alter_impression(image, _finger(person), alteration, difficulty).astype(float) - image).sum()
         for difficulty in ("Easy", "Medium", "Hard")
     ]
     assert 0 < changes[0] < changes[1] < changes[2]
@@ -256,7 +256,7 @@ def test_alteration_grows_with_difficulty(alteration, person):
 
 @pytest.mark.parametrize("alteration", ["Obl", "CR", "Zcut"])
 def test_alteration_leaves_most_of_the_print(alteration):
-    altered = procedural_prints.alter_impression(_impression(1), _finger(1), alteration, "Easy")
+    altered = alter_impression(_impression(1), _finger(1), alteration, "Easy")
     unchanged = altered == _impression(1)
     assert unchanged.mean() > 0.8
     outside = np.ones_like(unchanged)
@@ -266,12 +266,12 @@ def test_alteration_leaves_most_of_the_print(alteration):
 
 def test_unknown_alteration_is_refused():
     with pytest.raises(UserError, match="Burn"):
-        procedural_prints.alter_impression(_impression(1), _finger(1), "Burn", "Easy")
+        alter_impression(_impression(1), _finger(1), "Burn", "Easy")
 
 
 def test_image_of_another_size_is_refused():
     with pytest.raises(UserError, match=r"\(64, 64\)"):
-        procedural_prints.alter_impression(np.zeros((64, 64), np.uint8), _finger(1), "CR", "Easy")
+        alter_impression(np.zeros((64, 64), np.uint8), _finger(1), "CR", "Easy")
 
 
 # --- files -----------------------------------------------------------------------------------------
@@ -280,7 +280,7 @@ def test_image_of_another_size_is_refused():
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out_dir = tmp_path_factory.mktemp("prints")
-    procedural_prints.write_prints(out_dir, num_persons=2, num_impressions=2)
+    write_prints(out_dir, num_persons=2, num_impressions=2)
     return out_dir
 
 
@@ -293,7 +293,7 @@ def test_folders_hold_every_print_under_its_name(folder):
     for path in folder.rglob("*.BMP"):
         name = parse_filename(path.name)
         assert (name.hand, name.finger) == ("Right", "index")
-        assert name.gender == procedural_prints.choose_gender(0, name.person)
+        assert name.gender == choose_gender(0, name.person)
         found[path.parent.relative_to(folder).as_posix()].add((name.person, name.alteration))
     altered = set(itertools.product((1, 2), ("Obl", "CR", "Zcut")))
     assert found == {
@@ -313,9 +313,7 @@ def test_files_decode_to_the_prints(folder):
         expected = _impression(name.person, 1 if path.parent.name == "Impression-2" else 0)
         if name.alteration != "none":
             difficulty = path.parent.name.removeprefix("Altered-")
-            expected = procedural_prints.alter_impression(
-                expected, _finger(name.person), name.alteration, difficulty
-            )
+            expected = alter_impression(expected, _finger(name.person), name.alteration, difficulty)
         else:
             np.testing.assert_array_equal(decoded[..., 3][:99, :92], 255)
             assert decoded[99:, :, 3].max() == decoded[:, 92:, 3].max() == 0
@@ -349,7 +347,7 @@ def test_altered_header_is_socofings(folder):
 
 
 def test_large_files_have_socofings_sizes_and_headers(tmp_path):
-    procedural_prints.write_prints(tmp_path, num_persons=1, size="241x298")
+    write_prints(tmp_path, num_persons=1, size="241x298")
     real = next((tmp_path / "Real").iterdir())
     content = real.read_bytes()
     assert len(content) == 215890
@@ -363,35 +361,35 @@ def test_large_files_have_socofings_sizes_and_headers(tmp_path):
 
 
 def test_write_prints_adds_only_what_is_missing(folder, tmp_path, monkeypatch):
-    assert procedural_prints.write_prints(tmp_path, num_persons=1, num_impressions=2) == 11
+    assert write_prints(tmp_path, num_persons=1, num_impressions=2) == 11
     gone = next((tmp_path / "Altered" / "Altered-Hard").iterdir())
     gone.unlink()
     cut = next((tmp_path / "Real").iterdir())
     cut.write_bytes(cut.read_bytes()[:1000])
-    assert procedural_prints.write_prints(tmp_path, num_persons=2, num_impressions=2) == 2 + 11
+    assert write_prints(tmp_path, num_persons=2, num_impressions=2) == 2 + 11
     assert _files(tmp_path) == _files(folder)
-    monkeypatch.setattr(procedural_prints, "create_finger", None)
-    assert procedural_prints.write_prints(tmp_path, num_persons=2, num_impressions=2) == 0
+    monkeypatch.setattr("fpgan_jax.data.procedural.files.create_finger", None)
+    assert write_prints(tmp_path, num_persons=2, num_impressions=2) == 0
 
 
 def test_left_over_temporary_file_is_replaced(tmp_path):
-    procedural_prints.write_prints(tmp_path, num_persons=1, altered=False)
+    write_prints(tmp_path, num_persons=1, altered=False)
     real = next((tmp_path / "Real").iterdir())
     content = real.read_bytes()
     real.rename(real.with_name(real.name + ".tmp")).write_bytes(b"half a file")
-    assert procedural_prints.write_prints(tmp_path, num_persons=1, altered=False) == 1
+    assert write_prints(tmp_path, num_persons=1, altered=False) == 1
     assert [path.read_bytes() for path in (tmp_path / "Real").iterdir()] == [content]
 
 
 def test_workers_write_the_same_files(folder, tmp_path):
-    procedural_prints.write_prints(tmp_path, num_persons=2, num_impressions=2, num_workers=2)
+    write_prints(tmp_path, num_persons=2, num_impressions=2, num_workers=2)
     assert _files(tmp_path) == _files(folder)
 
 
 def test_foreign_folder_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(UserError, match="thesis.txt"):
-        procedural_prints.write_prints(tmp_path, num_persons=1)
+        write_prints(tmp_path, num_persons=1)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
@@ -399,57 +397,57 @@ def test_folder_that_a_file_manager_has_shown_is_empty(tmp_path):
     (tmp_path / "desktop.ini").write_text("")
     (tmp_path / "@eaDir").mkdir()
     (tmp_path / "@eaDir" / "thumb.jpg").write_text("")
-    assert procedural_prints.write_prints(tmp_path, num_persons=1, altered=False) == 1
+    assert write_prints(tmp_path, num_persons=1, altered=False) == 1
 
 
 def test_socofing_itself_is_refused(tmp_path):
     (tmp_path / "Real").mkdir()
     (tmp_path / "Real" / "1__M_Right_index_finger.BMP").write_bytes(b"a real print")
     with pytest.raises(UserError, match="1__M_Right_index_finger"):
-        procedural_prints.write_prints(tmp_path, num_persons=1)
+        write_prints(tmp_path, num_persons=1)
 
 
 def test_folder_of_another_seed_is_refused(folder):
     with pytest.raises(UserError, match="'seed': 0"):
-        procedural_prints.write_prints(folder, num_persons=2, seed=1)
+        write_prints(folder, num_persons=2, seed=1)
 
 
 def test_file_in_place_of_the_folder_is_refused(tmp_path):
     path = tmp_path / "file"
     path.write_text("")
     with pytest.raises(UserError, match="is a file"):
-        procedural_prints.write_prints(path, num_persons=1)
+        write_prints(path, num_persons=1)
 
 
 def test_broken_manifest_is_refused(tmp_path):
     (tmp_path / "MANIFEST.json").write_text("{")
     with pytest.raises(UserError, match="MANIFEST.json"):
-        procedural_prints.write_prints(tmp_path, num_persons=1)
+        write_prints(tmp_path, num_persons=1)
 
 
 @pytest.mark.parametrize("field", ["num_persons", "num_impressions", "num_workers"])
 def test_zero_is_refused(tmp_path, field):
     with pytest.raises(UserError, match=f"{field} 0"):
-        procedural_prints.write_prints(tmp_path, **({"num_persons": 1} | {field: 0}))
+        write_prints(tmp_path, **({"num_persons": 1} | {field: 0}))
 
 
 def test_parse_fingers():
-    assert procedural_prints.parse_fingers(["Left_thumb", "Right_index"]) == (
+    assert parse_fingers(["Left_thumb", "Right_index"]) == (
         ("Left", "thumb"),
         ("Right", "index"),
     )
-    assert len(set(procedural_prints.parse_fingers(["all"]))) == 10
+    assert len(set(parse_fingers(["all"]))) == 10
 
 
 @pytest.mark.parametrize("name", ["index", "Right_toe", "Up_index", "Right_index_finger"])
 def test_unknown_finger_name_is_refused(name):
     with pytest.raises(UserError, match=name):
-        procedural_prints.parse_fingers([name])
+        parse_fingers([name])
 
 
 def test_imports_neither_jax_nor_tensorflow():
     code = (
-        "import sys; import fpgan_jax.data.procedural.procedural_prints; "
+        "import sys; import fpgan_jax.data.procedural.files; "
         "print([name for name in ('jax', 'tensorflow') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -457,7 +455,7 @@ def test_imports_neither_jax_nor_tensorflow():
 
 
 def test_an_empty_scan_is_white_within_the_frame():
-    scan = procedural_prints.create_empty_scan()
+    scan = create_empty_scan()
     assert scan.shape == (103, 96)
     assert (scan[2:99, 2:92] == 255).all()
     # The bevel: 160 and 105 along the top and left edge; black at the bottom and right.

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from configs import pix2pix_socofing
 from fpgan_jax.data import preprocessing
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.impressions import create_empty_scan
 from fpgan_jax.data.ridges import ridge_map
 from fpgan_jax.errors import UserError
 
@@ -204,7 +204,7 @@ def create_data_config(size, interpolation):
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear", "lanczos"])
 def test_the_scanners_frame_does_not_come_back(size, interpolation):
     data = create_data_config(size, interpolation)
-    empty = preprocessing.preprocess_print(procedural_prints.create_empty_scan(), data)[..., 0]
+    empty = preprocessing.preprocess_print(create_empty_scan(), data)[..., 0]
     found = ridge_map.map_ridges(empty, PERIOD * size / 128, preprocessing.find_window(data))
     assert not found.ridges.any()
     assert not found.contact.any()
@@ -212,7 +212,7 @@ def test_the_scanners_frame_does_not_come_back(size, interpolation):
 
 def test_the_frame_changes_no_ridge_beside_it():
     data = create_data_config(SIDE, "bicubic")
-    framed = procedural_prints.create_empty_scan()
+    framed = create_empty_scan()
     inside = framed == 255
     rows, cols = np.mgrid[: framed.shape[0], : framed.shape[1]]
     bare = np.rint(135 - 95 * np.cos(2 * np.pi / 3.3 * (0.6 * cols + 0.8 * rows))).astype(np.uint8)

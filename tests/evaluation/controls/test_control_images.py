@@ -5,7 +5,7 @@ import pytest
 
 from configs import twin_p50
 from fpgan_jax.data import preprocessing
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.impressions import create_empty_scan
 from fpgan_jax.evaluation.controls import control_images
 from fpgan_jax.evaluation.study.print_collection import POPULATION, REFERENCE
 from tests.evaluation.measures.ridge_study import create_collection, draw_ridges
@@ -177,7 +177,7 @@ def test_where_the_frame_is_kept_a_control_has_it():
     data = twin_p50.get_config().data
     data.frame = "keep"
     scans = [np.full((103, 96), grey, np.uint8) for grey in (90, 120, 150)]
-    empty = procedural_prints.create_empty_scan()
+    empty = create_empty_scan()
     for scan in scans:
         scan[np.where(empty != 255)] = empty[np.where(empty != 255)]
         scan[40:60, 20:40] = 0
@@ -194,7 +194,7 @@ def test_where_the_frame_is_kept_a_control_has_it():
 def test_where_the_frame_is_kept_only_what_is_within_is_mirrored():
     data = twin_p50.get_config().data
     data.frame = "keep"
-    scan = procedural_prints.create_empty_scan()
+    scan = create_empty_scan()
     scan[40:60, 4:24] = 0
     image = preprocessing.preprocess_print(scan, data)[..., 0]
     real = create_collection("real", REFERENCE, image[None], [1])

@@ -6,7 +6,9 @@ from ml_collections import ConfigDict
 
 from configs import twin_p50
 from fpgan_jax.data import preprocessing
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.alterations import DIFFICULTIES, alter_impression
+from fpgan_jax.data.procedural.finger import create_finger
+from fpgan_jax.data.procedural.impressions import create_impression
 from fpgan_jax.evaluation.controls import control_table
 from fpgan_jax.evaluation.controls.control_images import DESCRIPTIONS, create_controls
 from fpgan_jax.evaluation.measures import checkerboard, distribution, features, pixels
@@ -328,8 +330,8 @@ def create_procedural_study():
     """Grow 60 fingers, of which 13 are the reference."""
     data = twin_p50.get_config().data
     own, others = np.arange(1, 14), np.arange(14, 61)
-    fingers = [procedural_prints.create_finger(0, person) for person in range(1, 61)]
-    scans = [procedural_prints.create_impression(finger) for finger in fingers]
+    fingers = [create_finger(0, person) for person in range(1, 61)]
+    scans = [create_impression(finger) for finger in fingers]
 
     def load(scans):
         return [preprocessing.preprocess_print(scan, data)[..., 0] for scan in scans]
@@ -338,9 +340,9 @@ def create_procedural_study():
         create_collection("real", print_collection.REFERENCE, load(scans[:13]), own),
         create_collection("real_others", print_collection.POPULATION, load(scans[13:]), others),
     ]
-    for difficulty in procedural_prints.DIFFICULTIES:
+    for difficulty in DIFFICULTIES:
         altered = [
-            procedural_prints.alter_impression(scan, finger, alteration, difficulty)
+            alter_impression(scan, finger, alteration, difficulty)
             for scan, finger in zip(scans[:13], fingers, strict=False)
             for alteration in ("Obl", "CR", "Zcut")
         ]

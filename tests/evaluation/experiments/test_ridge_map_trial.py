@@ -6,7 +6,8 @@ import pytest
 from configs import test_size
 from fpgan_jax.data import print_archive
 from fpgan_jax.data.prints import SPLITS, PrintSet
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.finger import create_finger
+from fpgan_jax.data.procedural.impressions import SIZES, create_impression
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.experiments import ridge_map_trial
 from fpgan_jax.evaluation.experiments.ridge_map_trial import Trial
@@ -102,10 +103,10 @@ def test_maps_of_procedural_impressions_are_told_apart_as_the_prints_are(tmp_pat
     except ToolError as error:
         pytest.skip(f"NOT RUN: {error}")
     persons = (2, 3)
-    window = procedural_prints.SIZES["241x298"].window
+    window = SIZES["241x298"].window
     images = [
-        procedural_prints.create_impression(finger, impression, size="241x298")[window]
-        for finger in (procedural_prints.create_finger(0, person) for person in persons)
+        create_impression(finger, impression, size="241x298")[window]
+        for finger in (create_finger(0, person) for person in persons)
         for impression in (0, 1)
     ]
     config = archive_prints(tmp_path / "prints.npz", np.stack(images), np.repeat(persons, 2).tolist(), 500)

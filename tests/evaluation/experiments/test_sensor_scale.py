@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from configs import test_size
-from fpgan_jax.data.procedural.procedural_prints import create_empty_scan
+from fpgan_jax.data.procedural.impressions import create_empty_scan
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.experiments import sensor_scale
 from tests.evaluation.matcher.test_ridge_spectrum import draw_wave

@@ -7,7 +7,9 @@ import pytest
 
 from configs import test_size
 from fpgan_jax.data import preprocessing
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.alterations import alter_impression
+from fpgan_jax.data.procedural.finger import create_finger
+from fpgan_jax.data.procedural.impressions import create_impression
 from fpgan_jax.data.ridges import print_scale
 from fpgan_jax.evaluation.matcher import matching, nist_tools, resolution
 from fpgan_jax.evaluation.matcher.matching import Matcher
@@ -82,9 +84,9 @@ def prints():
     images = []
     # Person 1 pressed so little that too few minutiae are seen.
     for person in (2, 3, 4):
-        finger = procedural_prints.create_finger(0, person)
-        real = procedural_prints.create_impression(finger)
-        for image in (real, procedural_prints.alter_impression(real, finger, "CR", "Easy")):
+        finger = create_finger(0, person)
+        real = create_impression(finger)
+        for image in (real, alter_impression(real, finger, "CR", "Easy")):
             images.append(preprocessing.preprocess_print(image, data)[..., 0])
     images = np.stack(images)
     factor = print_scale.PERIOD_AT_500_PPI / resolution.find_period(images)

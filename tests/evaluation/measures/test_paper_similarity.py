@@ -7,7 +7,8 @@ import pytest
 
 from configs import test_size
 from fpgan_jax.data import preprocessing
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.finger import create_finger
+from fpgan_jax.data.procedural.impressions import create_impression
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.measures import paper_similarity
 from fpgan_jax.evaluation.study.findings import REFUSED, SKIPPED
@@ -126,7 +127,7 @@ def test_a_classifier_of_another_finger_is_refused(monkeypatch):
 
 @pytest.fixture(scope="module")
 def scan():
-    return procedural_prints.create_impression(procedural_prints.create_finger(0, 3))
+    return create_impression(create_finger(0, 3))
 
 
 @pytest.mark.parametrize(("before", "after"), [("keep", "crop"), ("crop", "keep")])

@@ -7,7 +7,9 @@ from ml_collections import ConfigDict
 from PIL import Image
 from scipy import ndimage
 
-from fpgan_jax.data.procedural import procedural_prints
+from fpgan_jax.data.procedural.alterations import DIFFICULTIES, alter_impression
+from fpgan_jax.data.procedural.finger import create_finger
+from fpgan_jax.data.procedural.impressions import SIZES, create_impression
 from fpgan_jax.evaluation.experiments.utility_table import ResultRow
 from fpgan_jax.evaluation.report.contents import EvaluationResults
 from fpgan_jax.evaluation.study import print_collection
@@ -30,14 +32,14 @@ FAMILIES = (
 def create_study(*, num_persons=3, num_replicas=2, size=64, seed=0):
     """Draw the collections: real, others, altered, synthetic of both kinds, and every control."""
     rng = np.random.default_rng(seed)
-    fingers = [procedural_prints.create_finger(seed, person) for person in range(1, num_persons + 3)]
-    window = procedural_prints.SIZES["96x103"].window
+    fingers = [create_finger(seed, person) for person in range(1, num_persons + 3)]
+    window = SIZES["96x103"].window
 
     def enlarge(image):
         picture = Image.fromarray(image[window]).resize((size, size), Image.Resampling.BICUBIC)
         return np.asarray(picture)
 
-    scans = [procedural_prints.create_impression(finger) for finger in fingers]
+    scans = [create_impression(finger) for finger in fingers]
     prints = np.stack([enlarge(scan) for scan in scans])
     real, others = prints[:num_persons], prints[num_persons:]
     persons = np.arange(1, num_persons + 1, dtype=np.int32)
@@ -59,13 +61,11 @@ def create_study(*, num_persons=3, num_replicas=2, size=64, seed=0):
             "real prints of other persons",
         ),
     }
-    for difficulty in procedural_prints.DIFFICULTIES:
+    for difficulty in DIFFICULTIES:
         images, names = [], []
         for finger, scan, person in zip(fingers, scans, persons, strict=False):
             for alteration in ("Obl", "CR", "Zcut"):
-                images.append(
-                    enlarge(procedural_prints.alter_impression(scan, finger, alteration, difficulty))
-                )
+                images.append(enlarge(alter_impression(scan, finger, alteration, difficulty)))
                 names.append(f"{person}__M_Right_index_finger_{alteration}.BMP")
         name = f"altered_{difficulty.lower()}"
         collections[name] = PrintCollection(

@@ -8,7 +8,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.synthesis import drawing
 from fpgan_jax.training import gan_trainer
-from fpgan_jax.training.checkpoints.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from tests.training import tiny
 from third_party.pytorch_pix2pix import runs, state_file, weights
 

@@ -7,7 +7,8 @@ import optax
 import pytest
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.training.checkpoints import checkpointing
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
+from fpgan_jax.training.checkpoints.store import CheckpointStore
 
 
 def create_trees(value):
@@ -25,7 +26,7 @@ def save(store, step, metric=1.0):
 
 @pytest.fixture
 def store(tmp_path):
-    store = checkpointing.CheckpointStore(str(tmp_path), best_metric="loss")
+    store = CheckpointStore(str(tmp_path), best_metric="loss")
     yield store
     store.close()
 
@@ -46,16 +47,16 @@ def test_everything_comes_back_bit_for_bit(store):
 )
 def test_any_folder_will_do(tmp_path, name):
     workdir = tmp_path / name
-    store = checkpointing.CheckpointStore(str(workdir), best_metric="loss")
+    store = CheckpointStore(str(workdir), best_metric="loss")
     for step in (1, 2, 3):
         save(store, step, metric=float(step))
     store.close()
     (folder,) = tmp_path.rglob("checkpoints")  # and no other that a library took for it
     assert folder == workdir / "checkpoints" and {path.name for path in folder.iterdir()} == {"1", "2", "3"}
-    store = checkpointing.CheckpointStore(str(workdir), best_metric="loss")
+    store = CheckpointStore(str(workdir), best_metric="loss")
     assert store.restore_latest(create_trees(0.0))["training"]["step"] == 3
     store.close()
-    _, trees, _ = checkpointing.restore_for_evaluation(str(workdir), ("generator",), "best")
+    _, trees, _ = restore_for_evaluation(str(workdir), ("generator",), "best")
     assert trees["generator"]["params"]["dense"]["kernel"][0, 0] == 1.0
 
 
@@ -65,12 +66,12 @@ def test_a_folder_that_cannot_be_used_is_refused_before_anything_is_saved(tmp_pa
     with pytest.raises(
         UserError, match=r"run\[1\]: checkpoints cannot be kept under a path with one of \* \? \["
     ):
-        checkpointing.CheckpointStore(str(tmp_path / "run[1]"), best_metric="loss")
+        CheckpointStore(str(tmp_path / "run[1]"), best_metric="loss")
     assert list((tmp_path / "run[1]").iterdir()) == []
 
 
 def test_a_checkpoint_that_cannot_be_read_back_does_not_count_and_costs_no_other(tmp_path, monkeypatch):
-    store = checkpointing.CheckpointStore(str(tmp_path), best_metric="loss")
+    store = CheckpointStore(str(tmp_path), best_metric="loss")
     for step in (1, 2):
         save(store, step, metric=1 / step)
     store.finish()
@@ -86,7 +87,7 @@ def test_a_checkpoint_that_cannot_be_read_back_does_not_count_and_costs_no_other
             store.finish()
         store.close()
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"1", "2"}
-    assert checkpointing.restore_for_evaluation(str(tmp_path), ("generator",))[0] == 2
+    assert restore_for_evaluation(str(tmp_path), ("generator",))[0] == 2
 
 
 async def _do_nothing(*args, **options):
@@ -102,7 +103,7 @@ def test_the_last_two_and_the_best_are_kept(store, tmp_path):
 
 
 def test_the_steps_to_keep_are_never_deleted(tmp_path):
-    store = checkpointing.CheckpointStore(str(tmp_path), best_metric="loss", keep_steps=(1, 2))
+    store = CheckpointStore(str(tmp_path), best_metric="loss", keep_steps=(1, 2))
     for step in range(1, 6):
         save(store, step, metric=1 / step)
     store.close()
@@ -118,7 +119,7 @@ def test_best_and_latest_are_told_apart(store):
 def test_evaluation_reads_one_tree_and_no_optimiser(store, tmp_path):
     save(store, 7)
     store.close()
-    step, trees, metadata = checkpointing.restore_for_evaluation(str(tmp_path), ("generator",))
+    step, trees, metadata = restore_for_evaluation(str(tmp_path), ("generator",))
     assert (step, set(trees), metadata) == (7, {"generator"}, {"config": {"seed": 3}, "metric": 1.0})
     np.testing.assert_array_equal(trees["generator"]["params"]["dense"]["kernel"], np.full((2, 3), 7.0))
 
@@ -127,7 +128,7 @@ def test_evaluation_may_choose_a_step(store, tmp_path):
     save(store, 1, 0.1)
     save(store, 2, 0.2)
     store.close()
-    _, trees, _ = checkpointing.restore_for_evaluation(str(tmp_path), ("generator",), step=1)
+    _, trees, _ = restore_for_evaluation(str(tmp_path), ("generator",), step=1)
     assert trees["generator"]["params"]["dense"]["kernel"][0, 0] == 1.0
 
 
@@ -135,19 +136,19 @@ def test_a_missing_step_is_named_with_those_there_are(store, tmp_path):
     save(store, 7)
     store.close()
     with pytest.raises(UserError, match=r"no checkpoint of step 8; there are those of steps \[7\]"):
-        checkpointing.restore_for_evaluation(str(tmp_path), ("generator",), step=8)
+        restore_for_evaluation(str(tmp_path), ("generator",), step=8)
 
 
 def test_a_folder_without_checkpoints_is_named(tmp_path):
     with pytest.raises(UserError, match="no checkpoints here; train first"):
-        checkpointing.restore_for_evaluation(str(tmp_path / "nothing"), ("generator",))
+        restore_for_evaluation(str(tmp_path / "nothing"), ("generator",))
 
 
 def test_a_checkpoint_of_another_kind_is_named(store, tmp_path):
     save(store, 7)
     store.close()
     with pytest.raises(UserError, match=r"checkpoints/7: holds no 'classifier'"):
-        checkpointing.restore_for_evaluation(str(tmp_path), ("classifier",))
+        restore_for_evaluation(str(tmp_path), ("classifier",))
 
 
 def test_other_shapes_name_the_first_that_differs(store):
@@ -172,7 +173,7 @@ def test_evaluation_may_ask_for_the_best(store, tmp_path):
     for step, metric in [(1, 0.5), (2, 0.1), (3, 0.4)]:
         save(store, step, metric)
     store.close()
-    step, _, _ = checkpointing.restore_for_evaluation(str(tmp_path), ("generator",), step="best")
+    step, _, _ = restore_for_evaluation(str(tmp_path), ("generator",), step="best")
     assert step == 2
 
 
@@ -184,4 +185,4 @@ def test_a_damaged_checkpoint_is_named(store, tmp_path, name):
         if path.is_file():
             path.write_bytes(b"{")
     with pytest.raises(UserError, match=r"checkpoints/7: damaged"):
-        checkpointing.restore_for_evaluation(str(tmp_path), ("generator",))
+        restore_for_evaluation(str(tmp_path), ("generator",))

@@ -12,7 +12,9 @@ import pytest
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.training import loop
-from fpgan_jax.training.checkpoints import checkpointing, checksums
+from fpgan_jax.training.checkpoints import checksums
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
+from fpgan_jax.training.checkpoints.store import CheckpointStore
 from fpgan_jax.training.reporting import Reporter
 from tests.training import test_loop
 
@@ -78,7 +80,7 @@ FAULTS = {
 
 def open_store(workdir):
     """Open the run's checkpoints for writing; return the last one's step."""
-    store = checkpointing.CheckpointStore(str(workdir), best_metric="loss")
+    store = CheckpointStore(str(workdir), best_metric="loss")
     try:
         return store.latest_step
     finally:
@@ -224,12 +226,12 @@ def test_a_bit_of_a_large_array_is_missed_by_orbax_and_not_by_the_checksums(run)
         with pytest.raises(
             UserError, match=rf"12: damaged \({name}: .*there are checkpoints of steps \[.*10, 12\]"
         ):
-            checkpointing.restore_for_evaluation(str(run), ("ballast",), step)
+            restore_for_evaluation(str(run), ("ballast",), step)
     # Evaluation reads alone, and only what it needs.
     assert not (run / "damaged_checkpoints").exists()
-    checkpointing.restore_for_evaluation(str(run), ("all",), 12)
+    restore_for_evaluation(str(run), ("all",), 12)
     (checkpoint / checksums.CHECKSUMS_FILENAME).unlink()
-    _, trees, _ = checkpointing.restore_for_evaluation(str(run), ("ballast",))
+    _, trees, _ = restore_for_evaluation(str(run), ("ballast",))
     assert not np.array_equal(trees["ballast"]["array"], BALLAST)
 
 
@@ -253,19 +255,19 @@ def test_one_that_was_incomplete_when_its_checksums_were_written_is_set_aside(ru
     (checkpoint / "all" / "manifest.ocdbt").unlink()
     checksums.write_checksums(str(checkpoint))
     with pytest.raises(UserError, match=r"12: damaged \(all/\w+: missing\)"):
-        checkpointing.restore_for_evaluation(str(run), ("all",))
+        restore_for_evaluation(str(run), ("all",))
     np.testing.assert_array_equal(train(run).value, whole[1])
     assert "checkpoints/12: damaged (all/" in caplog.text and (run / "damaged_checkpoints" / "12").is_dir()
 
 
 def test_evaluation_does_not_mind_another_checkpoints_metrics(run):
     FAULTS["half"](run / "checkpoints" / "10" / "metrics" / "metrics")
-    assert checkpointing.restore_for_evaluation(str(run), ("all",))[0] == 12
+    assert restore_for_evaluation(str(run), ("all",))[0] == 12
 
 
 def fill_disk_at(monkeypatch, *steps):
     """Let the saves of some steps meet a full disk."""
-    save = checkpointing.CheckpointStore.save
+    save = CheckpointStore.save
 
     def save_or_fail(store, step, trees, **options):
         if step not in steps:
@@ -275,7 +277,7 @@ def fill_disk_at(monkeypatch, *steps):
             save(store, step, trees, **options)
             store._await_save()
 
-    monkeypatch.setattr(checkpointing.CheckpointStore, "save", save_or_fail)
+    monkeypatch.setattr(CheckpointStore, "save", save_or_fail)
 
 
 def test_a_full_disk_costs_one_save(tmp_path, whole, monkeypatch, caplog):
