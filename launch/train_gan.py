@@ -4,7 +4,8 @@ python -m launch.train_gan --config=configs/twin_p50.py --config.data.socofing_d
     --workdir=runs/gan --config.lambda_l1=50
 
 Writes into the workdir: config.json, metrics.csv, events/ (TensorBoard), samples/epoch_NNNN.png
-(noise, generated, real), checkpoints/.
+(noise, generated, real), checkpoints/; of a folder of pairs with val/ or test/ also validation.csv and
+samples/validation_epoch_NNNN.png.
 """
 
 from launch import cli

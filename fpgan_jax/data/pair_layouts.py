@@ -3,6 +3,7 @@
 Does not read pixels (`pairs.py`). The layouts are those of the other pix2pix codes; A is the left image of a file.
 """
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -75,11 +76,7 @@ def find_training_pairs(folder: str | os.PathLike, *, skips_bad: bool = False) -
       UserError: there is no such folder, it holds no pair in any of these layouts, or a file has no other half.
     """
     root = _check_folder(folder)
-    if found := _list_images(root):
-        return _list_side_by_side(root, found)
-    if found := _find_split(root, "train", skips_bad) or _find_two_folders(
-        *(root / side for side in _SIDES), skips_bad
-    ):
+    if found := _find(root, skips_bad):
         return found
     raise UserError(
         f"config.data.paired_dir: {root} holds no paired {', '.join(EXTENSIONS)} file{_hint_at_layout(root)}"
@@ -116,6 +113,13 @@ def _check_folder(folder: str | os.PathLike) -> pathlib.Path:
     raise UserError(
         f"config.data.paired_dir: {os.fspath(folder)!r} is not a folder of paired image files{hint}"
     )
+
+
+def _find(root: pathlib.Path, skips_bad: bool) -> PairFiles | None:
+    if names := _list_images(root):
+        return _list_side_by_side(root, names)
+    sides = (root / side for side in _SIDES)
+    return _find_split(root, "train", skips_bad) or _find_two_folders(*sides, skips_bad)
 
 
 def _find_split(root: pathlib.Path, split: str, skips_bad: bool) -> PairFiles | None:
@@ -226,29 +230,33 @@ def _hint_at_layout(root: pathlib.Path) -> str:
             return f"; its folder {name} is empty"
     if {"A", "B"} & folders and not {"A", "B"} <= folders:
         return "; it has one of the folders A and B, and both are needed, with files of equal names"
-    right = sorted(name for name in folders if _is_of_pairs(root / name))
-    if right:
-        return f"; did you mean {root / right[0]}?"
-    with_images = sorted(name for name in folders if _list_images(root / name))
+    stems = {name: _list_stems(root / name) for name in sorted(folders)}
+    with_images = [name for name, own in stems.items() if own]
     if len(with_images) == 2:
         first, second = with_images
-        stems = [{pathlib.Path(name).stem for name in _list_images(root / folder)} for folder in with_images]
-        if stems[0] & stems[1]:
+        if stems[first] & stems[second]:
             return (
                 f"; its folders {first} and {second} hold files of equal names: rename the conditions' to A and the "
                 "targets' to B"
             )
-    if len(with_images) == 1:
-        return f"; did you mean {root / with_images[0]}?"
+    right = with_images if len(with_images) == 1 else []
+    right += [name for name in stems if name not in with_images and _holds_pairs(root / name)]
+    if right:
+        return f"; did you mean {root / right[0]}?"
     return (
         "; there may be files of A and B side by side, in the folder or in its train, or folders A and B with files of "
         "equal names"
     )
 
 
-def _is_of_pairs(folder: pathlib.Path) -> bool:
-    """Say whether a folder has folders in one of the layouts."""
-    try:
-        return not _list_images(folder) and bool(find_training_pairs(folder, skips_bad=True))
-    except UserError:
-        return False
+def _list_stems(folder: pathlib.Path) -> set[str]:
+    with contextlib.suppress(OSError):
+        return {pathlib.Path(name).stem for name in _list_images(folder)}
+    return set()
+
+
+def _holds_pairs(folder: pathlib.Path) -> bool:
+    """Say whether a folder has folders in one of the layouts; it looks no deeper."""
+    with contextlib.suppress(OSError, UserError):
+        return bool(_find(folder, skips_bad=False))
+    return False
