@@ -23,7 +23,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.reproduction import chain
 from fpgan_jax.sweeps.runs import Run
-from fpgan_jax.training.cadence import last_step_of_epoch
+from fpgan_jax.training import gan_trainer
 from fpgan_jax.training.reporting import METRICS_FILENAME
 
 _MAX_NAME_LENGTH = 100
@@ -194,7 +194,7 @@ def _check_experiment(config: ConfigDict, workdir: str) -> dict[str, int]:
 
 
 def _count_gan_steps(config: ConfigDict, num_examples: int) -> int:
-    return last_step_of_epoch(config.num_epochs, num_examples, config.global_batch_size)
+    return gan_trainer.create_schedule(config, num_examples).num_steps
 
 
 # What a run may be, as the launch script's name -> the check, which returns `Run.num_steps`.

@@ -27,7 +27,7 @@ VALIDATION_FILENAME = "validation.csv"
 class Reporter:
     """Writes one run's metrics and pictures; a continued run goes on in the same files.
 
-    On a full disk the run goes on: rows of metrics wait for the next one, a picture is left out.
+    On a full disk the run goes on: rows of metrics are written with the next one, a picture is left out.
 
     Attributes:
       workdir: the run's folder.
@@ -38,7 +38,7 @@ class Reporter:
 
         Args:
           workdir: the run's folder.
-          start_step: completed steps; what an interrupted run wrote beyond them is taken away.
+          start_step: completed steps; rows of later steps, from an interrupted run, are removed.
           is_active: False makes every method do nothing, for processes other than the main one.
         """
         self.workdir = workdir
@@ -81,10 +81,10 @@ class Reporter:
             with open(self._path, "a", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(self._unwritten)
                 file.flush()
-                # The checkpoint that follows does not hold these numbers any more.
+                # The checkpoint that follows no longer holds these numbers.
                 os.fsync(file.fileno())
         except OSError:
-            # What had room of them would be there twice after the next try.
+            # Otherwise the part that was written would be there twice after the next try.
             with contextlib.suppress(OSError):
                 os.truncate(self._path, size)
             raise
@@ -173,8 +173,8 @@ class Reporter:
 class _Events:
     """TensorBoard's file of events, written at once.
 
-    tensorboardX's own SummaryWriter has a thread for it, which a full disk ends; the queue before it then fills up
-    and the training waits for ever.
+    tensorboardX's own SummaryWriter writes in a thread, which a full disk ends; its queue then fills up and the
+    training waits forever.
     """
 
     def __init__(self, folder: str, purge_step: int):
@@ -186,7 +186,7 @@ class _Events:
         with self._tell_of_failure():
             os.makedirs(folder, exist_ok=True)
             self._writer = event_file_writer.EventsWriter(os.path.join(folder, "events"))
-            # What an interrupted run told of these steps is hidden.
+            # TensorBoard hides what an interrupted run wrote about these steps.
             session = proto.event_pb2.SessionLog(status=proto.event_pb2.SessionLog.START)
             self._write(step=purge_step, file_version="brain.Event:2")
             self._write(step=purge_step, session_log=session)

@@ -1,7 +1,8 @@
 """Owns how a GAN does on pairs that it is not trained on: their L1 and SSIM, and a grid of samples, while it trains.
 
-Does not own when that is done (`loop.py`) or which pairs they are (`data/pair_layouts.py`). Changes nothing of the
-training: its weights are read, and the random numbers are a stream of their own.
+Does not own when that is done (`loop.py`), which pairs they are (`data/pair_layouts.py`) or what is written
+(`gan_trainer.py`). Changes nothing of the training: its weights are read, and the random numbers are a stream of their
+own.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,67 +13,58 @@ import numpy as np
 from ml_collections import ConfigDict
 from skimage.metrics import structural_similarity
 
-from fpgan_jax import parallel
 from fpgan_jax.data.preprocessing import to_uint8
-from fpgan_jax.training.reporting import Reporter
 
 # Of the SSIM's window, pixels.
 _MIN_SIDE = 11
 
 
-def create_validator(
-    config: ConfigDict,
-    generate: Callable,
-    pairs: Mapping[str, np.ndarray],
-    epochs: Mapping[int, int],
-    *,
-    batch_size: int,
-) -> Callable[[int, Any, Reporter], None]:
-    """Create the hook that measures the generator on validation pairs, as it draws at test time: with its dropout.
+class Validation:
+    """Validation pairs, measured as a generator draws at test time: with its dropout, each image by itself."""
 
-    Args:
-      config: the experiment's config; num_samples and synthesis.seed are used.
-      generate: as of `sampling.create_generate`.
-      pairs: as of `pairs.create_batch`; none is measured where there are none.
-      epochs: completed steps -> the epoch, for the names of the grids.
-      batch_size: pairs a call of `generate`; that of its other calls, so that it is one program.
+    def __init__(
+        self, config: ConfigDict, generate: Callable, pairs: Mapping[str, np.ndarray], *, batch_size: int
+    ):
+        """Bind the pairs.
 
-    Returns:
-      (completed steps, replicated state, reporter) -> None. It writes a row of `validation.csv`: the mean over the
-      pairs of the L1 distance on the scale [-1, 1], as the metric `l1_loss`, and of the SSIM; and
-      `samples/validation_epoch_NNNN.png` of the first pairs.
-    """
-    count = len(pairs["real_image"]) if pairs else 0
-    if not count:
-        return lambda step, state, reporter: None
-    # The same dropout every time: what changes is the network.
-    keys = jax.random.split(jax.random.key(config.synthesis.seed), count)
+        Args:
+          config: num_samples and synthesis.seed are used.
+          generate: from `sampling.create_generate`.
+          pairs: as from `pairs.create_batch`, at least one.
+          batch_size: pairs a call of `generate`; that of its other calls, so that it is one program.
+        """
+        self._num_samples = config.num_samples
+        self._generate = generate
+        self._pairs = pairs
+        self._batch_size = batch_size
+        # The same dropout every time: what changes is the network.
+        self._keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["real_image"]))
 
-    def validate(step: int, state: Any, reporter: Reporter) -> None:
-        if not parallel.is_main_process():
-            return
-        network = parallel.unreplicate(state.generator.replace(opt_state=()))
-        variables = {"params": network.params, "batch_stats": network.batch_stats}
-        fake = []
-        for start in range(0, count, batch_size):
+    def measure(
+        self, variables: Any
+    ) -> tuple[dict[str, float], list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+        """Draw and compare every pair.
+
+        Args:
+          variables: the generator's.
+
+        Returns:
+          (num_pairs; l1, the mean of `compute_l1`; ssim, that of `compute_ssim`, where the images are large enough;
+          rows of condition, drawn and target of the first num_samples pairs, uint8 [height, width, channels]).
+        """
+        conditions, targets = self._pairs["noise_image"], self._pairs["real_image"]
+        drawn = []
+        for start in range(0, len(targets), self._batch_size):
             # The last batch is filled up.
-            places = np.minimum(np.arange(start, start + batch_size), count - 1)
-            drawn = generate(variables, pairs["noise_image"][places], keys[places])
-            fake.append(to_uint8(np.asarray(drawn))[: count - start])
-        fake = np.concatenate(fake)
-        values = {"l1": compute_l1(fake, pairs["real_image"]).mean()}
-        if min(fake.shape[1:3]) >= _MIN_SIDE:
-            values["ssim"] = compute_ssim(fake, pairs["real_image"]).mean()
-        reporter.write_validation(step, {"epoch": epochs[step], "num_pairs": count, **values})
-        if config.num_samples:
-            shown = (
-                images[: config.num_samples] for images in (pairs["noise_image"], fake, pairs["real_image"])
-            )
-            reporter.write_images(
-                step, f"validation_epoch_{epochs[step]:04d}", list(zip(*shown, strict=True)), tag="validation"
-            )
-
-    return validate
+            indices = np.minimum(np.arange(start, start + self._batch_size), len(targets) - 1)
+            images = self._generate(variables, conditions[indices], self._keys[indices])
+            drawn.append(to_uint8(np.asarray(images))[: len(targets) - start])
+        drawn = np.concatenate(drawn)
+        values = {"num_pairs": len(targets), "l1": float(compute_l1(drawn, targets).mean())}
+        if min(drawn.shape[1:3]) >= _MIN_SIDE:
+            values["ssim"] = float(compute_ssim(drawn, targets).mean())
+        shown = slice(self._num_samples)
+        return values, list(zip(conditions[shown], drawn[shown], targets[shown], strict=True))
 
 
 def compute_l1(images: np.ndarray, others: np.ndarray) -> np.ndarray:

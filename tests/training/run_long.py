@@ -122,12 +122,14 @@ def run(experiment: str, num_steps: int, every_steps: int, folder: str) -> list[
     recorder = Recorder()
 
     def run_recorded(training, state, base_keys, **options):
-        def watch_metrics(step, averages, reporter):
-            training.watch_metrics(step, averages, reporter)
+        see_metrics = training.watch.see_metrics
+
+        def see_and_record(step, averages, reporter):
+            see_metrics(step, averages, reporter)
             recorder.record(step)
 
-        training_recorded = dataclasses.replace(training, watch_metrics=watch_metrics)
-        return loop.run_training(training_recorded, state, base_keys, **options)
+        training.watch.see_metrics = see_and_record
+        return loop.run_training(training, state, base_keys, **options)
 
     run_training, create_classifier = trainer.run_training, factory.create_classifier
     trainer.run_training = run_recorded

@@ -1,7 +1,6 @@
 """Validation pairs: the numbers that are written of them, and that the training does not notice."""
 
 import csv
-import types
 
 import jax
 import numpy as np
@@ -31,38 +30,27 @@ def copy_condition(variables, noise_image, keys):
     return noise_image.astype(np.float32) / 127.5 - 1
 
 
-@pytest.fixture
-def state():
-    network = types.SimpleNamespace(params={}, batch_stats={}, replace=lambda opt_state: network)
-    return types.SimpleNamespace(generator=network)
-
-
-def validate(config, state, workdir, conditions, targets, monkeypatch):
-    monkeypatch.setattr(validation.parallel, "unreplicate", lambda tree: tree)
+def measure(conditions, targets):
     batch = {"noise_image": conditions, "real_image": targets}
-    hook = validation.create_validator(config, copy_condition, batch, {6: 2}, batch_size=4)
-    reporter = Reporter(str(workdir), start_step=0)
-    hook(6, state, reporter)
-    reporter.close()
-    (row,) = read_rows(workdir / "validation.csv")
-    return row
+    own = validation.Validation(tiny.create_config(), copy_condition, batch, batch_size=4)
+    return own.measure({})
 
 
-def test_the_numbers_are_means_over_all_pairs(state, tmp_path, monkeypatch):
+def test_the_numbers_are_means_over_all_pairs():
     conditions = create_images(6)
     targets = conditions.copy()
     targets[:3] += 51  # 0.4 on the scale [-1, 1], of half of the pairs
-    row = validate(tiny.create_config(), state, tmp_path, conditions, targets, monkeypatch)
-    assert (row["step"], row["epoch"], row["num_pairs"]) == (6, 2, 6)
-    assert row["l1"] == pytest.approx(0.2, abs=1e-12)
-    assert 0.5 < row["ssim"] < 1  # three pairs are equal
-    assert (tmp_path / "samples" / "validation_epoch_0002.png").exists()
+    values, rows = measure(conditions, targets)
+    assert values["num_pairs"] == 6 and values["l1"] == pytest.approx(0.2, abs=1e-12)
+    assert 0.5 < values["ssim"] < 1  # three pairs are equal
+    assert len(rows) == 2
+    for images, expected in zip(rows[1], (conditions[1], conditions[1], targets[1]), strict=True):
+        np.testing.assert_array_equal(images, expected)
 
 
-def test_equal_images_have_an_ssim_of_one(state, tmp_path, monkeypatch):
+def test_equal_images_have_an_ssim_of_one():
     images = create_images(2)
-    row = validate(tiny.create_config(), state, tmp_path, images, images, monkeypatch)
-    assert (row["l1"], row["ssim"]) == (0, 1)
+    assert measure(images, images)[0] == {"num_pairs": 2, "l1": 0, "ssim": 1}
 
 
 def test_ssim_of_colors_is_the_mean_of_the_channels():
