@@ -11,6 +11,7 @@ from fpgan_jax.models import factory
 from fpgan_jax.serving import inference
 from fpgan_jax.synthesis import conditions, drawing
 from fpgan_jax.tables.csv_rows import read_rows
+from tests.launch.scripts import run_as_process
 from tests.serving.test_formats import create_weights, save_checkpoint
 from tests.training import tiny
 
@@ -170,3 +171,21 @@ def test_settings_hold_the_conditions_hashes(gan_workdir, folder, tmp_path):
     rows = draw(gan_workdir, folder, tmp_path / "out")
     settings = json.loads((tmp_path / "out" / drawing.SETTINGS_FILENAME).read_text())
     assert settings["conditions"] == {row.condition: row.condition_hash for row in rows}
+
+
+@pytest.mark.slow
+def test_four_devices_draw_what_one_does(gan_workdir, tmp_path, monkeypatch):
+    folder = tmp_path / "conditions"
+    folder.mkdir()
+    for seed in range(70):
+        write_image(folder / f"{seed:02d}.png", seed=seed)
+    images = {}
+    for num_devices in (1, 4):
+        monkeypatch.setenv("JAX_NUM_CPU_DEVICES", str(num_devices))
+        out_dir = tmp_path / f"of_{num_devices}"
+        result = run_as_process(
+            "synthesize", f"--gan_workdir={gan_workdir}", f"--condition_dir={folder}", f"--out_dir={out_dir}"
+        )
+        assert result.returncode == 0, result.stderr
+        images[num_devices] = {path.name: path.read_bytes() for path in out_dir.iterdir()}
+    assert len(images[1]) == 72 and images[4] == images[1]
