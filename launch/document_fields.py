@@ -2,14 +2,17 @@ r"""Write the page that lists every config field with its type, range, default, 
 
 python -m launch.document_fields
 
-A test fails while docs/fields.md is not what this writes.
+Also writes the same defaults as fpgan_jax/config/default.json, for programs that have the installed package alone. A
+test fails while either is not what this writes.
 """
 
 import inspect
+import json
 
 from launch import cli
 
 _OUT = cli.define_path_flag("out", "The page.", default="docs/fields.md")
+_DEFAULTS = cli.define_path_flag("defaults", "The file of defaults.", default="fpgan_jax/config/default.json")
 
 
 def main(argv):
@@ -24,6 +27,9 @@ def main(argv):
     )
     with write_whole(_OUT.value) as file:
         file.write(page)
+    with write_whole(_DEFAULTS.value) as file:
+        json.dump(pix2pix_socofing.get_config().to_dict(), file, indent=2)
+        file.write("\n")
 
 
 if __name__ == "__main__":

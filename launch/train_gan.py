@@ -7,7 +7,8 @@ The same workdir with a larger config.num_epochs, another learning rate, or othe
 --init_from=runs/other starts a new run from the weights of another one (docs/training.md).
 
 Writes into the workdir: config.json, metrics.csv, events/ (TensorBoard), samples/epoch_NNNN.png
-(noise, generated, real), checkpoints/, and config_history.json where the config was changed.
+(noise, generated, real), checkpoints/, and config_history.json where the config was changed; of a folder of pairs with
+val/ or test/ also validation.csv and samples/validation_epoch_NNNN.png.
 """
 
 from launch import cli

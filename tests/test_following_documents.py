@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from configs import pix2pix_pytorch
+from configs import pairs
 from fpgan_jax.data.procedural.files import write_prints
 from fpgan_jax.data.procedural.finger import create_finger
 from fpgan_jax.data.procedural.impressions import create_impression
@@ -93,7 +93,8 @@ def make_checkout(folder):
     for name in ("SOCOFING_FOLDER", "OTHER_PRINTS"):
         write_prints(folder / name, num_persons=4, altered=False)
     make_impressions(folder / "FOLDER")
-    make_pairs(folder / "datasets" / "facades" / "train")
+    for split in ("train", "test"):
+        make_pairs(folder / "datasets" / "facades" / split)
     make_pytorch_files(folder)
 
 
@@ -126,11 +127,7 @@ def make_pairs(folder):
 
 
 def make_pytorch_files(folder):
-    config = shrink(pix2pix_pytorch.get_config())
-    config.data.source, config.data.paired_dir = (
-        "paired_folder",
-        str(folder / "datasets" / "facades" / "train"),
-    )
-    config.data.num_channels = 3
+    config = shrink(pairs.get_config())
+    config.data.paired_dir = str(folder / "datasets" / "facades")
     gan_trainer.train_and_evaluate(config, str(folder / "pytorch"))
     runs.export_run(str(folder / "pytorch"), str(folder))

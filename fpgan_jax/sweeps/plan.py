@@ -18,7 +18,7 @@ from fpgan_jax.config.derived import count_persons
 from fpgan_jax.config.fields import flatten_config
 from fpgan_jax.config.files import override_fields
 from fpgan_jax.config.identity import CLASSIFIER_FIELDS, GAN_FIELDS, claim_workdir
-from fpgan_jax.data import feeding
+from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.reproduction import chain
@@ -93,6 +93,7 @@ def create_runs(
             name = name_run(values)
             if name in runs:
                 raise UserError("twice in the sweep; leave one out")
+            own = print_loading.resolve_num_channels(own)
             num_steps = KINDS[what](own, os.path.join(workdir, name))
             for field in _BATCH_SIZES[what]:
                 parallel.check_batch_size(flat[field], f"config.{field}", num_devices)

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.files import restore_config
+from fpgan_jax.data import print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.training import gan_trainer
 from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
@@ -36,6 +37,9 @@ def import_run(
       UserError: a file cannot be read or holds another network, or as of `gan_trainer.start_from_weights`.
     """
     validate_config(config, needs_data=source is None)
+    if source is None:
+        # The networks are compared with the files' before the training finds the pairs' colors out.
+        config = print_loading.resolve_num_channels(config)
     variables = {"generator": weights.import_generator(generator_path, config)}
     if discriminator_path is not None:
         variables["discriminator"] = weights.import_discriminator(discriminator_path, config)
