@@ -54,10 +54,10 @@ flags.DEFINE_string(
 def main(argv):
     """Time what the flags ask for."""
     del argv
-    from fpgan_jax.benchmarking import runner
+    from fpgan_jax.benchmarking import options, runner
 
-    options = runner.parse_options(flags.FLAGS.flag_values_dict())
-    print(runner.run_benchmark(_CONFIG.value, options))
+    chosen = options.parse_options(flags.FLAGS.flag_values_dict())
+    print(runner.run_benchmark(_CONFIG.value, chosen))
 
 
 if __name__ == "__main__":
