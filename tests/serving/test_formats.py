@@ -247,7 +247,7 @@ def test_every_generator_can_be_exported(tmp_path, form, norm):
         ("gan", {"network": "classifier"}, "holds no 'classifier'"),
         ("classifier", {"network": "generator"}, "holds no 'generator'"),
         ("gan", {"file_format": "onnx"}, "--format=onnx: use one of stablehlo, saved_model"),
-        ("classifier", {"overrides": {"deterministic": True}}, "--deterministic: is a generator's"),
+        ("classifier", {"overrides": {"deterministic": True}}, "--deterministic: applies to generators only"),
     ],
     ids=["no run", "step", "gan", "classifier", "format", "override"],
 )
