@@ -35,7 +35,7 @@ LAYERS = (
         "fpgan_jax.fusion",
     ),
     ("fpgan_jax.folder_lock",),
-    ("fpgan_jax.host.json_file", "fpgan_jax.host.xla_flags"),
+    ("fpgan_jax.host.json_file", "fpgan_jax.host.xla_flags", "fpgan_jax.host.jax_environment"),
     (
         *("fpgan_jax.errors", "fpgan_jax.progress", "fpgan_jax.host.user_paths", "fpgan_jax.whole_file"),
         "fpgan_jax.host.file_managers",
