@@ -6,6 +6,7 @@ Does not own the flags of a script.
 import csv
 import errno
 import os
+import pathlib
 import re
 import signal
 import sys
@@ -244,6 +245,16 @@ def _show_in_help(holder: flags.FlagHolder) -> flags.FlagHolder:
     return holder
 
 
+def insert_default_config() -> None:
+    """Insert `--config=configs/pix2pix_socofing.py` into the command line if it has no `--config`.
+
+    A default of the flag itself would be loaded first, and then a mistake in an override could not end in one line.
+    """
+    if not any(argument.lstrip("-").startswith("config=") for argument in sys.argv):
+        path = pathlib.Path(__file__).parents[1] / "configs/pix2pix_socofing.py"
+        sys.argv.insert(1, f"--config={path}")
+
+
 def require_flag(holder: flags.FlagHolder) -> None:
     """Raise a `UserError` if a flag is missing that the choice made with another flag needs."""
     if holder.value is None:
@@ -299,7 +310,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
         _stop(f"--config: cannot be loaded: {type(error).__name__}: {error}")
     if flags.FLAGS["verbosity"].using_default_value:
         # Orbax logs every file that it writes.
-        flags.FLAGS.verbosity = logging.WARNING
+        logging.set_verbosity(logging.WARNING)
     return rest
 
 
