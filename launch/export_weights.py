@@ -24,13 +24,15 @@ def main(argv: list[str]) -> None:
     """Export the weights."""
     del argv
     if _TO.value == "pytorch_pix2pix":
-        from third_party.pytorch_pix2pix import runs
+        from third_party.pytorch_pix2pix import runs as pix2pix_runs
 
-        print(runs.export_run(_WORKDIR.value, _OUT_DIR.value, step=_STEP.value, use_ema=_USE_EMA.value))
+        print(
+            pix2pix_runs.export_run(_WORKDIR.value, _OUT_DIR.value, step=_STEP.value, use_ema=_USE_EMA.value)
+        )
     else:
-        from third_party.keras_xception import runs
+        from third_party.keras_xception import runs as keras_runs
 
-        print(runs.export_run(_WORKDIR.value, _OUT_DIR.value, step=_STEP.value))
+        print(keras_runs.export_run(_WORKDIR.value, _OUT_DIR.value, step=_STEP.value))
 
 
 if __name__ == "__main__":

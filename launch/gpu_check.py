@@ -7,6 +7,8 @@ The folder `results` in the workdir gets rows as JSON lines, a log, and gpu_chec
 command continues with the steps that are not done.
 """
 
+from typing import Any
+
 from absl import flags
 from ml_collections import config_flags
 
@@ -31,7 +33,7 @@ def main(argv: list[str]) -> None:
     from fpgan_jax.benchmarking import gpu_check
 
     names = [field.name for field in dataclasses.fields(gpu_check.Options)]
-    values = {name: flags.FLAGS[name].value for name in names}
+    values: dict[str, Any] = {name: flags.FLAGS[name].value for name in names}
     options = gpu_check.Options(**values | {"only": tuple(values["only"])})
     print(gpu_check.run_check(_CONFIG.value, options))
 

@@ -30,14 +30,14 @@ def main(argv: list[str]) -> None:
     del argv
     if _FROM.value == "pytorch_pix2pix":
         cli.require_flag(_GENERATOR)
-        from third_party.pytorch_pix2pix import runs
+        from third_party.pytorch_pix2pix import runs as pix2pix_runs
 
-        runs.import_run(_CONFIG.value, _WORKDIR.value, _GENERATOR.value, _DISCRIMINATOR.value)
+        pix2pix_runs.import_run(_CONFIG.value, _WORKDIR.value, _GENERATOR.value, _DISCRIMINATOR.value)
     else:
         cli.require_flag(_CLASSIFIER)
-        from third_party.keras_xception import runs
+        from third_party.keras_xception import runs as keras_runs
 
-        runs.import_run(_CONFIG.value, _WORKDIR.value, _CLASSIFIER.value)
+        keras_runs.import_run(_CONFIG.value, _WORKDIR.value, _CLASSIFIER.value)
     print(f"{_WORKDIR.value}: a run at step 0 with these weights")
 
 

@@ -11,6 +11,7 @@ their state. An interrupted sweep resumes with the same command.
 
 import os
 import sys
+from typing import Any
 
 from absl import flags
 
@@ -51,7 +52,7 @@ def main(argv: list[str]) -> None:
     from fpgan_jax.sweeps import local_queue, slurm, sweep
     from fpgan_jax.sweeps.plan import create_commands, create_runs, load_sweep_file
 
-    config_flag = flags.FLAGS["config"]
+    config_flag: Any = flags.FLAGS["config"]
     runs = create_runs(
         _CONFIG.value,
         load_sweep_file(_SWEEP.value),

@@ -9,6 +9,8 @@ Draws one print per training pair; or with --num_images any number from new nois
 architecture and all settings without a flag come from the checkpoint. The same command completes an interrupted folder.
 """
 
+from typing import Any
+
 from absl import flags
 
 from launch import cli
@@ -77,8 +79,8 @@ def main(argv: list[str]) -> None:
 
     holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
     chosen = {holder.name: holder.value for holder in holders if holder.value is not None}
-    division = {"shard_size": _SHARD_SIZE.value, "file_format": _FORMAT.value}
-    division = {name: value for name, value in division.items() if value is not None}
+    given = {"shard_size": _SHARD_SIZE.value, "file_format": _FORMAT.value}
+    division: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     data = {name: path for name, path in (("paired_dir", _PAIRED_DIR.value),) if path}
     if _IDENTITIES.value is not None:
         request = enlarging.Request(
@@ -104,13 +106,11 @@ def main(argv: list[str]) -> None:
         if holder.value is not None:
             raise UserError(f"--{holder.name}: needs --identities, which selects the fingers")
     if _NUM_IMAGES.value is not None:
-        request = sharded_synthesis.Request(_NUM_IMAGES.value, **division)
+        shards = sharded_synthesis.Request(_NUM_IMAGES.value, **division)
         step = sharded_synthesis.synthesize_shards(
-            _GAN_WORKDIR.value, _OUT_DIR.value, request, overrides=chosen, step=_STEP.value
+            _GAN_WORKDIR.value, _OUT_DIR.value, shards, overrides=chosen, step=_STEP.value
         )
-        print(
-            f"{request.num_images} prints of step {step} in {request.num_shards} shards in {_OUT_DIR.value}"
-        )
+        print(f"{shards.num_images} prints of step {step} in {shards.num_shards} shards in {_OUT_DIR.value}")
         return
     if division:
         raise UserError("--shard_size, --format: apply to --num_images or --identities; give one of them")

@@ -356,7 +356,7 @@ def test_the_use_of_synthetic_prints_is_measured_on_the_trained_weights(reproduc
 
 
 @pytest.mark.extended
-def test_recognisers_are_compared_on_fingers_that_they_never_saw(tmp_path):
+def test_recognizers_are_compared_on_fingers_that_they_never_saw(tmp_path):
     for name, seed in (("few", 1), ("sensor", 2)):
         (tmp_path / name).mkdir()
         for person in (1, 2, 3):

@@ -43,7 +43,7 @@ def save_checkpoint(workdir, config, trees, **metadata):
 
 
 def create_weights(module, config, seed):
-    """Draw weights and running statistics that use the whole range of grey; nothing is compiled for them."""
+    """Draw weights and running statistics that use the whole range of gray; nothing is compiled for them."""
     shape = (1, *configuration.condition_shape(config.data))
     rng = np.random.default_rng(seed)
 
@@ -90,7 +90,7 @@ def assert_same_pixels(images, expected):
     """Compare what two compilations drew, which sum in different orders.
 
     Sums of some 128 terms in eight layers differ by about 8 * sqrt(128) * 2**-24 = 5e-6 of the range of 127.5
-    greys: by 7e-4 greys, so that two pixels in a thousand at most lie near enough to the edge between two.
+    gray levels: by 7e-4 levels, so that two pixels in a thousand at most lie near enough to the edge between two.
     """
     difference = np.abs(images.astype(int) - expected)
     assert difference.max() <= 1 and (difference > 0).mean() <= 2e-3
