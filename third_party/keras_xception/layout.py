@@ -6,6 +6,8 @@ Does not read or write files (`files.py`) or convert weights (`weights.py`).
 import dataclasses
 from collections.abc import Iterator
 
+import numpy as np
+
 # Kind of layer, as Keras 3 names its group in a file -> (name in Keras, collection here, name here) of its weights, in
 # Keras's order.
 _WEIGHTS = {
@@ -120,6 +122,11 @@ def count_middle_blocks(num_separable: int) -> int | None:
     """Return the number of middle blocks for a number of separable convolutions; None if no network has that many."""
     blocks, rest = divmod(num_separable - _NUM_OUTER_SEPARABLE, _NUM_MIDDLE_SEPARABLE)
     return blocks if blocks >= 0 and rest == 0 else None
+
+
+def swap_depthwise(weight: Weight, array: np.ndarray) -> np.ndarray:
+    """Convert a depthwise kernel between Keras's (3, 3, C, 1) and our (3, 3, 1, C); other weights stay."""
+    return array.swapaxes(2, 3) if weight.keras_name == "depthwise_kernel" else array
 
 
 def _create_layer(name: str, kind: str, shapes: tuple[tuple[int, ...], ...]) -> Layer:

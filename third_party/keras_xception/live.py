@@ -67,7 +67,9 @@ def assign(model: keras.Model, variables: Mapping[str, Any]) -> None:
     for layer, keras_layer in _pair_layers(model):
         keras_layer.set_weights(
             [
-                _swap_depthwise(weight, np.asarray(variables[weight.collection][layer.name][weight.name]))
+                layout.swap_depthwise(
+                    weight, np.asarray(variables[weight.collection][layer.name][weight.name])
+                )
                 for weight in layer.weights
             ]
         )
@@ -108,7 +110,7 @@ def _collect(model: keras.Model, collection: str, values: Mapping[str, np.ndarra
     for layer, keras_layer in _pair_layers(model):
         for weight, variable in zip(layer.weights, keras_layer.weights, strict=True):
             if weight.collection == collection:
-                value = _swap_depthwise(weight, values[variable.path])
+                value = layout.swap_depthwise(weight, values[variable.path])
                 tree.setdefault(layer.name, {})[weight.name] = value
     return tree
 
@@ -116,7 +118,3 @@ def _collect(model: keras.Model, collection: str, values: Mapping[str, np.ndarra
 def _pair_layers(model: keras.Model) -> Iterable[tuple[layout.Layer, Any]]:
     ours = layout.list_layers(num_channels=1, num_classes=1)
     return zip(ours, [layer for layer in model.layers if layer.weights], strict=True)
-
-
-def _swap_depthwise(weight: layout.Weight, array: np.ndarray) -> np.ndarray:
-    return array.swapaxes(2, 3) if weight.keras_name == "depthwise_kernel" else array

@@ -60,7 +60,8 @@ def import_classifier(
         for layer in expected:
             for weight, source in zip(layer.weights, found[layer.name].weights, strict=True):
                 layers = variables[weight.collection]
-                layers.setdefault(layer.name, {})[weight.name] = _from_keras(weight, source.read())
+                array = np.ascontiguousarray(layout.swap_depthwise(weight, source.read()))
+                layers.setdefault(layer.name, {})[weight.name] = array
     params = variables["params"]
     if params[_FIRST]["kernel"].shape[2] > num_channels:
         params[_FIRST]["kernel"] = _sum_channels(params[_FIRST]["kernel"])
@@ -106,7 +107,7 @@ def export_classifier(
         except KeyError as error:
             raise ValueError(f"the variables have no {layer.name} with {error}: not an Xception") from error
         arrays = [
-            (weight.keras_name, _to_keras(weight, value))
+            (weight.keras_name, layout.swap_depthwise(weight, np.asarray(value, np.float32)))
             for weight, value in zip(layer.weights, values, strict=True)
         ]
         layers.append((name, layer.kind, arrays))
@@ -288,19 +289,6 @@ def _check_shapes(
 def _check_channels(path: str | os.PathLike, has: int, asked: int) -> None:
     if has != asked and (has, asked) != (3, 1):
         raise UserError(f"{path}: layer {_FIRST} takes images of {has} channels, not {asked}")
-
-
-def _from_keras(weight: layout.Weight, array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(_swap_depthwise(weight, array))
-
-
-def _to_keras(weight: layout.Weight, array: Any) -> np.ndarray:
-    return _swap_depthwise(weight, np.asarray(array, np.float32))
-
-
-def _swap_depthwise(weight: layout.Weight, array: np.ndarray) -> np.ndarray:
-    """Convert a depthwise kernel between Keras's (3, 3, C, 1) and our (3, 3, 1, C)."""
-    return array.swapaxes(2, 3) if weight.keras_name == "depthwise_kernel" else array
 
 
 def _sum_channels(kernel: np.ndarray) -> np.ndarray:
