@@ -127,9 +127,9 @@ class _ConfigParser(flags.ArgumentParser):
         argument = expand_path(argument)
         if not argument.endswith(".json"):
             return self._python_parser.parse(argument)
-        from fpgan_jax import configuration
+        from fpgan_jax.config.files import load_config
 
-        return configuration.load_config(argument).lock()
+        return load_config(argument).lock()
 
     def flag_type(self) -> str:
         return self._python_parser.flag_type()
@@ -279,9 +279,9 @@ def run(main: Main, *, cache_near: flags.FlagHolder | None = None, joins_process
 
     def prepare_and_run(argv: list[str]) -> None:
         # Imported here so that `--help` does not wait for it.
-        from fpgan_jax.training import interruption
+        from fpgan_jax.host import signals
 
-        interruption.end_process_at_second_signal()
+        signals.end_process_at_second_signal()
         try:
             jax_environment.disable_ynnpack_convolutions()
             if cache_near is not None:
@@ -350,7 +350,8 @@ def _work_with_others(main: Main) -> Main:
     """Wrap a main function so that it first joins the other processes of the run."""
 
     def join_and_run(argv: list[str]) -> None:
-        from fpgan_jax import errors, process_group
+        from fpgan_jax import errors
+        from fpgan_jax.host import process_group
 
         process_group.join_processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
         try:
@@ -372,7 +373,7 @@ def _work_with_others(main: Main) -> Main:
 
 def _end_others(reason: str, exit_code: int) -> None:
     """End all processes of the run, if there are several."""
-    if process_group := sys.modules.get("fpgan_jax.process_group"):
+    if process_group := sys.modules.get("fpgan_jax.host.process_group"):
         process_group.end_processes(reason, exit_code)
 
 

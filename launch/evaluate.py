@@ -48,9 +48,10 @@ _OUT_DIR = cli.define_path_flag(
 def main(argv: list[str]) -> None:
     """Evaluate and print the path of the report."""
     del argv
-    from fpgan_jax.evaluation import evaluate, evaluation_plan
+    from fpgan_jax.evaluation import evaluate
+    from fpgan_jax.evaluation.plan import create_plan
 
-    plan = evaluation_plan.create_plan(
+    plan = create_plan(
         config=_CONFIG.value,
         experiment=_EXPERIMENT.value,
         synthetic_dirs=_SYNTHETIC_DIRS.value,

@@ -26,7 +26,7 @@ _OUT_DIR = cli.define_path_flag("out_dir", "Folder of this experiment; created i
 def main(argv: list[str]) -> None:
     """Measure and print the table."""
     del argv
-    from fpgan_jax.evaluation import utility
+    from fpgan_jax.evaluation.experiments import utility
 
     print(utility.measure_utility(_CONFIG.value, _SYNTHETIC_DIRS.value, _OUT_DIR.value, seeds=_SEEDS.value))
 

@@ -74,8 +74,9 @@ def main(argv: list[str]) -> None:
     """Draw and print a summary."""
     del argv
     from fpgan_jax import parallel
+    from fpgan_jax.enlarging import enlarging
     from fpgan_jax.errors import UserError
-    from fpgan_jax.evaluation import enlarging, sharded_synthesis, synthesis
+    from fpgan_jax.synthesis import drawing, sharded
 
     holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
     chosen = {holder.name: holder.value for holder in holders if holder.value is not None}
@@ -89,7 +90,7 @@ def main(argv: list[str]) -> None:
             _NUM_IMPRESSIONS.value or enlarging.NUM_IMPRESSIONS,
             _IDENTITIES_PPI.value,
             _CHECK_FINGERS.value,
-            sharded_synthesis.Request(1, **division) if division else None,
+            sharded.Request(1, **division) if division else None,
         )
         line = enlarging.enlarge(
             _GAN_WORKDIR.value,
@@ -106,8 +107,8 @@ def main(argv: list[str]) -> None:
         if holder.value is not None:
             raise UserError(f"--{holder.name}: needs --identities, which selects the fingers")
     if _NUM_IMAGES.value is not None:
-        shards = sharded_synthesis.Request(_NUM_IMAGES.value, **division)
-        step = sharded_synthesis.synthesize_shards(
+        shards = sharded.Request(_NUM_IMAGES.value, **division)
+        step = sharded.synthesize_shards(
             _GAN_WORKDIR.value, _OUT_DIR.value, shards, overrides=chosen, step=_STEP.value
         )
         print(f"{shards.num_images} prints of step {step} in {shards.num_shards} shards in {_OUT_DIR.value}")
@@ -118,7 +119,7 @@ def main(argv: list[str]) -> None:
         raise UserError(
             "several processes can draw together only with --num_images; give it, or start one process"
         )
-    rows = synthesis.synthesize(
+    rows = drawing.synthesize(
         _GAN_WORKDIR.value, _OUT_DIR.value, overrides=chosen, data_overrides=data, step=_STEP.value
     )
     print(f"{len(rows)} prints of step {rows[0].checkpoint_step} in {_OUT_DIR.value}")

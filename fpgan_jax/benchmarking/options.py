@@ -11,7 +11,7 @@ from typing import Any
 from fpgan_jax.benchmarking import cases, gpu_compilation, peer_worker
 from fpgan_jax.benchmarking.cases import Case
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.sharded_synthesis import IMAGES_PER_CALL
+from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL
 
 PROCESS_CASES = ("start_up", "weak_scaling", "cpu_parity")
 # The input cases come right after the step that they feed, so that it is compiled once.

@@ -16,7 +16,7 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration, parallel
+from fpgan_jax import parallel
 from fpgan_jax.benchmarking import (
     cases,
     ceilings,
@@ -36,9 +36,10 @@ from fpgan_jax.benchmarking import (
 from fpgan_jax.benchmarking.cases import Case
 from fpgan_jax.benchmarking.compilation import CompiledProgram
 from fpgan_jax.benchmarking.options import Options, complete_options, list_cases
+from fpgan_jax.config.checks import validate_config
 from fpgan_jax.errors import UserError
+from fpgan_jax.host.progress import create_progress
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
-from fpgan_jax.progress import create_progress
 
 _SCALING_DEVICES = (1, 2, 4, 8)
 _SMALLEST_SCALING_DEVICES = (1, 2)
@@ -95,7 +96,7 @@ def _prepare_config(config: ConfigDict, options: Options) -> ConfigDict:
         config.classifier.num_middle_blocks = 0
     if not config.data.socofing_dir:
         config.data.socofing_dir = "unused"  # nothing is read from there
-    configuration.validate_config(config)
+    validate_config(config)
     return config
 
 

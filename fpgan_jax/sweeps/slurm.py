@@ -14,11 +14,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fpgan_jax import configuration
+from fpgan_jax.config.identity import hash_config
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.json_file import read_json
+from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.sweeps.runs import Attempt, Run
-from fpgan_jax.whole_file import write_whole
 
 # In the folder of the sweep, for submitit's files and the job id of each run.
 FOLDER = "slurm"
@@ -143,8 +143,7 @@ def submit(
     executor = submitit.SlurmExecutor(os.path.join(workdir, FOLDER), max_num_timeout=_MAX_NUM_TIMEOUTS)
     executor.update_parameters(**_create_parameters(workdir, allocation))
     run_jobs = [
-        RunJob(os.path.abspath(run.workdir), commands[run.name], configuration.hash_config(run.config))
-        for run in runs
+        RunJob(os.path.abspath(run.workdir), commands[run.name], hash_config(run.config)) for run in runs
     ]
     try:
         with executor.batch():
