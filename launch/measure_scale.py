@@ -5,7 +5,7 @@ python -m launch.measure_scale --config=configs/pix2pix_socofing.py --config.dat
     --config.data.impressions_dir=FOLDER
 
 Prints the median in pixels of the files, its spread over prints, and the pixels per inch that it implies. For SOCOFing
-it uses the real prints of all ten fingers; the constant in fpgan_jax/evaluation/matcher/resolution.py comes from this command.
+it uses the real prints of all ten fingers; evaluation/matcher/resolution.py has its constant from this command.
 """
 
 from launch import cli
