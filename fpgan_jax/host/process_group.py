@@ -332,7 +332,7 @@ def _introduce(place: Place) -> dict:
     }
 
 
-def _describe(process_id: int, num_processes: int, hello: Mapping) -> str:
+def _describe(process_id: int | None, num_processes: int | None, hello: Mapping) -> str:
     return f"process {process_id} of {num_processes} ({hello.get('pid')} on {hello.get('host')})"
 
 
