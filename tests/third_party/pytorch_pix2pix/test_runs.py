@@ -239,12 +239,12 @@ def test_pytorch_loads_the_files_strictly_and_draws_the_same(tmp_path, norm):
         (
             {"generator.dropout_rate": 0.25},
             "",
-            "with dropout of rate 0.5, and this generator was trained with 0.25",
+            "with dropout rate 0.5, but this generator was trained with 0.25",
         ),
         (
             {"discriminator.norm": "instance"},
             "--no_dropout",
-            "the discriminator's is instance and cannot be loaded",
+            "a discriminator with instance norm cannot be loaded",
         ),
         ({"data.image_size": 16}, "--no_dropout", "no --netG unet_16: build UnetGenerator(..., num_downs=4)"),
     ],
