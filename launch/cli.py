@@ -18,7 +18,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from fpgan_jax.errors import Interrupted, UserError
-from fpgan_jax.host import jax_environment
+from fpgan_jax.host import jax_environment, versions
 from fpgan_jax.host.user_paths import expand_path, find_path_fault
 
 # Before anything imports TensorFlow, whose start-up messages hide the output of the script.
@@ -44,6 +44,7 @@ _NUM_PROCESSES = flags.DEFINE_integer(
 _PROCESS_ID = flags.DEFINE_integer(
     "process_id", None, "For several processes: the number of this one, from 0.", lower_bound=0
 )
+_VERSION = flags.DEFINE_bool("version", False, "Print the versions of this program and its libraries.")
 
 
 class _PathParser(flags.ArgumentParser):
@@ -271,10 +272,14 @@ def run(main: Main, *, cache_near: flags.FlagHolder | None = None, joins_process
       cache_near: flag of the folder beside which compiled programs are kept; None keeps none.
       joins_processes: whether several processes can work together, see `process_group.join_processes`.
     """
+    if {"--version", "-version"} & set(sys.argv[1:]):
+        # Before absl asks for the required flags.
+        print(versions.describe_versions())
+        sys.exit()
     jax_environment.request_large_pages()
     if cache_near is not None:
         _show_in_help(_CACHE_DIR)
-    for holder in (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID) if joins_processes else ():
+    for holder in (_VERSION, *((_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID) if joins_processes else ())):
         _show_in_help(holder)
 
     def prepare_and_run(argv: list[str]) -> None:
@@ -333,7 +338,7 @@ def _run_main(main: Main, argv: list[str]) -> None:
         _stop(f"{error.filename}: {error.strerror}")
     except Interrupted as stop:
         print(f"INTERRUPTED: {stop}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_INTERRUPTED)
+        _leave_at_once(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         print("INTERRUPTED: run the same command again to resume.", file=sys.stderr, flush=True)
         _end_others("interrupted", EXIT_INTERRUPTED)
@@ -344,6 +349,17 @@ def _run_main(main: Main, argv: list[str]) -> None:
             raise
         reason = str(error) or "no details"
         _stop(f"out of memory ({reason}); use smaller batches, images or networks, or remat")
+
+
+def _leave_at_once(code: int) -> NoReturn:
+    """End this process without the seconds that Python and its libraries take to shut down.
+
+    Everything is on disk, and whoever asked to stop may kill soon.
+    """
+    logging.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _work_with_others(main: Main) -> Main:

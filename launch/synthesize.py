@@ -2,11 +2,13 @@
 
 python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/synthetic --noise=new
 python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/million --num_images=1000000
+python -m launch.synthesize --gan_workdir=runs/pairs --out_dir=runs/drawn --condition_dir=FOLDER
 python -m launch.synthesize --gan_workdir=runs/enlarge_demo --out_dir=runs/fingers --identities=new --num_identities=24
 
 Draws one print per training pair; or with --num_images any number from new noise, in shards and on all devices; or with
---identities several impressions of given prints or new fingers, for a generator conditioned on ridge maps. The
-architecture and all settings without a flag come from the checkpoint. The same command completes an interrupted folder.
+--condition_dir one print per image of a folder, under its name; or with --identities several impressions of given
+prints or new fingers, for a generator conditioned on ridge maps. The architecture and all settings without a flag come
+from the checkpoint. The same command completes an interrupted folder.
 """
 
 from typing import Any
@@ -61,7 +63,18 @@ _FIGURE = cli.define_path_flag(
 _NUM_IMAGES = flags.DEFINE_integer(
     "num_images", None, "Number of images from new noise, in shards; can be raised later."
 )
-_SHARD_SIZE = flags.DEFINE_integer("shard_size", None, "Images per shard, 10,000 by default.")
+_SHARD_SIZE = flags.DEFINE_integer(
+    "shard_size", None, "Images per shard, a multiple of 16; 10,000 by default."
+)
+_CONDITION_DIR = cli.define_path_flag(
+    "condition_dir", "Folder of conditions, without targets; each one is drawn to a PNG of the same name."
+)
+_CONDITION_PART = flags.DEFINE_enum(
+    "condition_part",
+    None,
+    ["whole", "left", "right"],
+    "For --condition_dir: the part of each file that is the condition; by default the whole, if it is not like a pair.",
+)
 _FORMAT = flags.DEFINE_string(
     "format",
     None,
@@ -76,7 +89,7 @@ def main(argv: list[str]) -> None:
     from fpgan_jax import parallel
     from fpgan_jax.enlarging import enlarging
     from fpgan_jax.errors import UserError
-    from fpgan_jax.synthesis import drawing, sharded
+    from fpgan_jax.synthesis import conditions, drawing, sharded
 
     holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
     chosen = {holder.name: holder.value for holder in holders if holder.value is not None}
@@ -106,18 +119,36 @@ def main(argv: list[str]) -> None:
     for holder in (_NUM_IDENTITIES, _NUM_IMPRESSIONS, _FIGURE):
         if holder.value is not None:
             raise UserError(f"--{holder.name}: needs --identities, which selects the fingers")
+    if _CONDITION_DIR.value is not None:
+        for holder in (_NUM_IMAGES, _SHARD_SIZE, _FORMAT, _PAIRED_DIR):
+            if holder.value is not None:
+                raise UserError(f"--{holder.name}: does nothing beside --condition_dir; leave it out")
+        rows = conditions.synthesize_conditions(
+            _GAN_WORKDIR.value,
+            _OUT_DIR.value,
+            _CONDITION_DIR.value,
+            part=_CONDITION_PART.value,
+            overrides=chosen,
+            step=_STEP.value,
+        )
+        print(f"{len(rows)} images of step {rows[0].checkpoint_step} in {_OUT_DIR.value}")
+        return
+    if _CONDITION_PART.value is not None:
+        raise UserError("--condition_part: needs --condition_dir, the folder of conditions")
     if _NUM_IMAGES.value is not None:
         shards = sharded.Request(_NUM_IMAGES.value, **division)
         step = sharded.synthesize_shards(
             _GAN_WORKDIR.value, _OUT_DIR.value, shards, overrides=chosen, step=_STEP.value
         )
-        print(f"{shards.num_images} prints of step {step} in {shards.num_shards} shards in {_OUT_DIR.value}")
+        num_shards = f"{shards.num_shards} shard{'s' * (shards.num_shards != 1)}"
+        print(f"{shards.num_images} prints of step {step} in {num_shards} in {_OUT_DIR.value}")
         return
     if division:
         raise UserError("--shard_size, --format: apply to --num_images or --identities; give one of them")
     if not parallel.is_single_process():
         raise UserError(
-            "several processes can draw together only with --num_images; give it, or start one process"
+            "several processes can draw together only with --num_images or --condition_dir; give one, or start one "
+            "process"
         )
     rows = drawing.synthesize(
         _GAN_WORKDIR.value, _OUT_DIR.value, overrides=chosen, data_overrides=data, step=_STEP.value

@@ -2,9 +2,12 @@
 
 import ast
 import errno
+import importlib.metadata
 import os
 import pathlib
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -19,6 +22,18 @@ NO_PATHS = {
     # A path or a word, or a path between a name and a resolution: what reads them expands it.
     *("identities", "real", "tests", "more_impressions", "more_fingers"),
 }
+
+
+def test_every_script_tells_its_version_before_it_asks_for_flags():
+    result = subprocess.run(
+        [sys.executable, "-m", "launch.train_gan", "--version"], check=False, capture_output=True, text=True
+    )
+    lines = result.stdout.splitlines()
+    assert result.returncode == 0 and len(lines) == 2, result.stderr
+    setup = pathlib.Path("setup.cfg").read_text(encoding="utf-8")
+    version = setup.partition("\nversion = ")[2].splitlines()[0]
+    assert lines[0].startswith(f"fpgan_jax {version}, commit: ")
+    assert f"jax {importlib.metadata.version('jax')}," in lines[1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
