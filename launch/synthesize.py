@@ -11,6 +11,7 @@ prints or new fingers, for a generator conditioned on ridge maps. The architectu
 from the checkpoint. The same command completes an interrupted folder.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
@@ -86,63 +87,94 @@ _FORMAT = flags.DEFINE_string(
 def main(argv: list[str]) -> None:
     """Draw and print a summary."""
     del argv
-    from fpgan_jax import parallel
-    from fpgan_jax.enlarging import enlarging
-    from fpgan_jax.errors import UserError
-    from fpgan_jax.synthesis import conditions, drawing, sharded
-
-    holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
-    chosen = {holder.name: holder.value for holder in holders if holder.value is not None}
     given = {"shard_size": _SHARD_SIZE.value, "file_format": _FORMAT.value}
-    division: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    data = {name: path for name, path in (("paired_dir", _PAIRED_DIR.value),) if path}
+    division = {name: value for name, value in given.items() if value is not None}
+    holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
+    overrides = {holder.name: holder.value for holder in holders if holder.value is not None}
     if _IDENTITIES.value is not None:
-        request = enlarging.Request(
-            _IDENTITIES.value,
-            _NUM_IDENTITIES.value,
-            _NUM_IMPRESSIONS.value or enlarging.NUM_IMPRESSIONS,
-            _IDENTITIES_PPI.value,
-            _CHECK_FINGERS.value,
-            sharded.Request(1, **division) if division else None,
-        )
-        line = enlarging.enlarge(
-            _GAN_WORKDIR.value,
-            _OUT_DIR.value,
-            request,
-            overrides=chosen,
-            data_overrides=data,
-            step=_STEP.value,
-            figure=_FIGURE.value,
-        )
-        print(f"{line}, in {_OUT_DIR.value}")
+        print(_draw_identities(overrides, division))
         return
-    for holder in (_NUM_IDENTITIES, _NUM_IMPRESSIONS, _FIGURE):
-        if holder.value is not None:
-            raise UserError(f"--{holder.name}: needs --identities, which selects the fingers")
+    _check_absent(
+        (_NUM_IDENTITIES, _NUM_IMPRESSIONS, _FIGURE), "needs --identities, which selects the fingers"
+    )
     if _CONDITION_DIR.value is not None:
-        for holder in (_NUM_IMAGES, _SHARD_SIZE, _FORMAT, _PAIRED_DIR):
-            if holder.value is not None:
-                raise UserError(f"--{holder.name}: does nothing beside --condition_dir; leave it out")
-        rows = conditions.synthesize_conditions(
-            _GAN_WORKDIR.value,
-            _OUT_DIR.value,
-            _CONDITION_DIR.value,
-            part=_CONDITION_PART.value,
-            overrides=chosen,
-            step=_STEP.value,
-        )
-        print(f"{len(rows)} images of step {rows[0].checkpoint_step} in {_OUT_DIR.value}")
+        print(_draw_conditions(overrides))
         return
-    if _CONDITION_PART.value is not None:
-        raise UserError("--condition_part: needs --condition_dir, the folder of conditions")
-    if _NUM_IMAGES.value is not None:
-        shards = sharded.Request(_NUM_IMAGES.value, **division)
-        step = sharded.synthesize_shards(
-            _GAN_WORKDIR.value, _OUT_DIR.value, shards, overrides=chosen, step=_STEP.value
-        )
-        num_shards = f"{shards.num_shards} shard{'s' * (shards.num_shards != 1)}"
-        print(f"{shards.num_images} prints of step {step} in {num_shards} in {_OUT_DIR.value}")
-        return
+    _check_absent((_CONDITION_PART,), "needs --condition_dir, the folder of conditions")
+    print(
+        _draw_pairs(overrides, division) if _NUM_IMAGES.value is None else _draw_shards(overrides, division)
+    )
+
+
+def _check_absent(holders: Sequence[flags.FlagHolder], reason: str) -> None:
+    from fpgan_jax.errors import UserError
+
+    for holder in holders:
+        if holder.value is not None:
+            raise UserError(f"--{holder.name}: {reason}")
+
+
+def _list_moved() -> dict[str, str]:
+    return {"paired_dir": _PAIRED_DIR.value} if _PAIRED_DIR.value else {}
+
+
+def _draw_identities(overrides: dict[str, Any], division: dict[str, Any]) -> str:
+    from fpgan_jax.enlarging import enlarging
+    from fpgan_jax.synthesis import sharded
+
+    request = enlarging.Request(
+        _IDENTITIES.value,
+        _NUM_IDENTITIES.value,
+        _NUM_IMPRESSIONS.value or enlarging.NUM_IMPRESSIONS,
+        _IDENTITIES_PPI.value,
+        _CHECK_FINGERS.value,
+        sharded.Request(1, **division) if division else None,
+    )
+    line = enlarging.enlarge(
+        _GAN_WORKDIR.value,
+        _OUT_DIR.value,
+        request,
+        overrides=overrides,
+        data_overrides=_list_moved(),
+        step=_STEP.value,
+        figure=_FIGURE.value,
+    )
+    return f"{line}, in {_OUT_DIR.value}"
+
+
+def _draw_conditions(overrides: dict[str, Any]) -> str:
+    from fpgan_jax.synthesis import conditions
+
+    _check_absent(
+        (_NUM_IMAGES, _SHARD_SIZE, _FORMAT, _PAIRED_DIR), "does nothing beside --condition_dir; leave it out"
+    )
+    rows = conditions.synthesize_conditions(
+        _GAN_WORKDIR.value,
+        _OUT_DIR.value,
+        _CONDITION_DIR.value,
+        part=_CONDITION_PART.value,
+        overrides=overrides,
+        step=_STEP.value,
+    )
+    return f"{len(rows)} images of step {rows[0].checkpoint_step} in {_OUT_DIR.value}"
+
+
+def _draw_shards(overrides: dict[str, Any], division: dict[str, Any]) -> str:
+    from fpgan_jax.synthesis import sharded
+
+    request = sharded.Request(_NUM_IMAGES.value, **division)
+    step = sharded.synthesize_shards(
+        _GAN_WORKDIR.value, _OUT_DIR.value, request, overrides=overrides, step=_STEP.value
+    )
+    num_shards = f"{request.num_shards} shard{'s' * (request.num_shards != 1)}"
+    return f"{request.num_images} prints of step {step} in {num_shards} in {_OUT_DIR.value}"
+
+
+def _draw_pairs(overrides: dict[str, Any], division: dict[str, Any]) -> str:
+    from fpgan_jax import parallel
+    from fpgan_jax.errors import UserError
+    from fpgan_jax.synthesis import drawing
+
     if division:
         raise UserError("--shard_size, --format: apply to --num_images or --identities; give one of them")
     if not parallel.is_single_process():
@@ -151,9 +183,13 @@ def main(argv: list[str]) -> None:
             "process"
         )
     rows = drawing.synthesize(
-        _GAN_WORKDIR.value, _OUT_DIR.value, overrides=chosen, data_overrides=data, step=_STEP.value
+        _GAN_WORKDIR.value,
+        _OUT_DIR.value,
+        overrides=overrides,
+        data_overrides=_list_moved(),
+        step=_STEP.value,
     )
-    print(f"{len(rows)} prints of step {rows[0].checkpoint_step} in {_OUT_DIR.value}")
+    return f"{len(rows)} prints of step {rows[0].checkpoint_step} in {_OUT_DIR.value}"
 
 
 if __name__ == "__main__":
