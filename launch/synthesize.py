@@ -92,7 +92,7 @@ def main(argv: list[str]) -> None:
     holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
     overrides = {holder.name: holder.value for holder in holders if holder.value is not None}
     if _IDENTITIES.value is not None:
-        print(_draw_identities(overrides, division))
+        print(_draw_identities(_IDENTITIES.value, overrides, division))
         return
     _check_absent(
         (_NUM_IDENTITIES, _NUM_IMPRESSIONS, _FIGURE), "needs --identities, which selects the fingers"
@@ -101,9 +101,10 @@ def main(argv: list[str]) -> None:
         print(_draw_conditions(overrides))
         return
     _check_absent((_CONDITION_PART,), "needs --condition_dir, the folder of conditions")
-    print(
-        _draw_pairs(overrides, division) if _NUM_IMAGES.value is None else _draw_shards(overrides, division)
-    )
+    if _NUM_IMAGES.value is not None:
+        print(_draw_shards(_NUM_IMAGES.value, overrides, division))
+        return
+    print(_draw_pairs(overrides, division))
 
 
 def _check_absent(holders: Sequence[flags.FlagHolder], reason: str) -> None:
@@ -118,12 +119,12 @@ def _list_moved() -> dict[str, str]:
     return {"paired_dir": _PAIRED_DIR.value} if _PAIRED_DIR.value else {}
 
 
-def _draw_identities(overrides: dict[str, Any], division: dict[str, Any]) -> str:
+def _draw_identities(identities: str, overrides: dict[str, Any], division: dict[str, Any]) -> str:
     from fpgan_jax.enlarging import enlarging
     from fpgan_jax.synthesis import sharded
 
     request = enlarging.Request(
-        _IDENTITIES.value,
+        identities,
         _NUM_IDENTITIES.value,
         _NUM_IMPRESSIONS.value or enlarging.NUM_IMPRESSIONS,
         _IDENTITIES_PPI.value,
@@ -159,10 +160,10 @@ def _draw_conditions(overrides: dict[str, Any]) -> str:
     return f"{len(rows)} images of step {rows[0].checkpoint_step} in {_OUT_DIR.value}"
 
 
-def _draw_shards(overrides: dict[str, Any], division: dict[str, Any]) -> str:
+def _draw_shards(num_images: int, overrides: dict[str, Any], division: dict[str, Any]) -> str:
     from fpgan_jax.synthesis import sharded
 
-    request = sharded.Request(_NUM_IMAGES.value, **division)
+    request = sharded.Request(num_images, **division)
     step = sharded.synthesize_shards(
         _GAN_WORKDIR.value, _OUT_DIR.value, request, overrides=overrides, step=_STEP.value
     )

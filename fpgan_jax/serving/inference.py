@@ -132,8 +132,8 @@ class RestoredGenerator:
           uint8 [height, width, channels]: the image of the row; about one pixel in 10,000 can differ by one gray level.
 
         Raises:
-          UserError: the row is from another checkpoint or other settings of `config.synthesis`, which the message names;
-            it belongs to an enlarged database; or the files it was drawn from are missing.
+          UserError: the row is from another checkpoint or other settings of `config.synthesis`, which the message
+            names; it belongs to an enlarged database; or the files it was drawn from are missing.
         """
         if self._metadata is None:
             raise UserError("draw_row: this generator was not restored from a workdir")
