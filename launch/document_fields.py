@@ -2,8 +2,8 @@ r"""Write the page that lists every config field with its type, range, default, 
 
 python -m launch.document_fields
 
-Also writes the same defaults as fpgan_jax/config/default.json, for programs that have the installed package alone. A
-test fails while either is not what this writes.
+Also writes the defaults to fpgan_jax/config/default.json, for programs that have only the installed package. A test
+fails if either file differs from the output.
 """
 
 import inspect
@@ -11,11 +11,13 @@ import json
 
 from launch import cli
 
-_OUT = cli.define_path_flag("out", "The page.", default="docs/fields.md")
-_DEFAULTS = cli.define_path_flag("defaults", "The file of defaults.", default="fpgan_jax/config/default.json")
+_OUT = cli.define_path_flag("out", "The page to write.", default="docs/fields.md")
+_DEFAULTS = cli.define_path_flag(
+    "defaults", "The file of defaults to write.", default="fpgan_jax/config/default.json"
+)
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Write the page."""
     del argv
     from configs import pix2pix_socofing
