@@ -32,6 +32,7 @@ _FREE_FIELDS = frozenset(
     {
         *PATH_FIELDS,
         "data.feeding",
+        "num_validation_pairs",
         "synthesis.batch_size",
         "evaluation.batch_size",
     }

@@ -4,10 +4,12 @@ Does not own the step, the loop or the data; it binds them.
 """
 
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -17,7 +19,7 @@ from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.config.fields import MAX_COUNT
 from fpgan_jax.config.identity import GAN_FIELDS, TRAIN_ON_FIELDS, claim_workdir
-from fpgan_jax.data import augmentation, feeding
+from fpgan_jax.data import augmentation, feeding, print_loading
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.data.ridges import print_scale
 from fpgan_jax.errors import UserError
@@ -35,6 +37,7 @@ from fpgan_jax.training.sampling import SampleGrid, create_generate
 from fpgan_jax.training.starting.origin import Origin
 from fpgan_jax.training.starting.start import save_start
 from fpgan_jax.training.state import GanTrainState, create_gan_state
+from fpgan_jax.training.validation import Validation
 
 METRIC_NAMES = (
     "generator_loss",
@@ -123,13 +126,16 @@ def _create_training(
 ) -> tuple[Training, GanTrainState, random_streams.StepKeys]:
     """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
     validate_config(config, needs_data=source is None)
+    if source is None:
+        config = print_loading.resolve_num_channels(config)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
     if source is None:
         # TFDS prepares the set in a folder that all processes read.
         with parallel.main_process_first("the data is prepared"):
             source = feeding.create_gan_source(config)
-    schedule = create_schedule(config, source.num_examples)
+    validation_pairs = source.load_validation()
+    schedule = create_schedule(config, source.num_examples, is_validated=bool(validation_pairs))
     feed = Feed(source, config.data.feeding)
     # A refused config is not written; the loop checks again once it holds the workdir.
     claim_workdir(workdir, config, prefixes=GAN_FIELDS, may_change=TRAIN_ON_FIELDS, is_writer=False)
@@ -159,21 +165,24 @@ def _create_training(
         shown_metrics=("l1_loss", "adversarial_loss", "discriminator_loss"),
         best_metric=config.best_metric,
         checks=CHECKS,
-        watch=GanWatch(config, schedule, generator, source),
+        watch=GanWatch(config, schedule, generator, source, validation_pairs),
         metadata={
             "pairs": [list(pair) for pair in source.pair_ids],
             "pair_names": list(source.pair_names),
         },
     )
+    if source.description and parallel.is_main_process():
+        print(f"GAN: {source.description}", file=sys.stderr, flush=True)
     return training, state, step_keys
 
 
-def create_schedule(config: ConfigDict, num_examples: int) -> Schedule:
+def create_schedule(config: ConfigDict, num_examples: int, *, is_validated: bool = False) -> Schedule:
     """Compute when everything is due in the training of a config.
 
     Args:
       config: the experiment's config.
       num_examples: pairs in the training set.
+      is_validated: whether there are validation pairs, which are measured where samples are drawn.
 
     Returns:
       The schedule.
@@ -200,20 +209,32 @@ def create_schedule(config: ConfigDict, num_examples: int) -> Schedule:
         checkpoint_every_steps=config.checkpoint_every_steps,
         steps_per_dispatch=config.steps_per_dispatch,
         keep_steps=frozenset(map_last_steps(config.keep_epochs)),
-        sample_epochs=map_last_steps(config.sample_epochs if config.num_samples else ()),
+        sample_epochs=map_last_steps(config.sample_epochs if config.num_samples or is_validated else ()),
     )
 
 
 class GanWatch(Watch):
-    """Draws the sample grids, and looks for the signs of a failed training."""
+    """Draws the sample grids, measures validation pairs, and looks for the signs of a failed training."""
 
-    def __init__(self, config: ConfigDict, schedule: Schedule, generator: nn.Module, source: Any):
-        """Args: the config, its schedule, G's module and the training pairs."""
-        # Grid and response are drawn by one program.
+    def __init__(
+        self,
+        config: ConfigDict,
+        schedule: Schedule,
+        generator: nn.Module,
+        source: Any,
+        validation_pairs: Mapping[str, np.ndarray],
+    ):
+        """Args: the config, its schedule, G's module, the training pairs, and a batch of validation pairs or {}."""
+        # Grid, response and validation are drawn by one program.
         samples = source.load_samples(max(config.num_samples, 2))
         generate = create_generate(generator, deterministic=False, use_running_average=False)
         self._epochs = schedule.sample_epochs
-        self._grid = SampleGrid(config, generate, samples)
+        self._grid = SampleGrid(config, generate, samples) if config.num_samples else None
+        self._validation = (
+            Validation(config, generate, validation_pairs, batch_size=len(samples["noise_image"]))
+            if validation_pairs
+            else None
+        )
         self._watch_discriminator = gan_watch.watch_discriminator(config, schedule.num_steps)
         self._watch_generator = gan_watch.watch_generator(generate, samples, schedule.num_steps)
 
@@ -226,11 +247,18 @@ class GanWatch(Watch):
         self._watch_generator(step, state, reporter)
 
     def draw_samples(self, step: int, state: GanTrainState, reporter: Reporter) -> None:
-        """Write the grid of the epoch that `step` completes."""
-        if parallel.is_main_process():
-            generator = parallel.unreplicate(state.generator.replace(opt_state=()))
-            rows = self._grid.draw(generator.variables)
-            reporter.write_images(step, f"epoch_{self._epochs[step]:04d}", rows)
+        """Write the grid of the epoch that `step` completes, and how the validation pairs come out."""
+        if not parallel.is_main_process():
+            return
+        epoch = self._epochs[step]
+        variables = parallel.unreplicate(state.generator.replace(opt_state=())).variables
+        if self._grid:
+            reporter.write_images(step, f"epoch_{epoch:04d}", self._grid.draw(variables))
+        if self._validation:
+            values, rows = self._validation.measure(variables)
+            reporter.write_validation(step, {"epoch": epoch, **values})
+            if rows:
+                reporter.write_images(step, f"validation_epoch_{epoch:04d}", rows, tag="validation")
 
 
 def bind_train_step(

@@ -21,6 +21,7 @@ from fpgan_jax.host.whole_file import write_whole
 
 METRICS_FILENAME = "metrics.csv"
 WARNINGS_FILENAME = "warnings.csv"
+VALIDATION_FILENAME = "validation.csv"
 
 
 class Reporter:
@@ -49,6 +50,8 @@ class Reporter:
         self._names = _truncate_csv(self._path, start_step)
         self._warnings_path = os.path.join(workdir, WARNINGS_FILENAME)
         _truncate_csv(self._warnings_path, start_step)
+        self._validation_path = os.path.join(workdir, VALIDATION_FILENAME)
+        _truncate_csv(self._validation_path, start_step)
         self._warned = {row["warning"] for row in _read_rows(self._warnings_path) if "warning" in row}
         self._unwritten: list[list] = []
         self._events = _Events(os.path.join(workdir, "events"), start_step + 1)
@@ -108,20 +111,35 @@ class Reporter:
         self._warned.add(name)
         logging.warning("%s: step %d: %s", self.workdir, step, text)
         try:
-            is_new = not os.path.exists(self._warnings_path)
-            with open(self._warnings_path, "a", newline="", encoding="utf-8") as file:
-                rows = [("step", "warning", "text")] if is_new else []
-                csv.writer(file, lineterminator="\n").writerows([*rows, (step, name, text)])
+            _append_csv(self._warnings_path, ("step", "warning", "text"), (step, name, text))
         except OSError as error:
             logging.warning("%s: not written (%s)", self._warnings_path, error.strerror)
 
-    def write_images(self, step: int, name: str, rows: Sequence[Sequence[np.ndarray]]) -> None:
+    def write_validation(self, step: int, values: Mapping[str, float]) -> None:
+        """Write one row of `validation.csv`, and to TensorBoard as `validation/NAME`.
+
+        Args:
+          step: completed steps.
+          values: name -> number; the same names in the same order every time.
+        """
+        if not self._is_active:
+            return
+        try:
+            _append_csv(self._validation_path, ("step", *values), (step, *values.values()))
+        except OSError as error:
+            logging.warning("%s: not written at step %d (%s)", self._validation_path, step, error.strerror)
+        self._events.write_scalars(step, {f"validation/{name}": value for name, value in values.items()})
+
+    def write_images(
+        self, step: int, name: str, rows: Sequence[Sequence[np.ndarray]], *, tag: str = "samples"
+    ) -> None:
         """Write a grid of images as `samples/NAME.png` and to TensorBoard.
 
         Args:
           step: completed steps.
           name: the file's name without its ending.
           rows: images uint8 [height, width, channels], all of one shape.
+          tag: what TensorBoard calls it.
         """
         if not self._is_active:
             return
@@ -132,7 +150,7 @@ class Reporter:
             save_png(path, grid)
         except OSError as error:
             logging.warning("%s: not written (%s); the run goes on without it", path, error.strerror)
-        self._events.write_image(step, "samples", grid)
+        self._events.write_image(step, tag, grid)
 
     def close(self) -> None:
         """Close the files.
@@ -228,6 +246,12 @@ def save_png(path: str, image: np.ndarray) -> None:
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     with write_whole(path, "wb") as file:
         picture.save(file, format="PNG")
+
+
+def _append_csv(path: str, names: Sequence[str], row: Sequence) -> None:
+    is_new = not os.path.exists(path)
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([*([names] if is_new else []), row])
 
 
 def _read_rows(path: str) -> list[dict[str, str]]:

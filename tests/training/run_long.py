@@ -28,6 +28,8 @@ from fpgan_jax.training import classifier_trainer, gan_trainer, loop
 from tests.training import tiny
 
 EVERY_STEPS = 100
+# Of fewer rows the warm-up is no small part: what is compiled and cached at the start would be taken for growth.
+MIN_STEPS = 24 * EVERY_STEPS
 # Before this part of the run is over, caches fill and programs are compiled.
 WARM_UP = 0.2
 # What the resident memory may grow by: allocators keep some of what is given back.
@@ -199,6 +201,8 @@ def main() -> None:
     parser.add_argument("--experiment", choices=("gan", "classifier"), default="gan")
     parser.add_argument("--csv", type=pathlib.Path, help="where the rows go")
     flags = parser.parse_args()
+    if flags.steps < MIN_STEPS:
+        parser.error(f"--steps={flags.steps}: too few to tell growth from the warm-up; at least {MIN_STEPS}")
     with tempfile.TemporaryDirectory() as folder:
         rows = run(flags.experiment, flags.steps // EVERY_STEPS * EVERY_STEPS, EVERY_STEPS, folder)
     if flags.csv:
