@@ -79,7 +79,7 @@ def open_enlargement(
     config, step, metadata = synthesis.restore_config(
         gan_workdir, step=step, overrides=overrides, data_overrides=data_overrides
     )
-    if config.data.condition != "ridges":
+    if config.data.condition == "noise":
         raise UserError(
             f"--identities: {gan_workdir} draws from noise; train with config.data.condition=ridges, as "
             "configs/enlarge_demo.py does"

@@ -14,12 +14,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
-from fpgan_jax.data import impressions, preprocessing, ridge_map
+from fpgan_jax.data import impressions, minutiae_map, preprocessing, ridge_map, ridge_pairs
 from fpgan_jax.data.appearance import Appearance, measure_appearance
 from fpgan_jax.data.distortion import Pose
 from fpgan_jax.data.impressions import Variation
 from fpgan_jax.data.noise import create_noise_image
-from fpgan_jax.data.print_scale import find_sensor_period
+from fpgan_jax.data.print_scale import find_sensor_period, find_stretch
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.data.ridge_map import RidgeMap
 from fpgan_jax.errors import UserError
@@ -177,6 +177,8 @@ class ImpressionDrawer:
           UserError: the weights do not fit the config.
         """
         self._config, self._source = enlargement.config, enlargement.source
+        is_minutiae = self._config.data.condition == "minutiae"
+        self._minutiae_tool = ridge_pairs.find_minutiae_tool() if is_minutiae else None
         self._prints = dict(
             zip(enlargement.training_prints.filenames, enlargement.training_prints.images, strict=True)
         )
@@ -186,7 +188,11 @@ class ImpressionDrawer:
         self._map_finger = functools.lru_cache(maxsize=256)(self._map_finger_anew)
         self._map_training_print = functools.lru_cache(maxsize=4096)(self._map_training_print_anew)
         draw, variables = synthesis.bind_draw(self._config, enlargement.variables)
-        create = functools.partial(impressions.create_condition, period=self._period)
+        num_channels = configuration.condition_shape(self._config.data)[2]
+
+        def create(*inputs):
+            # Marks move with the finger as its ridges do, and have no other plane.
+            return impressions.create_condition(*inputs, period=self._period)[..., :num_channels]
 
         def draw_impressions(variables, dropout_seed, *inputs):
             return draw(variables, jax.vmap(create)(*inputs), dropout_seed)
@@ -225,8 +231,14 @@ class ImpressionDrawer:
         return np.asarray(self._create_conditions(*self.create_inputs(rows)[1:]))
 
     def _map_finger_anew(self, source: str) -> RidgeMap:
-        maps = ridge_map.map_ridges(self._source.load_print(source), self._source.period, self._source.window)
-        return RidgeMap(_to_bytes(128 + 127 * maps.ridges), _to_bytes(255 * maps.contact))
+        image, period, window = self._source.load_print(source), self._source.period, self._source.window
+        maps = ridge_map.map_ridges(image, period, window)
+        contact = _to_bytes(255 * maps.contact)
+        if self._minutiae_tool:
+            stretch = find_stretch(self._config.data)
+            marks = minutiae_map.map_print(image, period, stretch, window, self._minutiae_tool)
+            return RidgeMap(marks[..., 0], contact)
+        return RidgeMap(_to_bytes(128 + 127 * maps.ridges), contact)
 
     def _map_training_print_anew(self, filename: str) -> tuple[np.ndarray, Appearance]:
         image = self._prints[filename][..., 0]
