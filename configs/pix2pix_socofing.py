@@ -212,6 +212,8 @@ def get_config() -> ConfigDict:
     evaluation.matchers = (
         "nbis",
     )  # "nbis" (MINDTCT and BOZORTH3) and "fingerprint_recognition" (another kind)
+    # Real fingers, with all their impressions, that prints are compared with. A false accept rate of 0.1% takes 78.
+    evaluation.num_gallery_fingers = 60
     evaluation.num_epoch_replicas = 3  # prints a person that are judged of each epoch in config.keep_epochs
     evaluation.num_resamples = 2000  # draws of persons behind a threshold's 95% interval
     return config

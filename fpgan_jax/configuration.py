@@ -249,6 +249,7 @@ FIELDS: Mapping[str, Field] = {
         default=tuple(name for name in MEASURE_FAMILIES if name != "variation"),
     ),
     "evaluation.matchers": Field(tuple, item_type=str, item_choices=MATCHERS, default=("nbis",)),
+    "evaluation.num_gallery_fingers": Field(int, low=2, high=MAX_COUNT, default=60),
     "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
     "evaluation.num_resamples": Field(int, low=100, default=2000),
 }

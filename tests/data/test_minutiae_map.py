@@ -80,14 +80,9 @@ def test_a_squeezed_print_s_directions_are_squeezed_too():
             return Template(create_minutiae((30, 30, math.pi / 4, False)), None)
 
     # A square of skin is 1.44 times as wide as high: 45 degrees of the skin are flatter in the image.
-    found = minutiae_map.find_minutiae(
-        np.zeros((100, 100), np.uint8), 9.0, 1.44, minutiae_map_window(), Slanted()
-    )
+    image, window = np.zeros((100, 100), np.uint8), (slice(None), slice(None))
+    found = minutiae_map.find_minutiae(image, 9.0, 1.44, window, Slanted())
     assert found.direction[0] == pytest.approx(math.atan(1 / 1.44), abs=0.01)
-
-
-def minutiae_map_window():
-    return slice(None), slice(None)
 
 
 @pytest.fixture
