@@ -110,8 +110,10 @@ MEASURE_FAMILIES = (
     "pixels",
 )
 
-# What each channel of a condition "ridges" holds; `data.ridge_condition` makes them.
+# What each channel of a condition that is made from a print holds; `data.ridge_condition` and `data.minutiae_map` make
+# them.
 RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
+CONDITION_CHANNELS = {"ridges": RIDGE_CHANNELS, "minutiae": ("minutiae",)}
 
 MATCHERS = ("nbis", "fingerprint_recognition")
 
@@ -142,7 +144,7 @@ FIELDS: Mapping[str, Field] = {
     "data.image_width": Field(int, low=0, high=4096, default=0),
     "data.num_channels": Field(int, choices=(1, 3)),
     "data.interpolation": Field(str, choices=("nearest", "bilinear", "bicubic", "lanczos", "area")),
-    "data.condition": Field(str, choices=("noise", "ridges"), default="noise"),
+    "data.condition": Field(str, choices=("noise", *CONDITION_CHANNELS), default="noise"),
     "data.warp_strength": Field(float, low=0.0, high=4.0, default=0.0),
     "data.noise_distribution": Field(str, choices=("uniform", "gaussian", "salt_and_pepper")),
     "data.noise_per": Field(str, choices=("replica", "person")),
@@ -247,6 +249,7 @@ FIELDS: Mapping[str, Field] = {
         default=tuple(name for name in MEASURE_FAMILIES if name != "variation"),
     ),
     "evaluation.matchers": Field(tuple, item_type=str, item_choices=MATCHERS, default=("nbis",)),
+    "evaluation.num_gallery_fingers": Field(int, low=2, high=MAX_COUNT, default=60),
     "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
     "evaluation.num_resamples": Field(int, low=100, default=2000),
 }
@@ -407,7 +410,7 @@ def _validate_combinations(config: ConfigDict) -> None:
     persons = config.data.persons
     if len(set(persons)) != len(persons):
         raise UserError(f"config.data.persons={tuple(persons)}: a person is named twice")
-    _validate_ridges(config)
+    _validate_condition(config)
     num_persons = count_persons(config)
     if persons and config.data.num_held_out_persons:
         raise UserError(
@@ -421,21 +424,26 @@ def _validate_combinations(config: ConfigDict) -> None:
         )
 
 
-def _validate_ridges(config: ConfigDict) -> None:
+def _validate_condition(config: ConfigDict) -> None:
     data = config.data
+    is_mapped = data.condition in CONDITION_CHANNELS
+    if is_mapped and data.source == "paired_folder":
+        raise UserError(
+            f"config.data.condition={data.condition!r}: config.data.source='paired_folder' has conditions of its own; "
+            f'use "noise", or one of the sources {", ".join(PERSON_SOURCES)}'
+        )
+    if data.warp_strength > 0 and not is_mapped:
+        raise UserError(
+            f"config.data.warp_strength={data.warp_strength}: needs config.data.condition='ridges' or 'minutiae', "
+            f"which is {data.condition!r}"
+        )
     if data.condition == "ridges":
         if config.best_metric == "ridge_loss" and not config.ridge_loss_weight:
             raise UserError(
                 "config.best_metric='ridge_loss': config.ridge_loss_weight=0 computes none; set one of the two"
             )
-        if data.source == "paired_folder":
-            raise UserError(
-                "config.data.condition='ridges': config.data.source='paired_folder' has conditions of its own; use "
-                f'"noise", or one of the sources {", ".join(PERSON_SOURCES)}'
-            )
         return
     needs_ridges = {
-        f"data.warp_strength={data.warp_strength}": data.warp_strength > 0,
         f"ridge_loss_weight={config.ridge_loss_weight}": config.ridge_loss_weight > 0,
         f"best_metric={config.best_metric!r}": config.best_metric == "ridge_loss",
     }
@@ -492,7 +500,8 @@ def condition_shape(data_config: ConfigDict) -> tuple[int, int, int]:
       (height, width, channels): the image's own for noise and for files of pairs.
     """
     height, width, num_channels = image_shape(data_config)
-    return height, width, len(RIDGE_CHANNELS) if data_config.condition == "ridges" else num_channels
+    channels = CONDITION_CHANNELS.get(data_config.condition)
+    return height, width, len(channels) if channels else num_channels
 
 
 def count_persons(config: ConfigDict) -> int:

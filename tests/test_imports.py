@@ -29,6 +29,7 @@ LAYERS = (
         "fpgan_jax.losses",
         "fpgan_jax.metrics",
         "fpgan_jax.evaluation.statistics",
+        "fpgan_jax.evaluation.nist_tools",
         "fpgan_jax.parallel",
         "fpgan_jax.process_group",
         "fpgan_jax.configuration",

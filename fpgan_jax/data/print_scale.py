@@ -1,11 +1,13 @@
-"""Owns what is known of a sensor's scale: the ridge period and the stretch of the images that a config makes.
+"""Owns what is known of a sensor's scale, and enlargement by it: ridge period and stretch of the images of a config.
 
 Does not measure ridges; what nobody knows of a sensor is estimated from its prints (`evaluation/resolution.py`).
 """
 
 import math
 
+import numpy as np
 from ml_collections import ConfigDict
+from PIL import Image
 
 from fpgan_jax import configuration
 from fpgan_jax.data import preprocessing
@@ -16,6 +18,8 @@ PERIOD_AT_500_PPI = 9.0
 # Pixels of a 96x103 scan from ridge to ridge: the median of 1,990 real prints of SOCOFing, all ten fingers of 200
 # persons, by python -m launch.measure_scale. Estimated anew for five persons it is off by up to a tenth.
 SOCOFING_PERIOD = 3.136
+# White pixels around a print that fills its image: MINDTCT finds no minutiae at an image's very edge.
+MARGIN = 24
 
 
 def find_sensor_period(data_config: ConfigDict) -> float:
@@ -84,6 +88,29 @@ def find_stretch(data_config: ConfigDict) -> float:
         return 1.0
     down, across = _find_enlargement(data_config)
     return across / down
+
+
+def scale_images(images: np.ndarray, factor: float, stretch: float = 1.0, margin: int = MARGIN) -> np.ndarray:
+    """Resample prints and put a white margin around them.
+
+    Args:
+      images: uint8 [n, height, width].
+      factor: root of the areas' ratio.
+      stretch: of `find_stretch`; is undone, the area kept.
+      margin: white pixels on each side.
+
+    Returns:
+      uint8 [n, about height * factor * sqrt(stretch) + 2 * margin, about width * factor / sqrt(stretch) + 2 * margin],
+      bicubic.
+    """
+    root = math.sqrt(stretch)
+    height = max(1, round(images.shape[1] * factor * root))
+    width = max(1, round(images.shape[2] * factor / root))
+    scaled = np.full((len(images), height + 2 * margin, width + 2 * margin), 255, np.uint8)
+    for place, image in enumerate(images):
+        picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+        scaled[place, margin : margin + height, margin : margin + width] = picture
+    return scaled
 
 
 def _find_enlargement(data_config: ConfigDict) -> tuple[float, float]:

@@ -13,7 +13,6 @@ from fpgan_jax.data import print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import identity, print_collection, study
 from fpgan_jax.evaluation.matcher import impression_trial
-from fpgan_jax.evaluation.matcher.gallery import MAX_GALLERY
 from fpgan_jax.evaluation.matcher.tools import find_tool
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import MatchRow
@@ -24,6 +23,8 @@ from fpgan_jax.evaluation.rows import write_rows
 from fpgan_jax.evaluation.statistics import intervals, verification
 from fpgan_jax.evaluation.statistics.verification import Impostors
 
+# More cost time and change little.
+MAX_PERSONS = 60
 # Draws of persons behind a threshold's interval.
 _NUM_RESAMPLES = 2000
 
@@ -65,7 +66,7 @@ def calibrate_matcher(
     config: ConfigDict,
     scores_path: str,
     *,
-    max_persons: int = MAX_GALLERY,
+    max_persons: int = MAX_PERSONS,
     matcher: Matcher | None = None,
 ) -> Calibration:
     """Match real impressions of one finger with one another, or for want of them altered ones with everybody's print.

@@ -15,14 +15,13 @@ import numpy as np
 
 from fpgan_jax import parallel
 from fpgan_jax.data import preprocessing, print_loading, ridge_map, ridge_pairs
-from fpgan_jax.data.print_scale import PERIOD_AT_500_PPI, find_stretch, write_resolution
+from fpgan_jax.data.print_scale import PERIOD_AT_500_PPI, find_stretch, scale_images, write_resolution
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import figures, finger_sources, nist_tools, sharded_synthesis, synthesis
 from fpgan_jax.evaluation.finger_sources import Finger
 from fpgan_jax.evaluation.impression_drawing import Enlargement, ImpressionDrawer, ImpressionRow, draw_rows
 from fpgan_jax.evaluation.matcher import refusal
 from fpgan_jax.evaluation.matching import Matcher
-from fpgan_jax.evaluation.resolution import scale_images
 from fpgan_jax.evaluation.rows import read_rows, write_rows
 from fpgan_jax.evaluation.sharded_synthesis import IMAGES_PER_CALL
 from fpgan_jax.folder_lock import hold_folder
@@ -83,7 +82,7 @@ def open_enlargement(
     config, step, metadata = synthesis.restore_config(
         gan_workdir, step=step, overrides=overrides, data_overrides=data_overrides
     )
-    if config.data.condition != "ridges":
+    if config.data.condition == "noise":
         raise UserError(
             f"--identities: {gan_workdir} draws from noise; train with config.data.condition=ridges, as "
             "configs/enlarge_demo.py does"

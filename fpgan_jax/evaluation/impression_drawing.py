@@ -14,7 +14,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
-from fpgan_jax.data import distortion, impressions, preprocessing, ridge_map
+from fpgan_jax.data import distortion, impressions, minutiae_map, preprocessing, ridge_map, ridge_pairs
 from fpgan_jax.data.appearance import Appearance, measure_appearance
 from fpgan_jax.data.distortion import Pose
 from fpgan_jax.data.impressions import Variation
@@ -199,6 +199,8 @@ class ImpressionDrawer:
           UserError: the weights do not fit the config.
         """
         self._config, self._source = enlargement.config, enlargement.source
+        is_minutiae = self._config.data.condition == "minutiae"
+        self._minutiae_tool = ridge_pairs.find_minutiae_tool() if is_minutiae else None
         self._prints = dict(
             zip(enlargement.training_prints.filenames, enlargement.training_prints.images, strict=True)
         )
@@ -214,12 +216,13 @@ class ImpressionDrawer:
             enlargement.variables,
             make_square if enlargement.is_square and stretch != 1 else lambda images: images,
         )
-        create = functools.partial(
-            impressions.create_condition,
-            period=self._period,
-            pixel_stretch=stretch,
-            canvas_stretch=self._source.stretch,
-        )
+        num_channels = configuration.condition_shape(self._config.data)[2]
+        stretches = {"pixel_stretch": stretch, "canvas_stretch": self._source.stretch}
+
+        def create(*inputs):
+            # Marks move with the finger as its ridges do, and have no other plane.
+            condition = impressions.create_condition(*inputs, period=self._period, **stretches)
+            return condition[..., :num_channels]
 
         def draw_impressions(variables, dropout_seed, *inputs):
             return draw(variables, jax.vmap(create)(*inputs), dropout_seed)
@@ -258,8 +261,13 @@ class ImpressionDrawer:
         return np.asarray(self._create_conditions(*self.create_inputs(rows)[1:]))
 
     def _map_finger_anew(self, source: str) -> RidgeMap:
-        maps = ridge_map.map_ridges(self._source.load_print(source), self._source.period, self._source.window)
-        return RidgeMap(_to_bytes(128 + 127 * maps.ridges), _to_bytes(255 * maps.contact))
+        image, period, window = self._source.load_print(source), self._source.period, self._source.window
+        maps = ridge_map.map_ridges(image, period, window)
+        contact = _to_bytes(255 * maps.contact)
+        if self._minutiae_tool:
+            marks = minutiae_map.map_print(image, period, self._source.stretch, window, self._minutiae_tool)
+            return RidgeMap(marks[..., 0], contact)
+        return RidgeMap(_to_bytes(128 + 127 * maps.ridges), contact)
 
     def _map_training_print_anew(self, filename: str) -> tuple[np.ndarray, Appearance]:
         image = self._prints[filename][..., 0]

@@ -9,7 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax.evaluation import identity, measurements, nist_tools, summary
-from fpgan_jax.evaluation.identity import Comparisons
+from fpgan_jax.evaluation.identity import Comparisons, choose_comparisons
 from fpgan_jax.evaluation.matcher.gallery import ONE_IMPRESSION_REASON, Gallery, average_comparisons
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, MeasureRow
@@ -105,11 +105,13 @@ def compare_with_mirrored(
     )
     scores = {}
     for name, known in comparisons.scores.items():
-        places = np.flatnonzero(~np.isnan(known).all(1))
-        pairs = np.stack(np.meshgrid(places, np.arange(num_training), indexing="ij"), axis=-1).reshape(-1, 2)
+        persons = study.collections[name].persons
+        is_compared = choose_comparisons(persons, gallery, matcher.max_others)
+        pairs = np.argwhere(is_compared & ~np.isnan(known).all(1)[:, None])
         scores[name] = np.full((len(known), num_training), np.nan)
-        found = matcher.compare(prepared.images[name], images, pairs, f"mirrored, {name}")
-        scores[name][places] = found.reshape(-1, num_training)
+        scores[name][tuple(pairs.T)] = matcher.compare(
+            prepared.images[name], images, pairs, f"mirrored, {name}"
+        )
     return dataclasses.replace(comparisons, gallery=gallery, scores=scores, is_same_image={})
 
 

@@ -218,7 +218,7 @@ def load_noise_images(folder: str, config: ConfigDict) -> np.ndarray | None:
     Raises:
       UserError: the manifest is not one.
     """
-    if not os.path.exists(os.path.join(folder, MANIFEST_FILENAME)) or config.data.condition == "ridges":
+    if not os.path.exists(os.path.join(folder, MANIFEST_FILENAME)) or config.data.condition != "noise":
         return None
     rows = read_manifest(folder)
     if any(row.noise_seed < 0 or row.person < 0 for row in rows):

@@ -16,7 +16,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
-from fpgan_jax.data import pairs, print_loading, ridge_condition
+from fpgan_jax.data import pairs, print_loading
 from fpgan_jax.data.impression_folder import MANIFEST_FILENAME
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
@@ -309,7 +309,7 @@ def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
       row: the image's.
 
     Returns:
-      uint8 [height, width, channels]; of one channel where it is the noise plane beside a ridge map.
+      uint8 [height, width, channels]; of one channel where it is a plane beside a print's map.
     """
     height, width, num_channels = configuration.image_shape(config.data)
     is_unknown = row.person == pairs.UNKNOWN
@@ -318,7 +318,7 @@ def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
         # Ids have nine digits at most, so that an image of nobody's has noise of its own.
         2**31 + row.replica if is_unknown else row.person,
         row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
-        shape=(height, width, 1 if config.data.condition == "ridges" else num_channels),
+        shape=(height, width, num_channels if config.data.condition == "noise" else 1),
         distribution=config.data.noise_distribution,
     )
 
@@ -492,15 +492,13 @@ def _create_condition_loader(
 ) -> Callable[[int, ManifestRow], np.ndarray]:
     """Create (index, row) -> condition: from the folder of pairs, from its seed, or that beside a print's ridge map."""
     pair_names = metadata["pair_names"]
-    if config.data.condition == "ridges":
+    if config.data.condition != "noise":
         training_pairs = print_loading.create_pairs(config)
         if training_pairs.data_hash != metadata["data_hash"]:
             raise UserError(
                 f"{print_loading.describe_origin(config.data)}: holds other prints than the generator was trained on"
             )
-        return lambda index, row: ridge_condition.add_noise(
-            training_pairs.load_planes(index), create_noise_of_row(config, row)
-        )
+        return lambda index, row: training_pairs.create_condition(index, create_noise_of_row(config, row))
     if pair_names and config.synthesis.noise == "training":
         folder = pairs.PairFolder(config.data.paired_dir, config.data)
         return lambda index, row: folder[folder.find(pair_names[index])]["noise_image"]

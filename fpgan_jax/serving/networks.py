@@ -104,6 +104,8 @@ def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) 
     bound, variables = synthesis.bind_draw(config, variables)
     shape = configuration.image_shape(config.data)
     meaning = "noise, any values of a byte"
+    if config.data.condition == "minutiae":
+        meaning = "minutiae as directed marks; fpgan_jax.data.minutiae_map draws them"
     if config.data.condition == "ridges":
         meaning = (
             f"planes: {', '.join(configuration.RIDGE_CHANNELS)}; fpgan_jax.data.ridge_condition makes them"
