@@ -240,6 +240,14 @@ def test_a_finger_of_the_training_lends_neither_contact_nor_look_to_itself(gan_w
     assert lent == {(source, name) for source in files for name in files if source != name}
 
 
+def test_a_given_finger_looks_as_its_print_and_a_new_one_as_one_training_print(gan_workdir, request_of):
+    given = enlarging.open_enlargement(gan_workdir, request_of())
+    assert {row.finger_appearance for row in given.create_rows(given.source.fingers[1], 5)} == {"7_1.png"}
+    new = enlarging.open_enlargement(gan_workdir, Request("new", 8))
+    usual = [{row.finger_appearance for row in new.create_rows(finger, 5)} for finger in new.source.fingers]
+    assert all(len(names) == 1 for names in usual) and len(set.union(*usual)) > 1
+
+
 def test_new_fingers_are_numbered_apart_and_may_go_unchecked(gan_workdir, tmp_path):
     request = Request("new", 2, 1, is_checked=False)
     line = enlarging.enlarge(gan_workdir, str(tmp_path / "new"), request)
