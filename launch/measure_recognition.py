@@ -1,11 +1,11 @@
 r"""Measure whether more prints help to train a recogniser of fingers and a sensor that it never saw.
 
 python -m launch.measure_recognition --real=lindex=prints/lindex@500 --num_fingers=20 --num_impressions=2 \
-    --more_impressions=enlarged=runs/enlarged@248x230 --more_fingers=new=runs/new@248x230 --together=enlarged+new \
+    --more_impressions=enlarged=runs/enlarged@238.7 --more_fingers=new=runs/new@238.7 --together=enlarged+new \
     --tests=uareu=prints/uareu@512,crossmatch=prints/crossmatch@500 --out_dir=runs/recognition
 
-A set is NAME=FOLDER@PPI, a folder of <finger>_<impression>.png and its pixels per inch (or ACROSSxDOWN: SOCOFing's
-prints at 128x128 are squeezed); several have commas between them. A small network is trained for the same number of
+A set is NAME=FOLDER@PPI, a folder of <finger>_<impression>.png and its pixels per inch, or ACROSSxDOWN where they
+differ; several have commas between them. A small network is trained for the same number of
 steps on the few real prints as they are, with classical augmentation, with each set, and on all real prints of the
 folder. Writes recognition.txt, .md, .csv, .tex and .png, the differences as recognition_differences.*, and results.csv
 with a row an arm, seed, test set and finger. Stop it at will: the same command goes on where it stopped.
