@@ -39,6 +39,37 @@ def find_sensor_period(data_config: ConfigDict) -> float:
     return SOCOFING_PERIOD * math.sqrt(down * across)
 
 
+def find_resolution(data_config: ConfigDict) -> tuple[float, float]:
+    """Find the pixels per inch of the images that a config makes.
+
+    Args:
+      data_config: config.data; its source, resolutions, frame and image's size are used.
+
+    Returns:
+      (down, across); zeros for pairs of unknown origin.
+    """
+    ppi = 500 * find_sensor_period(data_config) / PERIOD_AT_500_PPI
+    root = math.sqrt(find_stretch(data_config))
+    return ppi / root, ppi * root
+
+
+def write_resolution(resolution: tuple[float, float]) -> str:
+    """Write pixels per inch (down, across) as one number, or as ACROSSxDOWN where they differ."""
+    down, across = (f"{ppi:.4g}" for ppi in resolution)
+    return down if down == across else f"{across}x{down}"
+
+
+def parse_resolution(text: str) -> tuple[float, float] | None:
+    """Read what `write_resolution` wrote: pixels per inch (down, across), or None for another text."""
+    try:
+        numbers = [float(part) for part in text.split("x")]
+    except ValueError:
+        return None
+    if len(numbers) > 2 or not all(0 < number < math.inf for number in numbers):
+        return None
+    return numbers[-1], numbers[0]
+
+
 def find_stretch(data_config: ConfigDict) -> float:
     """Find how much too wide the prints are.
 

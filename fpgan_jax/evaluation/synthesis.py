@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import configuration
 from fpgan_jax.data import pairs, print_loading
+from fpgan_jax.data.impression_folder import MANIFEST_FILENAME
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
 from fpgan_jax.errors import UserError
@@ -32,7 +33,6 @@ from fpgan_jax.training.reporting import save_png
 from fpgan_jax.training.sampling import create_generate
 from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
 
-MANIFEST_FILENAME = "manifest.csv"
 SETTINGS_FILENAME = "synthesis.json"
 _WEIGHTS_HASH = "weights_hash"
 
@@ -255,12 +255,15 @@ def bind_generate(config: ConfigDict, variables: Mapping) -> tuple[Callable, dic
     return generate, jax.device_put(variables)
 
 
-def bind_draw(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
+def bind_draw(
+    config: ConfigDict, variables: Mapping, reshape: Callable[[jax.Array], jax.Array] = lambda images: images
+) -> tuple[Callable, dict]:
     """Put restored weights into a generator of bytes.
 
     Args:
-      config: as of `bind_generate`, like the other argument.
+      config: as of `bind_generate`.
       variables: the checkpoint's "generator" or "generator_ema".
+      reshape: of drawn images, float32 [batch, height, width, channels] in [-1, 1], before they become bytes.
 
     Returns:
       (a function of (variables, noise_image uint8 [batch, height, width, condition channels], dropout_seed uint32
@@ -274,7 +277,8 @@ def bind_draw(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
 
     def draw(variables, noise_image, dropout_seed):
         # As `preprocessing.to_uint8` does in NumPy.
-        pixels = (generate(variables, noise_image, create_dropout_keys(dropout_seed)) + 1) * np.float32(127.5)
+        images = reshape(generate(variables, noise_image, create_dropout_keys(dropout_seed)))
+        pixels = (images + 1) * np.float32(127.5)
         return jnp.clip(jnp.rint(pixels), 0, 255).astype(jnp.uint8)
 
     return draw, variables
