@@ -80,9 +80,8 @@ def test_prints_are_scaled_cut_and_filled_up_with_white():
 
 def test_a_set_must_say_whose_fingers_it_has(write):
     place = SetPlace("ours", "nobody:folder", (500.0, 500.0))
-    with pytest.raises(
-        UserError, match=r"--more_impressions=ours=nobody:folder: say whose .*ours=a:FOLDER@PPI; .* a, b"
-    ):
+    message = r"--more_impressions=ours=nobody:folder: say whose .*ours=a:FOLDER@PPI; .* a, b"
+    with pytest.raises(UserError, match=message):
         print_folders.parse_posed([place], ["a", "b"])
     (found,) = print_folders.parse_posed([place._replace(folder="b:runs/x")], ["a", "b"])
     assert (found.real, found.place.folder) == ("b", "runs/x")
