@@ -18,7 +18,6 @@ from fpgan_jax.evaluation.matcher.gallery import (
     create_gallery,
     explain_no_genuine,
 )
-from fpgan_jax.evaluation.matcher.impression_trial import choose_impostors
 from fpgan_jax.evaluation.matching import Matcher
 from fpgan_jax.evaluation.measurements import Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.nist_tools import ToolError
@@ -312,9 +311,11 @@ def _compare_within(gallery: Gallery, matcher: Matcher) -> np.ndarray:
     images, persons = gallery.images, gallery.persons
     is_compared = choose_comparisons(persons, gallery, matcher.max_others)
     if matcher.max_others is not None:
-        pairs = choose_impostors(persons, 0)
+        _, firsts = np.unique(persons, return_index=True)
+        pairs = np.stack(np.triu_indices(len(firsts), 1), axis=1)
         count = min(len(pairs), verification.count_needed_impostors(min(FALSE_ACCEPT_RATES)))
-        is_compared[tuple(pairs[np.arange(count) * len(pairs) // max(count, 1)].T)] = True
+        chosen = pairs[np.arange(count) * len(pairs) // max(count, 1)]
+        is_compared[tuple(firsts[chosen].T)] = True
     first, second = np.nonzero(np.triu(is_compared | is_compared.T, 1))
     scores = np.full((len(images), len(images)), np.nan)
     found = matcher.compare(images, images, np.stack([first, second], axis=1), "matching real")
