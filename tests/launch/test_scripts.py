@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpgan_jax.data import print_loading, procedural_prints
-from fpgan_jax.evaluation import similarity
+from fpgan_jax.data import print_loading
+from fpgan_jax.data.procedural.finger import create_finger
+from fpgan_jax.data.procedural.impressions import create_impression
+from fpgan_jax.scoring import similarity
 from tests import kill_repeatedly
 from tests.launch.scripts import SCRIPTS, run, run_well
 
@@ -360,9 +362,9 @@ def test_the_protocol_s_table_has_a_row_a_line_and_a_column_a_set(tmp_path):
     for name, seed, impressions in (("few", 1, (1, 2)), ("drawn", 1, (3, 4)), ("new", 2, (1, 2))):
         (tmp_path / name).mkdir()
         for person in (1, 2, 3):
-            finger = procedural_prints.create_finger(seed, person)
+            finger = create_finger(seed, person)
             for impression in impressions:
-                made = procedural_prints.create_impression(finger, impression, size="241x298")
+                made = create_impression(finger, impression, size="241x298")
                 Image.fromarray(made).save(tmp_path / name / f"{person}_{impression}.png")
     pictures, out_dir = tmp_path / "prints", tmp_path / "out"
     run_well("make_prints", f"--out_dir={pictures}", "--num_persons=6", "--noaltered")
@@ -388,9 +390,9 @@ def test_recognisers_are_compared_on_fingers_that_they_never_saw(tmp_path):
     for name, seed in (("few", 1), ("sensor", 2)):
         (tmp_path / name).mkdir()
         for person in (1, 2, 3):
-            finger = procedural_prints.create_finger(seed, person)
+            finger = create_finger(seed, person)
             for impression in (0, 1):
-                made = procedural_prints.create_impression(finger, impression, size="241x298")
+                made = create_impression(finger, impression, size="241x298")
                 Image.fromarray(made).save(tmp_path / name / f"{person}_{impression}.png")
     flags = [f"--real=few={tmp_path / 'few'}@500", f"--tests=sensor={tmp_path / 'sensor'}@500"]
     flags += ["--num_fingers=2", "--num_procedural=1", "--num_steps=2", "--batch_size=4", "--seeds=0,1"]

@@ -5,9 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fpgan_jax.data import ridge_pairs
-from fpgan_jax.evaluation import inference, nist_tools, synthesis
-from fpgan_jax.evaluation.nist_tools import Minutiae, Template
+from fpgan_jax.data.ridges import ridge_pairs
+from fpgan_jax.evaluation.matcher import nist_tools
+from fpgan_jax.evaluation.matcher.nist_tools import Minutiae, Template
+from fpgan_jax.serving import inference
+from fpgan_jax.synthesis import drawing
 from tests.training import test_resume, tiny
 
 
@@ -54,7 +56,7 @@ def test_a_stopped_run_goes_on_bit_for_bit_and_draws_from_its_maps(prints_dir, t
     grid = np.asarray(Image.open(tmp_path / "whole" / "samples" / "epoch_0001.png"))
     pair = tiny.create_source(config)._pairs[0]
     np.testing.assert_array_equal(grid[:16, :16], pair["noise_image"][..., 0])
-    rows = synthesis.synthesize(str(tmp_path / "whole"), str(tmp_path / "drawn"))
+    rows = drawing.synthesize(str(tmp_path / "whole"), str(tmp_path / "drawn"))
     assert len(rows) == 12
     draw = inference.restore_generator(str(tmp_path / "whole"))
     condition = draw.map_print(prints_dir / "1_1.png")

@@ -9,18 +9,19 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from fpgan_jax.data import distortion, ridge_pairs
-from fpgan_jax.data.print_scale import find_stretch
+from fpgan_jax.data.ridges import distortion, ridge_pairs
+from fpgan_jax.data.ridges.print_scale import find_stretch
+from fpgan_jax.enlarging import enlarging
+from fpgan_jax.enlarging.finger_sources import FingerSource
+from fpgan_jax.enlarging.impression_drawing import Enlargement, ImpressionDrawer, ImpressionRow
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import enlarging, print_collection
 from fpgan_jax.evaluation.enlargement.print_folders import Posed, scale_to_window
-from fpgan_jax.evaluation.finger_sources import FingerSource
-from fpgan_jax.evaluation.impression_drawing import GIVEN_PRINT, Enlargement, ImpressionDrawer, ImpressionRow
-from fpgan_jax.evaluation.print_collection import PrintCollection
 from fpgan_jax.evaluation.recognition.print_sets import SetPlace
-from fpgan_jax.evaluation.rows import read_rows
-from fpgan_jax.evaluation.sharded_synthesis import IMAGES_PER_CALL
-from fpgan_jax.evaluation.synthesis import MANIFEST_FILENAME
+from fpgan_jax.evaluation.study import print_collection
+from fpgan_jax.evaluation.study.print_collection import PrintCollection
+from fpgan_jax.synthesis.drawing import GIVEN_PRINT, MANIFEST_FILENAME
+from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL
+from fpgan_jax.tables.csv_rows import read_rows
 
 WARPED, MAP = "control_classical_warp", "control_ridge_map"
 _DESCRIPTIONS = {

@@ -13,16 +13,23 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from fpgan_jax.data import impression_folder, preprocessing, print_loading, procedural_prints
+from fpgan_jax.data import impression_folder, preprocessing, print_loading
 from fpgan_jax.data.impression_folder import parse_filename
-from fpgan_jax.data.print_scale import PERIOD_AT_500_PPI, find_sensor_period, find_stretch, scale_images
 from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.data.procedural.finger import create_finger
+from fpgan_jax.data.procedural.impressions import SIZES, create_impression
+from fpgan_jax.data.ridges.print_scale import (
+    PERIOD_AT_500_PPI,
+    find_sensor_period,
+    find_stretch,
+    scale_images,
+)
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import print_collection
-from fpgan_jax.evaluation.print_collection import PrintCollection
 from fpgan_jax.evaluation.recognition.print_sets import SetPlace
+from fpgan_jax.evaluation.study import print_collection
+from fpgan_jax.evaluation.study.print_collection import PrintCollection
+from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.user_paths import expand_path
-from fpgan_jax.progress import create_progress
 
 PPI = 500.0
 COPY, STRANGER, PROCEDURAL = "control_copy", "control_stranger", "procedural"
@@ -327,13 +334,13 @@ def render_fingers(num_fingers: int, num_impressions: int, seed: int, window: tu
     Returns:
       The prints, in order of finger and impression.
     """
-    size = procedural_prints.SIZES[_PROCEDURAL_SIZE]
+    size = SIZES[_PROCEDURAL_SIZE]
     prints = []
     with create_progress(num_fingers, "procedural fingers", "fingers") as progress:
         for number in range(1, num_fingers + 1):
-            finger = procedural_prints.create_finger(seed, number)
+            finger = create_finger(seed, number)
             for impression in range(num_impressions):
-                made = procedural_prints.create_impression(finger, impression, size=_PROCEDURAL_SIZE)
+                made = create_impression(finger, impression, size=_PROCEDURAL_SIZE)
                 image = preprocessing.place_centrally(made[size.window][..., None], window)[..., 0]
                 prints.append(Print(number, f"{number:03d}_{impression + 1:02d}.png", image))
             progress.update()

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from configs import test_size
-from fpgan_jax.evaluation import protocol
 from fpgan_jax.evaluation.enlargement import experiment, use
-from fpgan_jax.evaluation.measurements import Findings, MatchRow, MeasureRow
-from fpgan_jax.evaluation.print_collection import (
+from fpgan_jax.evaluation.recognition.comparisons import FingerRow
+from fpgan_jax.evaluation.report import protocol
+from fpgan_jax.evaluation.study.findings import Findings, MatchRow, MeasureRow
+from fpgan_jax.evaluation.study.print_collection import (
     CONTROL,
     HELD_OUT,
     REFERENCE,
@@ -18,8 +19,7 @@ from fpgan_jax.evaluation.print_collection import (
     PrintCollection,
     Study,
 )
-from fpgan_jax.evaluation.recognition.comparisons import FingerRow
-from fpgan_jax.evaluation.rows import write_rows
+from fpgan_jax.tables.csv_rows import write_rows
 
 ROLES = {
     "real": REFERENCE,
