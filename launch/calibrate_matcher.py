@@ -25,10 +25,10 @@ _MAX_PERSONS = flags.DEFINE_integer(
 def main(argv: list[str]) -> None:
     """Calibrate the matcher and print what it is worth."""
     del argv
-    from fpgan_jax import configuration
-    from fpgan_jax.evaluation import calibration
+    from fpgan_jax.config.checks import validate_config
+    from fpgan_jax.evaluation.experiments import calibration
 
-    configuration.validate_config(_CONFIG.value)
+    validate_config(_CONFIG.value)
     found = calibration.calibrate_matcher(_CONFIG.value, _SCORES.value, max_persons=_MAX_PERSONS.value)
     print(calibration.describe_calibration(found))
     print(f"every score: {_SCORES.value}")

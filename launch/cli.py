@@ -126,9 +126,9 @@ class _ConfigParser(flags.ArgumentParser):
         argument = expand_path(argument)
         if not argument.endswith(".json"):
             return self._python_parser.parse(argument)
-        from fpgan_jax import configuration
+        from fpgan_jax.config.files import load_config
 
-        return configuration.load_config(argument).lock()
+        return load_config(argument).lock()
 
     def flag_type(self):
         return self._python_parser.flag_type()
@@ -293,9 +293,9 @@ def run(
 
     def run_main(argv):
         # Imported here so that `--help` does not wait for it.
-        from fpgan_jax.training import interruption
+        from fpgan_jax.host import signals
 
-        interruption.end_process_at_second_signal()
+        signals.end_process_at_second_signal()
         _keep_convolutions_from_ynnpack()
         if cache_near is not None:
             _keep_compiled_programs(cache_near.value)
@@ -440,7 +440,8 @@ def _work_with_others(main: Callable[[Sequence[str]], None]) -> Callable[[Sequen
     """Have a main function run in all processes of a run, once they have come together."""
 
     def join_and_run(argv):
-        from fpgan_jax import errors, process_group
+        from fpgan_jax import errors
+        from fpgan_jax.host import process_group
 
         process_group.join_processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
         try:
@@ -462,7 +463,7 @@ def _work_with_others(main: Callable[[Sequence[str]], None]) -> Callable[[Sequen
 
 def _end_others(reason: str, exit_code: int) -> None:
     """End the other processes of a run and this one, if there are others."""
-    if process_group := sys.modules.get("fpgan_jax.process_group"):
+    if process_group := sys.modules.get("fpgan_jax.host.process_group"):
         process_group.end_processes(reason, exit_code)
 
 

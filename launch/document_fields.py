@@ -16,8 +16,8 @@ def main(argv):
     """Write the page."""
     del argv
     from configs import pix2pix_socofing
-    from fpgan_jax.field_page import format_page
-    from fpgan_jax.whole_file import write_whole
+    from fpgan_jax.config.page import format_page
+    from fpgan_jax.host.whole_file import write_whole
 
     page = format_page(
         inspect.getsource(pix2pix_socofing), pix2pix_socofing.get_config(), "configs/pix2pix_socofing.py"

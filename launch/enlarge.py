@@ -16,7 +16,7 @@ _WORKDIR = cli.define_path_flag("workdir", "Folder of this experiment; made if m
 def main(argv):
     """Run the chain."""
     del argv
-    from fpgan_jax import reproduction_enlarging
+    from fpgan_jax.reproduction import enlarging as reproduction_enlarging
 
     print(reproduction_enlarging.enlarge_database(_CONFIG.value, _WORKDIR.value))
 

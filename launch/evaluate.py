@@ -46,9 +46,10 @@ _OUT_DIR = cli.define_path_flag("out_dir", "Gets report.html, the tables, and al
 def main(argv):
     """Evaluate."""
     del argv
-    from fpgan_jax.evaluation import evaluate, evaluation_plan
+    from fpgan_jax.evaluation import evaluate
+    from fpgan_jax.evaluation.plan import create_plan
 
-    plan = evaluation_plan.create_plan(
+    plan = create_plan(
         config=_CONFIG.value,
         experiment=_EXPERIMENT.value,
         synthetic_dirs=_SYNTHETIC_DIRS.value,

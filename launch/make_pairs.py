@@ -24,7 +24,7 @@ _NPZ_NUM_PERSONS = flags.DEFINE_integer(
 def main(argv):
     """Write the pairs, the prints, or both."""
     del argv
-    from fpgan_jax import configuration
+    from fpgan_jax.config.checks import validate_config
     from fpgan_jax.data import pairs, print_loading
     from fpgan_jax.errors import UserError
 
@@ -32,7 +32,7 @@ def main(argv):
         raise UserError("--out_dir, --npz: neither is given; name a folder for pairs or a file for prints")
     if _NPZ_NUM_PERSONS.value and not _NPZ.value:
         raise UserError("--npz_num_persons: limits the persons of --npz, which is not given")
-    configuration.validate_config(_CONFIG.value)
+    validate_config(_CONFIG.value)
     if _NPZ.value:
         num_prints = print_loading.write_archive(
             _CONFIG.value, _NPZ.value, num_persons=_NPZ_NUM_PERSONS.value

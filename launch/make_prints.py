@@ -7,7 +7,8 @@ Nothing downstream knows them from SOCOFing. An interrupted folder is completed 
 
 from absl import flags
 
-from fpgan_jax.data import procedural_prints
+from fpgan_jax.data.procedural.files import parse_fingers, write_prints
+from fpgan_jax.data.procedural.impressions import SIZES
 from launch import cli
 
 _OUT_DIR = cli.define_path_flag(
@@ -29,19 +30,17 @@ _NUM_IMPRESSIONS = flags.DEFINE_integer(
 )
 _ALTERED = flags.DEFINE_bool("altered", True, "Write the altered prints too: nine files a finger.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the whole set.", lower_bound=0)
-_SIZE = flags.DEFINE_enum(
-    "size", "96x103", list(procedural_prints.SIZES), "Width x height of the files, pixels."
-)
+_SIZE = flags.DEFINE_enum("size", "96x103", list(SIZES), "Width x height of the files, pixels.")
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", 1, "Processes that write side by side.", lower_bound=1)
 
 
 def main(argv: list[str]) -> None:
     """Write the prints that the flags describe."""
     del argv
-    num_written = procedural_prints.write_prints(
+    num_written = write_prints(
         _OUT_DIR.value,
         num_persons=_NUM_PERSONS.value,
-        hands_and_fingers=procedural_prints.parse_fingers(_FINGERS.value),
+        hands_and_fingers=parse_fingers(_FINGERS.value),
         num_impressions=_NUM_IMPRESSIONS.value,
         altered=_ALTERED.value,
         seed=_SEED.value,

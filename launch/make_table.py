@@ -25,10 +25,10 @@ _STD_DDOF = flags.DEFINE_integer(
 def main(argv):
     """Make the table."""
     del argv
-    from fpgan_jax.evaluation import table
+    from fpgan_jax.scoring import table2
 
     print(
-        table.write_tables(_SCORES.value, _OUT_DIR.value, std_over=_STD_OVER.value, std_ddof=_STD_DDOF.value)
+        table2.write_tables(_SCORES.value, _OUT_DIR.value, std_over=_STD_OVER.value, std_ddof=_STD_DDOF.value)
     )
 
 

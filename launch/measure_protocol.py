@@ -43,6 +43,12 @@ _NUM_SYNTHETIC = flags.DEFINE_integer("num_synthetic", 4, "Of each synthetic fin
 _NUM_NEW_FINGERS = flags.DEFINE_integer(
     "num_new_fingers", 48, "Of each set of new fingers, at most.", lower_bound=2
 )
+_NUM_PROCEDURAL = flags.DEFINE_integer(
+    "num_procedural",
+    48,
+    "New fingers of the procedural renderer, as one more set; 0 for none.",
+    lower_bound=0,
+)
 _NUM_TRAINING = flags.DEFINE_integer(
     "num_training", 100, "Training prints, and strangers', that new fingers are compared with.", lower_bound=2
 )
@@ -68,6 +74,7 @@ def main(argv):
         num_impressions=_NUM_IMPRESSIONS.value,
         num_synthetic=_NUM_SYNTHETIC.value,
         num_new_fingers=_NUM_NEW_FINGERS.value,
+        num_procedural=_NUM_PROCEDURAL.value,
         num_training=_NUM_TRAINING.value,
     )
     text = experiment.measure_protocol(

@@ -23,10 +23,10 @@ _MAX_PERSONS = flags.DEFINE_integer(
 def main(argv: list[str]) -> None:
     """Measure and print."""
     del argv
-    from fpgan_jax import configuration
-    from fpgan_jax.evaluation.matcher import ridge_map_trial
+    from fpgan_jax.config.checks import validate_config
+    from fpgan_jax.evaluation.experiments import ridge_map_trial
 
-    configuration.validate_config(_CONFIG.value)
+    validate_config(_CONFIG.value)
     trial = ridge_map_trial.try_ridge_maps(_CONFIG.value, max_persons=_MAX_PERSONS.value)
     print(ridge_map_trial.describe_trial(trial))
 

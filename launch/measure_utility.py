@@ -26,7 +26,7 @@ _OUT_DIR = cli.define_path_flag("out_dir", "Folder of this experiment; made if m
 def main(argv):
     """Measure."""
     del argv
-    from fpgan_jax.evaluation import utility
+    from fpgan_jax.evaluation.experiments import utility
 
     print(utility.measure_utility(_CONFIG.value, _SYNTHETIC_DIRS.value, _OUT_DIR.value, seeds=_SEEDS.value))
 

@@ -27,7 +27,9 @@ _CLASSIFIER_SEEDS = cli.define_seeds_flag(
 def main(argv):
     """Run the chain."""
     del argv
-    from fpgan_jax import configuration, reproduction, reproduction_seeds
+    from fpgan_jax.config.derived import resolve_seed
+    from fpgan_jax.reproduction import chain
+    from fpgan_jax.reproduction.seeds import reproduce_seeds
 
     config, workdir = _CONFIG.value, _WORKDIR.value
     seeds = {
@@ -35,13 +37,13 @@ def main(argv):
         "classifier_seeds": (_CLASSIFIER_SEEDS.value, "classifier.seed"),
     }
     if all(given is None for given, _ in seeds.values()):
-        print(reproduction.reproduce(config, workdir))
+        print(chain.reproduce(config, workdir))
         return
     chosen = {
-        name: (configuration.resolve_seed(config, field),) if given is None else given
+        name: (resolve_seed(config, field),) if given is None else given
         for name, (given, field) in seeds.items()
     }
-    print(reproduction_seeds.reproduce_seeds(config, workdir, **chosen))
+    print(reproduce_seeds(config, workdir, **chosen))
 
 
 if __name__ == "__main__":

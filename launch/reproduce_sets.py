@@ -28,10 +28,10 @@ _WORKDIR = cli.define_path_flag("workdir", "Folder of all sets; made if missing.
 def main(argv):
     """Run every set."""
     del argv
-    from fpgan_jax import reproduction_sets
+    from fpgan_jax.reproduction import sets
 
-    configs = reproduction_sets.load_configs(_CONFIGS.value, _OVERRIDE.value)
-    print(reproduction_sets.reproduce_sets(configs, _WORKDIR.value))
+    configs = sets.load_configs(_CONFIGS.value, _OVERRIDE.value)
+    print(sets.reproduce_sets(configs, _WORKDIR.value))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ _TFDS_DIR = cli.define_path_flag(
 def main(argv):
     """Score."""
     del argv
-    from fpgan_jax.evaluation import similarity
+    from fpgan_jax.scoring import similarity
 
     overrides = {
         holder.name: holder.value

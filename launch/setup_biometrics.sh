@@ -33,4 +33,4 @@ if ! runs; then
   make --silent -C "$build/native"
   install -m 755 "$build/native/lib/libafis_lfs.so" "$environment/lib/libafis_lfs.so"
 fi
-"$python" -c 'from fpgan_jax.evaluation import nist_tools; print(nist_tools.describe_tools())'
+"$python" -c 'from fpgan_jax.evaluation.matcher import nist_tools; print(nist_tools.describe_tools())'

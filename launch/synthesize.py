@@ -70,8 +70,9 @@ def main(argv):
     """Draw."""
     del argv
     from fpgan_jax import parallel
+    from fpgan_jax.enlarging import enlarging
     from fpgan_jax.errors import UserError
-    from fpgan_jax.evaluation import enlarging, sharded_synthesis, synthesis
+    from fpgan_jax.synthesis import drawing, sharded
 
     holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
     chosen = {holder.name: holder.value for holder in holders if holder.value is not None}
@@ -86,7 +87,7 @@ def main(argv):
             _IDENTITIES_PPI.value,
             _CHECK_FINGERS.value,
             _SQUARE_PIXELS.value,
-            sharded_synthesis.Request(1, **division) if division else None,
+            sharded.Request(1, **division) if division else None,
         )
         line = enlarging.enlarge(
             _GAN_WORKDIR.value,
@@ -103,8 +104,8 @@ def main(argv):
         if holder.value is not None:
             raise UserError(f"--{holder.name}: needs --identities, which says whose impressions are drawn")
     if _NUM_IMAGES.value is not None:
-        request = sharded_synthesis.Request(_NUM_IMAGES.value, **division)
-        step = sharded_synthesis.synthesize_shards(
+        request = sharded.Request(_NUM_IMAGES.value, **division)
+        step = sharded.synthesize_shards(
             _GAN_WORKDIR.value, _OUT_DIR.value, request, overrides=chosen, step=_STEP.value
         )
         print(
@@ -119,7 +120,7 @@ def main(argv):
         raise UserError(
             "several processes draw together with --num_images only; give it, or start one process"
         )
-    rows = synthesis.synthesize(
+    rows = drawing.synthesize(
         _GAN_WORKDIR.value, _OUT_DIR.value, overrides=chosen, data_overrides=data, step=_STEP.value
     )
     print(f"{len(rows)} prints of step {rows[0].checkpoint_step} in {_OUT_DIR.value}")

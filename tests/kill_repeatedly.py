@@ -24,10 +24,10 @@ import jax
 import numpy as np
 
 from configs import test_size
-from fpgan_jax import configuration
+from fpgan_jax.config.files import override_fields
 from fpgan_jax.data import print_archive
 from fpgan_jax.data.prints import SPLITS, PrintSet
-from fpgan_jax.training.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -94,7 +94,7 @@ def _create_flags(inputs: pathlib.Path, overrides: Sequence[str]) -> list[str]:
 
 def _write_prints(inputs: pathlib.Path, overrides: Sequence[str]) -> None:
     """Write the prints of three persons, which are noise, as one file."""
-    config = configuration.override_fields(test_size.get_config(), overrides)
+    config = override_fields(test_size.get_config(), overrides)
     shape = (3, config.data.image_size, config.data.image_size, config.data.num_channels)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     prints = PrintSet(images, np.array([1, 2, 3], np.int32), ("1", "2", "3"))
@@ -200,7 +200,7 @@ def kill_and_restart(
       num_kills: how often at most; after these it is left alone.
       moments: what the times are drawn from.
       after_start: seconds; kills come at most so long after the start.
-      after_results: if not 0, a share of the kills comes instead within a second after at most so many results appeared.
+      after_results: if not 0, a share of the kills comes instead within a second after at most so many results came.
       watched_share: that share; 1 leaves nothing to how fast the machine is.
 
     Returns:

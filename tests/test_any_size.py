@@ -8,7 +8,8 @@ from PIL import Image
 from configs import test_size
 from fpgan_jax.data import feeding, pairs
 from fpgan_jax.data.prints import PrintSet
-from fpgan_jax.evaluation import inference, synthesis
+from fpgan_jax.serving import inference
+from fpgan_jax.synthesis import drawing
 from fpgan_jax.training import classifier_trainer, gan_trainer
 from tests.training import tiny
 
@@ -43,7 +44,7 @@ def test_sample_grids_have_tiles_of_the_size(gan_workdir):
 
 
 def test_prints_of_the_size_are_drawn(gan_workdir, tmp_path):
-    rows = synthesis.synthesize(str(gan_workdir), str(tmp_path))
+    rows = drawing.synthesize(str(gan_workdir), str(tmp_path))
     assert {Image.open(tmp_path / row.file).size for row in rows} == {(WIDTH, HEIGHT)}
 
 

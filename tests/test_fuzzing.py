@@ -9,12 +9,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from configs import pix2pix_socofing
-from fpgan_jax import configuration
+from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.fields import FIELDS, flatten_config
+from fpgan_jax.config.files import load_config, override_fields
+from fpgan_jax.config.identity import claim_workdir, find_differences, hash_config
 from fpgan_jax.data import pairs
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.rows import read_rows, write_rows
-from fpgan_jax.evaluation.synthesis import MANIFEST_FILENAME, ManifestRow, read_manifest
+from fpgan_jax.synthesis.drawing import MANIFEST_FILENAME, ManifestRow, read_manifest
+from fpgan_jax.tables.csv_rows import read_rows, write_rows
 
 FUZZ = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
@@ -40,9 +43,7 @@ JSON_VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
 )
 # Beside the fields: their groups, and what a ConfigDict takes for no field.
-CONFIG_NAMES = st.sampled_from(
-    [*configuration.FIELDS, "data", "generator", "items", "__class__", "a.b", "", "lock"]
-)
+CONFIG_NAMES = st.sampled_from([*FIELDS, "data", "generator", "items", "__class__", "a.b", "", "lock"])
 
 
 def assert_one_line(error):
@@ -94,16 +95,14 @@ def make_config():
 
 def check_valid_or_refused(config):
     """Everything that a script does with a config before it works."""
-    configuration.validate_config(config)
-    assert configuration.hash_config(config)
-    assert configuration.find_differences(config, config) == []
+    validate_config(config)
+    assert hash_config(config)
+    assert find_differences(config, config) == []
     json.dumps(config.to_dict())
 
 
 @FUZZ
-@given(
-    st.lists(st.text() | st.builds("{}={}".format, st.sampled_from(list(configuration.FIELDS)), st.text()))
-)
+@given(st.lists(st.text() | st.builds("{}={}".format, st.sampled_from(list(FIELDS)), st.text())))
 @example(["data.persons=1,2,x"])
 @example(["data.persons=" + "9" * 5000])
 @example(["lambda_l1=nan"])
@@ -117,27 +116,27 @@ def test_overrides_give_a_valid_config_or_a_mistake(overrides):
     config = make_config()
     before = config.to_dict()
     try:
-        check_valid_or_refused(configuration.override_fields(config, overrides))
+        check_valid_or_refused(override_fields(config, overrides))
     except UserError as error:
         assert_one_line(error)
     assert config.to_dict() == before
 
 
 @FUZZ
-@given(st.sampled_from(list(configuration.FIELDS)))
+@given(st.sampled_from(list(FIELDS)))
 def test_every_field_can_be_overridden_by_its_own_value(name):
     config = make_config()
-    value = configuration.flatten_config(config)[name]
+    value = flatten_config(config)[name]
     text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    copied = configuration.override_fields(config, [f"{name}={text}"])
-    assert configuration.flatten_config(copied)[name] == value
+    copied = override_fields(config, [f"{name}={text}"])
+    assert flatten_config(copied)[name] == value
 
 
 def check_config_file(path):
     try:
-        config = configuration.load_config(str(path))
-        configuration.find_differences(config, make_config())
-        configuration.hash_config(config)
+        config = load_config(str(path))
+        find_differences(config, make_config())
+        hash_config(config)
         check_valid_or_refused(config)
     except UserError as error:
         assert_one_line(error)
@@ -170,7 +169,7 @@ def test_a_config_file_is_valid_or_a_mistake(tmp_path_factory, content):
 def test_a_config_file_with_other_values_is_valid_or_a_mistake(tmp_path_factory, changes):
     values = copy.deepcopy(make_config().to_dict())
     for name, value in changes:
-        *groups, leaf = name.split(".") if name in configuration.FIELDS else [name]
+        *groups, leaf = name.split(".") if name in FIELDS else [name]
         group = values
         for part in groups:
             group = group[part] if isinstance(group.get(part), dict) else group
@@ -185,7 +184,7 @@ def test_a_workdir_of_a_spoilt_config_is_refused(tmp_path):
     values["data"]["persons"] = [1, "a"]
     (tmp_path / "config.json").write_text(json.dumps(values))
     with pytest.raises(UserError, match=r"config\.data\.persons was"):
-        configuration.claim_workdir(str(tmp_path), make_config())
+        claim_workdir(str(tmp_path), make_config())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
-from fpgan_jax.training.checkpointing import CheckpointStore
+from fpgan_jax.training.checkpoints.store import CheckpointStore
 from tests.kill_repeatedly import find_differences
 
 

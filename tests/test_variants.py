@@ -12,7 +12,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 
 from configs import pix2pix_socofing
-from fpgan_jax import configuration
+from fpgan_jax.config.fields import VARIANT_FIELDS, flatten_config
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_trainer
 from fpgan_jax.training.optimizers import create_gan_optimizer
@@ -291,9 +291,7 @@ def test_order_of_updates_losses_and_length(name, expected):
 def test_docs_name_the_config_and_every_field_that_it_changes(name):
     text = pathlib.Path("docs/versions.md").read_text(encoding="utf-8")
     assert f"configs/{name}.py" in text
-    base = configuration.flatten_config(pix2pix_socofing.get_config())
-    values = configuration.flatten_config(importlib.import_module(f"configs.{name}").get_config())
+    base = flatten_config(pix2pix_socofing.get_config())
+    values = flatten_config(importlib.import_module(f"configs.{name}").get_config())
     changed = {field for field, value in values.items() if value != base[field]}
-    assert {
-        field for field in changed | set(configuration.VARIANT_FIELDS) if f"`{field}`" not in text
-    } == set()
+    assert {field for field in changed | set(VARIANT_FIELDS) if f"`{field}`" not in text} == set()

@@ -16,7 +16,8 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration, losses, parallel
+from fpgan_jax import losses, parallel
+from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
@@ -275,11 +276,11 @@ def _put_on_devices(batch: Any) -> Any:
 
 
 def _draw_images(seed: int, num_images: int, config: ConfigDict) -> np.ndarray:
-    return _draw_bytes(seed, num_images, configuration.image_shape(config.data))
+    return _draw_bytes(seed, num_images, image_shape(config.data))
 
 
 def _draw_conditions(seed: int, num_images: int, config: ConfigDict) -> np.ndarray:
-    return _draw_bytes(seed, num_images, configuration.condition_shape(config.data))
+    return _draw_bytes(seed, num_images, condition_shape(config.data))
 
 
 def _draw_bytes(seed: int, num_images: int, shape: tuple[int, int, int]) -> np.ndarray:
@@ -296,14 +297,14 @@ def create_generator_init(config: ConfigDict) -> tuple[nn.Module, Callable[[], A
       (the module, a function of nothing that returns its variables and can be compiled).
     """
     generator = factory.create_generator(config)
-    condition = jnp.zeros((1, *configuration.condition_shape(config.data)))
+    condition = jnp.zeros((1, *condition_shape(config.data)))
     init = functools.partial(generator.init, deterministic=True, use_running_average=False)
     return generator, lambda: init(jax.random.key(_SEED), condition)
 
 
 def _init_discriminator(config: ConfigDict):
     discriminator = factory.create_discriminator(config)
-    shapes = configuration.condition_shape(config.data), configuration.image_shape(config.data)
+    shapes = condition_shape(config.data), image_shape(config.data)
     images = [jnp.zeros((1, *shape)) for shape in shapes]
     init = functools.partial(discriminator.init, use_running_average=False)
     return discriminator, lambda: init(jax.random.key(_SEED), *images)
@@ -311,7 +312,7 @@ def _init_discriminator(config: ConfigDict):
 
 def _init_classifier(config: ConfigDict):
     classifier = factory.create_classifier(config, num_classes=config.data.num_persons)
-    image = jnp.zeros((1, *configuration.image_shape(config.data)))
+    image = jnp.zeros((1, *image_shape(config.data)))
     init = functools.partial(classifier.init, deterministic=True, use_running_average=False)
     return classifier, lambda: init(jax.random.key(_SEED), image)
 
@@ -387,8 +388,8 @@ def _create_gan_step(case: Case, config: ConfigDict, steps_per_dispatch: int) ->
         discriminator=discriminator,
         generator_tx=tx,
         discriminator_tx=tx,
-        image_shape=configuration.image_shape(config.data),
-        condition_shape=configuration.condition_shape(config.data),
+        image_shape=image_shape(config.data),
+        condition_shape=condition_shape(config.data),
         use_ema=config.ema_decay > 0,
     )
 
@@ -419,7 +420,7 @@ def _create_xception_step(case: Case, config: ConfigDict, steps_per_dispatch: in
         jax.random.key(_SEED),
         classifier=classifier,
         tx=tx,
-        image_shape=configuration.image_shape(config.data),
+        image_shape=image_shape(config.data),
     )
     step = classifier_trainer.bind_train_step(config, classifier=classifier, tx=tx)
     num_images = steps_per_dispatch * case.batch_size

@@ -91,14 +91,13 @@ def _take_steps_elsewhere(request: dict[str, Any], platform: str) -> dict[str, f
 def _take_steps(request: dict[str, Any]) -> dict[str, float]:
     import jax
 
-    from fpgan_jax import configuration, parallel
+    from fpgan_jax import parallel
     from fpgan_jax.benchmarking import cases
+    from fpgan_jax.config.files import parse_config
 
     jax.config.update("jax_default_matmul_precision", "highest")
     case = Case(**request["case"])
-    program = cases.create_program(
-        case, cases.create_config(configuration.parse_config(request["config"]), case)
-    )
+    program = cases.create_program(case, cases.create_config(parse_config(request["config"]), case))
     # Both processes draw the weights on the CPU, so that they are the same.
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         state = jax.device_get(program.create_state())

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fpgan_jax.benchmarking import report
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.host.whole_file import write_whole
 
 BENCHMARK_FILE = "benchmark.jsonl"
 _ROWS_FILE, _LOG_FILE, _REPORT_FILE = "steps.jsonl", "steps.log", "gpu_check.md"

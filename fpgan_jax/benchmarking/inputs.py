@@ -11,9 +11,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration, parallel
+from fpgan_jax import parallel
 from fpgan_jax.benchmarking import timing
 from fpgan_jax.benchmarking.cases import Case, CompiledProgram
+from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import feeding, pairs
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
@@ -77,7 +78,7 @@ def compute_wait_fraction(fed_seconds: float, resident_seconds: float) -> float:
 def _draw_prints(config: ConfigDict) -> PrintSet:
     data = config.data
     persons = np.arange(1, data.num_persons + 1, dtype=np.int32)
-    shape = (data.num_persons, *configuration.image_shape(data))
+    shape = (data.num_persons, *image_shape(data))
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     return PrintSet(images, persons, tuple(map(str, persons)))
 

@@ -17,7 +17,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax.benchmarking import timing
-from fpgan_jax.configuration import FIELDS, VARIANT_FIELDS
+from fpgan_jax.config.fields import FIELDS, VARIANT_FIELDS
 from fpgan_jax.errors import UserError
 
 VARIANTS = ("eager", "compile")

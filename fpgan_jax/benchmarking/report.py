@@ -16,7 +16,7 @@ from typing import Any
 import jax
 
 from fpgan_jax import parallel
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.host.whole_file import write_whole
 
 _PACKAGES = (
     *("jax", "jaxlib", "jax-cuda13-plugin", "nvidia-cudnn-cu13", "flax", "optax", "numpy", "torch", "triton"),

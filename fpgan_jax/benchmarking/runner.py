@@ -16,7 +16,7 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration, parallel
+from fpgan_jax import parallel
 from fpgan_jax.benchmarking import (
     cases,
     ceilings,
@@ -32,10 +32,11 @@ from fpgan_jax.benchmarking import (
     timing,
 )
 from fpgan_jax.benchmarking.cases import Case, CompiledProgram
+from fpgan_jax.config.checks import validate_config
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.sharded_synthesis import IMAGES_PER_CALL
+from fpgan_jax.host.progress import create_progress
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
-from fpgan_jax.progress import create_progress
+from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL
 
 PROCESS_CASES = ("start_up", "weak_scaling", "cpu_parity")
 # The input cases follow the step that they feed, so that it is compiled once.
@@ -257,7 +258,7 @@ def _prepare_config(config: ConfigDict, options: Options) -> ConfigDict:
         config.classifier.num_middle_blocks = 0
     if not config.data.socofing_dir:
         config.data.socofing_dir = "unused"  # nothing is read from it
-    configuration.validate_config(config)
+    validate_config(config)
     return config
 
 

@@ -132,11 +132,11 @@ def _run_worker(request: dict[str, Any], num_devices: int) -> dict[str, float]:
 def _time_step(request: dict[str, Any]) -> dict[str, float]:
     import jax
 
-    from fpgan_jax import configuration
     from fpgan_jax.benchmarking import cases
+    from fpgan_jax.config.files import parse_config
 
     case = cases.Case(**request["case"])
-    config = cases.create_config(configuration.parse_config(request["config"]), case)
+    config = cases.create_config(parse_config(request["config"]), case)
     compiled = cases.compile_program(cases.create_program(case, config))
     settings = timing.Settings(**request["settings"])
     turn = timing.create_turn(compiled.call, jax.block_until_ready)

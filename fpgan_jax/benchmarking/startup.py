@@ -20,7 +20,7 @@ import fpgan_jax
 from fpgan_jax.data import pairs
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
-from fpgan_jax.progress import create_progress
+from fpgan_jax.host.progress import create_progress
 
 _ROOT = pathlib.Path(fpgan_jax.__file__).parents[1]
 _TEST_SIZE = 128  # pixels, of configs/test_size.py
@@ -46,7 +46,7 @@ def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[d
         raise UserError(f"--cases=start_up: no launch/train_gan.py in {_ROOT}; run it from a checkout")
     modules, scripts = list_modules(), list_scripts()
     if smallest:
-        modules, scripts = ["fpgan_jax.configuration", "fpgan_jax.training.gan_trainer"], ["train_gan"]
+        modules, scripts = ["fpgan_jax.config.fields", "fpgan_jax.training.gan_trainer"], ["train_gan"]
     with create_progress(len(modules) + len(scripts) + 3, "start-up", "starts") as progress:
         empty = _time_runs(["-c", ""], num_runs)
         yield _create_row("python, empty", lambda: empty, num_runs)

@@ -1,6 +1,6 @@
 """Owns the timing of synthesis in shards: the devices alone, the encoder alone, and both with the writing.
 
-Does not draw, encode or write by itself; all three are `evaluation.sharded_synthesis`'s.
+Does not draw, encode or write by itself; all three are `synthesis.sharded`'s.
 """
 
 import tempfile
@@ -15,8 +15,8 @@ from fpgan_jax import parallel
 from fpgan_jax.benchmarking import timing
 from fpgan_jax.benchmarking.cases import create_generator_init
 from fpgan_jax.data import pairs
-from fpgan_jax.evaluation import sharded_synthesis, shards, synthesis
-from fpgan_jax.evaluation.sharded_synthesis import CALLS_PER_DEVICE, IMAGES_PER_CALL
+from fpgan_jax.synthesis import drawing, sharded, shards
+from fpgan_jax.synthesis.sharded import CALLS_PER_DEVICE, IMAGES_PER_CALL
 
 # What Cao & Jain drew.
 MANY_IMAGES = 100_000_000
@@ -33,18 +33,18 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
       the images).
     """
     _, init = create_generator_init(config)
-    drawer = sharded_synthesis.Drawer(config, jax.device_get(jax.jit(init)()))
+    drawer = sharded.Drawer(config, jax.device_get(jax.jit(init)()))
     metadata = {"pair_names": [], "config_hash": "", "data_hash": ""}
 
-    def create_row(image: int) -> synthesis.ManifestRow:
-        return synthesis.create_row(
+    def create_row(image: int) -> drawing.ManifestRow:
+        return drawing.create_row(
             config, metadata, 0, file=f"{image:010d}.png", person=pairs.UNKNOWN, replica=image
         )
 
     num_threads = parallel.count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
     # So many that the beginning and the end, at which one works alone, do not count.
     num_calls = 4 * num_threads
-    request = sharded_synthesis.Request(num_calls * IMAGES_PER_CALL, num_calls * IMAGES_PER_CALL)
+    request = sharded.Request(num_calls * IMAGES_PER_CALL, num_calls * IMAGES_PER_CALL)
     inputs = drawer.create_inputs([create_row(image) for image in range(IMAGES_PER_CALL)])
     images = drawer.draw(*inputs)
 
@@ -58,7 +58,7 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
 
     def write() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            sharded_synthesis.write_shards(folder, request, [0], create_row, drawer)
+            sharded.write_shards(folder, request, [0], create_row, drawer)
 
     def create_turn(call):
         turn = timing.create_turn(call, lambda result: None)

@@ -6,7 +6,7 @@ Does not resize or crop files (`preprocessing.py`), and never mirrors: a mirrore
 import jax
 import jax.numpy as jnp
 
-from fpgan_jax.data import distortion, ridge_condition
+from fpgan_jax.data.ridges import distortion, ridge_condition
 from fpgan_jax.errors import UserError
 
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from fpgan_jax.data import order, pairs, print_loading, prints, ridge_pairs
+from fpgan_jax.data import order, pairs, print_loading, prints
+from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.errors import UserError
 
 Batch = dict[str, np.ndarray]

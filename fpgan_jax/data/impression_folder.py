@@ -12,8 +12,8 @@ from typing import NamedTuple
 from absl import logging
 
 from fpgan_jax.data import image_files, preprocessing
-from fpgan_jax.data.print_scale import parse_resolution, write_resolution
 from fpgan_jax.data.prints import Record
+from fpgan_jax.data.ridges.print_scale import parse_resolution, write_resolution
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
 

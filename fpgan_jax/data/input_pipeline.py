@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.data import order, pairs, print_loading, prints, tensorflow_setup
 from fpgan_jax.data.prints import PrintSet
 
@@ -47,8 +47,8 @@ def make_gan_dataset(
     batch_size = order.divide_batch("config.global_batch_size", config.global_batch_size, process_count)
     number = tf.TensorSpec((batch_size,), tf.int32)
     element_spec = {
-        "noise_image": tf.TensorSpec((batch_size, *configuration.condition_shape(config.data)), tf.uint8),
-        "real_image": tf.TensorSpec((batch_size, *configuration.image_shape(config.data)), tf.uint8),
+        "noise_image": tf.TensorSpec((batch_size, *condition_shape(config.data)), tf.uint8),
+        "real_image": tf.TensorSpec((batch_size, *image_shape(config.data)), tf.uint8),
         "person": number,
         "replica": number,
     }
@@ -100,7 +100,7 @@ def make_classifier_dataset(
         process_count=process_count,
     )
     element_spec = {
-        "image": tf.TensorSpec((batch_size, *configuration.image_shape(config.data)), tf.uint8),
+        "image": tf.TensorSpec((batch_size, *image_shape(config.data)), tf.uint8),
         "label": tf.TensorSpec((batch_size,), tf.int32),
     }
     return _make_dataset(create_batch, element_spec, start_step, num_steps)

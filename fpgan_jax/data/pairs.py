@@ -14,14 +14,14 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import image_files, noise, order, preprocessing
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.file_managers import is_leftover
+from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.user_paths import expand_path
-from fpgan_jax.progress import create_progress
-from fpgan_jax.whole_file import TEMPORARY_ENDING, write_whole
+from fpgan_jax.host.whole_file import TEMPORARY_ENDING, write_whole
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
 FILES_PREFIX = "files-"  # of the hash of pairs that were read from files
@@ -36,8 +36,8 @@ _PAIR_NAME = re.compile(r"(?P<person>[0-9]{1,9})_(?P<replica>[0-9]{1,9})")
 class Pairs(Protocol):
     """Training examples by number.
 
-    An example is {"noise_image": uint8 of `configuration.condition_shape`, "real_image": uint8 of
-    `configuration.image_shape`, "person": int, "replica": int}.
+    An example is {"noise_image": uint8 of `config.derived.condition_shape`, "real_image": uint8 of
+    `config.derived.image_shape`, "person": int, "replica": int}.
     """
 
     persons: tuple[int, ...]  # ids, sorted, without repetition
@@ -141,7 +141,7 @@ class PairFolder:
           UserError: there is no such folder or no pair in it, or a file is bad and on_bad_file is "stop"; one that has
             a single image's shape is bad too, and the second of two that are named after the same person and replica.
         """
-        height, width, self._num_channels = configuration.image_shape(data_config)
+        height, width, self._num_channels = image_shape(data_config)
         self._size = (height, width)
         self._interpolation = data_config.interpolation
         self.paths = _list_pair_files(expand_path(os.fspath(folder)), data_config)
@@ -349,7 +349,7 @@ def _list_pair_files(folder: str, data_config) -> list[pathlib.Path]:
         for entry in os.scandir(folder)
         if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
     )
-    height, width, _ = configuration.image_shape(data_config)
+    height, width, _ = image_shape(data_config)
     paths, sizes, seen, num_bad = [], set(), {}, 0
     for name in candidates:
         path = pathlib.Path(folder) / name

@@ -9,7 +9,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import find_ppi, image_shape, is_socofing
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -53,8 +53,8 @@ def find_window(data_config) -> tuple[slice, slice]:
       (rows, columns) of the whole pixels inside, as they are for files of the smaller size, which nearly all are;
       everything where the frame was cropped, or the prints are not SOCOFing's.
     """
-    sides = configuration.image_shape(data_config)[:2]
-    if data_config.frame == "crop" or not configuration.is_socofing(data_config):
+    sides = image_shape(data_config)[:2]
+    if data_config.frame == "crop" or not is_socofing(data_config):
         return tuple(slice(0, side) for side in sides)
     return tuple(
         slice(math.ceil(FRAME_BEFORE * side / length), (length - FRAME_AFTER) * side // length)
@@ -136,12 +136,12 @@ def preprocess_print(image: np.ndarray, data_config) -> np.ndarray:
       data_config: config.data; its source, frame, resolutions, image's size, num_channels and interpolation are used.
 
     Returns:
-      uint8 of `configuration.image_shape`; all channels are equal.
+      uint8 of `config.derived.image_shape`; all channels are equal.
     """
     image = image.reshape(*image.shape[:2], 1)
-    size = configuration.image_shape(data_config)[:2]
+    size = image_shape(data_config)[:2]
     if data_config.sensor_ppi:
-        factor = configuration.find_ppi(data_config) / data_config.sensor_ppi
+        factor = find_ppi(data_config) / data_config.sensor_ppi
         scaled = tuple(max(1, round(length * factor)) for length in image.shape[:2])
         image = place_centrally(resize(image, scaled, data_config.interpolation), size)
     else:

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fpgan_jax import configuration
+from fpgan_jax.config import fields as config_fields
+from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.host.whole_file import write_whole
 
 # The fields of config.data that decide the pixels.
 FIELDS = (
@@ -56,7 +57,7 @@ def read_records(data_config, split: str) -> list[Record]:
       split: one of `SPLITS`.
 
     Returns:
-      Everyone's prints, images uint8 of `configuration.image_shape`, preprocessed.
+      Everyone's prints, images uint8 of `config.derived.image_shape`, preprocessed.
 
     Raises:
       UserError: the file is missing, damaged, no such file, or made with other fields.
@@ -98,7 +99,7 @@ def _create_foreign_error(path: str, reason: object) -> UserError:
 def _check_fields(path: str, fields: Mapping, data_config) -> None:
     for name in FIELDS:
         # A file from before a field came has prints of its default.
-        made = fields.get(name, configuration.FIELDS[f"data.{name}"].default)
+        made = fields.get(name, config_fields.FIELDS[f"data.{name}"].default)
         if made != data_config[name]:
             raise UserError(
                 f"config.data.npz_file: {path} was made with config.data.{name}={made!r}, not "
@@ -110,7 +111,7 @@ def _check_arrays(path: str, split: str, images, persons, filenames, data_config
     is_sound = (
         images.dtype == np.uint8
         and images.ndim == 4
-        and images.shape == (len(images), *configuration.image_shape(data_config))
+        and images.shape == (len(images), *image_shape(data_config))
         and persons.dtype.kind == "i"
         and filenames.dtype.kind == "U"
         and persons.shape == filenames.shape == (len(images),)

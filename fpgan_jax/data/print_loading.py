@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fpgan_jax import configuration
-from fpgan_jax.configuration import PERSON_SOURCES, SOURCE_FIELDS
-from fpgan_jax.data import impression_folder, pairs, preprocessing, print_archive, ridge_pairs
+from fpgan_jax.config.derived import image_shape
+from fpgan_jax.config.fields import PERSON_SOURCES, SOURCE_FIELDS
+from fpgan_jax.data import impression_folder, pairs, preprocessing, print_archive
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
+from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
 
@@ -199,7 +200,7 @@ def _create_print_set(records: list[Record], data) -> PrintSet:
     images = [record.image for record in records]
     if data.source != "npz":
         images = [preprocessing.preprocess_print(image, data) for image in images]
-    shape = (len(images), *configuration.image_shape(data))
+    shape = (len(images), *image_shape(data))
     return PrintSet(
         np.array(images, np.uint8).reshape(shape),
         np.array([record.person for record in records], np.int32),

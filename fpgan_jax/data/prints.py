@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import order, preprocessing
 from fpgan_jax.errors import UserError
 
@@ -88,7 +88,7 @@ def check_prints(prints: PrintSet, data_config, *, is_one_a_person: bool = False
     """
     if not len(prints):
         raise UserError("prints: there is none; give at least one")
-    shape = configuration.image_shape(data_config)
+    shape = image_shape(data_config)
     if prints.images.shape[1:] != shape:
         raise UserError(
             f"prints.images: {_join(prints.images.shape[1:])} (height, width, channels), where the config has "

@@ -1,6 +1,7 @@
 """Owns an evaluation from its plan to the report; each family's rows are kept and not made twice.
 
-Does not own a measure (each family has its module), what is loaded (`study.py`), or how it is shown (`report.py`).
+Does not own a measure (each family has its module), what is loaded (`study/loading.py`), or how it is shown
+(`report/`).
 """
 
 import datetime
@@ -17,13 +18,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import find_ppi
+from fpgan_jax.config.fields import PLACE_FIELDS
+from fpgan_jax.config.files import restore_config
 from fpgan_jax.data import print_loading
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import (
+from fpgan_jax.evaluation.controls import control_images, control_table
+from fpgan_jax.evaluation.experiments import utility_table
+from fpgan_jax.evaluation.matcher.matching import Matcher
+from fpgan_jax.evaluation.measures import (
     checkerboard,
-    control_table,
-    controls,
     distribution,
     features,
     identity,
@@ -31,34 +35,28 @@ from fpgan_jax.evaluation import (
     minutiae,
     paper_similarity,
     pixels,
-    protocol,
     quality,
-    report,
     ridges,
-    study,
-    synthesis,
     uniqueness,
-    utility_table,
     variation,
 )
-from fpgan_jax.evaluation.evaluation_plan import EvaluationPlan
-from fpgan_jax.evaluation.matcher.agreement import (
-    create_agreement_table,
-    find_matchers,
-    measure_by_each,
-)
-from fpgan_jax.evaluation.matching import Matcher
-from fpgan_jax.evaluation.measurements import MEASURED, SKIPPED, Findings, ImageRow, MatchRow, MeasureRow
-from fpgan_jax.evaluation.print_collection import SYNTHETIC, PrintCollection, Study
-from fpgan_jax.evaluation.report_contents import EvaluationResults, ReportTable
-from fpgan_jax.evaluation.rows import read_rows, write_rows
+from fpgan_jax.evaluation.measures.agreement import create_agreement_table, find_matchers, measure_by_each
+from fpgan_jax.evaluation.plan import EvaluationPlan
+from fpgan_jax.evaluation.report import page, protocol
+from fpgan_jax.evaluation.report.contents import EvaluationResults
 from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
-from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.evaluation.study import loading
+from fpgan_jax.evaluation.study.findings import MEASURED, SKIPPED, Findings, ImageRow, MatchRow, MeasureRow
+from fpgan_jax.evaluation.study.print_collection import SYNTHETIC, PrintCollection, Study
+from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.json_file import read_json
+from fpgan_jax.host.whole_file import write_whole
+from fpgan_jax.synthesis import drawing
+from fpgan_jax.tables.csv_rows import read_rows, write_rows
+from fpgan_jax.tables.report_table import ReportTable
 from fpgan_jax.training.cadence import last_step_of_epoch
-from fpgan_jax.training.checkpointing import restore_for_evaluation
-from fpgan_jax.training.checksums import hash_variables
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.training.checkpoints.checksums import hash_variables
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 
 _KEY_FILENAME = "key.json"
 _ROW_FILES: Mapping[str, type] = {"measures": MeasureRow, "images": ImageRow, "matches": MatchRow}
@@ -72,6 +70,12 @@ _SEEDS_EXPLANATION = (
     "The interval is of the mean over new seeds, for these persons. std GAN, std classifier: what the seed of either "
     "does to the number, by a two-way analysis of variance without repetition; rest: what only the two together do. "
     "Only the paper's similarity has a classifier's part."
+)
+# Rooms and files in which a change may change a measure.
+_MEASURING = (
+    *("evaluation/study", "evaluation/statistics", "evaluation/matcher", "evaluation/measures"),
+    *("evaluation/controls", "evaluation/evaluate.py", "scoring/similarity.py"),
+    *("data/preprocessing.py", "data/ridges"),
 )
 # What the provenance tells the versions of, where it is installed.
 _PACKAGES = (
@@ -98,14 +102,14 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
     config = plan.config
     os.makedirs(out_dir, exist_ok=True)
     with hold_folder(out_dir):
-        real = study.load_real_collections(config)
+        real = loading.load_real_collections(config)
         data_hash = print_loading.load_prints(config).data_hash
         drawn = [
-            [study.load_print_folder(folder, config, data_hash) for folder in folders]
+            [loading.load_print_folder(folder, config, data_hash) for folder in folders]
             for folders in plan.synthetic_dirs
         ]
         others = next((collection for collection in real if collection.name == "real_others"), None)
-        made = controls.create_controls(real[0], others, config.data, seed=config.seed)
+        made = control_images.create_controls(real[0], others, config.data, seed=config.seed)
         create = functools.partial(_create_study, plan)
         persons = {int(person) for collection in real for person in collection.persons}
         families = create_families(plan, persons)
@@ -133,8 +137,8 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
             provenance=_describe_run(plan, seconds),
             title=f"Synthetic fingerprints of {config.set_name}, judged",
         )
-        path = report.write_report(results, out_dir)
-    return f"{report.format_summary(results)}\n\nThe report, with its tables beside it: {path}"
+        path = page.write_report(results, out_dir)
+    return f"{page.format_summary(results)}\n\nThe report, with its tables beside it: {path}"
 
 
 def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], *, classifier: int) -> Study:
@@ -145,7 +149,7 @@ def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], 
         classifier_workdirs=workdirs,
         feature_classifier=plan.feature_classifier,
         seed=plan.config.seed,
-        ppi=configuration.find_ppi(plan.config.data),
+        ppi=find_ppi(plan.config.data),
     )
 
 
@@ -159,7 +163,7 @@ def create_families(
       persons: everyone of whom there is a real print.
 
     Returns:
-      A family of `configuration.MEASURE_FAMILIES` -> (study) -> its findings.
+      A family of `config.fields.MEASURE_FAMILIES` -> (study) -> its findings.
     """
     data = plan.config.data
     # The same matchers for all studies: each compares two images once.
@@ -266,20 +270,21 @@ def _measure_epochs(
     if not plan.gan_workdir:
         return {}
     _, _, metadata = restore_for_evaluation(plan.gan_workdir, ())
-    trained = configuration.restore_config(metadata, plan.gan_workdir)
+    trained = restore_config(metadata, plan.gan_workdir)
     found = {}
     for epoch in sorted(epoch for epoch in trained.keep_epochs if epoch <= trained.num_epochs):
         step = last_step_of_epoch(epoch, len(metadata["pairs"]), trained.global_batch_size)
         folder = os.path.join(out_dir, "epochs", f"epoch_{epoch:04d}")
-        synthesis.synthesize(
+        drawing.synthesize(
             plan.gan_workdir,
             folder,
             overrides=plan.config.synthesis.to_dict() | {"noise": "training"},
-            data_overrides={name: plan.config.data[name] for name in configuration.PLACE_FIELDS},
+            data_overrides={name: plan.config.data[name] for name in PLACE_FIELDS},
             step=step,
         )
-        prints = study.take_replicas(
-            study.load_print_folder(folder, plan.config, data_hash), plan.config.evaluation.num_epoch_replicas
+        prints = loading.take_replicas(
+            loading.load_print_folder(folder, plan.config, data_hash),
+            plan.config.evaluation.num_epoch_replicas,
         )
         # With the altered impressions, too: the matcher's thresholds are set on all.
         judged = _create_study(plan, [*real, prints], classifier=0)
@@ -291,7 +296,7 @@ def _measure_epochs(
 
 def _load_noise_images(plan: EvaluationPlan, drawn: Sequence[PrintCollection]) -> dict[str, np.ndarray]:
     noise = {
-        collection.name: study.load_noise_images(folder, plan.config)
+        collection.name: loading.load_noise_images(folder, plan.config)
         for collection, folder in zip(drawn, plan.synthetic_dirs[0], strict=True)
     }
     return {name: images for name, images in noise.items() if images is not None}
@@ -409,25 +414,47 @@ def _describe_study(study: Study, family: str) -> dict:
 
 @functools.cache
 def _hash_code() -> str:
-    """Compute what changes with the code that measures."""
-    folder = pathlib.Path(__file__).parent
+    return hash_measuring_code(pathlib.Path(__file__).parents[1])
+
+
+def hash_measuring_code(package: pathlib.Path) -> str:
+    """Compute what changes with the code that measures.
+
+    Args:
+      package: the folder of `fpgan_jax`.
+
+    Returns:
+      12 hexadecimal digits.
+
+    Raises:
+      FileNotFoundError: the package has no such code; rows of old code would pass for those of new code.
+    """
     digest = hashlib.sha256()
-    for path in (*list_measuring_files(folder), folder.parent / "data" / "preprocessing.py"):
+    for path in list_measuring_files(package):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
-def list_measuring_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    """List the modules of a folder and of those within it, but for those that only show what was measured.
+def list_measuring_files(package: pathlib.Path) -> list[pathlib.Path]:
+    """List the modules that measures depend on.
 
     Args:
-      folder: of the package.
+      package: the folder of `fpgan_jax`.
 
     Returns:
-      The files in a fixed order; what is called report, or lies in a folder called so, is left out.
+      The files in a fixed order; not those that only show numbers.
+
+    Raises:
+      FileNotFoundError: a file or room is missing or empty.
     """
-    files = sorted(folder.rglob("*.py"))
-    return [path for path in files if not path.relative_to(folder).parts[0].startswith("report")]
+    files = []
+    for name in _MEASURING:
+        path = package / name
+        found = sorted(path.rglob("*.py")) if path.is_dir() else [path]
+        if not all(file.exists() for file in found) or not found:
+            raise FileNotFoundError(path)
+        files += found
+    return files
 
 
 def _read_findings(folder: str, key: dict) -> Findings | None:

@@ -1,1 +1,1 @@
-"""What a program meets on its machine: paths, files of other programs, JSON that people edit."""
+"""What a program meets on its machine: files, locks, signals, processes, progress."""

@@ -1,7 +1,7 @@
 """Owns the way from a config to a network, and the check that the image's size suits it.
 
 Does not own the networks, nor weights: `training.state` draws those. Nor the range of a field by itself,
-which `configuration.validate_config` has checked before.
+which `config.checks.validate_config` has checked before.
 """
 
 import flax.linen as nn
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.errors import UserError
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS, PatchDiscriminator
 from fpgan_jax.models.unet import RonnebergerUNetGenerator, UNetGenerator, count_levels
@@ -64,7 +64,7 @@ def find_num_levels(config: ConfigDict) -> int:
     Raises:
       UserError: the image is too small, or one pixel is left before the last halving.
     """
-    height, width, _ = configuration.image_shape(config.data)
+    height, width, _ = image_shape(config.data)
     num_levels, shorter = config.generator.num_levels, min(height, width)
     if shorter < 4:
         raise UserError(f"{_name_size(config.data)}: too small for a generator; use at least 4 pixels a side")
@@ -93,7 +93,7 @@ def create_discriminator(config: ConfigDict) -> nn.Module:
     receptive_field = discriminator.receptive_field
     # Every strided convolution halves the size; each of the two last ones takes one pixel off the map.
     smallest = 3 * 2 ** NUM_STRIDED_CONVS[receptive_field]
-    if min(configuration.image_shape(config.data)[:2]) < smallest:
+    if min(image_shape(config.data)[:2]) < smallest:
         raise UserError(
             f"config.discriminator.receptive_field={receptive_field}: does not suit {_name_size(config.data)}; use a "
             f"smaller field, or at least {smallest} pixels a side"
@@ -136,7 +136,7 @@ def shape_discriminator(config: ConfigDict) -> dict:
 
 
 def _shape_init_arguments(config: ConfigDict) -> tuple:
-    shapes = configuration.condition_shape(config.data), configuration.image_shape(config.data)
+    shapes = condition_shape(config.data), image_shape(config.data)
     images = (jax.ShapeDtypeStruct((1, *shape), jnp.float32) for shape in shapes)
     return jax.eval_shape(lambda: jax.random.key(0)), *images
 
@@ -160,7 +160,7 @@ def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
             f"config.data: {num_classes} person; a classifier is sure of the only one it knows, whatever it is shown: "
             "use at least 2"
         )
-    if min(configuration.image_shape(config.data)[:2]) < 71:
+    if min(image_shape(config.data)[:2]) < 71:
         raise UserError(
             f"{_name_size(config.data)}: Xception halves it five times; use at least 71 pixels a side"
         )

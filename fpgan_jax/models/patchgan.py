@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fpgan_jax.models import layers
+from fpgan_jax.models import layers, norms
 
 # Receptive field in pixels -> number of strided convolutions; 1 is the form of 1x1 convolutions.
 NUM_STRIDED_CONVS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
@@ -25,9 +25,9 @@ class PatchDiscriminator(nn.Module):
     Attributes:
       receptive_field: pixels that a logit sees, across and down: one of 1, 16, 34, 70, 142, 286.
       num_features: features of the first convolution; doubled at each of the next, 8 times this at most.
-      norm: one of `layers.NORMS`.
+      norm: one of `norms.NORMS`.
       norm_epsilon: added to the variance.
-      norm_momentum: of the running statistics, in Flax's sense (see `layers.BatchNorm`).
+      norm_momentum: of the running statistics, in Flax's sense (see `norms.BatchNorm`).
       conv_bias: one of `layers.CONV_BIASES`.
       leaky_slope: of LeakyReLU at negative numbers.
       dtype: of the computation; None is the widest of input and parameters.
@@ -117,7 +117,7 @@ class PatchDiscriminator(nn.Module):
         )
 
     def _create_norm(self, name: str, use_running_average: bool, num_passes: int):
-        return layers.create_gan_norm(
+        return norms.create_gan_norm(
             self.norm,
             epsilon=self.norm_epsilon,
             momentum=self.norm_momentum,

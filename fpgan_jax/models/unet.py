@@ -11,7 +11,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fpgan_jax.models import convolutions, layers
+from fpgan_jax.models import layers, norms
+from fpgan_jax.models.convolutions.pooling import max_pool_2x2
 
 SKIPS = ("before_activation", "after_activation")
 UPSAMPLINGS = ("transposed", "resize")
@@ -31,9 +32,9 @@ class UNetGenerator(nn.Module):
         `layers.ResizeConv3x3`, also named `up{level}_conv`.
       num_features: features of level 0; each level has twice as many as the one above it, 8 times this at
         most.
-      norm: one of `layers.NORMS`.
+      norm: one of `norms.NORMS`.
       norm_epsilon: added to the variance.
-      norm_momentum: of the running statistics, in Flax's sense (see `layers.BatchNorm`).
+      norm_momentum: of the running statistics, in Flax's sense (see `norms.BatchNorm`).
       bottleneck_norm: whether the innermost convolution has a norm too. Where it puts out one pixel, a norm
         of each example alone (or a batch of one) lets nothing but its own bias through.
       conv_bias: one of `layers.CONV_BIASES`.
@@ -146,7 +147,7 @@ class UNetGenerator(nn.Module):
 def _bind_norm(module: nn.Module, use_running_average: bool) -> Callable[..., Callable]:
     """Return the maker of the module's norms, which wants their names only."""
     return functools.partial(
-        layers.create_gan_norm,
+        norms.create_gan_norm,
         module.norm,
         epsilon=module.norm_epsilon,
         momentum=module.norm_momentum,
@@ -208,9 +209,9 @@ class RonnebergerUNetGenerator(nn.Module):
       num_channels: channels of the image that comes out.
       upsampling: one of `UPSAMPLINGS`: the up-convolution, or `layers.ResizeConv3x3` in its place.
       num_features: features of the first level, 64 in the paper; doubled at each of four poolings.
-      norm: one of `layers.NORMS`, between each 3x3 convolution and its ReLU; the paper has "none".
+      norm: one of `norms.NORMS`, between each 3x3 convolution and its ReLU; the paper has "none".
       norm_epsilon: added to the variance.
-      norm_momentum: of the running statistics, in Flax's sense (see `layers.BatchNorm`).
+      norm_momentum: of the running statistics, in Flax's sense (see `norms.BatchNorm`).
       conv_bias: one of `layers.CONV_BIASES`; of the 3x3 convolutions and the last one.
       dtype: of the computation; None is the widest of input and parameters.
       param_dtype: of the parameters.
@@ -260,7 +261,7 @@ class RonnebergerUNetGenerator(nn.Module):
         for level in range(self.num_poolings):
             x = self._conv_twice(x, f"down{level}", self.num_features * 2**level, norm)
             skips.append(x)
-            x = convolutions.max_pool_2x2(x)
+            x = max_pool_2x2(x)
         x = self._conv_twice(x, "bottom", self.num_features * 2**self.num_poolings, norm)
         for level in reversed(range(self.num_poolings)):
             features = self.num_features * 2**level

@@ -9,7 +9,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fpgan_jax.models import convolutions, layers
+from fpgan_jax.models import layers, norms
+from fpgan_jax.models.convolutions.pooling import max_pool_3x3_stride2
 
 
 class Xception(nn.Module):
@@ -98,7 +99,7 @@ class Xception(nn.Module):
         for i in (1, 2):
             x = nn.relu(x) if i == 2 or has_first_relu else x
             x = self._sepconv(x, f"block{block}_sepconv{i}", features[i - 1], bn)
-        return convolutions.max_pool_3x3_stride2(x) + shortcut
+        return max_pool_3x3_stride2(x) + shortcut
 
     def _middle_block(self, x, block, bn):
         shortcut = x
@@ -125,7 +126,7 @@ class Xception(nn.Module):
         )
 
     def _create_norm_maker(self, use_running_average):
-        return lambda name: layers.BatchNorm(
+        return lambda name: norms.BatchNorm(
             use_running_average,
             momentum=self.batch_norm_momentum,
             epsilon=1e-3,

@@ -11,10 +11,13 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import condition_shape, image_shape
+from fpgan_jax.config.fields import RIDGE_CHANNELS
+from fpgan_jax.config.files import restore_config
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import similarity, synthesis
-from fpgan_jax.training.checkpointing import restore_for_evaluation
+from fpgan_jax.scoring import similarity
+from fpgan_jax.synthesis import drawing
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 
 NETWORKS = ("generator", "generator_ema", "classifier")
 
@@ -78,7 +81,7 @@ def restore_network(
       UserError: no such checkpoint, it holds no such network, or its weights do not fit its config.
     """
     step, _, metadata = restore_for_evaluation(workdir, (), step)
-    config = configuration.restore_config(metadata, workdir)
+    config = restore_config(metadata, workdir)
     if network is None:
         generator = "generator_ema" if config.synthesis.use_ema else "generator"
         network = "classifier" if "persons" in metadata else generator
@@ -100,17 +103,15 @@ def restore_network(
 
 
 def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) -> ServedNetwork:
-    synthesis.warn_of_other_statistics(config)
-    bound, variables = synthesis.bind_draw(config, variables)
-    shape = configuration.image_shape(config.data)
+    drawing.warn_of_other_statistics(config)
+    bound, variables = drawing.bind_draw(config, variables)
+    shape = image_shape(config.data)
     meaning = "noise, any values of a byte"
     if config.data.condition == "minutiae":
-        meaning = "minutiae as directed marks; fpgan_jax.data.minutiae_map draws them"
+        meaning = "minutiae as directed marks; fpgan_jax.data.ridges.minutiae_map draws them"
     if config.data.condition == "ridges":
-        meaning = (
-            f"planes: {', '.join(configuration.RIDGE_CHANNELS)}; fpgan_jax.data.ridge_condition makes them"
-        )
-    inputs = [ArraySpec("noise_image", configuration.condition_shape(config.data), "uint8", meaning)]
+        meaning = f"planes: {', '.join(RIDGE_CHANNELS)}; fpgan_jax.data.ridges.ridge_condition makes them"
+    inputs = [ArraySpec("noise_image", condition_shape(config.data), "uint8", meaning)]
     if has_dropout := _has_dropout(config):
         inputs.append(
             ArraySpec(
@@ -145,7 +146,7 @@ def _serve_classifier(
     meaning = f"a print, SOCOFing's frame {frame}, resized to this size ({config.data.interpolation}), from 0 to 255"
     return ServedNetwork(
         lambda image: compute(variables, image),
-        (ArraySpec("image", configuration.image_shape(config.data), "uint8", meaning),),
+        (ArraySpec("image", image_shape(config.data), "uint8", meaning),),
         ArraySpec("probability", (len(persons),), "float32", "of each of `persons`, in their order"),
         description,
     )

@@ -13,12 +13,12 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
-from fpgan_jax import configuration
+from fpgan_jax.config.identity import hash_config
 from fpgan_jax.errors import UserError
-from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.host.folder_lock import hold_folder
+from fpgan_jax.host.signals import StopRequest
 from fpgan_jax.sweeps.overview import Overview
 from fpgan_jax.sweeps.runs import Attempt, Run
-from fpgan_jax.training.interruption import StopRequest
 
 _POLL_SECONDS = 0.2
 
@@ -133,7 +133,7 @@ def _start(run: Run, command: Sequence[str], environment: Mapping[str, str]) -> 
     return Attempt(
         run.workdir,
         command,
-        configuration.hash_config(run.config),
+        hash_config(run.config),
         env=dict(environment),
         start_new_session=True,
     )

@@ -12,8 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from fpgan_jax.evaluation import table_formats
 from fpgan_jax.sweeps.runs import STATES, Record, Run, count_states, read_steps
+from fpgan_jax.tables import formats
 
 HEADER = ("run", "state", "steps", "steps/s", "time left")
 
@@ -147,7 +147,7 @@ class _Clock:
 def format_runs(runs: Sequence[Run], states: Mapping[str, str]) -> str:
     """Format how runs stand that are not watched, as a text table in the sweep's order."""
     cells = [(run.name, states[run.name], f"{read_steps(run)}/{sum(run.num_steps.values())}") for run in runs]
-    return table_formats.format_text(HEADER[:3], cells)
+    return formats.format_text(HEADER[:3], cells)
 
 
 def format_time(seconds: float) -> str:

@@ -10,7 +10,7 @@ import os
 import urllib.parse
 from collections.abc import Mapping, Sequence
 
-from fpgan_jax.evaluation.report_html import (
+from fpgan_jax.evaluation.report.html import (
     Content,
     Element,
     create_details,
@@ -18,11 +18,11 @@ from fpgan_jax.evaluation.report_html import (
     create_table,
     format_page,
 )
+from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.sweeps.overview import format_time
 from fpgan_jax.sweeps.plots import draw_field
 from fpgan_jax.sweeps.results import ResultTable, format_value
 from fpgan_jax.sweeps.runs import count_states
-from fpgan_jax.whole_file import write_whole
 
 CSV_FILENAME = "results.csv"
 PAGE_FILENAME = "results.html"

@@ -12,10 +12,16 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration, parallel, reproduction
+from fpgan_jax import parallel
+from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.derived import count_persons
+from fpgan_jax.config.fields import flatten_config
+from fpgan_jax.config.files import override_fields
+from fpgan_jax.config.identity import CLASSIFIER_FIELDS, GAN_FIELDS, claim_workdir
 from fpgan_jax.data import feeding
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
+from fpgan_jax.reproduction import chain
 from fpgan_jax.sweeps.runs import Run
 from fpgan_jax.training.cadence import last_step_of_epoch
 from fpgan_jax.training.reporting import METRICS_FILENAME
@@ -81,8 +87,8 @@ def create_runs(
         texts = {str(field): _format_value(value) for field, value in overrides.items()}
         described = ", ".join(f"{field}={text}" for field, text in texts.items()) or "no override"
         try:
-            own = configuration.override_fields(config, [f"{field}={text}" for field, text in texts.items()])
-            flat = configuration.flatten_config(own)
+            own = override_fields(config, [f"{field}={text}" for field, text in texts.items()])
+            flat = flatten_config(own)
             values = {field: flat[field] for field in texts}
             name = name_run(values)
             if name in runs:
@@ -147,24 +153,24 @@ def name_run(overrides: Mapping[str, Any]) -> str:
 
 
 def _format_value(value: Any, separator: str = ",") -> str:
-    """Format a value as `configuration.override_fields` reads it."""
+    """Format a value as `config.files.override_fields` reads it."""
     return separator.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _check_gan(config: ConfigDict, workdir: str) -> dict[str, int]:
-    configuration.validate_config(config)
+    validate_config(config)
     factory.create_generator(config)
     factory.create_discriminator(config)
     source = _check_source(feeding.create_gan_source, config)
-    configuration.claim_workdir(workdir, config, prefixes=configuration.GAN_FIELDS, is_writer=False)
+    claim_workdir(workdir, config, prefixes=GAN_FIELDS, is_writer=False)
     return {METRICS_FILENAME: _count_gan_steps(config, source.num_examples)}
 
 
 def _check_classifier(config: ConfigDict, workdir: str) -> dict[str, int]:
-    configuration.validate_config(config)
+    validate_config(config)
     factory.create_classifier(config, num_classes=2)
     _check_source(feeding.create_classifier_source, config)
-    configuration.claim_workdir(workdir, config, prefixes=configuration.CLASSIFIER_FIELDS, is_writer=False)
+    claim_workdir(workdir, config, prefixes=CLASSIFIER_FIELDS, is_writer=False)
     return {METRICS_FILENAME: config.classifier.num_steps}
 
 
@@ -176,8 +182,8 @@ def _check_source(create_source: Callable, config: ConfigDict) -> feeding.Source
 
 
 def _check_experiment(config: ConfigDict, workdir: str) -> dict[str, int]:
-    reproduction.check_experiment(config, workdir)
-    num_examples = configuration.count_persons(config) * config.data.num_replicas
+    chain.check_experiment(config, workdir)
+    num_examples = count_persons(config) * config.data.num_replicas
     if not num_examples:  # everybody of the source
         num_examples = feeding.create_gan_source(config).num_examples
     return {
@@ -199,8 +205,8 @@ KINDS: Mapping[str, Callable[[ConfigDict, str], dict[str, int]]] = {
 # How the names of the fields begin that a run of a kind depends on.
 _PREFIXES: Mapping[str, tuple[str, ...]] = {
     "reproduce": ("",),
-    "train_gan": configuration.GAN_FIELDS,
-    "train_classifier": configuration.CLASSIFIER_FIELDS,
+    "train_gan": GAN_FIELDS,
+    "train_classifier": CLASSIFIER_FIELDS,
 }
 _BATCH_SIZES: Mapping[str, tuple[str, ...]] = {
     "reproduce": ("global_batch_size", "classifier.global_batch_size"),

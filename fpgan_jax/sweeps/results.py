@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from fpgan_jax import configuration
+from fpgan_jax.config.fields import FIELDS
 from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
 from fpgan_jax.sweeps.runs import Run, read_record
 
 # Fields that repeat a run rather than change what it does.
-SEED_FIELDS = tuple(name for name in configuration.FIELDS if name.split(".")[-1].endswith("seed"))
+SEED_FIELDS = tuple(name for name in FIELDS if name.split(".")[-1].endswith("seed"))
 
 
 @dataclasses.dataclass(frozen=True)

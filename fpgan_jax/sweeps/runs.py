@@ -18,9 +18,9 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration
+from fpgan_jax.config.identity import hash_config
 from fpgan_jax.host.json_file import read_json
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.host.whole_file import write_whole
 
 RECORD_FILENAME = "run.json"
 LOG_FILENAME = "log.txt"
@@ -90,7 +90,7 @@ def find_state(run: Run) -> str:
       such as config.evaluation's, is waiting again; it will do again what they change.
     """
     record = read_record(run.workdir)
-    if record is None or record.config_hash != configuration.hash_config(run.config):
+    if record is None or record.config_hash != hash_config(run.config):
         return "waiting"
     return "interrupted" if record.state == "running" else record.state
 

@@ -14,11 +14,11 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fpgan_jax import configuration
+from fpgan_jax.config.identity import hash_config
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.json_file import read_json
+from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.sweeps.runs import Attempt, Run
-from fpgan_jax.whole_file import write_whole
 
 # In the sweep's folder: submitit's files, and which job is whose.
 FOLDER = "slurm"
@@ -161,7 +161,7 @@ def submit(
                     RunJob(
                         os.path.abspath(run.workdir),
                         commands[run.name],
-                        configuration.hash_config(run.config),
+                        hash_config(run.config),
                     )
                 )
                 for run in runs

@@ -8,12 +8,12 @@ import os
 from collections.abc import Mapping, Sequence
 
 from fpgan_jax.errors import Interrupted, UserError
-from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.json_file import read_json
+from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.sweeps import local_queue, page, results, slurm
 from fpgan_jax.sweeps.overview import Overview, format_runs
 from fpgan_jax.sweeps.runs import LOG_FILENAME, Run, count_states, find_state, read_record
-from fpgan_jax.whole_file import write_whole
 
 _ORIGIN_FILENAME = "sweep.json"
 

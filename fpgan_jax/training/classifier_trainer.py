@@ -12,13 +12,17 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration, parallel
+from fpgan_jax import parallel
+from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.derived import count_persons, image_shape
+from fpgan_jax.config.fields import PERSON_SOURCES
+from fpgan_jax.config.identity import CLASSIFIER_FIELDS, claim_workdir, hash_config
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_step, random_streams
-from fpgan_jax.training.checkpointing import check_variables
+from fpgan_jax.training.checkpoints.restore import check_variables
 from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
 from fpgan_jax.training.optimizers import create_classifier_optimizer
 from fpgan_jax.training.state import ClassifierTrainState, NetworkState, create_classifier_state
@@ -75,31 +79,30 @@ def _create_training(
     config: ConfigDict, workdir: str, source: Any
 ) -> tuple[Training, ClassifierTrainState, random_streams.StepKeys]:
     """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
-    configuration.validate_config(config, needs_data=source is None)
-    if config.data.source not in configuration.PERSON_SOURCES:
+    validate_config(config, needs_data=source is None)
+    if config.data.source not in PERSON_SOURCES:
         raise UserError(
             f"config.data.source={config.data.source!r}: the classifier needs to know each print's person; "
-            f"use one of {', '.join(configuration.PERSON_SOURCES)}"
+            f"use one of {', '.join(PERSON_SOURCES)}"
         )
     settings = config.classifier
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
     if source is None:
         # Before the prints are prepared, which writes files and tells how many persons "all" are.
-        factory.create_classifier(config, num_classes=configuration.count_persons(config) or 2)
+        factory.create_classifier(config, num_classes=count_persons(config) or 2)
         with parallel.main_process_first("the data is prepared"):
             source = feeding.create_classifier_source(config)
     examples, create_batches = load_feed(source, config.data.feeding)
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
     # What runs in the workdir now keeps its config; it is checked again when the workdir is held.
-    claim = functools.partial(
-        configuration.claim_workdir, workdir, config, prefixes=configuration.CLASSIFIER_FIELDS
-    )
+    claim = functools.partial(claim_workdir, workdir, config, prefixes=CLASSIFIER_FIELDS)
     claim(is_writer=False)
 
     tx = create_classifier_optimizer(config)
     weights_key, step_keys = random_streams.create_keys(config, "classifier.")
-    image_shape = configuration.image_shape(config.data)
-    state = create_classifier_state(weights_key, classifier=classifier, tx=tx, image_shape=image_shape)
+    state = create_classifier_state(
+        weights_key, classifier=classifier, tx=tx, image_shape=image_shape(config.data)
+    )
     training = Training(
         label="classifier",
         workdir=workdir,
@@ -115,10 +118,10 @@ def _create_training(
         create_batches=create_batches,
         state_to_trees=state_to_trees,
         trees_to_state=trees_to_state,
-        config_prefixes=configuration.CLASSIFIER_FIELDS,
+        config_prefixes=CLASSIFIER_FIELDS,
         metadata={
             "config": config.to_dict(),
-            "config_hash": configuration.hash_config(config),
+            "config_hash": hash_config(config),
             "data_hash": source.data_hash,
             "persons": [int(person) for person in source.persons],
         },

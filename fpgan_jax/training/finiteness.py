@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpgan_jax import fusion
+from fpgan_jax.models import fusion
 
 # The name among a step's metrics under which it returns its networks' probes.
 PROBES = "gradient_probes"

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from fpgan_jax import fusion, losses, parallel
+from fpgan_jax import losses, parallel
 from fpgan_jax.metrics import create_means
+from fpgan_jax.models import fusion
 from fpgan_jax.models.layers import recompute_activations
 from fpgan_jax.training.finiteness import PROBES, probe_gradients
 from fpgan_jax.training.old_activations import apply_with_backward_params

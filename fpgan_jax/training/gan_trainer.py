@@ -13,14 +13,19 @@ import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration, parallel
-from fpgan_jax.data import augmentation, feeding, print_scale, ridge_condition, ridge_pairs
+from fpgan_jax import parallel
+from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.derived import condition_shape, image_shape
+from fpgan_jax.config.fields import MAX_COUNT
+from fpgan_jax.config.identity import GAN_FIELDS, claim_workdir, hash_config
+from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
+from fpgan_jax.data.ridges import print_scale, ridge_condition, ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step, gan_watch, random_streams
 from fpgan_jax.training.cadence import last_step_of_epoch
-from fpgan_jax.training.checkpointing import check_variables
+from fpgan_jax.training.checkpoints.restore import check_variables
 from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
 from fpgan_jax.training.optimizers import create_gan_optimizer
 from fpgan_jax.training.reporting import Reporter
@@ -105,7 +110,7 @@ def _create_training(
     config: ConfigDict, workdir: str, source: Any
 ) -> tuple[Training, GanTrainState, random_streams.StepKeys]:
     """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
-    configuration.validate_config(config, needs_data=source is None)
+    validate_config(config, needs_data=source is None)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
     if source is None:
@@ -115,7 +120,7 @@ def _create_training(
     num_steps = _count_steps(config, source)
     examples, create_batches = load_feed(source, config.data.feeding)
     # What runs in the workdir now keeps its config; it is checked again when the workdir is held.
-    claim = functools.partial(configuration.claim_workdir, workdir, config, prefixes=configuration.GAN_FIELDS)
+    claim = functools.partial(claim_workdir, workdir, config, prefixes=GAN_FIELDS)
     claim(is_writer=False)
 
     tx = create_gan_optimizer(config, source.num_examples)
@@ -126,8 +131,8 @@ def _create_training(
         discriminator=discriminator,
         generator_tx=tx,
         discriminator_tx=tx,
-        image_shape=configuration.image_shape(config.data),
-        condition_shape=configuration.condition_shape(config.data),
+        image_shape=image_shape(config.data),
+        condition_shape=condition_shape(config.data),
         use_ema=config.ema_decay > 0,
     )
     step = bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx)
@@ -152,10 +157,10 @@ def _create_training(
         create_batches=create_batches,
         state_to_trees=state_to_trees,
         trees_to_state=trees_to_state,
-        config_prefixes=configuration.GAN_FIELDS,
+        config_prefixes=GAN_FIELDS,
         metadata={
             "config": config.to_dict(),
-            "config_hash": configuration.hash_config(config),
+            "config_hash": hash_config(config),
             "data_hash": source.data_hash,
             "pairs": [list(pair) for pair in source.pair_ids],
             "pair_names": list(source.pair_names),
@@ -175,9 +180,9 @@ def _create_training(
 
 def _count_steps(config: ConfigDict, source: Any) -> int:
     num_steps = last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size)
-    if num_steps > configuration.MAX_COUNT:
+    if num_steps > MAX_COUNT:
         raise UserError(
-            f"config.num_epochs={config.num_epochs}: {num_steps} steps, more than {configuration.MAX_COUNT}; use fewer"
+            f"config.num_epochs={config.num_epochs}: {num_steps} steps, more than {MAX_COUNT}; use fewer"
         )
     return num_steps
 

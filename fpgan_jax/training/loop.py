@@ -14,15 +14,16 @@ import jax
 import numpy as np
 from absl import logging
 
-from fpgan_jax import configuration, parallel
+from fpgan_jax import parallel
+from fpgan_jax.config.identity import find_differences
 from fpgan_jax.errors import Interrupted, UserError
-from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.host.folder_lock import hold_folder
+from fpgan_jax.host.progress import create_progress
+from fpgan_jax.host.signals import StopRequest
 from fpgan_jax.metrics import Mean, compute_averages, merge_metrics
-from fpgan_jax.progress import create_progress
 from fpgan_jax.training import finiteness
 from fpgan_jax.training.cadence import is_time
-from fpgan_jax.training.checkpointing import CheckpointStore
-from fpgan_jax.training.interruption import StopRequest
+from fpgan_jax.training.checkpoints.store import CheckpointStore
 from fpgan_jax.training.reporting import Reporter
 
 # Named with the state's trees in a checkpoint: metrics summed since the last row of the CSV.
@@ -57,7 +58,7 @@ class Training:
       trees_to_state: the way back.
       metadata: saved with each checkpoint; its "data_hash" must be that of the checkpoint resumed from, and its
         "config", if there is one, must agree with that one's.
-      config_prefixes: the fields of the config that must agree, as of `configuration.find_differences`.
+      config_prefixes: the fields of the config that must agree, as of `config.identity.find_differences`.
       examples: the whole training set as a pytree of arrays [num_examples, ...], if it is to lie on the devices.
       keep_steps: the steps, from 1, after which there is a checkpoint that is never deleted.
       checks: (network, metric's name or "gradient"), in the order in which a step computes them: of several that are
@@ -225,7 +226,7 @@ def _restore_or(initial_state, training: Training, store: CheckpointStore):
     metadata = store.read_metadata()
     # The config's file tells it sooner, but may have been deleted or replaced.
     configs = [parts.get("config", {}) for parts in (metadata, training.metadata)]
-    if differences := configuration.find_differences(*configs, training.config_prefixes):
+    if differences := find_differences(*configs, training.config_prefixes):
         raise UserError(
             f"{training.workdir}: the checkpoint of step {store.latest_step} is of another config "
             f"({'; '.join(differences)}); use another --workdir, or the config it was started with"

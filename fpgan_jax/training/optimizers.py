@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
-from fpgan_jax import fusion
+from fpgan_jax.models import fusion
 
 
 def create_constant_then_linear_schedule(

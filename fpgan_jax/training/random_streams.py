@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import resolve_seed
 
 
 class StepKeys(NamedTuple):
@@ -36,7 +36,7 @@ def create_keys(config: ConfigDict, group: str = "") -> tuple[jax.Array, StepKey
     """
 
     def split(stream: str) -> jax.Array:
-        seed = configuration.resolve_seed(config, f"{group}{stream}_seed")
+        seed = resolve_seed(config, f"{group}{stream}_seed")
         return jax.random.split(jax.random.key(seed))
 
     return split("weights")[0], StepKeys(split("dropout")[1], split("augmentation")[1])

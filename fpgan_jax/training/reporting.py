@@ -1,6 +1,6 @@
 """Owns what a run writes for people: metrics as CSV and TensorBoard events, image grids, and warnings.
 
-Does not own when it is time (`cadence.py`) or checkpoints (`checkpointing.py`).
+Does not own when it is time (`cadence.py`) or checkpoints (`checkpoints/`).
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from absl import logging
 from PIL import Image
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.host.whole_file import write_whole
 
 METRICS_FILENAME = "metrics.csv"
 WARNINGS_FILENAME = "warnings.csv"

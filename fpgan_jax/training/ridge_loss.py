@@ -1,6 +1,6 @@
 """Owns the ridge loss: how far the ridges of a generated print are from those of the map it was drawn from.
 
-Does not map prints (`data/ridge_map.py`), whose way of finding orientations this is, in JAX.
+Does not map prints (`data/ridges/ridge_map.py`), whose way of finding orientations this is, in JAX.
 """
 
 import functools
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import ndimage
 
-from fpgan_jax.configuration import RIDGE_CHANNELS
+from fpgan_jax.config.fields import RIDGE_CHANNELS
 
 # Even. Higher orders are narrower in frequency and in direction: 6 passes an eighth of ridges at 45 degrees.
 _ORDER = 6

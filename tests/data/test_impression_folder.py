@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from configs import test_size
-from fpgan_jax import configuration
+from fpgan_jax.config.checks import validate_config
 from fpgan_jax.data import impression_folder, print_loading
 from fpgan_jax.errors import UserError
 
@@ -146,13 +146,13 @@ def test_a_folder_without_prints_is_named(config, tmp_path):
 
 
 def test_the_sensors_resolution_is_asked_for(config):
-    configuration.validate_config(config)
+    validate_config(config)
     config.data.sensor_ppi = 0.0
     with pytest.raises(UserError, match=r"config\.data\.sensor_ppi: not given"):
-        configuration.validate_config(config)
+        validate_config(config)
 
 
 def test_socofings_scale_cannot_be_changed(config):
     config.data.source, config.data.socofing_dir = "socofing", "somewhere"
     with pytest.raises(UserError, match="the scale of SOCOFing's scans is known"):
-        configuration.validate_config(config)
+        validate_config(config)

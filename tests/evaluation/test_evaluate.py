@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from configs import test_size
 from fpgan_jax.data import print_archive
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import evaluate, nist_tools
-from fpgan_jax.evaluation.evaluation_plan import create_plan
-from fpgan_jax.evaluation.measurements import MEASURED, REFUSED, SKIPPED, Findings, ImageRow, MeasureRow
-from fpgan_jax.evaluation.print_collection import REFERENCE, SYNTHETIC, PrintCollection, Study
-from fpgan_jax.evaluation.rows import read_rows
+from fpgan_jax.evaluation import evaluate
+from fpgan_jax.evaluation.matcher import nist_tools
+from fpgan_jax.evaluation.plan import create_plan
+from fpgan_jax.evaluation.study.findings import MEASURED, REFUSED, SKIPPED, Findings, ImageRow, MeasureRow
+from fpgan_jax.evaluation.study.print_collection import REFERENCE, SYNTHETIC, PrintCollection, Study
+from fpgan_jax.tables.csv_rows import read_rows
 from tests.data.conftest import make_print_pixels
 
 NAN = float("nan")
@@ -233,17 +235,52 @@ def test_other_code_measures_anew(judged, family, tmp_path, monkeypatch):
     assert family.calls == 2
 
 
-def test_what_measures_is_hashed_in_whatever_folder_and_the_report_is_not(tmp_path):
-    files = ("distribution.py", "statistics/intervals.py", "measures/deep/er.py")
-    shown = ("report.py", "report_names.py", "report/page.py")
-    for name in (*files, *shown):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    found = evaluate.list_measuring_files(tmp_path)
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == sorted(files)
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    """Copy the package's code."""
+    own = pathlib.Path(evaluate.__file__).parents[1]
+    copy = tmp_path_factory.mktemp("code") / own.name
+    shutil.copytree(own, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
 
 
-def test_the_statistics_are_among_what_is_hashed():
-    folder = pathlib.Path(evaluate.__file__).parent
-    found = {path.relative_to(folder).as_posix() for path in evaluate.list_measuring_files(folder)}
-    assert {"statistics/intervals.py", "statistics/verification.py", "identity.py", "controls.py"} <= found
+def is_hashed(package, name):
+    path = package / name
+    text, old = path.read_text(), evaluate.hash_measuring_code(package)
+    path.write_text(f"{text}\n# changed")
+    new = evaluate.hash_measuring_code(package)
+    path.write_text(text)
+    return old != new
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "evaluation/measures/identity.py",
+        "evaluation/measures/summary.py",
+        "evaluation/measures/agreement.py",
+        "evaluation/matcher/gallery.py",
+        "evaluation/matcher/ridge_spectrum.py",
+        "evaluation/statistics/intervals.py",
+        "evaluation/study/loading.py",
+        "evaluation/study/findings.py",
+        "evaluation/controls/control_images.py",
+        "scoring/similarity.py",
+        "data/preprocessing.py",
+        "data/ridges/ridge_map.py",
+    ],
+)
+def test_a_change_in_what_measures_changes_the_hash(package, name):
+    assert is_hashed(package, name)
+
+
+@pytest.mark.parametrize(
+    "name", ["evaluation/report/page.py", "evaluation/report/names.py", "evaluation/plan.py"]
+)
+def test_a_change_in_the_report_does_not_change_the_hash(package, name):
+    assert not is_hashed(package, name)
+
+
+def test_code_that_is_missing_is_not_passed_over(tmp_path):
+    with pytest.raises(FileNotFoundError, match="study"):
+        evaluate.hash_measuring_code(tmp_path)

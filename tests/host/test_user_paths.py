@@ -5,7 +5,9 @@ import os
 import pytest
 
 from configs import test_size
-from fpgan_jax import configuration
+from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.fields import FIELDS, PATH_FIELDS
+from fpgan_jax.config.identity import claim_workdir
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path, find_path_fault, is_utf8
 
@@ -45,20 +47,20 @@ def test_bytes_that_are_no_utf8_are_seen():
 
 
 def test_the_path_fields_are_all_that_are_named_so():
-    named = {name for name in configuration.FIELDS if name.endswith(("_dir", "_file", "_path"))}
-    assert set(configuration.PATH_FIELDS) == named - {"data.on_bad_file"}
+    named = {name for name in FIELDS if name.endswith(("_dir", "_file", "_path"))}
+    assert set(PATH_FIELDS) == named - {"data.on_bad_file"}
 
 
-@pytest.mark.parametrize("name", configuration.PATH_FIELDS)
+@pytest.mark.parametrize("name", PATH_FIELDS)
 def test_a_url_in_a_config_names_its_field(name):
     config = test_size.get_config()
     config.update_from_flattened_dict({"data.socofing_dir": "x", name: "gs://bucket/prints"})
     with pytest.raises(UserError, match=rf"config\.{name}=gs://bucket/prints: a path on this machine"):
-        configuration.validate_config(config)
+        validate_config(config)
 
 
 def test_a_url_for_a_workdir_is_refused_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="--workdir=gs://bucket/run: a path on this machine is needed"):
-        configuration.claim_workdir("gs://bucket/run", test_size.get_config())
+        claim_workdir("gs://bucket/run", test_size.get_config())
     assert not list(tmp_path.iterdir())

@@ -16,7 +16,7 @@ from unittest import mock
 from absl import app, flags, logging
 from absl.testing import flagsaver
 
-from fpgan_jax.training import interruption
+from fpgan_jax.host import signals
 from launch import cli  # noqa: F401  (its flags are not among those that a script adds)
 
 SCRIPTS = sorted(
@@ -77,7 +77,7 @@ def _own_surroundings(script: str, arguments, output: io.StringIO, errors: io.St
         mock.patch.object(sys, "argv", [f"launch/{script}.py", *arguments]),
         # Set, glibc's variable keeps a script from starting this process again.
         mock.patch.dict(os.environ, {"GLIBC_TUNABLES": ""}),
-        mock.patch.object(interruption, "_ends_process", False),
+        mock.patch.object(signals, "_ends_process", False),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
         mock.patch.object(log, "stream", errors),

@@ -5,8 +5,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax import lax
 
-from fpgan_jax.models import convolutions
+from fpgan_jax.models.convolutions.depthwise_3x3 import depthwise_conv_3x3, depthwise_conv_3x3_plain
+from fpgan_jax.models.convolutions.pooling import max_pool_2x2, max_pool_3x3_stride2
+from fpgan_jax.models.convolutions.products import contract_positions
+from fpgan_jax.models.convolutions.stride1 import conv_stride1, pointwise_conv, take_every
+from fpgan_jax.models.convolutions.strided_4x4 import (
+    conv_4x4_stride2,
+    conv_4x4_stride2_plain,
+    conv_transpose_4x4_stride2,
+    conv_transpose_4x4_stride2_plain,
+)
 
 # The batches and sizes of the small map stand on both sides of the bounds under which products are used: of
 # positions, and of examples for the kernel's gradient.
@@ -89,9 +99,7 @@ def _pull(function, x, kernel, g, dtype):
 def platform(request, monkeypatch):
     """What a CPU runs, and what every other platform does, here on the CPU too."""
     if request.param == "others":
-        monkeypatch.setattr(
-            convolutions.lax, "platform_dependent", lambda *args, cpu, default: default(*args)
-        )
+        monkeypatch.setattr(lax, "platform_dependent", lambda *args, cpu, default: default(*args))
     return request.param
 
 
@@ -103,7 +111,7 @@ def _parametrize(function, plain_function):
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("small", [FEW, MANY, MANY_EXAMPLES])
-@_parametrize(convolutions.conv_4x4_stride2, convolutions.conv_4x4_stride2_plain)
+@_parametrize(conv_4x4_stride2, conv_4x4_stride2_plain)
 def test_conv_and_its_gradients_are_the_written_sums(platform, function, small, dtype):
     batch, height, width = small
     x = _draw(0, (batch, 2 * height, 2 * width, 3), dtype)
@@ -117,7 +125,7 @@ def test_conv_and_its_gradients_are_the_written_sums(platform, function, small, 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("small", [FEW, MANY, MANY_EXAMPLES])
-@_parametrize(convolutions.conv_transpose_4x4_stride2, convolutions.conv_transpose_4x4_stride2_plain)
+@_parametrize(conv_transpose_4x4_stride2, conv_transpose_4x4_stride2_plain)
 def test_transposed_conv_and_its_gradients_are_the_written_sums(platform, function, small, dtype):
     batch, height, width = small
     x = _draw(0, (batch, height, width, 5), dtype)
@@ -137,7 +145,7 @@ def test_transposed_conv_of_many_features_to_few(platform, small, features):
     batch, height, width = small
     x, kernel = _draw(0, (batch, height, width, 16)), _draw(1, (4, 4, features, 16))
     g = _draw(2, (batch, 2 * height, 2 * width, features))
-    y, dx, dkernel = _pull(convolutions.conv_transpose_4x4_stride2, x, kernel, g, "float32")
+    y, dx, dkernel = _pull(conv_transpose_4x4_stride2, x, kernel, g, "float32")
     _assert_close(y, _conv_transpose, x, kernel, num_terms=4 * 16, dtype="float32")
     _assert_close(dx, _conv, g, kernel, num_terms=16 * features, dtype="float32")
     _assert_close(dkernel, _kernel_gradient, g, x, num_terms=batch * height * width, dtype="float32")
@@ -156,8 +164,8 @@ def _differentiate(function):
 @pytest.mark.parametrize(
     ("function", "x", "kernel"),
     [
-        (convolutions.conv_4x4_stride2, (1, 32, 32, 8), (4, 4, 8, 16)),
-        (convolutions.conv_transpose_4x4_stride2, (1, 16, 16, 16), (4, 4, 8, 16)),
+        (conv_4x4_stride2, (1, 32, 32, 8), (4, 4, 8, 16)),
+        (conv_transpose_4x4_stride2, (1, 16, 16, 16), (4, 4, 8, 16)),
     ],
 )
 def test_a_gpu_gets_products_where_there_are_few_positions(function, x, kernel):
@@ -167,37 +175,37 @@ def test_a_gpu_gets_products_where_there_are_few_positions(function, x, kernel):
 
 
 def test_a_gpu_gets_convolutions_where_there_are_many_positions():
-    text = _lower_for_cuda(_differentiate(convolutions.conv_4x4_stride2), (1, 64, 64, 8), (4, 4, 8, 16))
+    text = _lower_for_cuda(_differentiate(conv_4x4_stride2), (1, 64, 64, 8), (4, 4, 8, 16))
     assert "stablehlo.convolution" in text
     assert "stablehlo.dot_general" not in text
 
 
 def test_a_gpu_gets_a_product_where_a_transposed_convolution_has_one_feature():
-    text = _lower_for_cuda(convolutions.conv_transpose_4x4_stride2, (1, 64, 64, 16), (4, 4, 1, 16))
+    text = _lower_for_cuda(conv_transpose_4x4_stride2, (1, 64, 64, 16), (4, 4, 1, 16))
     assert "stablehlo.convolution" not in text
 
 
 def test_every_second_position_and_its_gradient():
     x = jnp.arange(15.0).reshape(1, 5, 3, 1)
-    y, pull_back = jax.vjp(lambda x: convolutions.take_every(x, 2), x)
+    y, pull_back = jax.vjp(lambda x: take_every(x, 2), x)
     np.testing.assert_array_equal(y[0, :, :, 0], [[0, 2], [6, 8], [12, 14]])
     expected = [[1, 0, 1], [0, 0, 0], [1, 0, 1], [0, 0, 0], [1, 0, 1]]
     np.testing.assert_array_equal(pull_back(jnp.ones_like(y))[0][0, :, :, 0], expected)
 
 
 def test_what_is_taken_is_not_fused_into_what_uses_it():
-    text = _lower_for_cuda(lambda x: convolutions.take_every(x, 2), (1, 5, 5, 1))
+    text = _lower_for_cuda(lambda x: take_every(x, 2), (1, 5, 5, 1))
     assert "optimization_barrier" in text
 
 
 def test_one_position_becomes_the_kernels_middle():
     kernel = jnp.arange(16.0).reshape(4, 4, 1, 1)
-    y = convolutions.conv_transpose_4x4_stride2(jnp.ones((1, 1, 1, 1)), kernel)
+    y = conv_transpose_4x4_stride2(jnp.ones((1, 1, 1, 1)), kernel)
     np.testing.assert_array_equal(y[0, :, :, 0], [[5, 6], [9, 10]])
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@_parametrize(convolutions.depthwise_conv_3x3, convolutions.depthwise_conv_3x3_plain)
+@_parametrize(depthwise_conv_3x3, depthwise_conv_3x3_plain)
 def test_depthwise_conv_and_its_gradients_are_the_written_sums(platform, function, dtype):
     x, kernel = _draw(0, (2, 6, 5, 7), dtype), _draw(1, (3, 3, 1, 7), dtype)
     g = _draw(2, (2, 6, 5, 7), dtype)
@@ -208,9 +216,9 @@ def test_depthwise_conv_and_its_gradients_are_the_written_sums(platform, functio
 
 
 FUNCTIONS = [
-    (convolutions.conv_4x4_stride2, (4, 4, 3, 3)),
-    (convolutions.conv_transpose_4x4_stride2, (4, 4, 3, 3)),
-    (convolutions.depthwise_conv_3x3, (3, 3, 1, 3)),
+    (conv_4x4_stride2, (4, 4, 3, 3)),
+    (conv_transpose_4x4_stride2, (4, 4, 3, 3)),
+    (depthwise_conv_3x3, (3, 3, 1, 3)),
 ]
 
 
@@ -249,7 +257,7 @@ def test_max_pool_3x3_is_flax_with_gradients_also_where_values_are_equal(size):
     def reference(x):
         return nn.max_pool(x, (3, 3), (2, 2), "SAME")
 
-    y, pullback = jax.vjp(convolutions.max_pool_3x3_stride2, x)
+    y, pullback = jax.vjp(max_pool_3x3_stride2, x)
     expected, reference_pullback = jax.vjp(reference, x)
     np.testing.assert_array_equal(y, expected)
     g = jnp.float32(np.random.default_rng(1).integers(-9, 9, y.shape))
@@ -258,7 +266,7 @@ def test_max_pool_3x3_is_flax_with_gradients_also_where_values_are_equal(size):
 
 def test_max_pool_2x2_keeps_the_largest():
     x = jnp.float32([[1, 5, 2, 2], [3, 4, 9, 0]]).reshape(1, 2, 4, 1)
-    np.testing.assert_array_equal(convolutions.max_pool_2x2(x).ravel(), [5, 9])
+    np.testing.assert_array_equal(max_pool_2x2(x).ravel(), [5, 9])
 
 
 def _conv_stride1(x, kernel, padding):
@@ -293,7 +301,7 @@ def test_conv_of_stride_1_and_its_gradients_are_the_written_sums(
     x = _draw(0, (2, 7, 6, in_features), dtype)
     kernel = _draw(1, (size, size, in_features, features), dtype)
     g = _draw(2, (2, 8 + 2 * padding - size, 7 + 2 * padding - size, features), dtype)
-    y, dx, dkernel = _pull(lambda x, k: convolutions.conv_stride1(x, k, padding), x, kernel, g, dtype)
+    y, dx, dkernel = _pull(lambda x, k: conv_stride1(x, k, padding), x, kernel, g, dtype)
 
     def input_gradient(g, kernel):
         return _conv_stride1(g, kernel[::-1, ::-1].swapaxes(2, 3), size - 1 - padding)
@@ -317,7 +325,7 @@ def test_conv_of_stride_1_and_its_gradients_are_the_written_sums(
 @pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 64, 64, 2)])
 def test_pointwise_conv_and_its_gradients_are_matrix_products(platform, shape):
     x, kernel, g = _draw(0, shape), _draw(1, (shape[-1], 3)), _draw(2, (*shape[:-1], 3))
-    y, dx, dkernel = _pull(convolutions.pointwise_conv, x, kernel, g, "float32")
+    y, dx, dkernel = _pull(pointwise_conv, x, kernel, g, "float32")
     positions = x.size // shape[-1]
     _assert_close(y, lambda x, k: x @ k, x, kernel, num_terms=shape[-1], dtype="float32")
     _assert_close(dx, lambda g, k: g @ k.T, g, kernel, num_terms=3, dtype="float32")
@@ -329,5 +337,5 @@ def test_pointwise_conv_and_its_gradients_are_matrix_products(platform, shape):
 @pytest.mark.parametrize(("in_features", "features"), [(2, 9), (9, 2)])
 def test_sum_over_positions_is_right_whichever_operand_is_transposed(in_features, features):
     x, g = _draw(0, (1, 5, 4, in_features)), _draw(1, (1, 5, 4, features))
-    actual = jax.jit(convolutions._contract_positions)(jnp.float32(x), jnp.float32(g))
+    actual = jax.jit(contract_positions)(jnp.float32(x), jnp.float32(g))
     _assert_close(actual, lambda x, g: np.einsum("bhwi,bhwo->io", x, g), x, g, num_terms=20, dtype="float32")

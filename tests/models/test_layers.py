@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpgan_jax.models import layers
+from fpgan_jax.models import layers, norms
 
 
 def _draw(seed, shape):
@@ -83,7 +83,7 @@ def _norm_variables():
 @pytest.mark.parametrize(("per_example", "axes"), [(False, (0, 1, 2)), (True, (1, 2))])
 def test_batch_norm_uses_its_own_statistics(norm_variables, per_example, axes):
     x = _draw(0, (4, 3, 2, 3))
-    module = layers.BatchNorm(False, per_example=per_example)
+    module = norms.BatchNorm(False, per_example=per_example)
     y = _apply_norm(module, np.float32(x), norm_variables)
     expected = _normalize(x, axes) * [2, 1, -1] + [0, 1, 2]
     # A handful of roundings of values up to 8.
@@ -93,7 +93,7 @@ def test_batch_norm_uses_its_own_statistics(norm_variables, per_example, axes):
 @pytest.mark.parametrize("per_example", [False, True])
 def test_batch_norm_moves_its_running_statistics_when_mutable(norm_variables, per_example):
     x = _draw(0, (4, 3, 2, 3))
-    module = layers.BatchNorm(False, per_example=per_example)
+    module = norms.BatchNorm(False, per_example=per_example)
     _, updates = _apply_norm(module, np.float32(x), norm_variables, mutable=["batch_stats"])
     variances = x.var((1, 2)).mean(0) if per_example else x.var((0, 1, 2))
     stats = updates["batch_stats"]
@@ -104,20 +104,20 @@ def test_batch_norm_moves_its_running_statistics_when_mutable(norm_variables, pe
 
 def test_batch_norm_by_running_statistics(norm_variables):
     x = np.float32(_draw(0, (2, 2, 2, 3)))
-    y = _apply_norm(layers.BatchNorm(True, epsilon=0.0), x, norm_variables)
+    y = _apply_norm(norms.BatchNorm(True, epsilon=0.0), x, norm_variables)
     expected = (x - [1, 2, 3]) / [2, 1, 3] * [2, 1, -1] + [0, 1, 2]
     np.testing.assert_allclose(y, expected, rtol=0, atol=8 * 8 * np.finfo(np.float32).eps)
 
 
 def test_batch_norm_starts_from_the_neutral_running_statistics():
-    variables = layers.BatchNorm(False).init(jax.random.key(0), 7 * jnp.ones((1, 2, 2, 3)))
+    variables = norms.BatchNorm(False).init(jax.random.key(0), 7 * jnp.ones((1, 2, 2, 3)))
     np.testing.assert_array_equal(variables["batch_stats"]["mean"], np.zeros(3))
     np.testing.assert_array_equal(variables["batch_stats"]["var"], np.ones(3))
 
 
 def test_batch_norm_keeps_its_digits_where_the_mean_is_large(norm_variables):
     x = np.float32(_draw(0, (4, 3, 2, 3)) + 4096)
-    _, updates = _apply_norm(layers.BatchNorm(False), x, norm_variables, mutable=["batch_stats"])
+    _, updates = _apply_norm(norms.BatchNorm(False), x, norm_variables, mutable=["batch_stats"])
     expected = 0.9 * np.array([4, 1, 9]) + 0.1 * np.float64(x).var((0, 1, 2))
     # The mean is rounded to 4096 * eps = 5e-4, which enters squared; mean(x^2) - mean^2 would be off by
     # about 2.
@@ -126,8 +126,8 @@ def test_batch_norm_keeps_its_digits_where_the_mean_is_large(norm_variables):
 
 def test_batch_norm_over_devices_is_that_of_the_whole_batch(norm_variables):
     x = np.float32(_draw(0, (4, 3, 2, 3)))
-    whole, whole_updates = _apply_norm(layers.BatchNorm(False), x, norm_variables, mutable=["batch_stats"])
-    module = layers.BatchNorm(False, axis_name="devices")
+    whole, whole_updates = _apply_norm(norms.BatchNorm(False), x, norm_variables, mutable=["batch_stats"])
+    module = norms.BatchNorm(False, axis_name="devices")
     y, updates = jax.vmap(
         lambda x: module.apply(norm_variables, x, mutable=["batch_stats"]), axis_name="devices"
     )(x.reshape(2, 2, 3, 2, 3))
@@ -139,7 +139,7 @@ def test_batch_norm_over_devices_is_that_of_the_whole_batch(norm_variables):
 
 def test_batch_norm_takes_statistics_in_float32(norm_variables):
     # In bfloat16 a sum of 512 ones stays at 256, so that the mean would be half of what it is.
-    module = layers.BatchNorm(False, dtype=jnp.bfloat16)
+    module = norms.BatchNorm(False, dtype=jnp.bfloat16)
     y, updates = _apply_norm(
         module, jnp.ones((2, 16, 16, 3), jnp.bfloat16), norm_variables, mutable=["batch_stats"]
     )
@@ -149,7 +149,7 @@ def test_batch_norm_takes_statistics_in_float32(norm_variables):
 
 def test_instance_norm_is_per_example_and_feature_and_has_no_variables():
     x = _draw(0, (2, 3, 4, 3))
-    y, variables = layers.InstanceNorm().init_with_output(jax.random.key(0), jnp.float32(x))
+    y, variables = norms.InstanceNorm().init_with_output(jax.random.key(0), jnp.float32(x))
     assert not variables
     np.testing.assert_allclose(y, _normalize(x, (1, 2)), rtol=0, atol=1e-5)
 
@@ -157,7 +157,7 @@ def test_instance_norm_is_per_example_and_feature_and_has_no_variables():
 @pytest.mark.parametrize("norm", ["batch", "batch_per_example"])
 def test_epsilon_and_momentum_by_hand(norm):
     # 0 and 4 have mean 2 and variance 4, so that they lie 2 / sqrt(4 + 12) = 0.5 from their mean.
-    module = layers.create_gan_norm(
+    module = norms.create_gan_norm(
         norm,
         use_running_average=False,
         dtype=None,
@@ -178,7 +178,7 @@ def test_epsilon_and_momentum_by_hand(norm):
 
 
 def test_epsilon_of_instance_norm_by_hand():
-    module = layers.create_gan_norm(
+    module = norms.create_gan_norm(
         "instance",
         use_running_average=False,
         dtype=None,
@@ -198,7 +198,7 @@ def test_unknown_conv_bias_is_refused():
 
 def test_unknown_norm_is_refused():
     with pytest.raises(ValueError, match="norm='layer'"):
-        layers.create_gan_norm(
+        norms.create_gan_norm(
             "layer", use_running_average=False, dtype=None, param_dtype=None, axis_name=None, name="n"
         )
 
@@ -222,7 +222,7 @@ def test_gradients_of_a_norm_are_those_of_its_definition(axes):
         return np.reshape([(move(s) - move(-s)) / 2e-6 for s in steps], args[place].shape)
 
     y, pullback = jax.vjp(
-        lambda x, scale, bias: layers.normalize_by_moments(x, scale, bias, axes, 1e-5)[0],
+        lambda x, scale, bias: norms.normalize_by_moments(x, scale, bias, axes, 1e-5)[0],
         *map(jnp.float32, (x, scale, bias)),
     )
     np.testing.assert_allclose(y, _normalize(x, axes) * scale + bias, rtol=0, atol=1e-5)
@@ -234,11 +234,11 @@ def test_gradients_of_a_norm_are_those_of_its_definition(axes):
 def test_two_passes_in_one_batch_are_as_two_batches(norm_variables):
     x = np.float32(_draw(0, (4, 3, 2, 3)))
     together, stats = _apply_norm(
-        layers.BatchNorm(False, num_passes=2), x, norm_variables, mutable=["batch_stats"]
+        norms.BatchNorm(False, num_passes=2), x, norm_variables, mutable=["batch_stats"]
     )
     variables, apart = dict(norm_variables), []
     for half in np.split(x, 2):
-        y, updates = _apply_norm(layers.BatchNorm(False), half, variables, mutable=["batch_stats"])
+        y, updates = _apply_norm(norms.BatchNorm(False), half, variables, mutable=["batch_stats"])
         variables |= updates
         apart.append(y)
     np.testing.assert_allclose(together, np.concatenate(apart), rtol=0, atol=1e-5)

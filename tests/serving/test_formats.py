@@ -13,14 +13,16 @@ import pytest
 from PIL import Image
 
 from configs import test_size
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import condition_shape
+from fpgan_jax.config.identity import hash_config
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import similarity, synthesis
 from fpgan_jax.models import factory
+from fpgan_jax.scoring import similarity
 from fpgan_jax.serving import formats
 from fpgan_jax.serving.networks import restore_network
-from fpgan_jax.training.checkpointing import CheckpointStore
+from fpgan_jax.synthesis import drawing
+from fpgan_jax.training.checkpoints.store import CheckpointStore
 from tests.training import tiny
 
 PERSONS = [2, 5, 9]
@@ -34,7 +36,7 @@ def save_checkpoint(workdir, config, trees, **metadata):
     store = CheckpointStore(str(workdir), best_metric="loss")
     metadata = {
         "config": config.to_dict(),
-        "config_hash": configuration.hash_config(config),
+        "config_hash": hash_config(config),
         "data_hash": "0123",
         **metadata,
     }
@@ -44,7 +46,7 @@ def save_checkpoint(workdir, config, trees, **metadata):
 
 def create_weights(module, config, seed):
     """Draw weights and running statistics that use the whole range of grey; nothing is compiled for them."""
-    shape = (1, *configuration.condition_shape(config.data))
+    shape = (1, *condition_shape(config.data))
     rng = np.random.default_rng(seed)
 
     def draw(leaf):
@@ -136,7 +138,7 @@ assert not [name for name in sys.modules if name.split(".")[0] == "fpgan_jax"]
 def test_a_strangers_program_gives_the_same_pixels_and_probabilities(
     gan_workdir, classifier_workdir, tmp_path, file_format
 ):
-    rows = synthesis.synthesize(gan_workdir, str(tmp_path / "images"), overrides={"noise": "new"})
+    rows = drawing.synthesize(gan_workdir, str(tmp_path / "images"), overrides={"noise": "new"})
     expected = np.stack([np.asarray(Image.open(tmp_path / "images" / row.file))[..., None] for row in rows])
     noise_image = np.stack(
         [
@@ -201,7 +203,7 @@ def test_a_classifiers_description_names_the_persons(classifier_workdir, tmp_pat
 
 def test_a_generator_without_dropout_takes_noise_alone(gan_workdir, tmp_path):
     overrides = {"deterministic": True, "use_running_average": True}
-    rows = synthesis.synthesize(gan_workdir, str(tmp_path / "images"), overrides=overrides)
+    rows = drawing.synthesize(gan_workdir, str(tmp_path / "images"), overrides=overrides)
     expected = np.asarray(Image.open(tmp_path / "images" / rows[0].file))
     description = formats.export_model(gan_workdir, str(tmp_path / "out"), "stablehlo", overrides=overrides)
     assert len(description["inputs"]) == 1

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.sweeps import local_queue
 from fpgan_jax.sweeps.runs import read_record, read_steps
 

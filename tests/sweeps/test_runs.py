@@ -8,13 +8,14 @@ import time
 
 import pytest
 
+from fpgan_jax.config.identity import hash_config
 from fpgan_jax.sweeps import runs
 from fpgan_jax.sweeps.runs import Attempt, find_state, read_last_line, read_record, read_steps
 
 
 def execute(run, command, number=None):
     """Run a command to its end, or until it has logged a step and is signalled; return the record."""
-    attempt = Attempt(run.workdir, command, runs.configuration.hash_config(run.config))
+    attempt = Attempt(run.workdir, command, hash_config(run.config))
     if number is not None:
         while not read_steps(run):
             time.sleep(0.01)
@@ -60,7 +61,7 @@ def test_a_run_that_is_stopped_before_it_listens_is_interrupted(create_run):
 
 def test_a_run_whose_end_nobody_saw_is_interrupted(create_run, command_of):
     run = create_run("a")
-    attempt = Attempt(run.workdir, command_of(run), runs.configuration.hash_config(run.config))
+    attempt = Attempt(run.workdir, command_of(run), hash_config(run.config))
     attempt.process.wait()
     assert read_record(run.workdir).state == "running"
     assert find_state(run) == "interrupted"

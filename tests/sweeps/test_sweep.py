@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from fpgan_jax.errors import Interrupted, UserError
-from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.sweeps import local_queue, page, slurm, sweep
 from fpgan_jax.sweeps.runs import read_record
 

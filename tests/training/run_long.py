@@ -22,9 +22,9 @@ import numpy as np
 
 from fpgan_jax.data import feeding, print_archive
 from fpgan_jax.data.prints import SPLITS, PrintSet
+from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer, loop
-from fpgan_jax.whole_file import write_whole
 from tests.training import tiny
 
 EVERY_STEPS = 100

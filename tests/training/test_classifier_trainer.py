@@ -10,7 +10,7 @@ from fpgan_jax.data import feeding
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.training import classifier_trainer
-from fpgan_jax.training.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 
 
 class SmallClassifier(nn.Module):

@@ -13,7 +13,7 @@ from fpgan_jax.data import feeding
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, finiteness, gan_trainer, loop
-from fpgan_jax.training.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from tests.training import test_loop, tiny
 
 # 1e20 is finite, but the square that Adam keeps of it is not.

@@ -2,10 +2,10 @@
 
 import pytest
 
-from fpgan_jax import configuration
+from fpgan_jax.config.identity import claim_workdir
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import inference
-from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.host.folder_lock import hold_folder
+from fpgan_jax.serving import inference
 from fpgan_jax.training import gan_trainer
 from tests.training import tiny
 
@@ -22,7 +22,7 @@ def test_more_steps_than_can_be_counted_are_refused(tmp_path):
 
 def test_a_workdir_in_which_another_process_trains_keeps_its_config(tmp_path):
     config = tiny.create_config()
-    configuration.claim_workdir(str(tmp_path), config)
+    claim_workdir(str(tmp_path), config)
     before = (tmp_path / "config.json").read_bytes()
     config.data.socofing_dir = "moved"
     with hold_folder(str(tmp_path)), pytest.raises(UserError, match="another process .* is at work"):

@@ -10,7 +10,12 @@ import numpy as np
 import pytest
 from jax import lax
 
-from fpgan_jax.models import convolutions, layers
+from fpgan_jax.models import layers, norms
+from fpgan_jax.models.convolutions.stride1 import conv_stride1_plain
+from fpgan_jax.models.convolutions.strided_4x4 import (
+    conv_4x4_stride2_plain,
+    conv_transpose_4x4_stride2_plain,
+)
 from fpgan_jax.training import gan_trainer
 from tests.training import tiny
 
@@ -46,17 +51,15 @@ def distance(vector, expected):
 def use_plain_layers(monkeypatch):
     """Have every layer computed by lax alone and differentiated by JAX, and nothing compiled apart."""
     monkeypatch.setattr(lax, "platform_dependent", lambda *args, cpu, default: default(*args))
-    monkeypatch.setattr(convolutions, "conv_4x4_stride2", convolutions.conv_4x4_stride2_plain)
-    monkeypatch.setattr(
-        convolutions, "conv_transpose_4x4_stride2", convolutions.conv_transpose_4x4_stride2_plain
-    )
-    monkeypatch.setattr(convolutions, "conv_stride1", convolutions.conv_stride1_plain)
+    monkeypatch.setattr(layers, "conv_4x4_stride2", conv_4x4_stride2_plain)
+    monkeypatch.setattr(layers, "conv_transpose_4x4_stride2", conv_transpose_4x4_stride2_plain)
+    monkeypatch.setattr(layers, "conv_stride1", conv_stride1_plain)
 
     def normalize(x, scale, bias, axes, epsilon):
         mean, var = x.mean(axes, keepdims=True), x.var(axes, keepdims=True)
         return (x - mean) / jnp.sqrt(var + epsilon) * scale + bias, mean, var
 
-    monkeypatch.setattr(layers, "normalize_by_moments", normalize)
+    monkeypatch.setattr(norms, "normalize_by_moments", normalize)
 
 
 @pytest.fixture(scope="module", name="plain")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import resolve_seed
 from fpgan_jax.data import feeding
-from fpgan_jax.evaluation import synthesis
 from fpgan_jax.models import factory
+from fpgan_jax.synthesis import drawing
 from fpgan_jax.training import classifier_trainer, gan_trainer, random_streams
 from tests.training import tiny
 
@@ -179,7 +179,7 @@ def test_the_seeds_of_a_synthesis_change_its_dropout_and_its_noise(changes, chan
             {"synthesis.noise": "new"} | {f"synthesis.{name}": n for name, n in changes.items()}
         )
         metadata = {"pairs": [[1, 0]], "pair_names": [], "config_hash": "", "data_hash": ""}
-        (row,) = synthesis.plan_rows(config, metadata, 0)
+        (row,) = drawing.plan_rows(config, metadata, 0)
         return vars(row)
 
     before, after = plan(), plan(**changes)
@@ -189,4 +189,4 @@ def test_the_seeds_of_a_synthesis_change_its_dropout_and_its_noise(changes, chan
 def test_a_field_of_minus_one_is_the_seed_above_it():
     config = create_config({"seed": 3, "classifier.seed": 4, "classifier.dropout_seed": 5})
     names = ("weights_seed", "classifier.weights_seed", "classifier.dropout_seed", "synthesis.noise_seed")
-    assert [configuration.resolve_seed(config, name) for name in names] == [3, 4, 5, 0]
+    assert [resolve_seed(config, name) for name in names] == [3, 4, 5, 0]

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpgan_jax.data import ridge_map
+from fpgan_jax.data.ridges import ridge_map
 from fpgan_jax.training import ridge_loss
 
 SIZE, PERIOD = 48, 5.0

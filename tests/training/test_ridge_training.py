@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import inference, synthesis
-from fpgan_jax.serving import networks
+from fpgan_jax.serving import inference, networks
+from fpgan_jax.synthesis import drawing
 from tests.training import test_resume, tiny
 from tests.training.test_dispatch import measure_difference
 
@@ -59,7 +59,7 @@ def test_the_rows_have_the_ridge_loss_and_the_grids_the_map(whole):
 
 
 def test_every_pair_is_drawn_from_its_prints_map(whole, tmp_path):
-    rows = synthesis.synthesize(str(whole[0]), str(tmp_path))
+    rows = drawing.synthesize(str(whole[0]), str(tmp_path))
     assert [(row.person, row.replica) for row in rows] == [(p, r) for p in (1, 2, 3) for r in range(4)]
     pair = tiny.create_source(tiny.create_ridge_config())._pairs[5]
     image = inference.restore_generator(str(whole[0]))(pair["noise_image"], (0, 2, 1))
@@ -73,7 +73,7 @@ def test_other_prints_than_those_of_the_training_are_refused(whole, prints_dir, 
     for file in prints_dir.iterdir():
         Image.fromarray(255 - np.asarray(Image.open(file))).save(other / file.name)
     with pytest.raises(UserError, match=r"config\.data\.impressions_dir=.*: holds other prints"):
-        synthesis.synthesize(
+        drawing.synthesize(
             str(whole[0]), str(tmp_path / "out"), data_overrides={"impressions_dir": str(other)}
         )
 

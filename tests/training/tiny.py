@@ -18,9 +18,10 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from configs import pix2pix_socofing
-from fpgan_jax import parallel, process_group
+from fpgan_jax import parallel
 from fpgan_jax.data import feeding
 from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.host import process_group
 from fpgan_jax.training import classifier_step, classifier_trainer, gan_trainer, reporting
 from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.state import create_classifier_state

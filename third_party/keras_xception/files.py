@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.host.whole_file import write_whole
 
 # Written to legacy files, which Keras reads by the rules of the version that is named there.
 KERAS_VERSION = "3.15.1"

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration
+from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.derived import image_shape, resolve_seed
+from fpgan_jax.config.files import restore_config
 from fpgan_jax.data import feeding
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer
-from fpgan_jax.training.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from third_party.keras_xception import weights
 
 WEIGHTS_FILE = "xception.weights.h5"
@@ -34,13 +36,13 @@ def import_run(config: ConfigDict, workdir: str, path: str, source: Any = None) 
       UserError: the file cannot be read or holds another network, or as of
         `classifier_trainer.start_from_weights`.
     """
-    configuration.validate_config(config, needs_data=source is None)
+    validate_config(config, needs_data=source is None)
     source = feeding.create_classifier_source(config) if source is None else source
     variables = weights.import_classifier(
         path,
         num_classes=len(source.persons),
         num_channels=config.data.num_channels,
-        seed=configuration.resolve_seed(config, "classifier.weights_seed"),
+        seed=resolve_seed(config, "classifier.weights_seed"),
     )
     _check_size(config, path, variables["params"])
     classifier_trainer.start_from_weights(config, workdir, variables, source)
@@ -76,7 +78,7 @@ def export_run(workdir: str, out_dir: str, *, step: int | str | None = None) -> 
       UserError: there is no such checkpoint, Keras has no such network, or out_dir cannot be written.
     """
     step, trees, metadata = restore_for_evaluation(workdir, ("classifier",), step)
-    config = configuration.restore_config(metadata, workdir)
+    config = restore_config(metadata, workdir)
     settings = config.classifier
     if (settings.width, settings.num_middle_blocks) != (1.0, 8):
         raise UserError(
@@ -89,7 +91,7 @@ def export_run(workdir: str, out_dir: str, *, step: int | str | None = None) -> 
     except OSError as error:
         raise UserError(f"--out_dir={out_dir}: cannot be made ({error.strerror})") from error
     weights.export_classifier(trees["classifier"], path)
-    shape = configuration.image_shape(config.data)
+    shape = image_shape(config.data)
     return (
         f"{path}: the classifier of step {step}, for keras.applications.Xception(weights=None, "
         f"input_shape={shape}, classes={len(metadata['persons'])})"

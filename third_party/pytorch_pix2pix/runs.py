@@ -8,10 +8,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration
+from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.files import restore_config
 from fpgan_jax.errors import UserError
 from fpgan_jax.training import gan_trainer
-from fpgan_jax.training.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from third_party.pytorch_pix2pix import weights
 
 
@@ -34,7 +35,7 @@ def import_run(
     Raises:
       UserError: a file cannot be read or holds another network, or as of `gan_trainer.start_from_weights`.
     """
-    configuration.validate_config(config, needs_data=source is None)
+    validate_config(config, needs_data=source is None)
     variables = {"generator": weights.import_generator(generator_path, config)}
     if discriminator_path is not None:
         variables["discriminator"] = weights.import_discriminator(discriminator_path, config)
@@ -58,7 +59,7 @@ def export_run(workdir: str, out_dir: str, *, step: int | str | None = None, use
     """
     generator = "generator_ema" if use_ema else "generator"
     step, trees, metadata = restore_for_evaluation(workdir, (generator, "discriminator"), step)
-    config = configuration.restore_config(metadata, workdir)
+    config = restore_config(metadata, workdir)
     try:
         os.makedirs(out_dir, exist_ok=True)
     except OSError as error:

@@ -21,7 +21,7 @@ import ml_dtypes
 import numpy as np
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.host.whole_file import write_whole
 
 _STORAGES = {
     "FloatStorage": np.dtype("<f4"),

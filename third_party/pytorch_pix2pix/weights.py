@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration
+from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
@@ -128,8 +128,8 @@ def describe_options(config: ConfigDict) -> str:
     """
     num_strided = NUM_STRIDED_CONVS[config.discriminator.receptive_field]
     net_d = {0: "pixel", 3: "basic"}.get(num_strided, f"n_layers --n_layers_D {num_strided}")
-    channels = configuration.image_shape(config.data)[2]
-    condition_channels = configuration.condition_shape(config.data)[2]
+    channels = image_shape(config.data)[2]
+    condition_channels = condition_shape(config.data)[2]
     has_dropout = bool(config.generator.dropout_outputs) and config.generator.dropout_rate > 0
     dropout = "" if has_dropout else " --no_dropout"
     norms = [_checked_norm(config[network].norm, network) for network in ("generator", "discriminator")]
@@ -286,7 +286,7 @@ def _has_levels(config: ConfigDict, num_levels: int) -> bool:
 
 def _count_condition_channels(config: ConfigDict, num_channels: int) -> int:
     is_noise = config.data.condition == "noise"
-    return num_channels if is_noise else configuration.condition_shape(config.data)[2]
+    return num_channels if is_noise else condition_shape(config.data)[2]
 
 
 def _describe_discriminator(
@@ -308,7 +308,7 @@ def _describe_discriminator(
         )
     num_channels = first[1] // 2
     if config.data.condition != "noise":
-        num_channels = first[1] - configuration.condition_shape(config.data)[2]
+        num_channels = first[1] - condition_shape(config.data)[2]
     elif first[1] % 2:
         raise UserError(f"{path}: {first[1]} channels come in, which are not two images of as many channels")
     fields = {"discriminator.num_features": first[0], "data.num_channels": num_channels}

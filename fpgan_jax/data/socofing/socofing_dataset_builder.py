@@ -21,8 +21,8 @@ from fpgan_jax.data import image_files, preprocessing
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.file_managers import is_leftover
+from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.user_paths import expand_path, is_utf8
-from fpgan_jax.progress import create_progress
 
 SPLIT_FOLDERS = {
     "real": "Real",

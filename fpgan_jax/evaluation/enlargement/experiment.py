@@ -9,27 +9,28 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ml_collections import ConfigDict
 
-from fpgan_jax import configuration
-from fpgan_jax.evaluation import (
+from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.fields import MAX_COUNT, PLACE_FIELDS
+from fpgan_jax.evaluation import evaluate
+from fpgan_jax.evaluation.enlargement import posed_controls, print_folders, use
+from fpgan_jax.evaluation.enlargement.print_folders import Request
+from fpgan_jax.evaluation.matcher.matching import Matcher
+from fpgan_jax.evaluation.measures import (
+    agreement,
     distribution,
-    evaluate,
     identity,
     leakage,
     minutiae,
-    print_collection,
-    protocol,
     quality,
     summary,
-    table_formats,
     uniqueness,
     variation,
 )
-from fpgan_jax.evaluation.enlargement import posed_controls, print_folders, use
-from fpgan_jax.evaluation.enlargement.print_folders import Request
-from fpgan_jax.evaluation.matcher import agreement
-from fpgan_jax.evaluation.matching import Matcher
-from fpgan_jax.evaluation.measurements import Findings
-from fpgan_jax.evaluation.print_collection import (
+from fpgan_jax.evaluation.report import protocol
+from fpgan_jax.evaluation.report.protocol import Question
+from fpgan_jax.evaluation.study import print_collection
+from fpgan_jax.evaluation.study.findings import Findings
+from fpgan_jax.evaluation.study.print_collection import (
     CONTROL,
     POPULATION,
     REFERENCE,
@@ -37,9 +38,9 @@ from fpgan_jax.evaluation.print_collection import (
     PrintCollection,
     Study,
 )
-from fpgan_jax.evaluation.protocol import Question
-from fpgan_jax.evaluation.report_contents import ReportTable
-from fpgan_jax.folder_lock import hold_folder
+from fpgan_jax.host.folder_lock import hold_folder
+from fpgan_jax.tables import formats
+from fpgan_jax.tables.report_table import ReportTable
 
 FAMILIES = ("identity", "uniqueness", "leakage", "minutiae", "variation", "quality", "distribution")
 _SCORE_FAMILIES = {"identity": identity, "uniqueness": uniqueness, "leakage": leakage}
@@ -78,7 +79,7 @@ def measure_protocol(
       UserError: a folder, the config, the generator or the file is not as it must be.
       OSError: the disk is full.
     """
-    configuration.validate_config(config, needs_data=bool(request.more_fingers))
+    validate_config(config, needs_data=bool(request.more_fingers))
     os.makedirs(out_dir, exist_ok=True)
     with hold_folder(out_dir):
         use_question = use.create_question(recognition_csv)
@@ -93,7 +94,7 @@ def measure_protocol(
         if request.more_fingers:
             collections = print_folders.load_new_fingers(request, config, window)
             tables += run.judge(protocol.NEW_FINGERS, collections, use_question)
-        table_formats.write_tables(out_dir, {table.name: (table.header, table.cells) for table in tables})
+        formats.write_tables(out_dir, {table.name: (table.header, table.cells) for table in tables})
     return "\n".join([*map(_describe_first, tables), f"All sets and controls: {out_dir}"])
 
 
@@ -108,7 +109,7 @@ def _create_posed_controls(
     real = {place.name: place for place in request.real}
     posed = {one.real: (one, real[one.real]) for one in request.more_impressions if one.name == first}
     drawn = next(collection for collection in collections if collection.name == first)
-    places = {name: config.data[name] for name in configuration.PLACE_FIELDS if config.data[name]}
+    places = {name: config.data[name] for name in PLACE_FIELDS if config.data[name]}
     return posed_controls.create_posed_controls(gan_workdir, posed, drawn, window, places)
 
 
@@ -120,7 +121,7 @@ class _Run:
         # Both studies say how many fingers they have.
         settings |= {
             "measures": FAMILIES,
-            "num_gallery_fingers": configuration.MAX_COUNT,
+            "num_gallery_fingers": MAX_COUNT,
             "max_others": max_others,
         }
         self._settings = ConfigDict(settings)
@@ -224,7 +225,7 @@ def _explain_left_out(study: Study, few: Study, findings: Findings) -> Findings:
 def _describe_first(table: ReportTable) -> str:
     """Write a table's first set of synthetic prints for a terminal."""
     if table.header[0] != "line":
-        return f"{table.title}\n{table_formats.format_text(table.header, table.cells)}"
+        return f"{table.title}\n{formats.format_text(table.header, table.cells)}"
     chosen = (0, 1, 5, 2, 3)
     cells = [[row[place] for place in chosen] for row in table.cells]
-    return f"{table.title}\n{table_formats.format_text([table.header[place] for place in chosen], cells)}"
+    return f"{table.title}\n{formats.format_text([table.header[place] for place in chosen], cells)}"

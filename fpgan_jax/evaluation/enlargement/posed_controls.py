@@ -9,16 +9,19 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from fpgan_jax.data import distortion, ridge_pairs
+from fpgan_jax.data.ridges import distortion, ridge_pairs
+from fpgan_jax.data.ridges.print_scale import find_stretch
+from fpgan_jax.enlarging import enlarging
+from fpgan_jax.enlarging.finger_sources import FingerSource
+from fpgan_jax.enlarging.impression_drawing import Enlargement, ImpressionDrawer, ImpressionRow
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import enlarging, print_collection
 from fpgan_jax.evaluation.enlargement.print_folders import Posed, scale_to_window
-from fpgan_jax.evaluation.impression_drawing import GIVEN_PRINT, Enlargement, ImpressionDrawer, ImpressionRow
-from fpgan_jax.evaluation.print_collection import PrintCollection
 from fpgan_jax.evaluation.recognition.print_sets import SetPlace
-from fpgan_jax.evaluation.rows import read_rows
-from fpgan_jax.evaluation.sharded_synthesis import IMAGES_PER_CALL
-from fpgan_jax.evaluation.synthesis import MANIFEST_FILENAME
+from fpgan_jax.evaluation.study import print_collection
+from fpgan_jax.evaluation.study.print_collection import PrintCollection
+from fpgan_jax.synthesis.drawing import GIVEN_PRINT, MANIFEST_FILENAME
+from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL
+from fpgan_jax.tables.csv_rows import read_rows
 
 WARPED, MAP = "control_classical_warp", "control_ridge_map"
 _DESCRIPTIONS = {
@@ -88,25 +91,39 @@ def _draw(enlargement: Enlargement, rows: list[ImpressionRow]) -> tuple[list[np.
         conditions = drawer.create_conditions(filled)[: len(chosen)]
         pictures = ridge_pairs.draw_condition(conditions, enlargement.config.data.condition)
         maps += list(pictures[..., 0])
-    shape = maps[0].shape
-    return [warp_print(enlargement, row, shape) for row in rows], maps
+    stretch = find_stretch(enlargement.config.data)
+    warped = [warp_print(enlargement.source, row, maps[0].shape, stretch) for row in rows]
+    return tuple([_make_square(image, stretch) for image in images] for images in (warped, maps))
 
 
-def warp_print(enlargement: Enlargement, row: ImpressionRow, shape: tuple[int, int]) -> np.ndarray:
+def warp_print(
+    source: FingerSource, row: ImpressionRow, shape: tuple[int, int], stretch: float
+) -> np.ndarray:
     """Move and distort a finger's print as an impression of it was.
 
     Args:
-      enlargement: of the checkpoint and the prints that the row names.
+      source: of the fingers.
       row: of the impression.
-      shape: (height, width) of the impression.
+      shape: (height, width) of what the generator draws.
+      stretch: width over height that a square of skin has there.
 
     Returns:
       uint8 of the shape; white beyond the print's edge.
     """
-    source = enlargement.source
     image = source.load_print(row.source).astype(np.float32)
-    field = distortion.sample_field(jax.random.key(np.uint32(row.field_seed)), shape, source.period)
-    places = distortion.create_places(row.variation.pose, field, image.shape)
+    key = jax.random.key(np.uint32(row.field_seed))
+    field = distortion.sample_field(key, shape, source.period, pixel_stretch=stretch)
+    places = distortion.create_places(
+        row.variation.pose, field, image.shape, pixel_stretch=stretch, picture_stretch=source.stretch
+    )
     inside = distortion.find_inside(places, image.shape, source.period / 2)
     moved = distortion.resample(image[..., None], places)[..., 0]
-    return np.rint(np.clip(255 + inside * (moved - 255), 0, 255)).astype(np.uint8)
+    return _to_bytes(255 + inside * (moved - 255))
+
+
+def _make_square(image: np.ndarray, stretch: float) -> np.ndarray:
+    return _to_bytes(distortion.make_square(image[..., None].astype(np.float32), stretch)[..., 0])
+
+
+def _to_bytes(values: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(values, 0, 255)).astype(np.uint8)

@@ -15,16 +15,25 @@ from PIL import Image
 
 from fpgan_jax.data import impression_folder, preprocessing, print_loading
 from fpgan_jax.data.impression_folder import parse_filename
-from fpgan_jax.data.print_scale import PERIOD_AT_500_PPI, find_sensor_period, find_stretch, scale_images
 from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.data.procedural.finger import create_finger
+from fpgan_jax.data.procedural.impressions import SIZES, create_impression
+from fpgan_jax.data.ridges.print_scale import (
+    PERIOD_AT_500_PPI,
+    find_sensor_period,
+    find_stretch,
+    scale_images,
+)
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import print_collection
-from fpgan_jax.evaluation.print_collection import PrintCollection
 from fpgan_jax.evaluation.recognition.print_sets import SetPlace
+from fpgan_jax.evaluation.study import print_collection
+from fpgan_jax.evaluation.study.print_collection import PrintCollection
+from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.user_paths import expand_path
 
 PPI = 500.0
-COPY, STRANGER = "control_copy", "control_stranger"
+COPY, STRANGER, PROCEDURAL = "control_copy", "control_stranger", "procedural"
+_PROCEDURAL_SIZE = "241x298"
 
 
 class Posed(NamedTuple):
@@ -53,6 +62,7 @@ class Request:
       num_impressions: of each real finger, at least 2.
       num_synthetic: impressions of each synthetic finger, at most.
       num_new_fingers: of each set of new fingers, at most.
+      num_procedural: fingers of the procedural renderer, as one more set; 0 is none.
       num_training: training prints, and as many strangers', that new fingers are compared with, one a finger.
     """
 
@@ -63,6 +73,7 @@ class Request:
     num_impressions: int = 3
     num_synthetic: int = 4
     num_new_fingers: int = 48
+    num_procedural: int = 48
     num_training: int = 100
 
 
@@ -300,9 +311,40 @@ def load_new_fingers(request: Request, config: ConfigDict, window: tuple[int, in
                 place.name, print_collection.SYNTHETIC, number(f"new {place.name}", prints), "new fingers"
             )
         )
+    if request.num_procedural:
+        prints = render_fingers(request.num_procedural, request.num_synthetic, config.seed, window)
+        rows = number("procedural", prints)
+        collections.append(
+            _collect(PROCEDURAL, print_collection.SYNTHETIC, rows, "fingers of the procedural renderer")
+        )
     # Under new numbers, as if they were new fingers.
     copies = number("copies", [p._replace(filename=f"copy/{p.filename}") for p in training])
     return [*collections, _collect(COPY, print_collection.CONTROL, copies, "training prints as they are")]
+
+
+def render_fingers(num_fingers: int, num_impressions: int, seed: int, window: tuple[int, int]) -> list[Print]:
+    """Render new fingers without a generator, as `launch.make_prints` does, at 500 ppi.
+
+    Args:
+      num_fingers: how many.
+      num_impressions: of each.
+      seed: of the fingers.
+      window: (height, width).
+
+    Returns:
+      The prints, in order of finger and impression.
+    """
+    size = SIZES[_PROCEDURAL_SIZE]
+    prints = []
+    with create_progress(num_fingers, "procedural fingers", "fingers") as progress:
+        for number in range(1, num_fingers + 1):
+            finger = create_finger(seed, number)
+            for impression in range(num_impressions):
+                made = create_impression(finger, impression, size=_PROCEDURAL_SIZE)
+                image = preprocessing.place_centrally(made[size.window][..., None], window)[..., 0]
+                prints.append(Print(number, f"{number:03d}_{impression + 1:02d}.png", image))
+            progress.update()
+    return prints
 
 
 def _load_sensor(

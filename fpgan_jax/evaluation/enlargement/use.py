@@ -5,11 +5,11 @@ Does not train recognisers (`evaluation/recognition/`).
 
 import math
 
-from fpgan_jax.evaluation import protocol, report_names
-from fpgan_jax.evaluation.protocol import Found, Numbers, Question
 from fpgan_jax.evaluation.recognition.comparisons import FingerRow
 from fpgan_jax.evaluation.recognition.table import AUGMENTATION, EVERY_FINGER, GOAL, Results
-from fpgan_jax.evaluation.rows import read_rows
+from fpgan_jax.evaluation.report import names, protocol
+from fpgan_jax.evaluation.report.protocol import Found, Numbers, Question
+from fpgan_jax.tables.csv_rows import read_rows
 
 _MEASURE = "tar_1"
 _GOOD = 0.08
@@ -34,12 +34,10 @@ def create_question(results_csv: str) -> Question:
     def find(numbers: Numbers, collection: str) -> Found:
         del numbers
         if results is None:
-            return Found(math.nan, report_names.NO_VALUE, reason=_NO_RESULTS)
+            return Found(math.nan, names.NO_VALUE, reason=_NO_RESULTS)
         real_text = _write(results, EVERY_FINGER) if EVERY_FINGER in results.arms else ""
         if collection not in results.arms or AUGMENTATION not in results.arms:
-            return Found(
-                math.nan, report_names.NO_VALUE, real_text, f"no recogniser was trained on {collection}"
-            )
+            return Found(math.nan, names.NO_VALUE, real_text, f"no recogniser was trained on {collection}")
         found = results.compare(collection, AUGMENTATION, results.test_sets[-1], _MEASURE)
         return Found(found.mean, _write(results, collection), real_text, is_among_real=found.low > 0)
 
@@ -60,5 +58,5 @@ def create_question(results_csv: str) -> Question:
 def _write(results: Results, arm: str) -> str:
     found = results.compare(arm, AUGMENTATION, results.test_sets[-1], _MEASURE)
     if math.isnan(found.mean):
-        return report_names.NO_VALUE
+        return names.NO_VALUE
     return f"{100 * found.mean:+.1f} points ({100 * found.low:.1f} to {100 * found.high:.1f})"

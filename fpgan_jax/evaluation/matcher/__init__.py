@@ -1,1 +1,1 @@
-"""Matching prints of several impressions a finger: who is compared with whom, alignment, sensors, several matchers."""
+"""Comparing prints: NIST's programs and others, scale, alignment, who is compared with whom."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import optimize, spatial
 
-from fpgan_jax.evaluation.nist_tools import Minutiae
+from fpgan_jax.evaluation.matcher.nist_tools import Minutiae
 
 # Two minutiae that are this near and point this near the same way are the same: about a ridge, and two directions.
 MAX_DISTANCE = 10.0

@@ -7,7 +7,8 @@ import dataclasses
 
 import numpy as np
 
-from fpgan_jax.evaluation.print_collection import (
+from fpgan_jax.evaluation.matcher.resolution import PreparedPrints
+from fpgan_jax.evaluation.study.print_collection import (
     HELD_OUT,
     POPULATION,
     REAL_ROLES,
@@ -16,7 +17,6 @@ from fpgan_jax.evaluation.print_collection import (
     Study,
     find_same_person,
 )
-from fpgan_jax.evaluation.resolution import PreparedPrints
 
 ONE_IMPRESSION_REASON = "there is one real impression of each finger"
 

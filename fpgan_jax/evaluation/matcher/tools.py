@@ -10,8 +10,8 @@ import importlib.util
 
 import numpy as np
 
-from fpgan_jax.evaluation import nist_tools
-from fpgan_jax.evaluation.nist_tools import MatchingTool, Minutiae, Template, ToolError
+from fpgan_jax.evaluation.matcher import nist_tools
+from fpgan_jax.evaluation.matcher.nist_tools import MatchingTool, Minutiae, Template, ToolError
 
 
 class FingerprintRecognition:
@@ -44,7 +44,7 @@ class FingerprintRecognition:
 
 
 def find_tool(name: str) -> MatchingTool:
-    """Find the matcher of a name of `configuration.MATCHERS`.
+    """Find the matcher of a name of `config.fields.MATCHERS`.
 
     Raises:
       ToolError: it is not installed.

@@ -6,8 +6,9 @@ Does not read files or keep prints (`print_sets.py`).
 import numpy as np
 from scipy import ndimage
 
-from fpgan_jax.data import preprocessing, ridge_map
-from fpgan_jax.data.print_scale import PERIOD_AT_500_PPI
+from fpgan_jax.data import preprocessing
+from fpgan_jax.data.ridges import ridge_map
+from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI
 
 # Pixels per inch and pixels a side of an aligned print: 14 mm of skin, of which the network sees the middle.
 PPI = 238

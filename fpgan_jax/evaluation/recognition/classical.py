@@ -8,7 +8,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from fpgan_jax.data import augmentation, distortion
+from fpgan_jax.data import augmentation
+from fpgan_jax.data.ridges import distortion
 from fpgan_jax.evaluation.recognition.alignment import PERIOD, SIDE
 
 # The network's view: aligned prints reach further, so that what is turned or shifted is skin up to the edge.

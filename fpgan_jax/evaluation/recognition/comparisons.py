@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fpgan_jax.evaluation.matcher import impression_trial
+from fpgan_jax.evaluation.experiments import impression_trial
 from fpgan_jax.evaluation.statistics import verification
 from fpgan_jax.evaluation.statistics.verification import Impostors
 

@@ -14,15 +14,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from fpgan_jax.data import augmentation, distortion, impression_folder
+from fpgan_jax.data import augmentation, impression_folder
+from fpgan_jax.data.ridges import distortion
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.recognition import alignment, classical, comparisons, network, table, training
 from fpgan_jax.evaluation.recognition.comparisons import FingerRow
 from fpgan_jax.evaluation.recognition.print_sets import FingerPrints, SetPlace, grow_prints, load_prints
 from fpgan_jax.evaluation.recognition.training import Settings, Trainer
-from fpgan_jax.evaluation.rows import read_rows, write_rows
-from fpgan_jax.folder_lock import hold_folder
-from fpgan_jax.progress import create_progress
+from fpgan_jax.host.folder_lock import hold_folder
+from fpgan_jax.host.progress import create_progress
+from fpgan_jax.tables.csv_rows import read_rows, write_rows
 
 RESULTS_FILENAME = "results.csv"
 _RESERVED = (table.REAL, table.AUGMENTATION, table.EVERY_FINGER, table.PROCEDURAL, comparisons.POOLED)

@@ -15,13 +15,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fpgan_jax.data import impression_folder, preprocessing, procedural_prints, ridge_map
+from fpgan_jax.data import impression_folder, preprocessing
 from fpgan_jax.data.impression_folder import parse_filename
+from fpgan_jax.data.procedural.finger import SYNTHESIS_VERSION, create_finger
+from fpgan_jax.data.procedural.impressions import SIZES, create_impression
+from fpgan_jax.data.ridges import ridge_map
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.recognition import alignment
+from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.user_paths import expand_path
-from fpgan_jax.progress import create_progress
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.host.whole_file import write_whole
 
 _PROCEDURAL_PPI = (500.0, 500.0)
 _PROCEDURAL_SIZE = "241x298"
@@ -146,18 +149,18 @@ def grow_prints(name: str, num_fingers: int, num_impressions: int, seed: int, ca
       The prints; the fingers' ids are from 1.
     """
     fingers = np.repeat(np.arange(1, num_fingers + 1), num_impressions)
-    grow = functools.lru_cache(maxsize=1)(functools.partial(procedural_prints.create_finger, seed))
-    window = procedural_prints.SIZES[_PROCEDURAL_SIZE].window
+    grow = functools.lru_cache(maxsize=1)(functools.partial(create_finger, seed))
+    window = SIZES[_PROCEDURAL_SIZE].window
 
     def render(finger: int, impression: int) -> np.ndarray:
-        made = procedural_prints.create_impression(grow(finger), impression, size=_PROCEDURAL_SIZE)
+        made = create_impression(grow(finger), impression, size=_PROCEDURAL_SIZE)
         return made[window]
 
     images = [
         functools.partial(render, int(finger), place % num_impressions)
         for place, finger in enumerate(fingers)
     ]
-    key = f"{seed} {num_fingers} {num_impressions} {procedural_prints.SYNTHESIS_VERSION}"
+    key = f"{seed} {num_fingers} {num_impressions} {SYNTHESIS_VERSION}"
     return FingerPrints(name, _align(images, _PROCEDURAL_PPI, key, name, cache_dir), fingers)
 
 

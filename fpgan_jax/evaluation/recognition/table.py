@@ -11,11 +11,12 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from fpgan_jax.evaluation import table_formats, utility_table
+from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.recognition.comparisons import POOLED, FingerRow
 from fpgan_jax.evaluation.statistics import differences
 from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
-from fpgan_jax.whole_file import write_whole
+from fpgan_jax.host.whole_file import write_whole
+from fpgan_jax.tables import formats
 
 REAL, AUGMENTATION, EVERY_FINGER, PROCEDURAL = "real", "augmentation", "every_real_finger", "procedural"
 # Measure -> (as in the tables, which direction is better).
@@ -182,7 +183,7 @@ def write_tables(rows: Sequence[FingerRow], out_dir: str) -> str:
         "recognition": (HEADER, create_cells(results)),
         "recognition_differences": (utility_table.DIFFERENCE_HEADER, create_difference_cells(results)),
     }
-    return f"{table_formats.write_tables(out_dir, tables)}\n{describe(results)}\n"
+    return f"{formats.write_tables(out_dir, tables)}\n{describe(results)}\n"
 
 
 def draw(rows: Sequence[FingerRow], path: str | os.PathLike) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fpgan_jax.evaluation.matcher import alignment
-from fpgan_jax.evaluation.nist_tools import Minutiae
+from fpgan_jax.evaluation.matcher.nist_tools import Minutiae
 
 
 def draw(seed, count=30):

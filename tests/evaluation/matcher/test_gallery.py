@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fpgan_jax.evaluation.matcher import gallery
-from tests.evaluation.scored_study import (
+from tests.evaluation.measures.scored_study import (
     BASELINE,
     CONTROL,
     HELD_OUT,

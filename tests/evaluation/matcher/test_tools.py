@@ -7,10 +7,12 @@ import pytest
 from PIL import Image
 
 from configs import test_size
-from fpgan_jax.data import print_loading, procedural_prints
-from fpgan_jax.evaluation import calibration, nist_tools
-from fpgan_jax.evaluation.matcher import tools
-from fpgan_jax.evaluation.matching import Matcher
+from fpgan_jax.data import print_loading
+from fpgan_jax.data.procedural.finger import create_finger
+from fpgan_jax.data.procedural.impressions import SIZES, create_impression
+from fpgan_jax.evaluation.experiments import calibration
+from fpgan_jax.evaluation.matcher import nist_tools, tools
+from fpgan_jax.evaluation.matcher.matching import Matcher
 
 NUM_FINGERS, NUM_IMPRESSIONS = 3, 3
 needs_second = pytest.mark.skipif(
@@ -29,11 +31,11 @@ def needs_nist():
 @pytest.fixture(scope="module")
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp("impressions")
-    rows, columns = procedural_prints.SIZES["241x298"].window
+    rows, columns = SIZES["241x298"].window
     for person in range(1, NUM_FINGERS + 1):
-        finger = procedural_prints.create_finger(3, person)
+        finger = create_finger(3, person)
         for impression in range(NUM_IMPRESSIONS):
-            scan = procedural_prints.create_impression(finger, impression, size="241x298")
+            scan = create_impression(finger, impression, size="241x298")
             Image.fromarray(scan[rows, columns]).save(folder / f"{person:03d}_{impression + 1}.png")
     config = test_size.get_config()
     config.data.source, config.data.impressions_dir, config.data.sensor_ppi = (

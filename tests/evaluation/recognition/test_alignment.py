@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fpgan_jax.data.procedural_prints import Singularity, create_orientation_field
+from fpgan_jax.data.procedural.finger import Singularity, create_orientation_field
 from fpgan_jax.evaluation.recognition import alignment
 from fpgan_jax.evaluation.recognition.alignment import PERIOD, SIDE, align_print, find_core
 

@@ -84,13 +84,13 @@ def test_a_file_that_was_cut_short_is_made_anew(place, tmp_path):
 
 def test_procedural_fingers_have_their_impressions(monkeypatch, tmp_path):
     taken = []
-    monkeypatch.setattr(print_sets.procedural_prints, "create_finger", lambda seed, finger: (seed, finger))
+    monkeypatch.setattr(print_sets, "create_finger", lambda seed, finger: (seed, finger))
 
     def create_impression(finger, impression, *, size):
         taken.append((*finger, impression))
         return np.zeros((298, 241), np.uint8)
 
-    monkeypatch.setattr(print_sets.procedural_prints, "create_impression", create_impression)
+    monkeypatch.setattr(print_sets, "create_impression", create_impression)
     monkeypatch.setattr(alignment, "align_print", lambda image, ppi: np.zeros((128, 128), np.int8))
     prints = print_sets.grow_prints("procedural", 2, 2, 5, str(tmp_path))
     assert prints.fingers.tolist() == [1, 1, 2, 2]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from fpgan_jax.evaluation import distribution
+from fpgan_jax.evaluation.measures import distribution
 from fpgan_jax.evaluation.statistics import differences, intervals, verification
 from fpgan_jax.evaluation.statistics.verification import Impostors
 

@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpgan_jax.models import convolutions, layers, xception
+from fpgan_jax.models import layers, norms, xception
+from fpgan_jax.models.convolutions import depthwise_3x3, pooling, products, stride1, strided_4x4
 
 
 class _Float64Numpy:
@@ -27,7 +28,7 @@ def _computing_in(dtype):
         return
     with contextlib.ExitStack() as stack:
         stack.enter_context(jax.enable_x64(True))
-        for module in (convolutions, layers, xception):
+        for module in (depthwise_3x3, pooling, products, stride1, strided_4x4, layers, norms, xception):
             stack.enter_context(mock.patch.object(module, "jnp", _Float64Numpy()))
         yield
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import synthesis
 from fpgan_jax.models import factory
+from fpgan_jax.synthesis import drawing
 from fpgan_jax.training import gan_trainer
-from fpgan_jax.training.checkpointing import restore_for_evaluation
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from tests.training import tiny
 from third_party.pytorch_pix2pix import runs, state_file, weights
 
@@ -59,7 +59,7 @@ def test_an_imported_generator_draws_the_same_prints(exported, tmp_path):
     imported = import_files(files, config, tmp_path / "imported")
     drawn = []
     for index, run in enumerate((workdir, imported)):
-        rows = synthesis.synthesize(str(run), str(tmp_path / f"synthetic{index}"))
+        rows = drawing.synthesize(str(run), str(tmp_path / f"synthetic{index}"))
         drawn.append([(tmp_path / f"synthetic{index}" / row.file).read_bytes() for row in rows])
     assert len(drawn[0]) == 12 and drawn[0] == drawn[1]
 

@@ -1,0 +1,130 @@
+"""Owns reading a config: from its file, from a checkpoint, and from overrides of single fields.
+
+Does not write one (`identity.py`, which claims the folder).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.fields import FIELDS, describe_unknown, list_defaults
+from fpgan_jax.errors import UserError
+from fpgan_jax.host.json_file import read_json
+
+CONFIG_FILENAME = "config.json"
+
+
+def load_config(path: str) -> ConfigDict:
+    """Read a config that `claim_workdir` wrote.
+
+    Args:
+      path: a JSON file.
+
+    Returns:
+      As of `parse_config`.
+
+    Raises:
+      UserError: the file is missing, not JSON or no config.
+    """
+    try:
+        values = read_json(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; is this the workdir of a run?") from error
+    try:
+        return parse_config(values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}; mend it, or use another workdir") from error
+
+
+def parse_config(values: Mapping) -> ConfigDict:
+    """Make a config of what JSON gave: nested dicts, lists for tuples.
+
+    Args:
+      values: nested dicts.
+
+    Returns:
+      The config, with tuples for lists. Fields that came after it was written are at their defaults.
+
+    Raises:
+      UserError: these are no config's values.
+    """
+
+    def restore_tuples(value):
+        if isinstance(value, Mapping):
+            return {name: restore_tuples(inner) for name, inner in value.items()}
+        return tuple(value) if isinstance(value, list) else value
+
+    try:
+        restored = restore_tuples(values)
+        for name, default in list_defaults().items():
+            *groups, leaf = name.split(".")
+            group = restored
+            for part in groups:
+                group = group.get(part, {})
+            group.setdefault(leaf, default)
+        return ConfigDict(restored)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        # ConfigDict takes its own methods' names, and dots, for no field.
+        raise UserError(f"not a config ({type(error).__name__}: {error})") from error
+
+
+def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
+    """Read the config that a checkpoint was trained with.
+
+    Args:
+      metadata: the checkpoint's.
+      workdir: where it lies, for the message.
+
+    Returns:
+      The config, validated.
+
+    Raises:
+      UserError: it holds no valid config.
+    """
+    try:
+        config = parse_config(metadata.get("config"))
+        validate_config(config, needs_data=False)
+    except UserError as error:
+        raise UserError(f"{workdir}: the config in its checkpoint is not valid: {error}") from error
+    return config
+
+
+def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
+    """Copy a config with some fields set, as `--config.FIELD=VALUE` would set them.
+
+    Args:
+      config: the config, which is left as it is.
+      overrides: each "FIELD=VALUE", as "data.source=npz" or "sample_epochs=2,28".
+
+    Returns:
+      The copy; its values are of their fields' types but not checked otherwise.
+
+    Raises:
+      UserError: an override is of another form, its field is unknown, or its value is not of the field's type.
+    """
+    copy = config.copy_and_resolve_references()
+    for override in overrides:
+        name, is_assignment, text = override.partition("=")
+        if not is_assignment:
+            raise UserError(f"override {override!r}: must be FIELD=VALUE, as data.source=npz")
+        name = name.strip().removeprefix("config.")
+        if name not in FIELDS:
+            raise UserError(describe_unknown(name))
+        copy.update_from_flattened_dict({name: _parse_value(name, text.strip())})
+    return copy
+
+
+def _parse_value(name: str, text: str) -> Any:
+    field = FIELDS[name]
+    try:
+        if field.type is bool:
+            return {"true": True, "false": False}[text.lower()]
+        if field.type is tuple:
+            items = text.strip("()[]").split(",")
+            return tuple(field.item_type(item) for item in items if item.strip())
+        return field.type(text)
+    except (KeyError, ValueError) as error:
+        kind = f"tuple of {field.item_type.__name__}" if field.type is tuple else field.type.__name__
+        raise UserError(f"config.{name}={text!r}: expected {kind}") from error

@@ -1,0 +1,123 @@
+"""Owns which configs are the same run: the hash, the differences, and the claim on a folder.
+
+Does not read configs (`files.py`).
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from fpgan_jax.config.fields import FIELDS, PATH_FIELDS, flatten_config, is_at_default, list_defaults
+from fpgan_jax.config.files import CONFIG_FILENAME, load_config
+from fpgan_jax.errors import UserError
+from fpgan_jax.host.user_paths import find_path_fault
+from fpgan_jax.host.whole_file import write_whole
+
+# What the numbers of each training depend on, as prefixes of field names.
+GAN_FIELDS = tuple(
+    name for name in FIELDS if not name.startswith(("classifier.", "synthesis.", "evaluation."))
+)
+CLASSIFIER_FIELDS = ("seed", "data.", "classifier.")
+
+# What everything up to the scores' averaging depends on; the rest may change in a finished experiment.
+EXPERIMENT_FIELDS = tuple(name for name in FIELDS if not name.startswith("evaluation."))
+
+# Fields that may change between a run and its continuation: they change no number of it, and the batch sizes of
+# inference none by more than the order of sums does.
+_FREE_FIELDS = frozenset(
+    {
+        *PATH_FIELDS,
+        "data.feeding",
+        "synthesis.batch_size",
+        "evaluation.batch_size",
+    }
+)
+
+
+def hash_config(config: Mapping) -> str:
+    """Compute a short name for everything in a config that changes a number.
+
+    Args:
+      config: a ConfigDict or nested dicts.
+
+    Returns:
+      12 hexadecimal digits of a SHA-256, the same on every machine and for every folder. A field that came
+      later counts only where it is not at its default, so that a config keeps the name it had before.
+    """
+    relevant = {
+        name: _canonical(name, value)
+        for name, value in flatten_config(config).items()
+        if name not in _FREE_FIELDS and not is_at_default(name, value)
+    }
+    return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def find_differences(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) -> list[str]:
+    """List the fields in which two configs differ so that their numbers differ.
+
+    Args:
+      old: a ConfigDict or nested dicts.
+      new: alike.
+      prefixes: only fields whose dotted names start with one of these.
+
+    Returns:
+      Lines "config.lambda_l1 was 100.0, is 50.0", sorted.
+    """
+    old, new = (list_defaults() | flatten_config(config) for config in (old, new))
+    names = (
+        name
+        for name in sorted(old.keys() | new.keys())
+        if name not in _FREE_FIELDS and name.startswith(tuple(prefixes))
+    )
+    return [
+        f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}"
+        for name in names
+        if _canonical(name, old.get(name)) != _canonical(name, new.get(name))
+    ]
+
+
+def _canonical(name: str, value: Any) -> Any:
+    # Persons are taken in the order of their ids, however they are named.
+    if name == "data.persons" and value and FIELDS[name].find_fault(value) is None:
+        return sorted(value)
+    # An archive holds a folder's prints; that they are the same ones is what their hash tells.
+    return "socofing" if name == "data.source" and value == "npz" else value
+
+
+def claim_workdir(
+    workdir: str, config: ConfigDict, *, prefixes: Iterable[str] = ("",), is_writer: bool = True
+) -> None:
+    """Write the config into a run's folder, if the folder holds no run of another one.
+
+    Where it holds the same run, fields that may differ are written as they are now.
+
+    Args:
+      workdir: the run's folder; made if missing.
+      config: the validated config.
+      prefixes: the fields that must agree, see `find_differences`.
+      is_writer: False only checks; for processes other than the main one.
+
+    Raises:
+      UserError: the folder holds a run of another config, which is left untouched.
+    """
+    if fault := find_path_fault(workdir):
+        raise UserError(f"--workdir={workdir}: {fault}")
+    path = os.path.join(workdir, CONFIG_FILENAME)
+    if os.path.exists(path) and (differences := find_differences(load_config(path), config, prefixes)):
+        raise UserError(
+            f"{path}: the run in this workdir has another config ({'; '.join(differences)}); "
+            "use another --workdir, or the config it was started with"
+        )
+    if not is_writer:
+        return
+    try:
+        os.makedirs(workdir, exist_ok=True)
+        with write_whole(path) as file:
+            json.dump(config.to_dict(), file, indent=2)
+            file.write("\n")
+    except OSError as error:
+        raise UserError(f"--workdir={workdir}: cannot be written to ({error.strerror})") from error

@@ -1,0 +1,1 @@
+"""Prints that a program grows, in SOCOFing's own layout."""

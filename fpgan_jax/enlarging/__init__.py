@@ -1,0 +1,1 @@
+"""More impressions of given fingers, and impressions of new ones, to enlarge a database."""

@@ -1,0 +1,221 @@
+"""Owns the fingers of which impressions are drawn: those of given prints, or new ones.
+
+Each is one print, on a canvas larger than the images where the print shows more, so that ridges from beyond the image's
+edge can be moved in. Does not move them (`data/ridges/impressions.py`) or check that new ones are new (`refusal.py`).
+"""
+
+import itertools
+import os
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from ml_collections import ConfigDict
+from PIL import Image
+
+from fpgan_jax.config.derived import image_shape
+from fpgan_jax.data import impression_folder, preprocessing, print_loading
+from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.data.procedural import new_fingers
+from fpgan_jax.data.ridges import ridge_map
+from fpgan_jax.data.ridges.distortion import find_square_shape
+from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI, find_sensor_period, find_stretch
+from fpgan_jax.errors import UserError
+from fpgan_jax.host.user_paths import expand_path
+
+NEW, TRAINING, HELD_OUT = "new", "training", "held_out"
+# Numbers of new fingers in files' names, apart from those of real persons' in the usual sets.
+FIRST_NEW = 100_001
+MAX_NEW = 899_999
+# Ridge periods beside the image on every side: more than twice the usual shift of a finger.
+_MARGIN = 5
+
+
+class Finger(NamedTuple):
+    """A finger of a source.
+
+    Attributes:
+      number: its id.
+      name: what its files' names begin with.
+      source: the file of its print, or of a new finger `new:SEED:NUMBER`.
+    """
+
+    number: int
+    name: str
+    source: str
+
+
+class FingerSource(Protocol):
+    """Fingers, and the print of each."""
+
+    fingers: tuple[Finger, ...]
+    window: tuple[slice, slice]  # of the canvas within a scanner's frame
+    period: float  # ridge period of the canvas, pixels
+    stretch: float  # width over height that a square of skin has on the canvas
+    content_hash: str  # of what the fingers are made of
+
+    def load_print(self, source: str) -> np.ndarray:
+        """Return the print of a `Finger.source` on its canvas, uint8 [canvas height, canvas width], ridges dark."""
+        ...
+
+
+class GivenPrints:
+    """The first print of each of the first fingers of a set."""
+
+    def __init__(self, prints: PrintSet, num_fingers: int | None, data_config: ConfigDict):
+        """Take a set's fingers.
+
+        Args:
+          prints: on their canvas.
+          num_fingers: None is all.
+          data_config: config.data of the canvas.
+
+        Raises:
+          UserError: there are fewer.
+        """
+        _, first = np.unique(prints.persons, return_index=True)
+        if num_fingers is not None and num_fingers > len(first):
+            raise UserError(f"--num_identities={num_fingers}: there are prints of {len(first)} fingers")
+        first = first[:num_fingers]
+        chosen = PrintSet(
+            prints.images[first], prints.persons[first], tuple(prints.filenames[i] for i in first)
+        )
+        self.fingers = tuple(
+            Finger(int(number), _name_finger(int(number), name), name)
+            for number, name in zip(chosen.persons, chosen.filenames, strict=True)
+        )
+        self.window = preprocessing.find_window(data_config)
+        self.period = find_sensor_period(data_config)
+        self.stretch = find_stretch(data_config)
+        self.content_hash = chosen.data_hash
+        self._images = dict(zip(chosen.filenames, chosen.images[..., 0], strict=True))
+
+    def load_print(self, source: str) -> np.ndarray:
+        """Return a finger's print."""
+        return self._images[source]
+
+
+class NewFingers:
+    """Fingers that nobody has, as the sensor of the training prints would show them, in square pixels."""
+
+    window = ridge_map.WHOLE
+    stretch = 1.0
+
+    def __init__(self, num_fingers: int, seed: int, data_config: ConfigDict):
+        """Number the fingers; each is grown when it is first asked for.
+
+        Args:
+          num_fingers: from 1 to `MAX_NEW`.
+          seed: of all of them.
+          data_config: config.data of the training.
+
+        Raises:
+          UserError: there cannot be so many.
+        """
+        if not 1 <= num_fingers <= MAX_NEW:
+            raise UserError(f"--num_identities={num_fingers}: must be from 1 to {MAX_NEW} new fingers")
+        self._seed = seed
+        self.fingers = tuple(itertools.islice(self.list_candidates(), num_fingers))
+        self.period = find_sensor_period(data_config)
+        self.content_hash = f"{NEW}:{seed}:{new_fingers.VERSION}"
+        self._shape = find_canvas_shape(data_config)
+
+    def list_candidates(self) -> Iterator[Finger]:
+        """Yield new fingers in order, those that follow on the chosen ones too."""
+        for number in range(1, MAX_NEW + 1):
+            name = FIRST_NEW - 1 + number
+            yield Finger(name, f"{name:06d}", f"{NEW}:{self._seed}:{number}")
+
+    def load_whole_print(self, source: str) -> np.ndarray:
+        """Grow a finger: uint8 [height, width] at 500 pixels per inch, ridges up to the edges."""
+        return self._grow(source).image
+
+    def load_print(self, source: str) -> np.ndarray:
+        """Grow a finger and print it on its canvas."""
+        image, contact = self._grow(source)
+        image = np.rint(255 - contact * (255 - image.astype(np.float32))).astype(np.uint8)
+        factor = self.period / PERIOD_AT_500_PPI
+        height, width = (max(1, round(side * factor)) for side in image.shape)
+        scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+        return preprocessing.place_centrally(np.asarray(scaled)[..., None], self._shape)[..., 0]
+
+    @staticmethod
+    def _grow(source: str) -> new_fingers.NewFinger:
+        _, seed, number = source.split(":")
+        return new_fingers.create_new_finger(int(seed), int(number))
+
+
+def find_canvas_shape(data_config: ConfigDict) -> tuple[int, int]:
+    """Find the (height, width) in square pixels that shows a config's images, and ridges to move in from beyond."""
+    height, width = find_square_shape(image_shape(data_config)[:2], find_stretch(data_config))
+    margin = round(_MARGIN * find_sensor_period(data_config))
+    return height + 2 * margin, width + 2 * margin
+
+
+def open_source(
+    identities: str, num_fingers: int | None, config: ConfigDict, *, seed: int = 0, sensor_ppi: float = 0.0
+) -> FingerSource:
+    """Find the fingers that a user names.
+
+    Args:
+      identities: "new"; "training"; "held_out", the prints of the persons who were kept from the training; a folder of
+        `<finger>_<impression>.png`; or a file of `launch.make_pairs --npz`.
+      num_fingers: the first so many; None is all there are.
+      config: the checkpoint's.
+      seed: of new fingers.
+      sensor_ppi: of a folder's prints.
+
+    Returns:
+      The fingers.
+
+    Raises:
+      UserError: there are no such prints or not so many, or a flag is missing.
+    """
+    if identities == NEW:
+        if num_fingers is None:
+            raise UserError("--num_identities: say how many new fingers")
+        return NewFingers(num_fingers, seed, config.data)
+    config = config.copy_and_resolve_references()
+    data = config.data
+    canvas_shape = find_canvas_shape(data)
+    persons = None
+    if identities == HELD_OUT:
+        persons = print_loading.list_strangers(config)
+        if not persons:
+            raise UserError(
+                f"--identities={HELD_OUT}: {print_loading.describe_origin(data)} has nobody who was kept from the "
+                "training; train with config.data.num_held_out_persons"
+            )
+    elif identities != TRAINING:
+        data.update(persons=(), num_persons=num_fingers or 0, num_held_out_persons=0)
+        if os.path.isfile(expand_path(identities)):
+            data.update(source="npz", npz_file=identities)
+        else:
+            if not sensor_ppi:
+                raise UserError(
+                    "--identities_ppi: say how many pixels per inch the prints of --identities have"
+                )
+            ppi = 500 * find_sensor_period(data) / PERIOD_AT_500_PPI
+            data.update(
+                source="impressions", impressions_dir=identities, sensor_ppi=sensor_ppi, image_ppi=ppi
+            )
+    data.num_impressions = 1
+    if data.sensor_ppi and data.source != "npz":
+        # Scaled the same both ways and placed in the middle: a larger image shows more of the same.
+        data.image_size, data.image_width = canvas_shape
+    try:
+        prints = print_loading.load_prints(config, persons=persons)
+    except UserError as error:
+        # Fields that the user did not set.
+        message = str(error)
+        for field in ("config.data.impressions_dir", "config.data.npz_file"):
+            message = message.replace(field, "--identities")
+        raise UserError(message.replace("config.data.num_persons", "--num_identities")) from error
+    return GivenPrints(prints, num_fingers, data)
+
+
+def _name_finger(number: int, filename: str) -> str:
+    """Name a finger as its own files are named, so that new impressions can be put beside them."""
+    if impression_folder.parse_filename(filename):
+        return filename.rpartition("_")[0]
+    return f"{number:03d}"

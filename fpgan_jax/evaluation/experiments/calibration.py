@@ -1,0 +1,255 @@
+"""Owns the proof of the matcher itself on real prints, before it judges any others.
+
+Fingers with several real impressions are matched with one another; where there is one impression of each, with its
+altered copies. Does not own the numbers (`verification.py`) or the way of matching (`identity.py`).
+"""
+
+import dataclasses
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from fpgan_jax.data import print_loading
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.experiments import impression_trial
+from fpgan_jax.evaluation.matcher.matching import Matcher
+from fpgan_jax.evaluation.matcher.nist_tools import ToolError
+from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
+from fpgan_jax.evaluation.matcher.tools import find_tool
+from fpgan_jax.evaluation.measures import identity
+from fpgan_jax.evaluation.statistics import intervals, verification
+from fpgan_jax.evaluation.statistics.verification import Impostors
+from fpgan_jax.evaluation.study import loading, print_collection
+from fpgan_jax.evaluation.study.findings import MatchRow
+from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
+from fpgan_jax.tables.csv_rows import write_rows
+
+# More cost time and change little.
+MAX_PERSONS = 60
+# Draws of persons behind a threshold's interval.
+_NUM_RESAMPLES = 2000
+
+
+@dataclasses.dataclass(frozen=True)
+class Calibration:
+    """How well a matcher tells real fingers apart.
+
+    Attributes:
+      matcher: its name.
+      num_persons: fingers with real prints.
+      num_prints: real prints of them.
+      num_altered: altered impressions of their fingers that were matched; 0 where two real impressions were.
+      genuine_scores: float64 [g]; two real impressions of one finger, or an altered one and the print it was made of.
+      genuine_persons: int [g]; whose prints they are.
+      impostors: altered impressions against every other finger's real print.
+      unaltered_impostors: real prints of two fingers.
+      rank_1: share of the altered impressions whose own print scores highest, alone; NaN where there are none.
+      failure_to_enrol: share of the real prints that score nothing even against themselves.
+      period: the sensor's ridge period before scaling, pixels.
+      factor: by which they were enlarged to 500 ppi.
+    """
+
+    matcher: str
+    num_persons: int
+    num_prints: int
+    num_altered: int
+    genuine_scores: np.ndarray
+    genuine_persons: np.ndarray
+    impostors: Impostors
+    unaltered_impostors: Impostors
+    rank_1: float
+    failure_to_enrol: float
+    period: float
+    factor: float
+
+
+def calibrate_matcher(
+    config: ConfigDict,
+    scores_path: str,
+    *,
+    max_persons: int = MAX_PERSONS,
+    matcher: Matcher | None = None,
+) -> Calibration:
+    """Match real impressions of one finger with one another, or for want of them altered ones with everybody's print.
+
+    Altered impressions are the same scan, altered, so that a matcher which looked at the image could do well without
+    telling fingers; one of minutiae alone is the stricter witness.
+
+    Args:
+      config: the experiment's config; its `data` says which fingers' prints these are, and how they are preprocessed.
+      scores_path: the CSV to write, a `MatchRow` a comparison.
+      max_persons: the first so many persons take part.
+      matcher: None makes that of config.evaluation.matchers, of which there is one.
+
+    Returns:
+      The scores.
+
+    Raises:
+      UserError: there are no such prints, no second impressions, fewer than two persons, or no matcher is installed.
+    """
+    origin = print_loading.describe_origin(config.data)
+    persons = print_loading.list_persons(config)[:max_persons]
+    if len(persons) < 2:
+        raise UserError(f"{origin}: {len(persons)} persons have a real print; a matcher needs two or more")
+    config = config.copy_and_resolve_references()
+    config.data.persons, config.data.num_impressions = persons, 0
+    loaded = loading.load_real_collections(config)
+    collections = {c.name: c for c in loaded if c.role != print_collection.POPULATION}
+    has_impressions = len(np.unique(loaded[0].persons)) < len(loaded[0])
+    if len(collections) < 2 and not has_impressions:
+        raise UserError(
+            f"{origin}: no second impressions of these persons' fingers, nor altered ones; a matcher is tried on them"
+        )
+    made = Study(collections=collections, settings=config.evaluation)
+    try:
+        matcher = matcher or Matcher(find_tool(config.evaluation.matchers[0]))
+        prepared = prepare_prints(made, config.data)
+        if has_impressions:
+            return _try_on_impressions(made.reference, prepared, matcher, scores_path)
+        comparisons = identity.compare_with_gallery(made, prepared, matcher)
+    except (ToolError, NoScaleError) as error:
+        raise UserError(str(error)) from error
+    baselines = [c for c in collections.values() if c.role == print_collection.BASELINE]
+    write_rows(
+        scores_path,
+        [
+            row
+            for collection in baselines
+            for row in identity.create_match_rows(
+                comparisons, collection, comparisons.scores[collection.name]
+            )
+        ],
+    )
+    return _collect(comparisons, baselines, prepared)
+
+
+def _try_on_impressions(
+    real: PrintCollection, prepared: PreparedPrints, matcher: Matcher, scores_path: str
+) -> Calibration:
+    images = prepared.images[real.name]
+    itself = np.repeat(np.arange(len(real))[:, None], 2, axis=1)
+    genuine = impression_trial.choose_genuine(real.persons)
+    impostors = impression_trial.choose_impostors(real.persons)
+    self_scores = matcher.compare(images, images, itself, "each print with itself")
+    genuine_scores = matcher.compare(images, images, genuine, "genuine")
+    impostor_scores = matcher.compare(images, images, impostors, "impostors")
+    write_rows(
+        scores_path,
+        [
+            MatchRow(
+                matcher.name, real.name, int(real.persons[i]), real.filenames[i],
+                real.name, int(real.persons[j]), real.filenames[j], float(score),
+            )
+            for pairs, scores in ((genuine, genuine_scores), (impostors, impostor_scores))
+            for (i, j), score in zip(pairs, scores, strict=True)
+        ],
+    )  # fmt: skip
+    return Calibration(
+        matcher=matcher.name,
+        num_persons=len(np.unique(real.persons)),
+        num_prints=len(real),
+        num_altered=0,
+        genuine_scores=genuine_scores,
+        genuine_persons=real.persons[genuine[:, 0]],
+        impostors=Impostors(np.zeros(0), np.zeros((0, 2), np.int64)),
+        unaltered_impostors=Impostors(impostor_scores, real.persons[impostors]),
+        rank_1=float("nan"),
+        failure_to_enrol=float(np.mean(self_scores == 0)),
+        period=prepared.period,
+        factor=prepared.factor,
+    )
+
+
+def _collect(
+    comparisons: identity.Comparisons, baselines: list[PrintCollection], prepared: PreparedPrints
+) -> Calibration:
+    scores = np.concatenate([comparisons.scores[c.name] for c in baselines])
+    persons = np.concatenate([c.persons for c in baselines])
+    gallery = comparisons.gallery.persons[None, :]
+    is_own = persons[:, None] == gallery
+    genuine = scores[is_own]
+    best_other = np.where(is_own, -np.inf, scores).max(1)
+    return Calibration(
+        matcher=comparisons.matcher,
+        num_persons=len(comparisons.gallery.images),
+        num_prints=len(comparisons.gallery.images),
+        num_altered=len(scores),
+        genuine_scores=genuine,
+        genuine_persons=persons,
+        impostors=Impostors(
+            scores[~is_own],
+            np.stack([array[~is_own] for array in np.broadcast_arrays(persons[:, None], gallery)], axis=1),
+        ),
+        unaltered_impostors=comparisons.unaltered_impostors,
+        rank_1=float(np.mean(genuine > best_other)),
+        failure_to_enrol=float(np.mean(comparisons.self_scores["real"] == 0)),
+        period=prepared.period,
+        factor=prepared.factor,
+    )
+
+
+def describe_calibration(calibration: Calibration) -> str:
+    """Write a calibration for a terminal."""
+    genuine = calibration.genuine_scores
+    low, median, high = np.quantile(genuine, (0.05, 0.5, 0.95))
+    lines = [
+        f"matcher: {calibration.matcher}; {calibration.num_prints} real prints of {calibration.num_persons} fingers",
+        f"ridge period {calibration.period:.2f} px, enlarged {calibration.factor:.3f} times to 500 ppi",
+        f"failure to enrol: {calibration.failure_to_enrol:.2%} of the real prints score nothing against themselves",
+        f"genuine: {len(genuine):,} comparisons, median score {median:g} (5% below {low:g}, 5% above {high:g})",
+        "[ ]: 95% intervals for other persons",
+    ]
+    pools = [("real prints of two fingers", calibration.unaltered_impostors)]
+    if calibration.num_altered:
+        lines += [
+            f"each genuine one is of one of {calibration.num_altered} altered impressions and the scan that it was "
+            "made of",
+            f"rank-1 {calibration.rank_1:.2%}",
+        ]
+        pools = [
+            ("altered impressions against other persons' real prints", calibration.impostors),
+            ("real prints against one another, which are more alike", calibration.unaltered_impostors),
+        ]
+    for kind, impostors in pools:
+        high, most = np.quantile(impostors.scores, 0.99), impostors.scores.max()
+        lines += [
+            f"impostors: {len(impostors.scores):,} comparisons of {impostors.count_pairs():,} pairs of persons, {kind}",
+            f"  1% score above {high:g}, the highest {most:g}",
+            *_describe_rates(calibration, impostors),
+        ]
+    return "\n".join(lines)
+
+
+def _describe_rates(calibration: Calibration, impostors: Impostors) -> list[str]:
+    genuine, persons = calibration.genuine_scores, calibration.genuine_persons
+    error = verification.compute_equal_error(genuine, impostors.scores)
+    interval = verification.compute_equal_error_interval(genuine, persons, impostors)
+    lines = [f"  EER {error.rate:.2%}{_write_interval(interval, '.2%')} at score {error.threshold:g}"]
+    for rate in verification.FALSE_ACCEPT_RATES:
+        needed = verification.count_needed_impostors(rate)
+        is_enough = impostors.count_pairs() >= needed
+        # Other impressions are other comparisons, as altered copies of one print are not; of few fingers all the same.
+        if not is_enough and (calibration.num_altered or len(impostors.scores) < needed):
+            lines.append(f"  TAR at FAR {rate:.1%}: refused, {needed:,} pairs of persons are needed")
+            continue
+        threshold = verification.find_threshold(impostors.scores, rate)
+        is_accepted = genuine >= threshold
+        if not is_enough:
+            lines.append(
+                f"  TAR {is_accepted.mean():.2%} at FAR {rate:.1%}, from score {threshold:g}, of these persons; for "
+                f"others {needed:,} pairs of persons are needed"
+            )
+            continue
+        ends = verification.find_threshold_interval(impostors, rate, num_resamples=_NUM_RESAMPLES, seed=0)
+        accepted = intervals.compute_rate_interval(is_accepted, persons)
+        lines.append(
+            f"  TAR {is_accepted.mean():.2%}{_write_interval(accepted, '.2%')} at FAR {rate:.1%}, from score "
+            f"{threshold:g}{_write_interval(ends, 'g')}"
+        )
+    return lines
+
+
+def _write_interval(interval: tuple[float, float], form: str) -> str:
+    if np.isnan(interval).any():
+        return ""
+    return f" [{format(interval[0], form)}, {format(interval[1], form)}]"

@@ -1,0 +1,68 @@
+"""Owns what a report is made from.
+
+Does not lay it out (`report.py`).
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from fpgan_jax.evaluation.controls.verdicts import VerdictRow, judge_synthetic
+from fpgan_jax.evaluation.experiments.utility_table import ResultRow
+from fpgan_jax.evaluation.study.findings import ImageRow, MatchRow, MeasureRow
+from fpgan_jax.evaluation.study.print_collection import Study
+from fpgan_jax.tables.report_table import ReportTable
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationResults:
+    """Everything that a report may hold; what is left out is left out of the report, which says so.
+
+    Attributes:
+      study: what was measured.
+      measures: rows of all families that were run.
+      images: values of single prints.
+      matches: scores of comparisons.
+      measures_by_epoch: epoch -> rows of the prints that its checkpoint drew.
+      controls: (control, measure, whether it is caught or None where that was not decided, note).
+      noise_images: a collection's name -> uint8 [n, height, width], the noise of each of its prints.
+      utility: experiment 3's rows.
+      tables: others, such as the seeds' spread.
+      provenance: what was run: "command", "date", "commit", "seeds", "versions", "hashes", "seconds" of each family,
+        "config", and whatever else; values are plain or nested as JSON is.
+      title: of the report.
+    """
+
+    study: Study
+    measures: Sequence[MeasureRow] = ()
+    images: Sequence[ImageRow] = ()
+    matches: Sequence[MatchRow] = ()
+    measures_by_epoch: Mapping[int, Sequence[MeasureRow]] = dataclasses.field(default_factory=dict)
+    controls: Sequence[tuple[str, str, bool | None, str]] = ()
+    noise_images: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    utility: Sequence[ResultRow] = ()
+    tables: Sequence[ReportTable] = ()
+    provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    title: str = "Synthetic fingerprints, judged"
+
+    def __post_init__(self):
+        """Refuse noise images that are not one a print."""
+        for name, images in self.noise_images.items():
+            if len(images) != len(self.study.collections[name]):
+                raise ValueError(f"{name}: {len(images)} noise images")
+
+    @functools.cached_property
+    def verdicts(self) -> Sequence[VerdictRow]:
+        """How the synthetic prints stand to real ones."""
+        return judge_synthetic(self.study, self.measures, self.images)
+
+    def find_verdict(self, row: MeasureRow) -> VerdictRow | None:
+        """Find the verdict on a row; None where there is none."""
+        return self._verdicts_by_place.get((row.measure, row.collection))
+
+    @functools.cached_property
+    def _verdicts_by_place(self) -> Mapping[tuple[str, str], VerdictRow]:
+        return {(row.measure, row.collection): row for row in self.verdicts}

@@ -1,0 +1,1 @@
+"""What is compared, how it is loaded, and what is found."""

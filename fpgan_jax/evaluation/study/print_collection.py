@@ -1,0 +1,111 @@
+"""Owns what the evaluation passes around: named collections of prints, and the study that compares them.
+
+Does not load prints (`loading.py`), make controls (`controls/control_images.py`) or measure anything.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+from ml_collections import ConfigDict
+
+# What a collection is to the others.
+REFERENCE = "reference"  # the real prints that the generator was trained on
+HELD_OUT = "held_out"  # other real impressions of the reference's fingers, which the generator never saw
+POPULATION = "population"  # real prints of persons whom the generator never saw
+BASELINE = "baseline"  # altered copies of the reference, for want of other impressions: real against real
+SYNTHETIC = "synthetic"
+CONTROL = "control"  # made by code, to show what each measure catches
+ROLES = (REFERENCE, HELD_OUT, POPULATION, BASELINE, SYNTHETIC, CONTROL)
+REAL_ROLES = (REFERENCE, HELD_OUT, POPULATION)  # impressions of fingers as a sensor gave them
+
+
+@dataclasses.dataclass(frozen=True)
+class PrintCollection:
+    """Prints that are judged together.
+
+    Attributes:
+      name: as in tables and file names, such as "altered_easy" or "synthetic_new".
+      role: one of `ROLES`.
+      images: uint8 [n, height, width]; grey, of the same size in all collections of a study.
+      persons: int32 [n]; whom each print is counted under, -1 where nobody knows. Where a set has several fingers of
+        a person, each finger counts as a person of its own.
+      filenames: n names, each once; where each print came from.
+      description: a line for people.
+    """
+
+    name: str
+    role: str
+    images: np.ndarray
+    persons: np.ndarray
+    filenames: tuple[str, ...]
+    description: str = ""
+
+    def __post_init__(self):
+        """Refuse parts that do not fit."""
+        if not len(self.images) == len(self.persons) == len(self.filenames):
+            raise ValueError(
+                f"{self.name}: {len(self.images)} images, {len(self.persons)} persons, "
+                f"{len(self.filenames)} filenames"
+            )
+        if self.role not in ROLES or self.images.ndim != 3 or self.images.dtype != np.uint8:
+            raise ValueError(
+                f"{self.name}: role {self.role!r}, images {self.images.dtype} {self.images.shape}"
+            )
+        if len(set(self.filenames)) != len(self.filenames):
+            raise ValueError(f"{self.name}: a filename stands twice")
+
+    def __len__(self) -> int:
+        """Return the number of prints."""
+        return len(self.images)
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Everything that one evaluation compares.
+
+    Attributes:
+      collections: name -> collection, in the order of the tables. "real" is the one reference; "real_held_out" and
+        "real_others" are the held-out impressions and the population, where there are any.
+      settings: config.evaluation.
+      classifier_workdirs: of `launch.train_classifier`, for the paper's similarity; may be empty.
+      feature_classifier: of a classifier of other prints, in whose features distributions are compared; "" is none.
+      seed: of whatever is drawn at random.
+      ppi: pixels per inch of the images, where config.data says them; 0 where it does not.
+    """
+
+    collections: Mapping[str, PrintCollection]
+    settings: ConfigDict
+    classifier_workdirs: tuple[str, ...] = ()
+    feature_classifier: str = ""
+    seed: int = 0
+    ppi: float = 0.0
+
+    @property
+    def reference(self) -> PrintCollection:
+        """The real prints that the generator was trained on."""
+        return self.collections["real"]
+
+    def find_own_references(self, collection: PrintCollection) -> np.ndarray:
+        """Find each print's own references: the reference's prints of its person, but for the print itself.
+
+        Args:
+          collection: any collection.
+
+        Returns:
+          bool [n, m], m prints of `reference`.
+        """
+        own = find_same_person(collection.persons, self.reference.persons)
+        if collection is self.reference:
+            np.fill_diagonal(own, False)
+        return own
+
+
+def find_same_person(persons: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Find which prints are of one known person: int [n] and int [m] to bool [n, m]."""
+    return (persons[:, None] == others[None, :]) & (persons[:, None] >= 0)
+
+
+def find_role(study: Study, collection: str) -> str:
+    """Find a collection's role, "" for a name that is not in the study."""
+    return study.collections[collection].role if collection in study.collections else ""

@@ -1,0 +1,55 @@
+"""Owns sums over positions as matrix products: what several convolutions and their gradients are made of.
+
+Does not own a convolution.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from fpgan_jax.models import fusion
+
+NHWC = ("NHWC", "HWIO", "NHWC")
+
+# Beyond so many positions the sum over them goes example by example, whose operands fit the caches.
+_MAX_CONTRACTED_POSITIONS = 8192
+
+
+def cut_patches(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array:
+    """Return the patches [b, h', w', size * size * c] under a square kernel's positions."""
+    _, height, width, _ = x.shape
+    padded = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    rows, columns = ((n + 2 * padding - size) // stride + 1 for n in (height, width))
+    taps = [
+        padded[:, i : i + stride * (rows - 1) + 1 : stride, j : j + stride * (columns - 1) + 1 : stride]
+        for i in range(size)
+        for j in range(size)
+    ]
+    return jnp.concatenate(taps, axis=-1)
+
+
+def contract_plain(x: jax.Array, g: jax.Array) -> jax.Array:
+    """Sum as `contract_positions` does, by one product of JAX."""
+    return jnp.einsum("bhwi,bhwo->io", x, g)
+
+
+def _contract_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
+    # XLA:CPU of jaxlib 0.11 adds up some bfloat16 products in bfloat16, unless it is told not to.
+    return jnp.einsum("bhwi,bhwo->io", x, g, preferred_element_type=jnp.float32).astype(x.dtype)
+
+
+def contract_positions(x: jax.Array, g: jax.Array) -> jax.Array:
+    """Sum the outer products of two maps over their positions: [.., i], [.., o] -> [i, o]."""
+    in_features, features = x.shape[-1], g.shape[-1]
+    if len(x) > 1 and g.size // features > _MAX_CONTRACTED_POSITIONS:
+        # In float32 from example to example, as one product's own sum is.
+        return lax.fori_loop(
+            0,
+            len(x),
+            lambda i, total: total + contract_positions(x[i, None], g[i, None]),
+            jnp.zeros((in_features, features), jnp.float32),
+        ).astype(x.dtype)
+    # One operand or the result is transposed in memory: where the result is the smaller, better that.
+    if features < g.size // features and features < in_features:
+        return fusion.materialize_on_cpu(_contract_cpu(g, x)).T
+    return _contract_cpu(x, g)

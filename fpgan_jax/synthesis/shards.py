@@ -1,0 +1,179 @@
+"""Owns shards: thousands of images in one file or folder that appears whole or not at all, with its manifest.
+
+Does not draw images or decide which there are (`sharded.py`).
+
+"tar" is what webdataset reads, and any other program; "array_record" is what grain and TFDS read at random
+places, a record a PNG file; "png" is a folder of files, which `launch.evaluate` takes too. Beside a
+shard lies its manifest, `SHARD.csv`; in a folder it is `manifest.csv`. A shard that is there has its manifest.
+"""
+
+import contextlib
+import errno
+import io
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from PIL import Image
+
+from fpgan_jax.host.whole_file import write_whole
+from fpgan_jax.synthesis.drawing import MANIFEST_FILENAME
+
+FORMATS = ("tar", "array_record", "png")
+# A record is read alone; PNG is compressed already.
+_ARRAY_RECORD_OPTIONS = "group_size:1,uncompressed"
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Compress an image.
+
+    Args:
+      image: uint8 [height, width, 1 or 3].
+
+    Returns:
+      A PNG file. Its rows' differences hold no repeats but runs; looking for others takes twice the time and
+      saves less than a hundredth.
+    """
+    data = io.BytesIO()
+    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    picture.save(data, "PNG", compress_type=Image.RLE)
+    return data.getvalue()
+
+
+def locate_shard(out_dir: str, index: int, file_format: str) -> str:
+    """Return the path of a shard: a folder's for "png", else a file's.
+
+    Args:
+      out_dir: the folder of all.
+      index: the shard's number, from 0.
+      file_format: one of `FORMATS`.
+    """
+    ending = "" if file_format == "png" else f".{file_format}"
+    return os.path.join(out_dir, f"shard-{index:06d}{ending}")
+
+
+def remove_shard(out_dir: str, index: int, file_format: str) -> None:
+    """Remove a shard, its manifest last, if it is there."""
+    path = locate_shard(out_dir, index, file_format)
+    if file_format == "png":
+        with contextlib.suppress(FileNotFoundError):
+            # Under its own name it would be taken for whole while it is being emptied.
+            os.rename(path, f"{path}.tmp")
+        shutil.rmtree(f"{path}.tmp", ignore_errors=True)
+        return
+    for name in (path, _locate_manifest(path)):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(name)
+
+
+@contextlib.contextmanager
+def write_shard(
+    out_dir: str, index: int, file_format: str, write_manifest: Callable[[str], None]
+) -> Iterator[Callable[[str, bytes], None]]:
+    """Open a shard that takes its name only once everything is written.
+
+    Args:
+      out_dir: the folder of all.
+      index: the shard's number, from 0.
+      file_format: one of `FORMATS`.
+      write_manifest: writes the manifest to the path that it is given; called at the end.
+
+    Yields:
+      A function that adds a file: (name, content).
+
+    Raises:
+      OSError: what the writing raises, a full disk among it; nothing of the shard is left.
+    """
+    path = locate_shard(out_dir, index, file_format)
+    if file_format == "png":
+        with _write_folder(path) as folder:
+            yield lambda name, content: _write_file(os.path.join(folder, name), content)
+            write_manifest(os.path.join(folder, MANIFEST_FILENAME))
+        return
+    try:
+        opened = _write_tar(path) if file_format == "tar" else _write_array_record(path)
+        with opened as add:
+            yield add
+            write_manifest(_locate_manifest(path))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(_locate_manifest(path))
+        raise
+
+
+def _locate_manifest(path: str) -> str:
+    return f"{os.path.splitext(path)[0]}.csv"
+
+
+def _write_file(path: str, content: bytes) -> None:
+    with open(path, "xb") as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def _write_folder(path: str) -> Iterator[str]:
+    temporary = f"{path}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
+    os.mkdir(temporary)
+    try:
+        yield temporary
+        os.rename(temporary, path)
+    except BaseException:
+        # On a full disk half a shard would take up what is left of it.
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextlib.contextmanager
+def _write_tar(path: str) -> Iterator[Callable[[str, bytes], None]]:
+    with (
+        write_whole(path, "wb") as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
+
+        def add(name: str, content: bytes) -> None:
+            # Without a time or an owner: the same images are the same bytes.
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+        yield add
+
+
+@contextlib.contextmanager
+def _write_array_record(path: str) -> Iterator[Callable[[str, bytes], None]]:
+    # Imported here: there is none for every system.
+    from array_record.python import array_record_module
+
+    temporary = f"{path}.tmp"
+    try:
+        writer = array_record_module.ArrayRecordWriter(temporary, _ARRAY_RECORD_OPTIONS)
+
+        def add(name: str, content: bytes) -> None:
+            del name  # the manifest's
+            writer.write(content)
+            if not writer.ok():
+                writer.close()  # tells what has happened
+
+        try:
+            yield add
+        finally:
+            writer.close()
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        if isinstance(error, RuntimeError):
+            raise _to_os_error(error, temporary) from error
+        raise
+
+
+def _to_os_error(error: RuntimeError, path: str) -> Exception:
+    """Turn what ArrayRecord makes of the system's errors back into these; return others as they are."""
+    for number in _DISK_ERRORS:
+        if os.strerror(number) in str(error):
+            return OSError(number, os.strerror(number), path)
+    return error

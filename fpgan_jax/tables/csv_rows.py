@@ -1,0 +1,70 @@
+"""Owns CSV files whose rows are dataclasses: the manifests and scores that stages hand on.
+
+Does not know what a row means.
+"""
+
+import csv
+import dataclasses
+import os
+from collections.abc import Sequence
+from typing import TypeVar
+
+from fpgan_jax.errors import UserError
+from fpgan_jax.host.whole_file import write_whole
+
+Row = TypeVar("Row")
+
+
+def read_rows(path: str, row_type: type[Row], script: str) -> list[Row]:
+    """Read a CSV that `write_rows` wrote.
+
+    Args:
+      path: the CSV.
+      row_type: a dataclass of str, int and float fields.
+      script: the launch script that writes such a file, for messages.
+
+    Returns:
+      The rows.
+
+    Raises:
+      UserError: the file is missing, empty, or of another form.
+    """
+    fields = {field.name: field.type for field in dataclasses.fields(row_type)}
+    place = ""
+    try:
+        # A spreadsheet begins what it saves with a byte-order mark.
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = []
+            for row in reader:
+                values = {}
+                for name, convert in fields.items():
+                    place = f"line {reader.line_num}, column {name}: "
+                    values[name] = convert(row[name])
+                rows.append(row_type(**values))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read; run python -m launch.{script} first") from error
+    except KeyError as error:
+        raise UserError(f"{path}: not a file of launch.{script} (it has no column {error})") from error
+    except (ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{path}: not a file of launch.{script} ({place}{error})") from error
+    if not rows:
+        raise UserError(f"{path}: holds no rows; run python -m launch.{script} again")
+    return rows
+
+
+def write_rows(path: str, rows: Sequence) -> None:
+    """Write dataclasses as a CSV, which appears whole or not at all.
+
+    Args:
+      path: the CSV; its folder is made if missing.
+      rows: at least one, all of one dataclass. Floats come back exactly.
+    """
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+    names = [field.name for field in dataclasses.fields(rows[0])]
+    values = [[getattr(row, name) for name in names] for row in rows]
+    # Python leaves a carriage return unquoted, at which its reader ends the row.
+    is_quoted = any("\r" in str(value) for row in values for value in row)
+    with write_whole(path) as file:
+        quoting = csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
+        csv.writer(file, lineterminator="\n", quoting=quoting).writerows([names, *values])

@@ -1,0 +1,1 @@
+"""What a run keeps: written whole, checked when read, found again after a crash."""

@@ -1,0 +1,146 @@
+"""Owns the folders that checkpoints lie in, what is wrong with one, and what becomes of a damaged or unfinished one.
+
+Does not read arrays for use (`restore.py`).
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Collection
+
+from absl import logging
+
+from fpgan_jax import parallel
+from fpgan_jax.errors import UserError
+from fpgan_jax.training.checkpoints import checksums, stored_trees
+from fpgan_jax.training.checkpoints.stored_trees import describe_error
+
+FOLDER = "checkpoints"
+_DAMAGED_FOLDER = "damaged_checkpoints"
+METADATA = "metadata"
+
+# Orbax's own: its name for the metrics, and what is in the name of a folder that it has not finished.
+_METRICS = "metrics"
+UNFINISHED = ".orbax-checkpoint-tmp"
+
+# Where Orbax moves what is no longer kept, so that a kill leaves no half of a checkpoint under its own name.
+DELETED = f"deleted{UNFINISHED}"
+
+
+def set_damaged_aside(workdir: str, root: str) -> None:
+    """Move the newest checkpoint away while it is damaged, and any older one that is plainly so."""
+    folder = os.path.join(workdir, FOLDER)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    is_last = True
+    for step in sorted((int(name) for name in names if name.isdigit()), reverse=True):
+        fault = _find_fault(find_folder(root, step), is_quick=not is_last)
+        if fault is None:
+            is_last = False
+            continue
+        # Every process has come to this before one moves what the others read.
+        parallel.wait_for_all(f"checkpoint {step} is damaged")
+        if parallel.is_main_process():
+            place = _find_place(os.path.join(workdir, _DAMAGED_FOLDER), str(step))
+            os.rename(os.path.join(folder, str(step)), place)
+            logging.warning(
+                "%s: damaged (%s); moved to %s, and the one before it is tried",
+                os.path.join(folder, str(step)),
+                fault,
+                place,
+            )
+
+
+def _find_place(folder: str, name: str) -> str:
+    os.makedirs(folder, exist_ok=True)
+    taken = set(os.listdir(folder))
+    places = [name, *(f"{name}_{count}" for count in range(2, len(taken) + 3))]
+    return os.path.join(folder, next(place for place in places if place not in taken))
+
+
+def _find_fault(folder: str, *, is_quick: bool) -> str | None:
+    has_checksums = checksums.has_checksums(folder)
+    if has_checksums and (fault := checksums.find_fault(folder, is_quick=is_quick)):
+        return fault
+    # Without checksums it is of an older version, or they found no room on the disk.
+    return find_unreadable(folder, is_quick=has_checksums)
+
+
+def find_unreadable(folder: str, *, is_quick: bool) -> str | None:
+    """Look whether a checkpoint's parts can be read, see `stored_trees.find_fault`."""
+    parts = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
+    for part in sorted({_METRICS, METADATA, *parts}):
+        if part in (_METRICS, METADATA):
+            try:
+                with open(os.path.join(folder, part, part), encoding="utf-8") as file:
+                    dict(json.load(file))
+            except (OSError, ValueError, TypeError):
+                return f"{part}/{part}: cannot be read"
+        elif fault := stored_trees.find_fault(os.path.join(folder, part), is_quick=is_quick):
+            return f"{part}/{fault}"
+    return None
+
+
+def remove_unfinished(workdir: str) -> bool:
+    """Remove what an interrupted save has left, and what is no longer kept; either would take up the disk.
+
+    Returns:
+      Whether nothing of it is left.
+    """
+    folder = os.path.join(workdir, FOLDER)
+    if not (parallel.is_main_process() and os.path.isdir(folder)):
+        return True
+    paths = [os.path.join(folder, name) for name in os.listdir(folder) if UNFINISHED in name]
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True)
+    return not any(map(os.path.exists, paths))
+
+
+def tell_of_the_damaged(workdir: str, may_start_anew: bool) -> None:
+    """Stop, or warn, where all of a run's checkpoints are damaged.
+
+    Raises:
+      UserError: they are, and the run may not start anew.
+    """
+    folder = os.path.join(workdir, _DAMAGED_FOLDER)
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    damaged = sorted(names, key=lambda name: (len(name), name))
+    if not damaged:
+        return
+    fault = (
+        f"{folder}: holds the only checkpoints of this run (steps {', '.join(damaged)}), which are damaged"
+    )
+    if not may_start_anew:
+        raise UserError(
+            f"{fault}; to start anew from step 0, give launch.train_gan or launch.train_classifier "
+            "--may_start_anew, or move this folder away"
+        )
+    logging.warning("%s; the run starts anew from step 0", fault)
+
+
+def find_disk_fault(error: BaseException) -> str | None:
+    """Return why the disk did not take something, or None if that is not what an error is about."""
+    if isinstance(error, OSError):
+        return error.strerror or describe_error(error)
+    # TensorStore tells of the system's errors in a ValueError.
+    text = str(error)
+    for reason in ("No space left on device", "Disk quota exceeded", "File too large", "Input/output error"):
+        if reason in text:
+            return reason
+    return find_disk_fault(error.__cause__) if error.__cause__ else None
+
+
+def find_parts_fault(folder: str, parts: Collection[str]) -> str | None:
+    """Look for damage in the parts of a checkpoint that are there."""
+    has_checksums = checksums.has_checksums(folder)
+    if has_checksums and (fault := checksums.find_fault(folder, parts)):
+        return fault
+    present = [part for part in parts if part != METADATA and os.path.isdir(os.path.join(folder, part))]
+    for part in present:
+        if fault := stored_trees.find_fault(os.path.join(folder, part), is_quick=has_checksums):
+            return f"{part}/{fault}"
+    return None
+
+
+def find_folder(workdir: str, step: int) -> str:
+    """Return the folder of a step's checkpoint."""
+    return os.path.join(workdir, FOLDER, str(step))

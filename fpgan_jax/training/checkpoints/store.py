@@ -1,0 +1,279 @@
+"""Owns writing a run's checkpoints, and which of them are kept; with `restore.py` the only file that knows Orbax.
+
+Does not own what a state means: it saves and restores named pytrees of arrays.
+"""
+
+import contextlib
+import logging as std_logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import flax
+import jax
+import orbax.checkpoint as ocp
+from absl import logging
+from orbax.checkpoint import checkpoint_managers
+
+from fpgan_jax import parallel
+from fpgan_jax.errors import UserError
+from fpgan_jax.training.checkpoints import checksums
+from fpgan_jax.training.checkpoints.damage import (
+    DELETED,
+    FOLDER,
+    METADATA,
+    UNFINISHED,
+    find_disk_fault,
+    find_folder,
+    find_unreadable,
+    remove_unfinished,
+    set_damaged_aside,
+    tell_of_the_damaged,
+)
+from fpgan_jax.training.checkpoints.restore import match_trees, open_root, restore_items
+
+
+def _create_manager(
+    root: str, best_metric: str, keep_steps: Collection[int], write_checksums: Callable[[], None]
+) -> ocp.CheckpointManager:
+    def get_metric(metrics):
+        return metrics[best_metric]
+
+    keep = checkpoint_managers.AnyPreservationPolicy(
+        [
+            # The one before is used where the last is damaged.
+            checkpoint_managers.LatestN(2),
+            checkpoint_managers.BestN(get_metric_fn=get_metric, reverse=True, n=1),
+            checkpoint_managers.CustomSteps(sorted(keep_steps)),
+        ]
+    )
+    options = ocp.CheckpointManagerOptions(
+        preservation_policy=keep,
+        best_fn=get_metric,
+        best_mode="min",
+        todelete_subdir=DELETED,
+        async_options=ocp.options.AsyncOptions(post_finalization_callback=write_checksums),
+    )
+    return ocp.CheckpointManager(os.path.join(root, FOLDER), options=options)
+
+
+class CheckpointStore:
+    """The checkpoints of one run: the last two, the best by a named metric, and those that are kept for good.
+
+    Attributes:
+      workdir: the run's folder; checkpoints lie in its `checkpoints/`.
+    """
+
+    def __init__(
+        self,
+        workdir: str,
+        *,
+        best_metric: str,
+        keep_steps: Collection[int] = (),
+        may_start_anew: bool = False,
+    ):
+        """Open the store for writing; the folder is made if missing.
+
+        The newest checkpoint is compared with its checksums. While it is damaged it is moved to
+        `damaged_checkpoints/`, with one line that names the file, so that the last one is whole.
+
+        Args:
+          workdir: the run's folder.
+          best_metric: the metric whose lowest value makes a checkpoint the best.
+          keep_steps: steps whose checkpoints are never deleted.
+          may_start_anew: whether a run whose checkpoints are all damaged may begin at step 0.
+
+        Raises:
+          UserError: there are damaged checkpoints and no whole one, and it may not start anew.
+        """
+        self.workdir = workdir
+        self._best_metric = best_metric
+        self._keep_steps = keep_steps
+        self._saving_step: int | None = None
+        self._failure: str | None = None
+        logging.get_absl_logger().addFilter(_is_for_the_user)
+        os.makedirs(workdir, exist_ok=True)
+        self._opened = contextlib.ExitStack()
+        self._root = self._opened.enter_context(open_root(workdir))
+        set_damaged_aside(workdir, self._root)
+        remove_unfinished(workdir)
+        parallel.wait_for_all("checkpoints are in order")
+        self._manager = _create_manager(self._root, best_metric, keep_steps, self._check_and_sum)
+        if self.latest_step is None:
+            tell_of_the_damaged(workdir, may_start_anew)
+
+    @property
+    def latest_step(self) -> int | None:
+        """The last checkpoint's step, or None."""
+        return self._manager.latest_step()
+
+    @property
+    def best_step(self) -> int | None:
+        """The best checkpoint's step, or None."""
+        return self._manager.best_step()
+
+    def save(
+        self,
+        step: int,
+        trees: Mapping[str, Any],
+        *,
+        metadata: Mapping[str, Any],
+        metrics: Mapping[str, float],
+    ) -> None:
+        """Save in the background; the trees are copied first.
+
+        It counts, and takes an older one's place, once every array has been read back from the disk. A save that
+        the disk has no room for, or fails to take, costs that save: a line tells of it, by the next save or `poll`,
+        and the checkpoints before it are left as they are.
+
+        Args:
+          step: completed steps.
+          trees: name -> pytree of host arrays; each can be restored alone.
+          metadata: what JSON can hold; the config among it.
+          metrics: numbers to choose the best checkpoint by.
+
+        Raises:
+          UserError: the save before it could not be read back; so do `poll`, `finish` and `close`.
+        """
+        items = {
+            name: ocp.args.StandardSave(flax.serialization.to_state_dict(tree))
+            for name, tree in trees.items()
+        }
+        items[METADATA] = ocp.args.JsonSave(dict(metadata) | {"metric": metrics[self._best_metric]})
+        self._await_save()
+        self._saving_step = step
+        try:
+            self._manager.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
+        except Exception as error:
+            # Which errors are the disk's is told there; Orbax wraps them in others.
+            self._give_save_up(error)
+
+    def poll(self) -> None:
+        """Tell of a save that has failed meanwhile; do not wait for one under way."""
+        if (
+            jax.process_count() == 1
+            and self._saving_step is not None
+            and not self._manager.is_saving_in_progress()
+        ):
+            self._await_save()
+
+    def finish(self) -> None:
+        """Wait for the save under way.
+
+        Raises:
+          UserError: the last save failed.
+        """
+        self._await_save()
+        if self._failure:
+            newest = (
+                "there is no checkpoint"
+                if self.latest_step is None
+                else (f"the newest checkpoint is that of step {self.latest_step}")
+            )
+            raise UserError(
+                f"{self.workdir}: {self._failure}; {newest}: make room and give the same command again, which goes "
+                "on from there"
+            )
+
+    def has_tree(self, name: str) -> bool:
+        """Return whether the last checkpoint holds a tree of this name."""
+        return os.path.isdir(os.path.join(find_folder(self.workdir, self.latest_step), name))
+
+    def read_metadata(self) -> dict[str, Any]:
+        """Read what was saved with the last checkpoint as `metadata`.
+
+        Raises:
+          UserError: the checkpoint is damaged.
+        """
+        args = {METADATA: ocp.args.JsonRestore()}
+        return restore_items(self._manager, self.workdir, self.latest_step, args, is_checked=True)[METADATA]
+
+    def restore_latest(self, templates: Mapping[str, Any]) -> dict[str, Any]:
+        """Restore the last checkpoint.
+
+        Args:
+          templates: name -> pytree of the structure, shapes and dtypes expected.
+
+        Returns:
+          name -> pytree of NumPy arrays with the template's structure.
+
+        Raises:
+          UserError: a tree has other leaves or shapes than its template.
+        """
+        step = self.latest_step
+        restore_args = {name: ocp.args.StandardRestore() for name in templates}
+        items = restore_items(self._manager, self.workdir, step, restore_args, is_checked=True)
+        path = find_folder(self.workdir, step)
+        return {
+            name: match_trees(template, items[name], f"{path}/{name}") for name, template in templates.items()
+        }
+
+    def close(self) -> None:
+        """Wait for saves under way and let go of the folder."""
+        try:
+            self._await_save()
+        finally:
+            self._manager.close()
+            remove_unfinished(self.workdir)
+            self._opened.close()
+
+    def _await_save(self) -> None:
+        if self._saving_step is None:
+            return
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            # As in `save`.
+            self._give_save_up(error)
+        else:
+            self._saving_step = self._failure = None
+            remove_unfinished(self.workdir)
+
+    def _give_save_up(self, error: Exception) -> None:
+        """Go on without a save that the disk did not take; raise any other error again."""
+        step, self._saving_step = self._saving_step, None
+        reason = find_disk_fault(error)
+        # Of several processes the others are still waiting for this one inside Orbax.
+        if reason is None or jax.process_count() > 1:
+            raise error
+        self._manager.close()
+        # Orbax's other threads may still be writing parts of it, and make its folder again.
+        for _ in range(20):
+            if remove_unfinished(self.workdir):
+                break
+            time.sleep(0.1)
+        free = shutil.disk_usage(self.workdir).free / 1e6
+        self._failure = f"the checkpoint of step {step} could not be saved ({reason}; {free:.0f} MB are free)"
+        logging.warning(
+            "%s: %s; the run goes on, and the next one is tried again", self.workdir, self._failure
+        )
+        # A new one reads from the disk which checkpoints there are; the old one takes some for deleted.
+        self._manager = _create_manager(self._root, self._best_metric, self._keep_steps, self._check_and_sum)
+
+    def _check_and_sum(self) -> None:
+        """Orbax's callback, in its thread, when all files are written and before it renames their folder.
+
+        Raises:
+          UserError: what a restore needs is not there; Orbax then leaves the folder as it is, and deletes no other.
+        """
+        if not parallel.is_main_process():
+            return
+        folder = find_folder(self.workdir, self._saving_step)
+        written = f"{find_folder(self._root, self._saving_step)}{UNFINISHED}"
+        if fault := find_unreadable(written, is_quick=False):
+            raise UserError(
+                f"{folder}: cannot be read back ({fault}) and does not count; the checkpoints before it are left as "
+                "they are, and the same command goes on from the last of them"
+            )
+        try:
+            checksums.write_checksums(written)
+        except OSError as error:
+            # The checkpoint itself is whole; without checksums it is judged by restoring it.
+            logging.warning("%s: without checksums (%s)", folder, error.strerror)
+
+
+def _is_for_the_user(record: std_logging.LogRecord) -> bool:
+    # Orbax logs the traceback of what it raises anyway, several times: some hundred lines for a full disk.
+    return not (record.exc_info and "orbax" in record.pathname)

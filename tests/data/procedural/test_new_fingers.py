@@ -1,0 +1,57 @@
+"""New fingers beside what is known of real ones."""
+
+import numpy as np
+import pytest
+
+from fpgan_jax.data.procedural import new_fingers
+from fpgan_jax.evaluation.matcher import nist_tools
+from fpgan_jax.evaluation.matcher.ridge_spectrum import measure_ridges
+
+
+@pytest.fixture(scope="module")
+def fingers():
+    return [new_fingers.create_new_finger(0, number) for number in range(1, 13)]
+
+
+@pytest.fixture(scope="module")
+def windows(fingers):
+    """Cut 256 x 256 pixels out of the middle."""
+    height, width = fingers[0].image.shape
+    rows, columns = (slice(side // 2 - 128, side // 2 + 128) for side in (height, width))
+    return np.stack([finger.image[rows, columns] for finger in fingers])
+
+
+def test_a_finger_is_that_of_its_seed_and_number(fingers):
+    again = new_fingers.create_new_finger(0, 2)
+    assert (again.image == fingers[1].image).all() and (again.contact == fingers[1].contact).all()
+    assert len({finger.image.tobytes() for finger in [*fingers, new_fingers.create_new_finger(1, 2)]}) == 13
+
+
+def test_ridges_are_as_far_apart_as_real_ones_at_500_pixels_per_inch(windows):
+    # 9.0 on average; a finger's deviates by 9%, so that the mean of twelve is known to 3%.
+    assert measure_ridges(windows).period.mean() == pytest.approx(9.0, rel=0.1)
+
+
+def test_they_have_nearly_as_many_minutiae_as_real_prints(windows):
+    """Real prints have 36 in such a window, the fingers of `make_prints` 25."""
+    try:
+        tool = nist_tools.find_matching_tool()
+    except nist_tools.ToolError as error:
+        pytest.skip(f"NOT RUN: {error}")
+    counts = [len(tool.extract(np.ascontiguousarray(window)).minutiae.x) for window in windows]
+    assert 29 <= np.mean(counts) <= 42
+
+
+def test_the_contact_is_round_above_and_leaves_the_sides_free(fingers):
+    for finger in fingers:
+        height, width = finger.contact.shape
+        assert (
+            finger.contact[height // 2 - 60 : height // 2 + 60, width // 2 - 60 : width // 2 + 60] == 1
+        ).all()
+        assert (finger.contact[:20, :100] == 0).all() and (finger.contact[:, [0, -1]] == 0).all()
+
+
+def test_the_contacts_edge_is_soft(fingers):
+    # 0.5 +- depth / 9.2: from 0 to 1 within 9.2 pixels, where the edge runs straight across the row.
+    row = fingers[0].contact[fingers[0].contact.shape[0] // 2]
+    assert 8 <= ((row > 0) & (row < 1)).sum() <= 40

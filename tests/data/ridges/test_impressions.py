@@ -1,0 +1,138 @@
+"""What moves an impression's ridges and contact, on shapes whose places are known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from fpgan_jax.data.ridges import impressions
+from fpgan_jax.data.ridges.appearance import Appearance
+from fpgan_jax.data.ridges.distortion import Pose
+from fpgan_jax.data.ridges.impressions import Variation
+
+PERIOD = 4.0
+SHAPE, CANVAS = (64, 64), (104, 104)
+# The skin's distortion moves a place by 0.24 periods on average, and a disk's middle by less.
+TOLERANCE = 1.0
+RIDGES, CONTACT, MEAN, CONTRAST, NOISE = range(5)
+
+
+def draw_disk(shape, middle, radius):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return np.where(np.hypot(rows - middle[0], columns - middle[1]) <= radius, 255, 0).astype(np.uint8)
+
+
+def create_variation(*, rotation=0.0, shift=(0, 0), stretch=(1, 1), contact_shift=(0, 0)):
+    pose = Pose(*(np.array(values, np.float32) for values in (rotation, shift, stretch)))
+    return Variation(pose, np.array(contact_shift, np.float32), np.uint32(5), np.uint32(0), np.uint32(0))
+
+
+create = jax.jit(lambda *arguments: impressions.create_condition(*arguments, PERIOD))
+
+
+def create_condition(*, ridges=None, contact=None, other_contact=None, **variation):
+    look = Appearance(np.full((16, 16), 60, np.float32), np.full((16, 16), 20, np.float32))
+    return np.asarray(
+        create(
+            np.full(CANVAS, 255, np.uint8) if ridges is None else ridges,
+            np.full(CANVAS, 255, np.uint8) if contact is None else contact,
+            np.full(SHAPE, 255, np.uint8) if other_contact is None else other_contact,
+            look,
+            np.arange(64 * 64, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 1),
+            create_variation(**variation),
+        )
+    )
+
+
+def find_middle(plane):
+    weights = plane.astype(float)
+    return [(weights * places).sum() / weights.sum() for places in np.mgrid[:64, :64]]
+
+
+def test_the_finger_comes_to_the_middle_but_for_its_shift_wherever_it_was():
+    for place in ((51.5, 56.5), (40, 70)):
+        contact = draw_disk(CANVAS, place, 10)
+        condition = create_condition(contact=contact, shift=(7, -9))
+        np.testing.assert_allclose(find_middle(condition[..., CONTACT]), (38.5, 22.5), atol=TOLERANCE)
+
+
+def test_the_other_contact_comes_to_the_middle_of_the_fingers_own_as_large_as_it():
+    corner = draw_disk(SHAPE, (12, 50), 10)
+    condition = create_condition(other_contact=corner, shift=(4, -6), contact_shift=(3, 2))
+    # 31.5 + 4 + 3 and 31.5 - 6 + 2; the finger touches everywhere, so that the disk grows by its limit, 1.5.
+    np.testing.assert_allclose(find_middle(condition[..., CONTACT]), (38.5, 27.5), atol=0.05)
+    assert condition[..., CONTACT].sum() / 255 == pytest.approx(np.pi * 15**2, rel=0.05)
+
+
+def test_the_finger_turns_and_stretches_about_its_middle():
+    # 16 right of the middle, a quarter turn counter-clockwise puts it 16 * 1.25 above: stretched across, then turned.
+    condition = create_condition(
+        contact=draw_disk(CANVAS, (51.5, 67.5), 30),
+        ridges=128 + draw_disk(CANVAS, (51.5, 83.5), 6) // 2,
+        rotation=np.pi / 2,
+        stretch=(1, 1.25),
+    )
+    spot = np.maximum(condition[..., RIDGES].astype(int) - 140, 0)
+    np.testing.assert_allclose(find_middle(spot), (11.5, 31.5), atol=TOLERANCE)
+
+
+def test_a_larger_contact_stays_as_it_is():
+    contact = draw_disk(CANVAS, (51.5, 51.5), 12)
+    condition = create_condition(
+        contact=contact, other_contact=draw_disk(SHAPE, (31.5, 31.5), 14), contact_shift=(10, 0)
+    )
+    common = draw_disk(SHAPE, (31.5, 31.5), 12) & draw_disk(SHAPE, (41.5, 31.5), 14)
+    # 272 pixels; enlarged by half, the other would leave 440.
+    assert condition[..., CONTACT].sum() / 255 == pytest.approx(common.sum() / 255, rel=0.08)
+
+
+def test_there_is_neither_ridge_nor_look_where_one_of_both_did_not_touch():
+    half = np.zeros(SHAPE, np.uint8)
+    half[:, 32:] = 255
+    # It stays where it is and, 32 wide, becomes 48: from 16 * 1.5 left of its middle, 47.5, on.
+    condition = create_condition(other_contact=half, contact_shift=(0, 16))
+    assert condition[..., :4][:, :22].tolist() == [[[128, 0, 128, 0]] * 22] * 64
+    # The ridge of 255, and 60, and twice 20.
+    assert condition[..., :4][:, 26:].tolist() == [[[255, 255, 60, 40]] * 38] * 64
+
+
+def test_ridges_from_beyond_the_image_come_in():
+    ridges = np.full(CANVAS, 128, np.uint8)
+    ridges[:18] = 255  # above the image's first row, which is 20
+    condition = create_condition(ridges=ridges, shift=(10, 0))
+    assert condition[:6, :, RIDGES].min() >= 250 and condition[12:, :, RIDGES].max() <= 130
+
+
+def test_the_noise_plane_is_the_given_one():
+    assert create_condition()[..., NOISE].ravel().tolist() == [*range(256)] * 16
+
+
+def test_a_variation_is_that_of_its_three_numbers():
+    def sample(*numbers):
+        return np.concatenate(
+            [
+                np.ravel(leaf).astype(float)
+                for leaf in jax.tree.leaves(impressions.sample_variation(*numbers, PERIOD))
+            ]
+        )
+
+    first = sample(1, 2, 3)
+    assert (first == sample(1, 2, 3)).all()
+    for others in ((0, 2, 3), (1, 0, 3), (1, 2, 0)):
+        assert (first != sample(*others)).all()
+
+
+def test_the_middles_of_contacts_are_apart_by_one_and_a_half_periods_an_axis():
+    shifts = jax.vmap(lambda i: impressions.sample_variation(0, 1, i, PERIOD).contact_shift)(jnp.arange(4000))
+    # Of 8,000 numbers a standard deviation is known to 0.8%.
+    assert np.std(shifts) == pytest.approx(6, rel=0.03)
+
+
+def test_an_impression_looks_as_its_finger_but_for_a_share_of_what_another_differs_by():
+    usual, other = (
+        Appearance(*(np.full((16, 16), each, np.float32) for each in look)) for look in ((100, 20), (60, 40))
+    )
+    varied = impressions.vary_appearance(usual, other)
+    # 100 - 0.45 * 40 and 20 + 0.65 * 20.
+    np.testing.assert_allclose(varied.mean, 82, rtol=1e-6)
+    np.testing.assert_allclose(varied.contrast, 33, rtol=1e-6)
