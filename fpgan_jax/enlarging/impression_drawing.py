@@ -289,7 +289,7 @@ class ImpressionDrawer:
         maps = ridge_map.map_ridges(image, period, window)
         contact = _to_bytes(255 * maps.contact)
         # Cells are laid over what an image shows of the canvas.
-        shape = configuration.image_shape(self._config.data)[:2]
+        shape = derived.image_shape(self._config.data)[:2]
         shape = distortion.find_square_shape(shape, find_stretch(self._config.data) / self._source.stretch)
         shown = (preprocessing.place_centrally(each[..., None], shape)[..., 0] for each in (image, contact))
         look = measure_appearance(next(shown), next(shown) / np.float32(255))

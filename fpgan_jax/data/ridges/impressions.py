@@ -119,7 +119,7 @@ def create_condition(
     stretches = {"pixel_stretch": pixel_stretch, "picture_stretch": canvas_stretch}
     field_key = jax.random.key(variation.field_seed)
     field = distortion.sample_field(field_key, shape, period, pixel_stretch=pixel_stretch)
-    middle = _find_middle(contact)
+    middle = find_middle(contact)
     places = distortion.create_places(variation.pose, field, ridges.shape, middle=middle, **stretches)
     finger = jnp.stack([(ridges.astype(jnp.float32) - 128) / 127, contact / 255], axis=-1)
     inside = distortion.find_inside(places, ridges.shape, period / 2)[..., None]
@@ -136,8 +136,15 @@ def create_condition(
     return jnp.concatenate([planes, noise], axis=-1)
 
 
-def _find_middle(contact: jax.Array) -> jax.Array:
-    """Find the centroid [2] of a contact, row and column."""
+def find_middle(contact: jax.Array) -> jax.Array:
+    """Find the middle of a contact, about which a finger is turned and which is put where the finger is put.
+
+    Args:
+      contact: [height, width], any scale.
+
+    Returns:
+      float32 [2], row and column of the centroid; the picture's middle where nothing touched.
+    """
     # Of nothing it is the picture's middle.
     weights = contact.astype(jnp.float32) + 1e-6
     rows, columns = weights.sum(axis=1), weights.sum(axis=0)
@@ -148,7 +155,7 @@ def _find_middle(contact: jax.Array) -> jax.Array:
 def _place(contact: jax.Array, middle: jax.Array, area: jax.Array) -> jax.Array:
     """Bring a contact's middle to a place, and enlarge it to an area, in pixels, if it is smaller."""
     scale = jnp.clip(jnp.sqrt(area / (contact.sum() + 1e-6)), 1, _MAX_SCALE)
-    own_middle = _find_middle(contact)
+    own_middle = find_middle(contact)
     places = [
         own + (jnp.arange(side) - wanted) / scale
         for side, own, wanted in zip(contact.shape, own_middle, middle, strict=True)
