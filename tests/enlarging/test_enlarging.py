@@ -17,7 +17,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.study import loading
 from fpgan_jax.models import factory
 from fpgan_jax.synthesis import drawing, sharded
-from fpgan_jax.tables.csv_rows import read_rows
+from fpgan_jax.tables.csv_rows import read_rows, write_rows
 from tests.launch.scripts import run, run_well
 from tests.serving.test_formats import create_weights, save_checkpoint
 from tests.synthesis.test_sharded import assert_same_images, read_tars
@@ -143,6 +143,21 @@ def test_an_evaluation_brings_a_folder_to_its_own_resolution(drawn):
     # Half as many pixels an inch: 16 of 32, in the middle.
     assert (images[:, :8] == 255).all() and (images[:, :, 24:] == 255).all()
     assert (images[:, 8:24, 8:24] != 255).any()
+
+
+def test_an_evaluation_of_squeezed_prints_squeezes_square_ones(gan_workdir, request_of, tmp_path):
+    """133 rows and 123 columns of square pixels fill the 128x128 of SOCOFing's."""
+    enlargement = enlarging.open_enlargement(gan_workdir, request_of())
+    (row,) = enlargement.create_rows(enlargement.source.fingers[0], 1)
+    write_rows(str(tmp_path / "manifest.csv"), [dataclasses.replace(row, ppi="238.7")])
+    ramp = np.add.outer(np.arange(133) * 0.5, np.arange(123) * 1.5).round().astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / row.file)
+    config = tiny.create_config()
+    config.data.update(source="npz", frame="crop", image_size=128)
+    (image,) = loading.load_print_folder(str(tmp_path), config).images
+    assert image.shape == (128, 128)
+    # From corner to corner, 66 + 183.
+    assert abs(int(image[-1, -1]) - 249) <= 1 and image[0, 0] <= 1
 
 
 def read_ridges(config, variables):
