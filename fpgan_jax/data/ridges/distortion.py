@@ -100,20 +100,18 @@ def create_places(
     field: jax.Array,
     shape: tuple[int, int],
     *,
-    middle: jax.Array | None = None,
     pixel_stretch: float = 1.0,
     picture_stretch: float = 1.0,
 ) -> jax.Array:
     """Find the place in a picture that each pixel of the result shows.
 
-    The picture's middle comes to the result's centre, but for the shift. Both have pixels of the same area. The finger
+    The picture's centre comes to the result's centre, but for the shift. Both have pixels of the same area. The finger
     is turned in square ones: turned in others, it would be sheared.
 
     Args:
       pose: of `sample_pose`, in square pixels.
       field: [2, height, width] of the result, of `sample_field`.
       shape: (height, width) of the picture.
-      middle: [2], row and column in the picture; its centre by default.
       pixel_stretch: width over height that a square of skin has in the result's pixels.
       picture_stretch: the same in the picture's.
 
@@ -128,9 +126,39 @@ def create_places(
     # Rows count down: the inverse of a counter-clockwise rotation, then that of the stretch.
     rows = (cosine * down + sine * across) / pose.stretch[0]
     columns = (cosine * across - sine * down) / pose.stretch[1]
-    centre = jnp.array([(side - 1) / 2 for side in shape], jnp.float32) if middle is None else middle
+    centre = jnp.array([(side - 1) / 2 for side in shape], jnp.float32)
     to_picture = np.float32([1 / picture_root, picture_root])[:, None, None]
     return to_picture * jnp.stack([rows, columns]) + centre[:, None, None] + to_picture * field
+
+
+def move(
+    place: jax.Array,
+    pose: Pose,
+    shape: tuple[int, int],
+    result_shape: tuple[int, int],
+    *,
+    pixel_stretch: float = 1.0,
+    picture_stretch: float = 1.0,
+) -> jax.Array:
+    """Find where a place of a picture comes to lie: the inverse of `create_places` without a field.
+
+    Args:
+      place: float [2], row and column in the picture.
+      pose: as of `create_places`, like what follows.
+      shape: (height, width) of the picture.
+      result_shape: (height, width) of the result.
+      pixel_stretch: of the result's pixels.
+      picture_stretch: of the picture's.
+
+    Returns:
+      float32 [2], row and column in the result.
+    """
+    root, picture_root = math.sqrt(pixel_stretch), math.sqrt(picture_stretch)
+    offset = place - (np.array(shape, np.float32) - 1) / 2
+    rows, columns = offset * np.float32([picture_root, 1 / picture_root]) * pose.stretch
+    cosine, sine = jnp.cos(pose.rotation), jnp.sin(pose.rotation)
+    moved = jnp.stack([cosine * rows - sine * columns, sine * rows + cosine * columns]) + pose.shift
+    return moved * np.float32([1 / root, root]) + (np.array(result_shape, np.float32) - 1) / 2
 
 
 def find_square_shape(shape: tuple[int, int], stretch: float) -> tuple[int, int]:

@@ -4,7 +4,6 @@ Identity is the finger's ridge map alone; where the skin touched and how it look
 prints (`enlarging/enlarging.py`) or make images of conditions.
 """
 
-import math
 from typing import NamedTuple
 
 import jax
@@ -98,9 +97,6 @@ def create_condition(
 ) -> jax.Array:
     """Make the condition of an impression: the finger's ridges moved, where both it and the other print touched.
 
-    Where the finger was put down does not depend on where it was in its own print: the middle of its contact comes to
-    the middle of the image, but for the shift. Moved from where it was, it would be displaced twice.
-
     Args:
       ridges: uint8 [canvas height, canvas width], the finger's, as a plane of `ridge_condition`.
       contact: uint8 of the same shape; 255 where it touched.
@@ -120,16 +116,16 @@ def create_condition(
     stretches = {"pixel_stretch": pixel_stretch, "picture_stretch": canvas_stretch}
     field_key = jax.random.key(variation.field_seed)
     field = distortion.sample_field(field_key, shape, period, pixel_stretch=pixel_stretch)
-    middle = find_middle(contact)
-    places = distortion.create_places(variation.pose, field, ridges.shape, middle=middle, **stretches)
+    places = distortion.create_places(variation.pose, field, ridges.shape, **stretches)
     finger = jnp.stack([(ridges.astype(jnp.float32) - 128) / 127, contact / 255], axis=-1)
     inside = distortion.find_inside(places, ridges.shape, period / 2)[..., None]
     moved_ridges, moved_contact = jnp.moveaxis(distortion.resample(finger, places) * inside, -1, 0)
-    root = math.sqrt(pixel_stretch)
-    contact_middle = (np.array(shape, np.float32) - 1) / 2 + np.float32([1 / root, root]) * (
-        variation.pose.shift + variation.contact_shift
+    contact_pose = variation.pose._replace(shift=variation.pose.shift + variation.contact_shift)
+    touched = _place(
+        other_contact / 255,
+        distortion.move(_find_middle(contact), contact_pose, contact.shape, shape, **stretches),
+        contact.sum(dtype=jnp.float32) / 255,
     )
-    touched = _place(other_contact / 255, contact_middle, contact.sum(dtype=jnp.float32) / 255)
     maps = RidgeMap(jnp.clip(moved_ridges * touched, -1, 1), jnp.clip(moved_contact, 0, 1) * touched)
     # All bits of the operands, which an accelerator would cut otherwise.
     with jax.default_matmul_precision("highest"):
@@ -137,16 +133,8 @@ def create_condition(
     return jnp.concatenate([planes, noise], axis=-1)
 
 
-def find_middle(contact: jax.Array) -> jax.Array:
-    """Find the middle of a contact, about which a finger is turned and which is put where the finger is put.
-
-    Args:
-      contact: [height, width], any scale.
-
-    Returns:
-      float32 [2], row and column of the centroid; the picture's middle where nothing touched.
-    """
-    # Of nothing it is the picture's middle.
+def _find_middle(contact: jax.Array) -> jax.Array:
+    """Find the centroid [2] of a contact, row and column; of nothing, the picture's middle."""
     weights = contact.astype(jnp.float32) + 1e-6
     rows, columns = weights.sum(axis=1), weights.sum(axis=0)
     middle = [(each * jnp.arange(len(each))).sum() for each in (rows, columns)]
@@ -156,7 +144,7 @@ def find_middle(contact: jax.Array) -> jax.Array:
 def _place(contact: jax.Array, middle: jax.Array, area: jax.Array) -> jax.Array:
     """Bring a contact's middle to a place, and enlarge it to an area, in pixels, if it is smaller."""
     scale = jnp.clip(jnp.sqrt(area / (contact.sum() + 1e-6)), 1, _MAX_SCALE)
-    own_middle = find_middle(contact)
+    own_middle = _find_middle(contact)
     places = [
         own + (jnp.arange(side) - wanted) / scale
         for side, own, wanted in zip(contact.shape, own_middle, middle, strict=True)

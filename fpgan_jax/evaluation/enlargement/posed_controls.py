@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import jax
 import numpy as np
 
-from fpgan_jax.data.ridges import distortion, impressions, ridge_map, ridge_pairs
+from fpgan_jax.data.ridges import distortion, ridge_pairs
 from fpgan_jax.data.ridges.print_scale import find_stretch
 from fpgan_jax.enlarging import enlarging
 from fpgan_jax.enlarging.finger_sources import FingerSource
@@ -110,18 +110,11 @@ def warp_print(
     Returns:
       uint8 of the shape; white beyond the print's edge.
     """
-    image = source.load_print(row.source)
-    contact = ridge_map.map_contact(image, source.period, source.window)
-    image = image.astype(np.float32)
+    image = source.load_print(row.source).astype(np.float32)
     key = jax.random.key(np.uint32(row.field_seed))
     field = distortion.sample_field(key, shape, source.period, pixel_stretch=stretch)
     places = distortion.create_places(
-        row.variation.pose,
-        field,
-        image.shape,
-        middle=impressions.find_middle(contact),
-        pixel_stretch=stretch,
-        picture_stretch=source.stretch,
+        row.variation.pose, field, image.shape, pixel_stretch=stretch, picture_stretch=source.stretch
     )
     inside = distortion.find_inside(places, image.shape, source.period / 2)
     moved = distortion.resample(image[..., None], places)[..., 0]

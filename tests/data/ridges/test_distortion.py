@@ -91,19 +91,24 @@ def test_inside_fades_beyond_the_edge():
     np.testing.assert_allclose(inside, [[1, 0.75, 0, 1, 0.5]])
 
 
-def test_a_finger_is_turned_in_square_pixels():
-    # Five squeezed rows above the middle are six square ones. A quarter turn has brought there what was as far to the
-    # right of it: 7.2 squeezed columns.
-    pose = STILL._replace(rotation=jnp.float32(np.pi / 2))
-    places = distortion.create_places(
-        pose,
-        jnp.zeros((2, 37, 31)),
-        SHAPE,
-        middle=jnp.array([5.0, 9.0]),
-        pixel_stretch=1.44,
-        picture_stretch=1.44,
+@pytest.mark.parametrize(("pixel_stretch", "picture_stretch"), [(1.0, 1.2), (1.2, 1.0), (1.3, 1.1)])
+def test_a_place_moves_to_where_the_picture_shows_it(pixel_stretch, picture_stretch):
+    pose = STILL._replace(
+        rotation=jnp.float32(0.5), shift=jnp.array([3.0, -2.0]), stretch=jnp.array([1.1, 0.9])
     )
-    np.testing.assert_allclose(places[:, 18 - 5, 15], (5, 9 + 5 * 1.44), atol=1e-4)
+    stretches = {"pixel_stretch": pixel_stretch, "picture_stretch": picture_stretch}
+    places = distortion.create_places(pose, NO_FIELD, (40, 50), **stretches)
+    moved = distortion.move(places[:, 7, 21], pose, (40, 50), SHAPE, **stretches)
+    np.testing.assert_allclose(moved, (7, 21), atol=1e-4)
+
+
+def test_a_finger_is_turned_in_square_pixels():
+    # Ten squeezed columns to the right are 10 / 1.2 square ones; a quarter turn counter-clockwise puts them above,
+    # where they are 10 / 1.44 squeezed rows.
+    stretches = {"pixel_stretch": 1.44, "picture_stretch": 1.44}
+    pose = STILL._replace(rotation=jnp.float32(np.pi / 2))
+    moved = distortion.move(jnp.array([11.5, 24.5]), pose, SHAPE, SHAPE, **stretches)
+    np.testing.assert_allclose(moved, (11.5 - 10 / 1.44, 14.5), atol=1e-4)
 
 
 @pytest.mark.parametrize(("pixel_stretch", "picture_stretch"), [(1.0, 1.21), (1.21, 1.0)])

@@ -49,11 +49,11 @@ def find_middle(plane):
     return [(weights * places).sum() / weights.sum() for places in np.mgrid[:64, :64]]
 
 
-def test_the_finger_comes_to_the_middle_but_for_its_shift_wherever_it_was():
-    for place in ((51.5, 56.5), (40, 70)):
-        contact = draw_disk(CANVAS, place, 10)
-        condition = create_condition(contact=contact, shift=(7, -9))
-        np.testing.assert_allclose(find_middle(condition[..., CONTACT]), (38.5, 22.5), atol=TOLERANCE)
+def test_the_finger_moves_down_and_right_by_its_shift():
+    # The canvas's middle, 51.5, shows at the image's, 31.5.
+    contact = draw_disk(CANVAS, (51.5, 56.5), 10)
+    condition = create_condition(contact=contact, shift=(7, -9))
+    np.testing.assert_allclose(find_middle(condition[..., CONTACT]), (38.5, 27.5), atol=TOLERANCE)
 
 
 def test_the_other_contact_comes_to_the_middle_of_the_fingers_own_as_large_as_it():
@@ -64,16 +64,15 @@ def test_the_other_contact_comes_to_the_middle_of_the_fingers_own_as_large_as_it
     assert condition[..., CONTACT].sum() / 255 == pytest.approx(np.pi * 15**2, rel=0.05)
 
 
-def test_the_finger_turns_and_stretches_about_its_middle():
+def test_the_other_contact_turns_and_stretches_along_with_the_fingers_middle():
     # 16 right of the middle, a quarter turn counter-clockwise puts it 16 * 1.25 above: stretched across, then turned.
+    contact = draw_disk(CANVAS, (51.5, 67.5), 12)
     condition = create_condition(
-        contact=draw_disk(CANVAS, (51.5, 67.5), 30),
-        ridges=128 + draw_disk(CANVAS, (51.5, 83.5), 6) // 2,
-        rotation=np.pi / 2,
-        stretch=(1, 1.25),
+        contact=contact, other_contact=draw_disk(SHAPE, (20, 20), 6), rotation=np.pi / 2, stretch=(1, 1.25)
     )
-    spot = np.maximum(condition[..., RIDGES].astype(int) - 140, 0)
-    np.testing.assert_allclose(find_middle(spot), (11.5, 31.5), atol=TOLERANCE)
+    np.testing.assert_allclose(find_middle(condition[..., CONTACT]), (11.5, 31.5), atol=0.05)
+    # The finger's own disk is there too, or it would have cut the other, of 6 * 1.5 pixels.
+    assert condition[..., CONTACT].sum() / 255 == pytest.approx(np.pi * 9**2, rel=0.05)
 
 
 def test_a_larger_contact_stays_as_it_is():
