@@ -102,8 +102,7 @@ MEASURE_FAMILIES = (
     "pixels",
 )
 
-# What each channel of a condition that is made from a print holds; `data.ridge_condition` and `data.minutiae_map` make
-# them.
+# What each channel of a condition that is made from a print holds; `data.ridges` makes them.
 RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
 CONDITION_CHANNELS = {"ridges": RIDGE_CHANNELS, "minutiae": ("minutiae",)}
 
