@@ -45,6 +45,8 @@ from fpgan_jax.tables.report_table import ReportTable
 FAMILIES = ("identity", "uniqueness", "leakage", "minutiae", "variation", "quality", "distribution")
 _SCORE_FAMILIES = {"identity": identity, "uniqueness": uniqueness, "leakage": leakage}
 _FAST = "nbis"
+# Prints of others that it compares for each that a slow matcher does.
+_FAST_FACTOR = 4
 _SLOW_REASON = "a slow matcher judges the first set alone"
 _TITLES = {
     protocol.MORE_IMPRESSIONS: ("protocol_more_impressions", "More impressions of given fingers"),
@@ -70,7 +72,8 @@ def measure_protocol(
       out_dir: gets protocol_more_impressions and protocol_new_fingers as .{txt,md,csv,tex}, and rows/.
       gan_workdir: of the generator of the first set of more impressions; "" leaves out the controls in its poses.
       recognition_csv: as of `use.create_question`.
-      max_others: prints of other fingers that a slow matcher compares each print with.
+      max_others: prints of other fingers that each print is compared with; of new fingers four times as many by NIST's
+        matcher. Half of them are the training's.
 
     Returns:
       The first set's answers as text, and where the tables are.
@@ -132,14 +135,17 @@ class _Run:
             image_size=window[0], image_width=window[1],
         )  # fmt: skip
         self._matchers = agreement.find_matchers(config.evaluation.matchers)
-        for name, matcher in self._matchers.items():
-            if isinstance(matcher, Matcher) and name != _FAST:
-                matcher.max_others = max_others
+        self._max_others = max_others
 
     def judge(
         self, kind: str, collections: Sequence[PrintCollection], use_question: Question
     ) -> list[ReportTable]:
         name, title = _TITLES[kind]
+        for matcher_name, matcher in self._matchers.items():
+            if isinstance(matcher, Matcher):
+                # Only of new fingers a line asks about others' prints.
+                is_asked = matcher_name == _FAST and kind == protocol.NEW_FINGERS
+                matcher.max_others = self._max_others * (_FAST_FACTOR if is_asked else 1)
         study = self._create_study(collections)
         findings = [self._measure(study, name, self._list_families(study))]
         for slow in self._matchers:
