@@ -28,7 +28,6 @@ from fpgan_jax.evaluation.measures import (
 )
 from fpgan_jax.evaluation.report import protocol
 from fpgan_jax.evaluation.report.protocol import Question
-from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.findings import Findings
 from fpgan_jax.evaluation.study.print_collection import (
     CONTROL,
@@ -43,8 +42,16 @@ from fpgan_jax.tables import formats
 from fpgan_jax.tables.report_table import ReportTable
 
 FAMILIES = ("identity", "uniqueness", "leakage", "minutiae", "variation", "quality", "distribution")
-_SCORE_FAMILIES = {"identity": identity, "uniqueness": uniqueness, "leakage": leakage}
+_SCORE_FAMILIES = {
+    "identity": identity.measure,
+    "uniqueness": uniqueness.measure,
+    "leakage": leakage.measure,
+}
+# Lines that ask for the look of the training's sensor, which more impressions have whatever their finger's sensor is.
+_LOOK_LINES = (9,)
 _FAST = "nbis"
+# Prints of others that it compares for each that a slow matcher does.
+_FAST_FACTOR = 4
 _SLOW_REASON = "a slow matcher judges the first set alone"
 _TITLES = {
     protocol.MORE_IMPRESSIONS: ("protocol_more_impressions", "More impressions of given fingers"),
@@ -70,7 +77,8 @@ def measure_protocol(
       out_dir: gets protocol_more_impressions and protocol_new_fingers as .{txt,md,csv,tex}, and rows/.
       gan_workdir: of the generator of the first set of more impressions; "" leaves out the controls in its poses.
       recognition_csv: as of `use.create_question`.
-      max_others: prints of other fingers that a slow matcher compares each print with.
+      max_others: prints of other fingers that each print is compared with; of new fingers four times as many by NIST's
+        matcher. Half of them are the training's.
 
     Returns:
       The first set's answers as text, and where the tables are.
@@ -132,31 +140,34 @@ class _Run:
             image_size=window[0], image_width=window[1],
         )  # fmt: skip
         self._matchers = agreement.find_matchers(config.evaluation.matchers)
-        for name, matcher in self._matchers.items():
-            if isinstance(matcher, Matcher) and name != _FAST:
-                matcher.max_others = max_others
+        self._max_others = max_others
 
     def judge(
         self, kind: str, collections: Sequence[PrintCollection], use_question: Question
     ) -> list[ReportTable]:
         name, title = _TITLES[kind]
+        for matcher_name, matcher in self._matchers.items():
+            if isinstance(matcher, Matcher):
+                # Only of new fingers a line asks about others' prints.
+                is_asked = matcher_name == _FAST and kind == protocol.NEW_FINGERS
+                matcher.max_others = self._max_others * (_FAST_FACTOR if is_asked else 1)
         study = self._create_study(collections)
-        findings = [self._measure(study, name, self._list_families(study))]
+        findings = [self._measure(study, name, self._list_families(kind))]
         for slow in self._matchers:
             if slow != _FAST:
                 few = self._create_study(_leave_out(collections))
-                found = self._measure(few, f"{name}_{slow}", self._bind_scores(slow))
+                found = self._measure(few, f"{name}_{slow}", self._bind_scores(slow, kind))
                 findings += [found, _explain_left_out(study, few, found)]
         merged = evaluate.merge_findings(findings)
         names = list(self._matchers)
         if len(names) > 1:
             disagreements = agreement.compare_decisions(study, merged.measures, merged.matches, names[:2])
             merged = evaluate.merge_findings([merged, Findings(disagreements)])
-        # More impressions are to look as their fingers' real prints, new fingers as those of the training's sensor.
-        looks = (POPULATION, REFERENCE) if kind == protocol.NEW_FINGERS else print_collection.REAL_ROLES
-        numbers = protocol.arrange(study, merged, looks)
+        numbers = protocol.arrange(study, merged, (POPULATION, REFERENCE))
         questions = [*protocol.list_questions(names), use_question]
         questions.sort(key=lambda question: question.number)
+        if kind == protocol.MORE_IMPRESSIONS:
+            questions = [question for question in questions if question.number not in _LOOK_LINES]
         tables = [protocol.create_wide_table(numbers, kind, questions, name, title)]
         table = agreement.create_agreement_table(study, merged.measures, names)
         return tables + ([table._replace(name=f"{name}_matchers")] if table else [])
@@ -171,28 +182,37 @@ class _Run:
         rows_dir = os.path.join(self._out_dir, "rows", label)
         return evaluate.measure_families(study, families, rows_dir, label)[0]
 
-    def _list_families(self, study: Study) -> Mapping[str, Callable[[Study], Findings]]:
+    def _list_families(self, kind: str) -> Mapping[str, Callable[[Study], Findings]]:
         data, fast = self._data, self._matchers.get(_FAST)
         fast = fast if isinstance(fast, Matcher) else None
-        return {
-            **(self._bind_scores(_FAST) if _FAST in self._matchers else {}),
+        families = {
+            **(self._bind_scores(_FAST, kind) if _FAST in self._matchers else {}),
             "minutiae": lambda judged: minutiae.measure(judged, data, fast),
             "variation": lambda judged: variation.measure(judged, data, fast),
-            "quality": lambda judged: quality.measure(judged, data),
-            "distribution": distribution.measure,
         }
+        if kind == protocol.NEW_FINGERS:
+            families |= {
+                "quality": lambda judged: quality.measure(judged, data),
+                "distribution": distribution.measure,
+            }
+        return families
 
-    def _bind_scores(self, name: str) -> Mapping[str, Callable[[Study], Findings]]:
+    def _bind_scores(self, name: str, kind: str) -> Mapping[str, Callable[[Study], Findings]]:
         chosen = {name: self._matchers[name]}
+        asked = dict(_SCORE_FAMILIES)
+        if kind == protocol.MORE_IMPRESSIONS:
+            # Their fingers are those of the real prints: nobody asks whether two of them match, or a mirrored print.
+            del asked["uniqueness"]
+            asked["leakage"] = functools.partial(leakage.measure, has_mirrored=False)
         return {
             family: functools.partial(
                 lambda judged, family, measure: agreement.measure_by_each(
                     family, measure, judged, self._data, chosen
                 ),
                 family=family,
-                measure=module.measure,
+                measure=measure,
             )
-            for family, module in _SCORE_FAMILIES.items()
+            for family, measure in asked.items()
         }
 
 
