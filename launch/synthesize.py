@@ -43,8 +43,8 @@ _NOISE_SEED = flags.DEFINE_integer("noise_seed", None, "Seed of new noise; --see
 _IDENTITIES = flags.DEFINE_string(
     "identities",
     None,
-    "Fingers to draw: new (nobody's), training, a folder of <finger>_<impression>.png, or a file of launch.make_pairs "
-    "--npz.",
+    "Whose impressions: new (fingers that nobody has), training, held_out (persons who were kept from the training), a "
+    "folder of <finger>_<impression>.png, or a file of launch.make_pairs --npz.",
 )
 _IDENTITIES_PPI = flags.DEFINE_float(
     "identities_ppi", 0.0, "For a folder in --identities: pixels per inch of its prints.", lower_bound=0.0
@@ -75,6 +75,11 @@ _CONDITION_PART = flags.DEFINE_enum(
     None,
     ["whole", "left", "right"],
     "For --condition_dir: the part of each file that is the condition; by default the whole, if it is not like a pair.",
+)
+_SQUARE_PIXELS = flags.DEFINE_bool(
+    "square_pixels",
+    True,
+    "Of --identities: square pixels, rather than the generator's own, squeezed by SOCOFing's.",
 )
 _FORMAT = flags.DEFINE_string(
     "format",
@@ -129,6 +134,7 @@ def _draw_identities(identities: str, overrides: dict[str, Any], division: dict[
         _NUM_IMPRESSIONS.value or enlarging.NUM_IMPRESSIONS,
         _IDENTITIES_PPI.value,
         _CHECK_FINGERS.value,
+        _SQUARE_PIXELS.value,
         sharded.Request(1, **division) if division else None,
     )
     line = enlarging.enlarge(
