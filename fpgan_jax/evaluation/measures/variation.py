@@ -18,22 +18,24 @@ from fpgan_jax.evaluation.matcher import alignment, nist_tools
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import Minutiae, ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, prepare_prints
-from fpgan_jax.evaluation.measures import identity, summary, uniqueness
+from fpgan_jax.evaluation.measures import identity, uniqueness
+from fpgan_jax.evaluation.measures.family import Family, Measure, create_image_rows, join_notes
 from fpgan_jax.evaluation.measures.identity import Comparisons
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.study.findings import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import REAL_ROLES, PrintCollection, Study
 
-FAMILY = "variation"
-# Name -> unit of what two impressions differ by.
-QUANTITIES = {
-    "impression_turn": "deg",
-    "impression_shift": "px",
-    "impression_residual": "px",
-    "impression_mated_share": "fraction",
-    "impression_overlap": "fraction",
-    "impression_grey_difference": "grey levels (0-255)",
-}
+# What two impressions differ by.
+MEASURES = (
+    Measure("impression_turn", "deg", "real", margin=2),
+    Measure("impression_shift", "px", "real", margin=10),
+    Measure("impression_residual", "px", "real", margin=0.5),
+    Measure("impression_mated_share", "fraction", "real", margin=0.05),
+    Measure("impression_overlap", "fraction", "real", margin=0.05),
+    Measure("impression_grey_difference", "grey levels (0-255)", "real", margin=5),
+)
+QUANTITIES = {taken.name: taken.unit for taken in MEASURES}
+DISTANCES = tuple(Measure(f"{taken.name}_ks", "", "lower", f"{taken.title} KS") for taken in MEASURES)
 # Of strangers an alignment finds fewer; without them a rotation means nothing.
 MIN_COMMON = 8
 _MAX_PAIRS = 1000
@@ -87,7 +89,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
                 collection, compared, None if is_real else real, gallery.persons
             )
     except (ToolError, NoScaleError) as error:
-        return identity.skip(FAMILY, "impression_turn", error)
+        return FAMILY.skip(error)
     return Findings(measures, images)
 
 
@@ -151,31 +153,20 @@ def _average(
         if is_own.any():
             means[number] = compared.values[is_own].mean(0)
     measures, images = [], []
-    for (name, unit), values in zip(QUANTITIES.items(), means.T, strict=True):
+    for taken, values in zip(MEASURES, means.T, strict=True):
         if np.isnan(values).all():
             reason = "no two of its prints are accepted as one finger's"
-            measures.append(summary.refuse(FAMILY, name, collection, reason, unit=unit, better="real"))
+            measures.append(FAMILY.refuse(taken, collection, reason))
             continue
         note = f"{compared.num_left_out} pairs of one finger left out, which are not accepted or have little in common"
-        measures.append(
-            summary.summarise(
-                FAMILY,
-                name,
-                collection,
-                values,
-                unit=unit,
-                better="real",
-                note=note * (compared.num_left_out > 0),
-            )
-        )
-        images += summary.create_image_rows(name, collection, values)
+        measures.append(FAMILY.summarize(taken, collection, values, note=note * (compared.num_left_out > 0)))
+        images += create_image_rows(taken, collection, values)
     return measures, images
 
 
 def _compare_distributions(
     collection: PrintCollection, compared: _Differences, real: _Differences | None, real_persons: np.ndarray
 ) -> list[MeasureRow]:
-    names = [f"{name}_ks" for name in QUANTITIES]
     if real is None:
         reason = "it is what the others are compared with"
     elif not len(real.values):
@@ -185,10 +176,10 @@ def _compare_distributions(
     else:
         reason = ""
     if reason:
-        return [summary.refuse(FAMILY, name, collection, reason, better="lower") for name in names]
+        return [FAMILY.refuse(taken, collection, reason) for taken in DISTANCES]
     persons, others = collection.persons[compared.places[:, 0]], real_persons[real.places[:, 0]]
     measures = []
-    for name, own, other in zip(names, compared.values.T, real.values.T, strict=True):
+    for taken, own, other in zip(DISTANCES, compared.values.T, real.values.T, strict=True):
         value = compute_ks_distance(own, other)
         interval = intervals.find_jackknife_interval(
             value,
@@ -199,14 +190,12 @@ def _compare_distributions(
             bounds=(0.0, 1.0),
         )
         num_persons = intervals.count_persons(persons)
-        note = summary.join_notes(
+        note = join_notes(
             f"{len(own)} pairs against {len(other)} of real impressions",
             intervals.describe_missing_interval(num_persons, interval),
         )
         measures.append(
-            MeasureRow(
-                FAMILY, name, collection.name, value, *interval, len(own), num_persons, "", "lower", note=note
-            )
+            FAMILY.create_row(taken, collection.name, value, interval, len(own), num_persons, note=note)
         )
     return measures
 
@@ -217,3 +206,14 @@ def compute_ks_distance(values: np.ndarray, others: np.ndarray) -> float:
     Source: Smirnov 1939.
     """
     return float(stats.ks_2samp(values, others).statistic) if len(values) and len(others) else math.nan
+
+
+FAMILY = Family(
+    "variation",
+    "Variation",
+    "How far two impressions of one finger are apart: turned, shifted, distorted, cut off, lighter or darker. "
+    "Synthetic ones should be distributed as real ones are. KS, the Kolmogorov-Smirnov distance, is 0 for the same "
+    "distribution and 1 for two without overlap.",
+    measures=(*MEASURES, *DISTANCES),
+    compute=lambda study, tools: measure(study, tools.data_config, tools.minutiae_matcher),
+)
