@@ -103,7 +103,7 @@ MEASURE_FAMILIES = (
     "pixels",
 )
 
-# What each channel of a condition "ridges" holds; `data.ridge_condition` makes them.
+# What each channel of a condition "ridges" holds; `data.ridges.ridge_condition` makes them.
 RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
 MATCHERS = ("nbis", "fingerprint_recognition")
 

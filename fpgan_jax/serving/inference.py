@@ -46,7 +46,8 @@ class RestoredGenerator:
 
         Args:
           noise_image: uint8 [height, width, channels], or [height, width] where there is one channel; or an image
-            file's path. For a generator of ridge maps, what `map_print` returns, or as `data.ridge_condition` says.
+            file's path. For a generator of ridge maps, what `map_print` returns, or as `data.ridges.ridge_condition`
+            says.
           dropout_seed: any three numbers. The seed, person and replica of a row of `launch.synthesize`'s
             manifest draw that row's print from its noise; a pixel in some 10,000 may differ by one grey, since
             sums have another order in batches of other sizes.

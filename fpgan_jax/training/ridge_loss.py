@@ -27,7 +27,7 @@ def compute_ridge_loss(fake_image: jax.Array, condition: jax.Array, period: floa
 
     Args:
       fake_image: [batch, height, width, channels], float in [-1, 1], ridges dark.
-      condition: [batch, height, width, condition channels], float in [-1, 1], of `data.ridge_condition`.
+      condition: [batch, height, width, condition channels], float in [-1, 1], of `data.ridges.ridge_condition`.
       period: ridge period of the set's prints, pixels.
 
     Returns:

@@ -17,7 +17,7 @@ from fpgan_jax.host.process_group import Place, find_place
 MEMBER = """
 import os, sys, time
 import jax
-from fpgan_jax import process_group
+from fpgan_jax.host import process_group
 from fpgan_jax.errors import UserError
 process_group.JOIN_SECONDS = float(sys.argv[5])
 coordinator, process_id, num_processes = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
