@@ -41,8 +41,7 @@ def create_agreement_table(
     cells = []
     for measure in _MEASURES:
         names = [measure.at(matcher=matcher, rate=HEADLINE_RATE).name for matcher in matchers[:2]]
-        # The same without the matcher.
-        title = measure.at(rate=HEADLINE_RATE).name.removeprefix("_")
+        title = measure.at(rate=HEADLINE_RATE).name.removeprefix("{matcher}_")
         for name, collection in study.collections.items():
             pair = [by_name.get((own, name)) for own in names]
             if collection.role == CONTROL or len(pair) < 2 or None in pair:

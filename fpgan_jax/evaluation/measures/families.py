@@ -1,8 +1,7 @@
 """Owns the list of all families, and which family and measure a row is of.
 
-Does not measure. A family is a module of this folder that is named as its entry in
-`config.fields.MEASURE_FAMILIES` and holds a `Family`, called FAMILY; the names are there since a config that names
-another is refused before anything is trained.
+Does not measure. Each name in `config.fields.MEASURE_FAMILIES` is a module of this folder, whose FAMILY is a `Family`.
+The names are a config field's choices, so that a wrong one is refused before anything is trained.
 """
 
 import importlib

@@ -7,8 +7,8 @@ import dataclasses
 import functools
 import itertools
 import math
-import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -60,6 +60,12 @@ _PARAMETERS: Mapping[str, Sequence] = {
     "rate": FALSE_ACCEPT_RATES,
     "frame": tuple(FRAMES),
 }
+# A parameter's value as titles have it.
+_WORDS: Mapping[str, Callable[[Any], str]] = {
+    "matcher": lambda matcher: MATCHER_TITLES.get(matcher, matcher),
+    "rate": lambda rate: f"{100 * rate:g}%",
+    "frame": lambda frame: FRAMES[frame],
+}
 # What a number of a unit cannot exceed.
 _BOUNDS = {
     "fraction": (0.0, 1.0),
@@ -107,30 +113,33 @@ class Measure:
     def __post_init__(self):
         """Spell the name where there is no title."""
         if not self.title:
-            object.__setattr__(self, "title", capitalize(self.name.replace("_", " ")))
+            words = self.name.replace("_", " ").replace(" far ", " FAR ")
+            object.__setattr__(self, "title", capitalize(words))
 
     def at(self, *, matcher: str = "", rate: float | None = None, frame: str = "") -> "Measure":
-        """Fill in the parameters of the name and the title; those that they do not have are ignored.
+        """Fill in parameters of the name and the title.
 
         Args:
           matcher: its name.
           rate: false accept rate.
           frame: one of `FRAMES`.
+
+        Returns:
+          The measure; parameters that are not given stay open, those that the name does not have are ignored.
         """
         given = {"matcher": matcher, "rate": rate, "frame": frame}
-        used = {name: given[name] for name in self.parameters}
-        names = used | ({"rate": f"{rate:g}"} if rate else {})
-        titles = used | ({"rate": f"{100 * rate:g}%"} if rate else {})
-        titles |= {"matcher": MATCHER_TITLES.get(matcher, capitalize(matcher.replace("_", " ")))}
-        titles |= {"frame": FRAMES.get(frame, frame)}
-        return dataclasses.replace(
-            self, name=self.name.format(**names), title=self.title.format(**titles), **used
-        )
+        given = {name: given[name] for name in self.parameters if given[name]}
+        name, title = self.name, self.title
+        for parameter, value in given.items():
+            field = f"{{{parameter}}}"
+            name = name.replace(field, f"{value:g}" if parameter == "rate" else value)
+            title = title.replace(field, _WORDS[parameter](value))
+        return dataclasses.replace(self, name=name, title=title, **given)
 
     @property
     def parameters(self) -> tuple[str, ...]:
         """The words in braces in its name."""
-        return tuple(field for _, field, _, _ in string.Formatter().parse(self.name) if field)
+        return tuple(name for name in _PARAMETERS if f"{{{name}}}" in self.name)
 
     def expand(self) -> Iterator["Measure"]:
         """Yield it with every value of its parameters."""

@@ -43,11 +43,8 @@ from fpgan_jax.evaluation.study.print_collection import (
     Study,
 )
 
-THRESHOLD = Measure("{matcher}_threshold_at_far_{rate}", "score", title="{matcher} threshold at FAR {rate}")
-MATCH_RATE = Measure(
-    *("{matcher}_match_rate_at_far_{rate}", "fraction", "higher", "{matcher} match rate at FAR {rate}"),
-    margin=0.05,
-)
+THRESHOLD = Measure("{matcher}_threshold_at_far_{rate}", "score")
+MATCH_RATE = Measure("{matcher}_match_rate_at_far_{rate}", "fraction", "higher", margin=0.05)
 GENUINE_SCORE = Measure("{matcher}_genuine_score", "score", "higher", margin=10)
 IMPOSTOR_SCORE = Measure("{matcher}_impostor_score", "score", "lower", margin=2)
 EQUAL_ERROR_RATE = Measure("{matcher}_eer", "fraction", "lower", "{matcher} EER", margin=0.02)
@@ -59,9 +56,7 @@ FAILURE_TO_ENROL = Measure(
     margin=0.02,
     baseline=((REFERENCE, HELD_OUT, POPULATION),),
 )
-MATCHERS_DISAGREE = Measure(
-    "matchers_disagree_at_far_{rate}", "fraction", title="Matchers disagree at FAR {rate}"
-)
+MATCHERS_DISAGREE = Measure("matchers_disagree_at_far_{rate}", "fraction")
 
 
 @dataclasses.dataclass(frozen=True)

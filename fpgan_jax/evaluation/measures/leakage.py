@@ -31,24 +31,14 @@ from fpgan_jax.evaluation.study.print_collection import (
 
 BEST_SCORE = Measure("{matcher}_best_score", "score", "lower", margin=5)
 MIRRORED_BEST_SCORE = Measure("{matcher}_mirrored_best_score", "score", "lower", margin=5)
-LEAK_RATE = Measure(
-    *("{matcher}_leak_rate_at_far_{rate}", "fraction", "lower", "{matcher} leak rate at FAR {rate}"),
-    margin=0.05,
-)
-MIRRORED_LEAK_RATE = Measure(
-    *("{matcher}_mirrored_leak_rate_at_far_{rate}", "fraction", "lower"),
-    "{matcher} mirrored leak rate at FAR {rate}",
-    margin=0.05,
-)
+LEAK_RATE = Measure("{matcher}_leak_rate_at_far_{rate}", "fraction", "lower", margin=0.05)
+MIRRORED_LEAK_RATE = Measure("{matcher}_mirrored_leak_rate_at_far_{rate}", "fraction", "lower", margin=0.05)
 # Beside how often another impression of a training print's finger comes as near to it.
 COPY_RATE = Measure(
     "{matcher}_copy_rate", "fraction", "lower", margin=0.05, baseline=((HELD_OUT,), (REFERENCE,))
 )
 COPY_THRESHOLD = Measure("{matcher}_copy_threshold", "score")
-SOURCE_RATE = Measure(
-    *("{matcher}_source_rate_at_far_{rate}", "fraction", "real", "{matcher} source rate at FAR {rate}"),
-    margin=0.05,
-)
+SOURCE_RATE = Measure("{matcher}_source_rate_at_far_{rate}", "fraction", "real", margin=0.05)
 SOURCE_SCORE = Measure("{matcher}_source_score", "score", "real", margin=10)
 MIRRORED = "_mirrored"
 # A score above this quantile of real second impressions' is a copy's. Fewer fingers cannot tell it.

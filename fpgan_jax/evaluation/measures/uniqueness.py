@@ -22,21 +22,9 @@ from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 from fpgan_jax.evaluation.study.findings import Findings, MatchRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 
-COLLISION_RATE = Measure(
-    *(
-        "{matcher}_collision_rate_at_far_{rate}",
-        "fraction",
-        "lower",
-        "{matcher} collision rate at FAR {rate}",
-    ),
-    margin=0.01,
-)
+COLLISION_RATE = Measure("{matcher}_collision_rate_at_far_{rate}", "fraction", "lower", margin=0.01)
 BETWEEN_PERSONS_SCORE = Measure("{matcher}_between_persons_score", "score", "lower", margin=2)
-WITHIN_PERSON_RATE = Measure(
-    *("{matcher}_within_person_rate_at_far_{rate}", "fraction", "real"),
-    "{matcher} within person rate at FAR {rate}",
-    margin=0.05,
-)
+WITHIN_PERSON_RATE = Measure("{matcher}_within_person_rate_at_far_{rate}", "fraction", "real", margin=0.05)
 WITHIN_PERSON_SCORE = Measure("{matcher}_within_person_score", "score", "real", margin=10)
 # Pairs of prints of a collection that are compared; more cost time and change little.
 MAX_PAIRS = 2500
