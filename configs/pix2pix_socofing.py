@@ -62,11 +62,12 @@ def get_config() -> ConfigDict:
     data.num_channels = 1
     # Open in the paper; bicubic is what GIMP and the reference pix2pix code use by default.
     data.interpolation = "bicubic"  # "nearest" | "bilinear" | "bicubic" | "lanczos" | "area"
-    # What the generator is given: "noise", as in the paper, or "ridges": the print's ridge map and contact, its coarse
-    # mean grey and contrast, and one plane of noise (docs/ridge_map.md); for sources of prints.
-    data.condition = "noise"  # "noise" | "ridges"
-    # Of "ridges": map and print are moved and distorted as one, at random, as impressions of one finger differ; a
-    # factor on the spread of real ones, 0 is off.
+    # What the generator is given: "noise", as in the paper; "ridges": the print's ridge map and contact, its coarse
+    # mean grey and contrast, and one plane of noise (docs/ridge_map.md); or "minutiae": the print's minutiae as
+    # directed marks, a peer's way (docs/protocol.md). The last two are for sources of prints.
+    data.condition = "noise"  # "noise" | "ridges" | "minutiae"
+    # Of "ridges" and "minutiae": map and print are moved and distorted as one, at random, as impressions of one finger
+    # differ; a factor on the spread of real ones, 0 is off.
     data.warp_strength = 0.0
     # Open in the paper; uniform noise is GIMP's "RGB noise" at full strength.
     data.noise_distribution = "uniform"  # "uniform" | "gaussian" | "salt_and_pepper"
@@ -211,6 +212,8 @@ def get_config() -> ConfigDict:
     evaluation.matchers = (
         "nbis",
     )  # "nbis" (MINDTCT and BOZORTH3) and "fingerprint_recognition" (another kind)
+    # Real fingers, with all their impressions, that prints are compared with. A false accept rate of 0.1% takes 78.
+    evaluation.num_gallery_fingers = 60
     evaluation.num_epoch_replicas = 3  # prints a person that are judged of each epoch in config.keep_epochs
     evaluation.num_resamples = 2000  # draws of persons behind a threshold's 95% interval
     return config

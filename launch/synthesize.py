@@ -35,8 +35,8 @@ _NOISE_SEED = flags.DEFINE_integer("noise_seed", None, "Seed of new noise; by de
 _IDENTITIES = flags.DEFINE_string(
     "identities",
     None,
-    "Whose impressions: new (fingers that nobody has), training, a folder of <finger>_<impression>.png, or a file of "
-    "launch.make_pairs --npz.",
+    "Whose impressions: new (fingers that nobody has), training, held_out (persons who were kept from the training), a "
+    "folder of <finger>_<impression>.png, or a file of launch.make_pairs --npz.",
 )
 _IDENTITIES_PPI = flags.DEFINE_float(
     "identities_ppi", 0.0, "Of a folder in --identities: pixels per inch of its prints.", lower_bound=0.0
@@ -49,6 +49,11 @@ _NUM_IMPRESSIONS = flags.DEFINE_integer(
 )
 _CHECK_FINGERS = flags.DEFINE_bool(
     "check_fingers", True, "Refuse new fingers that match another, a training print or its mirror image."
+)
+_SQUARE_PIXELS = flags.DEFINE_bool(
+    "square_pixels",
+    True,
+    "Of --identities: square pixels, rather than the generator's own, squeezed by SOCOFing's.",
 )
 _FIGURE = cli.define_path_flag("figure", "Of --identities: a PNG to draw of up to eight fingers, a row each.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", None, "Draw so many from new noise, in shards; more later.")
@@ -81,6 +86,7 @@ def main(argv):
             _NUM_IMPRESSIONS.value or enlarging.NUM_IMPRESSIONS,
             _IDENTITIES_PPI.value,
             _CHECK_FINGERS.value,
+            _SQUARE_PIXELS.value,
             sharded.Request(1, **division) if division else None,
         )
         line = enlarging.enlarge(

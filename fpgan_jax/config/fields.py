@@ -103,8 +103,10 @@ MEASURE_FAMILIES = (
     "pixels",
 )
 
-# What each channel of a condition "ridges" holds; `data.ridges.ridge_condition` makes them.
+# What each channel of a condition that is made from a print holds; `data.ridges` makes them.
 RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
+CONDITION_CHANNELS = {"ridges": RIDGE_CHANNELS, "minutiae": ("minutiae",)}
+
 MATCHERS = ("nbis", "fingerprint_recognition")
 
 FIELDS: Mapping[str, Field] = {
@@ -134,7 +136,7 @@ FIELDS: Mapping[str, Field] = {
     "data.image_width": Field(int, low=0, high=4096, default=0),
     "data.num_channels": Field(int, choices=(1, 3)),
     "data.interpolation": Field(str, choices=("nearest", "bilinear", "bicubic", "lanczos", "area")),
-    "data.condition": Field(str, choices=("noise", "ridges"), default="noise"),
+    "data.condition": Field(str, choices=("noise", *CONDITION_CHANNELS), default="noise"),
     "data.warp_strength": Field(float, low=0.0, high=4.0, default=0.0),
     "data.noise_distribution": Field(str, choices=("uniform", "gaussian", "salt_and_pepper")),
     "data.noise_per": Field(str, choices=("replica", "person")),
@@ -243,6 +245,7 @@ FIELDS: Mapping[str, Field] = {
         ),
     ),
     "evaluation.matchers": Field(tuple, item_type=str, item_choices=MATCHERS, default=("nbis",)),
+    "evaluation.num_gallery_fingers": Field(int, low=2, high=MAX_COUNT, default=60),
     "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
     "evaluation.num_resamples": Field(int, low=100, default=2000),
 }

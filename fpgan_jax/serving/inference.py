@@ -11,11 +11,10 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import condition_shape, image_shape
-from fpgan_jax.data import preprocessing
 from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import SCAN_SIZES, preprocess_print, to_uint8
-from fpgan_jax.data.ridges import print_scale, ridge_condition
+from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.scoring import similarity
 from fpgan_jax.synthesis import drawing
@@ -59,7 +58,7 @@ class RestoredGenerator:
           UserError: the image is not of the size that the generator was trained on, not of bytes, or its file
             cannot be read.
         """
-        if self.config.data.condition == "ridges":
+        if self.config.data.condition != "noise":
             image, shape = _check_condition(noise_image, self.condition_shape), self.image_shape
         else:
             image, shape = _load_image(noise_image, self.config)
@@ -69,7 +68,7 @@ class RestoredGenerator:
     def map_print(
         self, image: np.ndarray | str | os.PathLike, noise_seed: int = 0, *, is_scan: bool | None = None
     ) -> np.ndarray:
-        """Make the condition of a print: its ridge map and appearance, and a noise plane.
+        """Make the condition of a print: its ridge map and appearance, and a noise plane; or its minutiae.
 
         Args:
           image: as of `RestoredClassifier`.
@@ -83,18 +82,14 @@ class RestoredGenerator:
           UserError: the generator draws from noise, or the image is not as it must be.
         """
         data = self.config.data
-        if data.condition != "ridges":
-            raise UserError("map_print: this generator draws from noise, not from ridge maps")
+        if data.condition == "noise":
+            raise UserError("map_print: this generator draws from noise, not from maps of prints")
         if isinstance(image, str | os.PathLike):
             image = _load_print(image, self.config, is_scan)
         pixels, _ = _load_image(image, self.config)
-        planes = ridge_condition.map_print(
-            pixels[..., 0], print_scale.find_sensor_period(data), preprocessing.find_window(data)
-        )
-        noise = create_noise_image(
-            noise_seed, 0, 0, shape=(*planes.shape[:2], 1), distribution=data.noise_distribution
-        )
-        return ridge_condition.add_noise(planes, noise)
+        shape = (*pixels.shape[:2], 1)
+        noise = create_noise_image(noise_seed, 0, 0, shape=shape, distribution=data.noise_distribution)
+        return ridge_pairs.map_print(pixels[..., :1], noise, data)
 
 
 class RestoredClassifier:

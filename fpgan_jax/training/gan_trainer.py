@@ -20,7 +20,7 @@ from fpgan_jax.config.fields import MAX_COUNT
 from fpgan_jax.config.identity import GAN_FIELDS, claim_workdir, hash_config
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
-from fpgan_jax.data.ridges import print_scale, ridge_condition
+from fpgan_jax.data.ridges import print_scale, ridge_condition, ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step, gan_watch, random_streams
@@ -214,6 +214,7 @@ def bind_train_step(
             jitter=config.data.jitter,
             warp_strength=config.data.warp_strength,
             ridge_period=ridge_period,
+            neutral=ridge_pairs.NEUTRALS.get(config.data.condition, ridge_condition.NEUTRAL),
         ),
         gan_objective=config.gan_objective,
         lambda_l1=config.lambda_l1,
@@ -235,6 +236,7 @@ def prepare_batch(
     jitter: int,
     warp_strength: float = 0.0,
     ridge_period: float = 0.0,
+    neutral: tuple[float, ...] = ridge_condition.NEUTRAL,
 ):
     """Bring a batch of bytes to the networks' range, with pix2pix's jitter and a finger's warp if asked for.
 
@@ -245,6 +247,7 @@ def prepare_batch(
       jitter: pixels of enlargement before the random crop; 0 is off.
       warp_strength: as of `augmentation.warp_pair`; 0 is off.
       ridge_period: of the prints' ridges, pixels.
+      neutral: as of `augmentation.warp_pair`.
 
     Returns:
       (noise_image, real_image), float32 in [-1, 1].
@@ -254,7 +257,12 @@ def prepare_batch(
     # Another key than the crop's.
     warp_key = jax.random.split(key)[1]
     return augmentation.warp_pair(
-        warp_key, *images, strength=warp_strength, period=ridge_period, first_index=first_index
+        warp_key,
+        *images,
+        strength=warp_strength,
+        period=ridge_period,
+        neutral=neutral,
+        first_index=first_index,
     )
 
 
@@ -304,11 +312,9 @@ def _create_sampler(
     if not epochs:
         return lambda step, state, reporter: None
     pairs = {name: values[: config.num_samples] for name, values in pairs.items()}
-    pictures = pairs["noise_image"]
-    if config.data.condition == "ridges":
-        pictures = ridge_condition.draw_condition(pictures)[..., None].repeat(
-            config.data.num_channels, axis=-1
-        )
+    pictures = ridge_pairs.draw_condition(pairs["noise_image"], config.data.condition)
+    if pictures.shape[-1] < config.data.num_channels:
+        pictures = pictures.repeat(config.data.num_channels, axis=-1)
     # The same dropout at every epoch: what changes from grid to grid is the network.
     keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["noise_image"]))
 

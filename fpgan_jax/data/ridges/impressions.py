@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from fpgan_jax.data.ridges import distortion, ridge_condition
 from fpgan_jax.data.ridges.appearance import Appearance
@@ -71,6 +70,9 @@ def create_condition(
     noise: jax.Array,
     variation: Variation,
     period: float,
+    *,
+    pixel_stretch: float = 1.0,
+    canvas_stretch: float = 1.0,
 ) -> jax.Array:
     """Make the condition of an impression: the finger's ridges moved, where both it and the other print touched.
 
@@ -81,21 +83,26 @@ def create_condition(
         beyond its edge it goes on as at its edge.
       look: of a print.
       noise: uint8 [height, width, 1].
-      variation: the pose, the contact's shift and the field's seed are used.
+      variation: the pose, the contact's shift and the field's seed are used; its pixels are square, of the same area.
       period: of the ridges, pixels.
+      pixel_stretch: width over height that a square of skin has in the condition and in the other contact.
+      canvas_stretch: the same on the canvas.
 
     Returns:
       uint8 [height, width, channels], as of `ridge_condition.add_noise`.
     """
     shape = other_contact.shape
-    field = distortion.sample_field(jax.random.key(variation.field_seed), shape, period)
-    places = distortion.create_places(variation.pose, field, ridges.shape)
+    stretches = {"pixel_stretch": pixel_stretch, "picture_stretch": canvas_stretch}
+    field_key = jax.random.key(variation.field_seed)
+    field = distortion.sample_field(field_key, shape, period, pixel_stretch=pixel_stretch)
+    places = distortion.create_places(variation.pose, field, ridges.shape, **stretches)
     finger = jnp.stack([(ridges.astype(jnp.float32) - 128) / 127, contact / 255], axis=-1)
     inside = distortion.find_inside(places, ridges.shape, period / 2)[..., None]
     moved_ridges, moved_contact = jnp.moveaxis(distortion.resample(finger, places) * inside, -1, 0)
+    contact_pose = variation.pose._replace(shift=variation.pose.shift + variation.contact_shift)
     touched = _place(
         other_contact / 255,
-        _move(_find_middle(contact), variation.pose, contact.shape, shape) + variation.contact_shift,
+        distortion.move(_find_middle(contact), contact_pose, contact.shape, shape, **stretches),
         contact.sum(dtype=jnp.float32) / 255,
     )
     maps = RidgeMap(jnp.clip(moved_ridges * touched, -1, 1), jnp.clip(moved_contact, 0, 1) * touched)
@@ -111,14 +118,6 @@ def _find_middle(contact: jax.Array) -> jax.Array:
     rows, columns = weights.sum(axis=1), weights.sum(axis=0)
     middle = [(each * jnp.arange(len(each))).sum() for each in (rows, columns)]
     return jnp.stack(middle) / (weights.sum() + 1e-6)
-
-
-def _move(place: jax.Array, pose: Pose, shape: tuple[int, int], result_shape: tuple[int, int]) -> jax.Array:
-    """Find where a place [2] of a picture comes to lie: the inverse of `distortion.create_places` without a field."""
-    rows, columns = (place - (np.array(shape) - 1) / 2) * pose.stretch
-    cosine, sine = jnp.cos(pose.rotation), jnp.sin(pose.rotation)
-    moved = jnp.stack([cosine * rows - sine * columns, sine * rows + cosine * columns])
-    return moved + pose.shift + (np.array(result_shape) - 1) / 2
 
 
 def _place(contact: jax.Array, middle: jax.Array, area: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
 from fpgan_jax.evaluation.measures import identity
 from fpgan_jax.evaluation.measures.family import Family, Headline, Measure, create_image_rows, join_notes
-from fpgan_jax.evaluation.measures.identity import Comparisons
+from fpgan_jax.evaluation.measures.identity import Comparisons, choose_comparisons
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 from fpgan_jax.evaluation.study.findings import MEASURED, REFUSED, Findings, ImageRow, MatchRow, MeasureRow
@@ -126,11 +126,13 @@ def compare_with_mirrored(
     )
     scores = {}
     for name, known in comparisons.scores.items():
-        places = np.flatnonzero(~np.isnan(known).all(1))
-        pairs = np.stack(np.meshgrid(places, np.arange(num_training), indexing="ij"), axis=-1).reshape(-1, 2)
+        persons = study.collections[name].persons
+        is_compared = choose_comparisons(persons, gallery, matcher.max_others)
+        pairs = np.argwhere(is_compared & ~np.isnan(known).all(1)[:, None])
         scores[name] = np.full((len(known), num_training), np.nan)
-        found = matcher.compare(prepared.images[name], images, pairs, f"mirrored, {name}")
-        scores[name][places] = found.reshape(-1, num_training)
+        scores[name][tuple(pairs.T)] = matcher.compare(
+            prepared.images[name], images, pairs, f"mirrored, {name}"
+        )
     return dataclasses.replace(comparisons, gallery=gallery, scores=scores, is_same_image={})
 
 

@@ -90,7 +90,8 @@ def _measure_between(
     images: np.ndarray,
     matcher: Matcher,
 ) -> tuple[list[MeasureRow], list[MatchRow]]:
-    groups, num_prints = choose_pairs(collection.persons, MAX_PAIRS)
+    # Of a slow matcher one print a person.
+    groups, num_prints = choose_pairs(collection.persons, 0 if matcher.max_others else MAX_PAIRS)
     rates = [(comparisons.bind(COLLISION_RATE, rate), rate) for rate in FALSE_ACCEPT_RATES]
     mean_score = comparisons.bind(BETWEEN_PERSONS_SCORE)
     if len(groups) < 2:
