@@ -25,6 +25,7 @@ from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.study.findings import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import REAL_ROLES, PrintCollection, Study
 
+GREY_DIFFERENCE = Measure("impression_grey_difference", "grey levels (0-255)", "real", margin=5)
 # What two impressions differ by.
 MEASURES = (
     Measure("impression_turn", "deg", "real", margin=2),
@@ -32,9 +33,8 @@ MEASURES = (
     Measure("impression_residual", "px", "real", margin=0.5),
     Measure("impression_mated_share", "fraction", "real", margin=0.05),
     Measure("impression_overlap", "fraction", "real", margin=0.05),
-    Measure("impression_grey_difference", "grey levels (0-255)", "real", margin=5),
+    GREY_DIFFERENCE,
 )
-QUANTITIES = {taken.name: taken.unit for taken in MEASURES}
 DISTANCES = tuple(Measure(f"{taken.name}_ks", "", "lower", f"{taken.title} KS") for taken in MEASURES)
 # Of strangers an alignment finds fewer; without them a rotation means nothing.
 MIN_COMMON = 8
@@ -113,13 +113,13 @@ def _compare(
     minutiae = dict(zip(used, matcher.extract(images[used], "minutiae of impressions"), strict=True))
     greys = {place: _measure_grey(images[place]) for place in used}
     values = [(*describe_difference(minutiae[i], minutiae[j]), abs(greys[i] - greys[j])) for i, j in accepted]
-    table = np.array(values, np.float64).reshape(-1, len(QUANTITIES))
+    table = np.array(values, np.float64).reshape(-1, len(MEASURES))
     is_known = ~np.isnan(table).any(1)
     return _Differences(accepted[is_known], table[is_known], len(pairs) - int(is_known.sum()))
 
 
 def describe_difference(first: Minutiae, second: Minutiae) -> tuple[float, float, float, float, float]:
-    """Describe how two impressions differ, by all of `QUANTITIES` but the grey.
+    """Describe how two impressions differ, by all of `MEASURES` but the grey.
 
     Args:
       first: of one impression, at 500 ppi.
@@ -147,7 +147,7 @@ def _average(
     collection: PrintCollection, places: np.ndarray, compared: _Differences
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
     """Average each print's pairs: places int64 [n], where its prints are among those compared, -1 for nowhere."""
-    means = np.full((len(collection), len(QUANTITIES)), np.nan)
+    means = np.full((len(collection), len(MEASURES)), np.nan)
     for number in np.flatnonzero(places >= 0):
         is_own = (compared.places == places[number]).any(1)
         if is_own.any():
