@@ -53,7 +53,7 @@ _NUM_TRAINING = flags.DEFINE_integer(
     "num_training", 100, "Training prints, and strangers', that new fingers are compared with.", lower_bound=2
 )
 _MAX_OTHERS = flags.DEFINE_integer(
-    "max_others", 20, "Prints of other fingers that a slow matcher compares each with.", lower_bound=2
+    "max_others", 20, "Prints of other fingers that each is compared with.", lower_bound=2
 )
 _OUT_DIR = cli.define_path_flag("out_dir", "Gets the tables and all rows.", required=True)
 

@@ -17,7 +17,6 @@ from fpgan_jax.data.ridges.print_scale import parse_resolution, write_resolution
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
 
-EXTENSIONS = (".png", ".bmp", ".jpg", ".jpeg")
 FINGERS_A_PERSON = 100
 # Of what drew a folder's prints; of impressions it says their resolution.
 MANIFEST_FILENAME = "manifest.csv"
@@ -108,7 +107,7 @@ def read_folder(
     names = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
+        if entry.name.lower().endswith(image_files.EXTENSIONS) and entry.name[0] != "."
     )
     records: list[Record] = []
     seen: dict[tuple[int, int], str] = {}

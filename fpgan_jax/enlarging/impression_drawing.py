@@ -59,7 +59,9 @@ class ImpressionRow(drawing.ManifestRow):
       contact: file of the training print whose contact was taken.
       contact_down: pixels by which its middle is below that of the finger's own contact.
       contact_right: pixels.
-      appearance: file of the training print whose appearance was taken.
+      finger_appearance: file of the print whose appearance is the finger's usual one: `source`, or of a new finger a
+        training print.
+      appearance: file of the training print towards whose appearance the impression's was moved.
     """
 
     ppi: str
@@ -73,6 +75,7 @@ class ImpressionRow(drawing.ManifestRow):
     contact: str
     contact_down: float
     contact_right: float
+    finger_appearance: str
     appearance: str
 
     @property
@@ -139,6 +142,12 @@ class Enlargement:
             raise UserError(
                 "the generator was trained on this finger alone; no other gives its contact and appearance"
             )
+        # Impression 0, which is not drawn, chooses what they have in common.
+        usual = jax.device_get(
+            _sample_variations(self.config.synthesis.seed, finger.number, 0, self.source.period)
+        ).appearance_choice[0]
+        is_new = isinstance(self.source, finger_sources.NewFingers)
+        finger_appearance = self._choose_print(others, usual) if is_new else finger.source
         rows = []
         for first in range(1, num_impressions + 1, _IMPRESSIONS_PER_CALL):
             variations = jax.device_get(
@@ -146,8 +155,12 @@ class Enlargement:
             )
             for place in range(min(_IMPRESSIONS_PER_CALL, num_impressions + 1 - first)):
                 variation = jax.tree.map(lambda leaf, place=place: leaf[place], variations)
-                rows.append(self._create_row(finger, first + place, variation, others))
+                row = self._create_row(finger, first + place, variation, others)
+                rows.append(dataclasses.replace(row, finger_appearance=finger_appearance))
         return rows
+
+    def _choose_print(self, others: np.ndarray, choice: int) -> str:
+        return self.training_prints.filenames[others[int(choice) % len(others)]]
 
     def _create_row(
         self, finger: Finger, impression: int, variation: Variation, others: np.ndarray
@@ -162,7 +175,7 @@ class Enlargement:
         )
         pose = variation.pose
         contact, appearance = (
-            self.training_prints.filenames[others[int(choice) % len(others)]]
+            self._choose_print(others, choice)
             for choice in (variation.contact_choice, variation.appearance_choice)
         )
         is_new = isinstance(self.source, finger_sources.NewFingers)
@@ -179,6 +192,7 @@ class Enlargement:
             contact=contact,
             contact_down=float(variation.contact_shift[0]),
             contact_right=float(variation.contact_shift[1]),
+            finger_appearance="",
             appearance=appearance,
         )
 
@@ -244,7 +258,9 @@ class ImpressionDrawer:
         shape = (*derived.image_shape(self._config.data)[:2], 1)
         examples = []
         for row in rows:
-            maps = self._map_finger(row.source)
+            maps, usual_look = self._map_finger(row.source)
+            if row.finger_appearance != row.source:
+                usual_look = self._map_training_print(row.finger_appearance)[1]
             contact, look = (
                 self._map_training_print(row.contact)[0],
                 self._map_training_print(row.appearance)[1],
@@ -256,6 +272,7 @@ class ImpressionDrawer:
                 shape=shape,
                 distribution=self._config.data.noise_distribution,
             )
+            look = impressions.vary_appearance(usual_look, look)
             examples.append((maps.ridges, maps.contact, contact, look, noise, row.variation))
         return list_dropout_seeds(rows), *jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
 
@@ -267,14 +284,19 @@ class ImpressionDrawer:
         """Create what the generator is given: uint8 [rows, height, width, condition channels]."""
         return np.asarray(self._create_conditions(*self.create_inputs(rows)[1:]))
 
-    def _map_finger_anew(self, source: str) -> RidgeMap:
+    def _map_finger_anew(self, source: str) -> tuple[RidgeMap, Appearance]:
         image, period, window = self._source.load_print(source), self._source.period, self._source.window
         maps = ridge_map.map_ridges(image, period, window)
         contact = _to_bytes(255 * maps.contact)
+        # Cells are laid over what an image shows of the canvas.
+        shape = derived.image_shape(self._config.data)[:2]
+        shape = distortion.find_square_shape(shape, find_stretch(self._config.data) / self._source.stretch)
+        shown = (preprocessing.place_centrally(each[..., None], shape)[..., 0] for each in (image, contact))
+        look = measure_appearance(next(shown), next(shown) / np.float32(255))
         if self._minutiae_tool:
             marks = minutiae_map.map_print(image, period, self._source.stretch, window, self._minutiae_tool)
-            return RidgeMap(marks[..., 0], contact)
-        return RidgeMap(_to_bytes(128 + 127 * maps.ridges), contact)
+            return RidgeMap(marks[..., 0], contact), look
+        return RidgeMap(_to_bytes(128 + 127 * maps.ridges), contact), look
 
     def _map_training_print_anew(self, filename: str) -> tuple[np.ndarray, Appearance]:
         image = self._prints[filename][..., 0]

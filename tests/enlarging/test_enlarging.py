@@ -17,7 +17,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.study import loading
 from fpgan_jax.models import factory
 from fpgan_jax.synthesis import drawing, sharded
-from fpgan_jax.tables.csv_rows import read_rows
+from fpgan_jax.tables.csv_rows import read_rows, write_rows
 from tests.launch.scripts import run, run_well
 from tests.serving.test_formats import create_weights, save_checkpoint
 from tests.synthesis.test_sharded import assert_same_images, read_tars
@@ -145,6 +145,21 @@ def test_an_evaluation_brings_a_folder_to_its_own_resolution(drawn):
     assert (images[:, 8:24, 8:24] != 255).any()
 
 
+def test_an_evaluation_of_squeezed_prints_squeezes_square_ones(gan_workdir, request_of, tmp_path):
+    """133 rows and 123 columns of square pixels fill the 128x128 of SOCOFing's."""
+    enlargement = enlarging.open_enlargement(gan_workdir, request_of())
+    (row,) = enlargement.create_rows(enlargement.source.fingers[0], 1)
+    write_rows(str(tmp_path / "manifest.csv"), [dataclasses.replace(row, ppi="238.7")])
+    ramp = np.add.outer(np.arange(133) * 0.5, np.arange(123) * 1.5).round().astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / row.file)
+    config = tiny.create_config()
+    config.data.update(source="npz", frame="crop", image_size=128)
+    (image,) = loading.load_print_folder(str(tmp_path), config).images
+    assert image.shape == (128, 128)
+    # From corner to corner, 66 + 183.
+    assert abs(int(image[-1, -1]) - 249) <= 1 and image[0, 0] <= 1
+
+
 def read_ridges(config, variables):
     """Stand for a generator: the ridges of its condition are its image."""
     return lambda variables, condition, keys: (condition[..., :1].astype(np.float32) - 128) / 127, {}
@@ -235,6 +250,14 @@ def test_a_finger_of_the_training_lends_neither_contact_nor_look_to_itself(gan_w
     assert lent == {(source, name) for source in files for name in files if source != name}
 
 
+def test_a_given_finger_looks_as_its_print_and_a_new_one_as_one_training_print(gan_workdir, request_of):
+    given = enlarging.open_enlargement(gan_workdir, request_of())
+    assert {row.finger_appearance for row in given.create_rows(given.source.fingers[1], 5)} == {"7_1.png"}
+    new = enlarging.open_enlargement(gan_workdir, Request("new", 8))
+    usual = [{row.finger_appearance for row in new.create_rows(finger, 5)} for finger in new.source.fingers]
+    assert all(len(names) == 1 for names in usual) and len(set.union(*usual)) > 1
+
+
 def test_new_fingers_are_numbered_apart_and_may_go_unchecked(gan_workdir, tmp_path):
     request = Request("new", 2, 1, is_checked=False)
     line = enlarging.enlarge(gan_workdir, str(tmp_path / "new"), request)
@@ -273,6 +296,7 @@ def test_the_figure_has_a_row_a_finger(gan_workdir, request_of, drawn, tmp_path)
     [
         ({"sensor_ppi": 0.0}, "--identities_ppi: "),
         ({"num_fingers": 3}, "--num_identities: 3 are wanted"),
+        ({"identities": "held_out"}, "--identities=held_out: .* has nobody who was kept from the training"),
         ({"identities": "nowhere"}, "--identities: 'nowhere' is not a folder"),
         ({"identities": "new"}, "--num_identities: say how many"),
         ({"identities": "new", "num_fingers": 900_000}, "--num_identities=900000: must be from 1 to 899999"),

@@ -192,7 +192,7 @@ def test_evaluation_scripts_alone_give_what_the_chain_gave(reproduced, data, tmp
 def test_a_trained_network_is_exported(reproduced, tmp_path):
     workdir, _ = reproduced
     result = run_well("export_model", f"--workdir={workdir / 'gan'}", f"--out={tmp_path / 'served'}")
-    assert "The generator of step" in result.stdout
+    assert "generator of step" in result.stdout
     description = json.loads((tmp_path / "served" / "model.json").read_text())
     assert description["inputs"][0]["shape"] == ["batch", 128, 128, 1]
     assert (tmp_path / "served" / "model.stablehlo").stat().st_size > 0
@@ -380,13 +380,13 @@ def test_the_protocol_s_table_has_a_row_a_line_and_a_column_a_set(tmp_path):
     result = run_well("measure_protocol", *flags, f"--out_dir={out_dir}")
     assert "Accepted by another real impression" in result.stdout and str(out_dir) in result.stdout
     more, new = (read_csv(out_dir / f"protocol_{name}.csv") for name in ("more_impressions", "new_fingers"))
-    assert {row["line"] for row in more} == {"1", "2", "3", "4", "5", "9", "10", "11"}
+    assert {row["line"] for row in more} == {"1", "2", "3", "4", "5", "10", "11"}
     assert {row["line"] for row in new} == {"4", "6", "7", "8", "9", "10", "11"}
     assert {"ours", "Copy", "Stranger"} <= set(more[0]) and {"ours", "procedural", "Copy"} <= set(new[0])
 
 
 @pytest.mark.extended
-def test_recognisers_are_compared_on_fingers_that_they_never_saw(tmp_path):
+def test_recognizers_are_compared_on_fingers_that_they_never_saw(tmp_path):
     for name, seed in (("few", 1), ("sensor", 2)):
         (tmp_path / name).mkdir()
         for person in (1, 2, 3):

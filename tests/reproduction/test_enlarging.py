@@ -71,7 +71,7 @@ def test_what_is_judged_is_told_apart_from_what_it_is_judged_by(config, tmp_path
         np.array([4]),
         ("4_01.png",),
     )
-    monkeypatch.setattr(reproduction_enlarging.study, "load_print_folder", lambda folder, config: blank)
+    monkeypatch.setattr(reproduction_enlarging.loading, "load_print_folder", lambda folder, config: blank)
     judged = reproduction_enlarging.create_study(config, str(tmp_path), SIZES)
     persons = {name: collection.persons.tolist() for name, collection in judged.collections.items()}
     # Two of the training, 1 and 2, beside those that impressions were drawn of.
@@ -88,7 +88,7 @@ def test_what_is_judged_is_told_apart_from_what_it_is_judged_by(config, tmp_path
 def test_prints_are_made_where_no_folder_is_given(config, tmp_path, monkeypatch):
     made = {}
     monkeypatch.setattr(
-        reproduction_enlarging.procedural_prints,
+        reproduction_enlarging,
         "write_prints",
         lambda folder, **settings: made.update(settings, folder=folder),
     )

@@ -16,12 +16,11 @@ from fpgan_jax.evaluation.enlargement import posed_controls, print_folders, use
 from fpgan_jax.evaluation.enlargement.print_folders import Request
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.tools import find_matchers
-from fpgan_jax.evaluation.measures import agreement, identity
+from fpgan_jax.evaluation.measures import agreement, identity, leakage
 from fpgan_jax.evaluation.measures.families import FAMILIES
 from fpgan_jax.evaluation.measures.family import Tools, merge_findings
 from fpgan_jax.evaluation.report import protocol
 from fpgan_jax.evaluation.report.protocol import Question
-from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.findings import Findings
 from fpgan_jax.evaluation.study.print_collection import (
     CONTROL,
@@ -36,8 +35,13 @@ from fpgan_jax.tables import formats
 from fpgan_jax.tables.report_table import ReportTable
 
 _SCORE_FAMILIES = ("identity", "uniqueness", "leakage")
-_OTHER_FAMILIES = ("minutiae", "variation", "quality", "distribution")
+_LIKENESS_FAMILIES = ("minutiae", "variation")
+_LOOK_FAMILIES = ("quality", "distribution")
+# Lines that ask for the look of the training's sensor, which more impressions have whatever their finger's sensor is.
+_LOOK_LINES = (9,)
 _FAST = "nbis"
+# Prints of others that it compares for each that a slow matcher does.
+_FAST_FACTOR = 4
 _SLOW_REASON = "a slow matcher judges the first set alone"
 _TITLES = {
     protocol.MORE_IMPRESSIONS: ("protocol_more_impressions", "More impressions of given fingers"),
@@ -63,7 +67,8 @@ def measure_protocol(
       out_dir: gets protocol_more_impressions and protocol_new_fingers as .{txt,md,csv,tex}, and rows/.
       gan_workdir: of the generator of the first set of more impressions; "" leaves out the controls in its poses.
       recognition_csv: as of `use.create_question`.
-      max_others: prints of other fingers that a slow matcher compares each print with.
+      max_others: prints of other fingers that each print is compared with; of new fingers four times as many by NIST's
+        matcher. Half of them are the training's.
 
     Returns:
       The first set's answers as text, and where the tables are.
@@ -113,7 +118,7 @@ class _Run:
         settings = config.evaluation.to_dict()
         # Both studies say how many fingers they have.
         settings |= {
-            "measures": (*_SCORE_FAMILIES, *_OTHER_FAMILIES),
+            "measures": _SCORE_FAMILIES + _LIKENESS_FAMILIES + _LOOK_FAMILIES,
             "num_gallery_fingers": MAX_COUNT,
             "max_others": max_others,
         }
@@ -125,31 +130,34 @@ class _Run:
             image_size=window[0], image_width=window[1],
         )  # fmt: skip
         self._matchers = find_matchers(config.evaluation.matchers)
-        for name, matcher in self._matchers.items():
-            if isinstance(matcher, Matcher) and name != _FAST:
-                matcher.max_others = max_others
+        self._max_others = max_others
 
     def judge(
         self, kind: str, collections: Sequence[PrintCollection], use_question: Question
     ) -> list[ReportTable]:
         name, title = _TITLES[kind]
+        for matcher_name, matcher in self._matchers.items():
+            if isinstance(matcher, Matcher):
+                # Only of new fingers a line asks about others' prints.
+                is_asked = matcher_name == _FAST and kind == protocol.NEW_FINGERS
+                matcher.max_others = self._max_others * (_FAST_FACTOR if is_asked else 1)
         study = self._create_study(collections)
-        findings = [self._measure(study, name, self._bind_all())]
+        findings = [self._measure(study, name, self._list_families(kind))]
         for slow in self._matchers:
             if slow != _FAST:
                 few = self._create_study(_leave_out(collections))
-                found = self._measure(few, f"{name}_{slow}", self._bind(_SCORE_FAMILIES, slow))
+                found = self._measure(few, f"{name}_{slow}", self._bind_scores(slow, kind))
                 findings += [found, _explain_left_out(study, few, found)]
         merged = merge_findings(findings)
         names = list(self._matchers)
         if len(names) > 1:
             disagreements = identity.compare_decisions(study, merged.measures, merged.matches, names[:2])
             merged = merge_findings([merged, Findings(disagreements)])
-        # More impressions are to look as their fingers' real prints, new fingers as those of the training's sensor.
-        looks = (POPULATION, REFERENCE) if kind == protocol.NEW_FINGERS else print_collection.REAL_ROLES
-        numbers = protocol.arrange(study, merged, looks)
+        numbers = protocol.arrange(study, merged, (POPULATION, REFERENCE))
         questions = [*protocol.list_questions(names), use_question]
         questions.sort(key=lambda question: question.number)
+        if kind == protocol.MORE_IMPRESSIONS:
+            questions = [question for question in questions if question.number not in _LOOK_LINES]
         tables = [protocol.create_wide_table(numbers, kind, questions, name, title)]
         table = agreement.create_agreement_table(study, merged.measures, names)
         return tables + ([table._replace(name=f"{name}_matchers")] if table else [])
@@ -164,15 +172,26 @@ class _Run:
         rows_dir = os.path.join(self._out_dir, "rows", label)
         return evaluate.measure_families(study, families, rows_dir, label)[0]
 
-    def _bind_all(self) -> Mapping[str, Callable[[Study], Findings]]:
-        scores = self._bind(_SCORE_FAMILIES, _FAST) if _FAST in self._matchers else {}
-        return {**scores, **self._bind(_OTHER_FAMILIES, _FAST)}
+    def _list_families(self, kind: str) -> Mapping[str, Callable[[Study], Findings]]:
+        names = _LIKENESS_FAMILIES + (_LOOK_FAMILIES if kind == protocol.NEW_FINGERS else ())
+        tools = self._create_tools(_FAST)
+        families = {name: functools.partial(FAMILIES[name].compute, tools=tools) for name in names}
+        return {**(self._bind_scores(_FAST, kind) if _FAST in self._matchers else {}), **families}
 
-    def _bind(self, names: Sequence[str], matcher: str) -> Mapping[str, Callable[[Study], Findings]]:
-        """Bind families to one matcher, where there is such."""
-        chosen = {name: found for name, found in self._matchers.items() if name == matcher}
-        tools = Tools(self._data, chosen)
-        return {name: functools.partial(FAMILIES[name].compute, tools=tools) for name in names}
+    def _bind_scores(self, name: str, kind: str) -> Mapping[str, Callable[[Study], Findings]]:
+        tools = self._create_tools(name)
+        asked = {
+            family: functools.partial(FAMILIES[family].compute, tools=tools) for family in _SCORE_FAMILIES
+        }
+        if kind == protocol.MORE_IMPRESSIONS:
+            # Their fingers are those of the real prints: nobody asks whether two of them match, or a mirrored print.
+            del asked["uniqueness"]
+            measure = functools.partial(leakage.measure, has_mirrored=False)
+            asked["leakage"] = functools.partial(leakage.FAMILY.compute_by_each, measure, tools=tools)
+        return asked
+
+    def _create_tools(self, matcher: str) -> Tools:
+        return Tools(self._data, {name: found for name, found in self._matchers.items() if name == matcher})
 
 
 def _leave_out(collections: Sequence[PrintCollection]) -> list[PrintCollection]:

@@ -46,7 +46,9 @@ COPY_QUANTILE = 0.95
 MIN_COPY_FINGERS = 10
 
 
-def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = None) -> Findings:
+def measure(
+    study: Study, data_config: ConfigDict, matcher: Matcher | None = None, *, has_mirrored: bool = True
+) -> Findings:
     """Measure every collection by NIST's MINDTCT and BOZORTH3.
 
     - `nbis_best_score`: of a print, its highest score against any print of the training; a real print's own finger is
@@ -64,6 +66,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
       study: what to measure; its reference is the training gallery.
       data_config: config.data of its prints.
       matcher: one that has matched some of it already; None makes one.
+      has_mirrored: False leaves out the mirrored prints.
 
     Returns:
       Measures, scores a print, and the comparisons with the mirrored gallery ("identity" has the others); one skipped
@@ -73,7 +76,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         matcher = matcher or Matcher(nist_tools.find_matching_tool())
         prepared = prepare_prints(study, data_config)
         comparisons = identity.compare_with_gallery(study, prepared, matcher)
-        mirrored = compare_with_mirrored(study, prepared, comparisons, matcher)
+        mirrored = compare_with_mirrored(study, prepared, comparisons, matcher) if has_mirrored else None
     except (ToolError, NoScaleError) as error:
         return FAMILY.skip(error)
     measures: list[MeasureRow] = [_create_copy_threshold_row(study, comparisons)]
@@ -89,11 +92,14 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         images += image_rows
         if collection.role in REAL_ROLES:
             to_training = np.where(is_own, np.nan, to_training)
-        for scores, is_mirrored in ((to_training, False), (mirrored.scores[name], True)):
+        compared = [(to_training, False)]
+        if mirrored:
+            compared.append((mirrored.scores[name], True))
+            matches += identity.create_match_rows(mirrored, collection, mirrored.scores[name])
+        for scores, is_mirrored in compared:
             rows, image_rows = _measure_collection(comparisons, collection, scores, is_mirrored=is_mirrored)
             measures += rows
             images += image_rows
-        matches += identity.create_match_rows(mirrored, collection, mirrored.scores[name])
     return Findings(measures, images, matches)
 
 

@@ -103,11 +103,21 @@ def test_a_place_moves_to_where_the_picture_shows_it(pixel_stretch, picture_stre
 
 
 def test_a_finger_is_turned_in_square_pixels():
-    # A quarter turn of squeezed pixels: 10 to the right are 10 / 1.2 square ones, and up they are 10 / 1.44 squeezed.
+    # Ten squeezed columns to the right are 10 / 1.2 square ones; a quarter turn counter-clockwise puts them above,
+    # where they are 10 / 1.44 squeezed rows.
     stretches = {"pixel_stretch": 1.44, "picture_stretch": 1.44}
     pose = STILL._replace(rotation=jnp.float32(np.pi / 2))
     moved = distortion.move(jnp.array([11.5, 24.5]), pose, SHAPE, SHAPE, **stretches)
     np.testing.assert_allclose(moved, (11.5 - 10 / 1.44, 14.5), atol=1e-4)
+
+
+@pytest.mark.parametrize(("pixel_stretch", "picture_stretch"), [(1.0, 1.21), (1.21, 1.0)])
+def test_pixels_of_one_area_have_their_own_proportions(pixel_stretch, picture_stretch):
+    stretches = {"pixel_stretch": pixel_stretch, "picture_stretch": picture_stretch}
+    places = distortion.create_places(STILL, NO_FIELD, SHAPE, **stretches)
+    down, across = places[0, 1, 0] - places[0, 0, 0], places[1, 0, 1] - places[1, 0, 0]
+    assert down * across == pytest.approx(1)
+    assert down / across == pytest.approx(pixel_stretch / picture_stretch)
 
 
 def test_the_skins_distortion_is_as_smooth_down_as_across_in_square_pixels():
