@@ -402,7 +402,7 @@ def join_notes(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def find_groups(persons: Sequence[int], *, max_prints: int) -> list[np.ndarray]:
+def find_groups(persons: np.ndarray | Sequence[int], *, max_prints: int) -> list[np.ndarray]:
     """Find the prints of each person who is known.
 
     Args:
