@@ -26,15 +26,17 @@ def get_config() -> ConfigDict:
 
     data = config.data = ConfigDict()
     # "socofing" | "impressions" (files <finger>_<impression>.png, of any sensor) | "npz" (either's prints in one
-    # file) | "paired_folder" (files of [noise, print] side by side)
+    # file) | "paired_folder" (files of condition and target)
     data.source = "socofing"
     data.socofing_dir = ""  # folder that holds Real/ and, for the altered control, Altered/
     # For source "impressions": a finger counts as a person of its own; hand, finger and frame are not asked.
     data.impressions_dir = ""
     # For source "npz", which needs no TensorFlow: the file that `launch.make_pairs --npz=FILE` wrote.
     data.npz_file = ""
-    # For source "paired_folder": all its files train; persons, replicas, frame and noise are not asked.
+    # For source "paired_folder", which docs/data.md describes: persons, replicas, frame and noise are not asked.
     data.paired_dir = ""
+    # Of its pairs, "AtoB": from the left image, or the folder A, to the right one, or B; "BtoA": the other way round.
+    data.direction = "AtoB"  # "AtoB" | "BtoA"
     data.tfds_dir = ""  # where TFDS keeps the prepared set; "" is TFDS's own default place
     data.on_bad_file = "stop"  # "stop" | "skip" (name it and go on)
     data.hand = "Right"  # whose prints are taken: "Left" | "Right" | "both"
@@ -58,8 +60,9 @@ def get_config() -> ConfigDict:
     data.frame = "keep"
     data.image_size = 256  # height of the images, in pixels; a scan is enlarged to it
     data.image_width = 0  # their width; 0 is as wide as high, as the paper's
-    # 1: grey, which colored pairs become with a warning; 3: color, of prints the grey three times
-    data.num_channels = 1
+    # 1: grey, which colored pairs become with a warning; 3: color, of prints the grey three times; 0, for files of
+    # pairs: what they are
+    data.num_channels = 1  # 0 | 1 | 3
     # Open in the paper; bicubic is what GIMP and the reference pix2pix code use by default.
     data.interpolation = "bicubic"  # "nearest" | "bilinear" | "bicubic" | "lanczos" | "area"
     # What the generator is given: "noise", as in the paper, or "ridges": the print's ridge map and contact, its coarse
@@ -145,6 +148,8 @@ def get_config() -> ConfigDict:
     config.keep_epochs = ()  # epochs whose checkpoints are never deleted, to draw from them later
     config.sample_epochs = (2, 28, 160)  # epochs after which a sample grid is drawn; figure 3
     config.num_samples = 5  # noise images in a sample grid
+    # Of a folder of pairs that has `val` or `test`: so many of these are measured after each of sample_epochs
+    config.num_validation_pairs = 100
     config.best_metric = "l1_loss"  # the checkpoint with the lowest is kept beside the last
 
     # Experiment 2. Open in the paper: Xception's input size, initial weights, split and schedule.

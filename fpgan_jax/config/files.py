@@ -3,6 +3,8 @@
 Does not write one (`identity.py`, which claims the folder).
 """
 
+import importlib.resources
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,6 +16,26 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.host.json_file import read_json
 
 CONFIG_FILENAME = "config.json"
+# Beside this file; `launch.document_fields` writes it from configs/pix2pix_socofing.py.
+DEFAULT_FILENAME = "default.json"
+
+
+def create_config(overrides: Iterable[str] = ()) -> ConfigDict:
+    """Create the config of `configs/pix2pix_socofing.py`, for programs that have the installed package alone.
+
+    Args:
+      overrides: as of `override_fields`, as ["data.source=paired_folder", "data.paired_dir=facades"].
+
+    Returns:
+      The config, not validated.
+
+    Raises:
+      UserError: as `override_fields`.
+    """
+    text = (
+        importlib.resources.files("fpgan_jax.config").joinpath(DEFAULT_FILENAME).read_text(encoding="utf-8")
+    )
+    return override_fields(parse_config(json.loads(text)), overrides)
 
 
 def load_config(path: str) -> ConfigDict:

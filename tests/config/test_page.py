@@ -7,6 +7,7 @@ import re
 import pytest
 
 from configs import pix2pix_socofing
+from fpgan_jax.config import files
 from fpgan_jax.config.fields import FIELDS
 from fpgan_jax.config.page import format_page, read_meanings
 from fpgan_jax.errors import UserError
@@ -46,6 +47,16 @@ def test_the_page_in_docs_is_what_the_configs_say():
         inspect.getsource(pix2pix_socofing), pix2pix_socofing.get_config(), "configs/pix2pix_socofing.py"
     )
     assert pathlib.Path("docs/fields.md").read_text() == page, "stale: run python -m launch.document_fields"
+
+
+def test_the_installed_package_has_the_same_defaults():
+    own, documented = files.create_config(), pix2pix_socofing.get_config()
+    assert own.to_dict() == documented.to_dict(), "stale: run python -m launch.document_fields"
+
+
+def test_the_installed_packages_defaults_can_be_overridden():
+    config = files.create_config(["data.source=paired_folder", "sample_epochs=1,2"])
+    assert (config.data.source, config.sample_epochs) == ("paired_folder", (1, 2))
 
 
 def test_every_field_has_its_row(page):
