@@ -248,7 +248,13 @@ class Family:
         note: str = "",
         status: str = MEASURED,
     ) -> MeasureRow:
-        """Create a measure's row; arguments as in `MeasureRow`, the interval being (low, high)."""
+        """Create a measure's row; arguments as in `MeasureRow`, the interval being (low, high).
+
+        Raises:
+          ValueError: the family does not list the measure, so that the report would know nothing of it.
+        """
+        if measure.name not in self.by_name:
+            raise ValueError(f"{measure.name}: not among the measures of the family {self.name}")
         low, high = interval
         return MeasureRow(
             *(self.name, measure.name, collection, value, low, high, num_images, num_persons),
@@ -396,7 +402,7 @@ def join_notes(*notes: str) -> str:
     return "; ".join(note for note in notes if note)
 
 
-def find_groups(persons: Sequence[int], *, max_prints: int) -> list[np.ndarray]:
+def find_groups(persons: np.ndarray | Sequence[int], *, max_prints: int) -> list[np.ndarray]:
     """Find the prints of each person who is known.
 
     Args:

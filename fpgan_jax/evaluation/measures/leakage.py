@@ -171,8 +171,8 @@ def _measure_source(
     score = comparisons.bind(SOURCE_SCORE)
     if np.isnan(scores).all():
         reason = "none of its persons has another print in the training"
-        taken = [*(each for each, _ in rates), score]
-        return [FAMILY.refuse(each, collection, reason) for each in taken], []
+        refused = [*(taken for taken, _ in rates), score]
+        return [FAMILY.refuse(taken, collection, reason) for taken in refused], []
     measures = []
     for source_rate, rate in rates:
         if why := comparisons.describe_refusal(rate):
@@ -232,7 +232,7 @@ def _create_copy_row(comparisons: Comparisons, collection: PrintCollection, scor
     return FAMILY.summarize(taken, collection, is_copy, note=note)
 
 
-FAMILY = Family(
+FAMILY: Family = Family(
     "leakage",
     "Leakage",
     "How near is each synthetic print to the prints of the training, as they are and mirrored? A print that "

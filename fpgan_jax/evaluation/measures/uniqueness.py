@@ -96,8 +96,8 @@ def _measure_between(
     mean_score = comparisons.bind(BETWEEN_PERSONS_SCORE)
     if len(groups) < 2:
         reason = "there are no two persons known"
-        taken = [*(each for each, _ in rates), mean_score]
-        return [FAMILY.refuse(each, collection, reason) for each in taken], []
+        refused = [*(taken for taken, _ in rates), mean_score]
+        return [FAMILY.refuse(taken, collection, reason) for taken in refused], []
     blocks = list(itertools.combinations(range(len(groups)), 2))
     pairs = [
         np.stack(np.meshgrid(groups[i], groups[j], indexing="ij"), axis=-1).reshape(-1, 2) for i, j in blocks
@@ -203,7 +203,7 @@ def _create_match_rows(
     ]  # fmt: skip
 
 
-FAMILY = Family(
+FAMILY: Family = Family(
     "uniqueness",
     "Uniqueness",
     "Do the synthetic prints of two persons match each other? They should not. And those of one person? They "

@@ -106,9 +106,9 @@ def summarise(
         for name in [name for name, rows in by_measure.items() if not _get_synthetic(study, rows)]:
             del by_measure[name]
     statements = []
-    for family in sorted(FAMILIES.values(), key=lambda family: family.rank):  # the sort is stable
-        by_measure = told.get(family.name, {})
-        for headline in family.headlines:
+    for asked in sorted(FAMILIES.values(), key=lambda one: one.rank):  # the sort is stable
+        by_measure = told.get(asked.name, {})
+        for headline in asked.headlines:
             chosen = [name for name in by_measure if name in headline.names]
             for name in chosen:
                 statements.append(

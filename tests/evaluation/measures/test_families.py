@@ -92,6 +92,11 @@ def test_without_any_value_a_measure_is_refused(collection):
     assert (row.status, row.note, row.unit, row.num_images) == ("refused", "no print has a value", "deg", 4)
 
 
+def test_a_measure_that_the_family_does_not_list_makes_no_row(collection):
+    with pytest.raises(ValueError, match="cold: not among the measures of the family warmth"):
+        create_family(Measure("warmth")).refuse(Measure("cold"), collection, "it is cold")
+
+
 @pytest.mark.parametrize(
     ("family", "reason", "name", "status"),
     [
