@@ -23,22 +23,11 @@ from fpgan_jax.data import print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.controls import control_images, control_table
 from fpgan_jax.evaluation.experiments import utility_table
-from fpgan_jax.evaluation.matcher.matching import Matcher
-from fpgan_jax.evaluation.measures import (
-    checkerboard,
-    distribution,
-    features,
-    identity,
-    leakage,
-    minutiae,
-    paper_similarity,
-    pixels,
-    quality,
-    ridges,
-    uniqueness,
-    variation,
-)
-from fpgan_jax.evaluation.measures.agreement import create_agreement_table, find_matchers, measure_by_each
+from fpgan_jax.evaluation.matcher.tools import find_matchers
+from fpgan_jax.evaluation.measures import features
+from fpgan_jax.evaluation.measures.agreement import create_agreement_table
+from fpgan_jax.evaluation.measures.families import FAMILIES
+from fpgan_jax.evaluation.measures.family import Tools, merge_findings
 from fpgan_jax.evaluation.plan import EvaluationPlan
 from fpgan_jax.evaluation.report import page, protocol
 from fpgan_jax.evaluation.report.contents import EvaluationResults
@@ -155,7 +144,7 @@ def _create_study(plan: EvaluationPlan, collections: Iterable[PrintCollection], 
 def create_families(
     plan: EvaluationPlan, persons: Collection[int]
 ) -> Mapping[str, Callable[[Study], Findings]]:
-    """Bind every family of measures.
+    """Bind every family of measures to what it measures with.
 
     Args:
       plan: of the evaluation.
@@ -164,31 +153,12 @@ def create_families(
     Returns:
       A family of `config.fields.MEASURE_FAMILIES` -> (study) -> its findings.
     """
-    data = plan.config.data
-    # The same matchers for all studies: each compares two images once.
-    matchers = find_matchers(plan.config.evaluation.matchers)
-    # MINDTCT's minutiae, whoever matches.
-    minutiae_matcher = matchers.get("nbis")
-    minutiae_matcher = minutiae_matcher if isinstance(minutiae_matcher, Matcher) else None
-    extractor = _create_extractor(plan, persons)
-    return {
-        "similarity": lambda judged: paper_similarity.measure(judged, data),
-        **{
-            name: functools.partial(
-                lambda judged, name, measure: measure_by_each(name, measure, judged, data, matchers),
-                name=name,
-                measure=module.measure,
-            )
-            for name, module in (("identity", identity), ("uniqueness", uniqueness), ("leakage", leakage))
-        },
-        "minutiae": lambda judged: minutiae.measure(judged, data, minutiae_matcher),
-        "variation": lambda judged: variation.measure(judged, data, minutiae_matcher),
-        "quality": lambda judged: quality.measure(judged, data),
-        "ridges": lambda judged: ridges.measure(judged, data),
-        "checkerboard": lambda judged: checkerboard.measure(judged, data),
-        "distribution": lambda judged: distribution.measure(judged, extractor=extractor),
-        "pixels": pixels.measure,
-    }
+    tools = Tools(
+        plan.config.data,
+        find_matchers(plan.config.evaluation.matchers),
+        _create_extractor(plan, persons),
+    )
+    return {name: functools.partial(family.compute, tools=tools) for name, family in FAMILIES.items()}
 
 
 def _create_extractor(plan: EvaluationPlan, persons: Collection[int]) -> features.FeatureExtractor | None:
@@ -219,7 +189,7 @@ def _measure_seeds(
     """Return (place of the GAN's seed, of the classifier's) -> rows; all families for the first classifier only."""
     found = {(0, 0): first.measures}
     num_classifiers = max(1, len(plan.classifier_workdirs))
-    similarity = {"similarity": families["similarity"]}
+    by_classifier = {name: families[name] for name in families if FAMILIES[name].is_by_classifier_seed}
     for gan, collections in enumerate(drawn):
         for classifier in range(num_classifiers):
             if (gan, classifier) in found:
@@ -228,7 +198,7 @@ def _measure_seeds(
             name = f"gan_seed_{plan.gan_seeds[gan]}"
             if plan.classifier_seeds:
                 name += f"_classifier_seed_{plan.classifier_seeds[classifier]}"
-            chosen = similarity if classifier else families
+            chosen = by_classifier if classifier else families
             rows_dir = os.path.join(out_dir, "rows", name)
             found[gan, classifier] = measure_families(judged, chosen, rows_dir, name)[0].measures
     return found
@@ -247,7 +217,7 @@ def create_seeds_table(judged: Study, by_seed: Mapping[tuple[int, int], Sequence
         collection = judged.collections.get(row.collection)
         if collection is None or collection.role != SYNTHETIC or row.status != MEASURED:
             continue
-        columns = num_classifiers if row.family == "similarity" else 1
+        columns = num_classifiers if FAMILIES[row.family].is_by_classifier_seed else 1
         table = np.array(
             [[values[gan, column].get(name, np.nan) for column in range(columns)] for gan in range(num_gans)]
         )
@@ -362,13 +332,6 @@ def measure_families(
     return merge_findings(findings), seconds
 
 
-def merge_findings(findings: Sequence[Findings]) -> Findings:
-    """Put findings one after the other."""
-    return Findings(
-        **{name: [row for found in findings for row in getattr(found, name)] for name in _ROW_FILES}
-    )
-
-
 def _describe_study(study: Study, family: str) -> dict:
     """Name everything that a family's rows depend on."""
     digest = hashlib.sha256()
@@ -379,8 +342,7 @@ def _describe_study(study: Study, family: str) -> dict:
         digest.update(repr(parts).encode())
         digest.update(collection.images.tobytes())
     checkpoints = []
-    networks = {"similarity": study.classifier_workdirs, "distribution": (study.feature_classifier,)}
-    for workdir in filter(None, networks.get(family, ())):
+    for workdir in filter(None, FAMILIES[family].list_networks(study)):
         # The same config and prints may give other weights: imported ones, or those of another machine.
         _, trees, _ = restore_for_evaluation(workdir, ("classifier",))
         checkpoints.append(hash_variables(trees["classifier"]))

@@ -257,7 +257,7 @@ def is_hashed(package, name):
     "name",
     [
         "evaluation/measures/identity.py",
-        "evaluation/measures/summary.py",
+        "evaluation/measures/family.py",
         "evaluation/measures/agreement.py",
         "evaluation/matcher/gallery.py",
         "evaluation/matcher/ridge_spectrum.py",

@@ -4,90 +4,16 @@ Does not measure, and does not know how a difference is told from none (`statist
 """
 
 import dataclasses
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from fpgan_jax.evaluation.measures.families import find_baseline, find_measure
 from fpgan_jax.evaluation.statistics import differences
 from fpgan_jax.evaluation.statistics.differences import Difference
 from fpgan_jax.evaluation.study.findings import ImageRow, MeasureRow, is_measured
-from fpgan_jax.evaluation.study.print_collection import (
-    BASELINE,
-    HELD_OUT,
-    POPULATION,
-    REFERENCE,
-    SYNTHETIC,
-    Study,
-    find_role,
-)
-
-# Of a family or, first, of a measure (with or without a matcher's name in front): the roles whose rows are real against
-# real, the first that has any.
-BASELINES: Mapping[str, tuple[tuple[str, ...], ...]] = {
-    # The reference itself is what the classifier and the gallery hold.
-    "similarity": ((HELD_OUT,), (BASELINE,)),
-    "identity": ((HELD_OUT,), (BASELINE,), (REFERENCE, POPULATION)),
-    "failure_to_enrol": ((REFERENCE, HELD_OUT, POPULATION),),
-    # A copy of a training print is what is looked for, and an altered impression is such a copy.
-    "leakage": ((POPULATION,),),
-    # How often another impression of a training print's finger comes as near to it.
-    "copy_rate": ((HELD_OUT,), (REFERENCE,)),
-    "l1_to_nearest_reference": ((POPULATION,), (REFERENCE,)),
-    # Another impression of the finger is what a print that is no copy looks like beside its reference.
-    "l1_to_reference": ((HELD_OUT,), (BASELINE,)),
-    "psnr_to_reference": ((HELD_OUT,), (BASELINE,)),
-    "ssim_to_reference": ((HELD_OUT,), (BASELINE,)),
-}
-OTHER_BASELINES = ((REFERENCE, HELD_OUT, POPULATION), (BASELINE,))
-
-# A difference of no account, by how a measure's name ends, in its unit. Conventions by judgement, derived from no data.
-# Distances of distributions have none, as their scale is their features'.
-MARGINS: Mapping[str, float] = {
-    "similarity": 0.05,
-    "recognised": 0.05,
-    "match_rate": 0.05,
-    "rank_1": 0.05,
-    "eer": 0.02,
-    "genuine_score": 10,
-    "impostor_score": 2,
-    "between_persons_score": 2,
-    "within_person_score": 10,
-    "within_person_rate": 0.05,
-    "collision_rate": 0.01,
-    "leak_rate": 0.05,
-    "copy_rate": 0.05,
-    "source_rate": 0.05,
-    "source_score": 10,
-    "failure_to_enrol": 0.02,
-    "best_score": 5,
-    "minutiae_count": 5,
-    "per_print": 5,
-    "share": 0.05,
-    "impression_turn": 2,
-    "impression_shift": 10,
-    "impression_residual": 0.5,
-    "impression_overlap": 0.05,
-    "impression_grey_difference": 5,
-    "ending_bifurcation_ratio": 0.1,
-    "clark_evans_ratio": 0.05,
-    "direction_distance": 3,
-    "position_distance": 0.05,
-    "nfiq2": 5,
-    "orientation_coherence": 0.03,
-    "checkerboard_2px": 1,
-    "checkerboard_4px": 1,
-    "precision": 0.1,
-    "recall": 0.1,
-    "density": 0.1,
-    "coverage": 0.1,
-}
-# The same for what begins so.
-_MARGINS_BY_START = {"l1_": 5.0, "psnr_": 1.0, "ssim_": 0.05}
-# Of the real prints' own number, as pixels have no scale of their own.
-RELATIVE_MARGINS: Mapping[str, float] = {"ridge_period": 0.03}
-_CONDITION = re.compile(r"_(at_far|frame)_.*$")
+from fpgan_jax.evaluation.study.print_collection import SYNTHETIC, Study, find_role
 
 Values = Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]]
 
@@ -145,14 +71,8 @@ def find_margin(measure: str, real_value: float) -> float:
     Returns:
       At least 0; NaN where none is known.
     """
-    name = _CONDITION.sub("", measure)
-    for ending, margin in MARGINS.items():
-        if name == ending or name.endswith(f"_{ending}"):
-            return float(margin)
-    for start, margin in _MARGINS_BY_START.items():
-        if name.startswith(start):
-            return margin
-    return RELATIVE_MARGINS.get(name, float("nan")) * abs(real_value)
+    found = find_measure(measure)
+    return found.find_margin(real_value) if found else float("nan")
 
 
 def choose_real(study: Study, rows: Sequence[MeasureRow]) -> list[MeasureRow]:
@@ -167,19 +87,11 @@ def choose_real(study: Study, rows: Sequence[MeasureRow]) -> list[MeasureRow]:
     """
     if not rows:
         return []
-    for roles in _find_baselines(rows[0].measure, rows[0].family):
+    for roles in find_baseline(rows[0].family, rows[0].measure):
         found = [row for row in rows if is_measured(row) and find_role(study, row.collection) in roles]
         if found:
             return found
     return []
-
-
-def _find_baselines(measure: str, family: str) -> tuple[tuple[str, ...], ...]:
-    """Find the roles whose rows of a measure are real against real: groups, of which the first that has any counts."""
-    for name, roles in BASELINES.items():
-        if measure == name or measure.endswith(f"_{name}"):
-            return roles
-    return BASELINES.get(family, OTHER_BASELINES)
 
 
 def collect_values(images: Iterable[ImageRow]) -> Values:

@@ -15,17 +15,10 @@ from fpgan_jax.evaluation import evaluate
 from fpgan_jax.evaluation.enlargement import posed_controls, print_folders, use
 from fpgan_jax.evaluation.enlargement.print_folders import Request
 from fpgan_jax.evaluation.matcher.matching import Matcher
-from fpgan_jax.evaluation.measures import (
-    agreement,
-    distribution,
-    identity,
-    leakage,
-    minutiae,
-    quality,
-    summary,
-    uniqueness,
-    variation,
-)
+from fpgan_jax.evaluation.matcher.tools import find_matchers
+from fpgan_jax.evaluation.measures import agreement, identity, leakage
+from fpgan_jax.evaluation.measures.families import FAMILIES
+from fpgan_jax.evaluation.measures.family import Tools, merge_findings
 from fpgan_jax.evaluation.report import protocol
 from fpgan_jax.evaluation.report.protocol import Question
 from fpgan_jax.evaluation.study.findings import Findings
@@ -41,12 +34,9 @@ from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.tables import formats
 from fpgan_jax.tables.report_table import ReportTable
 
-FAMILIES = ("identity", "uniqueness", "leakage", "minutiae", "variation", "quality", "distribution")
-_SCORE_FAMILIES = {
-    "identity": identity.measure,
-    "uniqueness": uniqueness.measure,
-    "leakage": leakage.measure,
-}
+_SCORE_FAMILIES = ("identity", "uniqueness", "leakage")
+_LIKENESS_FAMILIES = ("minutiae", "variation")
+_LOOK_FAMILIES = ("quality", "distribution")
 # Lines that ask for the look of the training's sensor, which more impressions have whatever their finger's sensor is.
 _LOOK_LINES = (9,)
 _FAST = "nbis"
@@ -128,7 +118,7 @@ class _Run:
         settings = config.evaluation.to_dict()
         # Both studies say how many fingers they have.
         settings |= {
-            "measures": FAMILIES,
+            "measures": _SCORE_FAMILIES + _LIKENESS_FAMILIES + _LOOK_FAMILIES,
             "num_gallery_fingers": MAX_COUNT,
             "max_others": max_others,
         }
@@ -139,7 +129,7 @@ class _Run:
             source="impressions", sensor_ppi=print_folders.PPI, image_ppi=0.0, frame="keep",
             image_size=window[0], image_width=window[1],
         )  # fmt: skip
-        self._matchers = agreement.find_matchers(config.evaluation.matchers)
+        self._matchers = find_matchers(config.evaluation.matchers)
         self._max_others = max_others
 
     def judge(
@@ -158,11 +148,11 @@ class _Run:
                 few = self._create_study(_leave_out(collections))
                 found = self._measure(few, f"{name}_{slow}", self._bind_scores(slow, kind))
                 findings += [found, _explain_left_out(study, few, found)]
-        merged = evaluate.merge_findings(findings)
+        merged = merge_findings(findings)
         names = list(self._matchers)
         if len(names) > 1:
-            disagreements = agreement.compare_decisions(study, merged.measures, merged.matches, names[:2])
-            merged = evaluate.merge_findings([merged, Findings(disagreements)])
+            disagreements = identity.compare_decisions(study, merged.measures, merged.matches, names[:2])
+            merged = merge_findings([merged, Findings(disagreements)])
         numbers = protocol.arrange(study, merged, (POPULATION, REFERENCE))
         questions = [*protocol.list_questions(names), use_question]
         questions.sort(key=lambda question: question.number)
@@ -183,37 +173,25 @@ class _Run:
         return evaluate.measure_families(study, families, rows_dir, label)[0]
 
     def _list_families(self, kind: str) -> Mapping[str, Callable[[Study], Findings]]:
-        data, fast = self._data, self._matchers.get(_FAST)
-        fast = fast if isinstance(fast, Matcher) else None
-        families = {
-            **(self._bind_scores(_FAST, kind) if _FAST in self._matchers else {}),
-            "minutiae": lambda judged: minutiae.measure(judged, data, fast),
-            "variation": lambda judged: variation.measure(judged, data, fast),
-        }
-        if kind == protocol.NEW_FINGERS:
-            families |= {
-                "quality": lambda judged: quality.measure(judged, data),
-                "distribution": distribution.measure,
-            }
-        return families
+        names = _LIKENESS_FAMILIES + (_LOOK_FAMILIES if kind == protocol.NEW_FINGERS else ())
+        tools = self._create_tools(_FAST)
+        families = {name: functools.partial(FAMILIES[name].compute, tools=tools) for name in names}
+        return {**(self._bind_scores(_FAST, kind) if _FAST in self._matchers else {}), **families}
 
     def _bind_scores(self, name: str, kind: str) -> Mapping[str, Callable[[Study], Findings]]:
-        chosen = {name: self._matchers[name]}
-        asked = dict(_SCORE_FAMILIES)
+        tools = self._create_tools(name)
+        asked = {
+            family: functools.partial(FAMILIES[family].compute, tools=tools) for family in _SCORE_FAMILIES
+        }
         if kind == protocol.MORE_IMPRESSIONS:
             # Their fingers are those of the real prints: nobody asks whether two of them match, or a mirrored print.
             del asked["uniqueness"]
-            asked["leakage"] = functools.partial(leakage.measure, has_mirrored=False)
-        return {
-            family: functools.partial(
-                lambda judged, family, measure: agreement.measure_by_each(
-                    family, measure, judged, self._data, chosen
-                ),
-                family=family,
-                measure=measure,
-            )
-            for family, measure in asked.items()
-        }
+            measure = functools.partial(leakage.measure, has_mirrored=False)
+            asked["leakage"] = functools.partial(leakage.FAMILY.compute_by_each, measure, tools=tools)
+        return asked
+
+    def _create_tools(self, matcher: str) -> Tools:
+        return Tools(self._data, {name: found for name, found in self._matchers.items() if name == matcher})
 
 
 def _leave_out(collections: Sequence[PrintCollection]) -> list[PrintCollection]:
@@ -232,9 +210,7 @@ def _explain_left_out(study: Study, few: Study, findings: Findings) -> Findings:
     others = [c for name, c in study.collections.items() if c.role == SYNTHETIC and name != first]
     return Findings(
         [
-            summary.refuse(
-                row.family, row.measure, collection, _SLOW_REASON, unit=row.unit, better=row.better
-            )
+            FAMILIES[row.family].refuse(FAMILIES[row.family].by_name[row.measure], collection, _SLOW_REASON)
             for row in findings.measures
             for collection in others
             if row.collection == first

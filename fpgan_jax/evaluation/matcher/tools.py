@@ -7,11 +7,16 @@ second a print.
 
 import functools
 import importlib.util
+from collections.abc import Sequence
 
 import numpy as np
 
 from fpgan_jax.evaluation.matcher import nist_tools
+from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import MatchingTool, Minutiae, Template, ToolError
+
+# A matcher's name -> the same for people.
+MATCHER_TITLES = {"nbis": "NBIS", "fingerprint_recognition": "Fingerprint recognition"}
 
 
 class FingerprintRecognition:
@@ -53,6 +58,17 @@ def find_tool(name: str) -> MatchingTool:
         _import_package()
         return FingerprintRecognition()
     return nist_tools.find_matching_tool()
+
+
+def find_matchers(names: Sequence[str]) -> dict[str, Matcher | ToolError]:
+    """Find the matchers of config.evaluation.matchers: a name -> the matcher, or why there is none."""
+    found: dict[str, Matcher | ToolError] = {}
+    for name in names:
+        try:
+            found[name] = Matcher(find_tool(name))
+        except ToolError as error:
+            found[name] = error
+    return found
 
 
 @functools.cache

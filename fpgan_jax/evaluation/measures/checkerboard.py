@@ -11,14 +11,17 @@ from ml_collections import ConfigDict
 from scipy import fft, signal
 
 from fpgan_jax.data import preprocessing
-from fpgan_jax.evaluation.measures import summary
+from fpgan_jax.evaluation.measures.family import Family, Headline, Measure, create_image_rows
 from fpgan_jax.evaluation.study.findings import Findings
 from fpgan_jax.evaluation.study.print_collection import Study
 from fpgan_jax.host.progress import create_progress
 
-FAMILY = "checkerboard"
 # Pixels: of the last convolution of stride 2 and of the last but one. Eight is about the ridges' own period.
 PERIODS = (2, 4)
+MEASURES = {
+    period: Measure(f"checkerboard_{period}px", "dB", "real", f"Checkerboard of {period}\u00a0px", margin=1)
+    for period in PERIODS
+}
 # A quarter of it, from one line to the next, is more than from a line to the end of its surroundings.
 MIN_SIDE = 32  # pixels of an image
 # The power of rounding to whole grey levels, grey levels^2 a pixel: what is fainter is not there.
@@ -48,21 +51,15 @@ def measure(study: Study, data_config: ConfigDict) -> Findings:
             images_within = collection.images[:, rows, columns]
             is_small = min(images_within.shape[1:]) < MIN_SIDE
             found = {} if is_small else measure_checkerboards(images_within)
-            for period in PERIODS:
-                name = f"{FAMILY}_{period}px"
+            for period, taken in MEASURES.items():
                 if is_small:
-                    reason = describe_small(images_within)
-                    measures.append(
-                        summary.refuse(FAMILY, name, collection, reason, unit="dB", better="real")
-                    )
+                    measures.append(FAMILY.refuse(taken, collection, describe_small(images_within)))
                     continue
                 values = found[period]
                 num_blank = int(np.isnan(values).sum())
                 note = f"blank prints: {num_blank}" if num_blank else ""
-                measures.append(
-                    summary.summarise(FAMILY, name, collection, values, unit="dB", better="real", note=note)
-                )
-                images += summary.create_image_rows(name, collection, values)
+                measures.append(FAMILY.summarize(taken, collection, values, note=note))
+                images += create_image_rows(taken, collection, values)
             progress.update()
     return Findings(measures, images)
 
@@ -156,3 +153,20 @@ def _cut_out(power: np.ndarray, down: float, across: float) -> np.ndarray:
         for frequency, side in zip((down, across), power.shape[1:], strict=True)
     )
     return power[:, rows[:, None], columns]
+
+
+FAMILY = Family(
+    "checkerboard",
+    "Checkerboard",
+    "How far the power at the frequencies of a pattern that repeats every 2 or 4 pixels, as strided transposed "
+    "convolutions leave it, exceeds the power around them; 0 dB is no pattern.",
+    measures=tuple(MEASURES.values()),
+    compute=lambda study, tools: measure(study, tools.data_config),
+    headlines=(
+        Headline(
+            tuple(MEASURES.values()),
+            "Have they the generator's checkerboard?",
+            "The mean excess of power at the pattern's frequencies",
+        ),
+    ),
+)

@@ -19,7 +19,14 @@ from typing import NamedTuple
 import numpy as np
 from scipy import spatial
 
-from fpgan_jax.evaluation.measures import summary
+from fpgan_jax.evaluation.measures.family import (
+    Family,
+    Headline,
+    Measure,
+    create_image_rows,
+    find_groups,
+    join_notes,
+)
 from fpgan_jax.evaluation.measures.features import FeatureExtractor, create_hand_made_extractor
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.study.findings import Findings, ImageRow, MeasureRow
@@ -27,7 +34,6 @@ from fpgan_jax.evaluation.study.loading import select
 from fpgan_jax.evaluation.study.print_collection import POPULATION, PrintCollection, Study
 from fpgan_jax.host.progress import create_progress
 
-FAMILY = "distribution"
 # Real prints of other persons: 20 to compare with, 10 held out.
 MIN_POPULATION = 30
 MIN_REFERENCE = 20
@@ -41,16 +47,16 @@ NUM_DRAWS = 10
 # Persons are left out by groups where there are more, for the sake of time.
 MAX_GROUPS = 50
 
-# Measure -> its better direction. Density is 1 for equal distributions, and above where prints crowd.
-_BETTER = {
-    "kid": "lower",
-    "frechet_distance": "lower",
-    "frechet_distance_all_features": "lower",
-    "precision": "higher",
-    "recall": "higher",
-    "density": "real",
-    "coverage": "higher",
-}
+# Distances have no margin, as their scale is their features'.
+KID = Measure("kid", "", "lower", "KID")
+FRECHET = Measure("frechet_distance", "", "lower", "Fréchet distance")
+FULL_FRECHET = Measure("frechet_distance_all_features", "", "lower", "Fréchet distance all features")
+PRECISION = Measure("precision", "", "higher", margin=0.1)
+RECALL = Measure("recall", "", "higher", margin=0.1)
+# 1 for equal distributions, and above where prints crowd.
+DENSITY = Measure("density", "", "real", margin=0.1)
+COVERAGE = Measure("coverage", "", "higher", margin=0.1)
+_NEIGHBOURS = (PRECISION, RECALL, DENSITY, COVERAGE)  # named as the fields of `Neighbourhoods`
 
 
 class Neighbourhoods(NamedTuple):
@@ -260,14 +266,16 @@ def measure(study: Study, *, extractor: FeatureExtractor | None = None) -> Findi
     extractor = extractor or create_hand_made_extractor()
     population = next((c for c in study.collections.values() if c.role == POPULATION), None)
     if population is not None:
-        groups = summary.find_groups(population.persons, max_prints=1)
+        groups = find_groups(population.persons, max_prints=1)
         population = select(population, np.concatenate([np.zeros(0, np.int64), *groups]))
     num_others = 0 if population is None else len(population)
     if num_others < MIN_POPULATION:
         reason = (
             f"needs real prints of {MIN_POPULATION} persons outside the reference; there are {num_others}"
         )
-        return Findings([_refuse(name, c, reason) for c in study.collections.values() for name in _BETTER])
+        return Findings(
+            [FAMILY.refuse(taken, c, reason) for c in study.collections.values() for taken in FAMILY.measures]
+        )
     num_own = intervals.count_persons(study.reference.persons)
     held_out, reference = _split(population, max(num_own, MIN_KID_PERSONS), study.seed)
     num_dimensions = min(num_own, len(held_out), len(reference)) // PERSONS_PER_DIMENSION
@@ -280,7 +288,7 @@ def measure(study: Study, *, extractor: FeatureExtractor | None = None) -> Findi
             kept = ~_find_equal(reference.images, judged.images)
             if kept.sum() < MIN_REFERENCE:
                 reason = f"all but {kept.sum()} of the {len(reference)} prints to compare with lie in it"
-                measures += [_refuse(name, collection, reason) for name in _BETTER]
+                measures += [FAMILY.refuse(taken, collection, reason) for taken in FAMILY.measures]
                 progress.update(1)
                 continue
             note = f"in {extractor.name}; against {kept.sum()} of the {len(population)} persons of {population.name}"
@@ -326,9 +334,9 @@ def _measure_kid(
 ) -> MeasureRow:
     num_persons = intervals.count_persons(collection.persons)
     if num_persons < MIN_KID_PERSONS:
-        return _refuse("kid", collection, _name_shortage(num_persons, MIN_KID_PERSONS))
+        return FAMILY.refuse(KID, collection, _name_shortage(num_persons, MIN_KID_PERSONS))
     interval = compute_kid(features, collection.persons, reference, np.arange(len(reference)))
-    return _create_row("kid", collection, *interval, note)
+    return _create_row(KID, collection, *interval, note)
 
 
 def _measure_frechet(
@@ -345,12 +353,10 @@ def _measure_frechet(
     num_persons = draws.shape[1]
     if num_dimensions < 2 or num_persons < needed:
         num_persons = min(num_persons, intervals.count_persons(study.reference.persons))
-        return _refuse("frechet_distance", collection, _name_shortage(num_persons, needed))
+        return FAMILY.refuse(FRECHET, collection, _name_shortage(num_persons, needed))
     axes = np.linalg.svd(reference, full_matrices=False)[2][:num_dimensions].T
     interval = measure_frechet(features @ axes, reference @ axes, draws, seed=study.seed)
-    return _create_row(
-        "frechet_distance", collection, *interval, f"{num_dimensions} principal components, {note}"
-    )
+    return _create_row(FRECHET, collection, *interval, f"{num_dimensions} principal components, {note}")
 
 
 def _measure_full_frechet(
@@ -361,16 +367,17 @@ def _measure_full_frechet(
     draws: np.ndarray,
     note: str,
 ) -> MeasureRow:
-    name, num_features = "frechet_distance_all_features", features.shape[1]
+    num_features = features.shape[1]
     num_persons = min(draws.shape[1], len(reference))
     if num_persons < PERSONS_PER_DIMENSION * num_features:
-        return _refuse(
-            name,
+        return FAMILY.refuse(
+            FULL_FRECHET,
             collection,
             f"{num_persons} persons give a covariance of {num_features} features a rank of at most "
             f"{min(num_persons - 1, num_features)}; {PERSONS_PER_DIMENSION * num_features} are needed",
         )
-    return _create_row(name, collection, *measure_frechet(features, reference, draws, seed=study.seed), note)
+    interval = measure_frechet(features, reference, draws, seed=study.seed)
+    return _create_row(FULL_FRECHET, collection, *interval, note)
 
 
 def _leave_out(
@@ -410,19 +417,18 @@ def _measure_neighbours(
     draws: np.ndarray,
     note: str,
 ) -> Findings:
-    names = ("precision", "recall", "density", "coverage")
     num_persons = draws.shape[1]
     if num_persons < MIN_NEIGHBOUR_PERSONS:
         reason = _name_shortage(num_persons, MIN_NEIGHBOUR_PERSONS)
-        return Findings([_refuse(name, collection, reason) for name in names])
+        return Findings([FAMILY.refuse(taken, collection, reason) for taken in _NEIGHBOURS])
     found = measure_neighbourhoods(features, collection.persons, reference, draws, seed=study.seed)
     note = f"{note}; the interval is for other samples of as many persons"
-    measures = [_create_row(name, collection, *found[name], note) for name in names]
+    measures = [_create_row(taken, collection, *found[taken.name], note) for taken in _NEIGHBOURS]
     whole = compute_neighbourhoods(features, reference, NUM_NEIGHBOURS)
     images = [
         row
-        for name in ("precision", "density")
-        for row in summary.create_image_rows(name, collection, getattr(whole, name).astype(np.float64))
+        for taken in (PRECISION, DENSITY)
+        for row in create_image_rows(taken, collection, getattr(whole, taken.name).astype(np.float64))
     ]
     return Findings(measures, images)
 
@@ -457,25 +463,13 @@ def _draw_one_a_person(numbers: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _create_row(
-    name: str, collection: PrintCollection, value: float, low: float, high: float, note: str
+    taken: Measure, collection: PrintCollection, value: float, low: float, high: float, note: str
 ) -> MeasureRow:
     num_persons = intervals.count_persons(collection.persons)
-    return MeasureRow(
-        FAMILY,
-        name,
-        collection.name,
-        value,
-        low,
-        high,
-        len(collection),
-        num_persons,
-        better=_BETTER[name],
-        note=summary.join_notes(note, intervals.describe_missing_interval(num_persons, (low, high))),
+    note = join_notes(note, intervals.describe_missing_interval(num_persons, (low, high)))
+    return FAMILY.create_row(
+        taken, collection.name, value, (low, high), len(collection), num_persons, note=note
     )
-
-
-def _refuse(name: str, collection: PrintCollection, reason: str) -> MeasureRow:
-    return summary.refuse(FAMILY, name, collection, reason, better=_BETTER[name])
 
 
 def _name_shortage(num_persons: int, needed: int) -> str:
@@ -503,3 +497,14 @@ def _find_radii(features: np.ndarray, num_neighbours: int) -> np.ndarray:
     distances = spatial.distance.cdist(features, features)
     # The nearest of all is the vector itself.
     return np.partition(distances, num_neighbours, axis=1)[:, num_neighbours]
+
+
+FAMILY = Family(
+    "distribution",
+    "Distribution",
+    "How alike two sets of prints are as sets, in features of a print that a network or a formula gives.",
+    measures=(KID, FRECHET, FULL_FRECHET, *_NEIGHBOURS),
+    compute=lambda study, tools: measure(study, extractor=tools.extractor),
+    headlines=(Headline((KID,), "Are they spread as real prints are?", "The kernel distance (KID)"),),
+    list_networks=lambda study: (study.feature_classifier,),
+)

@@ -21,19 +21,43 @@ from fpgan_jax.evaluation.matcher.gallery import (
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
-from fpgan_jax.evaluation.measures import summary
+from fpgan_jax.evaluation.measures.family import (
+    HEADLINE_RATE,
+    Family,
+    Headline,
+    Measure,
+    Tools,
+    create_image_rows,
+    join_notes,
+)
 from fpgan_jax.evaluation.statistics import intervals, verification
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES, Impostors
-from fpgan_jax.evaluation.study.findings import REFUSED, SKIPPED, Findings, ImageRow, MatchRow, MeasureRow
+from fpgan_jax.evaluation.study.findings import MEASURED, REFUSED, Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import (
     BASELINE,
+    HELD_OUT,
+    POPULATION,
     REAL_ROLES,
+    REFERENCE,
     PrintCollection,
     Study,
     find_same_person,
 )
 
-FAMILY = "identity"
+THRESHOLD = Measure("{matcher}_threshold_at_far_{rate}", "score")
+MATCH_RATE = Measure("{matcher}_match_rate_at_far_{rate}", "fraction", "higher", margin=0.05)
+GENUINE_SCORE = Measure("{matcher}_genuine_score", "score", "higher", margin=10)
+IMPOSTOR_SCORE = Measure("{matcher}_impostor_score", "score", "lower", margin=2)
+EQUAL_ERROR_RATE = Measure("{matcher}_eer", "fraction", "lower", "{matcher} EER", margin=0.02)
+RANK_1 = Measure("{matcher}_rank_1", "fraction", "higher", margin=0.05)
+FAILURE_TO_ENROL = Measure(
+    "{matcher}_failure_to_enrol",
+    "fraction",
+    "lower",
+    margin=0.02,
+    baseline=((REFERENCE, HELD_OUT, POPULATION),),
+)
+MATCHERS_DISAGREE = Measure("matchers_disagree_at_far_{rate}", "fraction")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +89,10 @@ class Comparisons:
     self_scores: Mapping[str, np.ndarray]
     real_genuine_scores: np.ndarray
     real_genuine_persons: np.ndarray
+
+    def bind(self, measure: Measure, rate: float | None = None) -> Measure:
+        """Name a measure after the matcher and, where it has one, a false accept rate."""
+        return measure.at(matcher=self.matcher, rate=rate)
 
     def find_failures(self, collection: str) -> np.ndarray:
         """Find the prints in which the matcher finds too little to compare: bool [n].
@@ -121,7 +149,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
     try:
         comparisons = compare_with_gallery(study, *_prepare(study, data_config, matcher))
     except (ToolError, NoScaleError) as error:
-        return skip(FAMILY, "nbis_match_rate_at_far_0.01", error)
+        return FAMILY.skip(error)
     measures = [_create_threshold_row(study, comparisons, rate) for rate in FALSE_ACCEPT_RATES]
     images: list[ImageRow] = []
     matches: list[MatchRow] = []
@@ -138,23 +166,6 @@ def _prepare(
 ) -> tuple[PreparedPrints, Matcher]:
     matcher = matcher or Matcher(nist_tools.find_matching_tool())
     return prepare_prints(study, data_config), matcher
-
-
-def skip(family: str, measure: str, reason: ToolError | NoScaleError) -> Findings:
-    """Create the findings of a family that cannot be measured: one row that says why, for all collections.
-
-    Args:
-      family: as in `MeasureRow`.
-      measure: the family's first.
-      reason: a missing tool makes the row a skipped one, prints that have no scale a refused one.
-
-    Returns:
-      The row.
-    """
-    nan = float("nan")
-    status = SKIPPED if isinstance(reason, ToolError) else REFUSED
-    row = MeasureRow(family, measure, "all", nan, nan, nan, 0, 0, status=status, note=str(reason))
-    return Findings([row])
 
 
 def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matcher) -> Comparisons:
@@ -326,14 +337,11 @@ def _compare_within(gallery: Gallery, matcher: Matcher) -> np.ndarray:
 
 def _create_threshold_row(study: Study, comparisons: Comparisons, rate: float) -> MeasureRow:
     num_scores = len(comparisons.impostors.scores)
-    name = f"{comparisons.matcher}_threshold_at_far_{rate:g}"
+    taken, name = comparisons.bind(THRESHOLD, rate), study.reference.name
     num_persons = intervals.count_persons(comparisons.gallery.persons)
-    nan = float("nan")
     if reason := comparisons.describe_refusal(rate):
-        return MeasureRow(
-            FAMILY, name, study.reference.name, nan, nan, nan, num_scores, num_persons, "score",
-            status=REFUSED, note=reason,
-        )  # fmt: skip
+        nothing = float("nan"), intervals.NO_INTERVAL
+        return FAMILY.create_row(taken, name, *nothing, num_scores, num_persons, status=REFUSED, note=reason)
     threshold = comparisons.thresholds[rate]
     counts = [
         f"{int((pool.scores >= threshold).sum()):,} of {len(pool.scores):,}"
@@ -344,15 +352,13 @@ def _create_threshold_row(study: Study, comparisons: Comparisons, rate: float) -
         f"{comparisons.impostors.count_pairs():,} pairs of persons"
     )
     interval = comparisons.threshold_intervals[rate]
-    return MeasureRow(
-        FAMILY, name, study.reference.name, threshold, *interval, num_scores, num_persons, "score", note=note
-    )
+    return FAMILY.create_row(taken, name, threshold, interval, num_scores, num_persons, note=note)
 
 
 def _measure_collection(
     study: Study, comparisons: Comparisons, collection: PrintCollection
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
-    gallery, prefix = comparisons.gallery, comparisons.matcher
+    gallery = comparisons.gallery
     scores = comparisons.scores[collection.name]
     genuine = np.where(gallery.find_genuine(collection), scores, np.nan)
     is_impostor = gallery.find_impostors(collection)
@@ -360,84 +366,140 @@ def _measure_collection(
     others = np.where(is_impostor & ~comparisons.is_same_image[collection.name], scores, np.nan)
     impostor_score, genuine_score = average_comparisons(others), average_comparisons(genuine)
 
-    def summarise(name: str, values: np.ndarray, unit: str, better: str, note: str = "") -> MeasureRow:
-        return summary.summarise(
-            FAMILY, f"{prefix}_{name}", collection, values, unit=unit, better=better, note=note
-        )
+    def summarise(
+        measure: Measure, values: np.ndarray, note: str = "", rate: float | None = None
+    ) -> MeasureRow:
+        return FAMILY.summarize(comparisons.bind(measure, rate), collection, values, note=note)
 
-    def refuse(name: str, unit: str, better: str, why: str) -> MeasureRow:
-        return summary.refuse(FAMILY, f"{prefix}_{name}", collection, why, unit=unit, better=better)
+    def refuse(measure: Measure, why: str, rate: float | None = None) -> MeasureRow:
+        return FAMILY.refuse(comparisons.bind(measure, rate), collection, why)
 
-    measures = [
-        summarise("impostor_score", impostor_score, "score", "lower"),
-        summarise(
-            "failure_to_enrol",
-            comparisons.find_failures(collection.name).astype(np.float64),
-            "fraction",
-            "lower",
-        ),
-    ]
-    images = summary.create_image_rows(f"{prefix}_impostor_score", collection, impostor_score)
+    failures = comparisons.find_failures(collection.name).astype(np.float64)
+    measures = [summarise(IMPOSTOR_SCORE, impostor_score), summarise(FAILURE_TO_ENROL, failures)]
+    images = create_image_rows(comparisons.bind(IMPOSTOR_SCORE), collection, impostor_score)
     is_known = ~np.isnan(genuine_score)
     reason = "" if is_known.any() else explain_no_genuine(collection)
-    note = summary.join_notes(
-        gallery.describe_genuine(collection), comparisons.describe_failures(collection.name)
-    )
+    note = join_notes(gallery.describe_genuine(collection), comparisons.describe_failures(collection.name))
     for rate in FALSE_ACCEPT_RATES:
-        name = f"match_rate_at_far_{rate:g}"
         if why := reason or comparisons.describe_refusal(rate):
-            measures.append(refuse(name, "fraction", "higher", why))
+            measures.append(refuse(MATCH_RATE, why, rate))
             continue
         is_accepted = np.where(np.isnan(genuine), np.nan, genuine >= comparisons.thresholds[rate])
-        measures.append(summarise(name, average_comparisons(is_accepted), "fraction", "higher", note))
+        measures.append(summarise(MATCH_RATE, average_comparisons(is_accepted), note, rate))
     if reason:
-        measures += [
-            refuse(name, unit, better, reason)
-            for name, unit, better in (
-                ("genuine_score", "score", "higher"),
-                ("eer", "fraction", "lower"),
-                ("rank_1", "fraction", "higher"),
-            )
-        ]
+        measures += [refuse(measure, reason) for measure in (GENUINE_SCORE, EQUAL_ERROR_RATE, RANK_1)]
         return measures, images
-    measures.append(summarise("genuine_score", genuine_score, "score", "higher"))
-    images += summary.create_image_rows(f"{prefix}_genuine_score", collection, genuine_score)
-    measures.append(_create_error_row(prefix, collection, gallery, genuine, others))
+    measures.append(summarise(GENUINE_SCORE, genuine_score))
+    images += create_image_rows(comparisons.bind(GENUINE_SCORE), collection, genuine_score)
+    error_rate = comparisons.bind(EQUAL_ERROR_RATE)
+    measures.append(_create_error_row(error_rate, collection, gallery, genuine, others))
     best = np.where(is_impostor & ~np.isnan(scores), scores, -np.inf).max(1, initial=-np.inf)
     best_genuine = np.where(np.isnan(genuine), -np.inf, genuine).max(1, initial=-np.inf)
     is_first = np.where(is_known, best_genuine > best, np.nan)
     note = f"in a gallery of {len(gallery.images)} prints of {len(np.unique(gallery.persons))} persons"
     if (is_impostor & np.isnan(scores))[is_known].any():
-        measures.append(refuse("rank_1", "fraction", "higher", "not all of the gallery were compared"))
+        measures.append(refuse(RANK_1, "not all of the gallery were compared"))
     else:
-        measures.append(summarise("rank_1", is_first, "fraction", "higher", note))
+        measures.append(summarise(RANK_1, is_first, note))
     return measures, images
 
 
 def _create_error_row(
-    prefix: str, collection: PrintCollection, gallery: Gallery, genuine: np.ndarray, others: np.ndarray
+    taken: Measure, collection: PrintCollection, gallery: Gallery, genuine: np.ndarray, others: np.ndarray
 ) -> MeasureRow:
     """Create the equal error rate's row, of the prints that have a genuine comparison.
 
     genuine and others are float64 [n, m], NaN where there was no such comparison.
     """
-    name = f"{prefix}_eer"
     is_genuine = ~np.isnan(genuine)
     is_known = is_genuine.any(1)
     impostors = _select_impostors(others, collection.persons, gallery, is_known[:, None] & ~np.isnan(others))
     if not len(impostors.scores):
-        return summary.refuse(
-            FAMILY, name, collection, "there is no other person", unit="fraction", better="lower"
-        )
+        return FAMILY.refuse(taken, collection, "there is no other person")
     scores, persons = genuine[is_genuine], collection.persons[np.nonzero(is_genuine)[0]]
     error = verification.compute_equal_error(scores, impostors.scores)
     interval = verification.compute_equal_error_interval(scores, persons, impostors)
     num_persons = intervals.count_persons(persons)
-    note = summary.join_notes(
+    note = join_notes(
         f"{len(scores):,} genuine and {len(impostors.scores):,} impostor comparisons",
         intervals.describe_missing_interval(num_persons, interval),
     )
-    return MeasureRow(
-        FAMILY, name, collection.name, error.rate, *interval, int(is_known.sum()), num_persons, "fraction", "lower",
-        note=note,
-    )  # fmt: skip
+    return FAMILY.create_row(
+        taken, collection.name, error.rate, interval, int(is_known.sum()), num_persons, note=note
+    )
+
+
+def _compute(study: Study, tools: Tools) -> Findings:
+    found = FAMILY.compute_by_each(measure, study, tools)
+    if len(tools.matchers) < 2:
+        return found
+    disagreement = compare_decisions(study, found.measures, found.matches, list(tools.matchers)[:2])
+    return dataclasses.replace(found, measures=[*found.measures, *disagreement])
+
+
+def compare_decisions(
+    study: Study, measures: Sequence[MeasureRow], matches: Sequence[MatchRow], matchers: Sequence[str]
+) -> list[MeasureRow]:
+    """Compare two matchers' decisions on prints of one finger, at FAR 1%.
+
+    Args:
+      study: whose prints they are.
+      measures: rows of both, with their thresholds.
+      matches: rows of both.
+      matchers: two names.
+
+    Returns:
+      `matchers_disagree_at_far_0.01` of every collection of which both have compared prints with real ones of their
+      finger; none where a matcher has no threshold.
+    """
+    thresholds = {row.measure: row.value for row in measures if row.status == MEASURED}
+    names = [THRESHOLD.at(matcher=matcher, rate=HEADLINE_RATE).name for matcher in matchers]
+    if not all(name in thresholds for name in names):
+        return []
+    decisions: list[dict[tuple, bool]] = [{}, {}]
+    for row in matches:
+        if row.matcher in matchers and row.probe_person == row.gallery_person >= 0:
+            key = (row.probe_collection, row.probe_filename, row.gallery_collection, row.gallery_filename)
+            number = matchers.index(row.matcher)
+            decisions[number][key] = row.score >= thresholds[names[number]]
+    by_print: dict[tuple[str, str], list[tuple[bool, bool]]] = {}
+    for key, is_accepted in decisions[0].items():
+        if key in decisions[1]:
+            by_print.setdefault(key[:2], []).append((is_accepted, decisions[1][key]))
+    rows = []
+    for name, collection in study.collections.items():
+        of_print = [np.array(by_print.get((name, filename), ())) for filename in collection.filenames]
+        shares = np.array(
+            [np.mean(pairs[:, 0] != pairs[:, 1]) if len(pairs) else np.nan for pairs in of_print]
+        )
+        if not np.isnan(shares).all():
+            pairs = np.concatenate([pairs for pairs in of_print if len(pairs)])
+            only = [np.mean(pairs[:, first] & ~pairs[:, 1 - first]) for first in (0, 1)]
+            note = "; ".join(
+                f"{share:.1%} are accepted by {matcher} alone"
+                for share, matcher in zip(only, matchers, strict=True)
+            )
+            taken = MATCHERS_DISAGREE.at(rate=HEADLINE_RATE)
+            rows.append(FAMILY.summarize(taken, collection, shares, note=note))
+    return rows
+
+
+FAMILY = Family(
+    "identity",
+    "Identity",
+    "Do independent matchers take a print for its own person's? A threshold is set on comparisons of different "
+    "real persons (impostors), so that only a known share of them passes; then it is asked what else passes.",
+    measures=(
+        *(THRESHOLD, MATCH_RATE, GENUINE_SCORE, IMPOSTOR_SCORE, EQUAL_ERROR_RATE, RANK_1),
+        *(FAILURE_TO_ENROL, MATCHERS_DISAGREE),
+    ),
+    compute=_compute,
+    headlines=(
+        Headline(
+            (MATCH_RATE,), "Do they keep the finger's identity?", "match their own person", is_share=True
+        ),
+    ),
+    rank=1,
+    # The reference itself is what the gallery holds.
+    baseline=((HELD_OUT,), (BASELINE,), (REFERENCE, POPULATION)),
+)

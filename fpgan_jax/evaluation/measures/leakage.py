@@ -13,13 +13,33 @@ from fpgan_jax.evaluation.matcher.gallery import ONE_IMPRESSION_REASON, Gallery,
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
-from fpgan_jax.evaluation.measures import identity, summary
+from fpgan_jax.evaluation.measures import identity
+from fpgan_jax.evaluation.measures.family import Family, Headline, Measure, create_image_rows, join_notes
 from fpgan_jax.evaluation.measures.identity import Comparisons, choose_comparisons
+from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 from fpgan_jax.evaluation.study.findings import MEASURED, REFUSED, Findings, ImageRow, MatchRow, MeasureRow
-from fpgan_jax.evaluation.study.print_collection import REAL_ROLES, PrintCollection, Study, find_same_person
+from fpgan_jax.evaluation.study.print_collection import (
+    HELD_OUT,
+    POPULATION,
+    REAL_ROLES,
+    REFERENCE,
+    PrintCollection,
+    Study,
+    find_same_person,
+)
 
-FAMILY = "leakage"
+BEST_SCORE = Measure("{matcher}_best_score", "score", "lower", margin=5)
+MIRRORED_BEST_SCORE = Measure("{matcher}_mirrored_best_score", "score", "lower", margin=5)
+LEAK_RATE = Measure("{matcher}_leak_rate_at_far_{rate}", "fraction", "lower", margin=0.05)
+MIRRORED_LEAK_RATE = Measure("{matcher}_mirrored_leak_rate_at_far_{rate}", "fraction", "lower", margin=0.05)
+# Beside how often another impression of a training print's finger comes as near to it.
+COPY_RATE = Measure(
+    "{matcher}_copy_rate", "fraction", "lower", margin=0.05, baseline=((HELD_OUT,), (REFERENCE,))
+)
+COPY_THRESHOLD = Measure("{matcher}_copy_threshold", "score")
+SOURCE_RATE = Measure("{matcher}_source_rate_at_far_{rate}", "fraction", "real", margin=0.05)
+SOURCE_SCORE = Measure("{matcher}_source_score", "score", "real", margin=10)
 MIRRORED = "_mirrored"
 # A score above this quantile of real second impressions' is a copy's. Fewer fingers cannot tell it.
 COPY_QUANTILE = 0.95
@@ -58,7 +78,7 @@ def measure(
         comparisons = identity.compare_with_gallery(study, prepared, matcher)
         mirrored = compare_with_mirrored(study, prepared, comparisons, matcher) if has_mirrored else None
     except (ToolError, NoScaleError) as error:
-        return identity.skip(FAMILY, "nbis_leak_rate_at_far_0.01", error)
+        return FAMILY.skip(error)
     measures: list[MeasureRow] = [_create_copy_threshold_row(study, comparisons)]
     images: list[ImageRow] = []
     matches: list[MatchRow] = []
@@ -72,12 +92,12 @@ def measure(
         images += image_rows
         if collection.role in REAL_ROLES:
             to_training = np.where(is_own, np.nan, to_training)
-        compared = [("", to_training)]
+        compared = [(to_training, False)]
         if mirrored:
-            compared.append(("mirrored_", mirrored.scores[name]))
+            compared.append((mirrored.scores[name], True))
             matches += identity.create_match_rows(mirrored, collection, mirrored.scores[name])
-        for word, scores in compared:
-            rows, image_rows = _measure_collection(comparisons, collection, scores, word)
+        for scores, is_mirrored in compared:
+            rows, image_rows = _measure_collection(comparisons, collection, scores, is_mirrored=is_mirrored)
             measures += rows
             images += image_rows
     return Findings(measures, images, matches)
@@ -123,57 +143,46 @@ def compare_with_mirrored(
 
 
 def _measure_collection(
-    comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray, word: str
+    comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray, *, is_mirrored: bool
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
-    prefix = f"{comparisons.matcher}_{word}"
+    best_score = comparisons.bind(MIRRORED_BEST_SCORE if is_mirrored else BEST_SCORE)
     best = _find_best(scores)
     has_score = ~np.isnan(best)
-    note = "each against the other persons' prints" if collection.role in REAL_ROLES and not word else ""
-    note = summary.join_notes(note, comparisons.describe_failures(collection.name))
-    measures = [
-        summary.summarise(
-            FAMILY, f"{prefix}best_score", collection, best, unit="score", better="lower", note=note
-        )
-    ]
+    is_without_own = collection.role in REAL_ROLES and not is_mirrored
+    note = join_notes(
+        "each against the other persons' prints" if is_without_own else "",
+        comparisons.describe_failures(collection.name),
+    )
+    measures = [FAMILY.summarize(best_score, collection, best, note=note)]
     for rate in FALSE_ACCEPT_RATES:
-        name = f"{prefix}leak_rate_at_far_{rate:g}"
+        leak_rate = comparisons.bind(MIRRORED_LEAK_RATE if is_mirrored else LEAK_RATE, rate)
         if why := comparisons.describe_refusal(rate):
-            measures.append(summary.refuse(FAMILY, name, collection, why, unit="fraction", better="lower"))
+            measures.append(FAMILY.refuse(leak_rate, collection, why))
             continue
         accepted = np.where(has_score, best >= comparisons.thresholds[rate], np.nan)
-        measures.append(
-            summary.summarise(FAMILY, name, collection, accepted, unit="fraction", better="lower", note=note)
-        )
-    return measures, summary.create_image_rows(f"{prefix}best_score", collection, best)
+        measures.append(FAMILY.summarize(leak_rate, collection, accepted, note=note))
+    return measures, create_image_rows(best_score, collection, best)
 
 
 def _measure_source(
     comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
-    prefix = f"{comparisons.matcher}_source"
-    names = [f"{prefix}_rate_at_far_{rate:g}" for rate in FALSE_ACCEPT_RATES]
+    rates = [(comparisons.bind(SOURCE_RATE, rate), rate) for rate in FALSE_ACCEPT_RATES]
+    score = comparisons.bind(SOURCE_SCORE)
     if np.isnan(scores).all():
         reason = "none of its persons has another print in the training"
-        return [
-            *(
-                summary.refuse(FAMILY, name, collection, reason, unit="fraction", better="real")
-                for name in names
-            ),
-            summary.refuse(FAMILY, f"{prefix}_score", collection, reason, unit="score", better="real"),
-        ], []
+        refused = [*(taken for taken, _ in rates), score]
+        return [FAMILY.refuse(taken, collection, reason) for taken in refused], []
     measures = []
-    for name, rate in zip(names, FALSE_ACCEPT_RATES, strict=True):
+    for source_rate, rate in rates:
         if why := comparisons.describe_refusal(rate):
-            measures.append(summary.refuse(FAMILY, name, collection, why, unit="fraction", better="real"))
+            measures.append(FAMILY.refuse(source_rate, collection, why))
             continue
         accepted = np.where(np.isnan(scores), np.nan, scores >= comparisons.thresholds[rate])
-        shares = average_comparisons(accepted)
-        measures.append(summary.summarise(FAMILY, name, collection, shares, unit="fraction", better="real"))
+        measures.append(FAMILY.summarize(source_rate, collection, average_comparisons(accepted)))
     means = average_comparisons(scores)
-    measures.append(
-        summary.summarise(FAMILY, f"{prefix}_score", collection, means, unit="score", better="real")
-    )
-    return measures, summary.create_image_rows(f"{prefix}_score", collection, means)
+    measures.append(FAMILY.summarize(score, collection, means))
+    return measures, create_image_rows(score, collection, means)
 
 
 def _find_best(scores: np.ndarray) -> np.ndarray:
@@ -197,22 +206,58 @@ def _find_copy_threshold(comparisons: Comparisons) -> tuple[float, str]:
 
 def _create_copy_threshold_row(study: Study, comparisons: Comparisons) -> MeasureRow:
     threshold, reason = _find_copy_threshold(comparisons)
-    name, scores = f"{comparisons.matcher}_copy_threshold", comparisons.real_genuine_scores
+    num_scores = len(comparisons.real_genuine_scores)
     num_fingers = len(np.unique(comparisons.real_genuine_persons))
-    nan = float("nan")
-    return MeasureRow(
-        FAMILY, name, study.reference.name, threshold, nan, nan, len(scores), num_fingers, "score",
+    note = f"{num_scores:,} pairs of two real impressions of one finger; {COPY_QUANTILE:.0%} score less"
+    return FAMILY.create_row(
+        comparisons.bind(COPY_THRESHOLD),
+        study.reference.name,
+        threshold,
+        intervals.NO_INTERVAL,
+        num_scores,
+        num_fingers,
         status=REFUSED if reason else MEASURED,
-        note=reason or f"{len(scores):,} pairs of two real impressions of one finger; {COPY_QUANTILE:.0%} score less",
-    )  # fmt: skip
+        note=reason or note,
+    )
 
 
 def _create_copy_row(comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray) -> MeasureRow:
-    name = f"{comparisons.matcher}_copy_rate"
+    taken = comparisons.bind(COPY_RATE)
     threshold, reason = _find_copy_threshold(comparisons)
     best = _find_best(scores)
     if reason:
-        return summary.refuse(FAMILY, name, collection, reason, unit="fraction", better="lower")
+        return FAMILY.refuse(taken, collection, reason)
     is_copy = np.where(np.isnan(best), np.nan, best > threshold)
     note = comparisons.describe_failures(collection.name)
-    return summary.summarise(FAMILY, name, collection, is_copy, unit="fraction", better="lower", note=note)
+    return FAMILY.summarize(taken, collection, is_copy, note=note)
+
+
+FAMILY: Family = Family(
+    "leakage",
+    "Leakage",
+    "How near is each synthetic print to the prints of the training, as they are and mirrored? A print that "
+    "matches one gives it away; one that is nearer to it than a second impression of the finger comes is a copy.",
+    measures=(
+        *(BEST_SCORE, MIRRORED_BEST_SCORE, LEAK_RATE, MIRRORED_LEAK_RATE, COPY_RATE, COPY_THRESHOLD),
+        *(SOURCE_RATE, SOURCE_SCORE),
+    ),
+    compute=lambda study, tools: FAMILY.compute_by_each(measure, study, tools),
+    headlines=(
+        Headline(
+            (LEAK_RATE, MIRRORED_LEAK_RATE, SOURCE_RATE),
+            "Do they give the training prints away?",
+            "match a training print",
+            is_share=True,
+        ),
+        Headline(
+            (COPY_RATE,),
+            "Are they copies of training prints?",
+            "are nearer to a training print than a second impression comes",
+            is_share=True,
+        ),
+    ),
+    rank=1,
+    # A copy of a training print is what is looked for, and an altered impression is such a copy.
+    baseline=((POPULATION,),),
+    is_passed_by_any_image=True,
+)

@@ -20,12 +20,21 @@ from fpgan_jax.evaluation.matcher.gallery import (
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import Minutiae, ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, prepare_prints
-from fpgan_jax.evaluation.measures import identity, summary
+from fpgan_jax.evaluation.measures.family import Family, Headline, Measure, create_image_rows, join_notes
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.study.findings import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 
-FAMILY = "minutiae"
+MINUTIAE_COUNT = Measure("minutiae_count", "", "real", margin=5)
+ENDING_SHARE = Measure("ending_share", "fraction", "real", margin=0.05)
+CLARK_EVANS_RATIO = Measure("clark_evans_ratio", "", "real", margin=0.05)
+ENDING_BIFURCATION_RATIO = Measure("ending_bifurcation_ratio", "", "real", margin=0.1)
+DIRECTION_DISTANCE = Measure("direction_distance", "deg", "lower", margin=3)
+POSITION_DISTANCE = Measure("position_distance", "fraction", "lower", margin=0.05)
+ADDED_PER_PRINT = Measure("added_per_print", "", "lower", margin=5)
+LOST_PER_PRINT = Measure("lost_per_print", "", "lower", margin=5)
+ADDED_SHARE = Measure("added_share", "fraction", "lower", margin=0.05)
+LOST_SHARE = Measure("lost_share", "fraction", "lower", margin=0.05)
 NUM_DIRECTIONS = 32  # MINDTCT's
 NUM_CELLS = 4  # along each side
 # Minutiae of each print in the part that both show; of fewer the shares tell nothing.
@@ -62,7 +71,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
             name: matcher.extract(images, f"minutiae, {name}") for name, images in prepared.images.items()
         }
     except (ToolError, NoScaleError) as error:
-        return identity.skip(FAMILY, "minutiae_count", error)
+        return FAMILY.skip(error)
     margin = prepared.margin
     shape = tuple(side - 2 * margin for side in prepared.images[study.reference.name].shape[1:])
     gallery = create_gallery(study, prepared)
@@ -70,11 +79,9 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
     measures: list[MeasureRow] = []
     images: list[ImageRow] = []
     for name, collection in study.collections.items():
-        for measure_name, values, unit in _describe_prints(found[name], shape):
-            measures.append(
-                summary.summarise(FAMILY, measure_name, collection, values, unit=unit, better="real")
-            )
-            images += summary.create_image_rows(measure_name, collection, values)
+        for taken, values in _describe_prints(found[name], shape).items():
+            measures.append(FAMILY.summarize(taken, collection, values))
+            images += create_image_rows(taken, collection, values)
         measures.append(_create_ratio_row(collection, found[name]))
         measures += _compare_distributions(study, collection, found[name], gallery, real, shape, margin)
         rows, image_rows = _compare_with_own(collection, found[name], gallery, real)
@@ -128,16 +135,12 @@ def compute_clark_evans_ratio(x: np.ndarray, y: np.ndarray, sides: tuple[float, 
     return float(nearest.mean() / by_chance)
 
 
-def _describe_prints(found: Sequence[Minutiae], shape: tuple[int, int]) -> list[tuple[str, np.ndarray, str]]:
+def _describe_prints(found: Sequence[Minutiae], shape: tuple[int, int]) -> dict[Measure, np.ndarray]:
     sides = float(shape[0]), float(shape[1])
     counts = np.array([len(minutiae.x) for minutiae in found], np.float64)
     shares = np.array([m.is_ending.mean() if len(m.x) else np.nan for m in found], np.float64)
     ratios = np.array([compute_clark_evans_ratio(m.x, m.y, sides) for m in found], np.float64)
-    return [
-        ("minutiae_count", counts, ""),
-        ("ending_share", shares, "fraction"),
-        ("clark_evans_ratio", ratios, ""),
-    ]
+    return {MINUTIAE_COUNT: counts, ENDING_SHARE: shares, CLARK_EVANS_RATIO: ratios}
 
 
 def _create_ratio_row(collection: PrintCollection, found: Sequence[Minutiae]) -> MeasureRow:
@@ -147,7 +150,7 @@ def _create_ratio_row(collection: PrintCollection, found: Sequence[Minutiae]) ->
         num_endings, num_bifurcations = rows.sum(0)
         return float(num_endings / num_bifurcations) if num_bifurcations else float("nan")
 
-    return _create_pooled_row(collection, "ending_bifurcation_ratio", kinds, compute, kinds.sum(), "", "real")
+    return _create_pooled_row(collection, ENDING_BIFURCATION_RATIO, kinds, compute, kinds.sum())
 
 
 def _compare_distributions(
@@ -161,13 +164,12 @@ def _compare_distributions(
 ) -> list[MeasureRow]:
     measures = []
     is_own = gallery.find_genuine(collection)
-    for name, count, compute, unit in (
-        ("direction_distance", _count_directions, compute_circular_distance, "deg"),
-        ("position_distance", lambda m: _count_cells(m, shape, margin), compute_total_variation, "fraction"),
+    for taken, count, compute in (
+        (DIRECTION_DISTANCE, _count_directions, compute_circular_distance),
+        (POSITION_DISTANCE, lambda m: _count_cells(m, shape, margin), compute_total_variation),
     ):
         if collection is study.reference and not is_own.any():
-            reason = explain_no_genuine(collection)
-            measures.append(summary.refuse(FAMILY, name, collection, reason, unit=unit, better="lower"))
+            measures.append(FAMILY.refuse(taken, collection, explain_no_genuine(collection)))
             continue
         counts = np.array([count(minutiae) for minutiae in found], np.float64)
         # A row has what a print has, then what it is compared with.
@@ -184,36 +186,29 @@ def _compare_distributions(
             own, other = np.split(drawn.sum(0), 2)
             return compute(own, other) if own.any() and other.any() else float("nan")
 
-        measures.append(
-            _create_pooled_row(collection, name, rows, compare, counts.sum(), unit, "lower", note)
-        )
+        measures.append(_create_pooled_row(collection, taken, rows, compare, counts.sum(), note))
     return measures
 
 
 def _create_pooled_row(
     collection: PrintCollection,
-    name: str,
+    taken: Measure,
     rows: np.ndarray,
     compute: Callable[[np.ndarray], float],
     num_minutiae: float,
-    unit: str,
-    better: str,
     note: str = "",
 ) -> MeasureRow:
     """Create the row of a number of all minutiae together; rows are what each print has."""
     value = compute(rows)
     if math.isnan(value):
-        reason = "there are too few minutiae"
-        return summary.refuse(FAMILY, name, collection, reason, unit=unit, better=better)
-    bounds = (0.0, 1.0 if unit == "fraction" else np.inf)
+        return FAMILY.refuse(taken, collection, "there are too few minutiae")
+    bounds = (0.0, 1.0 if taken.unit == "fraction" else np.inf)
     interval = intervals.compute_interval(rows, collection.persons, statistic=compute, bounds=bounds)
     num_persons = intervals.count_persons(collection.persons)
-    note = summary.join_notes(
+    note = join_notes(
         f"{int(num_minutiae):,} minutiae", note, intervals.describe_missing_interval(num_persons, interval)
     )
-    return MeasureRow(
-        FAMILY, name, collection.name, value, *interval, len(rows), num_persons, unit, better, note=note
-    )
+    return FAMILY.create_row(taken, collection.name, value, interval, len(rows), num_persons, note=note)
 
 
 def _count_directions(minutiae: Minutiae) -> np.ndarray:
@@ -243,20 +238,15 @@ def _compare_with_own(
         values[:, number] = average_comparisons(np.array(compared).T)
     reason = "" if is_own.any() else explain_no_genuine(collection)
     measures, images = [], []
-    for name, of_name, unit in (
-        ("added_per_print", values[0], ""),
-        ("lost_per_print", values[1], ""),
-        ("added_share", values[2], "fraction"),
-        ("lost_share", values[3], "fraction"),
+    for taken, found_values in zip(
+        (ADDED_PER_PRINT, LOST_PER_PRINT, ADDED_SHARE, LOST_SHARE), values, strict=True
     ):
         if reason:
-            measures.append(summary.refuse(FAMILY, name, collection, reason, unit=unit, better="lower"))
+            measures.append(FAMILY.refuse(taken, collection, reason))
             continue
-        note = summary.join_notes(gallery.describe_genuine(collection), _describe_missing(of_name))
-        measures.append(
-            summary.summarise(FAMILY, name, collection, of_name, unit=unit, better="lower", note=note)
-        )
-        images += summary.create_image_rows(name, collection, of_name)
+        note = join_notes(gallery.describe_genuine(collection), _describe_missing(found_values))
+        measures.append(FAMILY.summarize(taken, collection, found_values, note=note))
+        images += create_image_rows(taken, collection, found_values)
     return measures, images
 
 
@@ -272,3 +262,20 @@ def _count_changes(own: Minutiae, other: Minutiae) -> tuple[float, float, float,
 def _describe_missing(values: np.ndarray) -> str:
     count = int(np.isnan(values).sum())
     return f"{count} prints have too little in common with theirs" if count else ""
+
+
+FAMILY = Family(
+    "minutiae",
+    "Minutiae",
+    "The ridges' endings and bifurcations: how many, of which kind, where and in which direction, and which "
+    "were added or lost against real impressions of the finger, once the two are aligned.",
+    measures=(
+        *(MINUTIAE_COUNT, ENDING_SHARE, CLARK_EVANS_RATIO, ENDING_BIFURCATION_RATIO),
+        *(DIRECTION_DISTANCE, POSITION_DISTANCE),
+        *(ADDED_PER_PRINT, LOST_PER_PRINT, ADDED_SHARE, LOST_SHARE),
+    ),
+    compute=lambda study, tools: measure(study, tools.data_config, tools.minutiae_matcher),
+    headlines=(
+        Headline((MINUTIAE_COUNT,), "Have they a real print's minutiae?", "The mean number of minutiae"),
+    ),
+)

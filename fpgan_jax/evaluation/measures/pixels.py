@@ -4,18 +4,32 @@ Does not tell likeness of fingers: two impressions of one finger differ in most 
 its original.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from skimage.metrics import structural_similarity
 
-from fpgan_jax.evaluation.measures import summary
+from fpgan_jax.evaluation.measures.family import (
+    OTHER_IMPRESSIONS,
+    Family,
+    Headline,
+    Measure,
+    create_image_rows,
+    find_groups,
+    join_notes,
+)
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.study.findings import Findings, ImageRow, MeasureRow
-from fpgan_jax.evaluation.study.print_collection import REAL_ROLES, PrintCollection, Study, find_same_person
+from fpgan_jax.evaluation.study.print_collection import (
+    POPULATION,
+    REAL_ROLES,
+    REFERENCE,
+    PrintCollection,
+    Study,
+    find_same_person,
+)
 from fpgan_jax.host.progress import create_progress
 
-FAMILY = "pixels"
 # What two equal prints count as: their PSNR is infinite. One level in one pixel of 256x256 gives 96.3 dB.
 IDENTICAL_PSNR = 100.0
 # Pairs of prints take most of the time.
@@ -76,12 +90,35 @@ def compute_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     )
 
 
-# Name -> (function, unit, the better direction of the distance to the reference).
-_DISTANCES: dict[str, tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], str, str]] = {
-    "l1": (compute_l1, _GREY, "lower"),
-    "psnr": (compute_psnr, "dB", "higher"),
-    "ssim": (compute_ssim, "", "higher"),
+Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+# Another impression of the finger is what a print that is no copy looks like beside its reference.
+L1_TO_REFERENCE = Measure(
+    "l1_to_reference", _GREY, "lower", "L1 to reference", margin=5, baseline=OTHER_IMPRESSIONS
+)
+PSNR_TO_REFERENCE = Measure(
+    "psnr_to_reference", "dB", "higher", "PSNR to reference", margin=1, baseline=OTHER_IMPRESSIONS
+)
+SSIM_TO_REFERENCE = Measure(
+    "ssim_to_reference", "", "higher", "SSIM to reference", margin=0.05, baseline=OTHER_IMPRESSIONS
+)
+L1_TO_NEAREST = Measure(
+    *("l1_to_nearest_reference", _GREY, "higher", "L1 to nearest reference"),
+    margin=5,
+    baseline=((POPULATION,), (REFERENCE,)),
+)
+L1_WITHIN = Measure("l1_within_person", _GREY, "real", "L1 within person", margin=5)
+SSIM_WITHIN = Measure("ssim_within_person", "", "real", "SSIM within person", margin=0.05)
+L1_BETWEEN = Measure("l1_between_persons", _GREY, "real", "L1 between persons", margin=5)
+SSIM_BETWEEN = Measure("ssim_between_persons", "", "real", "SSIM between persons", margin=0.05)
+
+_TO_REFERENCE: Mapping[Measure, Distance] = {
+    L1_TO_REFERENCE: compute_l1,
+    PSNR_TO_REFERENCE: compute_psnr,
+    SSIM_TO_REFERENCE: compute_ssim,
 }
+_WITHIN: Mapping[Measure, Distance] = {L1_WITHIN: compute_l1, SSIM_WITHIN: compute_ssim}
+_BETWEEN: Mapping[Measure, Distance] = {L1_BETWEEN: compute_l1, SSIM_BETWEEN: compute_ssim}
 
 
 def measure(study: Study) -> Findings:
@@ -124,35 +161,30 @@ def _measure_to_reference(
     if reason and collection is study.reference:
         reason = "it is the reference, and has one print of each person"
     measures, images = [], []
-    for name, (compute, unit, better) in _DISTANCES.items():
-        title = f"{name}_to_reference"
+    for taken, compute in _TO_REFERENCE.items():
         if reason:
-            measures.append(summary.refuse(FAMILY, title, collection, reason, unit=unit, better=better))
+            measures.append(FAMILY.refuse(taken, collection, reason))
             continue
         found = np.full(own.shape, np.nan)
         found[own] = _compute_in_chunks(
             compute, collection.images, np.nonzero(own)[0], study.reference.images, np.nonzero(own)[1]
         )
         values = np.full(len(collection), np.nan)
-        choose_best = np.nanmax if better == "higher" else np.nanmin
+        choose_best = np.nanmax if taken.better == "higher" else np.nanmin
         values[own.any(1)] = choose_best(found[own.any(1)], axis=1)
-        note = (
-            "two equal prints count as 100 dB" if name == "psnr" and (values == IDENTICAL_PSNR).any() else ""
-        )
-        measures.append(
-            summary.summarise(FAMILY, title, collection, values, unit=unit, better=better, note=note)
-        )
-        images += summary.create_image_rows(title, collection, values)
+        is_capped = taken is PSNR_TO_REFERENCE and (values == IDENTICAL_PSNR).any()
+        note = "two equal prints count as 100 dB" if is_capped else ""
+        measures.append(FAMILY.summarize(taken, collection, values, note=note))
+        images += create_image_rows(taken, collection, values)
     return measures, images
 
 
 def _measure_to_nearest(study: Study, collection: PrintCollection) -> tuple[list[MeasureRow], list[ImageRow]]:
-    title, reference = "l1_to_nearest_reference", study.reference
+    reference = study.reference
     # Another impression of the own finger is no stranger's print.
     is_own = find_same_person(collection.persons, reference.persons) & (collection.role in REAL_ROLES)
     if is_own.all(1).any():
-        reason = "there is no other reference print"
-        return [summary.refuse(FAMILY, title, collection, reason, unit=_GREY, better="higher")], []
+        return [FAMILY.refuse(L1_TO_NEAREST, collection, "there is no other reference print")], []
     distances = np.stack(
         [
             _compute_in_chunks(
@@ -168,86 +200,52 @@ def _measure_to_nearest(study: Study, collection: PrintCollection) -> tuple[list
     )
     distances[is_own] = np.inf
     values = distances.min(1)
-    row = summary.summarise(
-        FAMILY,
-        title,
-        collection,
-        values,
-        unit=_GREY,
-        better="higher",
-        note="to the other persons' prints" if is_own.any() else "",
-    )
-    return [row], summary.create_image_rows(title, collection, values)
+    note = "to the other persons' prints" if is_own.any() else ""
+    row = FAMILY.summarize(L1_TO_NEAREST, collection, values, note=note)
+    return [row], create_image_rows(L1_TO_NEAREST, collection, values)
 
 
 def _measure_within(collection: PrintCollection) -> tuple[list[MeasureRow], list[ImageRow]]:
-    groups = summary.find_groups(collection.persons, max_prints=MAX_PRINTS_PER_PERSON)
+    groups = find_groups(collection.persons, max_prints=MAX_PRINTS_PER_PERSON)
     groups = [group for group in groups if len(group) > 1]
     is_cut = (
         sum(map(len, groups)) < np.isin(collection.persons, [collection.persons[g[0]] for g in groups]).sum()
     )
     note = f"the first {MAX_PRINTS_PER_PERSON} prints of each person" if is_cut else ""
     measures, images = [], []
-    for name in ("l1", "ssim"):
-        compute, unit, _ = _DISTANCES[name]
-        title = f"{name}_within_person"
+    for taken, compute in _WITHIN.items():
         if not groups:
-            reason = "no person has two prints"
-            measures.append(summary.refuse(FAMILY, title, collection, reason, unit=unit, better="real"))
+            measures.append(FAMILY.refuse(taken, collection, "no person has two prints"))
             continue
         # Each print's mean over the person's other prints.
         values = np.full(len(collection), np.nan)
         for group in groups:
             matrix = _compute_matrix(compute, collection.images[group])
             values[group] = matrix.sum(1) / (len(group) - 1)
-        measures.append(
-            summary.summarise(
-                FAMILY,
-                title,
-                collection,
-                values,
-                unit=unit,
-                better="real",
-                note=note,
-            )
-        )
-        images += summary.create_image_rows(title, collection, values)
+        measures.append(FAMILY.summarize(taken, collection, values, note=note))
+        images += create_image_rows(taken, collection, values)
     return measures, images
 
 
 def _measure_between(collection: PrintCollection) -> list[MeasureRow]:
-    firsts = np.array([group[0] for group in summary.find_groups(collection.persons, max_prints=1)], np.int64)
+    firsts = np.array([group[0] for group in find_groups(collection.persons, max_prints=1)], np.int64)
     num_all = len(firsts)
     if num_all > MAX_PERSONS:
         firsts = firsts[np.arange(MAX_PERSONS) * num_all // MAX_PERSONS]
     measures = []
-    for name in ("l1", "ssim"):
-        compute, unit, _ = _DISTANCES[name]
-        title = f"{name}_between_persons"
+    for taken, compute in _BETWEEN.items():
         if len(firsts) < 2:
-            reason = "there are no two persons known"
-            measures.append(summary.refuse(FAMILY, title, collection, reason, unit=unit, better="real"))
+            measures.append(FAMILY.refuse(taken, collection, "there are no two persons known"))
             continue
         value, *interval = intervals.compute_pair_interval(
             _compute_matrix(compute, collection.images[firsts])
         )
-        note = summary.join_notes(
+        note = join_notes(
             f"{MAX_PERSONS} of {num_all} persons" if num_all > MAX_PERSONS else "",
             intervals.describe_missing_interval(len(firsts), interval),
         )
         measures.append(
-            MeasureRow(
-                FAMILY,
-                title,
-                collection.name,
-                value,
-                *interval,
-                len(firsts),
-                len(firsts),
-                unit,
-                "real",
-                note=note,
-            )
+            FAMILY.create_row(taken, collection.name, value, interval, len(firsts), len(firsts), note=note)
         )
     return measures
 
@@ -275,3 +273,24 @@ def _compute_matrix(
     matrix = np.zeros((len(images), len(images)))
     matrix[first, second] = _compute_in_chunks(compute, images, first, images, second)
     return matrix + matrix.T
+
+
+FAMILY = Family(
+    "pixels",
+    "Pixels",
+    "Grey by grey, against the person's real print, the nearest real print, and one another.",
+    measures=(*_TO_REFERENCE, L1_TO_NEAREST, *_WITHIN, *_BETWEEN),
+    compute=lambda study, tools: measure(study),
+    headlines=(
+        Headline(
+            (SSIM_TO_REFERENCE,),
+            "How near are they to the person's print, grey by grey?",
+            "The structural similarity (SSIM) to it",
+        ),
+        Headline(
+            (SSIM_WITHIN,),
+            "Does the noise change the print?",
+            "The structural similarity (SSIM) of one person's prints",
+        ),
+    ),
+)

@@ -12,12 +12,12 @@ from ml_collections import ConfigDict
 from fpgan_jax.evaluation.matcher import matching, nist_tools
 from fpgan_jax.evaluation.matcher.nist_tools import PackagedNfiq2, ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, prepare_prints
-from fpgan_jax.evaluation.measures import identity, summary
+from fpgan_jax.evaluation.measures.family import Family, Headline, Measure, create_image_rows
 from fpgan_jax.evaluation.study.findings import Findings
 from fpgan_jax.evaluation.study.print_collection import Study
 from fpgan_jax.host.progress import create_progress
 
-FAMILY = "quality"
+NFIQ2 = Measure("nfiq2", "score", "higher", "NFIQ 2", margin=5, tells_quality=True)
 _PRINTS_A_JOB = 8
 
 
@@ -38,17 +38,13 @@ def measure(study: Study, data_config: ConfigDict, *, num_workers: int | None = 
         prepared = prepare_prints(study, data_config)
         values = measure_quality(tool, prepared.images, num_workers=num_workers)
     except (ToolError, NoScaleError) as error:
-        return identity.skip(FAMILY, "nfiq2", error)
+        return FAMILY.skip(error)
     measures, images = [], []
     for name, collection in study.collections.items():
         num_missing = int(np.isnan(values[name]).sum())
         note = f"{num_missing} prints have none" if num_missing else ""
-        measures.append(
-            summary.summarise(
-                FAMILY, "nfiq2", collection, values[name], unit="score", better="higher", note=note
-            )
-        )
-        images += summary.create_image_rows("nfiq2", collection, values[name])
+        measures.append(FAMILY.summarize(NFIQ2, collection, values[name], note=note))
+        images += create_image_rows(NFIQ2, collection, values[name])
     return Findings(measures, images)
 
 
@@ -86,3 +82,14 @@ def measure_quality(
 def _measure_prints(job: tuple[PackagedNfiq2, np.ndarray]) -> list[float]:
     tool, images = job
     return [tool.measure(image) for image in images]
+
+
+FAMILY = Family(
+    "quality",
+    "Quality",
+    "What a quality measure made for real prints says. It does not know whether a print is real.",
+    measures=(NFIQ2,),
+    compute=lambda study, tools: measure(study, tools.data_config),
+    headlines=(Headline((NFIQ2,), "Have they a real print's quality?", "The mean NFIQ 2"),),
+    rank=2,
+)

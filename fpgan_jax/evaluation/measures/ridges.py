@@ -8,12 +8,15 @@ from ml_collections import ConfigDict
 
 from fpgan_jax.data import preprocessing
 from fpgan_jax.evaluation.matcher.ridge_spectrum import MIN_SIDE, describe_small, measure_ridges
-from fpgan_jax.evaluation.measures import summary
+from fpgan_jax.evaluation.measures.family import Family, Headline, Measure, create_image_rows
 from fpgan_jax.evaluation.study.findings import Findings
 from fpgan_jax.evaluation.study.print_collection import Study
 from fpgan_jax.host.progress import create_progress
 
-FAMILY = "ridges"
+RIDGE_PERIOD = Measure(
+    "ridge_period", "px", "real", relative_margin=0.03
+)  # pixels have no scale of their own
+ORIENTATION_COHERENCE = Measure("orientation_coherence", "", "real", margin=0.03, tells_quality=True)
 
 
 def measure(study: Study, data_config: ConfigDict) -> Findings:
@@ -34,20 +37,26 @@ def measure(study: Study, data_config: ConfigDict) -> Findings:
             images_within = collection.images[:, rows, columns]
             if min(images_within.shape[1:]) < MIN_SIDE:
                 measures += [
-                    summary.refuse(FAMILY, name, collection, describe_small(images_within), unit=unit)
-                    for name, unit in (("ridge_period", "px"), ("orientation_coherence", ""))
+                    FAMILY.refuse(taken, collection, describe_small(images_within))
+                    for taken in FAMILY.measures
                 ]
                 continue
             found = measure_ridges(images_within)
-            for name, values, unit in (
-                ("ridge_period", found.period, "px"),
-                ("orientation_coherence", found.coherence, ""),
-            ):
+            for taken, values in ((RIDGE_PERIOD, found.period), (ORIENTATION_COHERENCE, found.coherence)):
                 num_missing = int(np.isnan(values).sum())
                 note = f"{num_missing} prints have none" if num_missing else ""
-                measures.append(
-                    summary.summarise(FAMILY, name, collection, values, unit=unit, better="real", note=note)
-                )
-                images += summary.create_image_rows(name, collection, values)
+                measures.append(FAMILY.summarize(taken, collection, values, note=note))
+                images += create_image_rows(taken, collection, values)
             progress.update()
     return Findings(measures, images)
+
+
+FAMILY = Family(
+    "ridges",
+    "Ridges",
+    "The ridges' period and how well their directions agree, from the spectrum of small windows. A blurred print "
+    "reads as having wider ridges, or none.",
+    measures=(RIDGE_PERIOD, ORIENTATION_COHERENCE),
+    compute=lambda study, tools: measure(study, tools.data_config),
+    headlines=(Headline((RIDGE_PERIOD,), "Have they a real print's ridges?", "The mean ridge period"),),
+)

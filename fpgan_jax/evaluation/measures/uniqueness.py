@@ -14,14 +14,18 @@ from fpgan_jax.evaluation.matcher.gallery import average_comparisons
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, prepare_prints
-from fpgan_jax.evaluation.measures import identity, summary
+from fpgan_jax.evaluation.measures import identity
+from fpgan_jax.evaluation.measures.family import Family, Headline, Measure, find_groups, join_notes
 from fpgan_jax.evaluation.measures.identity import Comparisons
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 from fpgan_jax.evaluation.study.findings import Findings, MatchRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 
-FAMILY = "uniqueness"
+COLLISION_RATE = Measure("{matcher}_collision_rate_at_far_{rate}", "fraction", "lower", margin=0.01)
+BETWEEN_PERSONS_SCORE = Measure("{matcher}_between_persons_score", "score", "lower", margin=2)
+WITHIN_PERSON_RATE = Measure("{matcher}_within_person_rate_at_far_{rate}", "fraction", "real", margin=0.05)
+WITHIN_PERSON_SCORE = Measure("{matcher}_within_person_score", "score", "real", margin=10)
 # Pairs of prints of a collection that are compared; more cost time and change little.
 MAX_PAIRS = 2500
 
@@ -58,7 +62,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
                 if name not in comparisons.gallery.collections:
                     matches += found
     except (ToolError, NoScaleError) as error:
-        return identity.skip(FAMILY, "nbis_collision_rate_at_far_0.01", error)
+        return FAMILY.skip(error)
     return Findings(measures, matches=matches)
 
 
@@ -72,7 +76,7 @@ def choose_pairs(persons: np.ndarray, max_pairs: int) -> tuple[list[np.ndarray],
     Returns:
       (places, an array a person in the order of their ids; prints a person at most).
     """
-    groups = summary.find_groups(persons, max_prints=len(persons))
+    groups = find_groups(persons, max_prints=len(persons))
     for num_prints in range(max((len(group) for group in groups), default=1), 1, -1):
         sizes = np.array([min(len(group), num_prints) for group in groups])
         if (sizes.sum() ** 2 - (sizes**2).sum()) // 2 <= max_pairs:
@@ -88,18 +92,12 @@ def _measure_between(
 ) -> tuple[list[MeasureRow], list[MatchRow]]:
     # Of a slow matcher one print a person.
     groups, num_prints = choose_pairs(collection.persons, 0 if matcher.max_others else MAX_PAIRS)
-    prefix = comparisons.matcher
-    names = [f"{prefix}_collision_rate_at_far_{rate:g}" for rate in FALSE_ACCEPT_RATES]
-    score_name = f"{prefix}_between_persons_score"
+    rates = [(comparisons.bind(COLLISION_RATE, rate), rate) for rate in FALSE_ACCEPT_RATES]
+    mean_score = comparisons.bind(BETWEEN_PERSONS_SCORE)
     if len(groups) < 2:
         reason = "there are no two persons known"
-        return [
-            *(
-                summary.refuse(FAMILY, name, collection, reason, unit="fraction", better="lower")
-                for name in names
-            ),
-            summary.refuse(FAMILY, score_name, collection, reason, unit="score", better="lower"),
-        ], []
+        refused = [*(taken for taken, _ in rates), mean_score]
+        return [FAMILY.refuse(taken, collection, reason) for taken in refused], []
     blocks = list(itertools.combinations(range(len(groups)), 2))
     pairs = [
         np.stack(np.meshgrid(groups[i], groups[j], indexing="ij"), axis=-1).reshape(-1, 2) for i, j in blocks
@@ -107,35 +105,34 @@ def _measure_between(
     scores = matcher.compare(images, images, np.concatenate(pairs), f"uniqueness, {collection.name}")
     parts = np.split(scores, np.cumsum([len(part) for part in pairs])[:-1])
     num_cut = sum(map(len, groups)) < int((collection.persons >= 0).sum())
-    note = summary.join_notes(
+    note = join_notes(
         f"{len(scores):,} pairs of prints",
         f"the first {num_prints} of each person" if num_cut else "",
         comparisons.describe_failures(collection.name),
     )
 
-    def create_row(name: str, values: list[float], unit: str) -> MeasureRow:
+    def create_row(taken: Measure, values: list[float]) -> MeasureRow:
         matrix = np.zeros((len(groups), len(groups)))
         for (i, j), value in zip(blocks, values, strict=True):
             matrix[i, j] = matrix[j, i] = value
-        compute = (
-            intervals.compute_pair_rate_interval if unit == "fraction" else intervals.compute_pair_interval
-        )
+        is_rate = taken.unit == "fraction"
+        compute = intervals.compute_pair_rate_interval if is_rate else intervals.compute_pair_interval
         value, *interval = compute(matrix)
         missing = intervals.describe_missing_interval(len(groups), interval)
-        return MeasureRow(
-            FAMILY, name, collection.name, value, *interval, sum(map(len, groups)), len(groups), unit, "lower",
-            note=summary.join_notes(note, missing),
-        )  # fmt: skip
+        num_chosen = sum(map(len, groups))
+        return FAMILY.create_row(
+            taken, collection.name, value, interval, num_chosen, len(groups), note=join_notes(note, missing)
+        )
 
     measures = []
-    for name, rate in zip(names, FALSE_ACCEPT_RATES, strict=True):
+    for taken, rate in rates:
         if why := comparisons.describe_refusal(rate):
-            measures.append(summary.refuse(FAMILY, name, collection, why, unit="fraction", better="lower"))
+            measures.append(FAMILY.refuse(taken, collection, why))
         else:
             accepted = [float(np.mean(part >= comparisons.thresholds[rate])) for part in parts]
-            measures.append(create_row(name, accepted, "fraction"))
-    measures.append(create_row(score_name, [float(part.mean()) for part in parts], "score"))
-    return measures, _create_match_rows(prefix, collection, np.concatenate(pairs), scores)
+            measures.append(create_row(taken, accepted))
+    measures.append(create_row(mean_score, [float(part.mean()) for part in parts]))
+    return measures, _create_match_rows(comparisons.matcher, collection, np.concatenate(pairs), scores)
 
 
 def _measure_within(
@@ -144,40 +141,36 @@ def _measure_within(
     images: np.ndarray,
     matcher: Matcher,
 ) -> tuple[list[MeasureRow], list[MatchRow]]:
-    prefix = f"{comparisons.matcher}_within_person"
     groups, num_prints = choose_within(collection.persons, MAX_PAIRS)
     pairs = np.array(
         [pair for group in groups for pair in itertools.combinations(group, 2)], np.int64
     ).reshape(-1, 2)
     reason = "" if len(pairs) else "no person has two prints"
     scores = matcher.compare(images, images, pairs, f"one person's, {collection.name}")
-    note = summary.join_notes(
+    note = join_notes(
         f"{len(pairs):,} pairs of prints",
         f"at most {num_prints} of each person" if num_prints < len(collection) else "",
         comparisons.describe_failures(collection.name),
     )
     measures = []
-    for name, values, unit, why in (
+    for taken, values, why in (
         *(
             (
-                f"{prefix}_rate_at_far_{rate:g}",
+                comparisons.bind(WITHIN_PERSON_RATE, rate),
                 (scores >= comparisons.thresholds[rate]).astype(np.float64),
-                "fraction",
                 reason or comparisons.describe_refusal(rate),
             )
             for rate in FALSE_ACCEPT_RATES
         ),
-        (f"{prefix}_score", scores, "score", reason),
+        (comparisons.bind(WITHIN_PERSON_SCORE), scores, reason),
     ):
         if why:
-            measures.append(summary.refuse(FAMILY, name, collection, why, unit=unit, better="real"))
+            measures.append(FAMILY.refuse(taken, collection, why))
             continue
         matrix = np.full((len(collection), len(collection)), np.nan)
         matrix[pairs[:, 0], pairs[:, 1]] = matrix[pairs[:, 1], pairs[:, 0]] = values
         means = average_comparisons(matrix)
-        measures.append(
-            summary.summarise(FAMILY, name, collection, means, unit=unit, better="real", note=note)
-        )
+        measures.append(FAMILY.summarize(taken, collection, means, note=note))
     return measures, _create_match_rows(comparisons.matcher, collection, pairs, scores)
 
 
@@ -191,7 +184,7 @@ def choose_within(persons: np.ndarray, max_pairs: int) -> tuple[list[np.ndarray]
     Returns:
       (places, an array a person; prints a person at most).
     """
-    groups = [group for group in summary.find_groups(persons, max_prints=len(persons)) if len(group) > 1]
+    groups = [group for group in find_groups(persons, max_prints=len(persons)) if len(group) > 1]
     num_prints = max((len(group) for group in groups), default=0)
     while num_prints > 2 and sum(math.comb(min(len(group), num_prints), 2) for group in groups) > max_pairs:
         num_prints -= 1
@@ -208,3 +201,23 @@ def _create_match_rows(
         )
         for (i, j), score in zip(pairs, scores, strict=True)
     ]  # fmt: skip
+
+
+FAMILY: Family = Family(
+    "uniqueness",
+    "Uniqueness",
+    "Do the synthetic prints of two persons match each other? They should not. And those of one person? They "
+    "should, as often as real impressions of one finger.",
+    measures=(COLLISION_RATE, BETWEEN_PERSONS_SCORE, WITHIN_PERSON_RATE, WITHIN_PERSON_SCORE),
+    compute=lambda study, tools: FAMILY.compute_by_each(measure, study, tools),
+    headlines=(
+        Headline((COLLISION_RATE,), "Are they different persons?", "match another person's", is_share=True),
+        Headline(
+            *((WITHIN_PERSON_RATE,), "Are one person's prints of one finger?"),
+            "match another print of their person",
+            is_share=True,
+        ),
+    ),
+    rank=1,
+    is_passed_by_any_image=True,
+)

@@ -17,22 +17,24 @@ from fpgan_jax.evaluation.matcher import alignment, nist_tools
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import Minutiae, ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, prepare_prints
-from fpgan_jax.evaluation.measures import identity, summary, uniqueness
+from fpgan_jax.evaluation.measures import identity, uniqueness
+from fpgan_jax.evaluation.measures.family import Family, Measure, create_image_rows, join_notes
 from fpgan_jax.evaluation.measures.identity import Comparisons
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.study.findings import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import REAL_ROLES, PrintCollection, Study
 
-FAMILY = "variation"
-# Name -> unit of what two impressions differ by.
-QUANTITIES = {
-    "impression_turn": "deg",
-    "impression_shift": "px",
-    "impression_residual": "px",
-    "impression_mated_share": "fraction",
-    "impression_overlap": "fraction",
-    "impression_grey_difference": "grey levels (0-255)",
-}
+GREY_DIFFERENCE = Measure("impression_grey_difference", "grey levels (0-255)", "real", margin=5)
+# What two impressions differ by.
+MEASURES = (
+    Measure("impression_turn", "deg", "real", margin=2),
+    Measure("impression_shift", "px", "real", margin=10),
+    Measure("impression_residual", "px", "real", margin=0.5),
+    Measure("impression_mated_share", "fraction", "real", margin=0.05),
+    Measure("impression_overlap", "fraction", "real", margin=0.05),
+    GREY_DIFFERENCE,
+)
+DISTANCES = tuple(Measure(f"{taken.name}_ks", "", "lower", f"{taken.title} KS") for taken in MEASURES)
 # Of strangers an alignment finds fewer; without them a rotation means nothing.
 MIN_COMMON = 8
 _MAX_PAIRS = 1000
@@ -86,7 +88,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
                 collection, compared, None if is_real else real, gallery.persons
             )
     except (ToolError, NoScaleError) as error:
-        return identity.skip(FAMILY, "impression_turn", error)
+        return FAMILY.skip(error)
     return Findings(measures, images)
 
 
@@ -110,13 +112,13 @@ def _compare(
     minutiae = dict(zip(used, matcher.extract(images[used], "minutiae of impressions"), strict=True))
     greys = {place: _measure_grey(images[place]) for place in used}
     values = [(*describe_difference(minutiae[i], minutiae[j]), abs(greys[i] - greys[j])) for i, j in accepted]
-    table = np.array(values, np.float64).reshape(-1, len(QUANTITIES))
+    table = np.array(values, np.float64).reshape(-1, len(MEASURES))
     is_known = ~np.isnan(table).any(1)
     return _Differences(accepted[is_known], table[is_known], len(pairs) - int(is_known.sum()))
 
 
 def describe_difference(first: Minutiae, second: Minutiae) -> tuple[float, float, float, float, float]:
-    """Describe how two impressions differ, by all of `QUANTITIES` but the grey.
+    """Describe how two impressions differ, by all of `MEASURES` but the grey.
 
     Args:
       first: of one impression, at 500 ppi.
@@ -144,37 +146,26 @@ def _average(
     collection: PrintCollection, places: np.ndarray, compared: _Differences
 ) -> tuple[list[MeasureRow], list[ImageRow]]:
     """Average each print's pairs: places int64 [n], where its prints are among those compared, -1 for nowhere."""
-    means = np.full((len(collection), len(QUANTITIES)), np.nan)
+    means = np.full((len(collection), len(MEASURES)), np.nan)
     for number in np.flatnonzero(places >= 0):
         is_own = (compared.places == places[number]).any(1)
         if is_own.any():
             means[number] = compared.values[is_own].mean(0)
     measures, images = [], []
-    for (name, unit), values in zip(QUANTITIES.items(), means.T, strict=True):
+    for taken, values in zip(MEASURES, means.T, strict=True):
         if np.isnan(values).all():
             reason = "no two of its prints are accepted as one finger's"
-            measures.append(summary.refuse(FAMILY, name, collection, reason, unit=unit, better="real"))
+            measures.append(FAMILY.refuse(taken, collection, reason))
             continue
         note = f"{compared.num_left_out} pairs of one finger left out, which are not accepted or have little in common"
-        measures.append(
-            summary.summarise(
-                FAMILY,
-                name,
-                collection,
-                values,
-                unit=unit,
-                better="real",
-                note=note * (compared.num_left_out > 0),
-            )
-        )
-        images += summary.create_image_rows(name, collection, values)
+        measures.append(FAMILY.summarize(taken, collection, values, note=note * (compared.num_left_out > 0)))
+        images += create_image_rows(taken, collection, values)
     return measures, images
 
 
 def _compare_distributions(
     collection: PrintCollection, compared: _Differences, real: _Differences | None, real_persons: np.ndarray
 ) -> list[MeasureRow]:
-    names = [f"{name}_ks" for name in QUANTITIES]
     if real is None:
         reason = "it is what the others are compared with"
     elif not len(real.values):
@@ -184,10 +175,10 @@ def _compare_distributions(
     else:
         reason = ""
     if reason:
-        return [summary.refuse(FAMILY, name, collection, reason, better="lower") for name in names]
+        return [FAMILY.refuse(taken, collection, reason) for taken in DISTANCES]
     persons, others = collection.persons[compared.places[:, 0]], real_persons[real.places[:, 0]]
     measures = []
-    for name, own, other in zip(names, compared.values.T, real.values.T, strict=True):
+    for taken, own, other in zip(DISTANCES, compared.values.T, real.values.T, strict=True):
         value = compute_ks_distance(own, other)
         interval = intervals.find_jackknife_interval(
             value,
@@ -198,14 +189,12 @@ def _compare_distributions(
             bounds=(0.0, 1.0),
         )
         num_persons = intervals.count_persons(persons)
-        note = summary.join_notes(
+        note = join_notes(
             f"{len(own)} pairs against {len(other)} of real impressions",
             intervals.describe_missing_interval(num_persons, interval),
         )
         measures.append(
-            MeasureRow(
-                FAMILY, name, collection.name, value, *interval, len(own), num_persons, "", "lower", note=note
-            )
+            FAMILY.create_row(taken, collection.name, value, interval, len(own), num_persons, note=note)
         )
     return measures
 
@@ -223,3 +212,14 @@ def compute_ks_distance(values: np.ndarray, others: np.ndarray) -> float:
         np.searchsorted(np.sort(sample), places, side="right") / len(sample) for sample in (values, others)
     ]
     return float(np.abs(shares[0] - shares[1]).max())
+
+
+FAMILY = Family(
+    "variation",
+    "Variation",
+    "How far two impressions of one finger are apart: turned, shifted, distorted, cut off, lighter or darker. "
+    "Synthetic ones should be distributed as real ones are. KS, the Kolmogorov-Smirnov distance, is 0 for the same "
+    "distribution and 1 for two without overlap.",
+    measures=(*MEASURES, *DISTANCES),
+    compute=lambda study, tools: measure(study, tools.data_config, tools.minutiae_matcher),
+)

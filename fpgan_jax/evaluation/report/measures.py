@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from fpgan_jax.evaluation.controls.verdicts import VerdictRow, choose_real, find_margin
+from fpgan_jax.evaluation.measures.families import FAMILIES
 from fpgan_jax.evaluation.report.contents import EvaluationResults
 from fpgan_jax.evaluation.report.figures import (
     Dot,
@@ -22,7 +23,6 @@ from fpgan_jax.evaluation.report.figures import (
 )
 from fpgan_jax.evaluation.report.html import Content, Element, create_details, create_element, create_table
 from fpgan_jax.evaluation.report.names import (
-    FAMILIES,
     NO_VALUE,
     describe_collection,
     describe_family,
@@ -66,8 +66,11 @@ def create_measures(results: EvaluationResults) -> Element | None:
     Returns:
       The section; None without measures.
     """
-    families = dict.fromkeys([name for name in FAMILIES if any(r.family == name for r in results.measures)])
-    families |= dict.fromkeys(row.family for row in results.measures)
+    present = dict.fromkeys(row.family for row in results.measures)
+    families = [
+        *(name for name in FAMILIES if name in present),
+        *(name for name in present if name not in FAMILIES),
+    ]
     if not families:
         return None
     values: dict[tuple[str, str], list[float]] = {}
@@ -118,7 +121,7 @@ def _create_family(
     title = describe_family(family)
     content: list[Content] = [E("h3", title)]
     if family in FAMILIES:
-        content.append(E("p", FAMILIES[family][1]))
+        content.append(E("p", FAMILIES[family].explanation))
     if shown:
         content.append(
             _create_matrix(results, rows, shown, f"{title}: real and synthetic prints", has_dots=True)
@@ -204,7 +207,7 @@ def _create_measure_head(row: MeasureRow, real: Sequence[MeasureRow], mark: Elem
         # Where real prints have several numbers, a margin that is a share of them is about that of the first.
         parts.append(describe_margin(find_margin(row.measure, real[0].value), row.unit))
     quiet = ", ".join(part for part in parts if part)
-    return [describe_measure(row.measure, row.unit), mark, E("small", quiet) if quiet else None]
+    return [describe_measure(row.measure), mark, E("small", quiet) if quiet else None]
 
 
 def _create_number(
@@ -253,7 +256,7 @@ def _create_spreads(
             if (measure, name) in values
         }
         if groups:
-            title = describe_measure(measure, unit)
+            title = describe_measure(measure)
             svg = draw_spreads(title, unit, groups, prefix=f"{prefix}-{number}")
             figures.append(E("figure", svg))
     if not figures:
@@ -373,7 +376,7 @@ def create_epochs(results: EvaluationResults) -> Element | None:
             ]
         unit = found[0][1].unit
         real = choose_real(results.study, [row for row in results.measures if row.measure == measure])
-        title = describe_measure(measure, unit)
+        title = describe_measure(measure)
         svg = draw_epochs(title, unit, lines, find_range(real), prefix=f"epochs{number}")
         table = create_table(
             f"{title} by epoch", ("Prints", "Epoch", title, "95% interval", "n"), cells, class_="plain"

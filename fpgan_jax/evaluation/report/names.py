@@ -4,70 +4,14 @@ Does not decide what is reported.
 """
 
 import math
-import re
 from collections.abc import Sequence
 
+from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
+from fpgan_jax.evaluation.measures.family import capitalize
 from fpgan_jax.evaluation.report.html import make_printable
 
 NO_VALUE = "\u2013"
 _MINUS = "\u2212"
-
-# A family's title, and what its numbers tell.
-FAMILIES = {
-    "similarity": (
-        "The paper's similarity",
-        "The probability that an Xception, trained to tell these persons apart, gives to the person whom a print is "
-        "counted under. It must name one of them, so it can be sure of what is no print at all: read the controls.",
-    ),
-    "identity": (
-        "Identity",
-        "Do independent matchers take a print for its own person's? A threshold is set on comparisons of different "
-        "real persons (impostors), so that only a known share of them passes; then it is asked what else passes.",
-    ),
-    "uniqueness": (
-        "Uniqueness",
-        "Do the synthetic prints of two persons match each other? They should not. And those of one person? They "
-        "should, as often as real impressions of one finger.",
-    ),
-    "leakage": (
-        "Leakage",
-        "How near is each synthetic print to the prints of the training, as they are and mirrored? A print that "
-        "matches one gives it away; one that is nearer to it than a second impression of the finger comes is a copy.",
-    ),
-    "minutiae": (
-        "Minutiae",
-        "The ridges' endings and bifurcations: how many, of which kind, where and in which direction, and which "
-        "were added or lost against real impressions of the finger, once the two are aligned.",
-    ),
-    "variation": (
-        "Variation",
-        "How far two impressions of one finger are apart: turned, shifted, distorted, cut off, lighter or darker. "
-        "Synthetic ones should be distributed as real ones are. KS, the Kolmogorov-Smirnov distance, is 0 for the same "
-        "distribution and 1 for two without overlap.",
-    ),
-    "quality": (
-        "Quality",
-        "What a quality measure made for real prints says. It does not know whether a print is real.",
-    ),
-    "ridges": (
-        "Ridges",
-        "The ridges' period and how well their directions agree, from the spectrum of small windows. A blurred print "
-        "reads as having wider ridges, or none.",
-    ),
-    "checkerboard": (
-        "Checkerboard",
-        "How far the power at the frequencies of a pattern that repeats every 2 or 4 pixels, as strided transposed "
-        "convolutions leave it, exceeds the power around them; 0 dB is no pattern.",
-    ),
-    "distribution": (
-        "Distribution",
-        "How alike two sets of prints are as sets, in features of a print that a network or a formula gives.",
-    ),
-    "pixels": (
-        "Pixels",
-        "Grey by grey, against the person's real print, the nearest real print, and one another.",
-    ),
-}
 
 # As in the tables' heads; what is not here is spelt from its name.
 COLLECTIONS = {
@@ -87,27 +31,7 @@ COLLECTIONS = {
     "control_bare_frame": "Bare frame",
 }
 
-_SPELLINGS = {
-    word.lower(): word
-    for word in (
-        "EER",
-        "FAR",
-        "TAR",
-        "FRR",
-        "KID",
-        "KS",
-        "SSIM",
-        "PSNR",
-        "L1",
-        "NBIS",
-        "MCC",
-        "Bozorth3",
-        "MINDTCT",
-    )
-} | {"nfiq2": "NFIQ 2", "std": "SD", "frechet": "Fr\u00e9chet", "2px": "of 2\u00a0px", "4px": "of 4\u00a0px"}
-_RATE = re.compile(r"_?at_far_([0-9.]+)(?=_|$)")
 _DECIMALS = ((100, 0), (10, 1), (1, 2), (0.99, 4), (0.1, 3), (1e-3, 4), (0, 5))
-_FRAMES = {"_frame_keep": ", with the frame", "_frame_crop": ", without the frame"}
 _UNITS = {"fraction": "", "probability": "", "score": "", "grey levels (0-255)": "grey levels"}
 
 WORDS = (
@@ -161,34 +85,18 @@ def describe_collection(name: str) -> str:
     """Spell a collection's name for people."""
     if name in COLLECTIONS:
         return COLLECTIONS[name]
-    return make_printable(_capitalise(name.removeprefix("control_").replace("_", " ")))
+    return make_printable(capitalize(name.removeprefix("control_").replace("_", " ")))
 
 
 def describe_family(name: str) -> str:
     """Spell a family's name for people."""
-    return FAMILIES[name][0] if name in FAMILIES else _capitalise(name.replace("_", " "))
+    return FAMILIES[name].title if name in FAMILIES else capitalize(name.replace("_", " "))
 
 
-def describe_measure(name: str, unit: str = "") -> str:
-    """Spell a measure's name for people: "eer" as "EER", "at_far_0.01" as "at FAR 1%".
-
-    Args:
-      name: as in `MeasureRow.measure`.
-      unit: cut from the name's end if it stands there.
-
-    Returns:
-      The words, a capital in front.
-    """
-    if describe_unit(unit):
-        name = name.removesuffix(f"_{unit}")
-    rates = [_format_percent(float(rate.rstrip("."))) for rate in _RATE.findall(name)]
-    name = _RATE.sub("_\0", name)
-    frame = next((part for part in _FRAMES if part in name), "")
-    name = name.replace(frame, "")
-    words = " ".join(_SPELLINGS.get(word, word) for word in re.split(r"[_ ]+", name) if word)
-    for rate in rates:
-        words = words.replace("\0", f"at FAR {rate}", 1)
-    return make_printable(_capitalise(words) + _FRAMES.get(frame, ""))
+def describe_measure(name: str) -> str:
+    """Spell a measure's name for people: "nbis_eer" as "NBIS EER"; of no family's, by its words."""
+    measure = find_measure(name)
+    return measure.title if measure else make_printable(capitalize(" ".join(name.replace("_", " ").split())))
 
 
 def describe_unit(unit: str) -> str:
@@ -199,10 +107,6 @@ def describe_unit(unit: str) -> str:
 def lower(title: str) -> str:
     """Put a title into a sentence; an abbreviation keeps its capitals."""
     return title if title[1:2].isupper() else title[:1].lower() + title[1:]
-
-
-def _capitalise(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def format_value(value: float, unit: str = "") -> str:

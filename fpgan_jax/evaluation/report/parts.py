@@ -6,11 +6,13 @@ Does not own a section.
 from collections.abc import Sequence
 
 from fpgan_jax.evaluation.controls.verdicts import VerdictRow
+from fpgan_jax.evaluation.measures.identity import THRESHOLD
 from fpgan_jax.evaluation.report.figures import choose_colour
 from fpgan_jax.evaluation.report.html import Content, Element, create_element
 from fpgan_jax.evaluation.report.names import format_value
 from fpgan_jax.evaluation.report.summary import describe_difference
 from fpgan_jax.evaluation.statistics.differences import EQUIVALENT, UNDECIDED, WORSE
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 from fpgan_jax.evaluation.study.findings import MeasureRow, is_measured
 from fpgan_jax.evaluation.study.print_collection import Study, find_role
 
@@ -88,17 +90,16 @@ def find_thresholds(measures: Sequence[MeasureRow], matcher: str) -> dict[str, f
     """Find the scores from which a matcher's comparison passes.
 
     Args:
-      measures: rows of all families; those whose measure is named after a matcher and a threshold are read, such as
-        "nbis_threshold_at_far_0.01".
+      measures: rows of all families.
       matcher: as in `MatchRow.matcher`.
 
     Returns:
       "FAR 1%" and the like -> score, the strictest rate last.
     """
-    prefix = f"{matcher}_threshold_at_far_"
-    found = {
-        float(row.measure.removeprefix(prefix)): row.value
-        for row in measures
-        if row.measure.startswith(prefix) and is_measured(row)
+    values = {row.measure: row.value for row in measures if is_measured(row)}
+    thresholds = {rate: THRESHOLD.at(matcher=matcher, rate=rate).name for rate in FALSE_ACCEPT_RATES}
+    return {
+        f"FAR {format_value(rate, 'fraction')}": values[thresholds[rate]]
+        for rate in sorted(thresholds, reverse=True)
+        if thresholds[rate] in values
     }
-    return {f"FAR {format_value(rate, 'fraction')}": found[rate] for rate in sorted(found, reverse=True)}

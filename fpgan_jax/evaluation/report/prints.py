@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from fpgan_jax.evaluation.measures.families import FAMILIES
+from fpgan_jax.evaluation.measures.leakage import MIRRORED
 from fpgan_jax.evaluation.report.contents import EvaluationResults
 from fpgan_jax.evaluation.report.figures import encode_image, encode_noise
 from fpgan_jax.evaluation.report.html import Content, Element, create_details, create_element
@@ -35,9 +37,6 @@ NUM_WORST = 6
 NUM_STRANGERS = 20
 MAX_PERSONS = 60
 _NUM_OPEN_PERSONS = 4
-_MIRRORED = "_mirrored"
-# Of single prints; what stands first is taken.
-_QUALITY = ("nfiq2", "orientation_coherence")
 
 
 class Gallery:
@@ -102,7 +101,7 @@ class Gallery:
         Returns:
           uint8 [height, width]; None for a collection or name that is not in the study.
         """
-        name = collection.removesuffix(_MIRRORED)
+        name = collection.removesuffix(MIRRORED)
         place = self._places.get(name, {}).get(filename)
         if place is None:
             return None
@@ -375,7 +374,7 @@ def _create_match_lists(
     near = [
         row
         for row in rows
-        if row.gallery_collection.removesuffix(_MIRRORED) == reference
+        if row.gallery_collection.removesuffix(MIRRORED) == reference
         and (is_new or not _is_own(row) or row.gallery_collection != reference)
     ]
     whose = "a training print" if is_new else "another training print than their own"
@@ -418,7 +417,7 @@ def _create_matches(gallery: Gallery, rows: Sequence[MatchRow], title: str, text
                 row.gallery_collection, row.gallery_filename
             ),
         }
-        mirrored = ", mirrored" if row.gallery_collection.endswith(_MIRRORED) else ""
+        mirrored = ", mirrored" if row.gallery_collection.endswith(MIRRORED) else ""
         whose = f"person {row.gallery_person}" if row.gallery_person >= 0 else "a person unknown"
         caption = [
             E("strong", format_value(row.score)),
@@ -434,7 +433,8 @@ def _create_value_lists(gallery: Gallery) -> Iterable[Element | None]:
     """Create the lists of the lowest quality, by the first measure of it that was taken."""
     results = gallery.results
     found = {row.measure for row in results.images}
-    measure = next((name for name in _QUALITY if name in found), None)
+    telling = (taken.name for family in FAMILIES.values() for taken in family.measures if taken.tells_quality)
+    measure = next((name for name in telling if name in found), None)
     for name, collection in results.study.collections.items():
         if measure and collection.role == SYNTHETIC:
             rows = [row for row in results.images if (row.measure, row.collection) == (measure, name)]

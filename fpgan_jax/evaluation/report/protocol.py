@@ -4,17 +4,26 @@ Does not measure; it reads the rows of the families. Whether a recogniser gains 
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from fpgan_jax.evaluation.measures import variation
+from fpgan_jax.evaluation.measures import (
+    distribution,
+    identity,
+    leakage,
+    minutiae,
+    quality,
+    uniqueness,
+    variation,
+)
+from fpgan_jax.evaluation.measures.family import HEADLINE_RATE, Measure
 from fpgan_jax.evaluation.report.names import (
     NO_VALUE,
     describe_collection,
-    describe_measure,
     format_interval,
     format_value,
 )
@@ -202,33 +211,34 @@ def list_questions(matchers: Iterable[str]) -> list[Question]:
     questions = []
     for matcher in matchers:
         questions += _list_matcher_questions(matcher)
-    for name, unit in variation.QUANTITIES.items():
+    for quantity, distance in zip(variation.MEASURES, variation.DISTANCES, strict=True):
         questions.append(
             Question(
-                f"{describe_measure(name)}: distributed as between real impressions",
+                f"{quantity.title}: distributed as between real impressions",
                 both,
-                _find_value(f"{name}_ks", shown=(name, unit)),
+                _find_value(distance, shown=quantity),
                 "mean within 10% to 90% of real prints'",
                 "KS below 0.25",
                 lambda found: (found.is_among_real, found.is_among_real and found.value < 0.25),
                 number=4,
             )
         )
-    for name, text in (("added_share", "Minutiae added"), ("lost_share", "Minutiae lost")):
-        text, found = f"{text}, in the common part", _find_value(name)
+    for share, text in ((minutiae.ADDED_SHARE, "Minutiae added"), (minutiae.LOST_SHARE, "Minutiae lost")):
+        text, found = f"{text}, in the common part", _find_value(share)
         bounds = _at_most(0.35, 0.25, "{:.0%}")
         questions.append(Question(text, (MORE_IMPRESSIONS,), found, *bounds, number=5))
-    grey = "impression_grey_difference"
     return [
         *questions,
-        Question("NFIQ 2: KS from real prints' distribution", both, _find_print_ks("nfiq2"), *_at_most(0.3, 0.15),
+        Question("NFIQ 2: KS from real prints' distribution", both, _find_print_ks(quality.NFIQ2), *_at_most(0.3, 0.15),
                  number=9),
-        Question("Minutiae a print, less real prints'", both, _find_difference("minutiae_count"), "within 8", "",
+        Question("Minutiae a print, less real prints'", both, _find_difference(minutiae.MINUTIAE_COUNT),
+                 "within 8", "",
                  lambda found: (abs(found.value) <= 8, False), number=9),
-        Question("KID", both, _find_value("kid", is_look=True), *_at_most(1, 0.5), number=9),
-        Question("Recall", both, _find_value("recall", is_look=True), *_at_least(0.5, 0.8), number=9),
-        Question("Grey difference of two impressions, over real ones'", both, _find_ratio(grey), "at least 0.3",
-                 "0.7 to 1.3", lambda found: (found.value >= 0.3, 0.7 <= found.value <= 1.3), number=11),
+        Question("KID", both, _find_value(distribution.KID, is_look=True), *_at_most(1, 0.5), number=9),
+        Question("Recall", both, _find_value(distribution.RECALL, is_look=True), *_at_least(0.5, 0.8), number=9),
+        Question("Grey difference of two impressions, over real ones'", both,
+                 _find_ratio(variation.GREY_DIFFERENCE), "at least 0.3", "0.7 to 1.3",
+                 lambda found: (found.value >= 0.3, 0.7 <= found.value <= 1.3), number=11),
     ]  # fmt: skip
 
 
@@ -248,30 +258,31 @@ def _at_most(
 
 def _list_matcher_questions(matcher: str) -> list[Question]:
     more, new = (MORE_IMPRESSIONS,), (NEW_FINGERS,)
+    at = functools.partial(Measure.at, matcher=matcher)
     return [
         Question(f"Accepted by another real impression over real ones ({matcher})", more,
-                 _at_strictest_rate(_find_ratio, f"{matcher}_match_rate"), *_at_least(0.85, 0.95), number=1),
+                 _at_strictest_rate(_find_ratio, at(identity.MATCH_RATE)), *_at_least(0.85, 0.95), number=1),
         Question(f"Accepted by its source ({matcher})", more,
-                 _at_strictest_rate(_find_value, f"{matcher}_source_rate"), *_at_least(0.9, 0.97, "{:.0%}"), number=2),
+                 _at_strictest_rate(_find_value, at(leakage.SOURCE_RATE)), *_at_least(0.9, 0.97, "{:.0%}"), number=2),
         Question(f"Copies: nearer to the source than 95% of real pairs ({matcher})", more,
-                 _find_value(f"{matcher}_copy_rate"), *_at_most(0.2, 0.05, "{:.0%}"), number=3),
+                 _find_value(at(leakage.COPY_RATE)), *_at_most(0.2, 0.05, "{:.0%}"), number=3),
         *([] if matcher != "nbis" else [
             Question("Copies: median score to the source (nbis)", more, _find_source_score, "at most 180",
                      "KS from real pairs below 0.2",
                      lambda found: (found.value <= 180, found.value <= 180 and found.is_among_real), number=3),
         ]),
         Question(f"Two fingers that match ({matcher})", new,
-                 _at_strictest_rate(_find_value, f"{matcher}_collision_rate"), *_at_most(0.003, 0.001, "{:.1%}"),
+                 _at_strictest_rate(_find_value, at(uniqueness.COLLISION_RATE)), *_at_most(0.003, 0.001, "{:.1%}"),
                  number=6),
         *([] if matcher != "nbis" else [
             Question("Two fingers' scores: 1% are above (nbis)", new, _find_tail, "at most 30", "",
                      lambda found: (found.value <= 30, False), number=6),
         ]),
         Question(f"One finger's impressions that match ({matcher})", new,
-                 _at_strictest_rate(_find_value, f"{matcher}_within_person_rate"), "at least 80%", "86% to 96%",
+                 _at_strictest_rate(_find_value, at(uniqueness.WITHIN_PERSON_RATE)), "at least 80%", "86% to 96%",
                  lambda found: (found.value >= 0.8, 0.86 <= found.value <= 0.96), number=7),
         Question(f"Leakage at FAR 1%, beside strangers' ({matcher})", new,
-                 _find_excess(f"{matcher}_leak_rate_at_far_0.01"), "interval not above strangers'", "not more",
+                 _find_excess(at(leakage.LEAK_RATE, rate=HEADLINE_RATE)), "interval not above strangers'", "not more",
                  lambda found: (found.is_among_real, found.is_among_real and found.value <= 0), number=8),
     ]  # fmt: skip
 
@@ -316,7 +327,7 @@ def _explain(numbers: Numbers, measure: str, collection: str) -> str:
 
 
 def _find_value(
-    measure: str, shown: tuple[str, str] | None = None, *, is_look: bool = False
+    measure: Measure, shown: Measure | None = None, *, is_look: bool = False
 ) -> Callable[[Numbers, str], Found]:
     """Find a measure's value; of a distribution's distance people see the mean of the measure `shown`, too.
 
@@ -324,31 +335,30 @@ def _find_value(
     """
 
     def find(numbers: Numbers, collection: str) -> Found:
-        row = numbers.rows.get((measure, collection))
-        if reason := _explain(numbers, measure, collection):
+        row = numbers.rows.get((measure.name, collection))
+        if reason := _explain(numbers, measure.name, collection):
             return Found(math.nan, NO_VALUE, reason=reason)
         if shown is None:
             roles = numbers.look_roles if is_look else (HELD_OUT, *REAL_ROLES)
-            return Found(row.value, _write(row), _write(numbers.find_real(measure, roles)))
-        name, unit = shown
-        real = numbers.list_real_prints(name)
-        mean = float(numbers.prints[name, collection].mean())
+            return Found(row.value, _write(row), _write(numbers.find_real(measure.name, roles)))
+        real = numbers.list_real_prints(shown.name)
+        mean = float(numbers.prints[shown.name, collection].mean())
         low, high = np.quantile(real, (0.1, 0.9))
-        text = f"{format_value(mean, unit)}, KS {_write(row)}"
-        real_text = f"{format_value(float(real.mean()), unit)} (10% to 90%: {low:.3g} to {high:.3g})"
+        text = f"{format_value(mean, shown.unit)}, KS {_write(row)}"
+        real_text = f"{format_value(float(real.mean()), shown.unit)} (10% to 90%: {low:.3g} to {high:.3g})"
         return Found(row.value, text, real_text, is_among_real=bool(low <= mean <= high))
 
     return find
 
 
 def _at_strictest_rate(
-    create: Callable[[str], Callable[[Numbers, str], Found]], measure: str
+    create: Callable[[Measure], Callable[[Numbers, str], Found]], measure: Measure
 ) -> Callable[[Numbers, str], Found]:
     """Find a rate at the lowest false accept rate that the real prints' number allows, and say which that is."""
 
     def find(numbers: Numbers, collection: str) -> Found:
         for rate in sorted(FALSE_ACCEPT_RATES):
-            found = create(f"{measure}_at_far_{rate:g}")(numbers, collection)
+            found = create(measure.at(rate=rate))(numbers, collection)
             if not found.reason:
                 return found._replace(text=f"{found.text}, FAR {rate:.1%}")
         return found
@@ -356,10 +366,10 @@ def _at_strictest_rate(
     return find
 
 
-def _find_ratio(measure: str) -> Callable[[Numbers, str], Found]:
+def _find_ratio(measure: Measure) -> Callable[[Numbers, str], Found]:
     def find(numbers: Numbers, collection: str) -> Found:
-        row, real = numbers.rows.get((measure, collection)), numbers.find_real(measure)
-        if reason := _explain(numbers, measure, collection):
+        row, real = numbers.rows.get((measure.name, collection)), numbers.find_real(measure.name)
+        if reason := _explain(numbers, measure.name, collection):
             return Found(math.nan, NO_VALUE, _write(real), reason)
         if real is None or not real.value:
             return Found(math.nan, _write(row), _write(real), "there is nothing of real prints to divide by")
@@ -369,11 +379,11 @@ def _find_ratio(measure: str) -> Callable[[Numbers, str], Found]:
     return find
 
 
-def _find_difference(measure: str) -> Callable[[Numbers, str], Found]:
+def _find_difference(measure: Measure) -> Callable[[Numbers, str], Found]:
     def find(numbers: Numbers, collection: str) -> Found:
-        row = numbers.rows.get((measure, collection))
-        real = numbers.find_real(measure, numbers.look_roles)
-        if reason := _explain(numbers, measure, collection):
+        row = numbers.rows.get((measure.name, collection))
+        real = numbers.find_real(measure.name, numbers.look_roles)
+        if reason := _explain(numbers, measure.name, collection):
             return Found(math.nan, NO_VALUE, _write(real), reason)
         if real is None:
             return Found(math.nan, _write(row), "", "there is nothing of real prints beside it")
@@ -382,12 +392,15 @@ def _find_difference(measure: str) -> Callable[[Numbers, str], Found]:
     return find
 
 
-def _find_excess(measure: str) -> Callable[[Numbers, str], Found]:
+def _find_excess(measure: Measure) -> Callable[[Numbers, str], Found]:
     """Find how far a rate is above strangers'; it is among theirs unless its interval is above theirs."""
 
     def find(numbers: Numbers, collection: str) -> Found:
-        row, real = numbers.rows.get((measure, collection)), numbers.find_real(measure, (POPULATION,))
-        if reason := _explain(numbers, measure, collection):
+        row, real = (
+            numbers.rows.get((measure.name, collection)),
+            numbers.find_real(measure.name, (POPULATION,)),
+        )
+        if reason := _explain(numbers, measure.name, collection):
             return Found(math.nan, NO_VALUE, _write(real), reason)
         if real is None:
             return Found(math.nan, _write(row), "", "there are no prints of strangers")
@@ -397,12 +410,14 @@ def _find_excess(measure: str) -> Callable[[Numbers, str], Found]:
     return find
 
 
-def _find_print_ks(measure: str) -> Callable[[Numbers, str], Found]:
+def _find_print_ks(measure: Measure) -> Callable[[Numbers, str], Found]:
     def find(numbers: Numbers, collection: str) -> Found:
-        own = numbers.prints.get((measure, collection), np.zeros(0))
-        real = numbers.list_real_prints(measure, numbers.look_roles)
+        own = numbers.prints.get((measure.name, collection), np.zeros(0))
+        real = numbers.list_real_prints(measure.name, numbers.look_roles)
         if not len(own) or not len(real):
-            reason = _explain(numbers, measure, collection) or "there is nothing of real prints beside it"
+            reason = (
+                _explain(numbers, measure.name, collection) or "there is nothing of real prints beside it"
+            )
             return Found(math.nan, NO_VALUE, reason=reason)
         distance = variation.compute_ks_distance(own, real)
         return Found(distance, f"KS {distance:.2f}: {own.mean():.3g}", f"{real.mean():.3g}")
@@ -412,12 +427,11 @@ def _find_print_ks(measure: str) -> Callable[[Numbers, str], Found]:
 
 def _find_source_score(numbers: Numbers, collection: str) -> Found:
     """Find the median score to the source, which is among real pairs' where their distributions are alike."""
-    own = numbers.prints.get(("nbis_source_score", collection), np.zeros(0))
-    real = numbers.list_real_prints("nbis_genuine_score")
+    name = leakage.SOURCE_SCORE.at(matcher="nbis").name
+    own = numbers.prints.get((name, collection), np.zeros(0))
+    real = numbers.list_real_prints(identity.GENUINE_SCORE.at(matcher="nbis").name)
     if not len(own) or not len(real):
-        reason = (
-            _explain(numbers, "nbis_source_score", collection) or "there is no pair of real prints beside it"
-        )
+        reason = _explain(numbers, name, collection) or "there is no pair of real prints beside it"
         return Found(math.nan, NO_VALUE, reason=reason)
     distance = variation.compute_ks_distance(own, real)
     text = f"{np.median(own):.3g}, KS {distance:.2f}"
@@ -436,7 +450,8 @@ def _find_tail(numbers: Numbers, collection: str) -> Found:
         elif row.probe_collection in real and row.gallery_collection in real:
             scores[True].append(row.score)
     if not scores[False]:
-        reason = _explain(numbers, "nbis_between_persons_score", collection) or "no two fingers were compared"
+        name = uniqueness.BETWEEN_PERSONS_SCORE.at(matcher="nbis").name
+        reason = _explain(numbers, name, collection) or "no two fingers were compared"
         return Found(math.nan, NO_VALUE, reason=reason)
     own, others = (
         float(np.quantile(values, 0.99)) if values else math.nan for values in (scores[False], scores[True])

@@ -5,11 +5,13 @@ Does not measure, and does not lay anything out.
 
 import dataclasses
 import math
-import re
 from collections.abc import Iterable, Sequence
 
 from fpgan_jax.evaluation.controls.verdicts import VerdictRow, choose_real
 from fpgan_jax.evaluation.experiments import utility_table
+from fpgan_jax.evaluation.measures import identity
+from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
+from fpgan_jax.evaluation.measures.family import Headline
 from fpgan_jax.evaluation.report.names import (
     describe_collection,
     describe_family,
@@ -33,72 +35,7 @@ from fpgan_jax.evaluation.study.print_collection import (
 # Of the controls that do well, those that are the least like a print are named first.
 _ABSURD = ("white_noise", "bare_frame", "low_pass_noise", "mean_print", "blurred", "average_of_two", "mosaic")
 _MAX_NAMED = 3
-# An image of noise is nobody else's and gives nobody away.
-_ANY_IMAGE_DOES_WELL = ("uniqueness", "leakage")
 _MAX_LISTED = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Headline:
-    """A question of the summary, and the measure that answers it.
-
-    Attributes:
-      family: whose measure it is.
-      pattern: of the measure's name; every measure of the family in whose name it is found is reported.
-      question: in plain words.
-      claim: what a share of the prints does ("match their own person"), or what the number is ("The mean score").
-      is_share: which of the two.
-    """
-
-    family: str
-    pattern: str
-    question: str
-    claim: str
-    is_share: bool = False
-
-
-# In the order of the summary.
-HEADLINES = (
-    Headline(
-        *("identity", r"match_rate_at_far_0\.01$", "Do they keep the finger's identity?"),
-        *("match their own person", True),
-    ),
-    Headline(
-        *("uniqueness", r"collision_rate_at_far_0\.01$", "Are they different persons?"),
-        *("match another person's", True),
-    ),
-    Headline(
-        *("uniqueness", r"within_person_rate_at_far_0\.01$", "Are one person's prints of one finger?"),
-        *("match another print of their person", True),
-    ),
-    Headline(
-        *("leakage", r"rate_at_far_0\.01$", "Do they give the training prints away?"),
-        *("match a training print", True),
-    ),
-    Headline(
-        *("leakage", r"copy_rate$", "Are they copies of training prints?"),
-        *("are nearer to a training print than a second impression comes", True),
-    ),
-    Headline(
-        "similarity", r"^similarity_frame_[a-z]+$", "What does the paper's score say?", "The mean score"
-    ),
-    Headline("quality", r"nfiq2", "Have they a real print's quality?", "The mean NFIQ 2"),
-    Headline("minutiae", r"count", "Have they a real print's minutiae?", "The mean number of minutiae"),
-    Headline("ridges", r"period", "Have they a real print's ridges?", "The mean ridge period"),
-    Headline(
-        *("checkerboard", "", "Have they the generator's checkerboard?"),
-        "The mean excess of power at the pattern's frequencies",
-    ),
-    Headline("distribution", r"^kid$", "Are they spread as real prints are?", "The kernel distance (KID)"),
-    Headline(
-        *("pixels", r"^ssim_to_reference$", "How near are they to the person's print, grey by grey?"),
-        "The structural similarity (SSIM) to it",
-    ),
-    Headline(
-        *("pixels", r"^ssim_within_person$", "Does the noise change the print?"),
-        "The structural similarity (SSIM) of one person's prints",
-    ),
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +97,7 @@ def summarise(
       verdicts: of the synthetic prints.
 
     Returns:
-      The statements, in the order of `HEADLINES`, other families behind.
+      The statements, by the families' ranks, families without a headline behind.
     """
     told: dict[str, dict[str, list[MeasureRow]]] = {}
     for row in measures:
@@ -169,18 +106,20 @@ def summarise(
         for name in [name for name, rows in by_measure.items() if not _get_synthetic(study, rows)]:
             del by_measure[name]
     statements = []
-    for headline in HEADLINES:
-        by_measure = told.get(headline.family, {})
-        chosen = [name for name in by_measure if re.search(headline.pattern, name)]
-        for name in chosen:
-            statements.append(_state(study, headline, by_measure[name], verdicts, is_named=len(chosen) > 1))
+    for asked in sorted(FAMILIES.values(), key=lambda one: one.rank):  # the sort is stable
+        by_measure = told.get(asked.name, {})
+        for headline in asked.headlines:
+            chosen = [name for name in by_measure if name in headline.names]
+            for name in chosen:
+                statements.append(
+                    _state(study, headline, by_measure[name], verdicts, is_named=len(chosen) > 1)
+                )
     statements = _add_matchers_error(study, measures, statements)
     spoken_of = {statement.family for statement in statements}
     for family, by_measure in told.items():
         if by_measure and family not in spoken_of:
             name, rows = next(iter(by_measure.items()))
-            claim = describe_measure(name, rows[0].unit)
-            plain = Headline(family, "", f"{describe_family(family)}: what was found?", claim)
+            plain = Headline((), f"{describe_family(family)}: what was found?", describe_measure(name))
             statements.append(_state(study, plain, rows, verdicts, is_named=False))
     return statements
 
@@ -189,11 +128,8 @@ def _add_matchers_error(
     study: Study, measures: Sequence[MeasureRow], statements: Sequence[Statement]
 ) -> list[Statement]:
     """Say beside what a matcher found how often it errs itself, on real prints."""
-    rows = [
-        row
-        for row in measures
-        if row.family == "identity" and row.measure.endswith("_eer") and is_measured(row)
-    ]
+    names = {measure.name for measure in identity.EQUAL_ERROR_RATE.expand()}
+    rows = [row for row in measures if row.measure in names and is_measured(row)]
     rows = [
         row for row in choose_real(study, rows) if find_role(study, row.collection) in (HELD_OUT, BASELINE)
     ]
@@ -203,7 +139,7 @@ def _add_matchers_error(
     text = f"The matcher itself errs on real prints, by its equal error rate, in {_enumerate(numbers)}."
     return [
         dataclasses.replace(statement, sentences=(*statement.sentences, text))
-        if statement.family == "identity"
+        if statement.family == identity.FAMILY.name
         else statement
         for statement in statements
     ]
@@ -228,12 +164,12 @@ def _state(
     sentences += _write_verdicts(synthetic, verdicts)
     controls = [row for row in rows if is_measured(row) and find_role(study, row.collection) == CONTROL]
     sentences += _write_passing(controls, synthetic[0])
-    return Statement(headline.family, headline.question, tuple(sentences), tuple(real), tuple(synthetic))
+    return Statement(rows[0].family, headline.question, tuple(sentences), tuple(real), tuple(synthetic))
 
 
 def _write_share(headline: Headline, synthetic: Sequence[MeasureRow], tool: str) -> str:
-    rate = re.search(r"at_far_([0-9.]+)$", synthetic[0].measure)
-    condition = f" at FAR {format_value(float(rate[1]), 'fraction')}" if rate else ""
+    measure = find_measure(synthetic[0].measure)
+    condition = f" at FAR {format_value(measure.rate, 'fraction')}" if measure and measure.rate else ""
     numbers = [f"{_write_number(row)} of {_describe_prints(row)}" for row in synthetic]
     return f"{_enumerate(numbers)} {headline.claim}{condition}{tool}"
 
@@ -310,7 +246,8 @@ def describe_margin(margin: float, unit: str) -> str:
 
 def _write_passing(controls: Sequence[MeasureRow], bar: MeasureRow) -> list[str]:
     """Name the controls that do as well as the synthetic prints, by a measure that knows better from worse."""
-    if bar.better not in ("higher", "lower") or bar.family in _ANY_IMAGE_DOES_WELL or not controls:
+    family = FAMILIES.get(bar.family)
+    if bar.better not in ("higher", "lower") or not controls or (family and family.is_passed_by_any_image):
         return []
     sign = 1 if bar.better == "higher" else -1
     passing = [row for row in controls if sign * row.value >= sign * bar.value]

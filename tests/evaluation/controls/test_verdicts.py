@@ -105,7 +105,7 @@ def test_without_real_prints_nothing_is_judged(study):
     ("measure", "margin"),
     [
         ("nbis_match_rate_at_far_0.001", 0.05),
-        ("mcc_mirrored_leak_rate_at_far_0.01", 0.05),
+        ("fingerprint_recognition_mirrored_leak_rate_at_far_0.01", 0.05),
         ("similarity_frame_crop", 0.05),
         ("lost_share", 0.05),
         ("ssim_within_person", 0.05),

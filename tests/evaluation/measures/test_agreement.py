@@ -4,7 +4,8 @@ import pytest
 
 from fpgan_jax.evaluation.matcher import tools
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
-from fpgan_jax.evaluation.measures import agreement
+from fpgan_jax.evaluation.measures import agreement, identity, leakage
+from fpgan_jax.evaluation.measures.family import Tools
 from fpgan_jax.evaluation.study.findings import Findings, MatchRow, MeasureRow
 from tests.evaluation.measures.scored_study import REFERENCE, SYNTHETIC, create_study
 
@@ -45,7 +46,7 @@ def test_decisions_that_differ_are_counted_for_each_print(study):
         ],
     }
     matches = [create_match(matcher, *row) for matcher, rows in scores.items() for row in rows]
-    (row,) = agreement.compare_decisions(study, create_thresholds(), matches, MATCHERS)
+    (row,) = identity.compare_decisions(study, create_thresholds(), matches, MATCHERS)
     assert (row.collection, row.value, row.num_images) == ("synthetic_new", pytest.approx((0.5 + 1) / 2), 2)
     assert row.note.startswith(
         "33.3% are accepted by nbis alone; 33.3% are accepted by fingerprint_recognition"
@@ -53,7 +54,7 @@ def test_decisions_that_differ_are_counted_for_each_print(study):
 
 
 def test_without_a_threshold_nothing_is_compared(study):
-    assert agreement.compare_decisions(study, create_thresholds()[:1], [], MATCHERS) == []
+    assert identity.compare_decisions(study, create_thresholds()[:1], [], MATCHERS) == []
 
 
 def test_the_table_names_what_holds_for_one_of_them_only(study):
@@ -81,15 +82,12 @@ def test_a_matcher_that_is_missing_is_skipped_and_the_other_measures(study, monk
         if name == "fingerprint_recognition":
             raise ToolError("it is not installed")
 
-    monkeypatch.setattr(agreement, "find_tool", find)
-    monkeypatch.setattr(agreement, "Matcher", lambda tool: "a matcher")
-    matchers = agreement.find_matchers(MATCHERS)
-    found = agreement.measure_by_each(
-        "leakage",
+    monkeypatch.setattr(tools, "find_tool", find)
+    monkeypatch.setattr(tools, "Matcher", lambda tool: "a matcher")
+    found = leakage.FAMILY.compute_by_each(
         lambda study, data, matcher: Findings([create_row("nbis_best_score", 3)]),
         study,
-        None,
-        matchers,
+        Tools(None, tools.find_matchers(MATCHERS)),
     )
     assert [(row.measure, row.status, row.note) for row in found.measures] == [
         ("nbis_best_score", "measured", ""),

@@ -16,7 +16,6 @@ from fpgan_jax.evaluation.report.page import (
     create_tables,
     format_report,
     format_summary,
-    html,
     write_report,
 )
 from fpgan_jax.evaluation.study import print_collection
@@ -316,7 +315,7 @@ def test_every_file_of_the_package_is_installed():
         ".py",
         ".pyc",
     }
-    assert others == {ending for ending in (".css",) if f"*{ending}" in declared}
+    assert others == {ending for ending in (".css", ".json") if f"*{ending}" in declared}
 
 
 def read_colours(block):

@@ -100,9 +100,11 @@ def test_missing_real_prints_are_said_to_be_missing():
 
 
 def test_two_matchers_are_told_apart():
-    others = [dataclasses.replace(row, measure="afis_match_rate_at_far_0.01") for row in IDENTITY]
+    others = [
+        dataclasses.replace(row, measure="fingerprint_recognition_match_rate_at_far_0.01") for row in IDENTITY
+    ]
     sentences = get_sentences([*IDENTITY, *others])
-    assert ["(NBIS" in sentences[0], "(Afis" in sentences[1]] == [True, True]
+    assert ["(NBIS" in sentences[0], "(Fingerprint recognition" in sentences[1]] == [True, True]
 
 
 def test_the_checkerboards_periods_are_told_apart():

@@ -10,7 +10,7 @@ from fpgan_jax.data import preprocessing
 from fpgan_jax.data.procedural.finger import create_finger
 from fpgan_jax.data.procedural.impressions import create_impression
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.measures import paper_similarity
+from fpgan_jax.evaluation.measures import similarity
 from fpgan_jax.evaluation.study.findings import REFUSED, SKIPPED
 from fpgan_jax.evaluation.study.print_collection import REFERENCE, SYNTHETIC, PrintCollection, Study
 
@@ -53,11 +53,11 @@ def create_study(images, persons, workdirs=("crop",)):
 def measure(monkeypatch):
     def run(images, persons, frames=("crop",), std_ddof=0):
         monkeypatch.setattr(
-            paper_similarity, "Scorer", create_scorer_class({str(i): frame for i, frame in enumerate(frames)})
+            similarity, "Scorer", create_scorer_class({str(i): frame for i, frame in enumerate(frames)})
         )
         made, data_config = create_study(images, persons, tuple(map(str, range(len(frames)))))
         made.settings.std_ddof = std_ddof
-        findings = paper_similarity.measure(made, data_config)
+        findings = similarity.measure(made, data_config)
         return {(row.measure, row.collection): row for row in findings.measures}, findings
 
     return run
@@ -112,17 +112,17 @@ def test_two_classifiers_of_a_kind_are_refused(measure):
 def test_a_classifier_of_other_persons_is_refused(monkeypatch):
     scorer_class = create_scorer_class({"other": "crop"})
     scorer_class.persons = (8, 9)
-    monkeypatch.setattr(paper_similarity, "Scorer", scorer_class)
+    monkeypatch.setattr(similarity, "Scorer", scorer_class)
     with pytest.raises(UserError, match="knows persons 8, 9"):
-        paper_similarity.measure(*create_study([10, 30], [1, 2], ("other",)))
+        similarity.measure(*create_study([10, 30], [1, 2], ("other",)))
 
 
 def test_a_classifier_of_another_finger_is_refused(monkeypatch):
-    monkeypatch.setattr(paper_similarity, "Scorer", create_scorer_class({"crop": "crop"}))
+    monkeypatch.setattr(similarity, "Scorer", create_scorer_class({"crop": "crop"}))
     judged, data = create_study([10, 30], [1, 2])
     data.hand = "Left"
     with pytest.raises(UserError, match="crop: trained on Right index fingers .* are of Left index ones"):
-        paper_similarity.measure(judged, data)
+        similarity.measure(judged, data)
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_a_print_of_one_kind_is_brought_to_the_other(scan, before, after):
     given, wanted = (
         preprocessing.preprocess_print(scan, create_config(frame).data)[..., 0] for frame in (before, after)
     )
-    changed = paper_similarity.change_frame(given[None], create_config(before).data, after)[0]
+    changed = similarity.change_frame(given[None], create_config(before).data, after)[0]
     # Resampled twice: nearer to what it should be than to what it was by far, and the frame itself is exact.
     error = np.abs(changed.astype(float) - wanted).mean()
     assert error < 0.25 * np.abs(given.astype(float) - wanted).mean()

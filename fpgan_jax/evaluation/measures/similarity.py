@@ -14,16 +14,29 @@ from fpgan_jax.config.fields import PERSON_SOURCES
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.procedural.impressions import create_empty_scan
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.measures import summary
+from fpgan_jax.evaluation.measures.family import (
+    FRAMES,
+    OTHER_IMPRESSIONS,
+    Family,
+    Headline,
+    Measure,
+    create_image_rows,
+)
 from fpgan_jax.evaluation.statistics import intervals
-from fpgan_jax.evaluation.study.findings import SKIPPED, Findings, ImageRow, MeasureRow
+from fpgan_jax.evaluation.study.findings import Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.scoring import table2
 from fpgan_jax.scoring.similarity import Scorer
 
-FAMILY = "similarity"
-FRAMES = ("keep", "crop")
+SIMILARITY = Measure("similarity_frame_{frame}", "probability", "higher", "Similarity, {frame}", margin=0.05)
+STD_OVER_IMAGES = Measure(
+    "similarity_frame_{frame}_std_over_images", "probability", title="Similarity SD over images, {frame}"
+)
+STD_OVER_PERSONS = Measure(
+    "similarity_frame_{frame}_std_over_persons", "probability", title="Similarity SD over persons, {frame}"
+)
+RECOGNIZED = Measure("recognised_frame_{frame}", "fraction", "higher", "Recognised, {frame}", margin=0.05)
 _WORDS = {"keep": "with the scanner's frame", "crop": "without the scanner's frame"}
 
 
@@ -100,13 +113,11 @@ def _load_scorers(study: Study, data_config: ConfigDict) -> Mapping[str, Scorer]
 
 
 def _create_skipped_row(frame: str) -> MeasureRow:
-    nan = float("nan")
-    return MeasureRow(
-        FAMILY, f"similarity_frame_{frame}", "all", nan, nan, nan, 0, 0,
-        status=SKIPPED,
-        note=f"no classifier given that was trained {_WORDS[frame]}: train one with python -m "
+    return FAMILY.skip_measure(
+        SIMILARITY.at(frame=frame),
+        f"no classifier given that was trained {_WORDS[frame]}: train one with python -m "
         f"launch.train_classifier --config.data.frame={frame}, and add it to --classifier_workdirs",
-    )  # fmt: skip
+    )
 
 
 def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.ndarray:
@@ -167,41 +178,45 @@ def _score(
 def _describe_scores(
     study: Study, collection: PrintCollection, frame: str, own: np.ndarray, top: np.ndarray
 ) -> tuple[list[ImageRow], list[MeasureRow]]:
-    name, persons = f"frame_{frame}", collection.persons
+    persons = collection.persons
     is_known = ~np.isnan(own)
     if not is_known.any():
         return [], []
     rows = [
         row
-        for row in summary.create_image_rows(f"similarity_{name}", collection, own)
+        for row in create_image_rows(SIMILARITY.at(frame=frame), collection, own)
         if not np.isnan(row.value)
     ]
 
-    def create_mean(measure: str, values: np.ndarray, unit: str) -> MeasureRow:
-        return summary.summarise(FAMILY, f"{measure}_{name}", collection, values, unit=unit, better="higher")
-
-    def create_std(kind: str, values: np.ndarray) -> MeasureRow:
+    def create_std(taken: Measure, kind: str, values: np.ndarray) -> MeasureRow:
+        taken = taken.at(frame=frame)
         std = table2.compute_std(values, study.settings.std_ddof)
-        measure = f"similarity_{name}_std_over_{kind}"
         if np.isnan(std):
             reason = f"one of the {kind} has no deviation divided by n - 1 (config.evaluation.std_ddof)"
-            return summary.refuse(FAMILY, measure, collection, reason, unit="probability")
+            return FAMILY.refuse(taken, collection, reason)
         num_images, num_persons = int(is_known.sum()), len(np.unique(persons[is_known]))
-        return MeasureRow(
-            FAMILY,
-            measure,
-            collection.name,
-            std,
-            *intervals.NO_INTERVAL,
-            num_images,
-            num_persons,
-            "probability",
-        )
+        return FAMILY.create_row(taken, collection.name, std, intervals.NO_INTERVAL, num_images, num_persons)
 
     means = [np.mean(own[is_known & (persons == person)]) for person in np.unique(persons[is_known])]
     return rows, [
-        create_mean("similarity", own, "probability"),
-        create_std("images", own[is_known]),
-        create_std("persons", np.array(means)),
-        create_mean("recognised", np.where(is_known, top, np.nan), "fraction"),
+        FAMILY.summarize(SIMILARITY.at(frame=frame), collection, own),
+        create_std(STD_OVER_IMAGES, "images", own[is_known]),
+        create_std(STD_OVER_PERSONS, "persons", np.array(means)),
+        FAMILY.summarize(RECOGNIZED.at(frame=frame), collection, np.where(is_known, top, np.nan)),
     ]
+
+
+FAMILY = Family(
+    "similarity",
+    "The paper's similarity",
+    "The probability that an Xception, trained to tell these persons apart, gives to the person whom a print is "
+    "counted under. It must name one of them, so it can be sure of what is no print at all: read the controls.",
+    measures=(SIMILARITY, STD_OVER_IMAGES, STD_OVER_PERSONS, RECOGNIZED),
+    compute=lambda study, tools: measure(study, tools.data_config),
+    headlines=(Headline((SIMILARITY,), "What does the paper's score say?", "The mean score"),),
+    rank=2,
+    # The reference itself is what the classifier was trained on.
+    baseline=OTHER_IMPRESSIONS,
+    list_networks=lambda study: study.classifier_workdirs,
+    is_by_classifier_seed=True,
+)
