@@ -5,8 +5,6 @@ python -m launch.document_fields
 A test fails while docs/fields.md is not what this writes.
 """
 
-import inspect
-
 from launch import cli
 
 _OUT = cli.define_path_flag("out", "The page.", default="docs/fields.md")
@@ -15,15 +13,11 @@ _OUT = cli.define_path_flag("out", "The page.", default="docs/fields.md")
 def main(argv):
     """Write the page."""
     del argv
-    from configs import pix2pix_socofing
     from fpgan_jax.config.page import format_page
     from fpgan_jax.host.whole_file import write_whole
 
-    page = format_page(
-        inspect.getsource(pix2pix_socofing), pix2pix_socofing.get_config(), "configs/pix2pix_socofing.py"
-    )
     with write_whole(_OUT.value) as file:
-        file.write(page)
+        file.write(format_page())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Owns what each config field may hold, and the names that several modules choose by.
+"""Owns every config field: one declaration each, with its default, meaning, range and what else is known of it alone.
 
-Does not own values (`configs/` does), nor what fields must be together (`checks.py`), nor what only the data or the
-networks can tell, such as whether a size fits the levels; those are checked where they are used.
+Does not own what fields must be together (`checks.py`), what follows from them (`derived.py`), nor what only the data
+or the networks can tell, such as whether a size fits the levels; that is checked where it is used.
 """
 
 import dataclasses
@@ -15,52 +15,82 @@ from ml_collections import ConfigDict
 MAX_COUNT = 2**31 - 1
 _MAX_FLOAT = (2 - 2**-23) * 2.0**127
 
+# Two below 2**32, so that offsets by whole multiples of it stay within 64 bits.
+_MAX_SEED = 2**32 - 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """What one config field may hold.
+    """One config field.
+
+    Its name says which experiment it is of, see `identity.GAN_FIELDS` and those after it.
 
     Attributes:
-      type: bool, int, float, str or tuple.
-      choices: the values allowed, where they can be listed.
-      low: the lowest number allowed.
-      high: the highest number allowed.
+      default: its value in configs/pix2pix_socofing.py. Its type is the field's: bool, int, float, str or tuple.
+      meaning: what docs/fields.md says of it.
+      choices: the values allowed, or those of a tuple's items, where they can be listed.
+      low: the lowest number allowed, of a tuple for each item.
+      high: the highest number allowed, likewise.
       item_type: the type of a tuple's items.
-      item_choices: the values allowed for them, where they can be listed.
-      default: for a field that came later than files of configs: what those meant, which is also what the
-        field's value is where it changes nothing. None for a field that was always there.
+      fallback: the field whose value a seed of -1 stands for.
+      is_path: whether it names a file or a folder, which differs from machine to machine.
+      is_free: whether it may change between a run and its continuation, because it changes no number of it; the batch
+        sizes of inference change none by more than the order of sums does.
+      is_variant: whether the well-known pix2pix codes differ in it (docs/versions.md). The defaults are those of the
+        reference PyTorch code.
+      came_later: whether there are configs written before it existed. They mean its default, and at its default it
+        does not count in a config's hash, so that runs keep their names. True for every new field.
     """
 
-    type: type
+    default: Any
+    meaning: str
     choices: tuple = ()
     low: float | None = None
     high: float | None = None
     item_type: type | None = None
-    item_choices: tuple = ()
-    default: Any = None
+    fallback: str = ""
+    is_path: bool = False
+    is_free: bool = False
+    is_variant: bool = False
+    came_later: bool = False
+
+    @property
+    def value_type(self) -> type:
+        """Return bool, int, float, str or tuple."""
+        return type(self.default)
+
+    @property
+    def type_name(self) -> str:
+        """Return the type as messages and the page of fields write it, as "tuple of int"."""
+        return f"tuple of {self.item_type.__name__}" if self.item_type else self.value_type.__name__
 
     def find_fault(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
-        if self.type is tuple and isinstance(value, list):
-            value = tuple(value)
-        types = (int, float) if self.type is float else self.type
-        if not isinstance(value, types) or (self.type is not bool and isinstance(value, bool)):
-            return f"expected {self.type.__name__}, got {type(value).__name__}"
+        if self.item_type:
+            return self._find_fault_of_tuple(value)
+        own = self.value_type
+        is_right = isinstance(value, (int, float) if own is float else own)
+        if not is_right or (own is not bool and isinstance(value, bool)):
+            return f"expected {own.__name__}, got {type(value).__name__}"
         if self.choices and value not in self.choices:
             return f"use one of {', '.join(map(repr, self.choices))}"
-        if self.type is tuple:
-            if not all(isinstance(item, self.item_type) and not isinstance(item, bool) for item in value):
-                return f"every item must be {self.item_type.__name__}"
-            if self.item_choices and not set(value).issubset(self.item_choices):
-                known = ", ".join(map(repr, self.item_choices))
-                # What a command line without the quotes gives.
-                how = any("," in str(item) for item in value) * ", and several are written as \"('a', 'b')\""
-                return f"every item must be one of {known}{how}"
-            numbers = value if self.item_type in (int, float) else ()
-        else:
-            numbers = (value,) if self.type in (int, float) else ()
-        if self.type is float and not abs(value) <= _MAX_FLOAT:
+        if own is float and not abs(value) <= _MAX_FLOAT:
             return "not a finite number in float32"
+        return self._find_fault_of_range((value,))
+
+    def _find_fault_of_tuple(self, value: Any) -> str | None:
+        if not isinstance(value, tuple | list):
+            return f"expected tuple, got {type(value).__name__}"
+        if not all(isinstance(item, self.item_type) and not isinstance(item, bool) for item in value):
+            return f"every item must be {self.item_type.__name__}"
+        if self.choices and not set(value).issubset(self.choices):
+            known = ", ".join(map(repr, self.choices))
+            # What a command line without the quotes gives.
+            how = any("," in str(item) for item in value) * ", and several are written as \"('a', 'b')\""
+            return f"every item must be one of {known}{how}"
+        return self._find_fault_of_range(value)
+
+    def _find_fault_of_range(self, numbers: tuple | list) -> str | None:
         if self.low is not None and any(number < self.low for number in numbers):
             return f"must be at least {self.low}"
         if self.high is not None and any(number > self.high for number in numbers):
@@ -68,25 +98,23 @@ class Field:
         return None
 
 
-_DTYPES = Field(str, choices=("float32", "bfloat16"))
-_PARAM_DTYPES = Field(str, choices=("float32",))
-_NORMS = Field(str, choices=("batch", "batch_per_example", "instance", "none"))
-_COUNT = Field(int, low=1, high=MAX_COUNT)
-_COUNT_OR_ZERO = Field(int, low=0, high=MAX_COUNT)
+_DTYPES = ("float32", "bfloat16")
+_NORMS = ("batch", "batch_per_example", "instance", "none")
+_CONV_BIASES = ("auto", "always", "last", "never")
 
-# Two below 2**32, so that offsets by whole multiples of it stay within 64 bits.
-_SEED = Field(int, low=0, high=2**32 - 2)
+# The field of config.data in which each source's prints are named.
+SOURCE_FIELDS = {
+    "socofing": "socofing_dir",
+    "impressions": "impressions_dir",
+    "npz": "npz_file",
+    "paired_folder": "paired_dir",
+}
 
-# Of a stream of random numbers: -1 is the seed that it falls back on, see `resolve_seed`.
-_STREAM_SEED = Field(int, low=-1, high=2**32 - 2, default=-1)
-_FRACTION = Field(float, low=0.0, high=1.0)
-_POSITIVE = Field(float, low=0.0)
-_CONV_BIASES = Field(str, choices=("auto", "always", "last", "never"), default="auto")
+# The sources that know each print's person.
+PERSON_SOURCES = ("socofing", "impressions", "npz")
 
-# A norm over one pixel divides by the root of this alone.
-_NORM_EPSILON = Field(float, low=1e-12, default=1e-5)
-_NORM_MOMENTUM = Field(float, low=0.0, high=0.9999, default=0.9)
-_LEAKY_SLOPE = Field(float, low=0.0, high=1.0, default=0.2)
+# What each channel of a condition "ridges" holds; `data.ridges.ridge_condition` makes them.
+RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
 
 MEASURE_FAMILIES = (
     "similarity",
@@ -101,178 +129,485 @@ MEASURE_FAMILIES = (
     "distribution",
     "pixels",
 )
-
-# What each channel of a condition "ridges" holds; `data.ridges.ridge_condition` makes them.
-RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
 MATCHERS = ("nbis", "fingerprint_recognition")
 
 FIELDS: Mapping[str, Field] = {
-    "set_name": Field(str),
-    "seed": _SEED,
-    "weights_seed": _STREAM_SEED,
-    "dropout_seed": _STREAM_SEED,
-    "augmentation_seed": _STREAM_SEED,
-    "data.source": Field(str, choices=("socofing", "impressions", "npz", "paired_folder")),
-    "data.socofing_dir": Field(str),
-    "data.impressions_dir": Field(str, default=""),
-    "data.npz_file": Field(str, default=""),
-    "data.paired_dir": Field(str),
-    "data.tfds_dir": Field(str),
-    "data.on_bad_file": Field(str, choices=("stop", "skip")),
-    "data.hand": Field(str, choices=("Left", "Right", "both")),
-    "data.finger": Field(str, choices=("thumb", "index", "middle", "ring", "little", "all")),
-    "data.num_persons": _COUNT_OR_ZERO,
-    "data.num_held_out_persons": Field(int, low=0, high=MAX_COUNT, default=0),
-    "data.persons": Field(tuple, item_type=int, low=1),
-    "data.num_replicas": _COUNT,
-    "data.num_impressions": Field(int, low=0, default=0),
-    "data.sensor_ppi": Field(float, low=0.0, high=10000.0, default=0.0),
-    "data.image_ppi": Field(float, low=0.0, high=10000.0, default=0.0),
-    "data.frame": Field(str, choices=("keep", "crop")),
-    "data.image_size": Field(int, low=4, high=4096),
-    "data.image_width": Field(int, low=0, high=4096, default=0),
-    "data.num_channels": Field(int, choices=(1, 3)),
-    "data.interpolation": Field(str, choices=("nearest", "bilinear", "bicubic", "lanczos", "area")),
-    "data.condition": Field(str, choices=("noise", "ridges"), default="noise"),
-    "data.warp_strength": Field(float, low=0.0, high=4.0, default=0.0),
-    "data.noise_distribution": Field(str, choices=("uniform", "gaussian", "salt_and_pepper")),
-    "data.noise_per": Field(str, choices=("replica", "person")),
-    "data.noise_seed": _SEED,
-    "data.shuffle_seed": _SEED,
-    "data.jitter": Field(int, low=0, high=1024),
-    "data.feeding": Field(str, choices=("tfdata", "device"), default="tfdata"),
-    "generator.form": Field(str, choices=("isola", "ronneberger")),
-    "generator.num_levels": Field(int, low=0, high=12, default=0),
-    "generator.upsampling": Field(str, choices=("transposed", "resize"), default="transposed"),
-    "generator.num_features": _COUNT,
-    "generator.norm": _NORMS,
-    "generator.norm_epsilon": _NORM_EPSILON,
-    "generator.norm_momentum": _NORM_MOMENTUM,
-    "generator.bottleneck_norm": Field(bool, default=False),
-    "generator.conv_bias": _CONV_BIASES,
-    "generator.leaky_slope": _LEAKY_SLOPE,
+    "set_name": Field("P50", "the row of the paper's table 2 that the result stands beside"),
+    "seed": Field(
+        0,
+        "Every stream of random numbers has a seed of its own: these, the classifier's, `data.noise_seed`, "
+        "`data.shuffle_seed` and synthesis's. -1 is the seed above it: of the GAN's three and of "
+        "`classifier.seed` it is this one",
+        low=0,
+        high=_MAX_SEED,
+    ),
+    "weights_seed": Field(
+        -1, "the GAN's first weights", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
+    ),
+    "dropout_seed": Field(
+        -1, "the GAN's dropout while it trains", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
+    ),
+    "augmentation_seed": Field(
+        -1, "where `data.jitter` crops", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
+    ),
+    "data.source": Field(
+        "socofing",
+        '"socofing" | "impressions" (files <finger>_<impression>.png, of any sensor) | "npz" (either\'s prints '
+        'in one file) | "paired_folder" (files of [noise, print] side by side)',
+        choices=tuple(SOURCE_FIELDS),
+    ),
+    "data.socofing_dir": Field(
+        "", "folder that holds Real/ and, for the altered control, Altered/", is_path=True
+    ),
+    "data.impressions_dir": Field(
+        "",
+        'For source "impressions": a finger counts as a person of its own; hand, finger and frame are not '
+        "asked",
+        is_path=True,
+        came_later=True,
+    ),
+    "data.npz_file": Field(
+        "",
+        'For source "npz", which needs no TensorFlow: the file that `launch.make_pairs --npz=FILE` wrote',
+        is_path=True,
+        came_later=True,
+    ),
+    "data.paired_dir": Field(
+        "",
+        'For source "paired_folder": all its files train; persons, replicas, frame and noise are not asked',
+        is_path=True,
+    ),
+    "data.tfds_dir": Field(
+        "", 'where TFDS keeps the prepared set; "" is TFDS\'s own default place', is_path=True
+    ),
+    "data.on_bad_file": Field("stop", '"stop" | "skip" (name it and go on)', choices=("stop", "skip")),
+    "data.hand": Field(
+        "Right", 'whose prints are taken: "Left" | "Right" | "both"', choices=("Left", "Right", "both")
+    ),
+    "data.finger": Field(
+        "index",
+        'Which finger\'s prints are taken: "thumb" | "index" | "middle" | "ring" | "little" | "all". Of '
+        "several fingers each counts as a person of its own, whose id is 100 times the person's and the "
+        "finger's number, from 1, right thumb, to 10, left little finger",
+        choices=("thumb", "index", "middle", "ring", "little", "all"),
+    ),
+    "data.num_persons": Field(
+        5, "the first n persons, by id, who have this finger; 0 is all", low=0, high=MAX_COUNT
+    ),
+    "data.num_held_out_persons": Field(
+        0,
+        "The last n persons by id never train, with all their fingers: they are kept to judge by",
+        low=0,
+        high=MAX_COUNT,
+        came_later=True,
+    ),
+    "data.persons": Field(
+        (),
+        "ids instead of the first n; in any order, they are taken in that of the ids",
+        low=1,
+        item_type=int,
+    ),
+    "data.num_replicas": Field(
+        10, "how often a person's print is repeated (section 4)", low=1, high=MAX_COUNT
+    ),
+    "data.num_impressions": Field(
+        0,
+        "Of a finger's several impressions the first n train, the others are kept to judge by; 0 trains on "
+        "all",
+        low=0,
+        came_later=True,
+    ),
+    "data.sensor_ppi": Field(
+        0.0,
+        "Pixels per inch of the files in impressions_dir; 0 for SOCOFing, whose scale is known, and where "
+        "nobody knows",
+        low=0.0,
+        high=10000.0,
+        came_later=True,
+    ),
+    "data.image_ppi": Field(
+        0.0,
+        "Pixels per inch of the images made of them, which are cut or filled with white to the size below; 0 "
+        "is sensor_ppi",
+        low=0.0,
+        high=10000.0,
+        came_later=True,
+    ),
+    "data.frame": Field(
+        "keep",
+        '"keep" leaves the scanner\'s constant frame in, as the paper\'s images have it; "crop" cuts it away, '
+        "so that no score is owed to the frame",
+        choices=("keep", "crop"),
+    ),
+    "data.image_size": Field(
+        256, "height of the images, in pixels; a scan is enlarged to it", low=4, high=4096
+    ),
+    "data.image_width": Field(
+        0, "their width; 0 is as wide as high, as the paper's", low=0, high=4096, came_later=True
+    ),
+    "data.num_channels": Field(
+        1,
+        "1: grey, which colored pairs become with a warning; 3: color, of prints the grey three times",
+        choices=(1, 3),
+    ),
+    "data.interpolation": Field(
+        "bicubic",
+        "Open in the paper; bicubic is what GIMP and the reference pix2pix code use by default",
+        choices=("nearest", "bilinear", "bicubic", "lanczos", "area"),
+    ),
+    "data.condition": Field(
+        "noise",
+        'What the generator is given: "noise", as in the paper, or "ridges": the print\'s ridge map and '
+        "contact, its coarse mean grey and contrast, and one plane of noise (docs/ridge_map.md); for sources "
+        "of prints",
+        choices=("noise", "ridges"),
+        came_later=True,
+    ),
+    "data.warp_strength": Field(
+        0.0,
+        'Of "ridges": map and print are moved and distorted as one, at random, as impressions of one finger '
+        "differ; a factor on the spread of real ones, 0 is off",
+        low=0.0,
+        high=4.0,
+        came_later=True,
+    ),
+    "data.noise_distribution": Field(
+        "uniform",
+        'Open in the paper; uniform noise is GIMP\'s "RGB noise" at full strength',
+        choices=("uniform", "gaussian", "salt_and_pepper"),
+    ),
+    "data.noise_per": Field(
+        "replica",
+        "Open in the paper; ten equal replicas with ten equal noises would be one pair ten times",
+        choices=("replica", "person"),
+    ),
+    "data.noise_seed": Field(0, "the noise images", low=0, high=_MAX_SEED),
+    "data.shuffle_seed": Field(
+        0, "the order of the pairs, and of the classifier's prints", low=0, high=_MAX_SEED
+    ),
+    "data.jitter": Field(
+        0, "pixels by which a pair is enlarged before a random crop; pix2pix's own is 30", low=0, high=1024
+    ),
+    "data.feeding": Field(
+        "tfdata",
+        '"tfdata" reads batches ahead on the host; "device" keeps all examples on every device as bytes, and '
+        "a step gathers its own. The batches are the same, to the bit",
+        choices=("tfdata", "device"),
+        is_free=True,
+        came_later=True,
+    ),
+    "generator.form": Field(
+        "isola",
+        '"isola" (the paper\'s figure 2) | "ronneberger" (its section 3.1, which has norm "none", no dropout)',
+        choices=("isola", "ronneberger"),
+    ),
+    "generator.num_levels": Field(
+        0,
+        "How often Isola's form halves the image. Its edges are mirrored up to a multiple of 2**num_levels, "
+        "and the print is cut back; 0 is as often as that adds at most a quarter to a side, at 256 eight "
+        "times",
+        low=0,
+        high=12,
+        came_later=True,
+    ),
+    "generator.upsampling": Field(
+        "transposed",
+        '"transposed" convolutions, or "resize" (nearest neighbour) and a 3x3 convolution, against '
+        "checkerboards",
+        choices=("transposed", "resize"),
+        came_later=True,
+    ),
+    "generator.num_features": Field(
+        64,
+        "of the outermost level; doubled from level to level, Isola's up to 8 times",
+        low=1,
+        high=MAX_COUNT,
+    ),
+    "generator.norm": Field(
+        "batch",
+        'What the features are normalised over: "batch" | "batch_per_example" (each example\'s own statistics) '
+        '| "instance" | "none"',
+        choices=_NORMS,
+    ),
+    # A norm over one pixel divides by the root of this alone.
+    "generator.norm_epsilon": Field(
+        1e-5,
+        "These six, the discriminator's like them and `update_order` are where the well-known pix2pix codes "
+        "differ; docs/versions.md says which has what. Here they are the reference PyTorch code's; added to "
+        "the variance",
+        low=1e-12,
+        is_variant=True,
+        came_later=True,
+    ),
+    "generator.norm_momentum": Field(
+        0.9,
+        "of the running statistics: new = momentum * old + (1 - momentum) * batch",
+        low=0.0,
+        high=0.9999,
+        is_variant=True,
+        came_later=True,
+    ),
+    "generator.bottleneck_norm": Field(
+        False,
+        "a norm on the innermost, 1x1 map; at batch 1 only its bias comes out",
+        is_variant=True,
+        came_later=True,
+    ),
+    "generator.conv_bias": Field(
+        "auto",
+        'Where a convolution has a bias: "auto" (where no norm brings one) | "always" | "last" (in the last '
+        'convolution only) | "never"',
+        choices=_CONV_BIASES,
+        is_variant=True,
+        came_later=True,
+    ),
+    "generator.leaky_slope": Field(
+        0.2, "of the encoder's LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
+    ),
     "generator.skip": Field(
-        str, choices=("before_activation", "after_activation"), default="before_activation"
+        "before_activation",
+        'what a skip carries: "before_activation" | "after_activation"',
+        choices=("before_activation", "after_activation"),
+        is_variant=True,
+        came_later=True,
     ),
-    "generator.dropout_rate": Field(float, low=0.0, high=0.999),
-    "generator.dropout_outputs": Field(tuple, item_type=int, low=1),
-    "generator.dtype": _DTYPES,
-    "generator.param_dtype": _PARAM_DTYPES,
-    "discriminator.receptive_field": Field(int, choices=(1, 16, 34, 70, 142, 286)),
-    "discriminator.num_features": _COUNT,
-    "discriminator.norm": _NORMS,
-    "discriminator.norm_epsilon": _NORM_EPSILON,
-    "discriminator.norm_momentum": _NORM_MOMENTUM,
-    "discriminator.conv_bias": _CONV_BIASES,
-    "discriminator.leaky_slope": _LEAKY_SLOPE,
-    "discriminator.dtype": _DTYPES,
-    "discriminator.param_dtype": _PARAM_DTYPES,
-    "global_batch_size": _COUNT,
-    "num_epochs": _COUNT,
-    "num_decay_epochs": _COUNT_OR_ZERO,
-    "gan_objective": Field(str, choices=("vanilla", "lsgan", "hinge")),
+    "generator.dropout_rate": Field(
+        0.5, "share of the features set to 0; also in synthesis, as it is set below", low=0.0, high=0.999
+    ),
+    "generator.dropout_outputs": Field(
+        (4, 8, 16),
+        "Decoder outputs that have dropout, as multiples of the innermost map's side: pixels, where that is "
+        "one",
+        low=1,
+        item_type=int,
+    ),
+    "generator.dtype": Field("float32", "in which the generator computes", choices=_DTYPES),
+    "generator.param_dtype": Field("float32", "in which its weights are kept", choices=("float32",)),
+    "discriminator.receptive_field": Field(
+        70, "side of the patch, in pixels, that each logit judges", choices=(1, 16, 34, 70, 142, 286)
+    ),
+    "discriminator.num_features": Field(
+        64, "of the first convolution; doubled from one to the next, up to 8 times", low=1, high=MAX_COUNT
+    ),
+    "discriminator.norm": Field("batch", "as the generator's, and so down to leaky_slope", choices=_NORMS),
+    "discriminator.norm_epsilon": Field(
+        1e-5, "added to the variance", low=1e-12, is_variant=True, came_later=True
+    ),
+    "discriminator.norm_momentum": Field(
+        0.9, "of the running statistics", low=0.0, high=0.9999, is_variant=True, came_later=True
+    ),
+    "discriminator.conv_bias": Field(
+        "auto", "As the generator's", choices=_CONV_BIASES, is_variant=True, came_later=True
+    ),
+    "discriminator.leaky_slope": Field(
+        0.2, "of its LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
+    ),
+    "discriminator.dtype": Field("float32", "in which the discriminator computes", choices=_DTYPES),
+    "discriminator.param_dtype": Field("float32", "in which its weights are kept", choices=("float32",)),
+    "global_batch_size": Field(1, "pairs a step, over all devices", low=1, high=MAX_COUNT),
+    "num_epochs": Field(160, "passes over the set; 160 is the last of figure 3", low=1, high=MAX_COUNT),
+    "num_decay_epochs": Field(
+        0, "linear decay of the rate to 0 over the last n of num_epochs", low=0, high=MAX_COUNT
+    ),
+    "gan_objective": Field(
+        "vanilla",
+        "the two networks' loss on logits: cross-entropy, squares, or the hinge",
+        choices=("vanilla", "lsgan", "hinge"),
+    ),
     "update_order": Field(
-        str,
+        "discriminator_first",
+        'Whether G learns from "discriminator_first" (D as just updated), "simultaneous" (D before its '
+        'update) or "old_activations" (D before its update, but the gradient goes back through the new '
+        "weights)",
         choices=("discriminator_first", "simultaneous", "old_activations"),
-        default="discriminator_first",
+        is_variant=True,
+        came_later=True,
     ),
-    "lambda_l1": _POSITIVE,
-    "ridge_loss_weight": Field(float, low=0.0, default=0.0),
-    "discriminator_loss_weight": _POSITIVE,
-    "learning_rate": _POSITIVE,
-    "adam_beta1": Field(float, low=0.0, high=0.9999),
-    "adam_beta2": Field(float, low=0.0, high=0.999999),
-    "adam_eps": Field(float, low=1e-30),  # 0 would divide zero by zero where a gradient is zero
-    "ema_decay": Field(float, low=0.0, high=0.999999),
-    "steps_per_dispatch": Field(int, low=1, default=1),
-    "remat": Field(bool, default=False),
-    "log_every_steps": _COUNT,
-    "checkpoint_every_steps": _COUNT_OR_ZERO,
-    "keep_epochs": Field(tuple, item_type=int, low=1, default=()),
-    "sample_epochs": Field(tuple, item_type=int, low=1),
-    "num_samples": _COUNT_OR_ZERO,
-    "best_metric": Field(str, choices=("l1_loss", "generator_loss", "adversarial_loss", "ridge_loss")),
-    "classifier.seed": _STREAM_SEED,
-    "classifier.weights_seed": _STREAM_SEED,
-    "classifier.dropout_seed": _STREAM_SEED,
-    "classifier.augmentation_seed": _STREAM_SEED,
-    "classifier.width": Field(float, low=0.01, high=4.0),
-    "classifier.num_middle_blocks": Field(int, low=0, high=64),
-    "classifier.dropout_rate": Field(float, low=0.0, high=0.999),
-    "classifier.batch_norm_momentum": Field(float, low=0.0, high=0.9999),
-    "classifier.dtype": _DTYPES,
-    "classifier.param_dtype": _PARAM_DTYPES,
-    "classifier.global_batch_size": _COUNT,
-    "classifier.num_steps": _COUNT,
-    "classifier.learning_rate": _POSITIVE,
-    "classifier.weight_decay": _POSITIVE,
-    "classifier.label_smoothing": Field(float, low=0.0, high=0.999),
-    "classifier.steps_per_dispatch": Field(int, low=1, default=1),
-    "classifier.remat": Field(bool, default=False),
-    "classifier.log_every_steps": _COUNT,
-    "classifier.checkpoint_every_steps": _COUNT_OR_ZERO,
-    "classifier.best_metric": Field(str, choices=("loss",)),
-    "classifier.augmentation.rotation_degrees": Field(float, low=0.0, high=180.0),
-    "classifier.augmentation.translation": Field(float, low=0.0, high=0.5),
-    "classifier.augmentation.scaling": Field(float, low=0.0, high=0.9),
-    "classifier.augmentation.contrast": Field(float, low=0.0, high=0.99),
-    "classifier.augmentation.brightness": _FRACTION,
-    "classifier.augmentation.noise_std": _FRACTION,
-    "synthesis.noise": Field(str, choices=("training", "new")),
-    "synthesis.deterministic": Field(bool),
-    "synthesis.use_running_average": Field(bool),
-    "synthesis.use_ema": Field(bool),
-    "synthesis.batch_size": _COUNT,
-    "synthesis.seed": _SEED,
-    "synthesis.noise_seed": _STREAM_SEED,
-    "evaluation.num_test_persons": _COUNT,
-    "evaluation.std_over": Field(str, choices=("persons", "images")),
-    "evaluation.std_ddof": Field(int, choices=(0, 1)),
-    "evaluation.num_unseen_persons": _COUNT_OR_ZERO,
-    "evaluation.batch_size": _COUNT,
+    "lambda_l1": Field(
+        100.0, "weight of the L1 loss in the generator's, beside the adversarial one", low=0.0
+    ),
+    "ridge_loss_weight": Field(
+        0.0,
+        "Of \"ridges\": weight of 1 minus the correlation of the print's ridges with its map's, in the "
+        "generator's loss",
+        low=0.0,
+        came_later=True,
+    ),
+    "discriminator_loss_weight": Field(
+        0.5, "factor of D's loss; the reference PyTorch code halves it", low=0.0
+    ),
+    "learning_rate": Field(2e-4, "of both networks' Adam", low=0.0),
+    "adam_beta1": Field(0.5, "decay of the mean gradient", low=0.0, high=0.9999),
+    "adam_beta2": Field(0.999, "decay of the mean square", low=0.0, high=0.999999),
+    # 0 would divide zero by zero where a gradient is zero.
+    "adam_eps": Field(1e-8, "added to the root of the mean square", low=1e-30),
+    "ema_decay": Field(0.0, "moving average of the generator's weights; 0 is off", low=0.0, high=0.999999),
+    "steps_per_dispatch": Field(
+        1, "steps that one call runs; more save a GPU's waiting and change roundings", low=1, came_later=True
+    ),
+    "remat": Field(
+        False,
+        "True computes norms and activations again for the gradients: less memory on a GPU, a little more "
+        "time",
+        came_later=True,
+    ),
+    "log_every_steps": Field(50, "rows of metrics.csv", low=1, high=MAX_COUNT),
+    "checkpoint_every_steps": Field(2000, "0 is at the end only", low=0, high=MAX_COUNT),
+    "keep_epochs": Field(
+        (),
+        "epochs whose checkpoints are never deleted, to draw from them later",
+        low=1,
+        item_type=int,
+        came_later=True,
+    ),
+    "sample_epochs": Field(
+        (2, 28, 160), "epochs after which a sample grid is drawn; figure 3", low=1, item_type=int
+    ),
+    "num_samples": Field(5, "noise images in a sample grid", low=0, high=MAX_COUNT),
+    "best_metric": Field(
+        "l1_loss",
+        "the checkpoint with the lowest is kept beside the last",
+        choices=("l1_loss", "generator_loss", "adversarial_loss", "ridge_loss"),
+    ),
+    "classifier.seed": Field(
+        -1, "of the three below; -1 is config.seed", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
+    ),
+    "classifier.weights_seed": Field(
+        -1,
+        "its first weights; -1 is classifier.seed, here and in the next two",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="classifier.seed",
+        came_later=True,
+    ),
+    "classifier.dropout_seed": Field(
+        -1, "its dropout while it trains", low=-1, high=_MAX_SEED, fallback="classifier.seed", came_later=True
+    ),
+    "classifier.augmentation_seed": Field(
+        -1,
+        "what the augmentation below draws",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="classifier.seed",
+        came_later=True,
+    ),
+    "classifier.width": Field(1.0, "multiplies every feature count; 1 is Chollet's", low=0.01, high=4.0),
+    "classifier.num_middle_blocks": Field(
+        8, "of three separable convolutions each; 8 is Chollet's", low=0, high=64
+    ),
+    "classifier.dropout_rate": Field(
+        0.5, "before the last layer, as Chollet 2017, section 4.4", low=0.0, high=0.999
+    ),
+    "classifier.batch_norm_momentum": Field(0.99, "of the running statistics", low=0.0, high=0.9999),
+    "classifier.dtype": Field("float32", "in which the classifier computes", choices=_DTYPES),
+    "classifier.param_dtype": Field("float32", "in which its weights are kept", choices=("float32",)),
+    "classifier.global_batch_size": Field(10, "prints a step, over all devices", low=1, high=MAX_COUNT),
+    "classifier.num_steps": Field(1000, "of the whole training", low=1, high=MAX_COUNT),
+    "classifier.learning_rate": Field(1e-3, "Adam's at the start; cosine decay to 0", low=0.0),
+    "classifier.weight_decay": Field(1e-4, "decoupled, as AdamW's", low=0.0),
+    "classifier.label_smoothing": Field(
+        0.0, "share of the target that goes to all persons alike", low=0.0, high=0.999
+    ),
+    "classifier.steps_per_dispatch": Field(1, "as config.steps_per_dispatch", low=1, came_later=True),
+    "classifier.remat": Field(False, "as config.remat", came_later=True),
+    "classifier.log_every_steps": Field(20, "rows of metrics.csv", low=1, high=MAX_COUNT),
+    "classifier.checkpoint_every_steps": Field(500, "0 is at the end only", low=0, high=MAX_COUNT),
+    "classifier.best_metric": Field(
+        "loss", "the checkpoint with the lowest is kept beside the last", choices=("loss",)
+    ),
+    "classifier.augmentation.rotation_degrees": Field(10.0, "uniform in +- this", low=0.0, high=180.0),
+    "classifier.augmentation.translation": Field(
+        0.05, "fraction of the image's side, uniform in +- this", low=0.0, high=0.5
+    ),
+    "classifier.augmentation.scaling": Field(0.05, "uniform in 1 +- this", low=0.0, high=0.9),
+    "classifier.augmentation.contrast": Field(0.2, "factor uniform in 1 +- this", low=0.0, high=0.99),
+    "classifier.augmentation.brightness": Field(
+        0.1, "offset uniform in +- this, on the scale [-1, 1]", low=0.0, high=1.0
+    ),
+    "classifier.augmentation.noise_std": Field(
+        0.05, "white Gaussian noise, on the scale [-1, 1]", low=0.0, high=1.0
+    ),
+    "synthesis.noise": Field(
+        "training",
+        "The noise images of the training pairs, or ones that the generator never saw",
+        choices=("training", "new"),
+    ),
+    "synthesis.deterministic": Field(False, "False keeps dropout at test time, as Isola et al. section 3.1"),
+    "synthesis.use_running_average": Field(False, "False keeps each image's own statistics, alike"),
+    "synthesis.use_ema": Field(False, "True draws with the moving average of the weights"),
+    "synthesis.batch_size": Field(
+        16,
+        "changes the speed, and a pixel in some 10,000 by one grey at most",
+        low=1,
+        high=MAX_COUNT,
+        is_free=True,
+    ),
+    "synthesis.seed": Field(0, "dropout", low=0, high=_MAX_SEED),
+    "synthesis.noise_seed": Field(
+        -1,
+        "new noise; -1 is synthesis.seed",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="synthesis.seed",
+        came_later=True,
+    ),
+    "evaluation.num_test_persons": Field(
+        3, "open in the paper which: the set's first n by id", low=1, high=MAX_COUNT
+    ),
+    "evaluation.std_over": Field(
+        "persons",
+        "Open in the paper. Over persons: each person's ten scores are averaged first",
+        choices=("persons", "images"),
+    ),
+    "evaluation.std_ddof": Field(0, "the deviation divides by n minus this", choices=(0, 1)),
+    "evaluation.num_unseen_persons": Field(
+        5, "control: persons whom the classifier never saw", low=0, high=MAX_COUNT
+    ),
+    "evaluation.batch_size": Field(
+        16, "changes the speed, and a score by rounding only", low=1, high=MAX_COUNT, is_free=True
+    ),
     "evaluation.measures": Field(
-        tuple,
+        tuple(name for name in MEASURE_FAMILIES if name != "variation"),
+        "What `launch.evaluate` measures, by family",
+        choices=MEASURE_FAMILIES,
         item_type=str,
-        item_choices=MEASURE_FAMILIES,
-        # "variation" came later, and is asked for by name.
-        default=tuple(name for name in MEASURE_FAMILIES if name != "variation"),
+        came_later=True,
     ),
-    "evaluation.matchers": Field(tuple, item_type=str, item_choices=MATCHERS, default=("nbis",)),
-    "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
-    "evaluation.num_resamples": Field(int, low=100, default=2000),
+    "evaluation.matchers": Field(
+        ("nbis",),
+        "What identity, uniqueness and leakage compare prints with; two are told apart where they disagree; "
+        '"nbis" (MINDTCT and BOZORTH3) and "fingerprint_recognition" (another kind)',
+        choices=MATCHERS,
+        item_type=str,
+        came_later=True,
+    ),
+    "evaluation.num_epoch_replicas": Field(
+        3, "prints a person that are judged of each epoch in config.keep_epochs", low=1, came_later=True
+    ),
+    "evaluation.num_resamples": Field(
+        2000, "draws of persons behind a threshold's 95% interval", low=100, came_later=True
+    ),
 }
 
-# Where the well-known pix2pix codes differ from the reference PyTorch code, which the defaults are of;
-# docs/versions.md says which has what.
-VARIANT_FIELDS = (
-    "generator.norm_epsilon",
-    "generator.norm_momentum",
-    "generator.bottleneck_norm",
-    "generator.conv_bias",
-    "generator.leaky_slope",
-    "generator.skip",
-    "discriminator.norm_epsilon",
-    "discriminator.norm_momentum",
-    "discriminator.conv_bias",
-    "discriminator.leaky_slope",
-    "update_order",
-)
-
-# The sources that tell each print's person, and the field in which each of all sources is named.
-PERSON_SOURCES = ("socofing", "impressions", "npz")
-
-SOURCE_FIELDS = {
-    "socofing": "socofing_dir",
-    "impressions": "impressions_dir",
-    "npz": "npz_file",
-    "paired_folder": "paired_dir",
-}
-
-# Where a print set is, and what it is read through: the fields of config.data that differ from machine to machine.
-PLACE_FIELDS = ("socofing_dir", "impressions_dir", "npz_file", "tfds_dir")
+VARIANT_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_variant)
 
 # Files and folders; whoever opens one expands its `~`.
-PATH_FIELDS = ("data.paired_dir", *(f"data.{name}" for name in PLACE_FIELDS))
+PATH_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_path)
+
+# Where a print set is, and what it is read through: the fields of config.data that differ from machine to machine.
+PLACE_FIELDS = tuple(name.removeprefix("data.") for name in PATH_FIELDS if name != "data.paired_dir")
+
+
+def create_config() -> ConfigDict:
+    """Create a config of every field at its default, which is the paper's experiment at its smallest set, P50."""
+    nested: dict[str, Any] = {}
+    for name, field in FIELDS.items():
+        *groups, leaf = name.split(".")
+        group = nested
+        for part in groups:
+            group = group.setdefault(part, {})
+        group[leaf] = field.default
+    return ConfigDict(nested)
 
 
 def flatten_config(config: Mapping) -> dict[str, Any]:
@@ -293,19 +628,19 @@ def flatten_config(config: Mapping) -> dict[str, Any]:
     return flat
 
 
-def list_defaults() -> dict[str, Any]:
-    """List the defaults of the fields that came later than files of configs."""
-    return {name: field.default for name, field in FIELDS.items() if field.default is not None}
+def list_later_defaults() -> dict[str, Any]:
+    """List the defaults of the fields that came later than some files of configs."""
+    return {name: field.default for name, field in FIELDS.items() if field.came_later}
 
 
-def is_at_default(name: str, value: Any) -> bool:
-    """Say whether a field that came later has the value that files without it mean.
+def is_at_later_default(name: str, value: Any) -> bool:
+    """Say whether a field came later and has the value that files without it mean.
 
     Args:
       name: the field's, dotted.
       value: its value.
     """
-    return name in FIELDS and FIELDS[name].default is not None and value == FIELDS[name].default
+    return name in FIELDS and FIELDS[name].came_later and value == FIELDS[name].default
 
 
 def describe_unknown(name: str) -> str:

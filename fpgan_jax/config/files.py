@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax.config.checks import validate_config
-from fpgan_jax.config.fields import FIELDS, describe_unknown, list_defaults
+from fpgan_jax.config.fields import FIELDS, describe_unknown, list_later_defaults
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.json_file import read_json
 
@@ -58,7 +58,7 @@ def parse_config(values: Mapping) -> ConfigDict:
 
     try:
         restored = restore_tuples(values)
-        for name, default in list_defaults().items():
+        for name, default in list_later_defaults().items():
             *groups, leaf = name.split(".")
             group = restored
             for part in groups:
@@ -119,12 +119,11 @@ def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
 def _parse_value(name: str, text: str) -> Any:
     field = FIELDS[name]
     try:
-        if field.type is bool:
+        if field.value_type is bool:
             return {"true": True, "false": False}[text.lower()]
-        if field.type is tuple:
+        if field.item_type:
             items = text.strip("()[]").split(",")
             return tuple(field.item_type(item) for item in items if item.strip())
-        return field.type(text)
+        return field.value_type(text)
     except (KeyError, ValueError) as error:
-        kind = f"tuple of {field.item_type.__name__}" if field.type is tuple else field.type.__name__
-        raise UserError(f"config.{name}={text!r}: expected {kind}") from error
+        raise UserError(f"config.{name}={text!r}: expected {field.type_name}") from error

@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from fpgan_jax.config.fields import FIELDS, PATH_FIELDS, flatten_config, is_at_default, list_defaults
+from fpgan_jax.config.fields import FIELDS, flatten_config, is_at_later_default, list_later_defaults
 from fpgan_jax.config.files import CONFIG_FILENAME, load_config
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import find_path_fault
@@ -26,16 +26,7 @@ CLASSIFIER_FIELDS = ("seed", "data.", "classifier.")
 # What everything up to the scores' averaging depends on; the rest may change in a finished experiment.
 EXPERIMENT_FIELDS = tuple(name for name in FIELDS if not name.startswith("evaluation."))
 
-# Fields that may change between a run and its continuation: they change no number of it, and the batch sizes of
-# inference none by more than the order of sums does.
-_FREE_FIELDS = frozenset(
-    {
-        *PATH_FIELDS,
-        "data.feeding",
-        "synthesis.batch_size",
-        "evaluation.batch_size",
-    }
-)
+_FREE_FIELDS = frozenset(name for name, field in FIELDS.items() if field.is_free or field.is_path)
 
 
 def hash_config(config: Mapping) -> str:
@@ -51,7 +42,7 @@ def hash_config(config: Mapping) -> str:
     relevant = {
         name: _canonical(name, value)
         for name, value in flatten_config(config).items()
-        if name not in _FREE_FIELDS and not is_at_default(name, value)
+        if name not in _FREE_FIELDS and not is_at_later_default(name, value)
     }
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -67,7 +58,7 @@ def find_differences(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)
     Returns:
       Lines "config.lambda_l1 was 100.0, is 50.0", sorted.
     """
-    old, new = (list_defaults() | flatten_config(config) for config in (old, new))
+    old, new = (list_later_defaults() | flatten_config(config) for config in (old, new))
     names = (
         name
         for name in sorted(old.keys() | new.keys())

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fpgan_jax.config import fields as config_fields
 from fpgan_jax.config.derived import image_shape
+from fpgan_jax.config.fields import list_later_defaults
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.errors import UserError
@@ -97,9 +97,10 @@ def _create_foreign_error(path: str, reason: object) -> UserError:
 
 
 def _check_fields(path: str, fields: Mapping, data_config) -> None:
+    later = list_later_defaults()
     for name in FIELDS:
         # A file from before a field came has prints of its default.
-        made = fields.get(name, config_fields.FIELDS[f"data.{name}"].default)
+        made = fields.get(name, later.get(f"data.{name}"))
         if made != data_config[name]:
             raise UserError(
                 f"config.data.npz_file: {path} was made with config.data.{name}={made!r}, not "

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from fpgan_jax.config import files
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import image_shape, resolve_seed
-from fpgan_jax.config.fields import is_at_default
+from fpgan_jax.config.fields import is_at_later_default
 from fpgan_jax.data import pairs, print_loading
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
@@ -400,7 +400,7 @@ def describe_settings(config: ConfigDict, metadata: dict, step: int, variables: 
             name: value
             for name, value in config.synthesis.items()
             # A folder that was begun before a field came has images of its default.
-            if name != "batch_size" and not is_at_default(f"synthesis.{name}", value)
+            if name != "batch_size" and not is_at_later_default(f"synthesis.{name}", value)
         },
     }
 

@@ -163,7 +163,7 @@ def test_running_statistics_of_a_norm_that_keeps_none_are_refused(config, norm):
     ids=["huge", "huge and negative", "bool", "int"],
 )
 def test_a_float_field_takes_whole_numbers_that_a_float_can_be(value, fault):
-    assert Field(float).find_fault(value) == fault
+    assert Field(1.0, "").find_fault(value) == fault
 
 
 def test_persons_are_counted_by_name_or_number(config):
