@@ -382,7 +382,6 @@ FIELDS: Mapping[str, Field] = {
         item_type=int,
     ),
     "generator.dtype": Field("float32", "in which the generator computes", choices=_DTYPES),
-    "generator.param_dtype": Field("float32", "in which its weights are kept", choices=("float32",)),
     "discriminator.receptive_field": Field(
         70, "side of the patch, in pixels, that each logit judges", choices=(1, 16, 34, 70, 142, 286)
     ),
@@ -403,7 +402,6 @@ FIELDS: Mapping[str, Field] = {
         0.2, "of its LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
     ),
     "discriminator.dtype": Field("float32", "in which the discriminator computes", choices=_DTYPES),
-    "discriminator.param_dtype": Field("float32", "in which its weights are kept", choices=("float32",)),
     "global_batch_size": Field(1, "pairs a step, over all devices", low=1, high=MAX_COUNT),
     "num_epochs": Field(160, "passes over the set; 160 is the last of figure 3", low=1, high=MAX_COUNT),
     "num_decay_epochs": Field(
@@ -500,7 +498,6 @@ FIELDS: Mapping[str, Field] = {
     ),
     "classifier.batch_norm_momentum": Field(0.99, "of the running statistics", low=0.0, high=0.9999),
     "classifier.dtype": Field("float32", "in which the classifier computes", choices=_DTYPES),
-    "classifier.param_dtype": Field("float32", "in which its weights are kept", choices=("float32",)),
     "classifier.global_batch_size": Field(10, "prints a step, over all devices", low=1, high=MAX_COUNT),
     "classifier.num_steps": Field(1000, "of the whole training", low=1, high=MAX_COUNT),
     "classifier.learning_rate": Field(1e-3, "Adam's at the start; cosine decay to 0", low=0.0),
@@ -512,9 +509,6 @@ FIELDS: Mapping[str, Field] = {
     "classifier.remat": Field(False, "as config.remat", came_later=True),
     "classifier.log_every_steps": Field(20, "rows of metrics.csv", low=1, high=MAX_COUNT),
     "classifier.checkpoint_every_steps": Field(500, "0 is at the end only", low=0, high=MAX_COUNT),
-    "classifier.best_metric": Field(
-        "loss", "the checkpoint with the lowest is kept beside the last", choices=("loss",)
-    ),
     "classifier.augmentation.rotation_degrees": Field(10.0, "uniform in +- this", low=0.0, high=180.0),
     "classifier.augmentation.translation": Field(
         0.05, "fraction of the image's side, uniform in +- this", low=0.0, high=0.5
@@ -587,6 +581,15 @@ FIELDS: Mapping[str, Field] = {
     "evaluation.num_resamples": Field(
         2000, "draws of persons behind a threshold's 95% interval", low=100, came_later=True
     ),
+}
+
+# Fields that only ever had this one value, and are no more. Configs that hold them are read as if they did not, and a
+# config's hash counts them, so that runs keep their names.
+FORMER_FIELDS = {
+    "generator.param_dtype": "float32",
+    "discriminator.param_dtype": "float32",
+    "classifier.param_dtype": "float32",
+    "classifier.best_metric": "loss",
 }
 
 VARIANT_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_variant)

@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax.config.checks import validate_config
-from fpgan_jax.config.fields import FIELDS, describe_unknown, list_later_defaults
+from fpgan_jax.config.fields import FIELDS, FORMER_FIELDS, describe_unknown, list_later_defaults
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.json_file import read_json
 
@@ -45,7 +45,8 @@ def parse_config(values: Mapping) -> ConfigDict:
       values: nested dicts.
 
     Returns:
-      The config, with tuples for lists. Fields that came after it was written are at their defaults.
+      The config, with tuples for lists. Fields that came after it was written are at their defaults,
+      and those of `FORMER_FIELDS` are left out.
 
     Raises:
       UserError: these are no config's values.
@@ -64,6 +65,10 @@ def parse_config(values: Mapping) -> ConfigDict:
             for part in groups:
                 group = group.get(part, {})
             group.setdefault(leaf, default)
+        for name, value in FORMER_FIELDS.items():
+            part, _, leaf = name.partition(".")
+            if leaf in restored.get(part, {}) and restored[part][leaf] == value:
+                del restored[part][leaf]
         return ConfigDict(restored)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         # ConfigDict takes its own methods' names, and dots, for no field.

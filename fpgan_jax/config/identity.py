@@ -11,7 +11,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from fpgan_jax.config.fields import FIELDS, flatten_config, is_at_later_default, list_later_defaults
+from fpgan_jax.config.fields import (
+    FIELDS,
+    FORMER_FIELDS,
+    flatten_config,
+    is_at_later_default,
+    list_later_defaults,
+)
 from fpgan_jax.config.files import CONFIG_FILENAME, load_config
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import find_path_fault
@@ -39,7 +45,7 @@ def hash_config(config: Mapping) -> str:
       12 hexadecimal digits of a SHA-256, the same on every machine and for every folder. A field that came
       later counts only where it is not at its default, so that a config keeps the name it had before.
     """
-    relevant = {
+    relevant = FORMER_FIELDS | {
         name: _canonical(name, value)
         for name, value in flatten_config(config).items()
         if name not in _FREE_FIELDS and not is_at_later_default(name, value)
@@ -62,7 +68,7 @@ def find_differences(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)
     names = (
         name
         for name in sorted(old.keys() | new.keys())
-        if name not in _FREE_FIELDS and name.startswith(tuple(prefixes))
+        if name not in _FREE_FIELDS and name not in FORMER_FIELDS and name.startswith(tuple(prefixes))
     )
     return [
         f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}"

@@ -111,7 +111,7 @@ def _create_training(
         steps_per_dispatch=settings.steps_per_dispatch,
         log_every_steps=settings.log_every_steps,
         checkpoint_every_steps=settings.checkpoint_every_steps,
-        best_metric=settings.best_metric,
+        best_metric="loss",
         metric_names=("loss", "accuracy"),
         shown_metrics=("loss", "accuracy"),
         step=bind_train_step(config, classifier=classifier, tx=tx),

@@ -353,6 +353,18 @@ def test_a_config_keeps_the_hash_it_had_before_later_fields_came(config):
     assert hash_config(config) != "1a19e53b4c2a"
 
 
+def test_a_config_file_with_a_field_that_is_no_more_is_the_same_run(config, tmp_path):
+    values = config.to_dict()
+    values["generator"]["param_dtype"] = "float32"
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    claim_workdir(str(tmp_path), config)
+    assert load_config(str(tmp_path / "config.json")) == config
+    assert (hash_config(values), find_differences(values, config)) == (hash_config(config), [])
+    values["generator"]["param_dtype"] = "float16"
+    with pytest.raises(UserError, match=r"config\.generator\.param_dtype: no such field"):
+        validate_config(parse_config(values))
+
+
 def test_a_workdir_may_go_on_with_the_same_prints_from_an_archive(config, tmp_path):
     claim_workdir(str(tmp_path), config)
     config.data.source, config.data.npz_file, config.data.feeding = "npz", "prints.npz", "device"
