@@ -12,7 +12,7 @@ leaves open says so there and gives the reason for the choice.
 
 from ml_collections import ConfigDict
 
-from fpgan_jax.config.fields import create_config
+from fpgan_jax.config.files import create_config
 
 
 def get_config() -> ConfigDict:

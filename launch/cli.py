@@ -17,6 +17,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from fpgan_jax.errors import Interrupted, UserError
+from fpgan_jax.host import versions
 from fpgan_jax.host.user_paths import expand_path, find_path_fault, is_utf8
 from fpgan_jax.host.xla_flags import read_flags
 
@@ -43,6 +44,9 @@ _COORDINATOR = flags.DEFINE_string(
 )
 _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of several processes: how many.", lower_bound=1)
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of several processes: which, from 0.", lower_bound=0)
+_VERSION = flags.DEFINE_bool(
+    "version", False, "Print the versions of this program and of what it uses, and leave."
+)
 
 
 class _PathParser(flags.ArgumentParser):
@@ -285,10 +289,14 @@ def run(
       cache_near: the flag of a folder beside which compiled programs are kept; None keeps none.
       joins_processes: whether several processes may work together, see `process_group.join_processes`.
     """
+    if {"--version", "-version"} & set(sys.argv[1:]):
+        # Before the flags that a script requires are asked for.
+        print(versions.describe_versions())
+        sys.exit()
     _ask_for_large_pages()
     if cache_near is not None:
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[_CACHE_DIR.name])
-    for holder in (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID) if joins_processes else ():
+    for holder in (_VERSION, *((_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID) if joins_processes else ())):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[holder.name])
 
     def run_main(argv):
@@ -390,7 +398,7 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         _stop(f"{error.filename}: {error.strerror}")
     except Interrupted as stop:
         print(f"INTERRUPTED: {stop}", file=sys.stderr, flush=True)
-        sys.exit(EXIT_INTERRUPTED)
+        _leave_at_once(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
         print("INTERRUPTED: the same command goes on from what is done.", file=sys.stderr, flush=True)
         _end_others("interrupted", EXIT_INTERRUPTED)
@@ -402,6 +410,17 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         _stop(
             f"out of memory ({str(error) or 'no more is said'}); use smaller batches, images or networks, or remat"
         )
+
+
+def _leave_at_once(code: int) -> None:
+    """End this process without the seconds that Python and its libraries take for their end.
+
+    All is on disk, and who asked to stop may kill soon.
+    """
+    logging.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _name_environments_mistakes(main: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:

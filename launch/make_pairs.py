@@ -39,7 +39,8 @@ def main(argv):
         )
         print(f"{num_prints} prints in {_NPZ.value}")
     if _OUT_DIR.value:
-        pairs.write_pairs(print_loading.create_pairs(_CONFIG.value), _OUT_DIR.value)
+        config = print_loading.resolve_num_channels(_CONFIG.value)
+        pairs.write_pairs(print_loading.create_pairs(config), _OUT_DIR.value)
 
 
 if __name__ == "__main__":

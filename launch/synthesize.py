@@ -2,10 +2,12 @@
 
 python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/synthetic --noise=new
 python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/million --num_images=1000000
+python -m launch.synthesize --gan_workdir=runs/pairs --out_dir=runs/drawn --condition_dir=FOLDER
 python -m launch.synthesize --gan_workdir=runs/enlarge_demo --out_dir=runs/fingers --identities=new --num_identities=24
 
-One print for every training pair; any number from new noise in shards, over all devices; or, of a generator from ridge
-maps, several impressions of given prints or of new fingers. The architecture and all that is not set here are read from
+One print for every training pair; any number from new noise in shards, over all devices; one for every image of a
+folder of conditions, under its name; or, of a generator from ridge maps, several impressions of given prints or of new
+fingers. The architecture and all that is not set here are read from
 the checkpoint. An interrupted folder is completed by the same command.
 """
 
@@ -52,7 +54,16 @@ _CHECK_FINGERS = flags.DEFINE_bool(
 )
 _FIGURE = cli.define_path_flag("figure", "Of --identities: a PNG to draw of up to eight fingers, a row each.")
 _NUM_IMAGES = flags.DEFINE_integer("num_images", None, "Draw so many from new noise, in shards; more later.")
-_SHARD_SIZE = flags.DEFINE_integer("shard_size", None, "Images a shard, 10,000 by default.")
+_SHARD_SIZE = flags.DEFINE_integer("shard_size", None, "Images a shard, a multiple of 16; 10,000 by default.")
+_CONDITION_DIR = cli.define_path_flag(
+    "condition_dir", "Draw from each image of this folder, which needs no targets, to a PNG of its name."
+)
+_CONDITION_PART = flags.DEFINE_enum(
+    "condition_part",
+    None,
+    ["whole", "left", "right"],
+    "Of --condition_dir: which part of each file is the condition; by default the whole, if it is not like a pair.",
+)
 _FORMAT = flags.DEFINE_string(
     "format",
     None,
@@ -67,7 +78,7 @@ def main(argv):
     from fpgan_jax import parallel
     from fpgan_jax.enlarging import enlarging
     from fpgan_jax.errors import UserError
-    from fpgan_jax.synthesis import drawing, sharded
+    from fpgan_jax.synthesis import conditions, drawing, sharded
 
     holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
     chosen = {holder.name: holder.value for holder in holders if holder.value is not None}
@@ -97,13 +108,30 @@ def main(argv):
     for holder in (_NUM_IDENTITIES, _NUM_IMPRESSIONS, _FIGURE):
         if holder.value is not None:
             raise UserError(f"--{holder.name}: needs --identities, which says whose impressions are drawn")
+    if _CONDITION_DIR.value is not None:
+        for holder in (_NUM_IMAGES, _SHARD_SIZE, _FORMAT, _PAIRED_DIR):
+            if holder.value is not None:
+                raise UserError(f"--{holder.name}: does nothing beside --condition_dir; leave it out")
+        rows = conditions.synthesize_conditions(
+            _GAN_WORKDIR.value,
+            _OUT_DIR.value,
+            _CONDITION_DIR.value,
+            part=_CONDITION_PART.value,
+            overrides=chosen,
+            step=_STEP.value,
+        )
+        print(f"{len(rows)} images of step {rows[0].checkpoint_step} in {_OUT_DIR.value}")
+        return
+    if _CONDITION_PART.value is not None:
+        raise UserError("--condition_part: needs --condition_dir, the folder of conditions")
     if _NUM_IMAGES.value is not None:
         request = sharded.Request(_NUM_IMAGES.value, **division)
         step = sharded.synthesize_shards(
             _GAN_WORKDIR.value, _OUT_DIR.value, request, overrides=chosen, step=_STEP.value
         )
         print(
-            f"{request.num_images} prints of step {step} in {request.num_shards} shards in {_OUT_DIR.value}"
+            f"{request.num_images} prints of step {step} in {request.num_shards} "
+            f"shard{'s' * (request.num_shards != 1)} in {_OUT_DIR.value}"
         )
         return
     if division:
@@ -112,7 +140,7 @@ def main(argv):
         )
     if not parallel.is_single_process():
         raise UserError(
-            "several processes draw together with --num_images only; give it, or start one process"
+            "several processes draw together with --num_images or --condition_dir only; give one, or start one process"
         )
     rows = drawing.synthesize(
         _GAN_WORKDIR.value, _OUT_DIR.value, overrides=chosen, data_overrides=data, step=_STEP.value

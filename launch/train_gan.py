@@ -3,14 +3,19 @@ r"""Train the GAN of experiment 1; goes on from the last checkpoint in the workd
 python -m launch.train_gan --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --workdir=runs/gan --config.lambda_l1=50
 
+The same workdir with a larger config.num_epochs, another learning rate, or other intervals is trained on;
+--init_from=runs/other starts a new run from the weights of another one (docs/training.md).
+
 Writes into the workdir: config.json, metrics.csv, events/ (TensorBoard), samples/epoch_NNNN.png
-(noise, generated, real), checkpoints/.
+(noise, generated, real), checkpoints/, and config_history.json where the config was changed; of a folder of pairs with
+val/ or test/ also validation.csv and samples/validation_epoch_NNNN.png.
 """
 
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
 _WORKDIR = cli.define_path_flag("workdir", "Folder of this run; made if missing.", required=True)
+_INIT_FROM = cli.define_path_flag("init_from", "Workdir of a run whose weights a new run starts from.")
 _MAY_START_ANEW = cli.define_start_anew_flag()
 
 
@@ -19,7 +24,9 @@ def main(argv):
     del argv
     from fpgan_jax.training import gan_trainer
 
-    gan_trainer.train_and_evaluate(_CONFIG.value, _WORKDIR.value, may_start_anew=_MAY_START_ANEW.value)
+    gan_trainer.train_and_evaluate(
+        _CONFIG.value, _WORKDIR.value, may_start_anew=_MAY_START_ANEW.value, init_from=_INIT_FROM.value
+    )
 
 
 if __name__ == "__main__":

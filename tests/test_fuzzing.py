@@ -13,7 +13,7 @@ from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.fields import FIELDS, flatten_config
 from fpgan_jax.config.files import load_config, override_fields
 from fpgan_jax.config.identity import claim_workdir, find_differences, hash_config
-from fpgan_jax.data import pairs
+from fpgan_jax.data import image_files, pairs
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
 from fpgan_jax.synthesis.drawing import MANIFEST_FILENAME, ManifestRow, read_manifest
@@ -71,7 +71,10 @@ def test_a_print_name_means_what_it_says_or_is_refused(text):
 
 @FUZZ
 @given(
-    st.integers(0, 10**9 - 1), st.integers(0, 10**9 - 1), st.integers(0, 9), st.sampled_from(pairs.EXTENSIONS)
+    st.integers(0, 10**9 - 1),
+    st.integers(0, 10**9 - 1),
+    st.integers(0, 9),
+    st.sampled_from(image_files.EXTENSIONS),
 )
 def test_every_pair_name_comes_back(person, replica, width, extension):
     name = f"{person:0{width}d}_{replica:0{width}d}{extension}"

@@ -276,8 +276,9 @@ def test_the_reference_keeps_its_rate_for_99_epochs_and_ends_at_zero():
 def test_order_of_updates_losses_and_length(name, expected):
     config = create_config(name)
     num_steps = config.num_epochs * config.data.num_persons * config.data.num_replicas
-    step = gan_trainer.bind_train_step(config, generator=None, discriminator=None, tx=None).keywords
-    found = (step["update_order"], step["discriminator_loss_weight"], config.adam_eps, num_steps)
+    step = gan_trainer.bind_train_step(config, generator=None, discriminator=None, tx=None)
+    settings = step.keywords["settings"]
+    found = (settings.update_order, settings.discriminator_loss_weight, config.adam_eps, num_steps)
     assert (*found, config.data.interpolation) == expected
     assert (config.learning_rate, config.adam_beta1, config.lambda_l1, config.data.jitter) == (
         2e-4,

@@ -18,7 +18,7 @@ from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import feeding, pairs
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
-from fpgan_jax.training.loop import load_feed
+from fpgan_jax.training.feed import Feed
 
 _ENDLESS = 10**9  # steps
 
@@ -99,5 +99,5 @@ def _create_from_tfdata(config: ConfigDict, prints: PrintSet) -> tuple[None, Cal
 
 
 def _create_from_device(config: ConfigDict, prints: PrintSet) -> tuple[Any, Callable[[], Iterator]]:
-    examples, create_batches = load_feed(feeding.create_gan_source_from_prints(config, prints), "device")
-    return examples, lambda: create_batches(0, _ENDLESS)
+    feed = Feed(feeding.create_gan_source_from_prints(config, prints), "device")
+    return feed.examples, lambda: feed.create_batches(0, _ENDLESS)

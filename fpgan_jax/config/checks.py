@@ -73,6 +73,7 @@ def _validate_combinations(config: ConfigDict) -> None:
             "set one of the two"
         )
     _validate_resolution(config.data)
+    _validate_pairs(config.data)
     matchers = config.evaluation.matchers
     if not matchers or len(set(matchers)) != len(matchers):
         raise UserError(f"config.evaluation.matchers={tuple(matchers)}: name one, or several once each")
@@ -116,6 +117,21 @@ def _validate_ridges(config: ConfigDict) -> None:
             raise UserError(
                 f"config.{assignment}: needs config.data.condition='ridges', which is {data.condition!r}"
             )
+
+
+def _validate_pairs(data: ConfigDict) -> None:
+    if data.source == "paired_folder":
+        return
+    if data.num_channels == 0:
+        raise UserError(
+            "config.data.num_channels=0: finds out whether the files of config.data.source='paired_folder' are in "
+            f"color, and the source is {data.source!r}; set 1 (grey) or 3"
+        )
+    if data.direction != "AtoB":
+        raise UserError(
+            f"config.data.direction={data.direction!r}: is of config.data.source='paired_folder', and the source is "
+            f"{data.source!r}; leave it out"
+        )
 
 
 def _validate_resolution(data: ConfigDict) -> None:

@@ -36,6 +36,8 @@ class Field:
       is_path: whether it names a file or a folder, which differs from machine to machine.
       is_free: whether it may change between a run and its continuation, because it changes no number of it; the batch
         sizes of inference change none by more than the order of sums does.
+      may_train_on: whether a run may be trained on in its workdir with another value: how long, at what rate, and what
+        is written when. All others decide what is trained.
       is_variant: whether the well-known pix2pix codes differ in it (docs/versions.md). The defaults are those of the
         reference PyTorch code.
       came_later: whether there are configs written before it existed. They mean its default, and at its default it
@@ -51,6 +53,7 @@ class Field:
     fallback: str = ""
     is_path: bool = False
     is_free: bool = False
+    may_train_on: bool = False
     is_variant: bool = False
     came_later: bool = False
 
@@ -153,7 +156,7 @@ FIELDS: Mapping[str, Field] = {
     "data.source": Field(
         "socofing",
         '"socofing" | "impressions" (files <finger>_<impression>.png, of any sensor) | "npz" (either\'s prints '
-        'in one file) | "paired_folder" (files of [noise, print] side by side)',
+        'in one file) | "paired_folder" (files of condition and target)',
         choices=tuple(SOURCE_FIELDS),
     ),
     "data.socofing_dir": Field(
@@ -174,8 +177,16 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.paired_dir": Field(
         "",
-        'For source "paired_folder": all its files train; persons, replicas, frame and noise are not asked',
+        'For source "paired_folder", which docs/data.md describes: persons, replicas, frame and noise are not '
+        "asked",
         is_path=True,
+    ),
+    "data.direction": Field(
+        "AtoB",
+        'Of its pairs, "AtoB": from the left image, or the folder A, to the right one, or B; "BtoA": the other '
+        "way round",
+        choices=("AtoB", "BtoA"),
+        came_later=True,
     ),
     "data.tfds_dir": Field(
         "", 'where TFDS keeps the prepared set; "" is TFDS\'s own default place', is_path=True
@@ -247,8 +258,9 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.num_channels": Field(
         1,
-        "1: grey, which colored pairs become with a warning; 3: color, of prints the grey three times",
-        choices=(1, 3),
+        "1: grey, which colored pairs become with a warning; 3: color, of prints the grey three times; 0, for "
+        "files of pairs: what they are",
+        choices=(0, 1, 3),
     ),
     "data.interpolation": Field(
         "bicubic",
@@ -403,9 +415,15 @@ FIELDS: Mapping[str, Field] = {
     ),
     "discriminator.dtype": Field("float32", "in which the discriminator computes", choices=_DTYPES),
     "global_batch_size": Field(1, "pairs a step, over all devices", low=1, high=MAX_COUNT),
-    "num_epochs": Field(160, "passes over the set; 160 is the last of figure 3", low=1, high=MAX_COUNT),
+    "num_epochs": Field(
+        160, "passes over the set; 160 is the last of figure 3", low=1, high=MAX_COUNT, may_train_on=True
+    ),
     "num_decay_epochs": Field(
-        0, "linear decay of the rate to 0 over the last n of num_epochs", low=0, high=MAX_COUNT
+        0,
+        "linear decay of the rate to 0 over the last n of num_epochs",
+        low=0,
+        high=MAX_COUNT,
+        may_train_on=True,
     ),
     "gan_objective": Field(
         "vanilla",
@@ -434,7 +452,7 @@ FIELDS: Mapping[str, Field] = {
     "discriminator_loss_weight": Field(
         0.5, "factor of D's loss; the reference PyTorch code halves it", low=0.0
     ),
-    "learning_rate": Field(2e-4, "of both networks' Adam", low=0.0),
+    "learning_rate": Field(2e-4, "of both networks' Adam", low=0.0, may_train_on=True),
     "adam_beta1": Field(0.5, "decay of the mean gradient", low=0.0, high=0.9999),
     "adam_beta2": Field(0.999, "decay of the mean square", low=0.0, high=0.999999),
     # 0 would divide zero by zero where a gradient is zero.
@@ -449,19 +467,33 @@ FIELDS: Mapping[str, Field] = {
         "time",
         came_later=True,
     ),
-    "log_every_steps": Field(50, "rows of metrics.csv", low=1, high=MAX_COUNT),
-    "checkpoint_every_steps": Field(2000, "0 is at the end only", low=0, high=MAX_COUNT),
+    "log_every_steps": Field(50, "rows of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True),
+    "checkpoint_every_steps": Field(2000, "0 is at the end only", low=0, high=MAX_COUNT, may_train_on=True),
     "keep_epochs": Field(
         (),
         "epochs whose checkpoints are never deleted, to draw from them later",
         low=1,
         item_type=int,
+        may_train_on=True,
         came_later=True,
     ),
     "sample_epochs": Field(
-        (2, 28, 160), "epochs after which a sample grid is drawn; figure 3", low=1, item_type=int
+        (2, 28, 160),
+        "epochs after which a sample grid is drawn; figure 3",
+        low=1,
+        item_type=int,
+        may_train_on=True,
     ),
-    "num_samples": Field(5, "noise images in a sample grid", low=0, high=MAX_COUNT),
+    "num_samples": Field(5, "noise images in a sample grid", low=0, high=MAX_COUNT, may_train_on=True),
+    "num_validation_pairs": Field(
+        100,
+        "Of a folder of pairs that has `val` or `test`: so many of these are measured after each of "
+        "sample_epochs",
+        low=0,
+        high=MAX_COUNT,
+        is_free=True,
+        came_later=True,
+    ),
     "best_metric": Field(
         "l1_loss",
         "the checkpoint with the lowest is kept beside the last",
@@ -499,16 +531,20 @@ FIELDS: Mapping[str, Field] = {
     "classifier.batch_norm_momentum": Field(0.99, "of the running statistics", low=0.0, high=0.9999),
     "classifier.dtype": Field("float32", "in which the classifier computes", choices=_DTYPES),
     "classifier.global_batch_size": Field(10, "prints a step, over all devices", low=1, high=MAX_COUNT),
-    "classifier.num_steps": Field(1000, "of the whole training", low=1, high=MAX_COUNT),
-    "classifier.learning_rate": Field(1e-3, "Adam's at the start; cosine decay to 0", low=0.0),
+    "classifier.num_steps": Field(1000, "of the whole training", low=1, high=MAX_COUNT, may_train_on=True),
+    "classifier.learning_rate": Field(
+        1e-3, "Adam's at the start; cosine decay to 0", low=0.0, may_train_on=True
+    ),
     "classifier.weight_decay": Field(1e-4, "decoupled, as AdamW's", low=0.0),
     "classifier.label_smoothing": Field(
         0.0, "share of the target that goes to all persons alike", low=0.0, high=0.999
     ),
     "classifier.steps_per_dispatch": Field(1, "as config.steps_per_dispatch", low=1, came_later=True),
     "classifier.remat": Field(False, "as config.remat", came_later=True),
-    "classifier.log_every_steps": Field(20, "rows of metrics.csv", low=1, high=MAX_COUNT),
-    "classifier.checkpoint_every_steps": Field(500, "0 is at the end only", low=0, high=MAX_COUNT),
+    "classifier.log_every_steps": Field(20, "rows of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True),
+    "classifier.checkpoint_every_steps": Field(
+        500, "0 is at the end only", low=0, high=MAX_COUNT, may_train_on=True
+    ),
     "classifier.augmentation.rotation_degrees": Field(10.0, "uniform in +- this", low=0.0, high=180.0),
     "classifier.augmentation.translation": Field(
         0.05, "fraction of the image's side, uniform in +- this", low=0.0, high=0.5
@@ -599,18 +635,6 @@ PATH_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_path)
 
 # Where a print set is, and what it is read through: the fields of config.data that differ from machine to machine.
 PLACE_FIELDS = tuple(name.removeprefix("data.") for name in PATH_FIELDS if name != "data.paired_dir")
-
-
-def create_config() -> ConfigDict:
-    """Create a config of every field at its default, which is the paper's experiment at its smallest set, P50."""
-    nested: dict[str, Any] = {}
-    for name, field in FIELDS.items():
-        *groups, leaf = name.split(".")
-        group = nested
-        for part in groups:
-            group = group.setdefault(part, {})
-        group[leaf] = field.default
-    return ConfigDict(nested)
 
 
 def flatten_config(config: Mapping) -> dict[str, Any]:

@@ -16,6 +16,28 @@ from fpgan_jax.host.json_file import read_json
 CONFIG_FILENAME = "config.json"
 
 
+def create_config(overrides: Iterable[str] = ()) -> ConfigDict:
+    """Create the config of `configs/pix2pix_socofing.py`: every field at its default, but for the overrides.
+
+    Args:
+      overrides: as of `override_fields`, as ["data.source=paired_folder", "data.paired_dir=facades"].
+
+    Returns:
+      The config, not validated.
+
+    Raises:
+      UserError: as `override_fields`.
+    """
+    nested: dict[str, Any] = {}
+    for name, field in FIELDS.items():
+        *groups, leaf = name.split(".")
+        group = nested
+        for part in groups:
+            group = group.setdefault(part, {})
+        group[leaf] = field.default
+    return override_fields(ConfigDict(nested), overrides)
+
+
 def load_config(path: str) -> ConfigDict:
     """Read a config that `claim_workdir` wrote.
 

@@ -6,7 +6,7 @@ Does not read configs (`files.py`).
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -34,6 +34,9 @@ EXPERIMENT_FIELDS = tuple(name for name in FIELDS if not name.startswith("evalua
 
 _FREE_FIELDS = frozenset(name for name, field in FIELDS.items() if field.is_free or field.is_path)
 
+# Fields with which a run may be trained on in its workdir.
+TRAIN_ON_FIELDS = frozenset(name for name, field in FIELDS.items() if field.may_train_on)
+
 
 def hash_config(config: Mapping) -> str:
     """Compute a short name for everything in a config that changes a number.
@@ -53,16 +56,39 @@ def hash_config(config: Mapping) -> str:
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def find_differences(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) -> list[str]:
+def find_differences(
+    old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",), *, may_change: Collection[str] = ()
+) -> list[str]:
     """List the fields in which two configs differ so that their numbers differ.
 
     Args:
       old: a ConfigDict or nested dicts.
-      new: alike.
+      new: likewise.
       prefixes: only fields whose dotted names start with one of these.
+      may_change: fields to leave out.
 
     Returns:
       Lines "config.lambda_l1 was 100.0, is 50.0", sorted.
+    """
+    changes = find_changes(old, new, prefixes)
+    return describe_changes({name: change for name, change in changes.items() if name not in may_change})
+
+
+def describe_changes(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Write each of the changes that `find_changes` found as "config.lambda_l1 was 100.0, is 50.0"."""
+    return [f"config.{name} was {was!r}, is {now!r}" for name, (was, now) in changes.items()]
+
+
+def find_changes(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) -> dict[str, tuple[Any, Any]]:
+    """Find the fields in which two configs differ so that their numbers differ.
+
+    Args:
+      old: a ConfigDict or nested dicts.
+      new: likewise.
+      prefixes: only fields whose dotted names start with one of these.
+
+    Returns:
+      Field -> (old value, new value), sorted by field; None where a config has no such field.
     """
     old, new = (list_later_defaults() | flatten_config(config) for config in (old, new))
     names = (
@@ -70,11 +96,11 @@ def find_differences(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)
         for name in sorted(old.keys() | new.keys())
         if name not in _FREE_FIELDS and name not in FORMER_FIELDS and name.startswith(tuple(prefixes))
     )
-    return [
-        f"config.{name} was {old.get(name)!r}, is {new.get(name)!r}"
+    return {
+        name: (old.get(name), new.get(name))
         for name in names
         if _canonical(name, old.get(name)) != _canonical(name, new.get(name))
-    ]
+    }
 
 
 def _canonical(name: str, value: Any) -> Any:
@@ -86,7 +112,12 @@ def _canonical(name: str, value: Any) -> Any:
 
 
 def claim_workdir(
-    workdir: str, config: ConfigDict, *, prefixes: Iterable[str] = ("",), is_writer: bool = True
+    workdir: str,
+    config: ConfigDict,
+    *,
+    prefixes: Iterable[str] = ("",),
+    may_change: Collection[str] = (),
+    is_writer: bool = True,
 ) -> None:
     """Write the config into a run's folder, if the folder holds no run of another one.
 
@@ -96,6 +127,7 @@ def claim_workdir(
       workdir: the run's folder; made if missing.
       config: the validated config.
       prefixes: the fields that must agree, see `find_differences`.
+      may_change: those of them that need not.
       is_writer: False only checks; for processes other than the main one.
 
     Raises:
@@ -104,11 +136,13 @@ def claim_workdir(
     if fault := find_path_fault(workdir):
         raise UserError(f"--workdir={workdir}: {fault}")
     path = os.path.join(workdir, CONFIG_FILENAME)
-    if os.path.exists(path) and (differences := find_differences(load_config(path), config, prefixes)):
-        raise UserError(
-            f"{path}: the run in this workdir has another config ({'; '.join(differences)}); "
-            "use another --workdir, or the config it was started with"
-        )
+    if os.path.exists(path):
+        old = load_config(path)
+        if differences := find_differences(old, config, prefixes, may_change=may_change):
+            raise UserError(
+                f"{path}: the run in this workdir has another config ({'; '.join(differences)}); "
+                "use another --workdir, or the config it was started with"
+            )
     if not is_writer:
         return
     try:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.data import order, pairs, print_loading, prints
 from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.errors import UserError
@@ -153,10 +154,24 @@ class GanSource(Source):
     Attributes:
       pair_ids: (person, replica) of each pair, in the order of the set.
       pair_names: the pairs' file names, where they come from files.
+      description: what was found, a line for people; empty where there is nothing to say.
     """
 
-    def __init__(self, training_pairs: pairs.Pairs, make_batches: BatchMaker, config):
-        """Args: the set, how its batches are made, and the config (batch size and order are used)."""
+    def __init__(
+        self,
+        training_pairs: pairs.Pairs,
+        make_batches: BatchMaker,
+        config,
+        create_validation_pairs: Callable[[], pairs.Pairs | None] = lambda: None,
+    ):
+        """Bind the set.
+
+        Args:
+          training_pairs: the set.
+          make_batches: how its batches are made.
+          config: batch size and order are used.
+          create_validation_pairs: makes the pairs that the training is watched on, if there are any.
+        """
         super().__init__(
             len(training_pairs),
             training_pairs.data_hash,
@@ -166,6 +181,8 @@ class GanSource(Source):
             shuffle_seed=config.data.shuffle_seed,
         )
         self._pairs = training_pairs
+        self._create_validation_pairs = create_validation_pairs
+        self.description = getattr(training_pairs, "description", "")
         self.pair_names = training_pairs.names
         self.pair_ids = [training_pairs.identify(index) for index in range(self.num_examples)]
 
@@ -183,6 +200,22 @@ class GanSource(Source):
             # Unknown persons are told apart by a key that no id has.
             firsts.setdefault(("pair", index) if person == pairs.UNKNOWN else person, index)
         return pairs.create_batch(self._pairs, list(firsts.values())[:num_samples])
+
+    def load_validation(self) -> Batch:
+        """Load the validation pairs.
+
+        Returns:
+          As of `pairs.create_batch`; empty where there are none.
+
+        Raises:
+          UserError: a file is bad.
+        """
+        validation_pairs = self._create_validation_pairs()
+        if validation_pairs is None:
+            return {}
+        if description := getattr(validation_pairs, "description", ""):
+            self.description += f"; validation on {description}"
+        return pairs.create_batch(validation_pairs, range(len(validation_pairs)))
 
     def _count_bytes(self) -> int:
         pair = self._pairs[0]
@@ -292,7 +325,9 @@ def create_gan_source(config) -> GanSource:
         )
         return _iterate(dataset)
 
-    return GanSource(training_pairs, make_batches, config)
+    return GanSource(
+        training_pairs, make_batches, config, lambda: print_loading.create_validation_pairs(config)
+    )
 
 
 def create_gan_source_from_prints(config, training_prints: prints.PrintSet) -> GanSource:
@@ -309,8 +344,43 @@ def create_gan_source_from_prints(config, training_prints: prints.PrintSet) -> G
       UserError: as `prints.check_prints`.
     """
     prints.check_prints(training_prints, config.data, is_one_a_person=True)
-    training_pairs = ridge_pairs.create_pairs(training_prints, config.data)
+    return _create_source_in_memory(config, ridge_pairs.create_pairs(training_prints, config.data))
 
+
+def create_gan_source_from_pairs(
+    config, training_pairs: pairs.Pairs, validation_pairs: pairs.Pairs | None = None
+) -> GanSource:
+    """Create the source of any pairs, as `pairs.ArrayPairs` of NumPy arrays, without TensorFlow.
+
+    Args:
+      config: as in configs/pix2pix_socofing.py; its data's size and num_channels are those of the pairs.
+      training_pairs: what is trained on.
+      validation_pairs: what the training is watched on, if anything.
+
+    Returns:
+      The source.
+
+    Raises:
+      UserError: the pairs are of another shape than the config's images.
+    """
+    for own in (training_pairs, validation_pairs):
+        shapes = {} if own is None else {name: own[0][name].shape for name in ("noise_image", "real_image")}
+        wanted = {
+            "noise_image": condition_shape(config.data),
+            "real_image": image_shape(config.data),
+        }
+        for name, shape in shapes.items():
+            if shape != wanted[name]:
+                raise UserError(
+                    f"{name}: {shape} (height, width, channels), where the config's are {wanted[name]}; set "
+                    "config.data.image_size, image_width and num_channels"
+                )
+    return _create_source_in_memory(config, training_pairs, lambda: validation_pairs)
+
+
+def _create_source_in_memory(
+    config, training_pairs: pairs.Pairs, create_validation_pairs: Callable = lambda: None
+) -> GanSource:
     def make_batches(start_step, num_steps, process_index, process_count):
         order.divide_batch("config.global_batch_size", config.global_batch_size, process_count)
         return (
@@ -320,7 +390,7 @@ def create_gan_source_from_prints(config, training_prints: prints.PrintSet) -> G
             for step in range(start_step, start_step + num_steps)
         )
 
-    return GanSource(training_pairs, make_batches, config)
+    return GanSource(training_pairs, make_batches, config, create_validation_pairs)
 
 
 def create_classifier_source(config) -> ClassifierSource:

@@ -21,7 +21,9 @@ from PIL import Image, ImageOps
 from fpgan_jax.errors import UserError
 
 # Pillow reads 40 more, one of them by starting another program (EPS); prints and pairs come in these.
-FORMATS = ("BMP", "PNG", "JPEG")
+FORMATS = ("BMP", "PNG", "JPEG", "TIFF")
+# What the names of such files end in.
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 # A hundred times SOCOFing's larger files. A file that claims more is damaged or hostile: decoding it
 # could take all memory.
 MAX_PIXELS = 100 * 241 * 298
@@ -29,8 +31,17 @@ MAX_PIXELS = 100 * 241 * 298
 MAX_BYTES = 4 * MAX_PIXELS + 2**20
 
 _MODES = {1: "L", 3: "RGB"}
-_GREY_MODES = ("1", "L", "LA")
+# Pillow's modes of one channel of 12 or 16 bits; "I" is what it may make of such a PNG.
+_DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
+_GREY_MODES = ("1", "L", "LA", *_DEEP_MODES)
 _TAKEN_MODES = (*_GREY_MODES, "P", "RGB", "RGBA")
+# A 16-bit image that uses no more of its range than this holds 14, 12 or 10 bits in 16: scaled to 8 it would be black.
+_MIN_USED_RANGE = 0.25
+# Those whose decoders report missing data. TIFF's others fill it up, or come with several kinds of pixels.
+_TIFF_COMPRESSIONS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits")
+_WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262
+# Where the parts of a TIFF's pixels are, and how long they are: in strips, or in tiles.
+_TIFF_PARTS = ((273, 279), (324, 325))
 # Samples a pixel, by PNG's colour types.
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Each pass of Adam7 over a PNG: first column and row, and the steps to the next ones.
@@ -49,11 +60,13 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
-    """Decode a whole image file of 8 bits a channel, turned as its EXIF orientation says.
+    """Decode a whole image file, turned as its EXIF orientation says.
 
     Gamma and color profiles change nothing: they are for screens, and the field's loaders take the stored values.
     An alpha channel is dropped, also one that is zero everywhere: SOCOFing's own is zero in the frame, many
     programs leave the fourth byte of a BMP's pixels at zero, and the colours are there all the same.
+
+    Grey of 12 or 16 bits is scaled from its own range, 0 to 4095 or 65535, to 0 to 255.
 
     Args:
       path: of a file of `FORMATS`, whatever its name ends in. A link is followed, wherever it leads:
@@ -64,19 +77,24 @@ def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
       [height, width, num_channels], uint8.
 
     Raises:
-      UserError: the file cannot be read, is none of these, is cut short, holds several images, has other
-        than 8 bits a channel or damaged EXIF metadata, or more than `MAX_PIXELS`.
+      UserError: the file cannot be read, is none of these, is cut short, holds several images, has colors of
+        more than 8 bits a channel, grey of 16 bits of which it uses less than a quarter, damaged EXIF metadata, or more
+        than `MAX_PIXELS`.
     """
     try:
         data = _read_bytes(path)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, data)
             num_colours = _count_colours(image, data)
+            depth = _find_depth(image)
             image.load()
             if num_colours is not None and np.asarray(image).max() >= num_colours:
                 raise UserError(f"a pixel's colour is not among the {num_colours} of its palette")
             image.info.pop("transparency", None)
-            pixels = np.asarray(_turn_upright(image).convert(_MODES[num_channels]))
+            upright = _turn_upright(image)
+            if depth is not None:
+                upright = _scale_to_bytes(upright, *depth)
+            pixels = np.asarray(upright.convert(_MODES[num_channels]))
     except UserError as error:
         raise UserError(f"{os.fspath(path)}: {error}") from error
     except Image.UnidentifiedImageError as error:
@@ -153,15 +171,56 @@ def _check_header(image: Image.Image, data: bytes) -> None:
         )
     if getattr(image, "n_frames", 1) > 1:
         raise UserError(f"holds {image.n_frames} images; keep one of them")
-    # Pillow itself cuts the lower 8 bits of coloured PNGs off.
-    if image.mode.startswith(("I", "F")) or (image.format == "PNG" and "16B" in str(image.tile[0].args)):
-        raise UserError("more than 8 bits a channel; convert it to 8 bits")
-    if image.mode not in _TAKEN_MODES:
+    # Pillow itself cuts the lower 8 bits of colors off.
+    is_cut = image.format in ("PNG", "TIFF") and ";16" in str(image.tile[0].args)
+    if not _is_deep(image) and (image.mode.startswith(("I", "F")) or is_cut):
+        raise UserError("more than 8 bits a channel, and not plain grey of 16; convert it to 8 bits")
+    if image.mode not in _TAKEN_MODES and not _is_deep(image):
         raise UserError(f"has {image.mode} colours; convert it to grey or RGB")
     if image.format == "BMP":
         _check_bmp(image, data)
     elif image.format == "PNG":
         _check_png(image, data)
+    elif image.format == "TIFF":
+        _check_tiff(image, data)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Say whether an opened image is grey of 12 or 16 bits."""
+    return image.mode in _DEEP_MODES or (image.mode == "I" and image.format == "PNG")
+
+
+def _find_depth(image: Image.Image) -> tuple[int, bool] | None:
+    """Return the highest value of an opened image of 12 or 16 bits and whether it is black; None for other images."""
+    if not _is_deep(image):
+        return None
+    highest = 2**12 - 1 if "I;12" in str(image.tile[0].args) else 2**16 - 1
+    return highest, image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def _scale_to_bytes(image: Image.Image, highest: int, is_inverted: bool) -> Image.Image:
+    """Bring decoded grey from its own range to that of a byte, rounded."""
+    values = np.asarray(image).astype(np.int64)
+    if 0 < values.max() <= _MIN_USED_RANGE * highest:
+        raise UserError(
+            f"its values end at {values.max()}, where those of its kind go to {highest}; scale them to that range, or "
+            "save 8 bits"
+        )
+    values = highest - values if is_inverted else values
+    return Image.fromarray(((values * 255 + highest // 2) // highest).astype(np.uint8))
+
+
+def _check_tiff(image: Image.Image, data: bytes) -> None:
+    """Refuse a TIFF whose pixels do not all lie in the file, or come by a compression that hides that."""
+    compression = image.info.get("compression")
+    if compression not in _TIFF_COMPRESSIONS:
+        raise UserError(f"a TIFF compressed by {compression}; save it with LZW, deflate or no compression")
+    for offsets_tag, lengths_tag in _TIFF_PARTS:
+        offsets, lengths = (image.tag_v2.get(tag, ()) for tag in (offsets_tag, lengths_tag))
+        if len(offsets) != len(lengths) or any(
+            offset + length > len(data) for offset, length in zip(offsets, lengths, strict=True)
+        ):
+            raise UserError("cannot be read as an image (its rows end early)")
 
 
 def _check_bmp(image: Image.Image, data: bytes) -> None:
@@ -226,6 +285,6 @@ def _count_colours(image: Image.Image, data: bytes) -> int | None:
     """Return the entries of an image's palette, beyond which Pillow takes black; None without a palette."""
     if image.format == "BMP":
         return _parse_bmp_header(data)[1] or None
-    if image.mode != "P":
+    if image.mode != "P" or image.format != "PNG":
         return None
     return next((len(content) // 3 for name, content in _split_png(data) if name == b"PLTE"), 0)

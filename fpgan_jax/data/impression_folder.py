@@ -15,7 +15,6 @@ from fpgan_jax.data.prints import Record
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
 
-EXTENSIONS = (".png", ".bmp", ".jpg", ".jpeg")
 FINGERS_A_PERSON = 100
 _NAME = re.compile(r"(?P<first>[0-9]{1,6})(?:-(?P<finger>[0-9]{1,2}))?_(?P<impression>[0-9]{1,6})")
 
@@ -97,7 +96,7 @@ def read_folder(
     names = sorted(
         entry.name
         for entry in os.scandir(folder)
-        if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
+        if entry.name.lower().endswith(image_files.EXTENSIONS) and entry.name[0] != "."
     )
     records: list[Record] = []
     seen: dict[tuple[int, int], str] = {}

@@ -1,6 +1,6 @@
-"""Owns pairs of noise and print: made from prints, or read from and written to files of both side by side.
+"""Owns pairs of noise and print: made from prints, read from files, written to files of both side by side, or arrays.
 
-Does not decide the order (`order.py`), and makes no noise (`noise.py`).
+Does not decide the order (`order.py`) or which files are pairs (`pair_layouts.py`), and makes no noise (`noise.py`).
 """
 
 import hashlib
@@ -8,6 +8,7 @@ import os
 import pathlib
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -15,21 +16,25 @@ from absl import logging
 from PIL import Image
 
 from fpgan_jax.config.derived import image_shape
-from fpgan_jax.data import image_files, noise, order, preprocessing
+from fpgan_jax.data import image_files, noise, order, pair_layouts, preprocessing
+from fpgan_jax.data.pair_layouts import PairFile
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.file_managers import is_leftover
 from fpgan_jax.host.progress import create_progress
-from fpgan_jax.host.user_paths import expand_path
 from fpgan_jax.host.whole_file import TEMPORARY_ENDING, write_whole
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp")
 FILES_PREFIX = "files-"  # of the hash of pairs that were read from files
+ARRAYS_PREFIX = "arrays-"  # of that of arrays in memory
 UNKNOWN = -1  # person and replica of a pair whose file name does not tell them
 
 # By how much of it a file's shape may differ from that of one image and still be taken for one: SOCOFing's scans are
 # 7% narrower than square.
 _SINGLE_TOLERANCE = 0.1
+# By how much of it the shapes of the two images of a pair may differ: a pixel in a hundred.
+_SHAPE_TOLERANCE = 0.01
+# From so many pairs on, reading them is shown: it takes seconds.
+_MIN_SHOWN_FILES = 1000
 _PAIR_NAME = re.compile(r"(?P<person>[0-9]{1,9})_(?P<replica>[0-9]{1,9})")
 
 
@@ -128,47 +133,79 @@ def _number_impressions(persons: np.ndarray) -> list[int]:
 
 
 class PairFolder:
-    """The pair files of a folder, in the order of their names, read when they are asked for."""
+    """The pairs of a folder of files, in the order of their names, read when they are asked for.
 
-    def __init__(self, folder: str | os.PathLike, data_config):
+    Attributes:
+      files: the pairs' files.
+      description: what was found, a line for people.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        data_config,
+        *,
+        is_validation: bool = False,
+        max_pairs: int | None = None,
+    ):
         """List the folder and read every file once.
 
         Args:
-          folder: of .png, .jpg and .bmp files; others are left alone.
-          data_config: config.data; on_bad_file, the image's size, num_channels and interpolation are used.
+          folder: in one of the layouts of `pair_layouts`; other files are left alone.
+          data_config: config.data; direction, on_bad_file, the image's size, num_channels and interpolation are used.
+          is_validation: whether the pairs of its `val` or `test` are meant; there may be none.
+          max_pairs: only so many, spread evenly over all; None is all.
 
         Raises:
           UserError: there is no such folder or no pair in it, or a file is bad and on_bad_file is "stop"; one that has
-            a single image's shape is bad too, and the second of two that are named after the same person and replica.
+            a single image's shape is bad too, two images of different shapes, and the second of two pairs that are
+            named after the same person and replica.
         """
-        height, width, self._num_channels = image_shape(data_config)
-        self._size = (height, width)
+        self._num_channels = find_num_channels(folder, data_config)
+        self._size = image_shape(data_config)[:2]
         self._interpolation = data_config.interpolation
-        self.paths = _list_pair_files(expand_path(os.fspath(folder)), data_config)
-        self.names = tuple(path.name for path in self.paths)
+        self._is_swapped = data_config.direction == "BtoA"
+        skips_bad = data_config.on_bad_file == "skip"
+        if is_validation:
+            found = pair_layouts.find_validation_pairs(folder, skips_bad=skips_bad)
+            found = found or pair_layouts.PairFiles((), "nothing")
+        else:
+            found = pair_layouts.find_training_pairs(folder, skips_bad=skips_bad)
+        chosen = found.files
+        if max_pairs is not None and max_pairs < len(chosen):
+            chosen = tuple(chosen[place * len(chosen) // max_pairs] for place in range(max_pairs))
+        self.files, digests = _check_pair_files(
+            chosen, found.origin, self._num_channels, self._size, skips_bad=skips_bad
+        )
+        self.names = tuple(file.name for file in self.files)
         self.persons = tuple(sorted({parse_pair_name(name)[0] for name in self.names} - {UNKNOWN}))
-        self.data_hash = _hash_files(self.paths)
+        self.data_hash = _hash_files(self.files, digests)
+        self.description = (
+            f"{len(self.files)} pairs of {found.origin}, {data_config.direction}, "
+            f"{'in color' if self._num_channels == 3 else 'in grey'}"
+        )
+        self._folder = os.fspath(folder)
 
     def __len__(self) -> int:
         """Return the number of pairs."""
-        return len(self.paths)
+        return len(self.files)
 
     def find(self, name: str) -> int:
-        """Return the index of the pair in a file.
+        """Return the index of the pair of a name.
 
         Raises:
-          UserError: the folder has no such file.
+          UserError: the folder has no such pair.
         """
         if name not in self.names:
-            raise UserError(f"config.data.paired_dir: the pair {name} is no longer in {self.paths[0].parent}")
+            raise UserError(f"config.data.paired_dir: the pair {name} is no longer in {self._folder}")
         return self.names.index(name)
 
     def identify(self, index: int) -> tuple[int, int]:
-        """Return person and replica of one pair, both `UNKNOWN` if its file's name does not tell them."""
-        return parse_pair_name(self.paths[int(index)].name)
+        """Return person and replica of one pair, both `UNKNOWN` if its name does not tell them."""
+        return parse_pair_name(self.names[int(index)])
 
     def describe(self, index: int) -> str:
-        """Return the name of one pair's file."""
+        """Return the name of one pair."""
         return self.names[int(index)]
 
     def __getitem__(self, index: int) -> dict:
@@ -179,10 +216,95 @@ class PairFolder:
         """
         noise_image, real_image = (
             preprocessing.resize(half, self._size, self._interpolation)
-            for half in read_pair(self.paths[int(index)], self._num_channels)
+            for half in _read_halves(self.files[int(index)], self._num_channels)[
+                :: -1 if self._is_swapped else 1
+            ]
         )
         person, replica = self.identify(index)
         return {"noise_image": noise_image, "real_image": real_image, "person": person, "replica": replica}
+
+
+class ArrayPairs:
+    """Pairs of arrays in memory."""
+
+    persons: tuple[int, ...] = ()
+
+    def __init__(self, noise_images: np.ndarray, real_images: np.ndarray):
+        """Check the arrays.
+
+        Args:
+          noise_images: conditions, uint8 [num_pairs, height, width, channels].
+          real_images: targets, of the same shape.
+
+        Raises:
+          UserError: the arrays are of another kind, or there is no pair.
+        """
+        for name, images in (("noise_images", noise_images), ("real_images", real_images)):
+            if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.ndim != 4:
+                kind = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images)
+                raise UserError(f"{name}: {kind}; give an array uint8 [num_pairs, height, width, channels]")
+        if noise_images.shape != real_images.shape or not len(real_images):
+            raise UserError(
+                f"noise_images, real_images: {noise_images.shape} and {real_images.shape}; give as many of one shape, "
+                "at least one"
+            )
+        self._noise_images, self._real_images = noise_images, real_images
+        self.names = tuple(f"pair_{index:06d}" for index in range(len(real_images)))
+        digest = hashlib.sha256(repr(noise_images.shape).encode())
+        digest.update(np.ascontiguousarray(noise_images))
+        digest.update(np.ascontiguousarray(real_images))
+        self.data_hash = f"{ARRAYS_PREFIX}{digest.hexdigest()[:12]}"
+
+    def __len__(self) -> int:
+        """Return the number of pairs."""
+        return len(self._real_images)
+
+    def identify(self, index: int) -> tuple[int, int]:
+        """Return `UNKNOWN` twice: nobody is named."""
+        del index
+        return UNKNOWN, UNKNOWN
+
+    def describe(self, index: int) -> str:
+        """Name one pair by its place."""
+        return self.names[index]
+
+    def __getitem__(self, index: int) -> dict:
+        """Return one pair."""
+        return {
+            "noise_image": self._noise_images[index],
+            "real_image": self._real_images[index],
+            "person": UNKNOWN,
+            "replica": UNKNOWN,
+        }
+
+
+def find_num_channels(folder: str | os.PathLike, data_config) -> int:
+    """Find out whether the pairs of a folder are in color.
+
+    Args:
+      folder: as of `PairFolder`.
+      data_config: config.data; num_channels and on_bad_file are used.
+
+    Returns:
+      num_channels, where that says it; else 3 where a training pair has a color, or 1.
+
+    Raises:
+      UserError: as `pair_layouts.find_training_pairs`, or a file is bad and on_bad_file is "stop".
+    """
+    if data_config.num_channels:
+        return data_config.num_channels
+    skips_bad = data_config.on_bad_file == "skip"
+    found = pair_layouts.find_training_pairs(folder, skips_bad=skips_bad)
+
+    def is_colored(path: pathlib.Path) -> bool:
+        try:
+            return image_files.is_colored(path)
+        except UserError:
+            if skips_bad:
+                return False  # named when it is read
+            raise
+
+    return 3 if any(is_colored(path) for file in found.files for path in file.files) else 1
 
 
 def create_batch(pairs: Pairs, indices: Sequence[int]) -> dict[str, np.ndarray]:
@@ -262,12 +384,7 @@ def read_pair(path: str | os.PathLike, num_channels: int = 1) -> tuple[np.ndarra
     halves = image[:, : width // 2], image[:, width // 2 :]
     for side, half in zip(("left", "right"), halves, strict=True):
         if preprocessing.is_blank(half):
-            if num_channels == 1 and image_files.is_colored(path):
-                raise UserError(
-                    f"{os.fspath(path)}: its {side} half is blank in grey, to which config.data.num_channels=1 turns "
-                    "its colors; set it to 3"
-                )
-            raise UserError(f"{os.fspath(path)}: its {side} half is blank")
+            _refuse_blank(path, f"its {side} half", num_channels)
     return halves
 
 
@@ -341,42 +458,84 @@ def _write_png(image: np.ndarray, path: pathlib.Path) -> None:
         Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image).save(file, format="PNG")
 
 
-def _list_pair_files(folder: str, data_config) -> list[pathlib.Path]:
-    if not os.path.isdir(folder):
-        raise UserError(f"config.data.paired_dir: {folder!r} is not a folder of paired image files")
-    candidates = sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
-    )
-    height, width, _ = image_shape(data_config)
-    paths, sizes, seen, num_bad = [], set(), {}, 0
-    for name in candidates:
-        path = pathlib.Path(folder) / name
+def _read_halves(file: PairFile, num_channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read A and B, each [height, width, num_channels], uint8."""
+    if file.right is None:
+        return read_pair(file.left, num_channels)
+    halves = tuple(image_files.read_image(path, num_channels) for path in file.files)
+    for path, half in zip(file.files, halves, strict=True):
+        if preprocessing.is_blank(half):
+            _refuse_blank(path, "the image", num_channels)
+    (height, width), (other_height, other_width) = (half.shape[:2] for half in halves)
+    if abs(width * other_height / (height * other_width) - 1) > _SHAPE_TOLERANCE:
+        raise UserError(
+            f"{file.left}: {width} x {height} pixels, where {file.right} has {other_width} x {other_height}: these are "
+            "not of one shape and cannot be a pair"
+        )
+    return halves
+
+
+def _refuse_blank(path: str | os.PathLike, what: str, num_channels: int) -> None:
+    if num_channels == 1 and image_files.is_colored(path):
+        raise UserError(
+            f"{os.fspath(path)}: {what} is blank in grey, to which config.data.num_channels=1 turns "
+            "its colors; set it to 3"
+        )
+    raise UserError(f"{os.fspath(path)}: {what} is blank")
+
+
+def _check_pair_files(
+    files: Sequence[PairFile], origin: str, num_channels: int, size: tuple[int, int], *, skips_bad: bool
+) -> tuple[tuple[PairFile, ...], list[bytes]]:
+    """Read every file once; return the pairs that are good and the hashes of their files' contents."""
+
+    def check(file: PairFile) -> tuple[tuple[int, ...], list[bytes]] | UserError:
         try:
             # What decodes is known after decoding only: checksums are right of a file whose rows end early too.
-            noise_image, _ = read_pair(path, data_config.num_channels)
-            _check_is_pair(path, noise_image.shape, (height, width))
-            _check_name(name, path, seen)
-            sizes.add((2 * noise_image.shape[1], noise_image.shape[0]))
-            paths.append(path)
+            halves = _read_halves(file, num_channels)
+            if file.right is None:
+                _check_is_pair(file.left, halves[0].shape, size)
+            return halves[0].shape[:2], [image_files.hash_contents(path) for path in file.files]
         except UserError as error:
-            if data_config.on_bad_file == "stop":
-                raise
-            num_bad += 1
-            logging.warning("skipped: %s", error)
+            return error
+
+    good, digests, sizes, seen, num_bad = [], [], set(), {}, 0
+    with (
+        ThreadPoolExecutor() as pool,
+        create_progress(
+            len(files), "reading pairs", "pairs", is_shown=len(files) >= _MIN_SHOWN_FILES
+        ) as progress,
+    ):
+        try:
+            for file, result in zip(files, pool.map(check, files), strict=True):
+                progress.update()
+                try:
+                    if isinstance(result, UserError):
+                        raise result
+                    _check_name(file, seen)
+                except UserError as error:
+                    if not skips_bad:
+                        raise
+                    num_bad += 1
+                    logging.warning("skipped: %s", error)
+                    continue
+                own_size, contents = result
+                sizes.add(own_size[::-1])
+                good.append(file)
+                digests += contents
+        finally:
+            pool.shutdown(cancel_futures=True)
     if num_bad:
-        logging.warning("skipped %d of %d files in %s", num_bad, len(candidates), folder)
-    if not paths:
+        logging.warning("skipped %d of %d files in %s", num_bad, len(files), origin)
+    if files and not good:
         raise UserError(
-            f"config.data.paired_dir: {folder} holds no paired {', '.join(EXTENSIONS)} file"
-            f"{_hint_at_layout(folder)}"
+            f"config.data.paired_dir: {origin} holds no paired {', '.join(image_files.EXTENSIONS)} file"
         )
-    if sizes - {(2 * width, height)}:
-        logging.warning("pairs of %s are resized to two images of %d x %d", sorted(sizes)[:3], width, height)
-    if data_config.num_channels == 1:
-        _warn_of_colors(paths)
-    return paths
+    if sizes - {size[::-1]}:
+        logging.warning("images of %s are resized to %d x %d", sorted(sizes)[:3], *size[::-1])
+    if num_channels == 1:
+        _warn_of_colors(good)
+    return tuple(good), digests
 
 
 def _check_is_pair(path: pathlib.Path, half_shape: tuple[int, ...], size: tuple[int, int]) -> None:
@@ -385,11 +544,13 @@ def _check_is_pair(path: pathlib.Path, half_shape: tuple[int, ...], size: tuple[
     if abs(2 * half_width / height / wanted - 1) <= _SINGLE_TOLERANCE:
         raise UserError(
             f"{path}: {2 * half_width} x {height} pixels are one image's shape, not that of condition and target side "
-            "by side; join the two, or set config.data.image_width to that of halves so narrow"
+            "by side; put the conditions into a folder A and the targets, under the same names, into B beside it, or "
+            "set config.data.image_width to that of halves so narrow"
         )
 
 
-def _warn_of_colors(paths: Sequence[pathlib.Path]) -> None:
+def _warn_of_colors(files: Sequence[PairFile]) -> None:
+    paths = (path for file in files for path in file.files)
     colored = next(filter(image_files.is_colored, paths), None)
     if colored is not None:
         logging.warning(
@@ -398,36 +559,23 @@ def _warn_of_colors(paths: Sequence[pathlib.Path]) -> None:
         )
 
 
-def _hint_at_layout(folder: str | os.PathLike) -> str:
-    """Say what to do with a folder in a layout of the other pix2pix codes."""
-    names = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
-    if "train" in names:
-        return f"; did you mean {os.path.join(folder, 'train')}?"
-    for condition, target in (("A", "B"), ("trainA", "trainB")):
-        if {condition, target} <= names:
-            return (
-                f"; join each image of {condition}/ and its namesake of {target}/ side by side in one file, "
-                f"{condition} left"
-            )
-    return ""
-
-
-def _hash_files(paths: Sequence[pathlib.Path]) -> str:
+def _hash_files(files: Sequence[PairFile], digests: Sequence[bytes]) -> str:
     """Return "files-" and 12 hexadecimal digits of the files' names and contents."""
     digest = hashlib.sha256()
-    for path in paths:
+    paths = [path for file in files for path in file.files]
+    for path, contents in zip(paths, digests, strict=True):
         digest.update(f"{path.name}\0".encode())
-        digest.update(image_files.hash_contents(path))
+        digest.update(contents)
     return f"{FILES_PREFIX}{digest.hexdigest()[:12]}"
 
 
-def _check_name(name: str, path: pathlib.Path, seen: dict[tuple[int, int], str]) -> None:
+def _check_name(file: PairFile, seen: dict[tuple[int, int], str]) -> None:
     """Refuse a name that no manifest can hold, or that tells the same as one that was seen before."""
     try:
-        name.encode()
+        file.name.encode()
     except UnicodeEncodeError as error:
-        raise UserError(f"{path}: its name is not UTF-8; rename it") from error
-    ids = parse_pair_name(name)
+        raise UserError(f"{file.left}: its name is not UTF-8; rename it") from error
+    ids = parse_pair_name(file.name)
     if ids[0] != UNKNOWN and ids in seen:
-        raise UserError(f"{path}: the same person and replica as {seen[ids]}; rename one of the two")
-    seen[ids] = name
+        raise UserError(f"{file.left}: the same person and replica as {seen[ids]}; rename one of the two")
+    seen[ids] = file.name

@@ -130,6 +130,45 @@ def create_pairs(config) -> pairs.Pairs:
     return ridge_pairs.create_pairs(load_prints(config), config.data)
 
 
+def create_validation_pairs(config) -> pairs.Pairs | None:
+    """Create the pairs that training is watched on: of a folder's `val` or `test`, at most num_validation_pairs.
+
+    Args:
+      config: as in configs/pix2pix_socofing.py.
+
+    Returns:
+      The pairs, or None where there are none.
+
+    Raises:
+      UserError: as `pairs.PairFolder`.
+    """
+    if config.data.source != "paired_folder" or not config.num_validation_pairs:
+        return None
+    found = pairs.PairFolder(
+        config.data.paired_dir, config.data, is_validation=True, max_pairs=config.num_validation_pairs
+    )
+    return found if len(found) else None
+
+
+def resolve_num_channels(config):
+    """Copy a config with `data.num_channels` as its files of pairs have it, where that is to be found out.
+
+    Args:
+      config: as in configs/pix2pix_socofing.py.
+
+    Returns:
+      The copy, or the config itself where it says the number.
+
+    Raises:
+      UserError: as `pairs.find_num_channels`.
+    """
+    if config.data.num_channels or config.data.source != "paired_folder":
+        return config
+    resolved = config.copy_and_resolve_references()
+    resolved.data.num_channels = pairs.find_num_channels(config.data.paired_dir, config.data)
+    return resolved
+
+
 def write_archive(config, path: str | os.PathLike, *, num_persons: int | None = None) -> int:
     """Write everyone's prints of the configured finger as one file, for the source "npz".
 

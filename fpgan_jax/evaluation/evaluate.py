@@ -7,11 +7,9 @@ Does not own a measure (each family has its module), what is loaded (`study/load
 import datetime
 import functools
 import hashlib
-import importlib.metadata
 import json
 import os
 import pathlib
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -48,6 +46,7 @@ from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
 from fpgan_jax.evaluation.study import loading
 from fpgan_jax.evaluation.study.findings import MEASURED, SKIPPED, Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import SYNTHETIC, PrintCollection, Study
+from fpgan_jax.host import versions
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.json_file import read_json
 from fpgan_jax.host.whole_file import write_whole
@@ -309,36 +308,21 @@ def _load_utility(path: str) -> Sequence[utility_table.ResultRow]:
 
 
 def _describe_run(plan: EvaluationPlan, seconds: Mapping[str, float]) -> dict:
-    versions = {"python": sys.version.split()[0]}
-    for name in _PACKAGES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
+    found = {"python": sys.version.split()[0]} | {name: versions.find_package(name) for name in _PACKAGES}
     return {
         "command": " ".join(sys.argv),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "commit": _find_commit(),
+        "commit": versions.find_commit(),
         "seeds": {"GAN": list(plan.gan_seeds), "classifier": list(plan.classifier_seeds)},
         "folders": {
             "synthetic prints": [list(folders) for folders in plan.synthetic_dirs],
             "classifiers": [list(workdirs) for workdirs in plan.classifier_workdirs],
             "feature classifier": plan.feature_classifier or "none",
         },
-        "versions": versions,
+        "versions": found,
         "seconds": dict(seconds),
         "config": json.loads(plan.config.to_json_best_effort()),
     }
-
-
-def _find_commit() -> str:
-    """Name the commit of the code that runs, if it runs from a checkout."""
-    folder = os.path.dirname(os.path.abspath(__file__))
-    command = ["git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "not a checkout"
 
 
 def measure_families(

@@ -23,7 +23,7 @@ def end_process_at_second_signal() -> None:
 
 
 class StopRequest:
-    """Notes the first of `SIGNALS` within a `with` block; the second does what it would without this.
+    """Notes the first of `SIGNALS` within a `with` block; the second does what it would do without this.
 
     In a notebook a second Ctrl-C is a KeyboardInterrupt then, which leaves its process alive.
 

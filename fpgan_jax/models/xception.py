@@ -12,6 +12,9 @@ import jax.numpy as jnp
 from fpgan_jax.models import layers, norms
 from fpgan_jax.models.convolutions.pooling import max_pool_3x3_stride2
 
+# Keras's name of the last layer, the only one whose shape depends on the number of classes.
+HEAD = "predictions"
+
 
 class Xception(nn.Module):
     """Classify images by Chollet's network of separable convolutions.
@@ -73,7 +76,7 @@ class Xception(nn.Module):
             dtype=jnp.float32,
             param_dtype=self.param_dtype,
             kernel_init=nn.initializers.glorot_uniform(),
-            name="predictions",
+            name=HEAD,
         )(x)
 
     def _stem(self, x, bn):

@@ -18,12 +18,12 @@ from fpgan_jax.config.derived import count_persons
 from fpgan_jax.config.fields import flatten_config
 from fpgan_jax.config.files import override_fields
 from fpgan_jax.config.identity import CLASSIFIER_FIELDS, GAN_FIELDS, claim_workdir
-from fpgan_jax.data import feeding
+from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.reproduction import chain
 from fpgan_jax.sweeps.runs import Run
-from fpgan_jax.training.cadence import last_step_of_epoch
+from fpgan_jax.training import gan_trainer
 from fpgan_jax.training.reporting import METRICS_FILENAME
 
 _MAX_NAME_LENGTH = 100
@@ -93,6 +93,7 @@ def create_runs(
             name = name_run(values)
             if name in runs:
                 raise UserError("twice in the sweep; leave one out")
+            own = print_loading.resolve_num_channels(own)
             num_steps = KINDS[what](own, os.path.join(workdir, name))
             for field in _BATCH_SIZES[what]:
                 parallel.check_batch_size(flat[field], f"config.{field}", num_devices)
@@ -193,7 +194,7 @@ def _check_experiment(config: ConfigDict, workdir: str) -> dict[str, int]:
 
 
 def _count_gan_steps(config: ConfigDict, num_examples: int) -> int:
-    return last_step_of_epoch(config.num_epochs, num_examples, config.global_batch_size)
+    return gan_trainer.create_schedule(config, num_examples).num_steps
 
 
 # What a run may be, as the launch script's name -> the check, which returns `Run.num_steps`.

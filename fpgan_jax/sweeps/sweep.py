@@ -76,7 +76,7 @@ def run_sweep(
       Interrupted: it was asked to stop, or a run was.
     """
     with hold_folder(workdir):
-        _claim_folder(workdir, origin)
+        _check_folder(workdir, origin)
         states = find_states(runs, workdir)
         is_open = {"waiting", "interrupted"} | ({"failed"} if is_retrying_failed else set())
         to_start = [run for run in runs if states[run.name] in is_open]
@@ -84,7 +84,10 @@ def run_sweep(
             if to_start:
                 slurm.submit(to_start, commands, workdir, allocation)
                 states = find_states(runs, workdir)
+            # Not before: a sweep that Slurm refuses is none.
+            _write_origin(workdir, origin)
         else:
+            _write_origin(workdir, origin)
             local_queue.check_idle(to_start)
             for run in to_start:
                 states[run.name] = "waiting"
@@ -97,17 +100,19 @@ def run_sweep(
     return _conclude(runs, states, paths)
 
 
-def _claim_folder(workdir: str, origin: Mapping[str, str]) -> None:
-    path = os.path.join(workdir, _ORIGIN_FILENAME)
+def _check_folder(workdir: str, origin: Mapping[str, str]) -> None:
     try:
-        what = read_json(path)["what"]
+        what = read_json(os.path.join(workdir, _ORIGIN_FILENAME))["what"]
     except (OSError, ValueError, KeyError, TypeError):
         what = origin["what"]
     if what != origin["what"]:
         raise UserError(
             f"--what={origin['what']}: the runs in {workdir} are of {what}; use another --workdir"
         )
-    with write_whole(path) as file:
+
+
+def _write_origin(workdir: str, origin: Mapping[str, str]) -> None:
+    with write_whole(os.path.join(workdir, _ORIGIN_FILENAME)) as file:
         json.dump(dict(origin), file, indent=2)
         file.write("\n")
 

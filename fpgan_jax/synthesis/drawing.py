@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from fpgan_jax.config import files
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import image_shape, resolve_seed
-from fpgan_jax.config.fields import is_at_later_default
+from fpgan_jax.config.fields import flatten_config, is_at_later_default
 from fpgan_jax.data import pairs, print_loading
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
@@ -41,6 +41,8 @@ MANIFEST_FILENAME = "manifest.csv"
 GIVEN_PRINT, NEW_FINGER = "given_print", "new_finger"
 SETTINGS_FILENAME = "synthesis.json"
 _WEIGHTS_HASH = "weights_hash"
+# Differences that a message lists.
+_NUM_NAMED = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +56,9 @@ class ManifestRow:
         where a folder of pairs does not tell.
       replica: number of the replica, or of the pair where the person is unknown.
       noise: "training" or "new".
-      noise_seed: the seed of its noise image; -1 where the noise was read from a file.
+      noise_seed: the seed of its noise image: of training noise config.data.noise_seed, of new noise that and
+        2**32 * (1 + the seed of new noise), 4294967296 for 0, so that it is never a training's; -1 where the noise was
+        read from a file.
       seed: the seed of its dropout.
       dropout: "on" or "off" (also for a generator without).
       statistics: "own" (the image's) or "running".
@@ -417,9 +421,10 @@ def claim_folder(out_dir: str, settings: dict) -> None:
     """
     path = os.path.join(out_dir, SETTINGS_FILENAME)
     if os.path.exists(path):
-        if not are_same_settings(read_settings(out_dir), settings):
+        if differences := find_differences(read_settings(out_dir), settings):
             raise UserError(
-                f"{path}: this folder holds images made otherwise; move it away or use another --out_dir"
+                f"{path}: this folder holds images made otherwise ({'; '.join(differences[:_NUM_NAMED])}"
+                f"{'; ...' * (len(differences) > _NUM_NAMED)}); move it away or use another --out_dir"
             )
         return
     others = set(os.listdir(out_dir)) - {LOCK_FILENAME}
@@ -428,9 +433,22 @@ def claim_folder(out_dir: str, settings: dict) -> None:
     write_settings(out_dir, settings)
 
 
-def are_same_settings(old: dict, new: dict) -> bool:
-    """Say whether a folder's settings are those of `describe_settings`, or were, before the weights were among them."""
-    return old == {name: value for name, value in new.items() if name != _WEIGHTS_HASH or name in old}
+def find_differences(old: dict, new: dict) -> list[str]:
+    """List in what a folder's settings differ from others.
+
+    Args:
+      old: the folder's; those from before the weights were among them say nothing of these.
+      new: as of `describe_settings`.
+
+    Returns:
+      Lines "synthesis.seed was 0, is 1".
+    """
+    old, new = (flatten_config(settings) for settings in (old, new))
+    return [
+        f"{name} was {old.get(name, 'not set')}, is {new.get(name, 'not set')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and (name != _WEIGHTS_HASH or name in old)
+    ]
 
 
 def write_settings(out_dir: str, settings: dict) -> None:
@@ -472,7 +490,7 @@ def _draw_images(
 ) -> None:
     """Draw the rows whose indices are wanted."""
     generate, variables = bind_generate(config, variables)
-    load_condition = _create_condition_loader(config, metadata)
+    load_condition = create_condition_loader(config, metadata)
     batch_size = config.synthesis.batch_size
     with create_progress(len(wanted), "synthesis", "images") as progress:
         for start in range(0, len(wanted), batch_size):
@@ -489,10 +507,21 @@ def _draw_images(
             progress.update(len(indices))
 
 
-def _create_condition_loader(
+def create_condition_loader(
     config: ConfigDict, metadata: Mapping
 ) -> Callable[[int, ManifestRow], np.ndarray]:
-    """Create (index, row) -> condition: from the folder of pairs, from its seed, or that beside a print's ridge map."""
+    """Create what makes the condition of each row: of a folder of pairs, from its seed, or beside a print's ridge map.
+
+    Args:
+      config: the checkpoint's config with `synthesis` as wanted.
+      metadata: the checkpoint's.
+
+    Returns:
+      (index of the training pair, row) -> uint8 of `condition_shape`.
+
+    Raises:
+      UserError: the training prints or pairs are not there any more, or others are.
+    """
     pair_names = metadata["pair_names"]
     if config.data.condition == "ridges":
         training_pairs = print_loading.create_pairs(config)
@@ -504,6 +533,11 @@ def _create_condition_loader(
             training_pairs.load_planes(index), create_noise_of_row(config, row)
         )
     if pair_names and config.synthesis.noise == "training":
+        if metadata["data_hash"].startswith(pairs.ARRAYS_PREFIX):
+            raise UserError(
+                "--noise=training: this generator was trained on arrays in memory, whose conditions are not kept; draw "
+                "from a folder of conditions by --condition_dir, or from arrays by inference.restore_generator"
+            )
         folder = pairs.PairFolder(config.data.paired_dir, config.data)
         return lambda index, row: folder[folder.find(pair_names[index])]["noise_image"]
 

@@ -30,6 +30,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.user_paths import is_utf8
+from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.synthesis import drawing, shards
 from fpgan_jax.tables.csv_rows import write_rows
 
@@ -75,7 +76,7 @@ def synthesize_shards(
     """Draw any number of prints from new noise, over all devices of all processes.
 
     Image i is a function of the checkpoint, the seed and i alone. Shards that are there are left as they are, so that
-    an interrupted folder is completed, and a finished one can be given more images.
+    an interrupted folder is completed, and a finished one can be given more images, or asked for its first ones.
 
     Args:
       gan_workdir: the workdir of `launch.train_gan`.
@@ -106,8 +107,9 @@ def synthesize_shards(
     with hold_folder(out_dir, is_holder=parallel.is_main_process()):
         if parallel.is_main_process():
             settings = drawing.describe_settings(config, metadata, step, variables)
-            claim_folder(out_dir, settings, request)
+            claim_folder(out_dir, settings, request, may_hold_more=True)
         parallel.wait_for_all("the folder is claimed")
+        request = limit_request(out_dir, request)
 
         def create_row(image: int) -> drawing.ManifestRow:
             return drawing.create_row(
@@ -296,6 +298,30 @@ def draw_ahead(
             pool.shutdown(cancel_futures=True)
 
 
+def write_images(out_dir: str, rows: Sequence[Any], drawer: ImageDrawer) -> None:
+    """Draw images to files of their own, `IMAGES_PER_CALL` at a time; those that are there are left as they are.
+
+    Args:
+      out_dir: folder of the files.
+      rows: an image each; `file` is its name.
+      drawer: draws.
+    """
+    calls = [rows[start : start + IMAGES_PER_CALL] for start in range(0, len(rows), IMAGES_PER_CALL)]
+    # The last call is filled up, so that all run the same program.
+    filled = ([*call, *[call[-1]] * (IMAGES_PER_CALL - len(call))] for call in calls)
+    with (
+        create_progress(len(rows), "synthesis", "images", is_shown=parallel.is_main_process()) as progress,
+        contextlib.closing(draw_ahead(filled, drawer)) as results,
+    ):
+        for call, contents in zip(calls, results, strict=True):
+            for row, content in zip(call, contents, strict=False):
+                path = os.path.join(out_dir, row.file)
+                if not os.path.exists(path):
+                    with write_whole(path, "wb") as file:
+                        file.write(content)
+            progress.update(len(call))
+
+
 def _divide(images: range) -> Iterator[range]:
     return (images[start : start + IMAGES_PER_CALL] for start in range(0, len(images), IMAGES_PER_CALL))
 
@@ -335,7 +361,9 @@ def check_division(request: Request, out_dir: str) -> None:
     if not 1 <= request.num_images <= MAX_IMAGES:
         raise UserError(f"--num_images={request.num_images}: must be from 1 to {MAX_IMAGES}")
     if request.shard_size < 1 or request.shard_size % IMAGES_PER_CALL:
-        raise UserError(f"--shard_size={request.shard_size}: must be a multiple of {IMAGES_PER_CALL}")
+        raise UserError(
+            f"--shard_size={request.shard_size}: must be a multiple of {IMAGES_PER_CALL}, which are drawn at a time"
+        )
     if request.file_format not in shards.FORMATS:
         raise UserError(f"--format={request.file_format}: use one of {', '.join(shards.FORMATS)}")
     if request.file_format == "array_record" and importlib.util.find_spec("array_record") is None:
@@ -350,21 +378,42 @@ def check_batch_size(overrides: Mapping) -> None:
     """Refuse a batch size, which would change nothing."""
     if "batch_size" in overrides:
         raise UserError(
-            f"--batch_size: does nothing beside --num_images or --identities, which draw {IMAGES_PER_CALL} at a time "
-            "on every device; leave it out"
+            "--batch_size: does nothing beside --num_images, --identities or --condition_dir, which draw "
+            f"{IMAGES_PER_CALL} at a time on every device; leave it out"
         )
 
 
-def claim_folder(out_dir: str, settings: dict, request: Request) -> None:
-    """Claim an empty folder, one of the same images, or one of the first of them."""
+def claim_folder(out_dir: str, settings: dict, request: Request, *, may_hold_more: bool = False) -> None:
+    """Claim an empty folder, one of the same images, or one of the first of them.
+
+    Args:
+      out_dir: the folder.
+      settings: as of `drawing.describe_settings`.
+      request: how many images, and how they are divided.
+      may_hold_more: whether a folder of more of the same images is taken too; see `limit_request`.
+
+    Raises:
+      UserError: it holds something else.
+    """
     settings = settings | dataclasses.asdict(request)
     if os.path.exists(os.path.join(out_dir, drawing.SETTINGS_FILENAME)):
         old = drawing.read_settings(out_dir)
         num_before = old.get("num_images", 0)
-        if num_before < request.num_images and drawing.are_same_settings(
-            old | {"num_images": request.num_images}, settings
-        ):
-            if num_before % request.shard_size:
-                shards.remove_shard(out_dir, num_before // request.shard_size, request.file_format)
-            drawing.write_settings(out_dir, settings)
+        if drawing.find_differences(old | {"num_images": request.num_images}, settings):
+            # Another number alone would have been no hindrance, and is not named.
+            settings["num_images"] = num_before
+        else:
+            if num_before > request.num_images and may_hold_more:
+                return
+            if num_before < request.num_images:
+                if num_before % request.shard_size:
+                    shards.remove_shard(out_dir, num_before // request.shard_size, request.file_format)
+                drawing.write_settings(out_dir, settings)
     drawing.claim_folder(out_dir, settings)
+
+
+def limit_request(out_dir: str, request: Request) -> Request:
+    """Find what of a claimed folder's images a request for fewer of them means: the whole shards that they are in."""
+    num_held = drawing.read_settings(out_dir)["num_images"]
+    wanted = min(num_held, request.num_shards * request.shard_size)
+    return dataclasses.replace(request, num_images=max(request.num_images, wanted))

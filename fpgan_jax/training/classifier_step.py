@@ -14,7 +14,7 @@ from fpgan_jax import losses, parallel
 from fpgan_jax.metrics import create_means
 from fpgan_jax.models.layers import recompute_activations
 from fpgan_jax.training.finiteness import PROBES, probe_gradients
-from fpgan_jax.training.gan_step import update_network
+from fpgan_jax.training.optimizers import update_network
 from fpgan_jax.training.random_streams import StepKeys, fold_in_step
 from fpgan_jax.training.state import ClassifierTrainState
 
@@ -31,30 +31,28 @@ def train_step(
     remat: bool = False,
     axis_name: str | None = None,
 ) -> tuple[ClassifierTrainState, dict[str, Any]]:
-    """Run one step of softmax cross-entropy training.
+    """Take one step of softmax cross-entropy training.
 
     Args:
-      state: the state before.
-      batch: "image" [batch, height, width, channels] and "label" int [batch]; this device's part.
-      base_keys: the run's; the step is folded in here, and for the dropout the device.
+      state: before the step.
+      batch: this device's "image" [batch, height, width, channels] and "label" int [batch].
+      base_keys: the run's; the step is folded in here, and for dropout the device.
       classifier: the module.
-      tx: its optimiser.
-      prepare_batch: (key, batch, first_index) -> images, float32, about [-1, 1], augmented; the key
-        is the same on every device, `first_index` the place of its first example.
+      tx: its optimizer.
+      prepare_batch: (key, batch, first_index) -> augmented images, float32, about [-1, 1]; see `gan_step.train_step`.
       label_smoothing: see `losses.compute_classification_loss`.
-      remat: compute norms and activations again for the gradient, instead of keeping them.
+      remat: recompute norms and activations in the backward pass.
       axis_name: the device axis, or None outside pmap.
 
     Returns:
-      (the state after; the `Mean` of "loss" and "accuracy" summed over the devices, and `finiteness.PROBES`, as of
-      `gan_step.train_step`).
+      (state after the step; `Mean` of "loss" and "accuracy", and `PROBES` -> "classifier" -> `probe_gradients`, summed
+      over devices).
     """
     keys = fold_in_step(base_keys, state.step)
     dropout_key = parallel.fold_in_device(keys.dropout, axis_name)
     batch_size = len(batch["image"])
-    images = prepare_batch(
-        keys.augmentation, batch, first_index=parallel.find_first_example(batch_size, axis_name)
-    )
+    first_index = parallel.find_first_example(batch_size, axis_name)
+    images = prepare_batch(keys.augmentation, batch, first_index=first_index)
 
     def compute_loss(params):
         logits, updates = classifier.apply(

@@ -1,6 +1,6 @@
 """Owns the training of experiment 2's classifier: which person is this print?
 
-Does not own the step, the loop's mechanics or the data; it binds them.
+Does not own the step, the loop or the data; it binds them.
 """
 
 import functools
@@ -16,20 +16,30 @@ from fpgan_jax import parallel
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import count_persons, image_shape
 from fpgan_jax.config.fields import PERSON_SOURCES
-from fpgan_jax.config.identity import CLASSIFIER_FIELDS, claim_workdir, hash_config
+from fpgan_jax.config.identity import CLASSIFIER_FIELDS, TRAIN_ON_FIELDS, claim_workdir
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_step, random_streams
+from fpgan_jax.training.cadence import Schedule
 from fpgan_jax.training.checkpoints.restore import check_variables
-from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
+from fpgan_jax.training.feed import Feed
+from fpgan_jax.training.loop import run_training
 from fpgan_jax.training.optimizers import create_classifier_optimizer
-from fpgan_jax.training.state import ClassifierTrainState, NetworkState, create_classifier_state
+from fpgan_jax.training.run import Training
+from fpgan_jax.training.starting.origin import Origin
+from fpgan_jax.training.starting.start import save_start
+from fpgan_jax.training.state import ClassifierTrainState, create_classifier_state
 
 
 def train_and_evaluate(
-    config: ConfigDict, workdir: str, source: Any = None, *, may_start_anew: bool = False
+    config: ConfigDict,
+    workdir: str,
+    source: Any = None,
+    *,
+    may_start_anew: bool = False,
+    init_from: str | None = None,
 ) -> ClassifierTrainState:
     """Train the classifier on a set's real prints, from the last checkpoint if there is one.
 
@@ -38,20 +48,24 @@ def train_and_evaluate(
       workdir: where config, metrics and checkpoints go.
       source: the training prints; by default the config's own (`feeding.create_classifier_source`).
       may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
+      init_from: workdir of a run whose last checkpoint gives a new run its first weights; of other persons, all but
+        those of the last layer.
 
     Returns:
       The final state, on the host.
 
     Raises:
-      UserError: the config, the data or the workdir's checkpoint is not as it must be.
+      UserError: the config, the data or the workdir's checkpoint does not fit.
     """
-    return run_training(*_create_training(config, workdir, source), may_start_anew=may_start_anew)
+    origin = None if init_from is None else Origin(init_from, ("classifier",))
+    arguments = _create_training(config, workdir, source)
+    return run_training(*arguments, may_start_anew=may_start_anew, origin=origin)
 
 
 def start_from_weights(
     config: ConfigDict, workdir: str, variables: Mapping[str, Mapping], source: Any = None
 ) -> ClassifierTrainState:
-    """Make a workdir whose run has taken no step yet and starts from given weights.
+    """Make a workdir whose run is at step 0 and starts from given weights.
 
     `train_and_evaluate` goes on from it.
 
@@ -59,17 +73,17 @@ def start_from_weights(
       config: the experiment's config.
       workdir: the run's folder, without checkpoints; made if missing.
       variables: {"params": .., "batch_stats": ..} of arrays, with a class for each of the set's persons.
-      source: as of `train_and_evaluate`.
+      source: see `train_and_evaluate`.
 
     Returns:
       The state, on the host.
 
     Raises:
-      UserError: as `train_and_evaluate`; or the workdir holds checkpoints; or the weights are of another network.
+      UserError: see `train_and_evaluate`; or the workdir holds checkpoints, or the weights are of another network.
     """
     training, state, _ = _create_training(config, workdir, source)
     network = state.classifier
-    check_variables(variables, {"params": network.params, "batch_stats": network.batch_stats}, "classifier")
+    check_variables(variables, network.variables, "classifier")
     state = state.replace(classifier=network.replace(**variables))
     save_start(training, state)
     return state
@@ -88,15 +102,14 @@ def _create_training(
     settings = config.classifier
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
     if source is None:
-        # Before the prints are prepared, which writes files and tells how many persons "all" are.
+        # Before the prints are prepared, which writes files; only then is known how many persons "all" are.
         factory.create_classifier(config, num_classes=count_persons(config) or 2)
         with parallel.main_process_first("the data is prepared"):
             source = feeding.create_classifier_source(config)
-    examples, create_batches = load_feed(source, config.data.feeding)
+    feed = Feed(source, config.data.feeding)
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
-    # What runs in the workdir now keeps its config; it is checked again when the workdir is held.
-    claim = functools.partial(claim_workdir, workdir, config, prefixes=CLASSIFIER_FIELDS)
-    claim(is_writer=False)
+    # A refused config is not written; the loop checks again once it holds the workdir.
+    claim_workdir(workdir, config, prefixes=CLASSIFIER_FIELDS, may_change=TRAIN_ON_FIELDS, is_writer=False)
 
     tx = create_classifier_optimizer(config)
     weights_key, step_keys = random_streams.create_keys(config, "classifier.")
@@ -106,29 +119,22 @@ def _create_training(
     training = Training(
         label="classifier",
         workdir=workdir,
-        num_steps=settings.num_steps,
+        config=config,
+        config_fields=CLASSIFIER_FIELDS,
+        schedule=Schedule(
+            num_steps=settings.num_steps,
+            log_every_steps=settings.log_every_steps,
+            checkpoint_every_steps=settings.checkpoint_every_steps,
+            steps_per_dispatch=settings.steps_per_dispatch,
+        ),
+        feed=feed,
         global_batch_size=settings.global_batch_size,
-        steps_per_dispatch=settings.steps_per_dispatch,
-        log_every_steps=settings.log_every_steps,
-        checkpoint_every_steps=settings.checkpoint_every_steps,
-        best_metric="loss",
+        step=bind_train_step(config, classifier=classifier, tx=tx),
         metric_names=("loss", "accuracy"),
         shown_metrics=("loss", "accuracy"),
-        step=bind_train_step(config, classifier=classifier, tx=tx),
-        create_batches=create_batches,
-        state_to_trees=state_to_trees,
-        trees_to_state=trees_to_state,
-        config_prefixes=CLASSIFIER_FIELDS,
-        metadata={
-            "config": config.to_dict(),
-            "config_hash": hash_config(config),
-            "data_hash": source.data_hash,
-            "persons": [int(person) for person in source.persons],
-        },
-        examples=examples,
+        best_metric="loss",
         checks=(("classifier", "loss"), ("classifier", "gradient")),
-        name_examples=source.name_examples,
-        claim=claim,
+        metadata={"persons": [int(person) for person in source.persons]},
     )
     return training, state, step_keys
 
@@ -141,11 +147,11 @@ def bind_train_step(
     Args:
       config: the experiment's config.
       classifier: the module.
-      tx: its optimiser.
+      tx: its optimizer.
 
     Returns:
-      `classifier_step.train_step` as (state, batch, base_keys) -> (state, metrics), of `parallel.DEVICE_AXIS`,
-      not compiled; the batch is of bytes, as `prepare_batch` takes it.
+      `classifier_step.train_step` as (state, batch, base_keys) -> (state, metrics), over
+      `parallel.DEVICE_AXIS`, not compiled; the batch is of bytes, as `prepare_batch` takes it.
     """
     settings = config.classifier
     return functools.partial(
@@ -162,12 +168,12 @@ def bind_train_step(
 def prepare_batch(
     key: jax.Array, batch: Mapping[str, jax.Array], *, first_index, augmentation_config: ConfigDict
 ) -> jax.Array:
-    """Bring a batch of bytes to the network's range and augment it.
+    """Scale a batch of bytes to the network's range and augment it.
 
     Args:
       key: random key, the same on every device.
       batch: "image": uint8 [batch, height, width, channels].
-      first_index: the first example's place in the global batch.
+      first_index: position of the first example in the global batch.
       augmentation_config: `config.classifier.augmentation`.
 
     Returns:
@@ -175,19 +181,3 @@ def prepare_batch(
     """
     images = scale_to_unit(batch["image"])
     return augmentation.augment_prints(key, images, augmentation_config, first_index=first_index)
-
-
-def state_to_trees(state: ClassifierTrainState) -> dict[str, Any]:
-    """Divide a state into a checkpoint's parts: "classifier" for evaluation, "training" for the rest."""
-    network = state.classifier
-    return {
-        "classifier": {"params": network.params, "batch_stats": network.batch_stats},
-        "training": {"step": state.step, "opt_state": network.opt_state},
-    }
-
-
-def trees_to_state(trees: dict[str, Any]) -> ClassifierTrainState:
-    """Put a state together again; the inverse of `state_to_trees`."""
-    training = trees["training"]
-    network = NetworkState(**trees["classifier"], opt_state=training["opt_state"])
-    return ClassifierTrainState(step=training["step"], classifier=network)

@@ -1,6 +1,6 @@
-"""Owns the search for numbers that are no longer finite, in a step's gradients and in a state.
+"""Owns the search for numbers that are not finite, in a step's gradients and in a state.
 
-Does not own what is done then; `loop.py` does.
+Does not own what follows (`run.py`).
 """
 
 from typing import Any
@@ -14,16 +14,16 @@ from fpgan_jax.models import fusion
 # The name among a step's metrics under which it returns its networks' probes.
 PROBES = "gradient_probes"
 
-# To read every gradient again takes 2% of a step and more; these are a thousandth of them, at no measurable cost.
+# Reading every gradient again takes at least 2% of a step; these are a thousandth of them, at no measurable cost.
 _MAX_PROBED_SIZE = 2**14
 
 
 def probe_gradients(gradients: Any) -> jax.Array:
     """Look for a number in a network's gradients that is not finite, or whose square, which Adam keeps, is not.
 
-    Looked at are the small leaves: biases, scales of norms, first and last kernels. A nan that goes back through
-    a layer comes into its bias or norm, and into those of all layers before it. What overflows in the sum of a
-    large kernel's gradient alone is left to the next step's loss, and to `find_non_finite` before a checkpoint.
+    Only small leaves are read: biases, scales of norms, first and last kernels. A nan that goes back through a layer
+    reaches its bias or norm, and those of all layers before it. An overflow in the gradient of a large kernel alone is
+    found by the next step's loss, or by `find_non_finite` before a checkpoint.
 
     Args:
       gradients: a pytree of float arrays.
@@ -37,7 +37,7 @@ def probe_gradients(gradients: Any) -> jax.Array:
         squares = jnp.square(jnp.concatenate([jnp.ravel(leaf).astype(jnp.float32) for leaf in leaves]))
         return jnp.where(jnp.isfinite(squares).all(), 0.0, jnp.nan).astype(jnp.float32)
 
-    # On its own, so that it changes nothing in how the gradients themselves are computed.
+    # Compiled apart, so that the gradients are computed as without it.
     return fusion.apart_on_cpu(probe)(*small) if small else jnp.float32(0)
 
 
@@ -48,7 +48,7 @@ def find_non_finite(tree: Any) -> str | None:
       tree: a pytree of host arrays.
 
     Returns:
-      The first one's path, as "generator/params/down0/kernel"; None if there is none.
+      Path of the first such array, as "generator/params/down0/kernel"; None if all are finite.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not np.isfinite(np.asarray(leaf)).all():

@@ -1,9 +1,10 @@
 """Owns experiment 1: trains the GAN of a config in a workdir.
 
-Does not own the step, the loop's mechanics or the data; it binds them.
+Does not own the step, the loop or the data; it binds them.
 """
 
 import functools
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -17,20 +18,26 @@ from fpgan_jax import parallel
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.config.fields import MAX_COUNT
-from fpgan_jax.config.identity import GAN_FIELDS, claim_workdir, hash_config
-from fpgan_jax.data import augmentation, feeding
-from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
-from fpgan_jax.data.ridges import print_scale, ridge_condition
+from fpgan_jax.config.identity import GAN_FIELDS, TRAIN_ON_FIELDS, claim_workdir
+from fpgan_jax.data import augmentation, feeding, print_loading
+from fpgan_jax.data.preprocessing import scale_to_unit
+from fpgan_jax.data.ridges import print_scale
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step, gan_watch, random_streams
-from fpgan_jax.training.cadence import last_step_of_epoch
+from fpgan_jax.training.cadence import Schedule, last_step_of_epoch
 from fpgan_jax.training.checkpoints.restore import check_variables
-from fpgan_jax.training.loop import Training, load_feed, run_training, save_start
+from fpgan_jax.training.feed import Feed
+from fpgan_jax.training.gan_step import GanNetworks, StepSettings
+from fpgan_jax.training.loop import run_training
 from fpgan_jax.training.optimizers import create_gan_optimizer
 from fpgan_jax.training.reporting import Reporter
-from fpgan_jax.training.sampling import create_generate
-from fpgan_jax.training.state import GanTrainState, NetworkState, create_gan_state
+from fpgan_jax.training.run import Training, Watch
+from fpgan_jax.training.sampling import SampleGrid, create_generate
+from fpgan_jax.training.starting.origin import Origin
+from fpgan_jax.training.starting.start import save_start
+from fpgan_jax.training.state import GanTrainState, create_gan_state
+from fpgan_jax.training.validation import Validation
 
 METRIC_NAMES = (
     "generator_loss",
@@ -41,7 +48,7 @@ METRIC_NAMES = (
     "discriminator_real_accuracy",
     "discriminator_fake_accuracy",
 )
-# As of `Training.checks`. G's output comes first, and D is updated before it judges that.
+# See `Training.checks`. G's output comes first; D is updated before it judges that output.
 CHECKS = (
     ("generator", "l1_loss"),
     ("discriminator", "discriminator_loss"),
@@ -53,7 +60,12 @@ CHECKS = (
 
 
 def train_and_evaluate(
-    config: ConfigDict, workdir: str, source: Any = None, *, may_start_anew: bool = False
+    config: ConfigDict,
+    workdir: str,
+    source: Any = None,
+    *,
+    may_start_anew: bool = False,
+    init_from: str | None = None,
 ) -> GanTrainState:
     """Train the GAN, from the last checkpoint in the workdir if there is one.
 
@@ -63,41 +75,44 @@ def train_and_evaluate(
       source: the training pairs; by default the config's own (`feeding.create_gan_source`). Use
         `feeding.create_gan_source_from_prints` to train from arrays, without TensorFlow.
       may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
+      init_from: workdir of a run whose last checkpoint gives a new run its first weights; G's and D's.
 
     Returns:
       The final state, on the host.
 
     Raises:
-      UserError: the config, the data or the workdir's checkpoint is not as it must be.
+      UserError: the config, the data or the workdir's checkpoint does not fit.
     """
-    return run_training(*_create_training(config, workdir, source), may_start_anew=may_start_anew)
+    origin = None if init_from is None else Origin(init_from, ("generator", "discriminator"))
+    arguments = _create_training(config, workdir, source)
+    return run_training(*arguments, may_start_anew=may_start_anew, origin=origin)
 
 
 def start_from_weights(
     config: ConfigDict, workdir: str, variables: Mapping[str, Mapping], source: Any = None
 ) -> GanTrainState:
-    """Make a workdir whose run has taken no step yet and starts from given weights.
+    """Make a workdir whose run is at step 0 and starts from given weights.
 
     `train_and_evaluate` goes on from it, and `synthesis.synthesize` draws with it.
 
     Args:
       config: the experiment's config.
       workdir: the run's folder, without checkpoints; made if missing.
-      variables: "generator" and, unless D is to be drawn anew, "discriminator": each {"params": ..,
+      variables: "generator" and, unless D starts from random weights, "discriminator": each {"params": ..,
         "batch_stats": ..} of arrays.
-      source: as of `train_and_evaluate`.
+      source: see `train_and_evaluate`.
 
     Returns:
       The state, on the host.
 
     Raises:
-      UserError: as `train_and_evaluate`; or the workdir holds checkpoints; or the weights are of other networks.
+      UserError: see `train_and_evaluate`; or the workdir holds checkpoints, or the weights are of other networks.
     """
     training, state, _ = _create_training(config, workdir, source)
     networks = {}
     for name, tree in variables.items():
         network = getattr(state, name)
-        check_variables(tree, {"params": network.params, "batch_stats": network.batch_stats}, name)
+        check_variables(tree, network.variables, name)
         networks[name] = network.replace(**tree)
     state = state.replace(**networks)
     if state.generator_ema is not None:
@@ -111,17 +126,19 @@ def _create_training(
 ) -> tuple[Training, GanTrainState, random_streams.StepKeys]:
     """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
     validate_config(config, needs_data=source is None)
+    if source is None:
+        config = print_loading.resolve_num_channels(config)
     parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
     if source is None:
         # TFDS prepares the set in a folder that all processes read.
         with parallel.main_process_first("the data is prepared"):
             source = feeding.create_gan_source(config)
-    num_steps = _count_steps(config, source)
-    examples, create_batches = load_feed(source, config.data.feeding)
-    # What runs in the workdir now keeps its config; it is checked again when the workdir is held.
-    claim = functools.partial(claim_workdir, workdir, config, prefixes=GAN_FIELDS)
-    claim(is_writer=False)
+    validation_pairs = source.load_validation()
+    schedule = create_schedule(config, source.num_examples, is_validated=bool(validation_pairs))
+    feed = Feed(source, config.data.feeding)
+    # A refused config is not written; the loop checks again once it holds the workdir.
+    claim_workdir(workdir, config, prefixes=GAN_FIELDS, may_change=TRAIN_ON_FIELDS, is_writer=False)
 
     tx = create_gan_optimizer(config, source.num_examples)
     weights_key, step_keys = random_streams.create_keys(config)
@@ -135,56 +152,113 @@ def _create_training(
         condition_shape=condition_shape(config.data),
         use_ema=config.ema_decay > 0,
     )
-    step = bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx)
-    last_steps = functools.partial(_map_last_steps, config=config, num_examples=source.num_examples)
-    sample_epochs = last_steps(config.sample_epochs if config.num_samples else ())
-    num_steps = last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size)
-    # Those of the sample grids, so that both are drawn by one program.
-    samples = source.load_samples(max(config.num_samples, 2))
-    generate = create_generate(generator, deterministic=False, use_running_average=False)
     training = Training(
         label="GAN",
         workdir=workdir,
-        num_steps=num_steps,
+        config=config,
+        config_fields=GAN_FIELDS,
+        schedule=schedule,
+        feed=feed,
         global_batch_size=config.global_batch_size,
-        steps_per_dispatch=config.steps_per_dispatch,
-        log_every_steps=config.log_every_steps,
-        checkpoint_every_steps=config.checkpoint_every_steps,
-        best_metric=config.best_metric,
-        metric_names=[name for name in METRIC_NAMES if name != "ridge_loss" or config.ridge_loss_weight],
+        step=bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx),
+        metric_names=tuple(name for name in METRIC_NAMES if name != "ridge_loss" or config.ridge_loss_weight),
         shown_metrics=("l1_loss", "adversarial_loss", "discriminator_loss"),
-        step=step,
-        create_batches=create_batches,
-        state_to_trees=state_to_trees,
-        trees_to_state=trees_to_state,
-        config_prefixes=GAN_FIELDS,
+        best_metric=config.best_metric,
+        checks=CHECKS,
+        watch=GanWatch(config, schedule, generator, source, validation_pairs),
         metadata={
-            "config": config.to_dict(),
-            "config_hash": hash_config(config),
-            "data_hash": source.data_hash,
             "pairs": [list(pair) for pair in source.pair_ids],
             "pair_names": list(source.pair_names),
         },
-        examples=examples,
-        keep_steps=frozenset(last_steps(config.keep_epochs)),
-        checks=CHECKS,
-        name_examples=source.name_examples,
-        claim=claim,
-        watch_metrics=gan_watch.watch_discriminator(config, num_steps),
-        watch_state=gan_watch.watch_generator(generate, samples, num_steps),
-        sample_steps=frozenset(sample_epochs),
-        draw_samples=_create_sampler(config, generate, samples, sample_epochs),
     )
+    if source.description and parallel.is_main_process():
+        print(f"GAN: {source.description}", file=sys.stderr, flush=True)
     return training, state, step_keys
 
 
-def _count_steps(config: ConfigDict, source: Any) -> int:
-    num_steps = last_step_of_epoch(config.num_epochs, source.num_examples, config.global_batch_size)
+def create_schedule(config: ConfigDict, num_examples: int, *, is_validated: bool = False) -> Schedule:
+    """Compute when everything is due in the training of a config.
+
+    Args:
+      config: the experiment's config.
+      num_examples: pairs in the training set.
+      is_validated: whether there are validation pairs, which are measured where samples are drawn.
+
+    Returns:
+      The schedule.
+
+    Raises:
+      UserError: the training has more steps than can be counted.
+    """
+    num_steps = last_step_of_epoch(config.num_epochs, num_examples, config.global_batch_size)
     if num_steps > MAX_COUNT:
         raise UserError(
             f"config.num_epochs={config.num_epochs}: {num_steps} steps, more than {MAX_COUNT}; use fewer"
         )
-    return num_steps
+
+    def map_last_steps(epochs: Iterable[int]) -> dict[int, int]:
+        return {
+            last_step_of_epoch(epoch, num_examples, config.global_batch_size): epoch
+            for epoch in epochs
+            if epoch <= config.num_epochs
+        }
+
+    return Schedule(
+        num_steps=num_steps,
+        log_every_steps=config.log_every_steps,
+        checkpoint_every_steps=config.checkpoint_every_steps,
+        steps_per_dispatch=config.steps_per_dispatch,
+        keep_steps=frozenset(map_last_steps(config.keep_epochs)),
+        sample_epochs=map_last_steps(config.sample_epochs if config.num_samples or is_validated else ()),
+    )
+
+
+class GanWatch(Watch):
+    """Draws the sample grids, measures validation pairs, and looks for the signs of a failed training."""
+
+    def __init__(
+        self,
+        config: ConfigDict,
+        schedule: Schedule,
+        generator: nn.Module,
+        source: Any,
+        validation_pairs: Mapping[str, np.ndarray],
+    ):
+        """Args: the config, its schedule, G's module, the training pairs, and a batch of validation pairs or {}."""
+        # Grid, response and validation are drawn by one program.
+        samples = source.load_samples(max(config.num_samples, 2))
+        generate = create_generate(generator, deterministic=False, use_running_average=False)
+        self._epochs = schedule.sample_epochs
+        self._grid = SampleGrid(config, generate, samples) if config.num_samples else None
+        self._validation = (
+            Validation(config, generate, validation_pairs, batch_size=len(samples["noise_image"]))
+            if validation_pairs
+            else None
+        )
+        self._watch_discriminator = gan_watch.watch_discriminator(config, schedule.num_steps)
+        self._watch_generator = gan_watch.watch_generator(generate, samples, schedule.num_steps)
+
+    def see_metrics(self, step: int, averages: Mapping[str, float], reporter: Reporter) -> None:
+        """Warn once D's loss has been near zero for long."""
+        self._watch_discriminator(step, averages, reporter)
+
+    def see_state(self, step: int, state: GanTrainState, reporter: Reporter) -> None:
+        """Warn if G ignores its input."""
+        self._watch_generator(step, state, reporter)
+
+    def draw_samples(self, step: int, state: GanTrainState, reporter: Reporter) -> None:
+        """Write the grid of the epoch that `step` completes, and how the validation pairs come out."""
+        if not parallel.is_main_process():
+            return
+        epoch = self._epochs[step]
+        variables = parallel.unreplicate(state.generator.replace(opt_state=())).variables
+        if self._grid:
+            reporter.write_images(step, f"epoch_{epoch:04d}", self._grid.draw(variables))
+        if self._validation:
+            values, rows = self._validation.measure(variables)
+            reporter.write_validation(step, {"epoch": epoch, **values})
+            if rows:
+                reporter.write_images(step, f"validation_epoch_{epoch:04d}", rows, tag="validation")
 
 
 def bind_train_step(
@@ -196,33 +270,32 @@ def bind_train_step(
       config: the experiment's config.
       generator: G's module.
       discriminator: D's module.
-      tx: the optimiser of each.
+      tx: the optimizer of each.
 
     Returns:
-      `gan_step.train_step` as (state, batch, base_keys) -> (state, metrics), of `parallel.DEVICE_AXIS`, not
+      `gan_step.train_step` as (state, batch, base_keys) -> (state, metrics), over `parallel.DEVICE_AXIS`, not
       compiled; the batch is of bytes, as `prepare_batch` takes it.
     """
     ridge_period = print_scale.find_sensor_period(config.data)
     return functools.partial(
         gan_step.train_step,
-        generator=generator,
-        discriminator=discriminator,
-        generator_tx=tx,
-        discriminator_tx=tx,
+        networks=GanNetworks(generator, discriminator, generator_tx=tx, discriminator_tx=tx),
+        settings=StepSettings(
+            gan_objective=config.gan_objective,
+            lambda_l1=config.lambda_l1,
+            ridge_loss_weight=config.ridge_loss_weight,
+            ridge_period=ridge_period,
+            discriminator_loss_weight=config.discriminator_loss_weight,
+            ema_decay=config.ema_decay,
+            update_order=config.update_order,
+            remat=config.remat,
+        ),
         prepare_batch=functools.partial(
             prepare_batch,
             jitter=config.data.jitter,
             warp_strength=config.data.warp_strength,
             ridge_period=ridge_period,
         ),
-        gan_objective=config.gan_objective,
-        lambda_l1=config.lambda_l1,
-        ridge_loss_weight=config.ridge_loss_weight,
-        ridge_period=ridge_period,
-        discriminator_loss_weight=config.discriminator_loss_weight,
-        ema_decay=config.ema_decay,
-        update_order=config.update_order,
-        remat=config.remat,
         axis_name=parallel.DEVICE_AXIS,
     )
 
@@ -236,15 +309,15 @@ def prepare_batch(
     warp_strength: float = 0.0,
     ridge_period: float = 0.0,
 ):
-    """Bring a batch of bytes to the networks' range, with pix2pix's jitter and a finger's warp if asked for.
+    """Scale a batch of bytes to the networks' range, with pix2pix's jitter and a finger's warp where they are on.
 
     Args:
       key: random key, the same on every device.
       batch: "noise_image", "real_image": uint8 [batch, height, width, channels].
-      first_index: the first example's place in the global batch.
+      first_index: position of the first example in the global batch.
       jitter: pixels of enlargement before the random crop; 0 is off.
-      warp_strength: as of `augmentation.warp_pair`; 0 is off.
-      ridge_period: of the prints' ridges, pixels.
+      warp_strength: see `augmentation.warp_pair`; 0 is off.
+      ridge_period: ridge period of the prints, pixels.
 
     Returns:
       (noise_image, real_image), float32 in [-1, 1].
@@ -256,69 +329,3 @@ def prepare_batch(
     return augmentation.warp_pair(
         warp_key, *images, strength=warp_strength, period=ridge_period, first_index=first_index
     )
-
-
-def state_to_trees(state: GanTrainState) -> dict[str, Any]:
-    """Divide a state into a checkpoint's parts: what evaluation needs, and what only training does.
-
-    Args:
-      state: the state.
-
-    Returns:
-      "generator", "discriminator" (each params and batch_stats) and "training" (the rest).
-    """
-    networks = {"generator": state.generator, "discriminator": state.discriminator}
-    trees = {
-        name: {"params": network.params, "batch_stats": network.batch_stats}
-        for name, network in networks.items()
-    }
-    if state.generator_ema is not None:
-        trees["generator_ema"] = {"params": state.generator_ema, "batch_stats": state.generator.batch_stats}
-    opt_states = {name: network.opt_state for name, network in networks.items()}
-    return trees | {"training": {"step": state.step, "opt_state": opt_states}}
-
-
-def trees_to_state(trees: dict[str, Any]) -> GanTrainState:
-    """Put a state together again; the inverse of `state_to_trees`."""
-    networks = {
-        name: NetworkState(**trees[name], opt_state=trees["training"]["opt_state"][name])
-        for name in ("generator", "discriminator")
-    }
-    ema = trees.get("generator_ema")
-    return GanTrainState(step=trees["training"]["step"], **networks, generator_ema=ema and ema["params"])
-
-
-def _map_last_steps(epochs: Iterable[int], *, config: ConfigDict, num_examples: int) -> dict[int, int]:
-    """Return the last step of each of these epochs that the run comes to -> the epoch."""
-    return {
-        last_step_of_epoch(epoch, num_examples, config.global_batch_size): epoch
-        for epoch in epochs
-        if epoch <= config.num_epochs
-    }
-
-
-def _create_sampler(
-    config: ConfigDict, generate: Callable, pairs: Mapping[str, np.ndarray], epochs: Mapping[int, int]
-) -> Callable[[int, Any, Reporter], None]:
-    """Create the hook that draws the sample grid after the steps that end the chosen epochs."""
-    if not epochs:
-        return lambda step, state, reporter: None
-    pairs = {name: values[: config.num_samples] for name, values in pairs.items()}
-    pictures = pairs["noise_image"]
-    if config.data.condition == "ridges":
-        pictures = ridge_condition.draw_condition(pictures)[..., None].repeat(
-            config.data.num_channels, axis=-1
-        )
-    # The same dropout at every epoch: what changes from grid to grid is the network.
-    keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["noise_image"]))
-
-    def draw(step: int, state: Any, reporter: Reporter) -> None:
-        if not parallel.is_main_process():
-            return
-        network = parallel.unreplicate(state.generator.replace(opt_state=()))
-        variables = {"params": network.params, "batch_stats": network.batch_stats}
-        fake = to_uint8(np.asarray(generate(variables, pairs["noise_image"], keys)))
-        rows = list(zip(pictures, fake, pairs["real_image"], strict=True))
-        reporter.write_images(step, f"epoch_{epochs[step]:04d}", rows)
-
-    return draw

@@ -1,6 +1,6 @@
 """Owns the signs that a GAN's training has failed without an error: D has won, or G ignores its input.
 
-Does not own when they are looked for (`loop.py`) or how a warning is given (`reporting.py`).
+Does not own when they are checked (`loop.py`) or how a warning is given (`reporting.py`).
 """
 
 import math
@@ -15,20 +15,20 @@ from fpgan_jax import parallel
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.training.reporting import Reporter
 
-# D's loss, before its weight, where it gives every patch the same logit, at the best such logit.
+# D's loss, before its weight, where it gives every patch the same logit: the lowest such loss.
 _BLIND_LOSSES = {"vanilla": 2 * math.log(2), "lsgan": 0.5, "hinge": 2.0}
 # The share of it below which D has won. In trainings at 64x64 pixels and 16 features none of 60 rows of 50 steps was
 # below it (5 persons), two of 80 were (12), and twenty of 40 with a lambda_l1 of 10,000, with which G hardly fights.
 MAX_WON_SHARE = 0.01
-# For so long a part of the training, and for so many rows of the metrics: D is ahead for a while in any training.
+# It must last for this part of the training and this many rows of metrics: D is ahead for a while in any training.
 MIN_WON_PART = 0.05
 MIN_WON_ROWS = 5
 
 # The response below which G ignores its input. In the same trainings it was 0.06 after 100 steps and 0.21 after 200
-# (5 persons), 0.03 after 200 and 0.22 after 400 (12), and 0.85 and 0.63 at the end; without an L1 loss, where little
-# ties noise to print, it was never above 0.04.
+# (5 persons), 0.03 after 200 and 0.22 after 400 (12), and 0.85 and 0.63 at the end; without an L1 loss, where nothing
+# but D connects noise and print, it was never above 0.04.
 MIN_RESPONSE = 0.1
-# G begins with the mean of all prints: it is looked at after so long a part of the training.
+# G first draws the mean of all prints, so it is checked only after this part of the training.
 MIN_RESPONSE_PART = 0.25
 
 
@@ -37,7 +37,7 @@ def watch_discriminator(config: ConfigDict, num_steps: int) -> Callable[[int, Ma
 
     Args:
       config: the experiment's config; gan_objective and discriminator_loss_weight are used.
-      num_steps: of the training.
+      num_steps: steps of the training.
 
     Returns:
       (completed steps, averages since the row before, reporter) -> None, to be called with every row in order.
@@ -68,18 +68,18 @@ def watch_discriminator(config: ConfigDict, num_steps: int) -> Callable[[int, Ma
 def watch_generator(
     generate: Callable, pairs: Mapping[str, np.ndarray], num_steps: int
 ) -> Callable[[int, Any, Reporter], None]:
-    """Create the hook that warns where G draws much the same whatever noise image it is given.
+    """Create the hook that warns if G draws nearly the same print from every noise image.
 
     Args:
-      generate: as of `sampling.create_generate`.
-      pairs: as of `pairs.create_batch`, of different persons.
-      num_steps: of the training.
+      generate: from `sampling.create_generate`.
+      pairs: from `pairs.create_batch`, of different persons.
+      num_steps: steps of the training.
 
     Returns:
       (completed steps, replicated state, reporter) -> None.
     """
     real_image = np.asarray(scale_to_unit(pairs["real_image"]))
-    # One dropout for all: what differs between the images is due to the noise images alone.
+    # The same dropout for all, so that only the noise makes the images differ.
     keys = jax.random.split(jax.random.key(0), 1)[np.zeros(len(real_image), int)]
 
     def watch(step: int, state: Any, reporter: Reporter) -> None:
@@ -93,7 +93,7 @@ def watch_generator(
             reporter.warn_once(
                 step,
                 "generator_ignores_input",
-                # A negative slope draws none of them.
+                # A negative slope is shown as 0.
                 f"the generator ignores its input: from {len(real_image)} noise images it draws "
                 f"{max(0.0, response):.1%} of the differences between their prints (below {MIN_RESPONSE:.0%})",
             )
@@ -102,18 +102,18 @@ def watch_generator(
 
 
 def compute_response(fake_image: np.ndarray, real_image: np.ndarray) -> float:
-    """Compute how much of the differences between prints is in what is drawn from their noise.
+    """Compute how much of the differences between prints the generated images show.
 
-    It is the slope of the least-squares line of the one on the other, not the ratio of their variations: noise that
-    only shines through an image makes it vary, as an untrained generator's images do.
+    It is the slope of the least-squares line of generated on real differences, not the ratio of their variances: an
+    untrained generator's images vary too, since noise shows through them.
 
     Args:
       fake_image: [num_images, height, width, channels], float, of different noise images with the same dropout.
       real_image: the same shape and range: their prints, not all the same.
 
     Returns:
-      0 where the images do not depend on the noise, or not as the prints do; 1 where they are the prints. For each
-      pixel the differences are those from its mean over the images.
+      0 where the images do not depend on the noise, or not as the prints do; 1 where they are the prints. A pixel's
+      differences are taken from its mean over the images.
     """
     fake, real = (
         np.float64(image) - np.mean(image, axis=0, dtype=np.float64) for image in (fake_image, real_image)

@@ -1,4 +1,4 @@
-"""Owns a gradient that goes back through other weights than those of the forward pass, as Isola's Torch code takes it.
+"""Owns a gradient that goes back through other weights than the forward pass used, as in Isola's Torch code.
 
 Does not own the step that asks for it (`gan_step.py`).
 """
@@ -13,21 +13,20 @@ from flax import linen as nn
 def apply_with_backward_params(
     module: nn.Module, variables: Any, *args: Any, backward_params: Any, **kwargs: Any
 ) -> Any:
-    """Apply a module so that gradients by its inputs go back through other weights.
+    """Run the forward pass with `variables`; gradients by the input go back through other weights.
 
-    Every layer puts out what it does with its own weights, and every activation keeps its place; but the
-    gradient by a layer's input is that of the layer with `backward_params`, at the input as it was. No gradient
-    flows into either weights' values by way of the outputs' values.
+    Each layer's input gradient uses `backward_params`, at the inputs that the forward pass stored. Parameters get no
+    gradient.
 
     Args:
-      module: its parameters all lie in submodules that hold no submodules themselves and are called once.
-      variables: as of `module.apply`, for the values.
-      *args: as of `module.apply`.
+      module: all its parameters are in submodules without submodules, each called once.
+      variables: for the forward pass, as `module.apply` takes them.
+      *args: of `module.apply`.
       backward_params: like `variables["params"]`, for the gradients.
-      **kwargs: as of `module.apply`.
+      **kwargs: of `module.apply`.
 
     Returns:
-      As of `module.apply`.
+      What `module.apply` returns.
 
     Source: phillipi/pix2pix, train.lua, `fGx`, which calls `updateGradInput` on a network whose weights have
       been updated since its last forward pass; differs in: nothing.
@@ -35,7 +34,7 @@ def apply_with_backward_params(
 
     def apply_layer(next_fun, layer_args, layer_kwargs, context):
         values = next_fun(*layer_args, **layer_kwargs)
-        # The module itself, and the copies below, lie at the root.
+        # The module itself, and the copies below, have an empty path.
         if not context.module.path or context.method_name != "__call__":
             return values
         (name,) = context.module.path

@@ -1,6 +1,6 @@
-"""Owns the optimisers and learning-rate schedules of both experiments.
+"""Owns the optimizers and learning-rate schedules of both experiments, and one update of a network.
 
-Does not own the updates; `gan_step.py` and `classifier_step.py` do.
+Does not own gradients; `gan_step.py` and `classifier_step.py` compute them.
 """
 
 import jax
@@ -8,21 +8,49 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from fpgan_jax import parallel
 from fpgan_jax.models import fusion
+from fpgan_jax.training.state import NetworkState
+
+
+def update_network(
+    network: NetworkState, gradients, batch_stats, tx: optax.GradientTransformation, axis_name: str | None
+) -> NetworkState:
+    """Apply one optimizer step, with gradients and statistics averaged over the devices.
+
+    Args:
+      network: the state before.
+      gradients: this device's gradient with respect to `network.params`.
+      batch_stats: this device's running statistics after the step.
+      tx: the optimizer.
+      axis_name: the device axis, or None.
+
+    Returns:
+      The state after, the same on every device.
+    """
+    gradients, batch_stats = parallel.average_over_devices((gradients, batch_stats), axis_name)
+
+    def apply(gradients, opt_state, params):
+        updates, opt_state = tx.update(gradients, opt_state, params)
+        return optax.apply_updates(params, updates), opt_state
+
+    params, opt_state = fusion.apart_on_cpu(apply)(gradients, network.opt_state, network.params)
+    return NetworkState(params, batch_stats, opt_state)
 
 
 def create_constant_then_linear_schedule(
     learning_rate: float, *, num_epochs: int, num_decay_epochs: int, num_examples: int, global_batch_size: int
 ) -> optax.Schedule:
-    """Create pix2pix's schedule: constant, then linear to zero, changing at epochs only.
+    """Create pix2pix's schedule: constant, then linear to zero, in steps of an epoch.
 
-    The reference code steps its scheduler before an epoch's first batch, so that the last constant
-    epoch is already reduced and the very last epoch has a rate of 0. That is kept.
+    A function of the absolute step alone: a run that is trained on for more epochs has, from there on, the rates of a
+    run with the new numbers of epochs. As in the reference code, which steps its scheduler before an epoch's first
+    batch, the last constant epoch has a reduced rate and the very last one a rate of 0.
 
     Args:
       learning_rate: the constant rate.
       num_epochs: epochs in all.
-      num_decay_epochs: how many of them, at the end, have a falling rate; 0 keeps it constant.
+      num_decay_epochs: how many of them, at the end, have a decreasing rate; 0 keeps it constant.
       num_examples: examples in the training set.
       global_batch_size: examples a step.
 
@@ -44,7 +72,7 @@ def create_constant_then_linear_schedule(
 
 
 def create_gan_optimizer(config: ConfigDict, num_examples: int) -> optax.GradientTransformation:
-    """Create the optimiser that generator and discriminator each have one of.
+    """Create the optimizer of the generator; the discriminator has another of the same kind.
 
     Args:
       config: the experiment's config.
@@ -97,13 +125,15 @@ def scale_by_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformat
 
 
 def create_classifier_optimizer(config: ConfigDict) -> optax.GradientTransformation:
-    """Create the classifier's optimiser: AdamW with a cosine decay to zero.
+    """Create the classifier's optimizer: AdamW with a cosine decay to zero at `classifier.num_steps`.
+
+    The rate is a function of the absolute step: where a run is trained on for more steps, it rises again.
 
     Args:
       config: the experiment's config.
 
     Returns:
-      The optimiser. Weight decay leaves biases and norms alone.
+      The optimizer. Weight decay applies to kernels only, not to biases and norms.
 
     Source: the paper names none; Loshchilov & Hutter 2017 and 2019; differs in: Chollet 2017 used
       SGD or RMSprop with long schedules on millions of images.

@@ -1,7 +1,7 @@
-"""Owns which seed decides which random numbers of a training: its first weights, its dropout, its augmentation.
+"""Owns which seed decides which random numbers of a training: initial weights, dropout, augmentation.
 
-Does not own the noise images and the order of the examples, whose seeds `fpgan_jax.data` takes, nor what a seed
-that is not given falls back on (`configuration.py`).
+Does not own noise images and the order of examples, whose seeds `fpgan_jax.data` takes, nor the fallback of a seed
+that is not given (`config/derived.py`).
 """
 
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class StepKeys(NamedTuple):
 
     Attributes:
       dropout: decides the dropout.
-      augmentation: decides how images are changed.
+      augmentation: decides how images are augmented.
     """
 
     dropout: jax.Array
@@ -29,7 +29,7 @@ def create_keys(config: ConfigDict, group: str = "") -> tuple[jax.Array, StepKey
 
     Args:
       config: the experiment's config.
-      group: where the seeds stand: "" for the GAN's, "classifier." for the classifier's.
+      group: prefix of the seeds' fields: "" for the GAN's, "classifier." for the classifier's.
 
     Returns:
       (the key of the initial weights, the keys of the steps). Keys of one seed are independent of one another.
@@ -50,7 +50,7 @@ def fold_in_step(base_keys: StepKeys, step: jax.Array) -> StepKeys:
       step: completed steps, int.
 
     Returns:
-      Its keys, the same however the run came to this step.
+      Its keys, the same for a run that was resumed.
     """
     dropout_key, _ = jax.random.split(jax.random.fold_in(base_keys.dropout, step))
     _, augmentation_key = jax.random.split(jax.random.fold_in(base_keys.augmentation, step))

@@ -21,12 +21,13 @@ from fpgan_jax.host.whole_file import write_whole
 
 METRICS_FILENAME = "metrics.csv"
 WARNINGS_FILENAME = "warnings.csv"
+VALIDATION_FILENAME = "validation.csv"
 
 
 class Reporter:
     """Writes one run's metrics and pictures; a continued run goes on in the same files.
 
-    On a full disk the run goes on: rows of metrics wait for the next one, a picture is left out.
+    On a full disk the run goes on: rows of metrics are written with the next one, a picture is left out.
 
     Attributes:
       workdir: the run's folder.
@@ -37,7 +38,7 @@ class Reporter:
 
         Args:
           workdir: the run's folder.
-          start_step: completed steps; what an interrupted run wrote beyond them is taken away.
+          start_step: completed steps; rows of later steps, from an interrupted run, are removed.
           is_active: False makes every method do nothing, for processes other than the main one.
         """
         self.workdir = workdir
@@ -49,6 +50,8 @@ class Reporter:
         self._names = _truncate_csv(self._path, start_step)
         self._warnings_path = os.path.join(workdir, WARNINGS_FILENAME)
         _truncate_csv(self._warnings_path, start_step)
+        self._validation_path = os.path.join(workdir, VALIDATION_FILENAME)
+        _truncate_csv(self._validation_path, start_step)
         self._warned = {row["warning"] for row in _read_rows(self._warnings_path) if "warning" in row}
         self._unwritten: list[list] = []
         self._events = _Events(os.path.join(workdir, "events"), start_step + 1)
@@ -78,10 +81,10 @@ class Reporter:
             with open(self._path, "a", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(self._unwritten)
                 file.flush()
-                # The checkpoint that follows does not hold these numbers any more.
+                # The checkpoint that follows no longer holds these numbers.
                 os.fsync(file.fileno())
         except OSError:
-            # What had room of them would be there twice after the next try.
+            # Otherwise the part that was written would be there twice after the next try.
             with contextlib.suppress(OSError):
                 os.truncate(self._path, size)
             raise
@@ -108,20 +111,35 @@ class Reporter:
         self._warned.add(name)
         logging.warning("%s: step %d: %s", self.workdir, step, text)
         try:
-            is_new = not os.path.exists(self._warnings_path)
-            with open(self._warnings_path, "a", newline="", encoding="utf-8") as file:
-                rows = [("step", "warning", "text")] if is_new else []
-                csv.writer(file, lineterminator="\n").writerows([*rows, (step, name, text)])
+            _append_csv(self._warnings_path, ("step", "warning", "text"), (step, name, text))
         except OSError as error:
             logging.warning("%s: not written (%s)", self._warnings_path, error.strerror)
 
-    def write_images(self, step: int, name: str, rows: Sequence[Sequence[np.ndarray]]) -> None:
+    def write_validation(self, step: int, values: Mapping[str, float]) -> None:
+        """Write one row of `validation.csv`, and to TensorBoard as `validation/NAME`.
+
+        Args:
+          step: completed steps.
+          values: name -> number; the same names in the same order every time.
+        """
+        if not self._is_active:
+            return
+        try:
+            _append_csv(self._validation_path, ("step", *values), (step, *values.values()))
+        except OSError as error:
+            logging.warning("%s: not written at step %d (%s)", self._validation_path, step, error.strerror)
+        self._events.write_scalars(step, {f"validation/{name}": value for name, value in values.items()})
+
+    def write_images(
+        self, step: int, name: str, rows: Sequence[Sequence[np.ndarray]], *, tag: str = "samples"
+    ) -> None:
         """Write a grid of images as `samples/NAME.png` and to TensorBoard.
 
         Args:
           step: completed steps.
           name: the file's name without its ending.
           rows: images uint8 [height, width, channels], all of one shape.
+          tag: what TensorBoard calls it.
         """
         if not self._is_active:
             return
@@ -132,7 +150,7 @@ class Reporter:
             save_png(path, grid)
         except OSError as error:
             logging.warning("%s: not written (%s); the run goes on without it", path, error.strerror)
-        self._events.write_image(step, "samples", grid)
+        self._events.write_image(step, tag, grid)
 
     def close(self) -> None:
         """Close the files.
@@ -155,8 +173,8 @@ class Reporter:
 class _Events:
     """TensorBoard's file of events, written at once.
 
-    tensorboardX's own SummaryWriter has a thread for it, which a full disk ends; the queue before it then fills up
-    and the training waits for ever.
+    tensorboardX's own SummaryWriter writes in a thread, which a full disk ends; its queue then fills up and the
+    training waits forever.
     """
 
     def __init__(self, folder: str, purge_step: int):
@@ -168,7 +186,7 @@ class _Events:
         with self._tell_of_failure():
             os.makedirs(folder, exist_ok=True)
             self._writer = event_file_writer.EventsWriter(os.path.join(folder, "events"))
-            # What an interrupted run told of these steps is hidden.
+            # TensorBoard hides what an interrupted run wrote about these steps.
             session = proto.event_pb2.SessionLog(status=proto.event_pb2.SessionLog.START)
             self._write(step=purge_step, file_version="brain.Event:2")
             self._write(step=purge_step, session_log=session)
@@ -228,6 +246,12 @@ def save_png(path: str, image: np.ndarray) -> None:
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     with write_whole(path, "wb") as file:
         picture.save(file, format="PNG")
+
+
+def _append_csv(path: str, names: Sequence[str], row: Sequence) -> None:
+    is_new = not os.path.exists(path)
+    with open(path, "a", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([*([names] if is_new else []), row])
 
 
 def _read_rows(path: str) -> list[dict[str, str]]:

@@ -1,4 +1,4 @@
-"""Owns the ridge loss: how far the ridges of a generated print are from those of the map it was drawn from.
+"""Owns the ridge loss: how far the ridges of a generated print are from those of its ridge map.
 
 Does not map prints (`data/ridges/ridge_map.py`), whose way of finding orientations this is, in JAX.
 """
@@ -23,7 +23,7 @@ def compute_ridge_loss(fake_image: jax.Array, condition: jax.Array, period: floa
     """Compute 1 minus the mean correlation of a print's ridges with its map's, within the contact.
 
     The print is filtered once, along the map's own orientation, and both are divided by their local rms: contrast and
-    mean grey do not count.
+    mean gray do not count.
 
     Args:
       fake_image: [batch, height, width, channels], float in [-1, 1], ridges dark.
@@ -68,7 +68,7 @@ def filter_along(images: jax.Array, orientation: jax.Array, period: float) -> ja
 
     Args:
       images: float32 [batch, height, width].
-      orientation: float32 [batch, height, width], radians, as of `estimate_orientation`.
+      orientation: float32 [batch, height, width], radians, from `estimate_orientation`.
       period: pixels.
 
     Returns:

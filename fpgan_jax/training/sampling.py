@@ -3,24 +3,28 @@
 Does not own checkpoints or files.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
+from ml_collections import ConfigDict
 
-from fpgan_jax.data.preprocessing import scale_to_unit
+from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
+from fpgan_jax.data.ridges import ridge_condition
 
 
 def create_generate(generator: nn.Module, *, deterministic: bool, use_running_average: bool) -> Callable:
     """Create a compiled function that draws each image as if it were alone in its batch.
 
-    With dropout and batch statistics as in training, an image would otherwise depend on its
-    neighbours; pix2pix draws one image at a time.
+    With dropout and batch statistics as in training, an image would otherwise depend on the others of its batch;
+    pix2pix draws one image at a time.
 
     Args:
       generator: the module.
       deterministic: False keeps dropout.
-      use_running_average: False normalises each image by its own statistics.
+      use_running_average: False normalizes each image by its own statistics.
 
     Returns:
       (variables, noise_image uint8 [batch, height, width, condition channels], keys [batch]) ->
@@ -40,3 +44,30 @@ def create_generate(generator: nn.Module, *, deterministic: bool, use_running_av
         )[0]
 
     return jax.jit(jax.vmap(generate_one, in_axes=(None, 0, 0)))
+
+
+class SampleGrid:
+    """Rows of condition, generated and real print, for looking at how a training goes."""
+
+    def __init__(self, config: ConfigDict, generate: Callable, pairs: Mapping[str, np.ndarray]):
+        """Choose what is drawn.
+
+        Args:
+          config: num_samples, data.condition, data.num_channels and synthesis.seed are used.
+          generate: from `create_generate`.
+          pairs: as from `pairs.create_batch`; the first num_samples are drawn.
+        """
+        self._generate = generate
+        self._pairs = {name: values[: config.num_samples] for name, values in pairs.items()}
+        self._pictures = self._pairs["noise_image"]
+        if config.data.condition == "ridges" and config.num_samples:
+            pictures = ridge_condition.draw_condition(self._pictures)[..., None]
+            self._pictures = pictures.repeat(config.data.num_channels, axis=-1)
+        # The same dropout every time: what changes from grid to grid is the network.
+        self._keys = jax.random.split(jax.random.key(config.synthesis.seed), len(self._pictures))
+
+    def draw(self, variables: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Draw the rows with a generator's variables: images uint8 [height, width, channels]."""
+        noise_image, real_image = self._pairs["noise_image"], self._pairs["real_image"]
+        fake_image = to_uint8(np.asarray(self._generate(variables, noise_image, self._keys)))
+        return list(zip(self._pictures, fake_image, real_image, strict=True))

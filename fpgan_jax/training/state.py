@@ -1,6 +1,6 @@
-"""Owns the training states: arrays only, with nothing that is not saved.
+"""Owns the training states: arrays only, all of which are saved, and their division into a checkpoint's trees.
 
-Does not own modules or optimisers; steps get them by `functools.partial`.
+Does not own modules or optimizers, which are arguments of the steps.
 """
 
 from collections.abc import Callable
@@ -15,17 +15,22 @@ from flax import linen as nn
 
 @flax.struct.dataclass
 class NetworkState:
-    """One network and its optimiser.
+    """One network and its optimizer.
 
     Attributes:
       params: its weights.
       batch_stats: the running statistics of its norms; empty without batch norm.
-      opt_state: its optimiser's state.
+      opt_state: its optimizer's state.
     """
 
     params: Any
     batch_stats: Any
     opt_state: Any
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What the module's `apply` takes, and what a checkpoint holds of it for evaluation."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
 
 
 @flax.struct.dataclass
@@ -44,6 +49,29 @@ class GanTrainState:
     discriminator: NetworkState
     generator_ema: Any = None
 
+    def to_trees(self) -> dict[str, Any]:
+        """Divide the state into a checkpoint's trees.
+
+        Returns:
+          "generator", "discriminator" and, where there is one, "generator_ema", for evaluation; "training", the rest.
+        """
+        trees = {"generator": self.generator.variables, "discriminator": self.discriminator.variables}
+        if self.generator_ema is not None:
+            trees["generator_ema"] = {
+                "params": self.generator_ema,
+                "batch_stats": self.generator.batch_stats,
+            }
+        opt_states = {"generator": self.generator.opt_state, "discriminator": self.discriminator.opt_state}
+        return trees | {"training": {"step": self.step, "opt_state": opt_states}}
+
+    @classmethod
+    def from_trees(cls, trees: dict[str, Any]) -> "GanTrainState":
+        """Join the trees again; the inverse of `to_trees`."""
+        opt_states = trees["training"]["opt_state"]
+        networks = {name: NetworkState(**trees[name], opt_state=opt_states[name]) for name in opt_states}
+        ema = trees.get("generator_ema")
+        return cls(step=trees["training"]["step"], **networks, generator_ema=ema and ema["params"])
+
 
 @flax.struct.dataclass
 class ClassifierTrainState:
@@ -57,13 +85,25 @@ class ClassifierTrainState:
     step: jax.Array
     classifier: NetworkState
 
+    def to_trees(self) -> dict[str, Any]:
+        """Divide the state into a checkpoint's trees: "classifier" for evaluation, "training" for the rest."""
+        training = {"step": self.step, "opt_state": self.classifier.opt_state}
+        return {"classifier": self.classifier.variables, "training": training}
+
+    @classmethod
+    def from_trees(cls, trees: dict[str, Any]) -> "ClassifierTrainState":
+        """Join the trees again; the inverse of `to_trees`."""
+        training = trees["training"]
+        classifier = NetworkState(**trees["classifier"], opt_state=training["opt_state"])
+        return cls(step=training["step"], classifier=classifier)
+
 
 def create_network_state(variables: Any, tx: optax.GradientTransformation) -> NetworkState:
     """Create a network's state from its initial variables.
 
     Args:
       variables: what the module's `init` returned.
-      tx: its optimiser.
+      tx: its optimizer.
 
     Returns:
       The state.
@@ -89,10 +129,10 @@ def create_gan_state(
       key: random key; G and D get one of their own from it.
       generator: the generator's module.
       discriminator: the discriminator's module.
-      generator_tx: its optimiser.
-      discriminator_tx: its optimiser.
+      generator_tx: its optimizer.
+      discriminator_tx: its optimizer.
       image_shape: (height, width, channels) of a print.
-      condition_shape: (height, width, channels) of what G is given; None is a print's, as of noise.
+      condition_shape: (height, width, channels) of G's input; None is a print's shape, as noise has.
       use_ema: whether to keep a moving average of the generator's params.
 
     Returns:
@@ -131,7 +171,7 @@ def create_classifier_state(
     Args:
       key: random key.
       classifier: its module.
-      tx: its optimiser.
+      tx: its optimizer.
       image_shape: (height, width, channels).
 
     Returns:
@@ -147,6 +187,6 @@ def create_classifier_state(
 
 
 def _run_once(create: Callable, key: jax.Array) -> Any:
-    # One program, not one for every kind of leaf. On a CPU, optimising it takes seven times as long as it saves.
+    # One program, not one for every kind of leaf. On a CPU, optimizing it takes seven times as long as it saves.
     is_cpu = jax.default_backend() == "cpu"
     return jax.jit(create, compiler_options={"xla_backend_optimization_level": 0} if is_cpu else None)(key)

@@ -49,7 +49,7 @@ def config():
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_file_is_valid(name):
     config = importlib.import_module(f"configs.{name}").get_config()
-    config.data.socofing_dir = "prints"
+    config.data.socofing_dir, config.data.paired_dir = "prints", "pairs"
     validate_config(config)
 
 

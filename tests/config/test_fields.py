@@ -1,7 +1,8 @@
 """That the declarations of config fields hold together, and agree with the modules that know the same names."""
 
 from fpgan_jax import losses
-from fpgan_jax.config.fields import FIELDS, Field, create_config, flatten_config
+from fpgan_jax.config.fields import FIELDS, Field, flatten_config
+from fpgan_jax.config.files import create_config
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.evaluation.measures import paper_similarity
@@ -58,6 +59,11 @@ def test_a_seed_of_minus_one_falls_back_on_a_seed_that_comes_before_it():
 def test_a_config_holds_every_field_at_its_default():
     config = flatten_config(create_config())
     assert config == {name: field.default for name, field in FIELDS.items()}
+
+
+def test_a_config_is_created_with_overrides():
+    config = create_config(["data.source=paired_folder", "sample_epochs=1,2"])
+    assert (config.data.source, config.sample_epochs) == ("paired_folder", (1, 2))
 
 
 def test_a_type_is_named_with_that_of_its_items():

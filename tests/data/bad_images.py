@@ -67,6 +67,7 @@ def create_cases() -> list[Case]:
         _create_bmps,
         _create_pngs,
         _create_jpegs,
+        _create_tiffs,
         _create_turned,
         _create_truncated,
         _create_foreign,
@@ -416,7 +417,11 @@ def _create_pngs() -> Iterator[Case]:
             (6, _stack(*[_ROUGH] * 4)),
         ):
             data = write_png(16, colour_type, samples.astype(np.uint16) * 257, is_interlaced=is_interlaced)
-            yield _refuse("PNG of 16 bits", f"type {colour_type}, {way}", data)
+            label = f"type {colour_type}, {way}"
+            if colour_type == 0:
+                yield _show("PNG of 16 bits", label, data, _ROUGH)
+            else:
+                yield _refuse("PNG of 16 bits", label, data)
     for filter_type in range(5):
         yield _show(kind, f"filter {filter_type}", write_png(8, 0, grey, filter_type=filter_type), _ROUGH)
         data = write_png(8, 2, colour, filter_type=filter_type)
@@ -497,6 +502,79 @@ def _create_jpegs() -> Iterator[Case]:
     yield _refuse(
         "animated", "JPEG of two images", save(SMOOTH, "MPO", save_all=True, append_images=[second])
     )
+
+
+# TIFF
+
+_TIFF_GREYS = (0, 1)  # white is zero, black is zero
+
+
+def write_tiff(pixels, *, bits=8, photometric=1, is_big_endian=False, orientation=1, num_strips=1) -> bytes:
+    """Write [height, width] values of 8, 12 or 16 bits, uncompressed."""
+    order = ">" if is_big_endian else "<"
+    height, width = pixels.shape
+    if bits == 12:
+        pairs = pixels.reshape(-1, 2).astype(np.uint32)
+        packed = pairs[:, 0] << 12 | pairs[:, 1]
+        body = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1).astype(np.uint8).tobytes()
+    else:
+        body = pixels.astype(f"{order}u{bits // 8}").tobytes()
+    rows = -(-height // num_strips)
+    length = rows * width * bits // 8
+    lengths = [min(length, len(body) - start) for start in range(0, len(body), length)]
+    starts = [8 + start for start in range(0, len(body), length)]
+    directory = 8 + len(body) + 8 * len(starts)
+    lists = struct.pack(f"{order}{2 * len(starts)}I", *starts, *lengths)
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 274: orientation, 277: 1, 278: rows}
+    entries = [(tag, 4, 1, value) for tag, value in tags.items()]
+    for tag, values, place in ((273, starts, 8 + len(body)), (279, lengths, 8 + len(body) + 4 * len(starts))):
+        entries.append((tag, 4, len(values), values[0] if len(values) == 1 else place))
+    content = b"".join(struct.pack(f"{order}HHII", *entry) for entry in sorted(entries))
+    head = (b"MM\0*" if is_big_endian else b"II*\0") + struct.pack(f"{order}I", directory)
+    return head + body + lists + struct.pack(f"{order}H", len(entries)) + content + bytes(4)
+
+
+def _create_tiffs() -> Iterator[Case]:
+    kind = "TIFF"
+    for is_big_endian in (False, True):
+        way = "big-endian" if is_big_endian else "little-endian"
+        for photometric in _TIFF_GREYS:
+            stored = _ROUGH if photometric else 255 - _ROUGH
+            for bits, values in ((8, stored), (16, stored.astype(np.uint16) * 257)):
+                data = write_tiff(values, bits=bits, photometric=photometric, is_big_endian=is_big_endian)
+                # What Pillow does not know by a table of its own is refused.
+                is_unknown = is_big_endian and (bits, photometric) == (16, 0)
+                label = f"{bits} bits, {way}, {'black' if photometric else 'white'} is zero"
+                yield _refuse(kind, label, data) if is_unknown else _show(kind, label, data, _ROUGH)
+    twelve = (_ROUGH.astype(np.uint32) * 4095 + 127) // 255
+    yield _show(kind, "12 bits", write_tiff(twelve, bits=12), _ROUGH)
+    yield _show(kind, "3 strips", write_tiff(_ROUGH, num_strips=3), _ROUGH)
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits"):
+        yield _show(kind, compression, save(_ROUGH, "TIFF", compression=compression), _ROUGH)
+        data = save(np.stack([_ROUGH] * 3, axis=2), "TIFF", "RGB", compression=compression)
+        yield _show(kind, f"{compression} in RGB", data, _ROUGH)
+        data = save(_ROUGH.astype(np.uint16) * 257, "TIFF", "I;16", compression=compression)
+        yield _show(kind, f"{compression} of 16 bits", data, _ROUGH)
+    for orientation in range(1, 9):
+        stored = np.ascontiguousarray(turn(_ROUGH, orientation))
+        yield _show(
+            "turned by EXIF", f"TIFF, {orientation}", write_tiff(stored, orientation=orientation), _ROUGH
+        )
+        deep = write_tiff(stored.astype(np.uint16) * 257, bits=16, orientation=orientation)
+        yield _show("turned by EXIF", f"TIFF of 16 bits, {orientation}", deep, _ROUGH)
+    for most in (4095, 16383):
+        values = _ROUGH.astype(np.uint32) * most // int(_ROUGH.max())
+        yield _refuse(kind, f"16 bits that end at {most}", write_tiff(values, bits=16))
+    yield _refuse(kind, "floats", save(_ROUGH.astype(np.float32), "TIFF", "F"))
+    yield _refuse(kind, "32 bits", save(_ROUGH.astype(np.int32), "TIFF", "I"))
+    yield _refuse(kind, "JPEG inside", save(_ROUGH, "TIFF", compression="jpeg"))
+    data = write_tiff(_ROUGH, num_strips=3)
+    for end in (4, 8, 100, 8 + HEIGHT * WIDTH, len(data) - 40):
+        yield _refuse("truncated", f"TIFF to {end}", data[:end])
+    far = bytearray(write_tiff(_ROUGH))
+    place = far.index(struct.pack("<HHI", 273, 4, 1)) + 8
+    far[place : place + 4] = struct.pack("<I", len(far) - HEIGHT * WIDTH + 1)
+    yield _refuse("truncated", "TIFF whose pixels end behind it", bytes(far))
 
 
 # What is stored in another direction than it is shown, by EXIF
@@ -626,7 +704,6 @@ def _create_foreign() -> Iterator[Case]:
     yield _refuse(kind, "BMP without its file header", write_bmp(8, _ROUGH, palette=create_palette(8))[14:])
     for extension in (
         "GIF",
-        "TIFF",
         "WEBP",
         "PPM",
         "ICO",

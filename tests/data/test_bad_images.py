@@ -111,7 +111,7 @@ def test_a_pair_is_read_rightly_or_named(paired, config, case, num_channels):
     case.create(paired / name)
     try:
         folder = pairs.PairFolder(paired, config.data)
-        halves = pairs.read_pair(folder.paths[0], num_channels)
+        halves = pairs.read_pair(folder.files[0].left, num_channels)
     except UserError as error:
         assert case.pair_outcome != READ
         assert_names(error, name)
@@ -308,6 +308,7 @@ BASES = [
     bad_images.write_bmp(24, np.arange(64).reshape(8, 8), header_size=124),
     bad_images.write_png(8, 3, np.arange(64).reshape(8, 8, 1), before=bad_images.create_palette_chunk(8)),
     bad_images.save(bad_images.SMOOTH, "JPEG"),
+    bad_images.write_tiff(np.arange(64).reshape(8, 8) * 1000, bits=16, num_strips=2),
 ]
 
 

@@ -15,7 +15,7 @@ from fpgan_jax import parallel
 from fpgan_jax.errors import Interrupted, UserError
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.signals import StopRequest
-from fpgan_jax.training import gan_trainer, loop
+from fpgan_jax.training import gan_trainer, stop_agreement
 from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from fpgan_jax.training.checkpoints.store import CheckpointStore
 from tests.training import tiny
@@ -132,8 +132,8 @@ def test_several_processes_ask_one_another_every_two_seconds(monkeypatch):
 
     monkeypatch.setattr(parallel, "is_single_process", lambda: False)
     monkeypatch.setattr(parallel, "compute_maximum", compute_maximum)
-    monkeypatch.setattr(loop.time, "monotonic", lambda: clock[0])
-    agreement, step = loop._StopAgreement(stop, 100), 100
+    monkeypatch.setattr(stop_agreement.time, "monotonic", lambda: clock[0])
+    agreement, step = stop_agreement.StopAgreement(stop, 100), 100
     while step == 100 or not agreement.is_reached(step):
         step += 1
         clock[0] += 0.4
@@ -147,12 +147,12 @@ ONE_OF_TWO = """
 import sys
 import jax
 from fpgan_jax.errors import Interrupted
-from fpgan_jax.training import loop
+from fpgan_jax.training import stop_agreement
 from tests.training import tiny
 
 workdir, coordinator, index = sys.argv[1:]
 jax.distributed.initialize(coordinator, 2, int(index))
-loop._SECONDS_BETWEEN_QUESTIONS = 0.2
+stop_agreement._SECONDS_BETWEEN_QUESTIONS = 0.2
 changes = {"num_epochs": 100, "sample_epochs": (5,), "log_every_steps": 1000, "checkpoint_every_steps": 0}
 try:
     tiny.train_gan(workdir, **changes)

@@ -17,7 +17,7 @@ from absl import app, flags, logging
 from absl.testing import flagsaver
 
 from fpgan_jax.host import signals
-from launch import cli  # noqa: F401  (its flags are not among those that a script adds)
+from launch import cli  # its flags are not among those that a script adds
 
 SCRIPTS = sorted(
     path.stem for path in pathlib.Path("launch").glob("*.py") if path.stem not in ("__init__", "cli")
@@ -78,6 +78,7 @@ def _own_surroundings(script: str, arguments, output: io.StringIO, errors: io.St
         # Set, glibc's variable keeps a script from starting this process again.
         mock.patch.dict(os.environ, {"GLIBC_TUNABLES": ""}),
         mock.patch.object(signals, "_ends_process", False),
+        mock.patch.object(cli, "_leave_at_once", sys.exit),
         contextlib.redirect_stdout(output),
         contextlib.redirect_stderr(errors),
         mock.patch.object(log, "stream", errors),

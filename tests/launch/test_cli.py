@@ -2,6 +2,7 @@
 
 import ast
 import errno
+import importlib.metadata
 import io
 import os
 import pathlib
@@ -132,6 +133,18 @@ def test_a_file_of_flags_that_is_not_there_is_named(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith(
         "ERROR: XLA_FLAGS=xla_dump_to=x: neither flags, which begin with --"
     )
+
+
+def test_every_script_tells_its_version_before_it_asks_for_flags():
+    result = subprocess.run(
+        [sys.executable, "-m", "launch.train_gan", "--version"], check=False, capture_output=True, text=True
+    )
+    lines = result.stdout.splitlines()
+    assert result.returncode == 0 and len(lines) == 2, result.stderr
+    setup = pathlib.Path("setup.cfg").read_text(encoding="utf-8")
+    version = setup.partition("\nversion = ")[2].splitlines()[0]
+    assert lines[0].startswith(f"fpgan_jax {version}, commit: ")
+    assert f"jax {importlib.metadata.version('jax')}," in lines[1]
 
 
 def test_xla_of_the_installed_version_starts_with_its_flags():

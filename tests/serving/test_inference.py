@@ -72,6 +72,30 @@ def test_the_readmes_program_draws_and_scores(folder, tmp_path, monkeypatch):
     assert names["similarity_score"] == pytest.approx(expected, rel=PROBABILITY_TOLERANCE)
 
 
+@pytest.mark.parametrize("noise", ["training", "new"])
+def test_a_manifests_row_is_drawn_again(folder, draw, tmp_path, noise):
+    drawing.synthesize(str(folder / "tiny"), str(tmp_path), overrides={"noise": noise})
+    for row in drawing.read_manifest(str(tmp_path))[2:4]:
+        np.testing.assert_array_equal(draw.draw_row(row)[..., 0], np.asarray(Image.open(tmp_path / row.file)))
+
+
+def test_a_row_of_other_settings_is_named(folder, draw, tmp_path):
+    rows = drawing.synthesize(str(folder / "tiny"), str(tmp_path), overrides={"deterministic": True})
+    with pytest.raises(UserError, match="was drawn otherwise .dropout is 'off' there and 'on' here"):
+        draw.draw_row(rows[0])
+
+
+def test_many_images_are_drawn_as_one_is(draw):
+    images = np.random.default_rng(1).integers(0, 256, (18, 16, 16, 1), np.uint8)
+    drawn = draw.draw_images(images)
+    assert (drawn.shape, drawn.dtype) == ((18, 16, 16, 1), np.uint8)
+    for index in (0, 15, 16, 17):
+        np.testing.assert_array_equal(drawn[index], draw(images[index], (0, 0, index)))
+    assert draw.draw_images([]).shape == (0, 16, 16, 1)
+    with pytest.raises(UserError, match=r"dropout_seeds: 1 for 18 images"):
+        draw.draw_images(images, [(0, 0, 0)])
+
+
 def test_a_manifests_row_is_drawn_to_the_bit(folder, draw, tmp_path):
     row = drawing.synthesize(str(folder / "tiny"), str(tmp_path), overrides={"noise": "new"})[3]
     noise_image = create_noise_image(
@@ -110,6 +134,13 @@ def test_a_scan_is_preprocessed_as_the_training_prints_were(score, tmp_path):
     Image.fromarray(scan).save(tmp_path / "scan.bmp")
     pixels = preprocessing.preprocess_print(scan, score.config.data)
     assert score(tmp_path / "scan.bmp", 2) == score(pixels, 2)
+    for array in (scan, scan[..., None], np.repeat(scan[..., None], 3, axis=2)):
+        assert score(array, 2) == score(pixels, 2)
+
+
+def test_a_scan_in_color_is_named(score):
+    with pytest.raises(UserError, match="a scan in color"):
+        score(np.random.default_rng(0).integers(0, 256, (103, 96, 3), np.uint8), 2)
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +173,7 @@ def test_scans_have_the_sizes_of_the_procedural_ones():
     ("image", "text"),
     [
         (np.zeros((16, 16, 1)), "image: an array of float64; give uint8"),
-        (np.zeros((103, 96, 1), np.uint8), "image: 103x96x1 .* trained on "),
+        (np.zeros((100, 96, 1), np.uint8), "image: 100x96x1 .* trained on "),
         ("none.png", r"none\.png: cannot be read as an image"),
     ],
     ids=["floats", "size", "no file"],

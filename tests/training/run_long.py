@@ -28,6 +28,8 @@ from fpgan_jax.training import classifier_trainer, gan_trainer, loop
 from tests.training import tiny
 
 EVERY_STEPS = 100
+# Of fewer rows the warm-up is no small part: what is compiled and cached at the start would be taken for growth.
+MIN_STEPS = 24 * EVERY_STEPS
 # Before this part of the run is over, caches fill and programs are compiled.
 WARM_UP = 0.2
 # What the resident memory may grow by: allocators keep some of what is given back.
@@ -120,12 +122,14 @@ def run(experiment: str, num_steps: int, every_steps: int, folder: str) -> list[
     recorder = Recorder()
 
     def run_recorded(training, state, base_keys, **options):
-        def watch_metrics(step, averages, reporter):
-            training.watch_metrics(step, averages, reporter)
+        see_metrics = training.watch.see_metrics
+
+        def see_and_record(step, averages, reporter):
+            see_metrics(step, averages, reporter)
             recorder.record(step)
 
-        training_recorded = dataclasses.replace(training, watch_metrics=watch_metrics)
-        return loop.run_training(training_recorded, state, base_keys, **options)
+        training.watch.see_metrics = see_and_record
+        return loop.run_training(training, state, base_keys, **options)
 
     run_training, create_classifier = trainer.run_training, factory.create_classifier
     trainer.run_training = run_recorded
@@ -197,6 +201,8 @@ def main() -> None:
     parser.add_argument("--experiment", choices=("gan", "classifier"), default="gan")
     parser.add_argument("--csv", type=pathlib.Path, help="where the rows go")
     flags = parser.parse_args()
+    if flags.steps < MIN_STEPS:
+        parser.error(f"--steps={flags.steps}: too few to tell growth from the warm-up; at least {MIN_STEPS}")
     with tempfile.TemporaryDirectory() as folder:
         rows = run(flags.experiment, flags.steps // EVERY_STEPS * EVERY_STEPS, EVERY_STEPS, folder)
     if flags.csv:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fpgan_jax.training.cadence import is_time, last_step_of_epoch
+from fpgan_jax.training.cadence import Schedule, is_time, last_step_of_epoch
 
 
 def test_every_third_of_eight_steps_and_the_last():
@@ -30,3 +30,32 @@ def test_zero_is_the_end_only():
 )
 def test_last_step_of_epoch(epoch, num_examples, batch_size, step):
     assert last_step_of_epoch(epoch, num_examples, batch_size) == step
+
+
+def list_due(is_due, num_steps=12):
+    return [step for step in range(1, num_steps + 1) if is_due(step)]
+
+
+def test_a_schedule_says_what_is_due_after_each_step():
+    schedule = Schedule(
+        num_steps=12,
+        log_every_steps=5,
+        checkpoint_every_steps=0,
+        keep_steps=frozenset({7}),
+        sample_epochs={4: 1, 8: 2},
+    )
+    assert list_due(schedule.is_log) == [5, 10, 12]
+    assert list_due(schedule.is_checkpoint) == [7, 12]
+    assert list_due(schedule.is_sample) == [4, 8]
+
+
+def test_steps_are_dispatched_together_where_nothing_is_due_between_them():
+    schedule = Schedule(12, log_every_steps=6, checkpoint_every_steps=5, steps_per_dispatch=3)
+    # Due after 5, 6, 10 and 12: three steps from 0, 6 and 7 end before the next of these, or at it.
+    assert [schedule.count_next_steps(step) for step in range(12)] == [3, 3, 3, 1, 1, 1, 3, 3, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("log", "checkpoint", "expected"), [(6, 5, 5), (6, 0, 6), (0, 0, 12)])
+def test_the_shortest_interval(log, checkpoint, expected):
+    schedule = Schedule(12, log_every_steps=log, checkpoint_every_steps=checkpoint)
+    assert schedule.shortest_interval == expected

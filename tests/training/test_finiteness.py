@@ -14,6 +14,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, finiteness, gan_trainer, loop
 from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
+from fpgan_jax.training.starting import start
 from tests.training import test_loop, tiny
 
 # 1e20 is finite, but the square that Adam keeps of it is not.
@@ -160,7 +161,11 @@ def test_a_probe_names_its_step_of_a_dispatch(tmp_path, steps_per_dispatch):
         return after, metrics | {finiteness.PROBES: probes}
 
     checks = (("first", "gradient"), ("second", "loss"), ("second", "gradient"))
-    changes = {"step": take_step, "checks": checks, "steps_per_dispatch": steps_per_dispatch}
+    changes = {
+        "step": take_step,
+        "checks": checks,
+        "schedule": {"steps_per_dispatch": steps_per_dispatch},
+    }
     with pytest.raises(UserError, match="gradient of the second not finite at step 8; .* that of step 5$"):
         test_loop.train(tmp_path, **changes)
 
@@ -180,5 +185,5 @@ def test_a_state_that_is_not_finite_is_not_saved(tmp_path):
 def test_weights_that_are_not_finite_start_no_run(tmp_path):
     state = test_loop.State(jnp.int32(0), jnp.float32(np.nan))
     with pytest.raises(UserError, match="all/value of the number not finite at step 0"):
-        loop.save_start(test_loop.create_training(tmp_path), state)
+        start.save_start(test_loop.create_training(tmp_path), state)
     assert list((tmp_path / "checkpoints").iterdir()) == []

@@ -70,19 +70,19 @@ def create(
     prepare_batch=take_batch,
     **settings,
 ):
-    arguments = {
+    networks = {
         "generator": generator or ScaleGenerator(),
         "discriminator": discriminator or ScaleDiscriminator(),
         "generator_tx": optax.sgd(generator_rate),
         "discriminator_tx": optax.sgd(discriminator_rate),
     }
-    state = create_gan_state(jax.random.key(0), **arguments, image_shape=(1, 1, 1), use_ema=use_ema)
+    state = create_gan_state(jax.random.key(0), **networks, image_shape=(1, 1, 1), use_ema=use_ema)
     settings = {"gan_objective": "hinge", "lambda_l1": 0.0, "discriminator_loss_weight": 1.0} | settings
     step = functools.partial(
         gan_step.train_step,
-        **arguments,
+        networks=gan_step.GanNetworks(**networks),
+        settings=gan_step.StepSettings(**settings),
         prepare_batch=prepare_batch,
-        **settings,
     )
     return state, step
 
@@ -203,11 +203,9 @@ def test_simultaneous_gradient_is_that_of_both_losses_at_the_old_weights():
 
     step = functools.partial(
         gan_step.train_step,
-        **networks,
-        **optimisers,
+        networks=gan_step.GanNetworks(**networks, **optimisers),
+        settings=gan_step.StepSettings(discriminator_loss_weight=1.0, update_order="simultaneous"),
         prepare_batch=take_batch,
-        discriminator_loss_weight=1.0,
-        update_order="simultaneous",
     )
     batch = {"noise_image": noise, "real_image": real}
     after, _ = jax.jit(step)(state, batch, create_keys())

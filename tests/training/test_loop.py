@@ -7,17 +7,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
 from fpgan_jax.errors import UserError
 from fpgan_jax.metrics import create_means
 from fpgan_jax.training import loop
+from fpgan_jax.training.cadence import Schedule
+from fpgan_jax.training.run import Training, Watch
 
 
 @flax.struct.dataclass
 class State:
     step: jax.Array
     value: jax.Array
+
+    def to_trees(self):
+        return {"all": {"step": self.step, "value": self.value}}
+
+    @classmethod
+    def from_trees(cls, trees):
+        return cls(**trees["all"])
 
 
 def take_step(state, batch, base_key):
@@ -32,32 +42,50 @@ def create_batches(start_step, num_steps):
         yield {"x": np.arange(2, dtype=np.float32) + step}
 
 
-def create_training(workdir, **changes):
+class NumberFeed:
+    """Stands for a `feed.Feed`."""
+
+    data_hash, examples = "0123", None
+
+    def __init__(self, create_batches=create_batches):
+        self.create_batches = create_batches
+
+    def name_examples(self, step):
+        return ()
+
+
+def create_training(workdir, *, schedule=None, **changes):
     """Create twelve steps, due after 3 (sample), 5, 6, 10 and 12."""
-    options = {
-        "label": "number",
-        "workdir": str(workdir),
+    due = {
         "num_steps": 12,
-        "global_batch_size": 2,
         "steps_per_dispatch": 3,
         "log_every_steps": 6,
         "checkpoint_every_steps": 5,
-        "best_metric": "loss",
+        "sample_epochs": {3: 1},
+    }
+    options = {
+        "label": "number",
+        "workdir": str(workdir),
+        "config": ConfigDict({"rate": 0.9}),
+        "config_fields": ("",),
+        "schedule": Schedule(**due | (schedule or {})),
+        "feed": NumberFeed(),
+        "global_batch_size": 2,
+        "step": take_step,
         "metric_names": ("loss",),
         "shown_metrics": ("loss",),
-        "step": take_step,
-        "create_batches": create_batches,
-        "state_to_trees": lambda state: {"all": {"step": state.step, "value": state.value}},
-        "trees_to_state": lambda trees: State(**trees["all"]),
-        "metadata": {"data_hash": "0123"},
-        "sample_steps": frozenset({3}),
+        "best_metric": "loss",
     }
-    return loop.Training(**options | changes)
+    return Training(**options | changes)
 
 
-def train(workdir, **changes):
-    state = State(jnp.int32(0), jnp.float32(0))
-    return loop.run_training(create_training(workdir, **changes), state, jax.random.key(0))
+def create_state():
+    return State(jnp.int32(0), jnp.float32(0))
+
+
+def train(workdir, *, schedule=None, **changes):
+    training = create_training(workdir, schedule=schedule, **changes)
+    return loop.run_training(training, create_state(), jax.random.key(0))
 
 
 def test_a_dispatch_never_passes_what_is_due(tmp_path, dispatched):
@@ -70,7 +98,7 @@ def test_a_dispatch_never_passes_what_is_due(tmp_path, dispatched):
 def test_a_dispatch_longer_than_the_shortest_interval_is_told(
     tmp_path, caplog, steps_per_dispatch, is_warned
 ):
-    train(tmp_path, steps_per_dispatch=steps_per_dispatch)
+    train(tmp_path, schedule={"steps_per_dispatch": steps_per_dispatch})
     assert (
         "steps_per_dispatch=6 has no effect: something is logged or saved every 5" in caplog.text
     ) == is_warned
@@ -83,13 +111,13 @@ def test_a_dispatch_longer_than_the_shortest_interval_is_told(
 def test_what_does_not_fill_a_dispatch_is_dispatched_alone(
     tmp_path, dispatched, steps_per_dispatch, num_steps, expected
 ):
-    changes = {"log_every_steps": 20, "checkpoint_every_steps": 0, "sample_steps": frozenset()}
-    train(tmp_path, steps_per_dispatch=steps_per_dispatch, num_steps=num_steps, **changes)
+    rare = {"log_every_steps": 20, "checkpoint_every_steps": 0, "sample_epochs": {}}
+    train(tmp_path, schedule=rare | {"steps_per_dispatch": steps_per_dispatch, "num_steps": num_steps})
     assert dispatched == expected
 
 
 def test_several_steps_a_dispatch_give_the_numbers_of_single_ones(tmp_path):
-    states = [train(tmp_path / str(count), steps_per_dispatch=count) for count in (1, 3)]
+    states = [train(tmp_path / str(count), schedule={"steps_per_dispatch": count}) for count in (1, 3)]
     # Twelve roundings of float32, of values of less than 64, each by half of 2**-23 of them.
     assert abs(states[0].value - states[1].value) <= 12 * 64 * 2**-24
     assert states[0].value > 50
@@ -101,13 +129,12 @@ def test_several_steps_a_dispatch_give_the_numbers_of_single_ones(tmp_path):
 
 def test_samples_are_drawn_at_their_steps_only(tmp_path):
     drawn = []
-    train(
-        tmp_path,
-        sample_steps=frozenset({2, 7}),
-        draw_samples=lambda step, state, reporter: drawn.append(
-            (step, int(parallel.unreplicate(state.step)))
-        ),
-    )
+
+    class Drawing(Watch):
+        def draw_samples(self, step, state, reporter):
+            drawn.append((step, int(parallel.unreplicate(state.step))))
+
+    train(tmp_path, schedule={"sample_epochs": {2: 1, 7: 3}}, watch=Drawing())
     assert drawn == [(2, 2), (7, 7)]
 
 
@@ -121,7 +148,7 @@ def test_a_metric_that_is_not_finite_is_named_with_its_step_of_a_dispatch(tmp_pa
     with pytest.raises(
         UserError, match=f"loss of the number not finite at step {bad}; .* that of step {kept}"
     ):
-        train(tmp_path, create_batches=create_bad_batches)
+        train(tmp_path, feed=NumberFeed(create_bad_batches))
 
 
 def test_a_training_ends_with_a_line_on_its_speed_and_waiting(tmp_path, capsys):

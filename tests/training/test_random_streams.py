@@ -89,7 +89,7 @@ def observe_gan(**changes):
     """Return stream -> what it decides in a GAN: an epoch's batches, and one step."""
     config = create_config(changes)
     with build(gan_trainer, config, tiny.create_source(config)) as (training, state, keys):
-        batches = list(training.create_batches(0, 3))
+        batches = list(training.feed.create_batches(0, 3))
         after, prepared = take_step(training, state, keys, {"noise_image": IMAGE, "real_image": IMAGE})
     ids = [tuple(pair) for batch in batches for pair in zip(batch["person"], batch["replica"], strict=True)]
     noise = dict(zip(ids, (image for batch in batches for image in batch["noise_image"]), strict=True))
@@ -108,7 +108,7 @@ def observe_classifier(**changes):
     config = create_config(changes)
     source = feeding.create_classifier_source_from_prints(config, tiny.create_prints())
     with build(classifier_trainer, config, source) as (training, state, keys):
-        labels = [batch["label"] for batch in training.create_batches(0, 8)]
+        labels = [batch["label"] for batch in training.feed.create_batches(0, 8)]
         after, prepared = take_step(training, state, keys, {"image": IMAGE, "label": np.zeros(1, np.int32)})
     return {
         "weights": state.classifier.params,

@@ -49,15 +49,19 @@ def create_recording_loop(history):
         history.append([np.array(leaf) for leaf in jax.tree.leaves(params)])
 
     def run_training(training, initial_state, base_keys, **options):
-        def draw_samples(step, state, reporter):
-            if step in training.sample_steps:
-                training.draw_samples(step, state, reporter)
+        def draw_and_record(step, state, reporter):
+            if step in schedule.sample_epochs:
+                draw_samples(step, state, reporter)
             record(parallel.unreplicate(state.generator.params))
 
         record(initial_state.generator.params)
-        every_step = frozenset(range(1, training.num_steps + 1))
-        training_recorded = dataclasses.replace(training, sample_steps=every_step, draw_samples=draw_samples)
-        return loop.run_training(training_recorded, initial_state, base_keys, **options)
+        schedule, draw_samples = training.schedule, training.watch.draw_samples
+        training.watch.draw_samples = draw_and_record
+        every_step = dict.fromkeys(range(1, schedule.num_steps + 1), 0)
+        recorded = dataclasses.replace(
+            training, schedule=dataclasses.replace(schedule, sample_epochs=every_step)
+        )
+        return loop.run_training(recorded, initial_state, base_keys, **options)
 
     return run_training
 

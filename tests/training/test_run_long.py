@@ -61,6 +61,13 @@ def test_a_checkpoint_under_way_is_no_growth():
     assert run_long.find_growth(rows) == []
 
 
+def test_too_few_steps_are_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["run_long", "--steps=300"])
+    with pytest.raises(SystemExit):
+        run_long.main()
+    assert "--steps=300: too few to tell growth from the warm-up; at least 2400" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", ["gan", "classifier"])
 def test_a_run_of_some_thousand_steps_is_flat(experiment):

@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import impression_folder, pairs, preprocessing, print_loading
-from fpgan_jax.data.image_files import read_image
+from fpgan_jax.data.image_files import EXTENSIONS, read_image
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
@@ -22,7 +22,6 @@ from fpgan_jax.host.file_managers import is_leftover
 from fpgan_jax.synthesis.drawing import GIVEN_PRINT, MANIFEST_FILENAME, NEW_FINGER, read_manifest
 
 DIFFICULTIES = ("easy", "medium", "hard")
-_IMAGE_ENDINGS = (".png", ".bmp", ".jpg", ".jpeg")
 # One way against the other; SOCOFing's own scans are stretched by 1.08 on their way into a square.
 MAX_STRETCH = 1.1
 _LEADING_ID = re.compile(r"[0-9]{1,9}(?=[^0-9])")
@@ -168,10 +167,10 @@ def _list_prints(folder: str, data_hash: str | None = None) -> tuple[str, list[s
             )
         return f"synthetic_{kinds[0]}", [row.file for row in rows], [row.person for row in rows]
     files = sorted(
-        name for name in os.listdir(folder) if name.lower().endswith(_IMAGE_ENDINGS) and not is_leftover(name)
+        name for name in os.listdir(folder) if name.lower().endswith(EXTENSIONS) and not is_leftover(name)
     )
     if not files:
-        raise UserError(f"{folder}: holds no print ({', '.join(_IMAGE_ENDINGS)})")
+        raise UserError(f"{folder}: holds no print ({', '.join(EXTENSIONS)})")
     return "synthetic", files, [_parse_person(name) for name in files]
 
 

@@ -1,4 +1,4 @@
-"""Owns checksums: of files and weights, and the file in a checkpoint's folder that tells whether it is as written.
+"""Owns checksums: of files and weights, and the file in a checkpoint's folder by which damage is found.
 
 Does not know what the files hold, nor what becomes of a damaged one (`damage.py`).
 """

@@ -1,4 +1,4 @@
-"""Owns the folders that checkpoints lie in, what is wrong with one, and what becomes of a damaged or unfinished one.
+"""Owns checkpoints' folders, what is wrong with one, and what becomes of a damaged or unfinished one.
 
 Does not read arrays for use (`restore.py`).
 """
@@ -121,7 +121,7 @@ def find_disk_fault(error: BaseException) -> str | None:
     """Return why the disk did not take something, or None if that is not what an error is about."""
     if isinstance(error, OSError):
         return error.strerror or describe_error(error)
-    # TensorStore tells of the system's errors in a ValueError.
+    # TensorStore raises the system's errors as a ValueError.
     text = str(error)
     for reason in ("No space left on device", "Disk quota exceeded", "File too large", "Input/output error"):
         if reason in text:

@@ -25,10 +25,10 @@ _MISREAD = re.compile(r"[*?\[\\]")
 
 @contextlib.contextmanager
 def open_root(workdir: str) -> Iterator[str]:
-    """Yield a path to a run's folder that Orbax takes literally; it is of use within the block only.
+    """Yield a path to a run's folder that Orbax takes literally, valid within the block only.
 
     Raises:
-      UserError: there is none on this system.
+      UserError: this system has no such path.
     """
     path = os.path.abspath(workdir)
     if is_utf8(path) and not _MISREAD.search(path):
@@ -57,7 +57,7 @@ def _create_reading_manager(root: str) -> ocp.CheckpointManager:
 def restore_for_evaluation(
     workdir: str, names: tuple[str, ...], step: int | str | None = None
 ) -> tuple[int, dict[str, Any], dict[str, Any]]:
-    """Restore some trees of a checkpoint as they are; no optimiser is built or read.
+    """Restore some trees of a checkpoint as they are; no optimizer is built or read.
 
     Args:
       workdir: the run's folder.

@@ -63,7 +63,7 @@ class CheckpointStore:
     """The checkpoints of one run: the last two, the best by a named metric, and those that are kept for good.
 
     Attributes:
-      workdir: the run's folder; checkpoints lie in its `checkpoints/`.
+      workdir: the run's folder; checkpoints are in its `checkpoints/`.
     """
 
     def __init__(
@@ -124,9 +124,8 @@ class CheckpointStore:
     ) -> None:
         """Save in the background; the trees are copied first.
 
-        It counts, and takes an older one's place, once every array has been read back from the disk. A save that
-        the disk has no room for, or fails to take, costs that save: a line tells of it, by the next save or `poll`,
-        and the checkpoints before it are left as they are.
+        It counts, and replaces an older one, once every array has been read back from the disk. If the disk is full
+        or fails, that save is lost: the next save or `poll` logs a line, and earlier checkpoints stay.
 
         Args:
           step: completed steps.
@@ -147,11 +146,11 @@ class CheckpointStore:
         try:
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
         except Exception as error:
-            # Which errors are the disk's is told there; Orbax wraps them in others.
+            # Orbax wraps the disk's errors in others; they are told apart there.
             self._give_save_up(error)
 
     def poll(self) -> None:
-        """Tell of a save that has failed meanwhile; do not wait for one under way."""
+        """Log a save that has failed meanwhile; do not wait for one in progress."""
         if (
             jax.process_count() == 1
             and self._saving_step is not None
@@ -160,7 +159,7 @@ class CheckpointStore:
             self._await_save()
 
     def finish(self) -> None:
-        """Wait for the save under way.
+        """Wait for the save in progress.
 
         Raises:
           UserError: the last save failed.
@@ -211,7 +210,7 @@ class CheckpointStore:
         }
 
     def close(self) -> None:
-        """Wait for saves under way and let go of the folder."""
+        """Wait for the save in progress and release the folder."""
         try:
             self._await_save()
         finally:
@@ -232,7 +231,7 @@ class CheckpointStore:
             remove_unfinished(self.workdir)
 
     def _give_save_up(self, error: Exception) -> None:
-        """Go on without a save that the disk did not take; raise any other error again."""
+        """Go on without a save that failed for the disk; raise any other error again."""
         step, self._saving_step = self._saving_step, None
         reason = find_disk_fault(error)
         # Of several processes the others are still waiting for this one inside Orbax.

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from fpgan_jax.evaluation.matcher.ridge_spectrum import measure_ridges
 
 from fpgan_jax.data.procedural import new_fingers
 from fpgan_jax.evaluation.matcher import nist_tools
+from fpgan_jax.evaluation.matcher.ridge_spectrum import measure_ridges
 
 
 @pytest.fixture(scope="module")

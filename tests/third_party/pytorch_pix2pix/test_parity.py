@@ -139,13 +139,11 @@ def train(case, config, generator, discriminator, variables):
     step = jax.jit(
         functools.partial(
             gan_step.train_step,
-            generator=generator.clone(dropout_rate=0.0),
-            discriminator=discriminator,
-            generator_tx=tx,
-            discriminator_tx=tx,
+            networks=gan_step.GanNetworks(generator.clone(dropout_rate=0.0), discriminator, tx, tx),
+            settings=gan_step.StepSettings(
+                lambda_l1=config.lambda_l1, discriminator_loss_weight=config.discriminator_loss_weight
+            ),
             prepare_batch=lambda key, batch, first_index: (batch["noise_image"], batch["real_image"]),
-            lambda_l1=config.lambda_l1,
-            discriminator_loss_weight=config.discriminator_loss_weight,
         )
     )
     losses = []

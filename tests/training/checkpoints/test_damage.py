@@ -5,10 +5,12 @@ import os
 import resource
 import shutil
 
+import flax
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.training import loop
@@ -16,26 +18,39 @@ from fpgan_jax.training.checkpoints import checksums
 from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from fpgan_jax.training.checkpoints.store import CheckpointStore
 from fpgan_jax.training.reporting import Reporter
+from fpgan_jax.training.starting import start
 from tests.training import test_loop
 
 # An array so large that Orbax gives it a file of its own.
 BALLAST = np.random.default_rng(0).normal(size=(200, 200)).astype(np.float32)
 
 
-def create_training(workdir, **changes):
+@flax.struct.dataclass
+class LargeState(test_loop.State):
+    """A number, and an array in its checkpoints."""
+
+    def to_trees(self):
+        return super().to_trees() | {"ballast": {"array": BALLAST}}
+
+
+def create_state():
+    return LargeState(jnp.int32(0), jnp.float32(0))
+
+
+def take_step(state, batch, base_key):
+    after, metrics = test_loop.take_step(state, batch, base_key)
+    return LargeState(after.step, after.value), metrics
+
+
+def create_training(workdir, *, schedule=None, **changes):
     """Create twelve steps with checkpoints after 5, 10 and 12 and rows of metrics after 4, 8 and 12."""
-
-    def state_to_trees(state):
-        return {"all": {"step": state.step, "value": state.value}, "ballast": {"array": BALLAST}}
-
-    changes = {"log_every_steps": 4, "steps_per_dispatch": 1, "state_to_trees": state_to_trees} | changes
-    return test_loop.create_training(workdir, **changes)
+    schedule = {"log_every_steps": 4, "steps_per_dispatch": 1} | (schedule or {})
+    return test_loop.create_training(workdir, schedule=schedule, **{"step": take_step} | changes)
 
 
 def train(workdir, *, may_start_anew=False, **changes):
-    state = test_loop.State(jnp.int32(0), jnp.float32(0))
     training = create_training(workdir, **changes)
-    return loop.run_training(training, state, jax.random.key(0), may_start_anew=may_start_anew)
+    return loop.run_training(training, create_state(), jax.random.key(0), may_start_anew=may_start_anew)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +203,7 @@ def test_told_to_start_anew_a_run_with_a_whole_checkpoint_goes_on_from_it(run, w
         starts.append(start_step)
         return test_loop.create_batches(start_step, num_steps)
 
-    train(run, may_start_anew=True, create_batches=create_batches)
+    train(run, may_start_anew=True, feed=test_loop.NumberFeed(create_batches))
     assert starts == [10]
 
 
@@ -236,18 +251,20 @@ def test_a_bit_of_a_large_array_is_missed_by_orbax_and_not_by_the_checksums(run)
 
 
 def test_a_checkpoint_of_another_config_is_refused_where_the_configs_file_is_gone(tmp_path):
-    config = {"lambda_l1": 100.0, "data": {"finger": "left_thumb", "feeding": "host"}}
-    train(tmp_path, metadata={"data_hash": "0123", "config": config})
-    other = {"lambda_l1": 50.0, "data": {"finger": "right_thumb", "feeding": "device"}}
+    config = ConfigDict({"lambda_l1": 100.0, "data": {"finger": "left_thumb", "feeding": "host"}})
+    train(tmp_path, config=config)
+    (tmp_path / "config.json").unlink()
+    other = ConfigDict({"lambda_l1": 50.0, "data": {"finger": "right_thumb", "feeding": "device"}})
+    longer = {"schedule": {"num_steps": 14}}
     with pytest.raises(
         UserError, match=r"config\.data\.finger was 'left_thumb', is 'right_thumb'; config\.lambda_l1 was"
     ):
-        train(tmp_path, metadata={"data_hash": "0123", "config": other}, num_steps=14)
+        train(tmp_path, config=other, **longer)
     # What no number depends on, and what another experiment's numbers do, may differ.
-    config["data"]["feeding"] = "device"
-    config["classifier"] = {"num_epochs": 3}
-    changes = {"num_steps": 14, "config_prefixes": ("lambda", "data.")}
-    assert int(train(tmp_path, metadata={"data_hash": "0123", "config": config}, **changes).step) == 14
+    config.data.feeding = "device"
+    config.classifier = ConfigDict({"num_epochs": 3})
+    changes = longer | {"config_fields": ("lambda", "data.")}
+    assert int(train(tmp_path, config=config, **changes).step) == 14
 
 
 def test_one_that_was_incomplete_when_its_checksums_were_written_is_set_aside(run, whole, caplog):
@@ -306,7 +323,7 @@ def test_a_full_disk_at_the_first_save_is_told(tmp_path, monkeypatch):
     fill_disk_at(monkeypatch, 0)
     training = create_training(tmp_path)
     with pytest.raises(UserError, match=r"step 0 could not be saved .*; there is no checkpoint"):
-        loop.save_start(training, test_loop.State(jnp.int32(0), jnp.float32(0)))
+        start.save_start(training, create_state())
 
 
 def test_metrics_wait_for_room_on_the_disk(tmp_path):

@@ -1,0 +1,46 @@
+"""Owns which versions run: this package's, its commit, Python's and those of what it uses."""
+
+import configparser
+import importlib.metadata
+import pathlib
+import subprocess
+import sys
+
+_ROOT = pathlib.Path(__file__).parents[2]
+# What decides numbers, in the order in which it is told.
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow", "tensorflow-cpu")
+
+
+def find_version() -> str:
+    """Return this package's version: of the checkout that it runs from, else of what is installed."""
+    setup = configparser.ConfigParser()
+    setup.read(_ROOT / "setup.cfg", encoding="utf-8")
+    if setup.get("metadata", "name", fallback="") == "fpgan_jax":
+        return setup["metadata"]["version"]
+    return find_package("fpgan_jax")
+
+
+def find_package(name: str) -> str:
+    """Return an installed package's version, or "not installed"."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def find_commit() -> str:
+    """Return the commit of the code that runs, "-dirty" if it was changed since, or "not a checkout"."""
+    # Installed into an environment that lies in another project's checkout, it would name that one's.
+    if not (_ROOT / "setup.cfg").exists():
+        return "not a checkout"
+    command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "not a checkout"
+
+
+def describe_versions() -> str:
+    """Write two lines: this package and its commit; Python and the packages that decide numbers."""
+    others = ", ".join(f"{name} {find_package(name)}" for name in PACKAGES)
+    return f"fpgan_jax {find_version()}, commit: {find_commit()}\nPython {sys.version.split()[0]}, {others}"

@@ -1,0 +1,1 @@
+"""How a run begins: new, from another run's weights, or from its own last checkpoint."""

@@ -1,0 +1,64 @@
+"""Owns `config_history.json`: what a run was changed to when it was trained on, and whose weights it started from.
+
+Does not own the config itself (`config/identity.py`).
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from fpgan_jax.host.json_file import read_json
+from fpgan_jax.host.whole_file import write_whole
+
+HISTORY_FILENAME = "config_history.json"
+
+
+def update_history(
+    workdir: str, step: int, changes: Mapping[str, tuple[Any, Any]], origin: Mapping[str, Any] | None
+) -> None:
+    """Write what a run is from a step on; a run without changes and origin has no such file.
+
+    Entries of later steps are dropped: their checkpoints are gone. One of the same step is replaced: `changes` are
+    from the config of that step's checkpoint, whatever was tried from it before.
+
+    Args:
+      workdir: the run's folder.
+      step: completed steps, from which the run goes on.
+      changes: field -> (value before, value now).
+      origin: the run whose weights it started from, or None.
+
+    Raises:
+      UserError: the file there is not JSON.
+      OSError: it cannot be written.
+    """
+    path = os.path.join(workdir, HISTORY_FILENAME)
+    old = read_history(workdir)
+    entries = [{"step": 0, "init_from": dict(origin)}] if origin else []
+    entries += [entry for entry in old if "changes" in entry and entry["step"] < step]
+    if changes:
+        values = {f"config.{name}": {"was": was, "is": now} for name, (was, now) in changes.items()}
+        entries.append({"step": step, "changes": values})
+    if entries or old:
+        with write_whole(path) as file:
+            json.dump(entries, file, indent=2)
+            file.write("\n")
+
+
+def read_history(workdir: str) -> list[dict[str, Any]]:
+    """Read a run's history.
+
+    Args:
+      workdir: the run's folder.
+
+    Returns:
+      Entries in the order of their steps: {"step": int, "changes": field -> {"was": value, "is": value}}, and before
+      them {"step": 0, "init_from": origin} where there is one. Empty for a run as it was started.
+
+    Raises:
+      UserError: the file is not JSON.
+    """
+    try:
+        return read_json(os.path.join(workdir, HISTORY_FILENAME))
+    except FileNotFoundError:
+        return []

@@ -1,0 +1,101 @@
+"""Owns the weights that a new run takes from another run's checkpoint, for fine-tuning.
+
+Does not own weights of other projects (`third_party/`), nor when they are taken (`start.py`).
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from absl import logging
+
+from fpgan_jax.config.identity import describe_changes, find_changes
+from fpgan_jax.errors import UserError
+from fpgan_jax.models.xception import HEAD
+from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
+from fpgan_jax.training.run import Training
+
+# Names the origin in a run's metadata.
+ORIGIN = "init_from"
+# What the shapes of weights depend on.
+_SHAPE_FIELDS = frozenset(
+    {
+        *("generator.form", "generator.num_levels", "generator.upsampling", "generator.num_features"),
+        *("generator.norm", "generator.bottleneck_norm", "generator.conv_bias"),
+        *("discriminator.receptive_field", "discriminator.num_features", "discriminator.norm"),
+        *("discriminator.conv_bias", "classifier.width", "classifier.num_middle_blocks"),
+        *("data.image_size", "data.image_width", "data.num_channels", "data.condition"),
+    }
+)
+
+
+class Origin:
+    """A run whose networks' weights and running statistics a new run starts from, with optimizers of its own.
+
+    Attributes:
+      workdir: its folder, absolute.
+    """
+
+    def __init__(self, workdir: str, networks: tuple[str, ...]):
+        """Args: its folder, and the networks to take."""
+        self.workdir = os.path.abspath(workdir)
+        self._networks = networks
+
+    def load(self, state: Any, training: Training) -> tuple[Any, dict[str, Any]]:
+        """Take the weights of its last checkpoint.
+
+        A classifier of other persons keeps its own last layer.
+
+        Args:
+          state: the new run's, at step 0.
+          training: the new run.
+
+        Returns:
+          (the state with these weights; {"init_from": workdir, step and hashes}, for the metadata).
+
+        Raises:
+          UserError: there is no checkpoint, or its networks are others.
+        """
+        step, trees, metadata = restore_for_evaluation(self.workdir, self._networks)
+        if metadata.get("persons") != training.metadata.get("persons"):
+            head = state.classifier.params.get(HEAD)
+            trees["classifier"]["params"] = trees["classifier"]["params"] | {HEAD: head}
+            logging.warning("%s: of other persons; the classifier's last layer starts anew", self.workdir)
+        for name, tree in trees.items():
+            network = getattr(state, name)
+            self._check(tree, network.variables, name, metadata, training)
+            state = state.replace(**{name: network.replace(**tree)})
+        if getattr(state, "generator_ema", None) is not None:
+            state = state.replace(generator_ema=state.generator.params)
+        hashes = {name: metadata.get(name) for name in ("config_hash", "data_hash")}
+        return state, {ORIGIN: {"workdir": self.workdir, "step": step, **hashes}}
+
+    def check(self, metadata: Mapping[str, Any], workdir: str) -> None:
+        """Check that a run that is resumed started from these weights.
+
+        Args:
+          metadata: of the run's checkpoint.
+          workdir: its folder, for the message.
+
+        Raises:
+          UserError: it did not.
+        """
+        recorded = metadata.get(ORIGIN, {}).get("workdir")
+        if recorded != self.workdir:
+            started = f"started from {recorded}" if recorded else "did not start from another run"
+            raise UserError(
+                f"--init_from={self.workdir}: the run in {workdir} {started}; leave --init_from away to resume it, or "
+                "use another --workdir"
+            )
+
+    def _check(self, tree, expected, name: str, metadata: Mapping[str, Any], training: Training) -> None:
+        try:
+            check_variables(tree, expected, name)
+        except UserError as error:
+            changes = find_changes(metadata.get("config", {}), training.config)
+            changes = {field: change for field, change in changes.items() if field in _SHAPE_FIELDS}
+            reason = "; ".join(describe_changes(changes)) or error
+            raise UserError(
+                f"--init_from={self.workdir}: its {name} is another network ({reason}); set these fields as they were "
+                "there"
+            ) from error

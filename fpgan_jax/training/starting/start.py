@@ -1,0 +1,148 @@
+"""Owns how a run begins: at step 0, from another run's weights, or from its last checkpoint, with a changed config.
+
+Does not own which fields may change (`config/identity.py`), nor the steps that follow (`loop.py`).
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from absl import logging
+
+from fpgan_jax import parallel
+from fpgan_jax.config.identity import (
+    TRAIN_ON_FIELDS,
+    claim_workdir,
+    describe_changes,
+    find_changes,
+    find_differences,
+)
+from fpgan_jax.errors import UserError
+from fpgan_jax.host.folder_lock import hold_folder
+from fpgan_jax.training.checkpoints.store import CheckpointStore
+from fpgan_jax.training.metric_sums import MetricSums
+from fpgan_jax.training.run import Training, open_store, save_checkpoint
+from fpgan_jax.training.starting.history import update_history
+from fpgan_jax.training.starting.origin import ORIGIN, Origin
+
+
+def start_or_resume(
+    training: Training, initial_state: Any, store: CheckpointStore, origin: Origin | None
+) -> tuple[Training, Any, MetricSums]:
+    """Find the state from which a training goes on, and write into the workdir what run it is.
+
+    Args:
+      training: what will be trained.
+      initial_state: the state at step 0, on the host.
+      store: the workdir's checkpoints.
+      origin: the run whose weights a new run starts from, or None.
+
+    Returns:
+      (the training, whose metadata name the origin if there is one; the state; metrics that are not written yet).
+
+    Raises:
+      UserError: the last checkpoint is of another config, other data or another origin, or has taken more steps than
+        the config asks for; the weights do not fit. The workdir keeps its config.
+    """
+    sums = MetricSums(training.metric_names)
+    if store.latest_step is not None:
+        return _resume(training, initial_state, store, origin, sums)
+    state = initial_state
+    if origin:
+        state, metadata = origin.load(initial_state, training)
+        training = dataclasses.replace(training, metadata={**training.metadata, **metadata})
+    _write_claim(training, step=0, changes={})
+    if origin:
+        # Without it a run killed before its first checkpoint would start from random weights.
+        save_checkpoint(training, store, state, sums, is_due=False)
+    return training, state, sums
+
+
+def check_claim(training: Training) -> None:
+    """Check that the workdir holds no run of another config; fields that a run is trained on with may differ.
+
+    Raises:
+      UserError: it does.
+    """
+    claim_workdir(
+        training.workdir,
+        training.config,
+        prefixes=training.config_fields,
+        may_change=TRAIN_ON_FIELDS,
+        is_writer=False,
+    )
+
+
+def save_start(training: Training, state: Any) -> None:
+    """Save a state of no steps as a checkpoint, from which `loop.run_training` goes on.
+
+    Args:
+      training: what will be trained.
+      state: the state at step 0, on the host, not replicated.
+
+    Raises:
+      UserError: the workdir holds a checkpoint, the state is not finite, or it could not be saved.
+    """
+    with hold_folder(training.workdir):
+        check_claim(training)
+        store = open_store(training)
+        try:
+            if store.latest_step is not None:
+                raise UserError(
+                    f"{training.workdir}: holds a run already, at step {store.latest_step}; use another --workdir"
+                )
+            _write_claim(training, step=0, changes={})
+            save_checkpoint(training, store, state, MetricSums(training.metric_names), is_due=False)
+            store.finish()
+        finally:
+            store.close()
+
+
+def _resume(
+    training: Training, initial_state, store: CheckpointStore, origin: Origin | None, sums: MetricSums
+) -> tuple[Training, Any, MetricSums]:
+    workdir, step = training.workdir, store.latest_step
+    metadata = store.read_metadata()
+    # config.json is checked sooner, but may have been deleted or replaced.
+    configs = metadata.get("config", {}), training.config
+    changes = find_changes(*configs, training.config_fields)
+    if differences := find_differences(*configs, training.config_fields, may_change=TRAIN_ON_FIELDS):
+        raise UserError(
+            f"{workdir}: the checkpoint of step {step} is of another config ({'; '.join(differences)}); use another "
+            "--workdir, or the config it was started with"
+        )
+    old_hash, new_hash = metadata.get("data_hash"), training.feed.data_hash
+    if old_hash != new_hash:
+        raise UserError(
+            f"{workdir}: this run was trained on other data (hash {old_hash}, now {new_hash}); "
+            "use another --workdir, or the data it was started with"
+        )
+    if step > training.schedule.num_steps:
+        raise UserError(
+            f"{workdir}: the run is at step {step}, and this config ends at step {training.schedule.num_steps} "
+            f"({'; '.join(describe_changes(changes))}); train for longer, or use another --workdir"
+        )
+    if origin:
+        origin.check(metadata, workdir)
+    if ORIGIN in metadata:
+        training = dataclasses.replace(training, metadata={**training.metadata, ORIGIN: metadata[ORIGIN]})
+    templates = jax.tree.map(np.asarray, initial_state.to_trees()) | sums.create_templates(store)
+    trees = store.restore_latest(templates)
+    sums.take_trees(trees)
+    _write_claim(training, step=step, changes=changes)
+    return training, initial_state.from_trees(trees), sums
+
+
+def _write_claim(training: Training, *, step: int, changes: Mapping[str, tuple[Any, Any]]) -> None:
+    if not parallel.is_main_process():
+        return
+    if changes:
+        text = "; ".join(describe_changes(changes))
+        logging.warning("%s: trained on from step %d: %s", training.workdir, step, text)
+    # The history first: after a kill between the two it is written again, from the checkpoint's own config.
+    update_history(training.workdir, step, changes, training.metadata.get(ORIGIN))
+    claim_workdir(
+        training.workdir, training.config, prefixes=training.config_fields, may_change=TRAIN_ON_FIELDS
+    )

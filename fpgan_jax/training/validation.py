@@ -1,0 +1,110 @@
+"""Owns how a GAN does on pairs that it is not trained on: their L1 and SSIM, and a grid of samples, while it trains.
+
+Does not own when that is done (`loop.py`), which pairs they are (`data/pair_layouts.py`) or what is written
+(`gan_trainer.py`). Changes nothing of the training: its weights are read, and the random numbers are a stream of their
+own.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from skimage.metrics import structural_similarity
+
+from fpgan_jax.data.preprocessing import to_uint8
+
+# Of the SSIM's window, pixels.
+_MIN_SIDE = 11
+
+
+class Validation:
+    """Validation pairs, measured as a generator draws at test time: with its dropout, each image by itself."""
+
+    def __init__(
+        self, config: ConfigDict, generate: Callable, pairs: Mapping[str, np.ndarray], *, batch_size: int
+    ):
+        """Bind the pairs.
+
+        Args:
+          config: num_samples and synthesis.seed are used.
+          generate: from `sampling.create_generate`.
+          pairs: as from `pairs.create_batch`, at least one.
+          batch_size: pairs a call of `generate`; that of its other calls, so that it is one program.
+        """
+        self._num_samples = config.num_samples
+        self._generate = generate
+        self._pairs = pairs
+        self._batch_size = batch_size
+        # The same dropout every time: what changes is the network.
+        self._keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["real_image"]))
+
+    def measure(
+        self, variables: Any
+    ) -> tuple[dict[str, float], list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+        """Draw and compare every pair.
+
+        Args:
+          variables: the generator's.
+
+        Returns:
+          (num_pairs; l1, the mean of `compute_l1`; ssim, that of `compute_ssim`, where the images are large enough;
+          rows of condition, drawn and target of the first num_samples pairs, uint8 [height, width, channels]).
+        """
+        conditions, targets = self._pairs["noise_image"], self._pairs["real_image"]
+        drawn = []
+        for start in range(0, len(targets), self._batch_size):
+            # The last batch is filled up.
+            indices = np.minimum(np.arange(start, start + self._batch_size), len(targets) - 1)
+            images = self._generate(variables, conditions[indices], self._keys[indices])
+            drawn.append(to_uint8(np.asarray(images))[: len(targets) - start])
+        drawn = np.concatenate(drawn)
+        values = {"num_pairs": len(targets), "l1": float(compute_l1(drawn, targets).mean())}
+        if min(drawn.shape[1:3]) >= _MIN_SIDE:
+            values["ssim"] = float(compute_ssim(drawn, targets).mean())
+        shown = slice(self._num_samples)
+        return values, list(zip(conditions[shown], drawn[shown], targets[shown], strict=True))
+
+
+def compute_l1(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Compute the mean absolute difference of pairs of images on the networks' scale.
+
+    Args:
+      images: uint8 [n, height, width, channels].
+      others: uint8 of the same shape.
+
+    Returns:
+      float64 [n], in [0, 2]: the scale is [-1, 1].
+    """
+    return np.abs(images.astype(np.int16) - others).mean((1, 2, 3)) / 127.5
+
+
+def compute_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Compute the mean structural similarity of pairs of images, over their channels.
+
+    Args:
+      images: uint8 [n, height, width, channels], sides of at least 11 pixels.
+      others: uint8 of the same shape.
+
+    Returns:
+      float64 [n], in [-1, 1]; 1 for equal images.
+
+    Source: Wang, Bovik, Sheikh & Simoncelli 2004, section III (Gaussian window of 11 pixels, standard deviation 1.5,
+      K1 = 0.01, K2 = 0.03), by scikit-image; differs in: colors, of which each channel is compared by itself.
+    """
+    return np.array(
+        [
+            structural_similarity(
+                image,
+                other,
+                data_range=255,
+                channel_axis=-1,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+            )
+            for image, other in zip(images, others, strict=True)
+        ],
+        np.float64,
+    )
