@@ -28,7 +28,7 @@ _num_waits = itertools.count()
 DEVICE_AXIS = "devices"
 
 
-def pmap_step(step: Callable, *, num_state_args: int = 1) -> Callable:
+def pmap_step(step: Callable, *, num_state_args: int = 1) -> jax.stages.Wrapped:
     """Compile a step for all devices.
 
     Args:

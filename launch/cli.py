@@ -1,52 +1,50 @@
-"""Owns what all launch scripts share: running, and turning a user's mistake into one line.
+"""Owns what all launch scripts share: types of flags, running, and turning a user's mistake into one line.
 
-Does not own flags; each script defines its own.
+Does not own the flags of a script.
 """
 
 import csv
 import errno
-import importlib.metadata
 import os
+import pathlib
 import re
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import config_flags
 
 from fpgan_jax.errors import Interrupted, UserError
-from fpgan_jax.host import versions
-from fpgan_jax.host.user_paths import expand_path, find_path_fault, is_utf8
-from fpgan_jax.host.xla_flags import read_flags
+from fpgan_jax.host import jax_environment, versions
+from fpgan_jax.host.user_paths import expand_path, find_path_fault
 
-# Before anything imports TensorFlow, whose start-up notes hide what the user wants to read.
+# Before anything imports TensorFlow, whose start-up messages hide the output of the script.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-# Nothing here uses tf.keras; the former one is not imported until it is used, which starts a script 1 s sooner.
+# Nothing here uses tf.keras. The legacy one is imported only on use, which saves 1 s at the start.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
-# The exit code of a run that was asked to stop: EX_TEMPFAIL of sysexits.h, "try again".
+# Exit code of a run that was asked to stop: EX_TEMPFAIL of sysexits.h, "try again".
 EXIT_INTERRUPTED = 75
 
-_YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
-# XLA ends a process that is given a flag it does not know: each version is tried before it is named here.
-_JAXLIB_WITH_YNN_FLAG = ("0.10.2", "0.11.2")
-# What JAX's devices are chosen by.
-_DEVICE_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
+Main = Callable[[list[str]], None]
 
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
     None,
-    "Of several processes: HOST:PORT of process 0, the same for all. Under srun and Open MPI 4's mpirun none of "
-    "the three is needed.",
+    "For several processes: HOST:PORT of process 0, the same for all. srun and Open MPI 4's mpirun need none of the "
+    "three flags.",
 )
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of several processes: how many.", lower_bound=1)
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of several processes: which, from 0.", lower_bound=0)
-_VERSION = flags.DEFINE_bool(
-    "version", False, "Print the versions of this program and of what it uses, and leave."
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "For several processes: their number.", lower_bound=1
 )
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "For several processes: the number of this one, from 0.", lower_bound=0
+)
+_VERSION = flags.DEFINE_bool("version", False, "Print the versions of this program and its libraries.")
 
 
 class _PathParser(flags.ArgumentParser):
@@ -55,7 +53,7 @@ class _PathParser(flags.ArgumentParser):
     def __init__(self, *, may_be_empty: bool = False):
         self._may_be_empty = may_be_empty
 
-    def parse(self, argument):
+    def parse(self, argument: str) -> Any:
         if not argument and not self._may_be_empty:
             raise ValueError("empty; name a file or folder")
         if fault := find_path_fault(argument):
@@ -66,19 +64,19 @@ class _PathParser(flags.ArgumentParser):
 class _PathsParser(_PathParser):
     syntactic_help = "paths with commas between them"
 
-    def parse(self, argument):
+    def parse(self, argument: str) -> Any:
         return [super(_PathsParser, self).parse(path) for path in _split_paths(argument)]
 
 
 class _PathsFlag(flags.MultiFlag):
-    """Takes the flag given again as more paths."""
+    """A list of paths; giving the flag again adds more."""
 
-    def _parse(self, arguments):
+    def _parse(self, arguments: Any) -> Any:
         return [path for paths in super()._parse(arguments) for path in paths]
 
 
 def _split_paths(text: str) -> list[str]:
-    """Divide a list at its commas, but not within a path that is there, nor within the quotes of CSV."""
+    """Split a list at its commas, except inside a path that exists and inside CSV's quotes."""
     try:
         (parts,) = csv.reader([text], strict=True) if text else ([],)
     except (csv.Error, ValueError) as error:
@@ -88,7 +86,7 @@ def _split_paths(text: str) -> list[str]:
 
 
 def _join_existing(parts: list[str]) -> list[str] | None:
-    """Join neighbours by commas, as few as possible, so that every path is there; None where that cannot be."""
+    """Join as few neighbors as possible with commas so that every path exists; None if that is impossible."""
     for length in range(1, len(parts) + 1):
         path = ",".join(parts[:length])
         if os.path.exists(expand_path(path)):
@@ -99,13 +97,13 @@ def _join_existing(parts: list[str]) -> list[str] | None:
 
 
 class _SeedsParser(flags.ArgumentParser):
-    syntactic_help = "integers from 0, as 0,1,2"
+    syntactic_help = "integers from 0, such as 0,1,2"
 
-    def parse(self, argument):
+    def parse(self, argument: Any) -> Any:
         if argument is None or isinstance(argument, tuple):
             return argument
         seeds = tuple(int(part) for part in argument.split(",") if part.strip())
-        # As config.seed.
+        # The range of config.seed.
         if any(not 0 <= seed <= 2**32 - 2 for seed in seeds):
             raise ValueError("a seed is not in [0, 2**32 - 2]")
         return seeds
@@ -114,17 +112,17 @@ class _SeedsParser(flags.ArgumentParser):
 class _StepParser(flags.ArgumentParser):
     syntactic_help = "an integer, or best"
 
-    def parse(self, argument):
+    def parse(self, argument: Any) -> Any:
         return argument if argument in (None, "best") else int(argument)
 
 
 class _ConfigParser(flags.ArgumentParser):
-    """Reads the config.json of a run as JSON; leaves other files to ml_collections, which executes them."""
+    """Reads the config.json of a run; passes Python files on to ml_collections, which executes them."""
 
     def __init__(self, python_parser: flags.ArgumentParser):
         self._python_parser = python_parser
 
-    def parse(self, argument):
+    def parse(self, argument: str) -> Any:
         if fault := find_path_fault(argument):
             raise ValueError(fault)
         argument = expand_path(argument)
@@ -134,30 +132,28 @@ class _ConfigParser(flags.ArgumentParser):
 
         return load_config(argument).lock()
 
-    def flag_type(self):
+    def flag_type(self) -> str:
         return self._python_parser.flag_type()
 
 
 def define_config_flag(*, is_required: bool = True) -> flags.FlagHolder:
-    """Define `--config`, a Python file or a run's config.json, with overrides such as `--config.lambda_l1=50`.
+    """Define `--config`: a Python file or the config.json of a run, with overrides such as `--config.lambda_l1=50`.
 
     Args:
-      is_required: False for a script that can do without.
+      is_required: whether the flag must be given.
 
     Returns:
-      The flag's holder; `.value` is a ConfigDict, or None where it is not given.
+      The holder of the flag; `.value` is a ConfigDict, or None if the flag is not given.
     """
     holder = config_flags.DEFINE_config_file(
         "config",
         None,
-        "Config file, or the config.json of a run; --config.FIELD=VALUE overrides a field, as --config.lambda_l1=50.",
+        "Config file, or config.json of a run. --config.FIELD=VALUE overrides a field, such as --config.lambda_l1=50.",
     )
     flags.FLAGS["config"].parser = _ConfigParser(flags.FLAGS["config"].parser)
     if is_required:
         flags.mark_flag_as_required("config")
-    # Shown by `--help` with the script's own flags.
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
-    return holder
+    return _show_in_help(holder)
 
 
 def define_path_flag(
@@ -168,219 +164,163 @@ def define_path_flag(
     required: bool = False,
     may_be_empty: bool = False,
 ) -> flags.FlagHolder:
-    """Define a flag of a file or folder on this machine.
+    """Define a flag for a file or folder on this machine.
 
     Args:
-      name: of the flag.
-      description: for `--help`.
-      default: as it would be given, or None.
-      required: whether it must be given.
-      may_be_empty: whether an empty one has a meaning.
+      name: name of the flag.
+      description: text for `--help`.
+      default: a path, or None.
+      required: whether the flag must be given.
+      may_be_empty: whether "" is allowed.
 
     Returns:
-      The flag's holder; `.value` is a string, in which the home folder stands for `~`, or None.
+      The holder of the flag; `.value` is a string with `~` expanded, or None.
     """
-    holder = flags.DEFINE(
-        _PathParser(may_be_empty=may_be_empty), name, default, description, required=required
-    )
-    # Shown by `--help` with the script's own flags.
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    return holder
+    parser = _PathParser(may_be_empty=may_be_empty)
+    return _show_in_help(flags.DEFINE(parser, name, default, description, required=required))
 
 
 def define_paths_flag(
     name: str, description: str, *, default: Sequence[str] | None = None, required: bool = False
 ) -> flags.FlagHolder:
-    """Define a flag of several files or folders: commas between them, or the flag given again, or both.
+    """Define a flag for several files or folders, separated by commas or given as several flags.
 
-    A path with a comma needs CSV's double quotes only where it is not there, or could be two that are.
+    A path that contains a comma needs CSV's double quotes only if it does not exist, or if its parts exist too.
 
     Args:
-      name: of the flag.
-      description: for `--help`.
+      name: name of the flag.
+      description: text for `--help`.
       default: paths, or None.
-      required: whether it must be given.
+      required: whether the flag must be given.
 
     Returns:
-      The flag's holder; `.value` is a list of strings, or None.
+      The holder of the flag; `.value` is a list of strings, or None.
     """
     flag = _PathsFlag(_PathsParser(), flags.ArgumentSerializer(), name, default, description)
-    holder = flags.DEFINE_flag(flag, required=required)
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    return holder
+    return _show_in_help(flags.DEFINE_flag(flag, required=required))
 
 
 _CACHE_DIR = flags.DEFINE(
     _PathParser(may_be_empty=True),
     "compilation_cache_dir",
     None,
-    "Where compiled programs are kept for the next run; by default .jax_cache beside the workdir, an empty "
-    "string keeps none. The environment's JAX_COMPILATION_CACHE_DIR comes first.",
+    "Folder that keeps compiled programs for later runs; .jax_cache beside the workdir by default, none if empty. The "
+    "variable JAX_COMPILATION_CACHE_DIR takes precedence.",
 )
 
 
 def define_seeds_flag(name: str, default: str | None, description: str) -> flags.FlagHolder:
-    """Define a flag of several seeds.
+    """Define a flag for several seeds.
 
     Args:
-      name: of the flag.
-      default: as it would be given, or None.
-      description: for `--help`.
+      name: name of the flag.
+      default: text such as "0,1,2", or None.
+      description: text for `--help`.
 
     Returns:
-      The flag's holder; `.value` is a tuple of ints, or None.
+      The holder of the flag; `.value` is a tuple of ints, or None.
     """
-    holder = flags.DEFINE(_SeedsParser(), name, default, description)
-    # Shown by `--help` with the script's own flags.
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[name])
-    return holder
+    return _show_in_help(flags.DEFINE(_SeedsParser(), name, default, description))
 
 
 def define_step_flag() -> flags.FlagHolder:
-    """Define `--step`, which checkpoint to restore.
-
-    Returns:
-      The flag's holder; `.value` is an int, "best" or None.
-    """
-    holder = flags.DEFINE(
-        _StepParser(),
-        "step",
-        None,
-        "Which checkpoint: its step, or best by the run's own metric; the last by default.",
-    )
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["step"])
-    return holder
+    """Define `--step`, the checkpoint to restore; `.value` is an int, "best" or None."""
+    description = "Checkpoint: its step, or best by the run's own metric; the last one by default."
+    return _show_in_help(flags.DEFINE(_StepParser(), "step", None, description))
 
 
 def define_start_anew_flag() -> flags.FlagHolder:
-    """Define `--may_start_anew`, for a run whose checkpoints are all damaged.
-
-    Returns:
-      The flag's holder; `.value` is a bool.
-    """
+    """Define `--may_start_anew`, for a run whose checkpoints are all damaged; `.value` is a bool."""
     holder = flags.DEFINE_bool(
         "may_start_anew",
         False,
-        "If all checkpoints are damaged, start anew from step 0 instead of stopping; they stay in "
-        "damaged_checkpoints. Changes nothing while one is whole.",
+        "If all checkpoints are damaged, start again from step 0 instead of stopping. They stay in "
+        "damaged_checkpoints. Has no effect while one of them is intact.",
     )
-    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["may_start_anew"])
+    return _show_in_help(holder)
+
+
+def _show_in_help(holder: flags.FlagHolder) -> flags.FlagHolder:
+    """Make `--help` show a flag with the script's own ones, and return it."""
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[holder.name])
     return holder
 
 
+def insert_default_config() -> None:
+    """Insert `--config=configs/pix2pix_socofing.py` into the command line if it has no `--config`.
+
+    A default of the flag itself would be loaded first, and then a mistake in an override could not end in one line.
+    """
+    if not any(argument.lstrip("-").startswith("config=") for argument in sys.argv):
+        path = pathlib.Path(__file__).parents[1] / "configs/pix2pix_socofing.py"
+        sys.argv.insert(1, f"--config={path}")
+
+
 def require_flag(holder: flags.FlagHolder) -> None:
-    """Stop with one line if a flag is not given that what was chosen by another needs."""
+    """Raise a `UserError` if a flag is missing that the choice made with another flag needs."""
     if holder.value is None:
-        _stop(f"--{holder.name}: not given; see --help")
+        raise UserError(f"--{holder.name}: not given; see --help")
 
 
-def run(
-    main: Callable[[Sequence[str]], None],
-    *,
-    cache_near: flags.FlagHolder | None = None,
-    joins_processes: bool = False,
-) -> None:
-    """Run a launch script's main function.
+def run(main: Main, *, cache_near: flags.FlagHolder | None = None, joins_processes: bool = False) -> None:
+    """Run the main function of a launch script.
 
-    A `UserError`, and a mistake in the flags, ends in one line on standard error and exit code 1.
+    A `UserError` or a mistake in the flags ends with one line on standard error and exit code 1.
 
     Args:
-      main: gets the arguments that are not flags.
-      cache_near: the flag of a folder beside which compiled programs are kept; None keeps none.
-      joins_processes: whether several processes may work together, see `process_group.join_processes`.
+      main: takes the arguments that are not flags.
+      cache_near: flag of the folder beside which compiled programs are kept; None keeps none.
+      joins_processes: whether several processes can work together, see `process_group.join_processes`.
     """
     if {"--version", "-version"} & set(sys.argv[1:]):
-        # Before the flags that a script requires are asked for.
+        # Before absl asks for the required flags.
         print(versions.describe_versions())
         sys.exit()
-    _ask_for_large_pages()
+    jax_environment.request_large_pages()
     if cache_near is not None:
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[_CACHE_DIR.name])
+        _show_in_help(_CACHE_DIR)
     for holder in (_VERSION, *((_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID) if joins_processes else ())):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS[holder.name])
+        _show_in_help(holder)
 
-    def run_main(argv):
+    def prepare_and_run(argv: list[str]) -> None:
         # Imported here so that `--help` does not wait for it.
         from fpgan_jax.host import signals
 
         signals.end_process_at_second_signal()
-        _keep_convolutions_from_ynnpack()
-        if cache_near is not None:
-            _keep_compiled_programs(cache_near.value)
-        own_main = _name_environments_mistakes(main)
+        try:
+            jax_environment.disable_ynnpack_convolutions()
+            if cache_near is not None:
+                jax_environment.keep_compiled_programs(cache_near.value, _CACHE_DIR.value)
+        except UserError as error:
+            _stop(str(error))
+        own_main = jax_environment.explain_start_errors(main)
         if joins_processes:
-            own_main = _name_environments_mistakes(_work_with_others(own_main))
+            own_main = jax_environment.explain_start_errors(_work_with_others(own_main))
         _run_main(own_main, argv)
 
-    app.run(run_main, flags_parser=_parse_flags)
-
-
-def _ask_for_large_pages() -> None:
-    """Start this process again with glibc asking for large pages, which it can be told at its start only.
-
-    On a CPU a training step takes hundreds of MB afresh; in pages of 4 KiB that is up to a fifth of its time.
-    """
-    try:
-        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as file:
-            is_on_request = "[madvise]" in file.read()
-    except OSError:
-        return
-    if is_on_request and "GLIBC_TUNABLES" not in os.environ and sys.executable:
-        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-
-
-def _keep_convolutions_from_ynnpack() -> None:
-    """Have XLA:CPU convolve with Eigen, before JAX is imported.
-
-    YNNPACK, this version's choice, divides a convolution among threads by output features only: up to 64 of
-    them, as in both networks' large layers, get one core. The 128-pixel training step takes 8% longer so with
-    jaxlib 0.10.2, and 24% longer with 0.11.2 (docs/benchmarks.md).
-    """
-    if importlib.metadata.version("jaxlib") not in _JAXLIB_WITH_YNN_FLAG:
-        return
-    try:
-        xla_flags = read_flags(os.environ.get("XLA_FLAGS", ""))
-    except UserError as error:
-        _stop(str(error))
-    if _YNN_FLAG not in xla_flags:
-        os.environ["XLA_FLAGS"] = f"{_YNN_FLAG}=-individual_convolution {xla_flags}".rstrip()
-
-
-def _keep_compiled_programs(workdir: str) -> None:
-    """Tell JAX, which is not imported yet, where compiled programs are kept from run to run."""
-    folder = _CACHE_DIR.value
-    if folder is None:
-        folder = os.path.join(os.path.dirname(os.path.abspath(workdir)), ".jax_cache")
-        # JAX takes UTF-8 alone.
-        folder = folder if is_utf8(folder) else ""
-    if folder:
-        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
-    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
-    if not is_utf8(folder):
-        _stop(f"JAX_COMPILATION_CACHE_DIR={folder!r}: JAX cannot use a path with a byte that is no UTF-8")
+    app.run(prepare_and_run, flags_parser=_parse_flags)
 
 
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv, known_only=False)
         if "config" in flags.FLAGS and flags.FLAGS["config"].value is not None:
-            flags.FLAGS["config"].value.items()  # a file that could not be loaded says so only here
+            flags.FLAGS["config"].value.items()  # raises the error of a file that could not be loaded
     except (AttributeError, KeyError) as error:
         _stop(_describe_unknown_field(str(error)))
     except (flags.Error, TypeError, ValueError) as error:
         _stop(str(error))
     except Exception as error:
-        # A config file is a program, which can raise anything.
+        # A config file is a program and can raise anything.
         _stop(f"--config: cannot be loaded: {type(error).__name__}: {error}")
     if flags.FLAGS["verbosity"].using_default_value:
-        # Orbax tells of every file it writes; a progress line and warnings are what the user wants.
-        flags.FLAGS.verbosity = logging.WARNING
+        # Orbax logs every file that it writes.
+        logging.set_verbosity(logging.WARNING)
     return rest
 
 
-def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> None:
-    # As Ctrl-C: what a batch system sends before it kills. A training notes both and saves first.
+def _run_main(main: Main, argv: list[str]) -> None:
+    # Batch systems send SIGTERM before they kill; handled like Ctrl-C. A training catches both and saves first.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if len(argv) > 1:
         _stop(f"{argv[1]!r}: not a flag; all arguments are --NAME=VALUE, see --help")
@@ -390,9 +330,9 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         _stop(str(error))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            # Writing to an open file names no file.
+            # The error of a write to an open file has no name.
             name = f"{error.filename}: " if error.filename else ""
-            _stop(f"{name}{error.strerror}; make room and give the same command again, which goes on")
+            _stop(f"{name}{error.strerror}; free some space and run the same command again to resume")
         if error.filename is None:
             raise
         _stop(f"{error.filename}: {error.strerror}")
@@ -400,22 +340,21 @@ def _run_main(main: Callable[[Sequence[str]], None], argv: Sequence[str]) -> Non
         print(f"INTERRUPTED: {stop}", file=sys.stderr, flush=True)
         _leave_at_once(EXIT_INTERRUPTED)
     except KeyboardInterrupt:
-        print("INTERRUPTED: the same command goes on from what is done.", file=sys.stderr, flush=True)
+        print("INTERRUPTED: run the same command again to resume.", file=sys.stderr, flush=True)
         _end_others("interrupted", EXIT_INTERRUPTED)
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
-        # JAX has no class of its own for it.
+        # JAX has no error class for this.
         if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        _stop(
-            f"out of memory ({str(error) or 'no more is said'}); use smaller batches, images or networks, or remat"
-        )
+        reason = str(error) or "no details"
+        _stop(f"out of memory ({reason}); use smaller batches, images or networks, or remat")
 
 
-def _leave_at_once(code: int) -> None:
-    """End this process without the seconds that Python and its libraries take for their end.
+def _leave_at_once(code: int) -> NoReturn:
+    """End this process without the seconds that Python and its libraries take to shut down.
 
-    All is on disk, and who asked to stop may kill soon.
+    Everything is on disk, and whoever asked to stop may kill soon.
     """
     logging.flush()
     sys.stdout.flush()
@@ -423,42 +362,10 @@ def _leave_at_once(code: int) -> None:
     os._exit(code)
 
 
-def _name_environments_mistakes(main: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
-    """Have a main function tell in one line of a variable with which JAX cannot start."""
+def _work_with_others(main: Main) -> Main:
+    """Wrap a main function so that it first joins the other processes of the run."""
 
-    def run_and_name(argv):
-        try:
-            main(argv)
-        except (AssertionError, RuntimeError, ValueError) as error:
-            if line := _describe_environments_mistake(error):
-                raise UserError(line) from error
-            raise
-
-    return run_and_name
-
-
-def _describe_environments_mistake(error: Exception) -> str | None:
-    # JAX has no classes of its own for these.
-    text = str(error)
-    option = re.search(r"for (?:JAX flag|environment) '?(jax_\w+)", text, re.IGNORECASE)
-    if option and (name := option[1].upper()) in os.environ:
-        return f"{name}={os.environ[name]}: JAX does not know this value; set another, or unset it"
-    frames = traceback.extract_tb(error.__traceback__)
-    is_without_text = isinstance(error, AssertionError) and frames[-1].filename.endswith("xla_bridge.py")
-    if not is_without_text and not re.match("Unable to initialize backend|Unknown backend", text):
-        return None
-    given = [f"{name}={os.environ[name]}" for name in _DEVICE_VARIABLES if os.environ.get(name)]
-    reason = text.partition(" (set JAX_PLATFORMS")[0].partition(" (you may need")[0]
-    return (
-        f"{', '.join(given) or 'JAX_PLATFORMS is not set'}: JAX finds no such device here"
-        f"{f' ({reason})' if reason else ''}; JAX_PLATFORMS=cpu computes on the CPU"
-    )
-
-
-def _work_with_others(main: Callable[[Sequence[str]], None]) -> Callable[[Sequence[str]], None]:
-    """Have a main function run in all processes of a run, once they have come together."""
-
-    def join_and_run(argv):
+    def join_and_run(argv: list[str]) -> None:
         from fpgan_jax import errors
         from fpgan_jax.host import process_group
 
@@ -466,7 +373,7 @@ def _work_with_others(main: Callable[[Sequence[str]], None]) -> Callable[[Sequen
         try:
             main(argv)
         except errors.Interrupted:
-            # All of them stop after the same step.
+            # All processes stop after the same step.
             process_group.leave_processes()
             raise
         except (errors.UserError, OSError, KeyboardInterrupt):
@@ -481,13 +388,13 @@ def _work_with_others(main: Callable[[Sequence[str]], None]) -> Callable[[Sequen
 
 
 def _end_others(reason: str, exit_code: int) -> None:
-    """End the other processes of a run and this one, if there are others."""
+    """End all processes of the run, if there are several."""
     if process_group := sys.modules.get("fpgan_jax.host.process_group"):
         process_group.end_processes(reason, exit_code)
 
 
 def _describe_unknown_field(text: str) -> str:
-    # ml_collections says it in a KeyError, whose text is quoted twice.
+    # The text of ml_collections' KeyError is quoted twice.
     if "get_config" in text:
         return f"--config: the file defines no get_config() ({text})"
     match = re.search(r'Did you mean "(.+?)" instead of "(.+?)"', text)
@@ -498,7 +405,7 @@ def _describe_unknown_field(text: str) -> str:
     )
 
 
-def _stop(message: str) -> None:
+def _stop(message: str) -> NoReturn:
     line = " ".join(message.split())
     print(f"ERROR: {line}", file=sys.stderr, flush=True)
     _end_others(line, 1)

@@ -2,15 +2,15 @@ r"""Write the page that lists every config field with its type, range, default, 
 
 python -m launch.document_fields
 
-A test fails while docs/fields.md is not what this writes.
+A test fails if docs/fields.md differs from the output.
 """
 
 from launch import cli
 
-_OUT = cli.define_path_flag("out", "The page.", default="docs/fields.md")
+_OUT = cli.define_path_flag("out", "The page to write.", default="docs/fields.md")
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Write the page."""
     del argv
     from fpgan_jax.config.page import format_page

@@ -4,8 +4,8 @@ python -m launch.evaluate --experiment=runs/twin_p50 --out_dir=runs/evaluation
 python -m launch.evaluate --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --synthetic_dirs=FOLDER_OF_PRINTS --out_dir=runs/evaluation
 
-The first takes everything from a folder of launch.reproduce. The second judges any folder of prints, also those of
-another program: a file's person is the number that its name starts with. Stop it at will: the same command goes on.
+The first command evaluates a folder of launch.reproduce. The second one evaluates any folder of prints, also of another
+program: the number at the start of a file name is the person. An interrupted evaluation resumes with the same command.
 """
 
 from absl import flags
@@ -16,35 +16,37 @@ _CONFIG = cli.define_config_flag(is_required=False)
 _EXPERIMENT = cli.define_path_flag("experiment", "A folder of launch.reproduce.")
 _SYNTHETIC_DIRS = cli.define_paths_flag(
     "synthetic_dirs",
-    "Folders of launch.synthesize, or of any prints; a second folder of the same noise is another seed of the GAN.",
+    "Folders of launch.synthesize, or of any prints. A second folder of the same noise counts as another GAN seed.",
     default=[],
 )
 _CLASSIFIER_WORKDIRS = cli.define_paths_flag(
     "classifier_workdirs",
-    "Of launch.train_classifier, beside the experiment's own: for the paper's similarity.",
+    "Workdirs of launch.train_classifier for the paper's similarity, besides those of the experiment.",
     default=[],
 )
 _FEATURE_CLASSIFIER = cli.define_path_flag(
     "feature_classifier",
-    "Workdir of a classifier of other prints, whose features the distributions are in.",
+    "Workdir of a classifier of other prints, whose features the distribution measures use.",
     default="",
     may_be_empty=True,
 )
 _UTILITY = cli.define_path_flag(
     "utility",
-    "The results.csv of launch.measure_utility, to stand in the report.",
+    "results.csv of launch.measure_utility, to include in the report.",
     default="",
     may_be_empty=True,
 )
-_GAN_SEEDS = flags.DEFINE_list(
-    "gan_seeds", [], "Those of the experiment's GAN seeds to judge; all by default."
+_GAN_SEEDS = flags.DEFINE_list("gan_seeds", [], "GAN seeds of the experiment to evaluate; all by default.")
+_CLASSIFIER_SEEDS = flags.DEFINE_list(
+    "classifier_seeds", [], "Classifier seeds of the experiment to use; all by default."
 )
-_CLASSIFIER_SEEDS = flags.DEFINE_list("classifier_seeds", [], "Likewise, the classifier's.")
-_OUT_DIR = cli.define_path_flag("out_dir", "Gets report.html, the tables, and all rows.", required=True)
+_OUT_DIR = cli.define_path_flag(
+    "out_dir", "Folder for report.html, the tables and all rows; created if missing.", required=True
+)
 
 
-def main(argv):
-    """Evaluate."""
+def main(argv: list[str]) -> None:
+    """Evaluate and print the path of the report."""
     del argv
     from fpgan_jax.evaluation import evaluate
     from fpgan_jax.evaluation.plan import create_plan

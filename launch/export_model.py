@@ -1,9 +1,9 @@
-"""Write a trained network as files that other programs run without this package.
+"""Export a trained network as files that other programs run without this package.
 
 python -m launch.export_model --workdir=runs/gan --out=runs/served_gan --format=stablehlo
 
---out becomes a folder with the model, weights included, and model.json, which tells its inputs and output: bytes
-of images in, the pixels that launch.synthesize writes or the probabilities of launch.score_similarity out.
+The folder --out gets the model with its weights, and model.json with its inputs and output. The input is the bytes of
+images. The output is the pixels that launch.synthesize writes, or the probabilities of launch.score_similarity.
 """
 
 from absl import flags
@@ -11,7 +11,7 @@ from absl import flags
 from launch import cli
 
 _WORKDIR = cli.define_path_flag(
-    "workdir", "The workdir of launch.train_gan or launch.train_classifier.", required=True
+    "workdir", "Workdir of launch.train_gan or launch.train_classifier.", required=True
 )
 _OUT = cli.define_path_flag("out", "Folder for the model; must not exist.", required=True)
 _FORMAT = flags.DEFINE_enum(
@@ -24,15 +24,15 @@ _NETWORK = flags.DEFINE_enum(
     "network",
     None,
     ["generator", "generator_ema", "classifier"],
-    "Which network; by default the one that launch.synthesize or launch.score_similarity would use.",
+    "Network to export; by default the one that launch.synthesize or launch.score_similarity uses.",
 )
 _STEP = cli.define_step_flag()
 _DETERMINISTIC = flags.DEFINE_bool("deterministic", None, "As in launch.synthesize.")
 _USE_RUNNING_AVERAGE = flags.DEFINE_bool("use_running_average", None, "As in launch.synthesize.")
 
 
-def main(argv):
-    """Export."""
+def main(argv: list[str]) -> None:
+    """Export the network."""
     del argv
     from fpgan_jax.serving import formats
 
@@ -49,7 +49,7 @@ def main(argv):
         step=_STEP.value,
         overrides=overrides,
     )
-    print(f"The {description['network']} of step {description['checkpoint_step']} in {_OUT.value}")
+    print(f"{description['network']} of step {description['checkpoint_step']} in {_OUT.value}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-r"""Start a run from weights that another project's code trained.
+r"""Start a run from the weights of another project.
 
 python -m launch.import_weights --from=pytorch_pix2pix --generator=latest_net_G.pth --discriminator=latest_net_D.pth \
     --config=configs/pix2pix_socofing.py --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/gan
 python -m launch.import_weights --from=keras_xception --classifier=xception.weights.h5 \
     --config=configs/pix2pix_socofing.py --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/classifier
 
-The workdir is then one of launch.train_gan or launch.train_classifier at step 0: both go on from it, and
-launch.synthesize draws with it. Without --discriminator, D's weights are drawn anew.
+The workdir becomes one of launch.train_gan or launch.train_classifier at step 0, which can continue from it;
+launch.synthesize can draw with it. Without --discriminator, D is initialized at random.
 """
 
 from absl import flags
@@ -14,28 +14,30 @@ from absl import flags
 from launch import cli
 
 _FROM = flags.DEFINE_enum(
-    "from", None, ["pytorch_pix2pix", "keras_xception"], "Whose files they are.", required=True
+    "from", None, ["pytorch_pix2pix", "keras_xception"], "Project that the files come from.", required=True
 )
-_GENERATOR = cli.define_path_flag("generator", "pytorch_pix2pix: G's file, latest_net_G.pth.")
-_DISCRIMINATOR = cli.define_path_flag("discriminator", "pytorch_pix2pix: D's file, latest_net_D.pth.")
-_CLASSIFIER = cli.define_path_flag("classifier", "keras_xception: .weights.h5, .h5 or .keras.")
+_GENERATOR = cli.define_path_flag("generator", "pytorch_pix2pix: file of G, latest_net_G.pth.")
+_DISCRIMINATOR = cli.define_path_flag("discriminator", "pytorch_pix2pix: file of D, latest_net_D.pth.")
+_CLASSIFIER = cli.define_path_flag(
+    "classifier", "keras_xception: file of the classifier, .weights.h5, .h5 or .keras."
+)
 _CONFIG = cli.define_config_flag()
-_WORKDIR = cli.define_path_flag("workdir", "Folder of the run; made if missing.", required=True)
+_WORKDIR = cli.define_path_flag("workdir", "Folder of the run; created if missing.", required=True)
 
 
-def main(argv):
-    """Import."""
+def main(argv: list[str]) -> None:
+    """Import the weights."""
     del argv
     if _FROM.value == "pytorch_pix2pix":
         cli.require_flag(_GENERATOR)
-        from third_party.pytorch_pix2pix import runs
+        from third_party.pytorch_pix2pix import runs as pix2pix_runs
 
-        runs.import_run(_CONFIG.value, _WORKDIR.value, _GENERATOR.value, _DISCRIMINATOR.value)
+        pix2pix_runs.import_run(_CONFIG.value, _WORKDIR.value, _GENERATOR.value, _DISCRIMINATOR.value)
     else:
         cli.require_flag(_CLASSIFIER)
-        from third_party.keras_xception import runs
+        from third_party.keras_xception import runs as keras_runs
 
-        runs.import_run(_CONFIG.value, _WORKDIR.value, _CLASSIFIER.value)
+        keras_runs.import_run(_CONFIG.value, _WORKDIR.value, _CLASSIFIER.value)
     print(f"{_WORKDIR.value}: a run at step 0 with these weights")
 
 

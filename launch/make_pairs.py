@@ -1,12 +1,11 @@
-r"""Write the training set as PNG files of [noise | print], or everyone's prints as one .npz file, or both.
+r"""Write the training set as PNG files of [noise | print], or the prints of all persons as one .npz file, or both.
 
 python -m launch.make_pairs --config=configs/pix2pix_socofing.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --out_dir=pairs --npz=prints.npz
 
---out_dir gets train/PERSON_REPLICA.png, as pix2pix's "aligned" loader reads them. --npz gets the preprocessed
-prints of the configured finger, real and altered, of every person in the folder, or with --npz_num_persons=N of the
-first N only: with config.data.source=npz and config.data.npz_file=prints.npz everything runs on a machine without
-TensorFlow and without the folder.
+--out_dir gets train/PERSON_REPLICA.png, in the format of pix2pix's "aligned" loader. --npz gets the preprocessed prints
+of the configured finger, real and altered, of all persons in the folder or of the first --npz_num_persons. With
+config.data.source=npz and config.data.npz_file=prints.npz everything runs without the folder and without TensorFlow.
 """
 
 from absl import flags
@@ -14,14 +13,14 @@ from absl import flags
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_OUT_DIR = cli.define_path_flag("out_dir", "Folder for the pairs' files; made if missing.")
-_NPZ = cli.define_path_flag("npz", "File for everyone's prints; one that is there is replaced.")
+_OUT_DIR = cli.define_path_flag("out_dir", "Folder for the files of the pairs; created if missing.")
+_NPZ = cli.define_path_flag("npz", "File for the prints of all persons; an existing one is replaced.")
 _NPZ_NUM_PERSONS = flags.DEFINE_integer(
-    "npz_num_persons", None, "Of --npz: only so many persons, those with the lowest ids.", lower_bound=1
+    "npz_num_persons", None, "For --npz: number of persons, those with the lowest ids.", lower_bound=1
 )
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Write the pairs, the prints, or both."""
     del argv
     from fpgan_jax.config.checks import validate_config

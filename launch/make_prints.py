@@ -2,7 +2,7 @@
 
 python -m launch.make_prints --out_dir=prints --num_persons=30
 
-Nothing downstream knows them from SOCOFing. An interrupted folder is completed by the same command.
+Everything that reads SOCOFing reads these too. The same command completes an interrupted folder.
 """
 
 from absl import flags
@@ -13,10 +13,10 @@ from launch import cli
 
 _OUT_DIR = cli.define_path_flag(
     "out_dir",
-    "Folder for Real/ and Altered/; one that was begun with the same seed and size is completed.",
+    "Folder for Real/ and Altered/; an incomplete one of the same seed and size is completed.",
     required=True,
 )
-_NUM_PERSONS = flags.DEFINE_integer("num_persons", 30, "Persons 1 to this.", lower_bound=1)
+_NUM_PERSONS = flags.DEFINE_integer("num_persons", 30, "Number of persons.", lower_bound=1)
 _FINGERS = flags.DEFINE_list(
     "fingers",
     ["Right_index"],
@@ -25,13 +25,13 @@ _FINGERS = flags.DEFINE_list(
 _NUM_IMPRESSIONS = flags.DEFINE_integer(
     "num_impressions",
     1,
-    "Impressions of each finger; those after the first go to Impressions/Impression-2/ and so on.",
+    "Impressions per finger; those after the first go to Impressions/Impression-2/ and so on.",
     lower_bound=1,
 )
-_ALTERED = flags.DEFINE_bool("altered", True, "Write the altered prints too: nine files a finger.")
+_ALTERED = flags.DEFINE_bool("altered", True, "Also write the altered prints: nine files per finger.")
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the whole set.", lower_bound=0)
 _SIZE = flags.DEFINE_enum("size", "96x103", list(SIZES), "Width x height of the files, pixels.")
-_NUM_WORKERS = flags.DEFINE_integer("num_workers", 1, "Processes that write side by side.", lower_bound=1)
+_NUM_WORKERS = flags.DEFINE_integer("num_workers", 1, "Number of processes.", lower_bound=1)
 
 
 def main(argv: list[str]) -> None:

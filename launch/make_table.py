@@ -1,4 +1,4 @@
-"""Make table 2, ours beside the paper's, from the scores of one or several sets.
+"""Make table 2 with our numbers and the paper's, from the scores of one or several sets.
 
 python -m launch.make_table --scores=runs/p50/scores.csv,runs/p100/scores.csv --out_dir=runs/tables
 
@@ -9,20 +9,20 @@ from absl import flags
 
 from launch import cli
 
-_SCORES = cli.define_paths_flag("scores", "CSV files of launch.score_similarity, one a set.", required=True)
-_OUT_DIR = cli.define_path_flag("out_dir", "Folder for the tables; made if missing.", required=True)
+_SCORES = cli.define_paths_flag("scores", "CSV files of launch.score_similarity, one per set.", required=True)
+_OUT_DIR = cli.define_path_flag("out_dir", "Folder for the tables; created if missing.", required=True)
 _STD_OVER = flags.DEFINE_enum(
     "std_over",
     "persons",
     ["persons", "images"],
-    "What the standard deviation is over: the persons' means, or all images. The paper does not say.",
+    "Standard deviation over the means of the persons, or over all images. The paper does not say which.",
 )
 _STD_DDOF = flags.DEFINE_integer(
     "std_ddof", 0, "0 divides the squared deviations by n, 1 by n - 1.", lower_bound=0, upper_bound=1
 )
 
 
-def main(argv):
+def main(argv: list[str]) -> None:
     """Make the table."""
     del argv
     from fpgan_jax.scoring import table2

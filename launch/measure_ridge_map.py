@@ -1,4 +1,4 @@
-r"""Show that a print's ridge map is still its finger's: match maps with other real prints of the finger.
+r"""Check that a ridge map keeps the identity of its finger, by matching maps with other real prints of the finger.
 
 python -m launch.measure_ridge_map --config=configs/pix2pix_socofing.py --config.data.source=impressions \
     --config.data.impressions_dir=FOLDER --config.data.sensor_ppi=500 --config.data.image_ppi=238 \
@@ -6,8 +6,8 @@ python -m launch.measure_ridge_map --config=configs/pix2pix_socofing.py --config
 python -m launch.measure_ridge_map --config=configs/pix2pix_socofing.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --config.data.frame=crop --config.data.image_size=128
 
-At 238 pixels per inch other sensors' ridges have the period of SOCOFing's at 128x128 pixels without the frame. Where a
-finger has one print, the map is matched with it. Needs `bash launch/setup_biometrics.sh`.
+At 238 pixels per inch the ridges of other sensors have the period of SOCOFing's at 128x128 pixels without the frame. If
+a finger has only one print, its map is matched with that print. Needs `bash launch/setup_biometrics.sh`.
 """
 
 from absl import flags
@@ -16,7 +16,7 @@ from launch import cli
 
 _CONFIG = cli.define_config_flag()
 _MAX_PERSONS = flags.DEFINE_integer(
-    "max_persons", 60, "The first so many fingers, by id, take part.", lower_bound=2
+    "max_persons", 60, "Maximum number of fingers, the first ones by id.", lower_bound=2
 )
 
 

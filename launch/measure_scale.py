@@ -1,11 +1,11 @@
-r"""Measure the ridge period of all prints of a folder: what a sensor's scale is set from.
+r"""Measure the ridge period of all prints of a folder, from which the scale of a sensor follows.
 
 python -m launch.measure_scale --config=configs/pix2pix_socofing.py --config.data.socofing_dir=SOCOFING_FOLDER
 python -m launch.measure_scale --config=configs/pix2pix_socofing.py --config.data.source=impressions \
     --config.data.impressions_dir=FOLDER
 
-Prints the median in the files' own pixels, its spread over prints, and the pixels per inch that it means. Of SOCOFing
-all ten fingers' real prints are taken; the constant in fpgan_jax/evaluation/matcher/resolution.py is this command's.
+Prints the median in pixels of the files, its spread over prints, and the pixels per inch that it implies. For SOCOFing
+it uses the real prints of all ten fingers; evaluation/matcher/resolution.py has its constant from this command.
 """
 
 from launch import cli

@@ -3,29 +3,31 @@ r"""Run both experiments for one of the paper's sets, from noise images to table
 python -m launch.reproduce --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --workdir=runs/twin_p50
 
-Trains the GAN and the classifier, synthesizes, scores and makes the table. Stop it at will: the same
-command goes on where it stopped, and stages that are done are skipped.
+Trains the GAN and the classifier, synthesizes, scores and makes the table. An interrupted experiment resumes with the
+same command, and skips the stages that are done.
 
-With --gan_seeds=0,1,2 --classifier_seeds=0,1,2 each network is trained once a seed and every pair of them is
-scored; seeds.txt has each mean with its interval and what the seeds of either do to it.
+With --gan_seeds=0,1,2 --classifier_seeds=0,1,2 each network is trained once per seed, and every pair is scored.
+seeds.txt has each mean with its interval, and its spread over the seeds of either network.
 """
 
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_WORKDIR = cli.define_path_flag("workdir", "Folder of this experiment; made if missing.", required=True)
+_WORKDIR = cli.define_path_flag("workdir", "Folder of this experiment; created if missing.", required=True)
 _GAN_SEEDS = cli.define_seeds_flag(
     "gan_seeds",
     None,
-    "Seeds of the GAN, each scored by every one of the classifier's; the config's own by default.",
+    "Seeds of the GAN, each scored by the classifiers of all seeds; the seed of the config by default.",
 )
 _CLASSIFIER_SEEDS = cli.define_seeds_flag(
-    "classifier_seeds", None, "Seeds of the classifier, likewise. Without either flag table 2 is made."
+    "classifier_seeds",
+    None,
+    "Seeds of the classifier; the seed of the config by default. Without both flags table 2 is made.",
 )
 
 
-def main(argv):
-    """Run the chain."""
+def main(argv: list[str]) -> None:
+    """Run all stages."""
     del argv
     from fpgan_jax.config.derived import resolve_seed
     from fpgan_jax.reproduction import chain

@@ -1,9 +1,9 @@
-r"""Score real prints, synthetic prints and controls with a trained classifier: one CSV row an image.
+r"""Score real prints, synthetic prints and controls with a trained classifier: one CSV row per image.
 
 python -m launch.score_similarity --classifier_workdir=runs/classifier \
     --synthetic_dirs=runs/synthetic,runs/synthetic_new --scores=runs/scores.csv
 
-The score of an image is the probability that the classifier gives its own person.
+The score of an image is the classifier's probability of the person of the image.
 """
 
 from absl import flags
@@ -11,31 +11,35 @@ from absl import flags
 from launch import cli
 
 _CLASSIFIER_WORKDIR = cli.define_path_flag(
-    "classifier_workdir", "The workdir of launch.train_classifier.", required=True
+    "classifier_workdir", "Workdir of launch.train_classifier.", required=True
 )
 _SYNTHETIC_DIRS = cli.define_paths_flag(
     "synthetic_dirs", "Folders of launch.synthesize, of training noise, new noise or both.", required=True
 )
-_SCORES = cli.define_path_flag("scores", "The CSV to write.", required=True)
+_SCORES = cli.define_path_flag("scores", "CSV to write.", required=True)
 _STEP = cli.define_step_flag()
 _NUM_TEST_PERSONS = flags.DEFINE_integer(
     "num_test_persons",
     None,
-    "Persons to score, the first by id; the classifier's config by default.",
+    "Number of persons to score, the first ones by id; from the classifier's config by default.",
     lower_bound=1,
 )
 _SOCOFING_DIR = cli.define_path_flag(
-    "socofing_dir", "The real prints, if they no longer lie where the classifier was trained."
+    "socofing_dir", "Folder of the real prints, if it has moved since the training."
 )
-_IMPRESSIONS_DIR = cli.define_path_flag("impressions_dir", "Those of several impressions, likewise.")
-_NPZ_FILE = cli.define_path_flag("npz_file", "The file of launch.make_pairs --npz, likewise.")
+_IMPRESSIONS_DIR = cli.define_path_flag(
+    "impressions_dir", "Folder of several impressions, if it has moved since the training."
+)
+_NPZ_FILE = cli.define_path_flag(
+    "npz_file", "File of launch.make_pairs --npz, if it has moved since the training."
+)
 _TFDS_DIR = cli.define_path_flag(
-    "tfds_dir", "Where TFDS keeps the prepared prints, likewise.", may_be_empty=True
+    "tfds_dir", "Folder of TFDS's prepared prints, if it has moved since the training.", may_be_empty=True
 )
 
 
-def main(argv):
-    """Score."""
+def main(argv: list[str]) -> None:
+    """Score all images."""
     del argv
     from fpgan_jax.scoring import similarity
 

@@ -1,55 +1,58 @@
-r"""Run one config many times with fields overridden, here or on Slurm; goes on where it stopped.
+r"""Run one config many times with overridden fields, here or on Slurm.
 
 python -m launch.sweep --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --sweep=configs/sweeps/lambda_l1.py --workdir=runs/lambda_l1
 
-Every run is checked before the first starts. Writes into the workdir: a folder a run, named by what it overrides, with
-log.txt, run.json and what the run's script writes; results.csv and results.html. One run a GPU at a time, or
---num_workers on CPUs. With --slurm the runs become a job array; the same command then tells how they stand.
+Every run is checked before the first one starts. Writes into the workdir: results.csv, results.html and one folder per
+run, named after its overrides, with log.txt, run.json and the output of the run's script. Each GPU has one run at a
+time; without GPUs --num_workers runs are active. With --slurm the runs become a job array, and the same command shows
+their state. An interrupted sweep resumes with the same command.
 """
 
 import os
 import sys
+from typing import Any
 
 from absl import flags
 
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_SWEEP = cli.define_path_flag("sweep", "Python file with get_sweep(), as configs/sweeps/.", required=True)
-_WORKDIR = cli.define_path_flag("workdir", "Folder of the sweep; made if missing.", required=True)
-_WHAT = flags.DEFINE_enum(
-    "what", "reproduce", ["reproduce", "train_gan", "train_classifier"], "Each run's script."
+_SWEEP = cli.define_path_flag(
+    "sweep", "Python file with get_sweep(), such as those in configs/sweeps/.", required=True
 )
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Check and list the runs only.")
+_WORKDIR = cli.define_path_flag("workdir", "Folder of the sweep; created if missing.", required=True)
+_WHAT = flags.DEFINE_enum(
+    "what", "reproduce", ["reproduce", "train_gan", "train_classifier"], "Launch script of each run."
+)
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only check and list the runs.")
 _RETRY = flags.DEFINE_bool("retry_failed", False, "Also start runs that have failed before.")
 _NUM_WORKERS = flags.DEFINE_integer(
     "num_workers",
     None,
-    "Runs at a time; by default one a GPU, or 1 without; with --slurm 256.",
+    "Runs at a time; by default one per GPU, or 1 without GPUs; 256 with --slurm.",
     lower_bound=1,
 )
-_SLURM = flags.DEFINE_bool("slurm", False, "Submit to Slurm; the flags below are of each job.")
+_SLURM = flags.DEFINE_bool("slurm", False, "Submit to Slurm; the flags below apply to each job.")
 _PARTITION = flags.DEFINE_string("partition", None, "Slurm's partition.")
 _ACCOUNT = flags.DEFINE_string("account", None, "Slurm's account.")
 _GPUS = flags.DEFINE_integer("gpus", 0, "GPUs.", lower_bound=0)
 _CPUS = flags.DEFINE_integer("cpus", None, "CPU cores.", lower_bound=1)
 _MINUTES = flags.DEFINE_integer("time", 60, "Time limit in minutes; a longer run is requeued.", lower_bound=1)
-_SBATCH = flags.DEFINE_multi_string("sbatch", [], "Another option of sbatch, as mem=16G or exclusive.")
+_SBATCH = flags.DEFINE_multi_string("sbatch", [], "A further option of sbatch, such as mem=16G or exclusive.")
 
 
-def main(argv):
-    """Sweep."""
+def main(argv: list[str]) -> None:
+    """Run what is not done of the sweep."""
     del argv
     import jax
 
-    # The checks below must not take hold of a GPU, which the runs want. They inherit the environment, so that this
-    # does not say so there.
+    # The checks below must not occupy a GPU that the runs need. Not set in the environment, which the runs inherit.
     jax.config.update("jax_platforms", "cpu")
     from fpgan_jax.sweeps import local_queue, slurm, sweep
     from fpgan_jax.sweeps.plan import create_commands, create_runs, load_sweep_file
 
-    config_flag = flags.FLAGS["config"]
+    config_flag: Any = flags.FLAGS["config"]
     runs = create_runs(
         _CONFIG.value,
         load_sweep_file(_SWEEP.value),

@@ -1,4 +1,4 @@
-r"""Train experiment 2's Xception on the set's real prints; goes on from the last checkpoint.
+r"""Train Xception (experiment 2) on the real prints of the set; resumes from the last checkpoint.
 
 python -m launch.train_classifier --config=configs/twin_p50.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/classifier
@@ -13,13 +13,13 @@ the config was changed.
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_WORKDIR = cli.define_path_flag("workdir", "Folder of this run; made if missing.", required=True)
-_INIT_FROM = cli.define_path_flag("init_from", "Workdir of a run whose weights a new run starts from.")
+_WORKDIR = cli.define_path_flag("workdir", "Folder of this run; created if missing.", required=True)
+_INIT_FROM = cli.define_path_flag("init_from", "Workdir of a run from whose weights a new run starts.")
 _MAY_START_ANEW = cli.define_start_anew_flag()
 
 
-def main(argv):
-    """Train."""
+def main(argv: list[str]) -> None:
+    """Train the classifier."""
     del argv
     from fpgan_jax.training import classifier_trainer
 

@@ -1,4 +1,4 @@
-r"""Train the GAN of experiment 1; goes on from the last checkpoint in the workdir.
+r"""Train the GAN (experiment 1); resumes from the last checkpoint in the workdir.
 
 python -m launch.train_gan --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --workdir=runs/gan --config.lambda_l1=50
@@ -14,13 +14,13 @@ val/ or test/ also validation.csv and samples/validation_epoch_NNNN.png.
 from launch import cli
 
 _CONFIG = cli.define_config_flag()
-_WORKDIR = cli.define_path_flag("workdir", "Folder of this run; made if missing.", required=True)
-_INIT_FROM = cli.define_path_flag("init_from", "Workdir of a run whose weights a new run starts from.")
+_WORKDIR = cli.define_path_flag("workdir", "Folder of this run; created if missing.", required=True)
+_INIT_FROM = cli.define_path_flag("init_from", "Workdir of a run from whose weights a new run starts.")
 _MAY_START_ANEW = cli.define_start_anew_flag()
 
 
-def main(argv):
-    """Train."""
+def main(argv: list[str]) -> None:
+    """Train the GAN."""
     del argv
     from fpgan_jax.training import gan_trainer
 

@@ -1,6 +1,6 @@
-"""Owns what the machine can do at most, measured in the same run: arithmetic and memory.
+"""Owns the measured ceilings of the machine: FLOP per second of a matrix product, bytes per second of a copy.
 
-Does not own what a program needs of both; `cases.py` asks the compiler.
+Does not own the cost of a program (`compilation.py`).
 """
 
 from collections.abc import Callable
@@ -14,22 +14,21 @@ _MATRIX_SIZES = {"cpu": (512, 1024, 2048), "gpu": (2048, 4096, 8192, 12288)}
 _COPY_BYTES = {"cpu": (64 * 2**20, 256 * 2**20), "gpu": (256 * 2**20, 2**30, 2**31)}
 _SMALLEST_MATRIX_SIZES, _SMALLEST_COPY_BYTES = (128,), (2**20,)
 
-
-# What is measured besides products, which go by their dtype.
+# Names the ceiling of memory; those of arithmetic are named by their dtype.
 COPY = "copy"
 
 
 def measure_ceiling(what: str, settings: timing.Settings, *, smallest: bool = False) -> float:
-    """Measure what the first device can do at most, the best of several sizes.
+    """Measure a ceiling of the first device, the best over several sizes.
 
     Args:
-      what: the dtype of a matrix product, "float32" or "bfloat16"; or `COPY`, a pass over an array in memory. On a GPU
-        a float32 product is one of tf32, as the convolutions are.
+      what: the dtype of a matrix product, "float32" or "bfloat16", or `COPY` for one pass over an array in memory. On a
+        GPU a float32 product uses tf32, as the convolutions do.
       settings: how long each size is timed.
-      smallest: one small size only, which shows that the measurement runs and nothing else.
+      smallest: time one small size only; the result means nothing.
 
     Returns:
-      FLOP a second, or bytes a second, read and written.
+      FLOP per second; or bytes per second, read and written.
     """
     platform = "cpu" if jax.default_backend() == "cpu" else "gpu"
     if what == COPY:
@@ -46,11 +45,11 @@ def _time_product(size: int, dtype: str, settings: timing.Settings) -> float:
 
 
 def _time_copy(num_bytes: int, settings: timing.Settings) -> float:
-    # In place: on a CPU a fresh array's first touch costs more than the copy itself.
+    # In place: on a CPU the page faults of a fresh array cost more than the copy itself.
     x = jax.random.normal(jax.random.key(0), (num_bytes // 4,))
     negate = jax.jit(jnp.negative, donate_argnums=0).lower(x).compile()
 
-    def pass_over():
+    def pass_over() -> jax.Array:
         nonlocal x
         x = negate(x)
         return x

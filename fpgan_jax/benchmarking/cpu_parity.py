@@ -1,6 +1,6 @@
-"""Owns the comparison of two training steps on this machine's device with the same steps on its CPU.
+"""Owns the comparison of two training steps on the machine's device with the same steps on its CPU.
 
-Does not own the steps; they are `cases.py`'s. Run as a module it takes them on the first device that JAX finds.
+Does not own the steps (`programs.py`). Run as a module, it takes them on the first device that JAX finds.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from fpgan_jax.benchmarking import worker_process
 from fpgan_jax.benchmarking.cases import STEP_CASES, Case
 
 _NUM_STEPS = 2
-# Other orders of float32 sums on a CPU, without XLA's optimizations, differ by less than 1e-6.
+# Another order of float32 sums, on a CPU without XLA's optimizations, changes losses by less than 1e-6.
 MAX_DIFFERENCE = 1e-3
 _CASES = {
     "gan_step": Case("gan_step", 64, 16, 4, "float32"),
@@ -26,20 +26,20 @@ _SMALLEST_CASES = {
     "gan_step": Case("gan_step", 16, 2, 1, "float32"),
     "xception_step": Case("xception_step", 71, 0, 1, "float32"),
 }
-# Xception needs no full width to use every operation, and the CPU is to be done in seconds.
+# A narrow Xception uses every operation and takes only seconds on a CPU.
 _CLASSIFIER_FIELDS = {"width": 0.125, "num_middle_blocks": 1}
 
 
 def compare_steps(config: ConfigDict, *, smallest: bool = False) -> Iterator[dict[str, Any]]:
-    """Take two steps of either training on the CPU and on the device, in full float32, and compare every loss.
+    """Take two steps of each training on the CPU and on the device, in full float32, and compare every loss.
 
     Args:
-      config: where everything comes from that the cases do not name.
-      smallest: the smallest networks and images.
+      config: for every field that a case does not set.
+      smallest: use the smallest networks and images.
 
     Yields:
-      A row each: the case's fields, "cpu" and "here" with each loss of each step, and "largest_difference", relative,
-      with its "metric" and whether it "agrees", within `MAX_DIFFERENCE`; or "error", why there is none.
+      One row per training: the fields of the case, the losses "cpu" and "here", the entries of
+      `find_largest_difference` and "agrees": whether it is within `MAX_DIFFERENCE`; or "error".
     """
     config = config.copy_and_resolve_references()
     if not smallest:
@@ -64,11 +64,10 @@ def find_largest_difference(expected: Mapping[str, float], found: Mapping[str, f
 
     Args:
       expected: name -> number.
-      found: of the same names.
+      found: the same names.
 
     Returns:
-      "metric" and "largest_difference", relative to what is expected and to 1e-3 where that is less; a number that is
-      not finite differs infinitely.
+      "metric" and "largest_difference": |found - expected| / max(|expected|, 1e-3), infinite if not finite.
     """
 
     def differ(name: str) -> float:
@@ -80,7 +79,7 @@ def find_largest_difference(expected: Mapping[str, float], found: Mapping[str, f
 
 
 def _take_steps_elsewhere(request: dict[str, Any], platform: str) -> dict[str, float]:
-    """Take the steps in a process of their own, on a platform or on JAX's own choice."""
+    """Take the steps in another process, on `platform` or, if that is empty, on JAX's default."""
     environment = {"JAX_PLATFORMS": platform} if platform else {}
     try:
         return worker_process.ask_module("fpgan_jax.benchmarking.cpu_parity", request, environment)
@@ -92,19 +91,20 @@ def _take_steps(request: dict[str, Any]) -> dict[str, float]:
     import jax
 
     from fpgan_jax import parallel
-    from fpgan_jax.benchmarking import cases
+    from fpgan_jax.benchmarking import cases, programs
     from fpgan_jax.config.files import parse_config
 
     jax.config.update("jax_default_matmul_precision", "highest")
     case = Case(**request["case"])
-    program = cases.create_program(case, cases.create_config(parse_config(request["config"]), case))
-    # Both processes draw the weights on the CPU, so that they are the same.
+    program = programs.create_program(case, cases.create_config(parse_config(request["config"]), case))
+    # On the CPU in both processes, so that the weights are the same.
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         state = jax.device_get(program.create_state())
-    state, metrics = parallel.replicate(state), {}
+    state = parallel.replicate(state)
+    metrics: dict[str, float] = {}
     for number in range(1, _NUM_STEPS + 1):
         state, of_step = program.function(state, program.batch, program.key)
-        # An accuracy jumps where a logit is near 0. Every device has the same sums.
+        # Losses only, since an accuracy jumps when a logit is near 0. The sums are the same on every device.
         metrics |= {
             f"{name} of step {number}": float(value.total[0] / value.count[0])
             for name, value in jax.device_get(of_step).items()

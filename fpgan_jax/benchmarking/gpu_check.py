@@ -1,6 +1,6 @@
-"""Owns what only a GPU can tell: the list of its steps, and running them within the time that a machine is lent for.
+"""Owns the check on a GPU: its list of steps, and running them within a time limit.
 
-Does not measure; each step is a process of a script. `gpu_check_report.py` keeps and shows what they found.
+Does not measure: each step runs a launch script. `gpu_check_report.py` keeps and shows the results.
 """
 
 import contextlib
@@ -34,25 +34,25 @@ _XCEPTION = (
     Case("xception_step", 256, 0, 64, "bfloat16"),
     Case("xception_inference", 256, 0, 64, "bfloat16"),
 )
-# Of a training that saves, before it is killed.
+# A training that is asked to stop has so long to save before it is killed.
 _GRACE_SECONDS = 15
-# Of a step's time, which a benchmark stops before by itself: the case that is running still ends.
+# Fraction of the limit of a step after which its benchmark starts no further case, so that the last one can finish.
 _BENCHMARK_SHARE = 0.8
-# A CPU that rehearses is slow and in no hurry.
+# A rehearsal on a CPU is slow.
 _TINY_TIME_FACTOR = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """How the check is run.
+    """Options of the check.
 
     Attributes:
-      workdir: gets the results, the trained networks and the programs that PyTorch compiled; the same one goes on.
-      out_dir: gets a copy of the results after every step; None copies nothing.
-      max_seconds: for all steps of this call.
-      only: names of steps, which are run even if they are done; none is all that are not.
-      tiny: a rehearsal on a CPU, whose times mean nothing.
-      prints_dir: where `gpu_check.sh prepare` put the prints.
+      workdir: folder for the results, the trained networks and PyTorch's compiled programs. The check resumes there.
+      out_dir: folder for a copy of the results after every step; None copies nothing.
+      max_seconds: limit for all steps of this call.
+      only: names of steps to run even if they are done. Empty: all steps that are not done.
+      tiny: rehearse on a CPU; the times mean nothing.
+      prints_dir: folder of the prints from `gpu_check.sh prepare`.
     """
 
     workdir: str
@@ -65,32 +65,29 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """What is run, stopped and done as a whole.
+    """One step of the check.
 
     Attributes:
-      name: of the step.
+      name: unique name.
       commands: arguments of Python, one process after the other.
-      limit: seconds for all of them.
-      least: with fewer seconds left the step is not begun.
+      limit: seconds for all commands.
+      minimum: the step does not start with fewer seconds left.
       is_timed: whether nothing else may use the machine meanwhile.
     """
 
     name: str
     commands: tuple[tuple[str, ...], ...]
     limit: float
-    least: float
+    minimum: float
     is_timed: bool = True
 
 
 def list_steps(options: Options, *, has_torch: bool) -> list[Step]:
-    """List the steps, what is most worth knowing first.
+    """List the steps, the most important first.
 
     Args:
-      options: how the check is run.
-      has_torch: whether PyTorch is timed beside our programs.
-
-    Returns:
-      The steps.
+      options: the options.
+      has_torch: whether PyTorch is installed and timed too.
     """
     tiny = options.tiny
     rows = f"--out={gpu_check_report.locate_results(options.workdir) / gpu_check_report.BENCHMARK_FILE}"
@@ -109,7 +106,7 @@ def list_steps(options: Options, *, has_torch: bool) -> list[Step]:
     parity = benchmark("--cases=cpu_parity", *(["--smallest"] if tiny else []))
     drawing = dataclasses.replace(_STEP_BATCH_1, name="synthesis", dtype="float32,bfloat16")
     synthesis = benchmark(*_flag_cases(drawing, tiny=tiny))
-    # PyTorch takes up to a minute to compile a program; what is ours does not wait for it.
+    # PyTorch takes up to a minute to compile a program; our steps do not wait for it.
     ours = [
         Step("parity", parity, 150, 40, is_timed=False),
         Step("step_batch_1", benchmark(*step_1, *profile), 100, 40),
@@ -137,7 +134,7 @@ def _shrink(case: Case) -> Case:
 
 
 def _flag_cases(*all_cases: Case, tiny: bool) -> list[str]:
-    """Write cases that differ in their names only as flags of `launch.benchmark`."""
+    """Format cases that differ only in name as flags of `launch.benchmark`."""
     first = _shrink(all_cases[0]) if tiny else all_cases[0]
     return [
         f"--cases={','.join(case.name for case in all_cases)}",
@@ -175,40 +172,30 @@ def _synthesize(options: Options) -> tuple[str, ...]:
     paper = _locate_paper(options)
     return (
         *("-m", "launch.synthesize", f"--gan_workdir={paper / set_name / 'gan'}"),
-        # A folder of its own: one that is there would be completed.
+        # A new folder, because an existing one would be completed instead of timed.
         *(f"--num_images={num_images}", f"--out_dir={paper / f'images_{time.time_ns()}'}"),
     )
 
 
 def run_check(config: ConfigDict, options: Options) -> str:
-    """Run the steps that are not done, as long as there is time.
+    """Run the steps that are not done, while there is time.
 
-    What a step finds is in the results folder when it ends, stopped or not. The next call begins a step again that ran
-    out of time, and one that failed only if it is named.
+    The results of a step are in the results folder when it ends, even if it was stopped. The next call repeats a step
+    that ran out of time; it repeats a failed one only if `only` names it.
 
     Args:
-      config: where everything comes from that a case does not name, for PyTorch's side.
-      options: how the check is run.
+      config: for every field that a case does not set, for PyTorch's side.
+      options: the options.
 
     Returns:
       The report, as Markdown.
 
     Raises:
-      UserError: JAX sees no GPU, a step of that name does not exist, or `gpu_check.sh prepare` has not been run.
+      UserError: JAX sees no GPU, a step in `only` does not exist, or `gpu_check.sh prepare` has not been run.
     """
-    steps = list_steps(options, has_torch=importlib.util.find_spec("torch") is not None)
-    known = [step.name for step in steps]
-    for name in options.only:
-        if name not in known:
-            raise UserError(f"--only: no step {name!r}; one of {', '.join(known)}")
-    if not list(pathlib.Path(options.prints_dir).glob("prints_*.npz")):
-        raise UserError(
-            f"{options.prints_dir}: holds no prints; run bash launch/gpu_check.sh prepare, where there is a network"
-        )
     begin = time.monotonic()
-    machine = describe_machine()
-    if machine["platform"] == "cpu" and not options.tiny:
-        raise UserError("JAX sees no GPU here, and nothing was run; --tiny rehearses on a CPU")
+    steps = list_steps(options, has_torch=importlib.util.find_spec("torch") is not None)
+    machine = _check_machine(options, [step.name for step in steps])
     results = gpu_check_report.Results(options.workdir, options.out_dir, paper_dir=_locate_paper(options))
     results.write({"kind": "machine", "machine": machine, "driver": _ask_driver(), "is_tiny": options.tiny})
     deadline = begin + options.max_seconds
@@ -220,7 +207,7 @@ def run_check(config: ConfigDict, options: Options) -> str:
             print(f"{step.name}: {status} before", flush=True)
             continue
         left = deadline - time.monotonic()
-        if left < step.least:
+        if left < step.minimum:
             print(f"{step.name}: not begun, {max(left, 0):.0f} s are left", flush=True)
             continue
         limit = step.limit * (_TINY_TIME_FACTOR if options.tiny else 1)
@@ -229,8 +216,23 @@ def run_check(config: ConfigDict, options: Options) -> str:
     return results.write_report()
 
 
+def _check_machine(options: Options, known: Sequence[str]) -> dict[str, Any]:
+    """Check the options against the known steps and the machine, and return the description of the machine."""
+    for name in options.only:
+        if name not in known:
+            raise UserError(f"--only: no step {name!r}; use some of {', '.join(known)}")
+    if not list(pathlib.Path(options.prints_dir).glob("prints_*.npz")):
+        raise UserError(
+            f"{options.prints_dir}: holds no prints; run bash launch/gpu_check.sh prepare, where there is a network"
+        )
+    machine = describe_machine()
+    if machine["platform"] == "cpu" and not options.tiny:
+        raise UserError("JAX sees no GPU here, and nothing was run; --tiny rehearses on a CPU")
+    return machine
+
+
 def describe_machine() -> dict[str, Any]:
-    """Describe the machine as `report.describe_machine`, in a process that lets go of the GPU.
+    """Call `report.describe_machine` in another process, so that this one does not hold the GPU.
 
     Raises:
       UserError: JAX cannot be imported or does not start.
@@ -283,7 +285,7 @@ def _run_command(command: Sequence[str], limit: float, log_path: pathlib.Path) -
     with open(log_path, "a") as log:
         log.write(f"\n=== python {' '.join(command)}\n")
         log.flush()
-        # A group of its own, so that the processes which it starts end with it.
+        # In a new process group, so that the processes which it starts end with it.
         process = subprocess.Popen(
             [sys.executable, *command], cwd=_ROOT, stdout=log, stderr=log, process_group=0
         )
@@ -297,7 +299,7 @@ def _run_command(command: Sequence[str], limit: float, log_path: pathlib.Path) -
 
 
 def _end(process: subprocess.Popen) -> None:
-    """Ask a process to save and end, and kill it and all of its own if it does not."""
+    """Ask a process to save and end, then kill its whole group."""
     if process.poll() is None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -309,7 +311,7 @@ def _end(process: subprocess.Popen) -> None:
 
 @contextlib.contextmanager
 def _compile_peers(config: ConfigDict, options: Options, results: gpu_check_report.Results) -> Iterator[None]:
-    """Have PyTorch fill its cache of compiled programs beside a step that is not timed."""
+    """Let PyTorch fill its cache of compiled programs during a step that is not timed."""
     if importlib.util.find_spec("torch") is None:
         yield
         return
@@ -324,7 +326,8 @@ def _compile_peers(config: ConfigDict, options: Options, results: gpu_check_repo
             cwd=_ROOT,
             process_group=0,
         )
-        # Less than a pipe holds: this does not wait.
+        assert process.stdin is not None
+        # Fits into the buffer of the pipe, so this does not wait.
         process.stdin.write("".join(json.dumps(request) + "\n" for request in requests))
         process.stdin.close()
         try:
@@ -334,19 +337,16 @@ def _compile_peers(config: ConfigDict, options: Options, results: gpu_check_repo
 
 
 def describe_peer_requests(config: ConfigDict, tiny: bool) -> list[dict[str, Any]]:
-    """Describe to `peer_worker` what it will be asked to compile.
+    """Create the requests with which `peer_worker` compiles the programs of all steps, in their order.
 
     Args:
-      config: where everything comes from that a case does not name.
-      tiny: the rehearsal's sizes.
-
-    Returns:
-      Its requests, in the order of the steps.
+      config: for every field that a case does not set.
+      tiny: use the sizes of a rehearsal.
     """
     config = config.copy_and_resolve_references()
     if tiny:
         config.classifier.update({"width": 0.05, "num_middle_blocks": 0})
-    requests = [
+    requests: list[dict[str, Any]] = [
         {"command": "start", "device": "cpu" if tiny else "cuda", "num_threads": parallel.count_cores()}
     ]
     for case in (_STEP_BATCH_1, *_BATCH_64, *_XCEPTION):

@@ -1,6 +1,6 @@
-"""Owns the results folder of a check on a GPU: rows as JSON lines, a log, and the report in Markdown.
+"""Owns the results folder of a check on a GPU: rows as JSON lines, a log, and a report in Markdown.
 
-Does not run anything; `gpu_check.py` does.
+Does not run anything (`gpu_check.py`).
 """
 
 import collections
@@ -17,7 +17,7 @@ from fpgan_jax.host.whole_file import write_whole
 
 BENCHMARK_FILE = "benchmark.jsonl"
 _ROWS_FILE, _LOG_FILE, _REPORT_FILE = "steps.jsonl", "steps.log", "gpu_check.md"
-# Of the paper's set: what a training is judged by, besides its tables.
+# Files of the paper's set that show how its training went, besides the tables.
 _PAPER_FILES = {
     "timing.json": "timing.json",
     "*/gan/metrics.csv": "gan_metrics.csv",
@@ -31,28 +31,34 @@ def locate_results(workdir: str | os.PathLike) -> pathlib.Path:
 
 
 class Results:
-    """The results of one check, which one call or several may bring together.
+    """The results of one check, from one or several calls.
 
     Attributes:
-      log_path: file for what the steps print.
+      log_path: file for the output of the steps.
     """
 
     def __init__(self, workdir: str, out_dir: str | None, *, paper_dir: pathlib.Path):
-        """Args: the check's folder; a folder that gets a copy of the results, or None; that of the paper's set."""
+        """Open the results, and create their folder if missing.
+
+        Args:
+          workdir: folder of the check.
+          out_dir: folder for a copy of the results; None copies nothing.
+          paper_dir: folder of the paper's set.
+        """
         self._folder = locate_results(workdir)
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._out_dir, self._paper_dir = out_dir and pathlib.Path(out_dir), paper_dir
+        self._out_dir = pathlib.Path(out_dir) if out_dir else None
+        self._paper_dir = paper_dir
         self.log_path = self._folder / _LOG_FILE
 
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append a row, with the time."""
+        """Append a row, with the current time."""
+        now = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
         with open(self._folder / _ROWS_FILE, "a") as file:
-            file.write(
-                json.dumps(dict(row) | {"at": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())}) + "\n"
-            )
+            file.write(json.dumps(dict(row) | {"at": now}) + "\n")
 
     def read_status(self, step: str) -> str:
-        """Return what became of a step when it was last run: "" if it never was."""
+        """Return the status of the last run of a step, "" if there is none."""
         rows = report.read_rows(self._folder / _ROWS_FILE)
         found = [row["status"] for row in rows if row["kind"] == "step" and row["step"] == step]
         return found[-1] if found else ""
@@ -62,12 +68,12 @@ class Results:
         return len(report.read_rows(self._folder / BENCHMARK_FILE))
 
     def has_case_not_begun(self, num_rows: int) -> bool:
-        """Tell whether a benchmark had no time for a case, in the rows after the first `num_rows`."""
+        """Return whether the rows after the first `num_rows` name a case for which there was no time."""
         rows = report.read_rows(self._folder / BENCHMARK_FILE)[num_rows:]
         return any(row.get("is_not_begun") for row in rows)
 
     def write_report(self) -> str:
-        """Write the report of everything so far, and copy the results; return the report."""
+        """Write the report of all results so far, copy the results, and return the report."""
         for pattern, name in _PAPER_FILES.items():
             for path in self._paper_dir.glob(pattern):
                 shutil.copy(path, self._folder / name)
@@ -78,7 +84,7 @@ class Results:
         if self._out_dir:
             self._out_dir.mkdir(parents=True, exist_ok=True)
             for path in self._folder.iterdir():
-                # Tables of the last benchmark alone: all of them are in the report.
+                # This file has the tables of the last benchmark only; the report has all of them.
                 if path.name != f"{pathlib.Path(BENCHMARK_FILE).stem}.md":
                     shutil.copy(path, self._out_dir / path.name)
         return text
@@ -91,34 +97,28 @@ class Results:
 def format_report(
     rows: Sequence[Mapping[str, Any]], benchmark_rows: Sequence[Mapping[str, Any]], paper_tables: str
 ) -> str:
-    """Format what is known as Markdown: the tables of each card, the paper's set, and the steps.
+    """Format the report as Markdown: the tables of each GPU, the paper's set, and the steps.
 
     Args:
-      rows: the check's own.
-      benchmark_rows: of `launch.benchmark`.
-      paper_tables: of the paper's set, as Markdown; "" if there are none yet.
-
-    Returns:
-      The report.
+      rows: rows of the check.
+      benchmark_rows: rows of `launch.benchmark`.
+      paper_tables: tables of the paper's set, as Markdown; "" if there are none yet.
     """
     machines = {row["machine"]["device"]: row for row in rows if row["kind"] == "machine"}
     parts = []
     for device, row in machines.items():
         parts.append(f"## {device}{' (rehearsal on a CPU: the times mean nothing)' * row['is_tiny']}")
         parts.append(_describe_machine(row))
-        # A case without time is begun by the next call, or the steps say so.
-        of_device = [
-            found
-            for found in benchmark_rows
-            if found["machine"]["device"] == device and not found.get("is_not_begun")
-        ]
         own_flags = row["machine"]["environment"].get("XLA_FLAGS", "")
         by_flags = collections.defaultdict(list)
-        for found in of_device:
-            by_flags[found["machine"]["environment"].get("XLA_FLAGS", "")].append(found)
-        for flags, found in by_flags.items():
+        for measured in benchmark_rows:
+            machine = measured["machine"]
+            # A case for which there was no time is not a result; the list of steps shows it.
+            if machine["device"] == device and not measured.get("is_not_begun"):
+                by_flags[machine["environment"].get("XLA_FLAGS", "")].append(measured)
+        for flags, of_flags in by_flags.items():
             parts += [f"With `XLA_FLAGS={flags}`:"] * (flags != own_flags)
-            parts.append(report.format_rows(found, markdown=True))
+            parts.append(report.format_rows(of_flags, markdown=True))
     if paper_tables:
         parts += ["### The paper's set", paper_tables]
     commands = [row for row in rows if row["kind"] == "command"]
@@ -142,5 +142,5 @@ def _describe_machine(row: Mapping[str, Any]) -> str:
 
 
 def _shorten(command: Sequence[str]) -> str:
-    """Leave out where files are, which says nothing about what was measured."""
+    """Leave out the paths of files, which do not affect the measurement."""
     return " ".join(part for part in command if "/" not in part or part.startswith("--configs="))

@@ -1,6 +1,6 @@
-"""Owns what XLA makes of a program for a GPU that need not be there: its kernels, and what goes through memory.
+"""Owns the compilation of a program for a GPU that need not be present: its kernels and their memory traffic.
 
-Does not own the programs (`cases.py`), and times nothing: what a kernel takes is known only where it runs.
+Does not own the programs (`programs.py`), and cannot time kernels.
 """
 
 import collections
@@ -8,7 +8,7 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -17,10 +17,10 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fpgan_jax import parallel
-from fpgan_jax.benchmarking.cases import Program
+from fpgan_jax.benchmarking.programs import Program
 from fpgan_jax.errors import UserError
 
-# As openxla/xla's xla/backends/gpu/target_config/specs has the H100, with the H200's memory.
+# The H100 of openxla/xla, xla/backends/gpu/target_config/specs, with the memory of the H200.
 _H200 = """
 gpu_device_info {
   threads_per_block_limit: 1024
@@ -48,30 +48,30 @@ runtime_version { major: 12 minor: 9 }
 device_description_str: "NVIDIA H200"
 """
 GPUS = {"h200": _H200}
-# Without the GPU there is nothing to choose kernels by; the first that fits is taken.
-_COMPILER_OPTIONS = {"xla_gpu_autotune_level": 0}
+# Autotuning needs the GPU; without it XLA takes the first kernel that fits.
+_COMPILER_OPTIONS: dict[str, Any] = {"xla_gpu_autotune_level": 0}
 
 _DTYPE_BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s32": 4, "u32": 4, "f32": 4}
 _DTYPE_BYTES |= {"s64": 8, "u64": 8, "f64": 8}
 _ARRAY = re.compile(rf"\b({'|'.join(_DTYPE_BYTES)})\[([\d,]*)\]")
 _COMPUTATION = re.compile(r"^(ENTRY )?%?(\S+) \(.*\) -> .* \{$")
 _INSTRUCTION = re.compile(r"^(?:ROOT )?%(\S+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)$")
-# What names or passes on arrays and starts nothing.
+# Operations that start no kernel.
 _NO_KERNELS = {"parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all", "opt-barrier"}
 KINDS = ("convolution", "product", "transposition", "copy", "reduction", "elementwise", "other")
 
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """What is started once on the GPU.
+    """One kernel of a compiled program.
 
     Attributes:
       kind: one of `KINDS`.
-      operation: where in the model it comes from, as JAX names it; "" where XLA does not say.
-      shape: of what it puts out, as XLA writes it.
-      num_bytes: of its operands and of what it puts out, each counted whole. More than what goes through memory
-        where it reads a part, or what is still in the cache.
-      count: how often a run of the program starts it.
+      operation: JAX's name of the operation that it comes from; "" if unknown.
+      shape: of its output, as XLA writes it.
+      num_bytes: total size of its operands and output. An upper bound of its memory traffic, since it may read only
+        a part, or data in the cache.
+      count: how often one run of the program starts it.
     """
 
     kind: str
@@ -82,19 +82,16 @@ class Kernel:
 
 
 def compile_program(program: Program, gpu: str) -> jax.stages.Compiled:
-    """Compile a program for one GPU, from shapes alone.
+    """Compile a program for one GPU, from shapes alone; the result cannot run here.
 
     Args:
-      program: of `cases.create_program`.
+      program: from `programs.create_program`.
       gpu: one of `GPUS`.
-
-    Returns:
-      The compiled program, which can be read and not run.
 
     Raises:
       UserError: JAX's CUDA plugin is not installed.
     """
-    # The plugin would look for a driver.
+    # Otherwise the plugin looks for a driver.
     os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")
     try:
         topology = topologies.get_topology_desc(platform="cuda", target_config=GPUS[gpu], topology="1x1x1")
@@ -104,8 +101,9 @@ def compile_program(program: Program, gpu: str) -> jax.stages.Compiled:
         ) from error
     mesh = Mesh(np.array(topology.devices[:1]), (parallel.DEVICE_AXIS,))
     everywhere = PartitionSpec()
-    function, batch = program.function, program.batch
-    if program.is_step:
+    function: Callable = program.function
+    batch = program.batch
+    if program.dispatch:
         function = jax.shard_map(
             program.dispatch, mesh=mesh, in_specs=everywhere, out_specs=everywhere, check_vma=False
         )
@@ -125,20 +123,21 @@ def compile_program(program: Program, gpu: str) -> jax.stages.Compiled:
 
 
 def list_kernels(hlo: str) -> list[Kernel]:
-    """List what a compiled program starts on a GPU.
+    """List the kernels of a compiled program in their order.
 
     Args:
-      hlo: the compiled module, as `jax.stages.Compiled.as_text` gives it.
+      hlo: text of the compiled module, from `jax.stages.Compiled.as_text`.
 
     Returns:
-      Its kernels in their order; a loop's as often as it goes round, where XLA knows.
+      The kernels; those in a loop count once per iteration if XLA knows the number.
     """
     computations, entry = _parse_computations(hlo)
     return list(_list_kernels(computations, entry, 1))
 
 
 def _parse_computations(hlo: str) -> tuple[dict[str, list[str]], str]:
-    computations, entry, lines = {}, "", None
+    computations: dict[str, list[str]] = {}
+    entry, lines = "", None
     for line in hlo.splitlines():
         if found := _COMPUTATION.match(line):
             lines = computations[found[2]] = []
@@ -161,16 +160,16 @@ def _list_kernels(computations: dict[str, list[str]], name: str, count: int) -> 
         if opcode in _NO_KERNELS:
             continue
         if opcode in ("while", "call"):
-            body = re.search(r"(?:body|to_apply)=%([\w.\-]+)", rest)[1]
+            (body,) = re.findall(r"(?:body|to_apply)=%([\w.\-]+)", rest)
             trips = re.search(r'"known_trip_count":\{"n":"(\d+)"\}', rest)
             yield from _list_kernels(computations, body, count * (int(trips[1]) if trips else 1))
             continue
         operands = re.findall(r"%([\w.\-]+)", rest.split("), ")[0])
         operation = re.search(r'op_name="([^"]+)"', rest)
         if opcode == "custom-call":
-            shape = re.sub(r",? ?u8\[\d+\]\{0\}", "", shape)  # a library's scratch memory
+            shape = re.sub(r",? ?u8\[\d+\]\{0\}", "", shape)  # scratch memory of a library
         yield Kernel(
-            kind=_tell_kind(opcode, instruction, rest),
+            kind=_classify(opcode, instruction, rest),
             operation=operation[1] if operation else "",
             shape=re.sub(r"\{[\d,]*\}|/\*.*?\*/", "", shape),
             num_bytes=_count_bytes(shape)
@@ -179,7 +178,7 @@ def _list_kernels(computations: dict[str, list[str]], name: str, count: int) -> 
         )
 
 
-def _tell_kind(opcode: str, instruction: str, rest: str) -> str:
+def _classify(opcode: str, instruction: str, rest: str) -> str:
     target = re.search(r'custom_call_target="([^"]+)"', rest)
     if target:
         is_conv, is_product = "conv" in target[1], "gemm" in target[1] or "matmul" in target[1]
@@ -188,7 +187,7 @@ def _tell_kind(opcode: str, instruction: str, rest: str) -> str:
         return "copy"
     if opcode != "fusion":
         return "other"
-    # XLA names a fusion by what is in it.
+    # XLA names a fusion after its contents.
     if "gemm" in instruction or "dot" in instruction:
         return "product"
     if "transpose" in instruction:
@@ -204,28 +203,30 @@ def _count_bytes(shape: str) -> int:
 
 
 def describe_kernels(kernels: list[Kernel], gpu: str, num_steps: int = 1) -> dict[str, Any]:
-    """Sum up a program's kernels.
+    """Sum up the kernels of a program, per training step.
 
     Args:
-      kernels: of `list_kernels`.
+      kernels: from `list_kernels`.
       gpu: one of `GPUS`.
-      num_steps: that a run of the program takes.
+      num_steps: steps per run of the program.
 
     Returns:
-      A step's "kernels", "kernels_of" kind -> number, "gigabytes", "gigabytes_of" kind -> GB, and "bandwidth_ms" that
-      these take at the GPU's bandwidth by its data sheet.
+      "kernels": number of starts; "kernels_of": kind -> number; "gigabytes"; "gigabytes_of": kind -> GB;
+      "bandwidth_ms": milliseconds to move these bytes at the nominal bandwidth of the GPU.
     """
-    numbers, gigabytes = collections.Counter(), collections.Counter()
+    numbers: dict[str, float] = collections.defaultdict(float)
+    gigabytes: dict[str, float] = collections.defaultdict(float)
     for kernel in kernels:
         numbers[kernel.kind] += kernel.count / num_steps
         gigabytes[kernel.kind] += kernel.count * kernel.num_bytes / num_steps / 1e9
-    bandwidth = float(re.search(r"memory_bandwidth: (\d+)", GPUS[gpu])[1])
+    (bandwidth,) = re.findall(r"memory_bandwidth: (\d+)", GPUS[gpu])
+    total = sum(gigabytes.values())
     return {
-        "kernels": numbers.total(),
+        "kernels": sum(numbers.values()),
         "kernels_of": dict(numbers),
-        "gigabytes": gigabytes.total(),
+        "gigabytes": total,
         "gigabytes_of": dict(gigabytes),
-        "bandwidth_ms": 1e3 * gigabytes.total() * 1e9 / bandwidth,
+        "bandwidth_ms": 1e3 * total * 1e9 / float(bandwidth),
     }
 
 
@@ -233,12 +234,12 @@ def describe_largest(kernels: list[Kernel], number: int, num_steps: int = 1) -> 
     """Describe the kernels with the most bytes, the largest first.
 
     Args:
-      kernels: of `list_kernels`.
-      number: how many, at most.
-      num_steps: that a run of the program takes.
+      kernels: from `list_kernels`.
+      number: maximum number of kernels.
+      num_steps: steps per run of the program.
 
     Returns:
-      For each its "kernel_kind", "operation", "shape", a step's "gigabytes", and "percent" of all kernels' bytes.
+      "kernel_kind", "operation", "shape", "gigabytes" per step and "percent" of the bytes of all kernels.
     """
     total = sum(kernel.count * kernel.num_bytes for kernel in kernels)
     largest = sorted(kernels, key=lambda kernel: kernel.count * kernel.num_bytes, reverse=True)

@@ -1,6 +1,6 @@
-"""Owns the timing of the input: batches alone, and the step that they feed beside one whose batch lies ready.
+"""Owns the timing of the input: batches alone, and a training step fed by them beside one with a resident batch.
 
-Does not own batches: tf.data's are `input_pipeline`'s, those gathered on the device `feeding`'s.
+Does not make batches: `input_pipeline` (tf.data) and `feeding` (on the device) do.
 """
 
 import math
@@ -13,7 +13,8 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
 from fpgan_jax.benchmarking import timing
-from fpgan_jax.benchmarking.cases import Case, CompiledProgram
+from fpgan_jax.benchmarking.cases import Case
+from fpgan_jax.benchmarking.compilation import CompiledProgram
 from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import feeding, pairs
 from fpgan_jax.data.prints import PrintSet
@@ -24,19 +25,19 @@ _ENDLESS = 10**9  # steps
 
 
 def create_turns(case: Case, config: ConfigDict, resident: CompiledProgram) -> dict[str, timing.Turn]:
-    """Create what is timed of an input, on random prints in memory.
+    """Create the timed functions of an input, on random prints in memory.
 
     Args:
-      case: of `cases.INPUT_CASES`.
-      config: of the case, as of `cases.create_config`.
-      resident: the case's gan_step of one step a call.
+      case: one of `cases.INPUT_CASES`.
+      config: of the case, from `cases.create_config`.
+      resident: the gan_step of the same size, one step per call.
 
     Returns:
-      "input": the batches alone, as they leave the host; "fed": a step of training with its batch made and sent;
-      "resident": the step with a batch that lies on the devices.
+      "input": one batch, up to where it leaves the host; "fed": a training step including its batch; "resident": a
+      training step whose batch is already on the devices.
 
     Raises:
-      UserError: the input needs TensorFlow, and there is none; or the examples do not fit the devices.
+      UserError: the input needs TensorFlow, which cannot be imported; or the examples do not fit the devices.
     """
     config = config.copy_and_resolve_references()
     config.data.num_persons = max(
@@ -45,11 +46,12 @@ def create_turns(case: Case, config: ConfigDict, resident: CompiledProgram) -> d
     create_batches = {"input_tfdata": _create_from_tfdata, "input_device": _create_from_device}[case.name]
     examples, create_iterator = create_batches(config, _draw_prints(config))
     alone, fed = create_iterator(), create_iterator()
+    assert resident.program.step is not None
     dispatch = parallel.create_dispatch(resident.program.step, examples)
-    # A state of its own: the resident step's is donated at each call.
+    # Not the state of `resident`, which each of its calls donates.
     state = parallel.replicate(resident.program.create_state())
 
-    def take_fed_step():
+    def take_fed_step() -> tuple[Any, Any]:
         nonlocal state
         state, metrics = dispatch(state, [next(fed)], resident.program.key)
         return state, metrics
@@ -63,15 +65,7 @@ def create_turns(case: Case, config: ConfigDict, resident: CompiledProgram) -> d
 
 
 def compute_wait_fraction(fed_seconds: float, resident_seconds: float) -> float:
-    """Compute what share of a fed step is waiting for its batch.
-
-    Args:
-      fed_seconds: of a step with its batch made and sent.
-      resident_seconds: of a step with a batch that lies ready.
-
-    Returns:
-      (fed - resident) / fed; slightly below 0 where the difference is less than the noise.
-    """
+    """Compute the fraction of a fed step that waits for its batch; noise can make it slightly negative."""
     return (fed_seconds - resident_seconds) / fed_seconds
 
 
@@ -90,7 +84,7 @@ def _create_from_tfdata(config: ConfigDict, prints: PrintSet) -> tuple[None, Cal
         raise UserError(f"--cases=input_tfdata: TensorFlow cannot be imported here ({error})") from error
     training_pairs = pairs.ReplicatedPrints(prints, config.data)
 
-    def create_iterator():
+    def create_iterator() -> Iterator:
         return input_pipeline.make_gan_dataset(
             config, start_step=0, num_steps=_ENDLESS, training_pairs=training_pairs
         ).as_numpy_iterator()

@@ -1,10 +1,11 @@
-"""Owns what the kernels of a program take where it runs: a trace of some calls, summed by kernel.
+"""Owns the times of a program's kernels: a trace of a few calls, summed by kernel.
 
-Does not time the program as a whole (`timing.py`), which tracing slows down.
+Does not time the program as a whole (`timing.py`), because tracing slows it down.
 """
 
 import collections
 import dataclasses
+import heapq
 import pathlib
 import tempfile
 import time
@@ -13,7 +14,7 @@ from typing import Any
 
 import jax
 
-from fpgan_jax.benchmarking.cases import CompiledProgram
+from fpgan_jax.benchmarking.compilation import CompiledProgram
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,9 +22,9 @@ class Run:
     """One run of one kernel.
 
     Attributes:
-      name: the kernel's.
-      operation: XLA's name of what it computes.
-      start: nanoseconds from any beginning.
+      name: of the kernel.
+      operation: XLA's name of the operation.
+      start: nanoseconds, from an arbitrary origin.
       duration: nanoseconds.
     """
 
@@ -37,15 +38,15 @@ def trace_kernels(compiled: CompiledProgram, number: int, *, num_calls: int) -> 
     """Trace calls of a program and sum up its kernels.
 
     Args:
-      compiled: ran at least once before.
-      number: how many kernels to name, at most.
+      compiled: the program, which has run at least once.
+      number: maximum number of kernels to name.
       num_calls: calls to trace.
 
     Returns:
-      As `sum_runs`, and "us_per_step", which a step took while it was traced.
+      The entries of `sum_runs`, and "us_per_step": duration of a traced step, microseconds.
     """
     options = jax.profiler.ProfileOptions()
-    # Recording what Python and most of the host do would delay the kernels' starts.
+    # Recording Python and most of the host would delay the start of kernels.
     options.python_tracer_level, options.host_tracer_level = 0, 1 if jax.default_backend() != "cpu" else 2
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder, profiler_options=options):
@@ -61,16 +62,16 @@ def trace_kernels(compiled: CompiledProgram, number: int, *, num_calls: int) -> 
 
 
 def _read_threads(planes: Iterable[Any]) -> list[list[Run]]:
-    """Read the runs of every thread of the CPU, or, where there are GPUs, each of theirs as a thread of its own.
+    """Read the runs of each thread of the CPU; if there are GPUs, each run on a GPU as a thread of its own.
 
-    In a stream none runs within another; they overlap where a CUDA graph has kernels side by side.
+    On a GPU no kernel runs inside another one, but kernels of a CUDA graph can overlap.
     """
     planes = list(planes)
     gpus = [plane for plane in planes if plane.name.startswith("/device:GPU")]
     lines = [line for plane in gpus or planes for line in plane.lines]
-    threads = []
+    threads: list[list[Run]] = []
     for line in lines:
-        # A GPU's other lines repeat what is in its streams, by module or by operation.
+        # The other lines of a GPU repeat its streams, grouped by module or by operation.
         if gpus and not line.name.startswith("Stream"):
             continue
         runs = []
@@ -85,23 +86,27 @@ def _read_threads(planes: Iterable[Any]) -> list[list[Run]]:
 def sum_runs(threads: Sequence[Sequence[Run]], number: int, num_steps: int) -> dict[str, Any]:
     """Sum up runs by kernel.
 
-    A run within another of its thread, as of a loop's body on a CPU, counts for itself and is taken off the outer one.
+    The time of a run inside another one of its thread, such as the body of a loop on a CPU, is subtracted from the
+    outer run.
 
     Args:
-      threads: the runs of each.
-      number: how many kernels to name, at most.
-      num_steps: steps that were traced.
+      threads: the runs of each thread.
+      number: maximum number of kernels to name.
+      num_steps: number of traced steps.
 
     Returns:
-      A step's "busy_us_per_step", in which at least one kernel ran; "kernels_per_step"; "largest", the kernels with
-      the most time: "kernel", "operation", "us_per_step", "percent" of all kernels' time, "runs_per_step".
+      "busy_us_per_step": microseconds per step in which at least one kernel ran; "kernels_per_step"; "largest": the
+      kernels with the most time, each with "kernel", "operation", "us_per_step", "percent" of the time of all kernels
+      and "runs_per_step".
     """
-    nanoseconds, count = collections.Counter(), collections.Counter()
+    nanoseconds: dict[tuple[str, str], float] = collections.defaultdict(float)
+    count: collections.Counter[tuple[str, str]] = collections.Counter()
     for runs in threads:
         for run, own in _list_own_times(runs):
             nanoseconds[run.name, run.operation] += own
             count[run.name, run.operation] += 1
-    total = nanoseconds.total() or 1
+    total = sum(nanoseconds.values()) or 1
+    largest = heapq.nlargest(number, nanoseconds.items(), key=lambda item: item[1])
     return {
         "busy_us_per_step": _measure_busy(run for runs in threads for run in runs) / 1e3 / num_steps,
         "kernels_per_step": count.total() / num_steps,
@@ -113,13 +118,14 @@ def sum_runs(threads: Sequence[Sequence[Run]], number: int, num_steps: int) -> d
                 "percent": 100 * own / total,
                 "runs_per_step": count[name, operation] / num_steps,
             }
-            for (name, operation), own in nanoseconds.most_common(number)
+            for (name, operation), own in largest
         ],
     }
 
 
 def _list_own_times(runs: Sequence[Run]) -> list[tuple[Run, float]]:
-    found, open_runs = [], []
+    found: list[tuple[Run, float]] = []
+    open_runs: list[int] = []  # indices in `found` of the runs that have not ended
     for run in sorted(runs, key=lambda run: (run.start, -run.duration)):
         while open_runs and run.start >= found[open_runs[-1]][0].start + found[open_runs[-1]][0].duration:
             open_runs.pop()

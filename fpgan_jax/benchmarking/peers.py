@@ -1,7 +1,7 @@
-"""Owns the same networks and steps in PyTorch, in the form that its users write: what we are timed against.
+"""Owns the same networks and training steps in PyTorch, as its users write them, to compare times with.
 
-Does not time them: `peer_worker.py` does, in a process of its own. The package can be imported without PyTorch, of
-which this file then defines its classes in name only; `peer_worker.check_torch` asks before anything is built.
+Does not time them (`peer_worker.py`). Without PyTorch the file can still be imported, but its classes do not work;
+`peer_worker.check_torch` checks that first.
 """
 
 from __future__ import annotations
@@ -24,24 +24,30 @@ class UNet(nn.Module):
     """Isola's U-Net with batch norm, as in the reference PyTorch code.
 
     Attributes:
-      downs: one convolution, with activation and norm, a level, outermost first.
-      ups: one transposed convolution, alike, outermost first.
+      downs: one convolution with activation and norm per level, outermost first.
+      ups: one transposed convolution with activation and norm per level, outermost first.
 
-    Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: the
-      levels lie in two lists instead of in one another.
+    Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: two lists of
+      levels instead of nested ones.
     """
 
     def __init__(self, image_size: int, num_features: int, num_channels: int = 1):
-        """Args: size of the square image, a power of two; features of the first level; image channels.
+        """Build the network.
 
-        Raises: ValueError: the size is no power of two.
+        Args:
+          image_size: side of the square image, pixels; a power of two.
+          num_features: of the first level.
+          num_channels: of an image.
+
+        Raises:
+          ValueError: the size is not a power of two.
         """
         super().__init__()
         num_levels = image_size.bit_length() - 1
         if image_size != 2**num_levels:
             raise ValueError(f"no generator for {image_size} pixels; use a power of two")
         features = [num_features * min(2**level, 8) for level in range(num_levels)]
-        # The three 512-feature decoder blocks after the innermost; unet_128 has two of them.
+        # Output sizes of the three 512-feature decoder blocks after the innermost; unet_128 has two of them.
         dropouts = {size for size in (4, 8, 16) if size <= image_size // 16}
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(features):
@@ -74,14 +80,20 @@ class UNet(nn.Module):
 
 
 class PatchDiscriminator(nn.Sequential):
-    """The PatchGAN with batch norm, over noise and print side by side in the channels.
+    """The PatchGAN with batch norm, on noise and print concatenated along the channels.
 
     Source: Isola et al. 2017, as `NLayerDiscriminator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in:
       nothing.
     """
 
     def __init__(self, num_features: int, num_channels: int = 1, num_strided: int = 3):
-        """Args: features of the first convolution; channels of one image; strided convolutions, 3 for 70x70."""
+        """Build the network.
+
+        Args:
+          num_features: of the first convolution.
+          num_channels: of one image.
+          num_strided: number of strided convolutions; 3 for patches of 70x70 pixels.
+        """
         widths = [num_features * min(2**i, 8) for i in range(num_strided + 1)]
         blocks = [nn.Conv2d(2 * num_channels, widths[0], 4, 2, 1), nn.LeakyReLU(_LEAKY_SLOPE, inplace=True)]
         for i, (in_width, width) in enumerate(itertools.pairwise(widths), start=1):
@@ -104,21 +116,21 @@ class _Separable(nn.Sequential):
 
 
 class _SamePool(nn.Module):
-    """3x3 max pooling with stride 2 and Keras's SAME padding, which depends on whether the size is odd."""
+    """3x3 max pooling with stride 2 and the SAME padding of Keras, which differs for odd and even sizes."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return functional.max_pool2d(x, 3, 2, padding=x.shape[-1] % 2, ceil_mode=True)
 
 
 class _Block(nn.Module):
-    """Separable convolutions beside a shortcut, which is strided where the size is halved."""
+    """Separable convolutions and a shortcut, which is strided if the block halves the size."""
 
     def __init__(self, widths: tuple[int, ...], *, halves: bool, has_first_relu: bool = True):
         super().__init__()
         layers = []
         for i, (in_width, width) in enumerate(itertools.pairwise(widths)):
             if i or has_first_relu:
-                # The first is not in place: the shortcut reads the same values.
+                # The first is not in place, because the shortcut reads the same values.
                 layers.append(nn.ReLU(inplace=i > 0))
             layers.append(_Separable(in_width, width))
         self.body = nn.Sequential(*layers, *([_SamePool()] if halves else []))
@@ -142,9 +154,16 @@ class Xception(nn.Sequential):
     def __init__(
         self, num_classes: int, num_channels: int = 1, *, width: float = 1.0, num_middle_blocks: int = 8
     ):
-        """Args: number of logits; channels of an image; factor on all widths; blocks of the middle flow."""
+        """Build the network.
 
-        def scale(*widths):
+        Args:
+          num_classes: number of logits.
+          num_channels: of an image.
+          width: factor on all numbers of features.
+          num_middle_blocks: blocks of the middle flow.
+        """
+
+        def scale(*widths: int) -> tuple[int, ...]:
             return tuple(max(1, round(features * width)) for features in widths)
 
         first, second = scale(32, 64)
@@ -179,17 +198,17 @@ def _batch_norm(width: int) -> nn.BatchNorm2d:
 
 
 class DiscriminatorGradient:
-    """D's half of `GanStep` up to the gradient, on given prints, without the optimiser."""
+    """D's half of `GanStep` on given prints, up to the gradient and without the optimizer."""
 
     def __init__(self, discriminator: nn.Module, autocast_dtype: torch.dtype | None = None):
-        """Args: the network, on its device; the dtype of automatic mixed precision, or None."""
+        """Take a network on its device, and the dtype of automatic mixed precision or None."""
         self.discriminator = discriminator
         self._autocast_dtype = autocast_dtype
 
     def __call__(
         self, noise_image: torch.Tensor, real_image: torch.Tensor, fake_image: torch.Tensor
     ) -> torch.Tensor:
-        """Compute the gradient; return the loss, a scalar that is still on the device."""
+        """Compute the gradient; return the scalar loss, which stays on the device."""
         self.discriminator.zero_grad()
         with _autocast(noise_image.device.type, self._autocast_dtype):
             fake_loss = _judge(self.discriminator, noise_image, fake_image, 0.0)
@@ -199,7 +218,7 @@ class DiscriminatorGradient:
 
 
 class GanStep:
-    """The alternating step of the reference PyTorch code: D on detached prints, then G through the new D.
+    """The alternating step of the reference PyTorch code: D on detached prints, then G through the updated D.
 
     Source: Isola et al. 2017, section 3.3, as `Pix2PixModel.optimize_parameters` of
       junyanz/pytorch-CycleGAN-and-pix2pix; differs in: nothing.
@@ -208,7 +227,7 @@ class GanStep:
     def __init__(
         self, generator: nn.Module, discriminator: nn.Module, autocast_dtype: torch.dtype | None = None
     ):
-        """Args: both networks, on their device; the dtype of automatic mixed precision, or None."""
+        """Take both networks on their device, and the dtype of automatic mixed precision or None."""
         self.generator, self.discriminator = generator, discriminator
         self._autocast_dtype = autocast_dtype
         self._device_type = next(generator.parameters()).device.type
@@ -217,7 +236,7 @@ class GanStep:
         self._discriminator_tx = torch.optim.Adam(discriminator.parameters(), **settings)
 
     def __call__(self, noise_image: torch.Tensor, real_image: torch.Tensor) -> torch.Tensor:
-        """Take one step; return G's loss, a scalar that is still on the device."""
+        """Take one step; return G's scalar loss, which stays on the device."""
         with self._autocast():
             fake_image = self.generator(noise_image)
         self.discriminator.requires_grad_(True)
@@ -244,17 +263,17 @@ class GanStep:
 
 
 class ClassifierStep:
-    """A step of softmax cross-entropy with AdamW."""
+    """A training step with softmax cross-entropy and AdamW."""
 
     def __init__(self, classifier: nn.Module, autocast_dtype: torch.dtype | None = None):
-        """Args: the network, on its device; the dtype of automatic mixed precision, or None."""
+        """Take a network on its device, and the dtype of automatic mixed precision or None."""
         self.classifier = classifier
         self._autocast_dtype = autocast_dtype
         self._device_type = next(classifier.parameters()).device.type
         self._tx = torch.optim.AdamW(classifier.parameters(), lr=1e-3, weight_decay=1e-4)
 
     def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Take one step; return the loss, a scalar that is still on the device."""
+        """Take one step; return the scalar loss, which stays on the device."""
         with _autocast(self._device_type, self._autocast_dtype):
             logits = self.classifier(images)
         loss = functional.cross_entropy(logits.float(), labels)

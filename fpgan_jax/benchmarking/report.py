@@ -1,6 +1,6 @@
-"""Owns what a benchmark leaves behind: a JSON line a row, and tables of the rows.
+"""Owns the output of a benchmark: one JSON line per row, and tables of the rows.
 
-Does not measure; `runner.py` hands rows over.
+Does not measure: the rows come from `runner.py`.
 """
 
 import contextlib
@@ -27,16 +27,16 @@ _ENVIRONMENT = (
     *("OMP_NUM_THREADS", "LD_PRELOAD", "GLIBC_TUNABLES"),
 )
 _ROOT = pathlib.Path(__file__).parents[2]
-# What `launch/gpu_check.sh prepare` writes for a copy of the checkout that goes without git's files.
+# Written by `launch/gpu_check.sh prepare` for a copy of the checkout without git's files.
 _COMMIT_FILE = pathlib.Path(".gpu/commit")
 
 
 def describe_machine() -> dict[str, Any]:
-    """Describe where the numbers come from.
+    """Describe the machine and the software that the numbers come from.
 
     Returns:
       "cpu", "num_cores" that this process may use, "platform", "device" and "num_devices" as JAX sees them, "python",
-      "versions" of what is installed, and "commit", None where it is not known.
+      "versions" of the installed packages, "environment" variables, and "commit", None if unknown.
     """
     return {
         "cpu": _read_cpu_model(),
@@ -52,14 +52,14 @@ def describe_machine() -> dict[str, Any]:
 
 
 def read_commit(root: pathlib.Path) -> str | None:
-    """Read the commit that a checkout is at, from git's own files, or of a copy without them from `_COMMIT_FILE`.
+    """Read the commit of a checkout from git's files; of a copy without them from `_COMMIT_FILE`.
 
     Args:
-      root: the checkout's folder.
+      root: folder of the checkout.
 
     Returns:
-      Its hash, 40 hexadecimal digits, and in a copy "-dirty" after it if there were changes; None where it is not
-      known. Changes in a checkout are not seen.
+      The hash, 40 hexadecimal digits; for a copy with uncommitted changes "-dirty" follows. None if unknown.
+      Uncommitted changes of a checkout are not detected.
     """
     if commit := _read_git_commit(root):
         return commit
@@ -72,7 +72,7 @@ def read_commit(root: pathlib.Path) -> str | None:
 def _read_git_commit(root: pathlib.Path) -> str | None:
     try:
         folder = root / ".git"
-        if folder.is_file():  # a worktree's
+        if folder.is_file():  # in a worktree
             folder = root / folder.read_text().removeprefix("gitdir:").strip()
         head = (folder / "HEAD").read_text().strip()
         if not head.startswith("ref: "):
@@ -89,28 +89,26 @@ def _read_git_commit(root: pathlib.Path) -> str | None:
 
 
 class RowWriter:
-    """Appends rows to a file as they come, so that a run that is stopped leaves what it had.
+    """Appends rows to a file as they come, so that an interrupted run keeps its rows.
 
     Attributes:
-      rows: those of this run.
+      rows: the rows of this run.
+      earlier_rows: the rows that the file had before.
     """
 
     def __init__(self, path: str | None):
-        """Args: the file, made with its folder if missing, with `rows` as tables beside it; None writes nothing."""
+        """Open the file, create its folder if missing, and put the tables beside it; None writes nothing."""
         self.rows: list[dict[str, Any]] = []
-        self._path = path and pathlib.Path(path)
+        self.earlier_rows: list[dict[str, Any]] = []
         self._file = None
         if path:
+            self._path = pathlib.Path(path)
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._earlier_rows = read_rows(self._path)
+            self.earlier_rows = read_rows(self._path)
             self._file = open(path, "a")  # noqa: SIM115 (closed by close)
 
-    def read_earlier_rows(self) -> list[dict[str, Any]]:
-        """Read the rows that the file had before this run."""
-        return self._earlier_rows if self._file else []
-
     def write(self, row: Mapping[str, Any]) -> None:
-        """Append one row, and have it and the tables on disk before this returns."""
+        """Append one row, and write it and the tables to disk before returning."""
         self.rows.append(dict(row))
         if self._file:
             self._file.write(json.dumps(row) + "\n")
@@ -125,14 +123,7 @@ class RowWriter:
 
 
 def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Read a file of rows; a line that is not whole, as a killed process leaves it, is left out.
-
-    Args:
-      path: of the JSON-lines file.
-
-    Returns:
-      Its rows; none if there is no file.
-    """
+    """Read a JSON-lines file, without incomplete lines of a killed process; an empty list if it does not exist."""
     rows = []
     for line in path.read_text().splitlines() if path.exists() else ():
         with contextlib.suppress(json.JSONDecodeError):
@@ -141,16 +132,13 @@ def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def format_rows(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
-    """Format a run's rows as one table a kind.
+    """Format the rows of a run as one table per kind, with blank lines between.
 
     Args:
-      rows: as `runner.run_benchmark` makes them, of one run.
+      rows: from `runner.run_benchmark`.
       markdown: Markdown instead of aligned text.
-
-    Returns:
-      The tables, a blank line between them.
     """
-    rows, tables = [part for row in rows for part in _divide_row(row)], []
+    rows, tables = [part for row in rows for part in _split_profile(row)], []
     for kind, columns in _COLUMNS.items():
         of_kind = [row for row in rows if row["kind"] == kind]
         if of_kind:
@@ -162,8 +150,8 @@ def format_rows(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) ->
     return "\n\n".join(tables)
 
 
-def _divide_row(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Divide a row that holds a profile into those of several tables."""
+def _split_profile(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Split a row that holds a profile into rows of several kinds."""
     profile = row.get("profile")
     if not profile:
         return [row]
@@ -175,19 +163,16 @@ def _divide_row(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool = False) -> str:
-    """Format a table; the first column is set to the left, the others to the right.
+    """Format a table, without a final newline; the first column is left-aligned, the others right-aligned.
 
     Args:
       header: names of the columns.
-      rows: texts, as many a row.
+      rows: texts, one per column.
       markdown: Markdown instead of aligned text.
-
-    Returns:
-      Its lines, without a newline at the end.
     """
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
-    def align(cells):
+    def align(cells: Sequence[str]) -> list[str]:
         return [
             cell.ljust(width) if place == 0 else cell.rjust(width)
             for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
@@ -201,7 +186,7 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], markdown:
 
 
 def format_number(value: float | None, digits: int = 3) -> str | None:
-    """Format a number to so many significant digits, without an exponent; None stays None."""
+    """Format a number with `digits` significant digits and no exponent; None stays None."""
     if value is None:
         return None
     if value and abs(value) < 10 ** (digits - 1):
@@ -275,8 +260,8 @@ _CASE_COLUMNS = {
     "batch": _text("batch_size"),
     "dtype": _text("dtype"),
 }
-# kind of row -> heading -> what stands in the cell; a column without any entry is left out.
-_COLUMNS = {
+# kind of row -> heading -> content of the cell; a column without content is left out.
+_COLUMNS: Mapping[str, Mapping[str, Callable]] = {
     "program": _CASE_COLUMNS
     | {
         "steps a call": _text("steps_per_dispatch"),

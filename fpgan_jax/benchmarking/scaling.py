@@ -1,6 +1,6 @@
-"""Owns weak scaling over virtual CPU devices, and the arithmetic of what an all-reduce adds on real ones.
+"""Owns weak scaling over virtual CPU devices, and the computed cost of an all-reduce on real ones.
 
-Does not own the step; it is `cases.py`'s. Run as a module it times one number of devices in a process of its own.
+Does not own the training step (`programs.py`). Run as a module, it times one number of devices.
 """
 
 import dataclasses
@@ -14,23 +14,21 @@ from ml_collections import ConfigDict
 from fpgan_jax.benchmarking import timing, worker_process
 from fpgan_jax.errors import UserError
 
-# Bytes a second that leave one device, one direction: half of the 900 GB/s by which NVLink 4 goes, which counts
-# both; PCIe 5 x16; Ethernet of 100 Gb/s.
+# Bytes per second out of one device. NVLink 4 is quoted as 900 GB/s, which counts both directions.
 LINKS = {"NVLink 4": 450e9, "PCIe 5 x16": 64e9, "100 Gb/s Ethernet": 12.5e9}
-# Of the networks with 64 features at 256x256 and one channel.
+# With 64 features, at 256x256 pixels and one channel.
 NUM_PARAMS = {"generator": 54_407_809, "discriminator": 2_764_609}
 
 
 def compute_all_reduce_bytes(num_devices: int, num_params: int, *, bytes_per_param: int = 4) -> float:
-    """Compute what a ring all-reduce of one gradient has every device send, and receive.
+    """Compute the bytes that each device sends, and receives, in a ring all-reduce of one gradient.
+
+    The gradient goes around once to be reduced and once to be distributed, except each device's own part.
 
     Args:
-      num_devices: in the ring.
-      num_params: of the network.
-      bytes_per_param: of a gradient's number.
-
-    Returns:
-      Bytes: the gradient once for the reduction and once for the distribution, but for each device's own part.
+      num_devices: devices in the ring.
+      num_params: parameters of the network.
+      bytes_per_param: 4 for float32.
 
     Source: Patarasuk & Yuan 2009, section 3; differs in: nothing.
     """
@@ -38,15 +36,12 @@ def compute_all_reduce_bytes(num_devices: int, num_params: int, *, bytes_per_par
 
 
 def compute_all_reduce_seconds(num_devices: int, num_params: int, bytes_per_second: float) -> float:
-    """Compute the time of a ring all-reduce of float32 gradients, latency and overlap left out.
+    """Compute the seconds of a ring all-reduce of float32 gradients, without latency and overlap.
 
     Args:
-      num_devices: in the ring.
-      num_params: of the network.
+      num_devices: devices in the ring.
+      num_params: parameters of the network.
       bytes_per_second: of the slowest link, one direction.
-
-    Returns:
-      Seconds.
     """
     return compute_all_reduce_bytes(num_devices, num_params) / bytes_per_second
 
@@ -54,14 +49,14 @@ def compute_all_reduce_seconds(num_devices: int, num_params: int, bytes_per_seco
 def describe_all_reduce(
     step_seconds: float, num_devices: tuple[int, ...] = (2, 4, 8)
 ) -> list[dict[str, Any]]:
-    """Compute what both networks' all-reduce adds to a step.
+    """Compute the time that the all-reduce of either network adds to a training step.
 
     Args:
-      step_seconds: of the step on one device.
-      num_devices: of the rings.
+      step_seconds: duration of the step on one device.
+      num_devices: sizes of the rings.
 
     Returns:
-      A row for every network, number of devices and link.
+      One row per network, number of devices and link.
     """
     return [
         {
@@ -82,22 +77,22 @@ def describe_all_reduce(
 def measure_weak_scaling(
     config: ConfigDict, all_num_devices: tuple[int, ...], settings: timing.Settings, **case_fields: Any
 ) -> Iterator[dict[str, Any]]:
-    """Time the GAN's step on ever more virtual CPU devices, with the same batch on each.
+    """Time the GAN's step on growing numbers of virtual CPU devices, with the same batch size on each.
 
-    The devices share the machine's cores: where nothing is lost, the time per device-example stays the same.
+    The devices share the cores of the machine, so without overhead the time per device and example is constant.
 
     Args:
-      config: where everything comes from that the case does not name.
-      all_num_devices: numbers of devices, 1 first; a fresh process each.
+      config: for every field that the case does not set.
+      all_num_devices: numbers of devices, 1 first; each gets a new process.
       settings: how long each is timed.
-      **case_fields: of `cases.Case`, without the name and with the batch size of one device.
+      **case_fields: fields of `cases.Case` except the name; the batch size is per device.
 
     Yields:
-      A row each: statistics of the step in milliseconds, "ms_per_device_example", and "overhead", by how much
-      that exceeds one device's, as a fraction.
+      One row per number of devices: statistics of the step in milliseconds, "ms_per_device_example", and "overhead":
+      the fraction by which that exceeds the value on one device.
 
     Raises:
-      UserError: a process failed; the message is its last line.
+      UserError: a process failed.
     """
     first = None
     for num_devices in all_num_devices:
@@ -119,7 +114,7 @@ def measure_weak_scaling(
 
 
 def _run_worker(request: dict[str, Any], num_devices: int) -> dict[str, float]:
-    # XLA_FLAGS stays the user's; this comes before a number of devices in it.
+    # These variables take precedence over a number of devices in the user's XLA_FLAGS.
     environment = {"JAX_NUM_CPU_DEVICES": str(num_devices), "JAX_PLATFORMS": "cpu"}
     try:
         return worker_process.ask_module("fpgan_jax.benchmarking.scaling", request, environment)
@@ -132,12 +127,12 @@ def _run_worker(request: dict[str, Any], num_devices: int) -> dict[str, float]:
 def _time_step(request: dict[str, Any]) -> dict[str, float]:
     import jax
 
-    from fpgan_jax.benchmarking import cases
+    from fpgan_jax.benchmarking import cases, compilation, programs
     from fpgan_jax.config.files import parse_config
 
     case = cases.Case(**request["case"])
     config = cases.create_config(parse_config(request["config"]), case)
-    compiled = cases.compile_program(cases.create_program(case, config))
+    compiled = compilation.compile_program(programs.create_program(case, config))
     settings = timing.Settings(**request["settings"])
     turn = timing.create_turn(compiled.call, jax.block_until_ready)
     summary = timing.summarize(turn(settings.min_repeats, settings.min_seconds))

@@ -1,6 +1,6 @@
-"""Owns how long a user waits before anything happens: imports, `--help`, and training's first step.
+"""Owns the timing of start-up: imports, `--help`, and the time to the first training step.
 
-Everything is timed in fresh processes, from their launch, as a user starts them.
+Everything is timed in new processes, from their launch.
 """
 
 import os
@@ -12,9 +12,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 import fpgan_jax
 from fpgan_jax.data import pairs
@@ -28,19 +30,19 @@ _SMALLEST_SIZE = 16
 
 
 def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[dict[str, Any]]:
-    """Time starts.
+    """Time imports, `--help` of every script, and the start of a training.
 
     Args:
-      num_runs: of each import and each `--help`, of which the median is taken. Training starts once with an
-        empty folder for compiled programs and once with the same folder, then full.
-      smallest: one script and a few modules only.
+      num_runs: runs of each import and `--help`; the median counts. Training starts twice: with an empty cache of
+        compiled programs and with a filled one.
+      smallest: time one script and two modules only.
 
     Yields:
-      Rows: "what", and "seconds" and "count" of runs, or "error" where it failed. An import's seconds are those
-      beyond an empty Python's.
+      Rows with "what", and "seconds" and "count" of runs, or "error". The time of an empty Python process is
+      subtracted from the imports.
 
     Raises:
-      UserError: the scripts and configs are not beside the package.
+      UserError: this is not a checkout, with the scripts and configs beside the package.
     """
     if not (_ROOT / "launch" / "train_gan.py").exists():
         raise UserError(f"--cases=start_up: no launch/train_gan.py in {_ROOT}; run it from a checkout")
@@ -53,17 +55,12 @@ def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[d
         progress.update()
         for script in scripts:
             arguments = ["-m", f"launch.{script}", "--help"]
-            yield _create_row(
-                f"launch.{script} --help",
-                lambda arguments=arguments: _time_runs(arguments, num_runs, expected=(0, 1)),
-                num_runs,
-            )
+            # absl exits with 1 after --help.
+            measure = partial(_time_runs, arguments, num_runs, expected=(0, 1))
+            yield _create_row(f"launch.{script} --help", measure, num_runs)
             progress.update()
         for module in modules:
-            program = f"import {module}"
-            yield _create_row(
-                program, lambda program=program: _time_runs(["-c", program], num_runs) - empty, num_runs
-            )
+            yield _create_row(f"import {module}", partial(_time_import, module, num_runs, empty), num_runs)
             progress.update()
         for row in _measure_first_steps(_SMALLEST_SIZE if smallest else _TEST_SIZE):
             yield row
@@ -71,9 +68,10 @@ def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[d
 
 
 def list_modules() -> list[str]:
-    """List the package's modules that import on a machine with its requirements."""
+    """List the modules of the package that need no optional dependency."""
     names = [module.name for module in pkgutil.walk_packages(fpgan_jax.__path__, "fpgan_jax.")]
-    return [name for name in names if name != "fpgan_jax.benchmarking.peers"]  # imports PyTorch
+    need_torch = ("fpgan_jax.benchmarking.peers", "fpgan_jax.benchmarking.peer_programs")
+    return [name for name in names if name not in need_torch]
 
 
 def list_scripts() -> list[str]:
@@ -87,8 +85,12 @@ def _create_row(what: str, measure: Callable[[], float], count: int) -> dict[str
     try:
         return row | {"seconds": measure(), "count": count}
     except RuntimeError as error:
-        # A module may need what is not installed; the others are still worth having.
+        # A module may need a package that is not installed; the others are still worth timing.
         return row | {"error": str(error)}
+
+
+def _time_import(module: str, num_runs: int, empty_seconds: float) -> float:
+    return _time_runs(["-c", f"import {module}"], num_runs) - empty_seconds
 
 
 def _time_runs(arguments: Sequence[str], num_runs: int, expected: Sequence[int] = (0,)) -> float:
@@ -110,7 +112,7 @@ def _measure_first_steps(size: int) -> Iterator[dict[str, Any]]:
         for temperature in ("cold", "warm"):
             what = f"launch.train_gan at {size}x{size} to its first step, {temperature}"
             workdir = folder / temperature
-            row = _create_row(what, lambda workdir=workdir: _time_first_step(folder, workdir, size), 1)
+            row = _create_row(what, partial(_time_first_step, folder, workdir, size), 1)
             yield row | {"compilation_cache": temperature}
 
 
@@ -118,19 +120,13 @@ def _write_pairs(folder: pathlib.Path, size: int) -> None:
     shape = (2, size, size, 1)
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     prints = PrintSet(images, np.array([1, 2], np.int32), ("1", "2"))
+    # Only these fields are needed, and `configs` is not part of the package.
     data = {"num_replicas": 2, "noise_per": "replica", "noise_seed": 0, "noise_distribution": "uniform"}
-    pairs.write_pairs(pairs.ReplicatedPrints(prints, _Fields(data)), folder)
-
-
-class _Fields:
-    """Stands for config.data; `configs` is no part of the package."""
-
-    def __init__(self, fields: dict[str, Any]):
-        self.__dict__.update(fields)
+    pairs.write_pairs(pairs.ReplicatedPrints(prints, ConfigDict(data)), folder)
 
 
 def _time_first_step(folder: pathlib.Path, workdir: pathlib.Path, size: int) -> float:
-    """Return the seconds from the launch to the first row of metrics, which tells that a step is done."""
+    """Return the seconds from the launch to the first row of metrics, written after the first step."""
     environment = os.environ | {
         "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",

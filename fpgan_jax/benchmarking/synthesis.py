@@ -1,9 +1,10 @@
-"""Owns the timing of synthesis in shards: the devices alone, the encoder alone, and both with the writing.
+"""Owns the timing of synthesis in shards: the devices alone, the PNG encoder alone, and end to end.
 
-Does not draw, encode or write by itself; all three are `synthesis.sharded`'s.
+Does not draw, encode or write images (`synthesis/sharded.py`).
 """
 
 import tempfile
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,24 +14,23 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
 from fpgan_jax.benchmarking import timing
-from fpgan_jax.benchmarking.cases import create_generator_init
+from fpgan_jax.benchmarking.programs import create_generator_init
 from fpgan_jax.data import pairs
 from fpgan_jax.synthesis import drawing, sharded, shards
 from fpgan_jax.synthesis.sharded import CALLS_PER_DEVICE, IMAGES_PER_CALL
 
-# What Cao & Jain drew.
-MANY_IMAGES = 100_000_000
+MANY_IMAGES = 100_000_000  # as many as Cao & Jain 2018 synthesized
 
 
 def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, Any]]:
-    """Create what is timed, on weights that are not trained.
+    """Create the timed functions, with untrained weights.
 
     Args:
-      config: of the case, as of `cases.create_config`.
+      config: of the case, from `cases.create_config`.
 
     Returns:
-      ("device", "encoder" and "end_to_end", each with seconds an image in place of seconds a call; what a row says of
-      the images).
+      (the turns "device", "encoder" and "end_to_end", whose samples are seconds per image; "images_per_sample" and
+      "bytes_per_image" for the row).
     """
     _, init = create_generator_init(config)
     drawer = sharded.Drawer(config, jax.device_get(jax.jit(init)()))
@@ -42,7 +42,7 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
         )
 
     num_threads = parallel.count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
-    # So many that the beginning and the end, at which one works alone, do not count.
+    # Enough calls to make the start and the end negligible, when device and encoder do not overlap.
     num_calls = 4 * num_threads
     request = sharded.Request(num_calls * IMAGES_PER_CALL, num_calls * IMAGES_PER_CALL)
     inputs = drawer.create_inputs([create_row(image) for image in range(IMAGES_PER_CALL)])
@@ -60,9 +60,9 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
         with tempfile.TemporaryDirectory() as folder:
             sharded.write_shards(folder, request, [0], create_row, drawer)
 
-    def create_turn(call):
+    def create_turn(call: Callable[[], None]) -> timing.Turn:
         turn = timing.create_turn(call, lambda result: None)
-        return lambda *least: [seconds / request.num_images for seconds in turn(*least)]
+        return lambda *minimum: [seconds / request.num_images for seconds in turn(*minimum)]
 
     turns = {
         name: create_turn(call)
@@ -73,20 +73,19 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
 
 
 def describe_rates(device: float, encoder: float, end_to_end: float, *, is_shared: bool) -> dict[str, Any]:
-    """Say what limits a synthesis, how near it comes to that, and how long much of it takes.
+    """Compute the rates of a synthesis, its bottleneck, and the time for `MANY_IMAGES`.
 
     Args:
-      device: seconds an image of the devices alone.
-      encoder: seconds an image of the encoder alone, on all cores.
-      end_to_end: seconds an image of everything.
-      is_shared: whether the devices are the cores that encode: both take their turns then, where they otherwise work
-        at once.
+      device: seconds per image, devices alone.
+      encoder: seconds per image, encoder alone on all cores.
+      end_to_end: seconds per image, everything.
+      is_shared: whether drawing and encoding share the CPU's cores.
 
     Returns:
-      "device_images_per_second", "encoder_images_per_second", "images_per_second"; "percent_of_possible": of what
-      the two allow together; "limit": "device" or "encoder", whichever takes longer; "days_for_many", of
-      `MANY_IMAGES`.
+      "device_images_per_second", "encoder_images_per_second", "images_per_second"; "percent_of_possible": of the rate
+      that device and encoder allow together; "limit": "device" or "encoder", the slower one; "days_for_many".
     """
+    # On shared cores the two take turns; otherwise they overlap.
     possible = device + encoder if is_shared else max(device, encoder)
     return {
         "device_images_per_second": 1 / device,

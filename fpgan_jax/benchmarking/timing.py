@@ -1,6 +1,6 @@
 """Owns how a duration is measured: warm-up, blocking, repeats, interleaved rounds, and their statistics.
 
-Does not know what is timed, and imports neither JAX nor PyTorch: each process times its own side with it.
+Does not know what it times. Imports neither JAX nor PyTorch, since the processes of both use it.
 """
 
 import dataclasses
@@ -10,22 +10,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-# (least number of samples, least seconds) -> seconds per call, one a sample.
+# (minimum number of samples, minimum seconds) -> seconds per call of each sample.
 Turn = Callable[[int, float], list[float]]
-# A program that takes less is called several times a sample, back to back as a training loop calls it, so that
-# neither the clock nor the wait at a sample's end is what is measured.
+# A shorter program is called several times per sample, back to back as in a training loop; otherwise the clock and
+# the wait at the end of each sample would count.
 SAMPLE_SECONDS = 0.02
 _MAX_CALLS_PER_SAMPLE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How long a contestant is timed, over all rounds.
+    """How long to time each contestant.
 
     Attributes:
-      min_repeats: least number of samples.
-      min_seconds: least number of seconds.
-      rounds: turns of each contestant; what drifts on the machine then falls on all of them.
+      min_repeats: minimum number of samples, over all rounds.
+      min_seconds: minimum time, over all rounds.
+      rounds: turns per contestant. They alternate so that drift of the machine affects all contestants.
     """
 
     min_repeats: int = 10
@@ -35,15 +35,7 @@ class Settings:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """Statistics of a contestant's samples, in the samples' unit.
-
-    Attributes:
-      median: of all samples.
-      q1: lower quartile.
-      q3: upper quartile.
-      minimum: the least sample.
-      count: how many there are.
-    """
+    """Statistics of samples, in their unit."""
 
     median: float
     q1: float
@@ -54,12 +46,12 @@ class Summary:
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
-    """How many times as long one contestant takes as another.
+    """The time of one contestant divided by that of another.
 
     Attributes:
-      median: the ratio of the medians of all samples.
-      low: the least ratio of the medians of a round.
-      high: the greatest one.
+      median: ratio of the medians over all samples.
+      low: lowest ratio of the medians of one round.
+      high: highest ratio of the medians of one round.
     """
 
     median: float
@@ -70,18 +62,15 @@ class Ratio:
 def create_turn(
     call: Callable[[], Any], block: Callable[[Any], Any], *, clock: Callable[[], float] = time.perf_counter
 ) -> Turn:
-    """Create what times a function each time that it is its turn.
+    """Create the function that times `call` once per turn.
 
-    A turn begins with an untimed sample, which fetches caches and wakes threads, and tells how many calls
-    fill `SAMPLE_SECONDS`.
+    Each turn starts with one untimed call, which fills caches and wakes threads. Its duration sets how many calls
+    make a sample of `SAMPLE_SECONDS`.
 
     Args:
-      call: what is timed; may return before its work is done.
-      block: gets what the last call returned and waits until it is done.
-      clock: seconds from any beginning.
-
-    Returns:
-      The function of a turn.
+      call: the timed function; may return before its work is done.
+      block: waits until the result of the last call is ready.
+      clock: returns seconds; a parameter for tests.
     """
 
     def take_turn(min_repeats: int, min_seconds: float) -> list[float]:
@@ -89,7 +78,7 @@ def create_turn(
         block(call())
         seconds = max(clock() - begin, SAMPLE_SECONDS / _MAX_CALLS_PER_SAMPLE)
         num_calls = math.ceil(SAMPLE_SECONDS / seconds)
-        samples = []
+        samples: list[float] = []
         turn_begin = clock()
         while len(samples) < min_repeats or clock() - turn_begin < min_seconds:
             begin = clock()
@@ -105,17 +94,17 @@ def create_turn(
 def run_rounds(
     turns: Mapping[str, Turn], settings: Settings, *, is_over: Callable[[], bool] = lambda: False
 ) -> dict[str, list[list[float]]]:
-    """Time contestants in turn, every other round in the opposite order.
+    """Time contestants in turn, every second round in reverse order.
 
     Args:
-      turns: name -> turn.
-      settings: how long; divided over the rounds.
-      is_over: asked after each round: whether the others are left out.
+      turns: contestant's name -> turn.
+      settings: durations, divided over the rounds.
+      is_over: called after each round; True skips the remaining rounds.
 
     Returns:
-      name -> round -> seconds per call.
+      name -> round -> seconds per call of each sample.
     """
-    samples = {name: [] for name in turns}
+    samples: dict[str, list[list[float]]] = {name: [] for name in turns}
     min_repeats = math.ceil(settings.min_repeats / settings.rounds)
     min_seconds = settings.min_seconds / settings.rounds
     for index in range(settings.rounds):
@@ -127,14 +116,7 @@ def run_rounds(
 
 
 def summarize(samples: Sequence[float]) -> Summary:
-    """Compute the statistics of samples.
-
-    Args:
-      samples: at least one.
-
-    Returns:
-      Median, quartiles (interpolated linearly, as NumPy's default) and minimum.
-    """
+    """Compute the statistics of one or more samples; quartiles are interpolated linearly, as in NumPy."""
     q1, median, q3 = (
         statistics.quantiles(samples, n=4, method="inclusive") if len(samples) > 1 else [*samples] * 3
     )
@@ -142,20 +124,12 @@ def summarize(samples: Sequence[float]) -> Summary:
 
 
 def summarize_rounds(rounds: Sequence[Sequence[float]]) -> Summary:
-    """Compute the statistics over the samples of all rounds; see `summarize`."""
+    """Compute the statistics over the samples of all rounds."""
     return summarize([sample for samples in rounds for sample in samples])
 
 
 def compute_ratio(theirs: Sequence[Sequence[float]], ours: Sequence[Sequence[float]]) -> Ratio:
-    """Compute how many times as long they take as we do.
-
-    Args:
-      theirs: round -> seconds per call.
-      ours: likewise, of as many rounds.
-
-    Returns:
-      The ratio and its spread over the rounds.
-    """
+    """Compute theirs / ours from the samples of as many rounds each."""
     by_round = [
         statistics.median(their) / statistics.median(our) for their, our in zip(theirs, ours, strict=True)
     ]
@@ -164,15 +138,7 @@ def compute_ratio(theirs: Sequence[Sequence[float]], ours: Sequence[Sequence[flo
 
 
 def to_milliseconds(summary: Summary, prefix: str = "ms") -> dict[str, float]:
-    """Name the statistics of seconds as a row's fields.
-
-    Args:
-      summary: in seconds.
-      prefix: of the names.
-
-    Returns:
-      "ms_median", "ms_q1", "ms_q3", "ms_minimum", in milliseconds, and "ms_count".
-    """
+    """Convert statistics in seconds to "ms_median", "ms_q1", "ms_q3", "ms_minimum" in milliseconds, and "ms_count"."""
     fields = dataclasses.asdict(summary)
     count = fields.pop("count")
     return {f"{prefix}_{name}": 1e3 * value for name, value in fields.items()} | {f"{prefix}_count": count}

@@ -1,6 +1,6 @@
-"""Owns one request to a module that runs in a process of its own, where JAX starts with another environment.
+"""Owns running a module in a separate process, where JAX can start with other environment variables.
 
-Does not know what is asked.
+Does not know what the module computes.
 """
 
 import json
@@ -12,18 +12,18 @@ from typing import Any
 
 
 def ask_module(module: str, request: Any, environment: Mapping[str, str]) -> Any:
-    """Run a module with a request on its standard input.
+    """Run a module that reads a request as JSON from standard input and prints its answer as JSON on the last line.
 
     Args:
-      module: its name; it prints its answer as its last line. Both are JSON.
-      request: what it is asked.
-      environment: variables that it has besides this process's.
+      module: name of the module.
+      request: anything that JSON can hold.
+      environment: variables to add to those of this process.
 
     Returns:
       The answer.
 
     Raises:
-      RuntimeError: it failed; the message is its last line.
+      RuntimeError: the module failed; the message is its last line on standard error.
     """
     result = subprocess.run(
         [sys.executable, "-m", module],

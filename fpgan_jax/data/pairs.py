@@ -80,7 +80,7 @@ class ReplicatedPrints:
         self._distribution = data_config.noise_distribution
         self.persons = tuple(sorted(set(prints.persons.tolist())))
         self.data_hash = prints.data_hash
-        self.names = ()
+        self.names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of pairs."""

@@ -139,7 +139,7 @@ def find_place(
         return None
     if coordinator is None:
         coordinator = _ask_jax(launcher)
-    if None in (num_processes, process_id):
+    if num_processes is None or process_id is None:
         raise UserError(
             "--coordinator, --num_processes, --process_id: give all three, or none under srun or mpirun"
         )
@@ -159,7 +159,7 @@ def _divide_devices(launcher: str | None, environment: Mapping[str, str]) -> tup
     Raises:
       UserError: they do not divide.
     """
-    rank_name, count_name = _LOCAL_PLACES.get(launcher, ("", ""))
+    rank_name, count_name = _LOCAL_PLACES.get(launcher or "", ("", ""))
     rank, counts = environment.get(rank_name, ""), _expand_counts(environment.get(count_name, ""))
     visible = environment.get("CUDA_VISIBLE_DEVICES", "")
     node = int(environment.get("SLURM_NODEID", "0"))
@@ -191,7 +191,8 @@ def _expand_counts(counts: str) -> list[int]:
 def _read_launcher(environment: Mapping[str, str]) -> tuple[str | None, int | None, int | None]:
     for launcher, names in _LAUNCHERS.items():
         if all(environment.get(name, "").isdigit() for name in names):
-            return launcher, *(int(environment[name]) for name in names)
+            num_processes, process_id = (int(environment[name]) for name in names)
+            return launcher, num_processes, process_id
     return None, None, None
 
 
@@ -331,7 +332,7 @@ def _introduce(place: Place) -> dict:
     }
 
 
-def _describe(process_id: int, num_processes: int, hello: Mapping) -> str:
+def _describe(process_id: int | None, num_processes: int | None, hello: Mapping) -> str:
     return f"process {process_id} of {num_processes} ({hello.get('pid')} on {hello.get('host')})"
 
 

@@ -33,7 +33,7 @@ class StopRequest:
       signal_name: of the signal that came, as "SIGTERM", or None.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         """Note nothing yet."""
         self.signal_name: str | None = None
         self._before: dict = {}

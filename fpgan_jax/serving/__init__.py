@@ -1,1 +1,1 @@
-"""Trained networks as files that other programs run without this package."""
+"""Exports trained networks as files that other programs run without this package."""

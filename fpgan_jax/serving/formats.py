@@ -1,15 +1,15 @@
-"""Owns the files that a served network is written as, which are read without this package.
+"""Owns the file formats of exported networks, which other programs read without this package.
 
-Does not know what a network computes (`networks.py`). A folder holds the model and `model.json`, which tells
-its inputs, its output and its origin; it appears whole or not at all.
+Does not know what a network computes (`networks.py`). The exported folder holds the model and `model.json`, which
+describes the inputs, the output and the origin. The folder appears as a whole or not at all.
 
-StableHLO is what `jax.export` writes; JAX promises to read what a JAX up to six months older or three weeks
-newer wrote. A SavedModel holds the same program, which TensorFlow compiles. Either compiler sums in its own
-order: where a value lies on the edge between two greys, a pixel may differ by one.
+StableHLO is the format of `jax.export`. JAX reads files of versions up to six months older and three weeks newer. A
+SavedModel holds the same program, compiled by TensorFlow. The compilers sum in different orders, so a pixel can
+differ by one gray level.
 
-ONNX is not among them. jax2onnx 0.17, which is kept up, cannot be installed beside this package (it wants
-orbax-checkpoint below 0.11.37), knows no `lax.platform_dependent` (the layers' choice of convolution) and no vmap
-of Flax's dropout (each image's own statistics); tf2onnx 1.17 does not convert a SavedModel of StableHLO.
+ONNX is not supported. jax2onnx 0.17 cannot be installed beside this package (it needs orbax-checkpoint below 0.11.37)
+and does not support `lax.platform_dependent` (the choice of convolution in the layers) or vmap of Flax's dropout
+(statistics per image). tf2onnx 1.17 does not convert a SavedModel of StableHLO.
 """
 
 import importlib.metadata
@@ -44,21 +44,21 @@ def export_model(
     step: int | str | None = None,
     overrides: Mapping[str, bool] | None = None,
 ) -> dict:
-    """Write a trained network as files that need neither this package nor its checkpoint.
+    """Export a trained network as files that need neither this package nor the checkpoint.
 
     Args:
-      workdir: of `launch.train_gan` or `launch.train_classifier`.
-      out_dir: the folder to make.
+      workdir: workdir of `launch.train_gan` or `launch.train_classifier`.
+      out_dir: folder to create.
       file_format: one of `FORMATS`.
       network: see `restore_network`.
       step: see `restore_network`.
       overrides: see `restore_network`.
 
     Returns:
-      What `model.json` holds.
+      The content of `model.json`.
 
     Raises:
-      UserError: no such format, out_dir exists, the format's package is missing, or as `restore_network`.
+      UserError: the format is unknown, out_dir exists, TensorFlow is missing, or an error of `restore_network`.
     """
     if file_format not in FORMATS:
         raise UserError(f"--format={file_format}: use one of {', '.join(FORMATS)}")
@@ -67,7 +67,7 @@ def export_model(
         raise UserError(f"--out={out_dir}: exists; name a new folder")
     if file_format == "saved_model" and (not is_utf8(out_dir) or re.search(r"[\[\\]", out_dir)):
         raise UserError(
-            f"--out={out_dir}: TensorFlow cannot load from a path with [ or \\ or a byte that is no UTF-8; use another"
+            f"--out={out_dir}: TensorFlow cannot load from a path with [ or \\ or a byte that is not UTF-8; use another"
         )
     served = restore_network(workdir, network, step=step, overrides=overrides)
     program = export_program(served)
@@ -89,29 +89,19 @@ def export_model(
 
 
 def export_program(served: ServedNetwork) -> export.Exported:
-    """Lower a network for CPU and CUDA, for batches of any size.
-
-    Args:
-      served: the network.
-
-    Returns:
-      The program, its weights in it.
-    """
+    """Lower a network with its weights for CPU and CUDA, for any batch size."""
     (batch,) = export.symbolic_shape("batch")
     arguments = [jax.ShapeDtypeStruct((batch, *spec.shape), np.dtype(spec.dtype)) for spec in served.inputs]
     return export.export(jax.jit(served.function), platforms=PLATFORMS)(*arguments)
 
 
 def describe(served: ServedNetwork, program: export.Exported, file_format: str) -> dict:
-    """Tell what a file holds.
+    """Create the content of `model.json`; "batch" in a shape stands for any size.
 
     Args:
       served: the network.
-      program: what `export_program` made of it.
+      program: from `export_program`.
       file_format: one of `FORMATS`.
-
-    Returns:
-      What `model.json` holds; a shape's "batch" is free.
     """
     return {
         "format": file_format,

@@ -1,6 +1,6 @@
-"""Owns which function a checkpoint is served as: bytes of images in, bytes or probabilities out.
+"""Owns the function that a checkpoint is exported as: bytes of images in, bytes or probabilities out.
 
-Does not write files (`formats.py`), and adds nothing to how `evaluation` draws and scores: it binds that.
+Does not write files (`formats.py`). Drawing and scoring are the functions of the evaluation, with the weights bound.
 """
 
 import dataclasses
@@ -24,13 +24,13 @@ NETWORKS = ("generator", "generator_ema", "classifier")
 
 @dataclasses.dataclass(frozen=True)
 class ArraySpec:
-    """An input or the output of a served network.
+    """An input or the output of an exported network.
 
     Attributes:
-      name: what it is called in every format.
-      shape: without the batch, which comes first and is free.
-      dtype: NumPy's name of it.
-      meaning: for whoever has only the file.
+      name: its name in every format.
+      shape: without the leading batch axis, which can have any size.
+      dtype: name of the NumPy dtype.
+      meaning: description for readers who have only the file.
     """
 
     name: str
@@ -41,13 +41,14 @@ class ArraySpec:
 
 @dataclasses.dataclass(frozen=True)
 class ServedNetwork:
-    """A trained network as one function of arrays, which holds its weights.
+    """A trained network as one function of arrays, with its weights bound.
 
     Attributes:
-      function: of JAX arrays, one an input and all of one batch; gives one array. No example sees another.
-      inputs: in the function's order.
-      output: what comes out.
-      description: what JSON can hold: which network, of which checkpoint, trained on what.
+      function: takes one JAX array per input, all with the same batch size, and returns one array. Examples do not
+        influence one another.
+      inputs: in the order of the arguments.
+      output: the returned array.
+      description: network, checkpoint and training data, as values that JSON can hold.
     """
 
     function: Callable[..., jax.Array]
@@ -63,22 +64,21 @@ def restore_network(
     step: int | str | None = None,
     overrides: Mapping[str, bool] | None = None,
 ) -> ServedNetwork:
-    """Restore a network as a function of what image files hold.
+    """Restore a network as a function of the bytes of images.
+
+    A generator returns the pixels that `launch.synthesize` writes, a classifier the probabilities of
+    `launch.score_similarity`.
 
     Args:
-      workdir: of `launch.train_gan` or `launch.train_classifier`.
-      network: one of `NETWORKS`; by default the classifier if the checkpoint is one's, else the generator that
-        `launch.synthesize` would draw with.
-      step: which checkpoint; the last one by default, "best" by the run's own metric.
-      overrides: "deterministic" and "use_running_average" of `config.synthesis` to use in place of the
-        checkpoint's; for a generator only.
-
-    Returns:
-      A generator gives the pixels that `launch.synthesize` writes, a classifier the probabilities of
-      `launch.score_similarity`.
+      workdir: workdir of `launch.train_gan` or `launch.train_classifier`.
+      network: one of `NETWORKS`. Default: the classifier of a classifier's checkpoint, otherwise the generator that
+        `launch.synthesize` uses.
+      step: step of the checkpoint, or "best" by the run's own metric. Default: the last one.
+      overrides: "deterministic" and "use_running_average", which replace those of `config.synthesis`; for a generator
+        only.
 
     Raises:
-      UserError: no such checkpoint, it holds no such network, or its weights do not fit its config.
+      UserError: there is no such checkpoint, it does not hold the network, or its weights do not fit its config.
     """
     step, _, metadata = restore_for_evaluation(workdir, (), step)
     config = restore_config(metadata, workdir)
@@ -86,7 +86,9 @@ def restore_network(
         generator = "generator_ema" if config.synthesis.use_ema else "generator"
         network = "classifier" if "persons" in metadata else generator
     if network == "classifier" and overrides:
-        raise UserError(f"--{next(iter(overrides))}: is a generator's; leave it out for a classifier")
+        raise UserError(
+            f"--{next(iter(overrides))}: applies to generators only; leave it out for a classifier"
+        )
     _, trees, _ = restore_for_evaluation(workdir, (network,), step)
     description = {
         "network": network,
@@ -106,7 +108,7 @@ def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) 
     drawing.warn_of_other_statistics(config)
     bound, variables = drawing.bind_draw(config, variables)
     shape = image_shape(config.data)
-    meaning = "noise, any values of a byte"
+    meaning = "noise, any bytes"
     if config.data.condition == "ridges":
         meaning = f"planes: {', '.join(RIDGE_CHANNELS)}; fpgan_jax.data.ridges.ridge_condition makes them"
     inputs = [ArraySpec("noise_image", condition_shape(config.data), "uint8", meaning)]
@@ -116,12 +118,12 @@ def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) 
                 "dropout_seed",
                 (3,),
                 "uint32",
-                "any three numbers an image; the seed, person and replica of a row of launch.synthesize's "
-                "manifest (a person of -1 as 4294967295) draw that row's print from its noise",
+                "any three numbers per image; the seed, person and replica of a row in the manifest of "
+                "launch.synthesize (person -1 as 4294967295) draw the print of that row from its noise",
             )
         )
 
-    def draw(noise_image, dropout_seed=None):
+    def draw(noise_image: jax.Array, dropout_seed: jax.Array | None = None) -> jax.Array:
         if dropout_seed is None:
             dropout_seed = jnp.zeros((noise_image.shape[0], 3), jnp.uint32)
         return bound(variables, noise_image, dropout_seed)
@@ -131,7 +133,7 @@ def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) 
         "statistics": "running" if config.synthesis.use_running_average else "own",
     }
     return ServedNetwork(
-        draw, tuple(inputs), ArraySpec("image", shape, "uint8", "the print, grey from 0 to 255"), description
+        draw, tuple(inputs), ArraySpec("image", shape, "uint8", "the print, gray from 0 to 255"), description
     )
 
 
@@ -140,12 +142,12 @@ def _serve_classifier(
 ) -> ServedNetwork:
     persons = description["persons"]
     compute, variables = similarity.bind_classifier(config, variables, len(persons), origin)
-    frame = "cut off" if config.data.frame == "crop" else "kept"
+    frame = "cropped" if config.data.frame == "crop" else "kept"
     meaning = f"a print, SOCOFing's frame {frame}, resized to this size ({config.data.interpolation}), from 0 to 255"
     return ServedNetwork(
         lambda image: compute(variables, image),
         (ArraySpec("image", image_shape(config.data), "uint8", meaning),),
-        ArraySpec("probability", (len(persons),), "float32", "of each of `persons`, in their order"),
+        ArraySpec("probability", (len(persons),), "float32", "of each entry of `persons`, in its order"),
         description,
     )
 

@@ -1,6 +1,6 @@
-"""Owns what a sweep file is written with: lists of overrides, and how they are combined.
+"""Owns the functions for writing a sweep file: lists of overrides, and their combinations.
 
-Does not know which fields there are; `runs.py` checks every override of every run.
+Does not know the config's fields: `plan.py` checks the overrides of every run.
 """
 
 import itertools
@@ -12,45 +12,35 @@ import numpy as np
 
 from fpgan_jax.errors import UserError
 
-# A config field, as "data.noise_per" -> its value, for one run.
+# Config field, such as "data.noise_per" -> value, for one run.
 Overrides = dict[str, Any]
-# Draws a value.
+# Draws one value at random.
 Draw = Callable[[np.random.Generator], Any]
 
 
 def axis(field: str, values: Iterable[Any]) -> list[Overrides]:
-    """Vary one field.
+    """Vary one field: one dict per value.
 
     Args:
-      field: a config field, as "lambda_l1" or "data.noise_per".
-      values: what it is set to.
-
-    Returns:
-      A dict a value.
+      field: a config field, such as "lambda_l1" or "data.noise_per".
+      values: its values.
     """
     return [{field: value} for value in values]
 
 
 def seeds(num_seeds: int) -> list[Overrides]:
-    """Vary `config.seed`, which the weights, the dropout and the augmentation are drawn from.
-
-    Args:
-      num_seeds: how many; they are 0, 1, ...
-
-    Returns:
-      A dict a seed.
-    """
+    """Vary `config.seed` (weights, dropout, augmentation) from 0 to `num_seeds` - 1: one dict per seed."""
     return axis("seed", range(num_seeds))
 
 
 def grid(*axes: Iterable[Overrides]) -> list[Overrides]:
-    """Combine each with each; the last axis changes fastest.
+    """Combine all axes with one another; the last one changes fastest.
 
     Args:
-      axes: lists of overrides, of different fields.
+      axes: lists of overrides of different fields.
 
     Returns:
-      A dict a combination.
+      One dict per combination.
 
     Raises:
       UserError: two axes set the same field.
@@ -59,34 +49,33 @@ def grid(*axes: Iterable[Overrides]) -> list[Overrides]:
 
 
 def zip_axes(*axes: Iterable[Overrides]) -> list[Overrides]:
-    """Combine the first with the first, the second with the second, and so on.
+    """Combine the first entries of all axes, the second ones, and so on.
 
     Args:
-      axes: equally long lists of overrides, of different fields.
-
-    Returns:
-      A dict a place.
+      axes: lists of overrides of different fields, all of the same length.
 
     Raises:
-      UserError: the axes are not equally long, or two set the same field.
+      UserError: the lengths differ, or two axes set the same field.
     """
     lists = [list(overrides) for overrides in axes]
     lengths = sorted({len(overrides) for overrides in lists})
     if len(lengths) > 1:
-        raise UserError(f"zip_axes: the axes have {', '.join(map(str, lengths))} values; give each as many")
+        raise UserError(
+            f"zip_axes: the axes have {', '.join(map(str, lengths))} values; give all the same number"
+        )
     return [_merge(parts) for parts in zip(*lists, strict=True)]
 
 
 def draw(num_runs: int, draws: Mapping[str, Draw], *, seed: int = 0) -> list[Overrides]:
-    """Draw every field of every run at random, independently.
+    """Draw every field of every run independently at random.
 
     Args:
-      num_runs: how many; a longer list begins with the shorter one.
-      draws: a field -> `uniform`, `log_uniform`, `choice`, or a function of a NumPy generator.
-      seed: the same seed draws the same runs.
+      num_runs: number of runs. The same seed with a larger number adds runs after these.
+      draws: config field -> `uniform`, `log_uniform`, `choice`, or a function of a NumPy generator.
+      seed: of the random numbers.
 
     Returns:
-      A dict a run.
+      One dict per run.
 
     Source: Bergstra & Bengio 2012, section 2; differs in: nothing.
     """
@@ -95,17 +84,17 @@ def draw(num_runs: int, draws: Mapping[str, Draw], *, seed: int = 0) -> list[Ove
 
 
 def uniform(low: float, high: float) -> Draw:
-    """Create a draw from [low, high], to three significant digits, which name the run."""
+    """Create a draw from [low, high], rounded to three significant digits to keep the run's name short."""
     return lambda generator: _round(generator.uniform(low, high))
 
 
 def log_uniform(low: float, high: float) -> Draw:
-    """Create a draw from [low, high], low > 0, whose logarithm is uniform; to three significant digits."""
+    """Create a log-uniform draw from [low, high], low > 0, rounded to three significant digits."""
     return lambda generator: _round(math.exp(generator.uniform(math.log(low), math.log(high))))
 
 
 def choice(values: Iterable[Any]) -> Draw:
-    """Create a draw from some values, each as likely."""
+    """Create a draw from some values with equal probability."""
     values = list(values)
     return lambda generator: values[generator.integers(len(values))]
 

@@ -1,6 +1,6 @@
-"""Owns running a sweep on this machine: so many runs at a time, each a process of its own, the rest in a queue.
+"""Owns running a sweep on this machine: a fixed number of processes at a time, the other runs in a queue.
 
-Does not own how a run's process is recorded (`runs.py`) or shown (`overview.py`).
+Does not record (`runs.py`) or show (`overview.py`) the state of runs.
 """
 
 import collections
@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fpgan_jax.config.identity import hash_config
 from fpgan_jax.errors import UserError
@@ -24,19 +24,19 @@ _POLL_SECONDS = 0.2
 
 
 def find_gpus(environment: Mapping[str, str]) -> list[str]:
-    """List this machine's NVIDIA GPUs, without taking hold of one.
+    """List the NVIDIA GPUs of this machine without using them.
 
     Args:
-      environment: in which CUDA_VISIBLE_DEVICES may choose some, and JAX_PLATFORMS the CPU instead.
+      environment: variables; CUDA_VISIBLE_DEVICES can select GPUs, and JAX_PLATFORMS=cpu deselects all.
 
     Returns:
-      What CUDA_VISIBLE_DEVICES calls each.
+      The name of each GPU in CUDA_VISIBLE_DEVICES.
     """
     if environment.get("JAX_PLATFORMS") == "cpu":
         return []
     if "CUDA_VISIBLE_DEVICES" in environment:
         names = environment["CUDA_VISIBLE_DEVICES"].split(",")
-        # CUDA takes those before the first that is none, as -1 is.
+        # CUDA ignores everything from the first invalid name on, such as -1.
         return list(itertools.takewhile(lambda name: name and not name.startswith(("-", "NoDev")), names))
     if shutil.which("nvidia-smi") is None:
         return []
@@ -46,17 +46,14 @@ def find_gpus(environment: Mapping[str, str]) -> list[str]:
 
 
 def create_workers(num_workers: int | None, environment: Mapping[str, str]) -> list[dict[str, str]]:
-    """Create the environments in which runs are started, one for each that may run at a time.
+    """Create one environment per worker, each with its own GPU if there are GPUs.
 
     Args:
-      num_workers: how many; None is one a GPU, or one where there is none.
-      environment: what they have in common.
-
-    Returns:
-      The environments, each with a GPU of its own if there are any.
+      num_workers: number of runs at a time. None: one per GPU, or one without GPUs.
+      environment: variables of all workers.
 
     Raises:
-      UserError: more are wanted than there are GPUs.
+      UserError: there are fewer GPUs than workers.
     """
     gpus = find_gpus(environment)
     num_workers = num_workers or len(gpus) or 1
@@ -64,16 +61,16 @@ def create_workers(num_workers: int | None, environment: Mapping[str, str]) -> l
         return [dict(environment)] * num_workers
     if num_workers > len(gpus):
         raise UserError(
-            f"--num_workers={num_workers}: there are {len(gpus)} GPUs, and a run takes one; use at most {len(gpus)}"
+            f"--num_workers={num_workers}: there are {len(gpus)} GPUs, and each run uses one; use at most {len(gpus)}"
         )
     return [{**environment, "CUDA_VISIBLE_DEVICES": gpu} for gpu in gpus[:num_workers]]
 
 
 def check_idle(runs: Sequence[Run]) -> None:
-    """Check that nobody works in the folders of runs that are about to be started.
+    """Check that no process works in the folders of the runs.
 
     Raises:
-      UserError: a process of a sweep that was killed, or one started by hand, is still at work.
+      UserError: a process does, such as one left by a killed sweep.
     """
     for run in runs:
         if os.path.isdir(run.workdir):
@@ -87,18 +84,18 @@ def run_queue(
     workers: Sequence[Mapping[str, str]],
     overview: Overview,
 ) -> bool:
-    """Run all of these runs, as many at a time as there are workers.
+    """Run all runs, as many at a time as there are workers.
 
-    A signal to stop is passed on to the runs, which save and leave; no other is started then.
+    A signal to stop is passed on to the active runs, which save and exit. No further run starts after it.
 
     Args:
-      runs: in the order in which they are started.
-      commands: a run's name -> what to run.
+      runs: in the order of their start.
+      commands: name of the run -> command.
       workers: the environment of each worker.
-      overview: is told of every start and end.
+      overview: shows every start and end.
 
     Returns:
-      Whether a signal asked to stop.
+      Whether a signal to stop came.
     """
     waiting = collections.deque(runs)
     free = list(reversed(workers))
@@ -122,14 +119,14 @@ def run_queue(
                 overview.refresh()
                 time.sleep(_POLL_SECONDS)
         except BaseException:
-            # A sweep that cannot go on, as on a full disk, leaves no run behind.
+            # A sweep that fails, for example on a full disk, leaves no process behind.
             _terminate(attempt for attempt, _ in active.values())
             raise
     return stop.signal_name is not None
 
 
 def _start(run: Run, command: Sequence[str], environment: Mapping[str, str]) -> Attempt:
-    # A session of its own: of a Ctrl-C it gets what this process passes on, once.
+    # A new session: Ctrl-C reaches the run only once, when this process passes it on.
     return Attempt(
         run.workdir,
         command,
@@ -139,14 +136,14 @@ def _start(run: Run, command: Sequence[str], environment: Mapping[str, str]) -> 
     )
 
 
-def _terminate(attempts: Iterator[Attempt]) -> None:
+def _terminate(attempts: Iterable[Attempt]) -> None:
     for attempt in attempts:
         attempt.process.terminate()
 
 
 @contextlib.contextmanager
 def _note_signals() -> Iterator[StopRequest]:
-    """Note signals to stop, and also that the terminal is gone, unless `nohup` wants that ignored."""
+    """Note signals to stop, including a closed terminal unless `nohup` ignores it."""
     with StopRequest() as stop:
         before = signal.getsignal(signal.SIGHUP)
         if before is signal.SIG_IGN:

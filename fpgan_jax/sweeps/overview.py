@@ -1,11 +1,12 @@
-"""Owns how a sweep is watched: a table that changes in a terminal, lines elsewhere.
+"""Owns the progress display of a sweep: a live table in a terminal, lines elsewhere.
 
-Does not own what is left on disk; `runs.py` does.
+Does not write files (`runs.py`).
 """
 
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from typing import IO
 
 from rich.console import Console
 from rich.live import Live
@@ -18,38 +19,52 @@ from fpgan_jax.tables import formats
 HEADER = ("run", "state", "steps", "steps/s", "time left")
 
 _STYLES = {"running": "cyan", "failed": "bold red", "finished": "green", "interrupted": "yellow"}
-_LOOK_SECONDS = 2.0
+_REFRESH_SECONDS = 2.0
 _LINE_SECONDS = 60.0
 
 
 class Overview:
-    """Shows a sweep's runs while they run; used as a context manager.
+    """Shows the runs of a sweep while they run; a context manager.
 
     Attributes:
-      states: a run's name -> its state.
+      states: name of the run -> state.
     """
 
-    def __init__(self, runs: Sequence[Run], states: Mapping[str, str], *, num_workers: int, file=None):
-        """Args: all runs, their states, how many may run at a time, and where to write (standard error)."""
+    def __init__(
+        self,
+        runs: Sequence[Run],
+        states: Mapping[str, str],
+        *,
+        num_workers: int,
+        file: IO[str] | None = None,
+    ):
+        """Prepare the display of all runs.
+
+        Args:
+          runs: all runs of the sweep.
+          states: name of the run -> state.
+          num_workers: number of runs at a time.
+          file: where to write; standard error by default.
+        """
         self.states = dict(states)
         self._runs = runs
         self._num_workers = num_workers
         console = Console(file=file or sys.stderr, highlight=False, soft_wrap=True)
-        # Each look is a refresh; a thread of its own would read while a run is noted.
+        # No refresh in a thread, which could read while the state of a run changes.
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
         self._print = lambda line: console.print(Text(line))
         self._clocks: dict[str, _Clock] = {}
-        self._looked = self._printed = time.monotonic()
+        self._refreshed = self._printed = time.monotonic()
 
-    def __enter__(self):
-        """Begin to show."""
+    def __enter__(self) -> "Overview":
+        """Start the display."""
         if self._live:
             self._live.start()
         self.refresh(is_due=True)
         return self
 
-    def __exit__(self, *exception):
-        """Leave the last table where it is."""
+    def __exit__(self, *exception: object) -> None:
+        """Show the final state and stop the display."""
         self._printed = -_LINE_SECONDS
         self.refresh(is_due=True)
         if self._live:
@@ -59,25 +74,25 @@ class Overview:
         """Show that a run has started."""
         self.states[name] = "running"
         self._clocks[name] = _Clock()
-        self._tell(f"{name}: started")
+        self._print_event(f"{name}: started")
 
     def note_end(self, name: str, record: Record) -> None:
         """Show that a run has ended, and why if it has not finished."""
         self.states[name] = record.state
         reason = f": {record.message}" if record.message else ""
-        self._tell(f"{name}: {record.state} after {format_time(record.seconds)}{reason}")
+        self._print_event(f"{name}: {record.state} after {format_time(record.seconds)}{reason}")
         self.refresh(is_due=True)
 
-    def _tell(self, line: str) -> None:
+    def _print_event(self, line: str) -> None:
         num_ended = sum(state in ("finished", "failed") for state in self.states.values())
         self._print(f"[{num_ended}/{len(self._runs)}] {line}")
 
     def refresh(self, *, is_due: bool = False) -> None:
-        """Look how far the runs are, if it is time to."""
+        """Read the steps of the runs and update the display, if it is time to or `is_due`."""
         now = time.monotonic()
-        if not is_due and now - self._looked < _LOOK_SECONDS:
+        if not is_due and now - self._refreshed < _REFRESH_SECONDS:
             return
-        self._looked = now
+        self._refreshed = now
         steps = {run.name: read_steps(run) for run in self._runs}
         for name, clock in self._clocks.items():
             if self.states[name] == "running":
@@ -89,8 +104,8 @@ class Overview:
             self._print(self._describe(steps))
 
     def create_rows(self, steps: Mapping[str, int]) -> list[tuple[str, ...]]:
-        """Write how the runs stand as cells under `HEADER`, what runs first."""
-        rows = []
+        """Return one row of cells per run under `HEADER`, running ones first."""
+        rows: list[tuple[str, ...]] = []
         for run in sorted(self._runs, key=lambda run: STATES.index(self.states[run.name])):
             state, total = self.states[run.name], sum(run.num_steps.values())
             rate = self._find_rate(run.name)
@@ -111,7 +126,7 @@ class Overview:
         return drawn
 
     def _describe(self, steps: Mapping[str, int]) -> str:
-        """Say in a line how the whole sweep stands."""
+        """Summarize the progress of the whole sweep in one line."""
         done = sum(steps.values())
         total = sum(sum(run.num_steps.values()) for run in self._runs)
         rates = [rate for run in self._runs if (rate := self._find_rate(run.name))]
@@ -120,16 +135,16 @@ class Overview:
             return line
         open_runs = [run for run in self._runs if self.states[run.name] in ("running", "waiting")]
         left = sum(sum(run.num_steps.values()) - steps[run.name] for run in open_runs)
-        # Those that wait are taken to be as fast as those that run.
+        # Waiting runs are assumed to be as fast as the running ones.
         at_once = min(self._num_workers, len(open_runs))
         rate = at_once * sum(rates) / len(rates)
         return f"{line}, {sum(rates):.2f} steps/s, {format_time(left / rate)} left"
 
 
 class _Clock:
-    """The rate of one run, from when its logged step was first and last seen to change."""
+    """Estimates the steps per second of one run, from the first to the last observed change of its logged step."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.rate = 0.0
         self._steps: int | None = None
         self._first: tuple[int, float] | None = None
@@ -137,7 +152,7 @@ class _Clock:
     def note(self, steps: int, now: float) -> None:
         if self._steps is not None and steps > self._steps:
             if self._first is None:
-                # Steps logged before were slower by what had to be loaded and compiled.
+                # Earlier steps include loading and compilation.
                 self._first = (steps, now)
             else:
                 self.rate = (steps - self._first[0]) / (now - self._first[1])
@@ -145,13 +160,13 @@ class _Clock:
 
 
 def format_runs(runs: Sequence[Run], states: Mapping[str, str]) -> str:
-    """Format how runs stand that are not watched, as a text table in the sweep's order."""
+    """Format the state of all runs as a text table, in the order of the sweep."""
     cells = [(run.name, states[run.name], f"{read_steps(run)}/{sum(run.num_steps.values())}") for run in runs]
     return formats.format_text(HEADER[:3], cells)
 
 
 def format_time(seconds: float) -> str:
-    """Format a duration as people say it: "45 s", "12 min", "3 h 05 min"."""
+    """Format a duration: "45 s", "12 min", "3 h 05 min"."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

@@ -1,6 +1,6 @@
-"""Owns the forms of a sweep's results: one CSV, and one HTML page that needs nothing beside itself.
+"""Owns the output of a sweep: one CSV and one self-contained HTML page.
 
-Does not compute them; `results.py` does.
+Does not compute the results (`results.py`).
 """
 
 import base64
@@ -27,7 +27,7 @@ from fpgan_jax.sweeps.runs import count_states
 CSV_FILENAME = "results.csv"
 PAGE_FILENAME = "results.html"
 
-# What is shown first and drawn, of what there is; all the rest is in the CSV and folded away on the page.
+# The first of these that a sweep has are shown and drawn; all others are in the CSV, and collapsed on the page.
 _HEADLINES = (
     "similarity of synthesised",
     "similarity of new_noise",
@@ -44,14 +44,11 @@ _MAX_NUM_HEADLINES = 4
 
 
 def write_csv(table: ResultTable, workdir: str) -> str:
-    """Write a row a run: overrides, state, time, folder and every metric.
+    """Write one row per run: overrides, state, time, folder and every metric; return the path.
 
     Args:
       table: the results.
-      workdir: the sweep's folder.
-
-    Returns:
-      The file's path.
+      workdir: folder of the sweep.
     """
     path = os.path.join(workdir, CSV_FILENAME)
     with write_whole(path) as file:
@@ -68,15 +65,12 @@ def write_csv(table: ResultTable, workdir: str) -> str:
 
 
 def write_page(table: ResultTable, workdir: str, origin: Mapping[str, str]) -> str:
-    """Write the page: a row a run, means over seeds, a plot a swept field, and what failed.
+    """Write the page: all runs, means over seeds, one plot per swept field, and failures; return the path.
 
     Args:
       table: the results.
-      workdir: the sweep's folder.
-      origin: what the sweep was made of; name -> text.
-
-    Returns:
-      The file's path.
+      workdir: folder of the sweep.
+      origin: name -> text of facts about the sweep, such as its config.
     """
     path = os.path.join(workdir, PAGE_FILENAME)
     headlines = [name for name in _HEADLINES if name in table.metrics][:_MAX_NUM_HEADLINES]
@@ -111,7 +105,7 @@ def _create_means(table: ResultTable, headlines: Sequence[str]) -> Element | Non
     if not table.groups:
         return None
     header = ["group", *table.swept, "runs", *headlines]
-    rows = [
+    rows: list[list[Content]] = [
         [
             f"{number}",
             *(format_value(group.overrides.get(field, "")) for field in table.swept),
@@ -120,12 +114,10 @@ def _create_means(table: ResultTable, headlines: Sequence[str]) -> Element | Non
         ]
         for number, group in enumerate(table.groups, start=1)
     ]
-    text = (
-        "Of the finished runs that differ by seeds only, with the 95% interval of the mean for other seeds."
-    )
+    text = "Finished runs that differ in seeds only, with the 95% interval of the mean over new seeds."
     if any(group.are_seeds_crossed for group in table.groups):
         text += (
-            " Runs that share one seed and differ in another are not independent, and have no interval; "
+            " Runs that share one seed and differ in another are not independent, so they have no interval; "
             "zip_axes in the sweep file changes both at once."
         )
     return _create_section("Means over seeds", create_element("p", text), create_table(text, header, rows))
@@ -139,7 +131,7 @@ def _describe_mean(mean: tuple[float, float, float] | None) -> list | str:
 
 
 def _create_reasons(table: ResultTable) -> Element | None:
-    rows = [
+    rows: list[list[Content]] = [
         [_create_link(result.name, "log.txt"), result.state, result.message]
         for result in table.results
         if result.message
@@ -147,15 +139,15 @@ def _create_reasons(table: ResultTable) -> Element | None:
     if not rows:
         return None
     shown = create_table(
-        "Why runs did not finish", ["run, with its log", "state", "why"], rows, class_="words"
+        "Why runs did not finish", ["run (link to its log)", "state", "reason"], rows, class_="words"
     )
-    return _create_section("What did not finish", shown)
+    return _create_section("Runs that did not finish", shown)
 
 
 def _create_runs(table: ResultTable, headlines: Sequence[str]) -> Element:
     def create_runs_table(caption: str, metrics: Sequence[str]) -> Element:
-        header = ["run, with its folder", *table.fields, "state", *metrics, "time"]
-        rows = [
+        header = ["run (link to its folder)", *table.fields, "state", *metrics, "time"]
+        rows: list[list[Content]] = [
             [
                 _create_link(result.name, ""),
                 *(format_value(result.overrides.get(field, "")) for field in table.fields),
@@ -170,7 +162,7 @@ def _create_runs(table: ResultTable, headlines: Sequence[str]) -> Element:
     everything = create_runs_table("Every metric of every run", table.metrics)
     return _create_section(
         "Runs",
-        create_runs_table("A row a run", headlines),
+        create_runs_table("One row per run", headlines),
         create_details("Every metric of every run, as in results.csv", everything),
     )
 
@@ -195,7 +187,7 @@ def _create_plot(table: ResultTable, field: str, headlines: Sequence[str]) -> El
     ]
     if not figures:
         return None
-    key = "Grey: a finished run each; blue: their means, with 95% intervals over seeds."
+    key = "Gray: finished runs; blue: their means, with 95% intervals over seeds."
     return _create_section(
         f"Over {field}", create_element("p", key), create_element("div", figures, class_="figures")
     )

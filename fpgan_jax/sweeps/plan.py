@@ -1,6 +1,6 @@
-"""Owns the way from a sweep file to its runs: each one's name, folder and config, checked before any is started.
+"""Owns the runs of a sweep file: the name, folder and config of each, checked before any run starts.
 
-Does not start a run (`local_queue.py` and `slurm.py` do), and does not know how runs went (`runs.py`).
+Does not start runs (`local_queue.py`, `slurm.py`) or know their state (`runs.py`).
 """
 
 import hashlib
@@ -31,16 +31,13 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._+=,-]")
 
 
 def load_sweep_file(path: str) -> list[Mapping[str, Any]]:
-    """Ask a sweep file which runs it wants.
+    """Load the overrides of all runs from a sweep file.
 
     Args:
-      path: a Python file that defines `get_sweep()`, which returns a dict a run: config field -> value.
-
-    Returns:
-      The dicts.
+      path: a Python file that defines `get_sweep()`, which returns one dict per run: config field -> value.
 
     Raises:
-      UserError: the file cannot be loaded, or returns something else or nothing.
+      UserError: the file cannot be loaded, or `get_sweep` does not return a list of at least one dict.
     """
     if not os.path.isfile(path):
         raise UserError(f"--sweep: {path}: no such file")
@@ -48,12 +45,12 @@ def load_sweep_file(path: str) -> list[Mapping[str, Any]]:
         namespace = runpy.run_path(path)
         sweep = list(namespace["get_sweep"]()) if "get_sweep" in namespace else None
     except Exception as error:
-        # A sweep file is a program, which can raise anything.
+        # A sweep file is a program and can raise anything.
         raise UserError(f"--sweep: {path} cannot be loaded: {type(error).__name__}: {error}") from error
     if sweep is None:
         raise UserError(f"--sweep: {path} defines no get_sweep()")
     if not sweep or not all(isinstance(overrides, Mapping) for overrides in sweep):
-        raise UserError(f"--sweep: {path}: get_sweep() must return a dict a run, at least one")
+        raise UserError(f"--sweep: {path}: get_sweep() must return one dict per run, at least one")
     return sweep
 
 
@@ -65,23 +62,23 @@ def create_runs(
     *,
     num_devices: int = 1,
 ) -> list[Run]:
-    """Name and check every run of a sweep; write nothing.
+    """Name and check every run of a sweep, without writing anything.
 
     Args:
-      config: what the runs have in common, not validated.
-      sweep: of `load_sweep_file`.
-      workdir: of the sweep; a run's folder lies in it.
+      config: config of all runs before their overrides; need not be valid.
+      sweep: from `load_sweep_file`.
+      workdir: folder of the sweep, which will hold the folders of the runs.
       what: one of `KINDS`.
-      num_devices: that each run will have, which its batches must divide over.
+      num_devices: devices per run; batches must divide over them.
 
     Returns:
-      The runs in the sweep's order.
+      The runs in the order of the sweep.
 
     Raises:
-      UserError: a run's config, data or folder is not as it must be, or two runs are the same.
+      UserError: the config, data or folder of a run is not valid, or two runs are the same.
     """
     runs: dict[str, Run] = {}
-    # Of what a run of this kind depends on -> the first run's name.
+    # Name of a run without the overrides that this kind of run ignores -> name of the first such run.
     names: dict[str, str] = {}
     for overrides in sweep:
         texts = {str(field): _format_value(value) for field, value in overrides.items()}
@@ -101,7 +98,7 @@ def create_runs(
             other = names.setdefault(name_run(relevant), name)
             if other != name:
                 raise UserError(
-                    f"--what={what} depends on none of what it differs in from run {other}; leave one out"
+                    f"differs from run {other} only in fields that --what={what} ignores; leave one out"
                 )
         except UserError as error:
             raise UserError(f"run {len(runs) + 1} ({described}): {error}") from error
@@ -112,15 +109,15 @@ def create_runs(
 def create_commands(
     runs: Sequence[Run], start: Sequence[str], common: Mapping[str, Any]
 ) -> dict[str, list[str]]:
-    """Create each run's command.
+    """Create the command of each run.
 
     Args:
-      runs: of `create_runs`.
-      start: what all commands begin with: the program, the script and its `--config`.
-      common: fields that are overridden in all of them: config field -> value.
+      runs: from `create_runs`.
+      start: start of every command: the program, the script and its `--config`.
+      common: overrides of all runs: config field -> value.
 
     Returns:
-      A run's name -> the command.
+      Name of the run -> command.
     """
     return {
         run.name: [
@@ -133,14 +130,14 @@ def create_commands(
 
 
 def name_run(overrides: Mapping[str, Any]) -> str:
-    """Name a run's folder by what it overrides.
+    """Name the folder of a run after its overrides.
 
     Args:
       overrides: config field -> value.
 
     Returns:
-      Such as "lambda_l1=50,seed=0": at most 100 characters, of letters, digits and `._+=,-`. Where that takes
-      something away from the overrides, eight digits of their hash end it, so that no two share a name.
+      A name such as "lambda_l1=50,seed=0": at most 100 characters, of letters, digits and `._+=,-`. If characters
+      were replaced or cut off, eight digits of a hash follow, so that names stay unique.
     """
     plain = ",".join(
         f"{field}={_format_value(value, '+').removesuffix('.0' if isinstance(value, float) else '')}"
@@ -185,7 +182,7 @@ def _check_source(create_source: Callable, config: ConfigDict) -> feeding.Source
 def _check_experiment(config: ConfigDict, workdir: str) -> dict[str, int]:
     chain.check_experiment(config, workdir)
     num_examples = count_persons(config) * config.data.num_replicas
-    if not num_examples:  # everybody of the source
+    if not num_examples:  # 0 persons: all persons of the source
         num_examples = feeding.create_gan_source(config).num_examples
     return {
         os.path.join("gan", METRICS_FILENAME): _count_gan_steps(config, num_examples),
@@ -197,13 +194,13 @@ def _count_gan_steps(config: ConfigDict, num_examples: int) -> int:
     return gan_trainer.create_schedule(config, num_examples).num_steps
 
 
-# What a run may be, as the launch script's name -> the check, which returns `Run.num_steps`.
+# Name of the launch script -> the check of a run, which returns `Run.num_steps`.
 KINDS: Mapping[str, Callable[[ConfigDict, str], dict[str, int]]] = {
     "reproduce": _check_experiment,
     "train_gan": _check_gan,
     "train_classifier": _check_classifier,
 }
-# How the names of the fields begin that a run of a kind depends on.
+# Prefixes of the fields that each kind of run depends on.
 _PREFIXES: Mapping[str, tuple[str, ...]] = {
     "reproduce": ("",),
     "train_gan": GAN_FIELDS,

@@ -1,35 +1,36 @@
-"""Owns the plots of a sweep: its metrics over one field.
+"""Owns the plots of a sweep: a metric over one field.
 
-Does not choose the metrics; `page.py` does.
+Does not choose the metrics (`page.py`).
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fpgan_jax.sweeps.results import Result, ResultTable, format_value
+from fpgan_jax.sweeps.results import ResultTable, format_value
 
-# More lines in one plot cannot be told apart.
+# More lines in one plot are hard to distinguish.
 _MAX_NUM_LINES = 8
-# Numbers further apart than this stand on a logarithmic axis.
+# From this ratio of the largest to the smallest number on, the axis is logarithmic.
 _LOG_RATIO = 20
 
 
 def draw_field(table: ResultTable, field: str, metric: str) -> bytes | None:
-    """Draw a metric over one field: a dot a finished run, and the means for each choice of the others.
+    """Draw a metric over one field: finished runs as dots, and the means for each combination of the other fields.
 
-    A line joins the means where the field's values are numbers.
+    A line joins the means if the values of the field are numbers.
 
     Args:
       table: the results.
       field: one of `table.swept`.
-      metric: its name.
+      metric: name of the metric.
 
     Returns:
-      An SVG, the same for the same numbers; None where no finished run has the metric.
+      An SVG, identical for identical numbers; None if no finished run has the metric.
     """
     finished = [
         result
@@ -39,66 +40,71 @@ def draw_field(table: ResultTable, field: str, metric: str) -> bytes | None:
     if not finished:
         return None
     figure = Figure(figsize=(4.2, 3.0), layout="constrained")
-    _draw(figure.subplots(), table, field, metric, finished)
+    axes = figure.subplots()
+    values = list(dict.fromkeys(format_value(result.overrides[field]) for result in finished))
+    numbers = {format_value(result.overrides[field]): result.overrides[field] for result in finished}
+    is_number = all(
+        isinstance(number, int | float) and not isinstance(number, bool) for number in numbers.values()
+    )
+    places = numbers if is_number else {value: index for index, value in enumerate(values)}
+    axes.scatter(
+        [places[format_value(result.overrides[field])] for result in finished],
+        [result.metrics[metric] for result in finished],
+        s=12,
+        color="0.6",
+        zorder=1,
+    )
+    _draw_means(axes, _list_means(table, field, metric, places), linestyle="-" if is_number else "none")
+    if is_number:
+        _scale_axis(axes, sorted(numbers.values()))
+    else:
+        axes.set_xticks(range(len(values)), values, rotation=20 if max(map(len, values)) > 8 else 0)
+    axes.set(xlabel=field, title=metric)
+    axes.margins(x=0.15)
+    axes.title.set_fontsize(10)
+    axes.grid(alpha=0.3)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     if any(labels):
         figure.legend(handles, labels, loc="outside lower left", ncols=2, fontsize=8, frameon=False)
     return _format_svg(figure)
 
 
-def _draw(axes: Axes, table: ResultTable, field: str, name: str, results: Sequence[Result]) -> None:
-    values = list(dict.fromkeys(format_value(result.overrides[field]) for result in results))
-    numbers = {format_value(result.overrides[field]): result.overrides[field] for result in results}
-    is_number = all(
-        isinstance(number, int | float) and not isinstance(number, bool) for number in numbers.values()
-    )
-    places = numbers if is_number else {value: index for index, value in enumerate(values)}
-    axes.scatter(
-        [places[format_value(result.overrides[field])] for result in results],
-        [result.metrics[name] for result in results],
-        s=12,
-        color="0.6",
-        zorder=1,
-    )
-    lines: dict[str, list] = {}
+def _list_means(
+    table: ResultTable, field: str, metric: str, places: Mapping[str, float]
+) -> dict[str, list[tuple[float, ...]]]:
+    """Return label of the other fields -> (place on the axis, mean, low, high) of each group."""
+    lines: dict[str, list[tuple[float, ...]]] = {}
     for group in table.groups:
-        if field in group.overrides and name in group.means:
+        if field in group.overrides and metric in group.means:
             others = {
                 key: value for key, value in group.overrides.items() if key != field and key in table.swept
             }
             label = ", ".join(f"{key}={format_value(value)}" for key, value in others.items())
             place = places[format_value(group.overrides[field])]
-            lines.setdefault(label, []).append((place, *group.means[name]))
-    if len(lines) <= _MAX_NUM_LINES:
-        for label, points in lines.items():
-            x, mean, low, high = zip(*sorted(points), strict=True)
-            errors = [
-                [b - a for a, b in zip(low, mean, strict=True)],
-                [b - a for a, b in zip(mean, high, strict=True)],
-            ]
-            axes.errorbar(
-                x,
-                mean,
-                yerr=errors,
-                marker="o",
-                markersize=4,
-                capsize=3,
-                linestyle="-" if is_number else "none",
-                linewidth=1.2,
-                label=label,
-            )
-    if not is_number:
-        axes.set_xticks(range(len(values)), values, rotation=20 if max(map(len, values)) > 8 else 0)
-    else:
-        _scale_axis(axes, sorted(numbers.values()))
-    axes.set(xlabel=field, title=name)
-    axes.margins(x=0.15)
-    axes.title.set_size(10)
-    axes.grid(alpha=0.3)
+            lines.setdefault(label, []).append((place, *group.means[metric]))
+    return lines
+
+
+def _draw_means(axes: Axes, lines: Mapping[str, list[tuple[float, ...]]], *, linestyle: str) -> None:
+    if len(lines) > _MAX_NUM_LINES:
+        return
+    for label, points in lines.items():
+        x, mean, low, high = np.transpose(sorted(points))
+        axes.errorbar(
+            x,
+            mean,
+            yerr=[mean - low, high - mean],
+            marker="o",
+            markersize=4,
+            capsize=3,
+            linestyle=linestyle,
+            linewidth=1.2,
+            label=label,
+        )
 
 
 def _scale_axis(axes: Axes, numbers: Sequence[float]) -> None:
-    """Make an axis logarithmic if numbers from 0 on are far apart; 0 itself has a place of its own left of them."""
+    """Make the axis logarithmic if the numbers are non-negative and far apart; 0 gets a linear part of its own."""
     positive = [number for number in numbers if number > 0]
     if numbers[0] < 0 or not positive or positive[-1] / positive[0] < _LOG_RATIO:
         return
@@ -110,7 +116,7 @@ def _scale_axis(axes: Axes, numbers: Sequence[float]) -> None:
 
 def _format_svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
-    # Text stays text; no date, so that the same numbers give the same file.
+    # Without a date and with a fixed salt, the same numbers give the same file. Text stays text.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "sweep"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()

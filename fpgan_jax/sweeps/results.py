@@ -1,6 +1,6 @@
-"""Owns a sweep's results as numbers: a row a run, and means with intervals over runs that differ by seeds only.
+"""Owns the results of a sweep as numbers: one row per run, and means with intervals over runs that differ in seeds.
 
-Does not own their forms; `page.py` does.
+Does not format them (`page.py`).
 """
 
 import csv
@@ -15,21 +15,21 @@ from fpgan_jax.config.fields import FIELDS
 from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
 from fpgan_jax.sweeps.runs import Run, read_record
 
-# Fields that repeat a run rather than change what it does.
+# Fields that repeat an experiment instead of changing it.
 SEED_FIELDS = tuple(name for name in FIELDS if name.split(".")[-1].endswith("seed"))
 
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a run came to.
+    """The result of one run.
 
     Attributes:
       name: of the run.
       state: one of `runs.STATES`.
       overrides: config field -> value.
-      metrics: name -> number, of what there is; final ones, "best ..." ones, and the step of these.
-      seconds: how long it ran, over all its starts.
-      message: why it failed or was interrupted.
+      metrics: name -> number: the final metrics, and "best ..." with "best step".
+      seconds: duration over all starts.
+      message: why it failed or was interrupted; "" otherwise.
     """
 
     name: str
@@ -42,14 +42,14 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Finished runs that differ by seeds only.
+    """Finished runs that differ in seeds only.
 
     Attributes:
       overrides: config field -> value, without the seeds.
-      num_runs: how many.
-      means: metric -> (mean, low, high); the ends of the 95% interval for the mean over new seeds, by the t
-        distribution; NaN for a single run, and where seeds are crossed.
-      are_seeds_crossed: whether runs share one seed and differ in another, so that they are no independent ones.
+      num_runs: number of runs.
+      means: metric -> (mean, low, high), with the 95% interval of the mean over new seeds by the t distribution. The
+        ends are NaN for a single run and for crossed seeds.
+      are_seeds_crossed: whether runs share one seed and differ in another, so that they are not independent.
     """
 
     overrides: Mapping[str, Any]
@@ -60,13 +60,13 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class ResultTable:
-    """A sweep's results.
+    """The results of a sweep.
 
     Attributes:
-      results: a run each, in the sweep's order.
+      results: one per run, in the order of the sweep.
       groups: in the order of their first runs.
-      fields: every field that the sweep sets, in the order in which it does.
-      swept: those of them, other than seeds, that have more than one value.
+      fields: every field that the sweep sets, in its order.
+      swept: the fields other than seeds that have more than one value.
       metrics: names of all metrics.
     """
 
@@ -78,14 +78,11 @@ class ResultTable:
 
 
 def create_table(runs: Sequence[Run], states: Mapping[str, str]) -> ResultTable:
-    """Read the results of all runs.
+    """Read the results of all runs; those of an unfinished run are from its last logged step.
 
     Args:
-      runs: in the sweep's order.
-      states: a run's name -> one of `runs.STATES`.
-
-    Returns:
-      The results. Of a run that has not finished they are those of its last logged step.
+      runs: in the order of the sweep.
+      states: name of the run -> one of `runs.STATES`.
     """
     results = tuple(_create_result(run, states[run.name]) for run in runs)
     fields = tuple(dict.fromkeys(field for run in runs for field in run.overrides))
@@ -118,7 +115,7 @@ def _create_result(run: Run, state: str) -> Result:
 
 
 def _read_training(run: Run, path: str) -> dict[str, float]:
-    """Read the last row of a training's metrics, and the lowest value of its best_metric with its step."""
+    """Read the last row of a training's metrics, and the lowest value of its `best_metric` with the step."""
 
     def read(rows: list[dict[str, str]]) -> dict[str, float]:
         numbers = [{name: float(text) for name, text in row.items()} for row in rows]
@@ -132,7 +129,7 @@ def _read_training(run: Run, path: str) -> dict[str, float]:
 
 
 def _read_similarities(workdir: str) -> dict[str, float]:
-    """Read the paper's scores and the controls' of a whole experiment."""
+    """Read the paper's similarity scores and those of the controls, of a whole experiment."""
 
     def read_table(rows: list[dict[str, str]]) -> dict[str, float]:
         ours = next(row for row in rows if row["source"] == "ours")
@@ -147,7 +144,7 @@ def _read_similarities(workdir: str) -> dict[str, float]:
 
 
 def _read_csv(path: str, read: Callable[[list[dict[str, str]]], dict[str, float]]) -> dict[str, float]:
-    """Read numbers from a CSV of a run, of which there may be nothing yet, or half a row."""
+    """Read numbers from a CSV of a run, which may be missing or end with an incomplete row."""
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.DictReader(file) if None not in row.values()]
@@ -177,7 +174,7 @@ def _create_group(members: Sequence[Result]) -> Group:
 
 
 def _are_seeds_crossed(overrides: Sequence[Mapping[str, Any]]) -> bool:
-    """Say whether a seed that differs among runs is the same in some of them."""
+    """Return whether a seed that varies has the same value in several runs."""
     numbers = [
         len({repr(own.get(field)) for own in overrides}) for field in SEED_FIELDS if field in overrides[0]
     ]
@@ -190,11 +187,11 @@ def _drop_seeds(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 def _compute_mean(values: Sequence[float]) -> tuple[float, float, float]:
     if not np.isfinite(values).all():
-        return (float("nan"),) * 3
+        return float("nan"), float("nan"), float("nan")
     spread = compute_spread(np.array(values)[:, None])
     return spread.mean, spread.low, spread.high
 
 
 def format_value(value: Any) -> str:
-    """Format a field's value for reading."""
+    """Format the value of a field for readers."""
     return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)

@@ -1,8 +1,8 @@
-"""Owns what a run of a sweep is, its process, and what its folder tells: how it went, how far it is, its log.
+"""Owns one run of a sweep: its process, and the record, progress and log in its folder.
 
-Does not decide which run is started (`sweep.py` does). A record is written by the process that started the run: a
-run of which nobody saw the end, as when the machine is switched off, is known by a start without an end. Imports
-little: a job of Slurm must know of signals soon after it has started.
+Does not decide which run starts (`sweep.py`). The process that starts a run writes its record. If that process dies
+too, for example at a power cut, the record still says "running". Imports little, because a Slurm job must handle
+signals soon after its start.
 """
 
 import dataclasses
@@ -24,7 +24,7 @@ from fpgan_jax.host.whole_file import write_whole
 
 RECORD_FILENAME = "run.json"
 LOG_FILENAME = "log.txt"
-# "queued" has a place in Slurm's queue, "waiting" has none.
+# "queued" is in Slurm's queue, "waiting" is not.
 STATES = ("running", "queued", "waiting", "interrupted", "failed", "finished")
 
 _TAIL_BYTES = 4096
@@ -36,11 +36,11 @@ class Run:
     """One run of a sweep.
 
     Attributes:
-      name: of its folder, made of what it overrides.
-      workdir: its folder.
+      name: name of its folder, from its overrides.
+      workdir: path of its folder.
       overrides: config field -> value.
       config: the whole config.
-      num_steps: metrics file, relative to the workdir -> the steps of the training that writes it.
+      num_steps: metrics file, relative to the workdir -> number of steps of the training that writes it.
     """
 
     name: str
@@ -52,15 +52,15 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """How a run went so far.
+    """The recorded state of a run.
 
     Attributes:
       state: "running", "interrupted", "failed" or "finished".
-      config_hash: of the config that it was started with.
-      started: when it was last started, in seconds since 1970.
-      seconds: how long it ran, over all its starts; a start whose end nobody saw counts nothing.
-      num_starts: how often it was started.
-      message: why it failed or was interrupted.
+      config_hash: hash of the config of the last start.
+      started: time of the last start, seconds since 1970.
+      seconds: duration over all starts whose end was recorded.
+      num_starts: number of starts.
+      message: why it failed or was interrupted; "" otherwise.
     """
 
     state: str
@@ -72,7 +72,7 @@ class Record:
 
 
 def read_record(workdir: str) -> Record | None:
-    """Read a run's record; None if there is none, or no whole one."""
+    """Read the record of a run; None if it is missing or not readable."""
     try:
         return Record(**read_json(os.path.join(workdir, RECORD_FILENAME)))
     except (OSError, ValueError, TypeError):
@@ -80,14 +80,10 @@ def read_record(workdir: str) -> Record | None:
 
 
 def find_state(run: Run) -> str:
-    """Say how a run stands that is not running as far as the caller knows.
+    """Return the state of a run whose process is not known to be running, one of `STATES`.
 
-    Args:
-      run: the run.
-
-    Returns:
-      One of `STATES`. A run that finished with other values of fields that may change in a finished experiment,
-      such as config.evaluation's, is waiting again; it will do again what they change.
+    A run that finished with another config is waiting again. Only fields that a finished experiment may change, such
+    as those of config.evaluation, can differ; the run then repeats what depends on them.
     """
     record = read_record(run.workdir)
     if record is None or record.config_hash != hash_config(run.config):
@@ -96,23 +92,23 @@ def find_state(run: Run) -> str:
 
 
 class Attempt:
-    """A run's process, from its start to its end; both are recorded.
+    """One start of a run: its process, and the record of its start and end.
 
     Attributes:
-      process: the process, whose output goes to the end of the run's log.
+      process: the process; its output is appended to the log of the run.
     """
 
-    def __init__(self, workdir: str, command: Sequence[str], config_hash: str, **options):
-        """Start the process.
+    def __init__(self, workdir: str, command: Sequence[str], config_hash: str, **options: Any):
+        """Start the process and record it.
 
         Args:
-          workdir: the run's folder; made if missing.
-          command: what to run.
-          config_hash: of the run's config.
-          options: further arguments of `subprocess.Popen`.
+          workdir: folder of the run; created if missing.
+          command: the command.
+          config_hash: hash of the config of the run.
+          **options: further arguments of `subprocess.Popen`.
 
         Raises:
-          OSError: the folder cannot be written to, or the command not be run.
+          OSError: the folder is not writable, or the command cannot be run.
         """
         self._workdir = workdir
         self._start = time.monotonic()
@@ -134,7 +130,7 @@ class Attempt:
             )
 
     def end(self) -> Record:
-        """Record the end of the process, which must have ended."""
+        """Wait for the end of the process, record and return it."""
         code = self.process.wait()
         message = ""
         if code == 0:
@@ -159,7 +155,7 @@ class Attempt:
 
 
 def read_last_line(workdir: str) -> str:
-    """Return the last line of a run's log that holds something, without what a terminal would obey."""
+    """Return the last line of a run's log that is not blank, without control characters."""
     text = _read_tail(os.path.join(workdir, LOG_FILENAME))
     lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]
     line = "".join(character for character in lines[-1] if character.isprintable()) if lines else ""
@@ -167,14 +163,14 @@ def read_last_line(workdir: str) -> str:
 
 
 def read_steps(run: Run) -> int:
-    """Return how many steps of its trainings a run has logged, of `sum(run.num_steps.values())`."""
+    """Return the number of logged steps over all trainings of a run; `sum(run.num_steps.values())` is the total."""
     return sum(
         min(_read_last_step(os.path.join(run.workdir, name)), total) for name, total in run.num_steps.items()
     )
 
 
 def _read_last_step(path: str) -> int:
-    # The last line may be in the writing; what stands before its first comma is the step all the same.
+    # The last line may be incomplete, but the step before its first comma is valid.
     for line in reversed(_read_tail(path).splitlines()):
         step, comma, _ = line.partition(",")
         if comma and step.isdigit():
@@ -192,6 +188,6 @@ def _read_tail(path: str) -> str:
 
 
 def count_states(states: Mapping[str, str]) -> str:
-    """Say how many runs are in which state, as "3 finished, 1 failed"."""
+    """Format the number of runs in each state, such as "3 finished, 1 failed"."""
     values = list(states.values())
     return ", ".join(f"{values.count(state)} {state}" for state in reversed(STATES) if state in values)

@@ -1,7 +1,7 @@
-"""Owns running a sweep as a job array of Slurm, through submitit, and a job's way out and back in.
+"""Owns running a sweep as a Slurm job array, through submitit, and the requeueing of its jobs.
 
-Does not own what a run is or how it is recorded. A job that must leave its node (its time is up, or it is pre-empted)
-has its run save, and is put into the queue again; the run goes on from there.
+Does not own runs or their records (`runs.py`). A job that must leave its node, because its time is up or it is
+preempted, lets its run save and is requeued. The run then resumes.
 """
 
 import contextlib
@@ -20,26 +20,26 @@ from fpgan_jax.host.json_file import read_json
 from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.sweeps.runs import Attempt, Run
 
-# In the sweep's folder: submitit's files, and which job is whose.
+# In the folder of the sweep, for submitit's files and the job id of each run.
 FOLDER = "slurm"
 _JOBS_FILENAME = "jobs.json"
-# A job may be put into the queue again as often as a long training needs.
+# How often a job may be requeued; enough for any training.
 _MAX_NUM_TIMEOUTS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
 class Allocation:
-    """What each job asks Slurm for.
+    """The resources of each job.
 
     Attributes:
-      minutes: its time limit; a run that needs more is put into the queue again.
-      partition: None is the cluster's default.
-      account: None is the user's default.
-      gpus: of one node.
-      cpus: of one node; None is the cluster's default.
-      at_once: how many jobs of the array may run at a time.
-      signal_seconds: how long before the time limit the run is asked to save and leave; at most half of the limit.
-      others: further options of sbatch, as {"mem": "16G"}.
+      minutes: time limit; a longer run is requeued.
+      partition: Slurm's partition; None for the cluster's default.
+      account: Slurm's account; None for the user's default.
+      gpus: GPUs, on one node.
+      cpus: CPU cores, on one node; None for the cluster's default.
+      at_once: maximum number of jobs at a time.
+      signal_seconds: time before the limit at which the run is asked to save and exit; at most half of the limit.
+      others: further options of sbatch, such as {"mem": "16G"}.
     """
 
     minutes: int = 60
@@ -53,36 +53,36 @@ class Allocation:
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
-    """Read options of sbatch, as "mem=16G" or "exclusive"."""
+    """Parse options of sbatch such as "mem=16G" or "exclusive"."""
     parts = (option.partition("=") for option in options)
     return {name: value if is_value else True for name, is_value, value in parts}
 
 
 class RunJob:
-    """A run as a job; submitit calls it on the node, and `checkpoint` where the job must leave."""
+    """A run as a job. On the node submitit calls it, and calls `checkpoint` before a requeue."""
 
     def __init__(self, workdir: str, command: Sequence[str], config_hash: str):
-        """Args: as of `runs.Attempt`."""
+        """Take the arguments of `runs.Attempt`."""
         self._arguments = (workdir, command, config_hash)
         self._attempt: Attempt | None = None
 
     def __call__(self) -> None:
-        """Run it.
+        """Run the process and wait for its end.
 
         Raises:
-          RuntimeError: it failed.
+          RuntimeError: the run did not finish.
         """
         self._attempt = Attempt(*self._arguments, preexec_fn=_ignore_requeue_signal)
         _wait(self._attempt)
         record = self._attempt.end()
         if record.state == "interrupted" and _is_job_running():
-            # Pre-empted: the run has had Slurm's SIGTERM. A job that was cancelled or requeued is not running any more.
+            # Preempted: Slurm sent SIGTERM to the run. A canceled or requeued job would not be running anymore.
             signal.raise_signal(_get_requeue_signal())
         if record.state != "finished":
             raise RuntimeError(f"{self._arguments[0]}: {record.state}: {record.message}")
 
-    def checkpoint(self):
-        """Have the run save and leave; return what submitit puts into the queue again."""
+    def checkpoint(self) -> Any:
+        """Let the run save and exit; return the submission that submitit requeues."""
         from submitit.helpers import DelayedSubmission
 
         if self._attempt is not None and self._attempt.process.returncode is None:
@@ -93,18 +93,18 @@ class RunJob:
 
 
 def _ignore_requeue_signal() -> None:
-    """Leave submitit's signal to the job, in the run's process: Slurm sends its signals to that too."""
+    """Ignore submitit's signal in the process of the run, which Slurm sends it to as well; the job handles it."""
     signal.signal(_get_requeue_signal(), signal.SIG_IGN)
 
 
 def _wait(attempt: Attempt) -> None:
-    """Wait for a process's end without a lock, since submitit's handler of signals waits for the same one."""
+    """Wait for the end of a process without `Popen`'s lock, since submitit's signal handler waits for it too."""
     with contextlib.suppress(ChildProcessError):
         os.waitid(os.P_PID, attempt.process.pid, os.WEXITED | os.WNOWAIT)
 
 
 def _get_requeue_signal() -> signal.Signals:
-    """Return the signal at which submitit puts a job into the queue again."""
+    """Return the signal that makes submitit requeue a job."""
     from submitit import JobEnvironment
 
     return signal.Signals[f"SIG{JobEnvironment.USR_SIG}"]
@@ -124,48 +124,30 @@ def submit(
 
     Args:
       runs: at least one.
-      commands: a run's name -> what to run.
-      workdir: the sweep's folder, which the nodes must see.
-      allocation: what each job asks for.
+      commands: name of the run -> command.
+      workdir: folder of the sweep, on a file system that the nodes share.
+      allocation: the resources of each job.
 
     Returns:
-      A run's name -> its job's id.
+      Name of the run -> job id.
 
     Raises:
-      UserError: submitit or Slurm is not here, or Slurm refuses the job.
+      UserError: submitit or Slurm is not installed, or Slurm refuses the job.
     """
     try:
         import submitit
     except ImportError as error:
         raise UserError("--slurm: needs submitit; pip install -e .[slurm]") from error
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
-        raise UserError("--slurm: no sbatch here; give the command on a machine that submits to Slurm")
+        raise UserError("--slurm: no sbatch here; run the command on a machine that submits to Slurm")
     executor = submitit.SlurmExecutor(os.path.join(workdir, FOLDER), max_num_timeout=_MAX_NUM_TIMEOUTS)
-    options = {
-        "job_name": os.path.basename(os.path.abspath(workdir)),
-        "time": allocation.minutes,
-        "partition": allocation.partition,
-        "account": allocation.account,
-        "gpus_per_node": allocation.gpus or None,
-        "cpus_per_task": allocation.cpus,
-        "array_parallelism": allocation.at_once,
-        "signal_delay_s": min(allocation.signal_seconds, 30 * allocation.minutes),
-        # A cluster may be set up not to put jobs into the queue again unless they ask for it.
-        "additional_parameters": {"requeue": True, **allocation.others},
-    }
-    executor.update_parameters(**{name: value for name, value in options.items() if value is not None})
+    executor.update_parameters(**_create_parameters(workdir, allocation))
+    run_jobs = [
+        RunJob(os.path.abspath(run.workdir), commands[run.name], hash_config(run.config)) for run in runs
+    ]
     try:
         with executor.batch():
-            jobs = [
-                executor.submit(
-                    RunJob(
-                        os.path.abspath(run.workdir),
-                        commands[run.name],
-                        hash_config(run.config),
-                    )
-                )
-                for run in runs
-            ]
+            jobs = [executor.submit(run_job) for run_job in run_jobs]
     except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
         lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line.strip()]
         raise UserError(f"--slurm: sbatch refuses the job: {'; '.join(lines)}") from error
@@ -175,14 +157,31 @@ def submit(
     return job_ids
 
 
+def _create_parameters(workdir: str, allocation: Allocation) -> dict[str, Any]:
+    """Create the parameters of submitit's executor; fields that are None keep the cluster's default."""
+    parameters = {
+        "job_name": os.path.basename(os.path.abspath(workdir)),
+        "time": allocation.minutes,
+        "partition": allocation.partition,
+        "account": allocation.account,
+        "gpus_per_node": allocation.gpus or None,
+        "cpus_per_task": allocation.cpus,
+        "array_parallelism": allocation.at_once,
+        "signal_delay_s": min(allocation.signal_seconds, 30 * allocation.minutes),
+        # Some clusters requeue only the jobs that ask for it.
+        "additional_parameters": {"requeue": True, **allocation.others},
+    }
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
 def find_live_runs(workdir: str) -> dict[str, str]:
     """Ask Slurm for the jobs of a sweep that have not ended.
 
     Args:
-      workdir: the sweep's folder.
+      workdir: folder of the sweep.
 
     Returns:
-      A run's name -> "queued" or "running"; empty where no job was submitted or no Slurm is at hand.
+      Name of the run -> "queued" or "running"; empty if no job was submitted or Slurm is not installed.
 
     Raises:
       UserError: Slurm does not answer.
@@ -206,7 +205,7 @@ def _read_jobs(workdir: str) -> dict[str, str]:
 
 
 def _ask_queue(which: str) -> dict[str, str]:
-    """Return job id, as submitit writes it, -> state of the jobs in the queue."""
+    """Return job id (in submitit's format) -> state of the jobs in the queue."""
     command = ["squeue", "--noheader", "--array", "--format=%F_%K %T", which]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
     if result.returncode != 0 and "Invalid job id" not in result.stderr:

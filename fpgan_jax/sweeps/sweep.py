@@ -1,6 +1,6 @@
-"""Owns a sweep from its runs to its results: what is started, here or through Slurm, and what is told at the end.
+"""Owns a sweep as a whole: it starts what is not done, here or through Slurm, and writes the results.
 
-Does not own what a run is (`runs.py`) or how results are computed (`results.py`) and shown (`page.py`).
+Does not own runs (`runs.py`), the results (`results.py`) or their page (`page.py`).
 """
 
 import json
@@ -19,28 +19,25 @@ _ORIGIN_FILENAME = "sweep.json"
 
 
 def list_runs(runs: Sequence[Run], workdir: str) -> str:
-    """Describe a sweep and how its runs stand; start and write nothing.
+    """Format the state of all runs, one line per run, without starting or writing anything.
 
     Args:
-      runs: of `plan.create_runs`.
-      workdir: the sweep's folder.
-
-    Returns:
-      A line a run.
+      runs: from `plan.create_runs`.
+      workdir: folder of the sweep.
     """
     states = find_states(runs, workdir)
     return f"{format_runs(runs, states)}{len(runs)} runs: {count_states(states)}"
 
 
 def find_states(runs: Sequence[Run], workdir: str) -> dict[str, str]:
-    """Find out how each run stands: from its folder, and from Slurm if a job of it is there.
+    """Find the state of each run, from its folder or from its Slurm job.
 
     Args:
-      runs: of `plan.create_runs`.
-      workdir: the sweep's folder.
+      runs: from `plan.create_runs`.
+      workdir: folder of the sweep.
 
     Returns:
-      A run's name -> one of `runs.STATES`.
+      Name of the run -> one of `runs.STATES`.
     """
     return {run.name: find_state(run) for run in runs} | {
         name: state for name, state in slurm.find_live_runs(workdir).items() if name in {r.name for r in runs}
@@ -60,20 +57,20 @@ def run_sweep(
     """Run what is not done of a sweep, and write its results.
 
     Args:
-      runs: of `plan.create_runs`.
-      commands: a run's name -> what to run.
-      workdir: the sweep's folder; made if missing.
-      origin: "what", "config" and "sweep": told on the page. A sweep's "what" stays the same.
-      workers: the environments of this machine's workers, as of `local_queue.create_workers`; None submits to Slurm.
-      allocation: what each job asks Slurm for.
-      is_retrying_failed: False leaves runs alone that have failed before.
+      runs: from `plan.create_runs`.
+      commands: name of the run -> command.
+      workdir: folder of the sweep; created if missing.
+      origin: "what", "config" and "sweep", shown on the page. "what" must not change between calls.
+      workers: from `local_queue.create_workers`; None submits to Slurm.
+      allocation: the resources of each job on Slurm; None for the defaults.
+      is_retrying_failed: also start runs that have failed before.
 
     Returns:
       The text to show.
 
     Raises:
-      UserError: runs have failed; or the folder is another sweep's, or somebody is at work in it.
-      Interrupted: it was asked to stop, or a run was.
+      UserError: runs have failed, the folder belongs to another kind of sweep, or another process works in it.
+      Interrupted: the sweep or a run was asked to stop.
     """
     with hold_folder(workdir):
         _check_folder(workdir, origin)
@@ -82,7 +79,7 @@ def run_sweep(
         to_start = [run for run in runs if states[run.name] in is_open]
         if workers is None:
             if to_start:
-                slurm.submit(to_start, commands, workdir, allocation)
+                slurm.submit(to_start, commands, workdir, allocation or slurm.Allocation())
                 states = find_states(runs, workdir)
             # Not before: a sweep that Slurm refuses is none.
             _write_origin(workdir, origin)
@@ -106,9 +103,7 @@ def _check_folder(workdir: str, origin: Mapping[str, str]) -> None:
     except (OSError, ValueError, KeyError, TypeError):
         what = origin["what"]
     if what != origin["what"]:
-        raise UserError(
-            f"--what={origin['what']}: the runs in {workdir} are of {what}; use another --workdir"
-        )
+        raise UserError(f"--what={origin['what']}: {workdir} holds runs of {what}; use another --workdir")
 
 
 def _write_origin(workdir: str, origin: Mapping[str, str]) -> None:
@@ -127,7 +122,7 @@ def _conclude(runs: Sequence[Run], states: Mapping[str, str], paths: Sequence[st
     if failed and not any(state in ("running", "queued") for state in states.values()):
         record = read_record(failed[0].workdir)
         raise UserError(
-            f"{counts}; the first that failed, {failed[0].name}: {record.message if record else ''} (see "
+            f"{counts}; first failure, {failed[0].name}: {record.message if record else ''} (see "
             f"{os.path.join(failed[0].workdir, LOG_FILENAME)}); --retry_failed tries them again"
         )
     return f"{format_runs(runs, states)}{counts}"

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from configs import pix2pix_socofing
-from fpgan_jax.benchmarking import gpu_check, gpu_check_report, runner
+from fpgan_jax.benchmarking import gpu_check, gpu_check_report, options
 from fpgan_jax.benchmarking.gpu_check import Options, Step
 from fpgan_jax.errors import UserError
 
@@ -62,7 +62,7 @@ def test_the_rehearsal_has_the_same_steps():
 
 @pytest.mark.parametrize("tiny", [False, True])
 def test_the_flags_are_those_of_the_benchmark(tiny):
-    defaults = {field.name: field.default for field in dataclasses.fields(runner.Options)}
+    defaults = {field.name: field.default for field in dataclasses.fields(options.Options)}
     for step in gpu_check.list_steps(Options("w", tiny=tiny), has_torch=True):
         for command in step.commands:
             if "launch.benchmark" not in command:
@@ -75,8 +75,8 @@ def test_the_flags_are_those_of_the_benchmark(tiny):
                 for name, default in defaults.items()
                 if isinstance(default, tuple)
             }
-            options = runner.parse_options(defaults | lists)
-            assert runner.list_cases(options) or options.cases == ("cpu_parity",)
+            chosen = options.parse_options(defaults | lists)
+            assert options.list_cases(chosen) or chosen.cases == ("cpu_parity",)
 
 
 @pytest.mark.parametrize("tiny", [False, True])
@@ -170,7 +170,8 @@ def test_without_a_gpu_nothing_is_run(check, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "text"), [({"only": ("b1",)}, "no step 'b1'; one of one"), ({"prints_dir": "no"}, "prepare")]
+    ("options", "text"),
+    [({"only": ("b1",)}, "no step 'b1'; use some of one"), ({"prints_dir": "no"}, "prepare")],
 )
 def test_a_mistake_is_named(check, options, text):
     with pytest.raises(UserError, match=text):

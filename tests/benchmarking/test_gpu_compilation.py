@@ -10,6 +10,7 @@ from jax.experimental import topologies
 
 from configs import pix2pix_socofing
 from fpgan_jax.benchmarking import gpu_compilation, runner
+from fpgan_jax.benchmarking.options import Options, list_cases
 from fpgan_jax.errors import UserError
 
 pytestmark = pytest.mark.optimized
@@ -100,8 +101,8 @@ def test_the_largest_come_first_with_their_share_of_all():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"compile_for": "h20"}, "--compile_for=h20: is not known; one of: h200"),
-        ({"compile_for": "h200", "peers": True}, "nothing is timed"),
+        ({"compile_for": "h20"}, "--compile_for=h20: unknown GPU; use one of h200"),
+        ({"compile_for": "h200", "peers": True}, "counts kernels and times nothing"),
         (
             {"compile_for": "h200", "cases": ("synthesis",)},
             "--cases: 'synthesis' is not one of generator_inference",
@@ -110,7 +111,7 @@ def test_the_largest_come_first_with_their_share_of_all():
 )
 def test_an_option_that_is_not_as_it_must_be(fields, text):
     with pytest.raises(UserError, match=text):
-        runner.list_cases(runner.Options(**fields))
+        list_cases(Options(**fields))
 
 
 def test_a_missing_plugin_names_the_extra(monkeypatch):
@@ -118,7 +119,7 @@ def test_a_missing_plugin_names_the_extra(monkeypatch):
         raise NotImplementedError("topology not implemented for cuda")
 
     monkeypatch.setattr(topologies, "get_topology_desc", fail)
-    options = runner.Options(cases=("discriminator",), smallest=True, compile_for="h200")
+    options = Options(cases=("discriminator",), smallest=True, compile_for="h200")
     with pytest.raises(UserError, match=r"pip install -e \.\[gpu\]"):
         runner.run_benchmark(pix2pix_socofing.get_config(), options)
 

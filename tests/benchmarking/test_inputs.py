@@ -21,8 +21,8 @@ def test_an_input_feeds_the_step_beside_the_resident_batch(name, monkeypatch):
 
     class Resident:
         class program:
-            step, key = None, None
-            create_state = staticmethod(dict)
+            key = None
+            step = create_state = staticmethod(dict)
 
         call = staticmethod(lambda: 0)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpgan_jax.benchmarking import peer_worker
+from fpgan_jax.benchmarking import peer_programs, peer_worker
 from fpgan_jax.errors import UserError
 from fpgan_jax.models.patchgan import PatchDiscriminator
 from fpgan_jax.models.unet import UNetGenerator
@@ -185,7 +185,7 @@ PROGRAM = {
 @pytest.mark.parametrize("name", ["generator_inference", "discriminator", "gan_step", "xception_step"])
 def test_every_program_runs_in_torch(name, dtype):
     size = 71 if name.startswith("xception") else 16
-    call = peer_worker.create_call(
+    call = peer_programs.create_call(
         PROGRAM | {"name": name, "dtype": dtype, "image_size": size}, "eager", "cpu"
     )
     assert call().isfinite().all() and call().isfinite().all()

@@ -1,53 +1,17 @@
-"""Which cases the options ask for, and which options are refused."""
+"""A run of a benchmark: what fails becomes a row, and what was measured is kept."""
 
 import pytest
 
 from configs import pix2pix_socofing
 from fpgan_jax.benchmarking import ceilings, peer_worker, report, runner, timing
+from fpgan_jax.benchmarking.options import Options
 from fpgan_jax.errors import UserError
-
-
-def test_every_combination_once():
-    options = runner.Options(
-        cases=("xception_step", "gan_step"), sizes=(128,), widths=(32, 64), batch_sizes=(1, 8)
-    )
-    found = runner.list_cases(options)
-    assert len(found) == len(set(found)) == 2 * 2 * 2 + 2 * 2
-    assert {case.num_features for case in found if case.name == "xception_step"} == {0}
-
-
-def test_the_smallest_has_every_case():
-    found = runner.list_cases(runner.Options(smallest=True))
-    assert {case.name for case in found} == set(runner.CASE_NAMES) - set(runner.PROCESS_CASES)
-
-
-def test_the_goals():
-    found = runner.list_cases(runner.Options(goals=True))
-    fields = [(case.name, case.image_size, case.num_features, case.batch_size) for case in found]
-    assert fields == [("gan_step", 256, 64, 1), ("gan_step", 128, 32, 8), ("xception_step", 128, 0, 8)]
-
-
-@pytest.mark.parametrize(
-    ("fields", "text"),
-    [
-        ({"cases": ("gan",)}, "--cases: 'gan'"),
-        ({"dtypes": ("float16",)}, "--dtypes: 'float16'"),
-        ({"peer_variants": ("jit",)}, "--peer_variants: 'jit'"),
-        ({"sizes": (0,)}, "--sizes"),
-        ({"batch_sizes": ()}, "--batch_sizes: is empty"),
-        ({"goals": True, "smallest": True}, "choose one"),
-        ({"out": "rows.md"}, "--out=rows.md"),
-    ],
-)
-def test_an_option_that_is_not_as_it_must_be(fields, text):
-    with pytest.raises(UserError, match=text):
-        runner.list_cases(runner.Options(**fields))
 
 
 def test_a_missing_torch_names_the_extra(monkeypatch):
     monkeypatch.setattr(peer_worker.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install -e \.\[compare\]"):
-        runner.run_benchmark(pix2pix_socofing.get_config(), runner.Options(smallest=True, peers=True))
+        runner.run_benchmark(pix2pix_socofing.get_config(), Options(smallest=True, peers=True))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +52,7 @@ def run_smallest(monkeypatch, run, **options):
     for name in ("_run_program", "_run_input", "_run_synthesis"):
         monkeypatch.setattr(runner._Run, name, lambda self, case: run(self, case))
     monkeypatch.setattr(ceilings, "measure_ceiling", lambda *args, **kwargs: 2e9)
-    runner.run_benchmark(pix2pix_socofing.get_config(), runner.Options(smallest=True, **options))
+    runner.run_benchmark(pix2pix_socofing.get_config(), Options(smallest=True, **options))
     return rows
 
 

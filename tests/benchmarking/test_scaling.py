@@ -59,10 +59,10 @@ def test_the_parameters_are_those_of_the_networks():
     import jax
 
     from configs import pix2pix_socofing
-    from fpgan_jax.benchmarking import cases
+    from fpgan_jax.benchmarking import cases, programs
 
     for name, network in (("generator_inference", "generator"), ("discriminator", "discriminator")):
         case = cases.Case(name, 256, 64, 1, "float32")
-        program = cases.create_program(case, cases.create_config(pix2pix_socofing.get_config(), case))
+        program = programs.create_program(case, cases.create_config(pix2pix_socofing.get_config(), case))
         params = program.create_state_shape()["params"]
         assert sum(leaf.size for leaf in jax.tree.leaves(params)) == scaling.NUM_PARAMS[network]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fpgan_jax.benchmarking import runner, synthesis
+from fpgan_jax.benchmarking import options, synthesis
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,6 @@ def test_a_hundred_million_take_days():
 
 
 def test_the_batch_sizes_are_not_asked():
-    found = runner.list_cases(runner.Options(cases=("synthesis",), sizes=(128,), batch_sizes=(1, 8)))
+    found = options.list_cases(options.Options(cases=("synthesis",), sizes=(128,), batch_sizes=(1, 8)))
     assert {(case.image_size, case.batch_size) for case in found} == {(128, 16)}
     assert len(found) == 2  # float32, bfloat16

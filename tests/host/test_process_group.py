@@ -288,8 +288,5 @@ def test_two_processes_do_not_both_draw_one_folder(tmp_path):
         assert code == 1
         # Its own mistake, or the other's, which was faster.
         assert lines[-1].startswith("ERROR: ")
-        assert (
-            "several processes draw together with --num_images only; give it, or start one process"
-            in lines[-1]
-        )
+        assert "several processes can draw together only with --num_images or --condition_dir" in lines[-1]
     assert not folder.exists()

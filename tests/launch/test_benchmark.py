@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fpgan_jax.benchmarking import runner
+from fpgan_jax.benchmarking import options
 from tests.launch.scripts import run, run_as_process
 
 
@@ -44,7 +44,7 @@ def test_everything_at_its_smallest_beside_torch(tmp_path):
     result = run_as_process("benchmark", "--smallest", "--peers", "--steps_per_dispatch=2", f"--out={out}")
     assert result.returncode == 0, result.stderr
     rows = read_rows(out)
-    assert {row["name"] for row in rows} == {*runner.CASE_NAMES, "ceiling"} - {"cpu_parity"}
+    assert {row["name"] for row in rows} == {*options.CASE_NAMES, "ceiling"} - {"cpu_parity"}
     assert all(row["agrees"] for row in rows if row["kind"] == "parity")
     assert not [row for row in rows if "error" in row]
     programs = [row for row in rows if row["kind"] == "program"]

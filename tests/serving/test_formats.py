@@ -45,7 +45,7 @@ def save_checkpoint(workdir, config, trees, **metadata):
 
 
 def create_weights(module, config, seed):
-    """Draw weights and running statistics that use the whole range of grey; nothing is compiled for them."""
+    """Draw weights and running statistics that use the whole range of gray; nothing is compiled for them."""
     shape = (1, *condition_shape(config.data))
     rng = np.random.default_rng(seed)
 
@@ -92,7 +92,7 @@ def assert_same_pixels(images, expected):
     """Compare what two compilations drew, which sum in different orders.
 
     Sums of some 128 terms in eight layers differ by about 8 * sqrt(128) * 2**-24 = 5e-6 of the range of 127.5
-    greys: by 7e-4 greys, so that two pixels in a thousand at most lie near enough to the edge between two.
+    gray levels: by 7e-4 levels, so that two pixels in a thousand at most lie near enough to the edge between two.
     """
     difference = np.abs(images.astype(int) - expected)
     assert difference.max() <= 1 and (difference > 0).mean() <= 2e-3
@@ -249,7 +249,7 @@ def test_every_generator_can_be_exported(tmp_path, form, norm):
         ("gan", {"network": "classifier"}, "holds no 'classifier'"),
         ("classifier", {"network": "generator"}, "holds no 'generator'"),
         ("gan", {"file_format": "onnx"}, "--format=onnx: use one of stablehlo, saved_model"),
-        ("classifier", {"overrides": {"deterministic": True}}, "--deterministic: is a generator's"),
+        ("classifier", {"overrides": {"deterministic": True}}, "--deterministic: applies to generators only"),
     ],
     ids=["no run", "step", "gan", "classifier", "format", "override"],
 )

@@ -158,7 +158,7 @@ def test_a_file_that_may_be_a_scan_or_not_is_not_guessed(score_at_a_scans_size, 
     scan = np.random.default_rng(0).integers(0, 256, (103, 96), np.uint8)
     path = tmp_path / "scan.bmp"
     Image.fromarray(scan).save(path)
-    with pytest.raises(UserError, match=r"scan\.bmp: .* say is_scan=True or is_scan=False"):
+    with pytest.raises(UserError, match=r"scan\.bmp: .* set is_scan=True or is_scan=False"):
         score(path, 2)
     assert score(path, 2, is_scan=False) == score(scan, 2)
     assert score(path, 2, is_scan=True) == score(preprocessing.preprocess_print(scan, score.config.data), 2)

@@ -89,7 +89,7 @@ def test_a_mistake_in_any_run_is_named_before_anything_is_written(config, tmp_pa
 )
 def test_runs_that_differ_in_nothing_they_depend_on_are_refused(config, tmp_path, what, field):
     sweep = [{"seed": 1, field: 1}, {"seed": 1, field: 2}]
-    message = rf"run 2 .*--what={what} depends on none of what it differs in from run seed=1,{field}=1"
+    message = rf"run 2 .*differs from run seed=1,{field}=1 only in fields that --what={what} ignores"
     with pytest.raises(UserError, match=message):
         create_runs(config, sweep, str(tmp_path), what)
     assert len(create_runs(config, sweep, str(tmp_path), "reproduce")) == 2
@@ -151,8 +151,8 @@ def test_the_five_sets_are_the_papers(config, tmp_path):
         ("1 +", r"--sweep: .*sweep\.py cannot be loaded: SyntaxError"),
         ("x = 1", r"--sweep: .*sweep\.py defines no get_sweep\(\)"),
         ("def get_sweep(): return {}[1]", r"--sweep: .*sweep\.py cannot be loaded: KeyError"),
-        ("def get_sweep(): return []", r"get_sweep\(\) must return a dict a run, at least one"),
-        ("def get_sweep(): return ['lambda_l1=1']", r"must return a dict a run"),
+        ("def get_sweep(): return []", r"get_sweep\(\) must return one dict per run, at least one"),
+        ("def get_sweep(): return ['lambda_l1=1']", r"must return one dict per run"),
     ],
 )
 def test_a_file_that_is_no_sweep_is_named(tmp_path, content, message):

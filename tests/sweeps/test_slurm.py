@@ -106,7 +106,7 @@ def test_an_array_of_jobs_with_one_that_fails(create_run, submit, tmp_path):
 @pytest.mark.parametrize(
     "stop",
     [["scontrol", "requeue"], ["scancel", "--signal=USR2"], ["scancel", "--signal=TERM"]],
-    ids=["cancelled and requeued", "warned of its time limit", "asked to end"],
+    ids=["canceled and requeued", "warned of its time limit", "asked to end"],
 )
 def test_a_job_that_must_leave_is_requeued_and_goes_on(create_run, submit, tmp_path, stop):
     runs = [create_run(name, 120) for name in "ab"]

@@ -39,7 +39,7 @@ def test_a_finished_sweep_is_not_run_again(create_run, sweep_of, tmp_path):
 
 def test_a_failed_run_is_told_and_left_alone_until_asked_for(create_run, sweep_of):
     runs = [create_run(name) for name in "abc"]
-    message = r"3 runs: 2 finished, 1 failed; the first that failed, b: ERROR: no step 2 .*b/log\.txt.*--retry_failed"
+    message = r"3 runs: 2 finished, 1 failed; first failure, b: ERROR: no step 2 .*b/log\.txt.*--retry_failed"
     with pytest.raises(UserError, match=message):
         sweep_of(runs, {"b": ["--fail_at=2"]})
     with pytest.raises(UserError, match=message):
@@ -71,7 +71,7 @@ def test_an_interrupted_sweep_says_that_it_goes_on(create_run, sweep_of, monkeyp
 
 def test_runs_of_another_kind_are_refused(create_run, sweep_of):
     sweep_of([create_run("a")])
-    with pytest.raises(UserError, match=r"--what=reproduce: the runs in .* are of train_gan"):
+    with pytest.raises(UserError, match=r"--what=reproduce: .* holds runs of train_gan"):
         sweep_of([create_run("b")], what="reproduce")
 
 

@@ -1,1 +1,1 @@
-"""Owns the bridge to Keras's Xception: its weights' files, read and written without Keras."""
+"""Imports and exports the weights of Keras's Xception, without Keras."""

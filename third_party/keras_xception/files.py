@@ -1,7 +1,7 @@
-"""Owns the layouts of Keras's weight files: which arrays of which layers lie where in HDF5 and .keras files.
+"""Owns the layouts of Keras's weight files: where HDF5 and .keras files keep the arrays of each layer.
 
-Does not know which layers a network has, nor rename or reshape a thing: `weights` does. Nothing that a file
-holds is ever executed or unpickled, and no link out of it is followed.
+Does not know the layers of a network, and does not rename or reshape anything (`weights.py`). Content of a file is
+never executed or unpickled, and links to other files are not followed.
 """
 
 import contextlib
@@ -21,19 +21,19 @@ import numpy as np
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.whole_file import write_whole
 
-# Written to legacy files, which Keras reads by the rules of the version that is named there.
+# Written to legacy files; Keras reads a file by the rules of the version in it.
 KERAS_VERSION = "3.15.1"
 SUFFIXES = (".weights.h5", ".h5")
 
 _ARCHIVE_WEIGHTS = "model.weights.h5"
 _ARCHIVE_CONFIG = "config.json"
-# Xception has 92 MB of weights in float32; with an optimiser's moments and in float64 six times as many.
+# Xception has 92 MB of weights in float32, and six times as much in float64 with the moments of an optimizer.
 _MAX_ARCHIVE_BYTES = 1 << 31
-# Before Keras 3, layers lay in the second.
+# The second one is from before Keras 3.
 _LAYER_GROUPS = ("layers", "_layer_checkpoint_dependencies")
-# A model's layers may be models; groups that hold each other have no end.
+# Models can contain models, but a damaged file can contain an endless chain of groups.
 _MAX_DEPTH = 16
-# What h5py and zipfile raise on damaged files, TypeError for types and encodings that there are not.
+# Errors of h5py and zipfile on damaged files; TypeError for unknown types and encodings.
 _DAMAGE = (
     OSError,
     RuntimeError,
@@ -51,9 +51,9 @@ class StoredWeight:
     """One array in an open file, not read yet.
 
     Attributes:
-      path: of the file.
-      name: Keras's, without its layer's and ":0"; None where the file has none.
-      shape: the array's.
+      path: path of the file.
+      name: name in Keras, without the name of the layer and ":0"; None if the file has no names.
+      shape: shape of the array.
       dataset: the array.
     """
 
@@ -66,7 +66,7 @@ class StoredWeight:
         """Read the array as float32.
 
         Raises:
-          UserError: the array is damaged, or does not hold floating-point numbers.
+          UserError: the array is damaged, or its dtype is not floating-point.
         """
         with _damage_as_user_error(self.path):
             if self.dataset.dtype.kind != "f":
@@ -82,11 +82,11 @@ class StoredLayer:
     """One layer in an open file.
 
     Attributes:
-      key: its place in the file, for messages.
-      name: Keras's name of the layer; None where the file has none.
-      kind: Keras's class in snake case, "separable_conv2d"; None in legacy files.
+      key: path in the file, for messages.
+      name: name of the layer in Keras; None if the file has no names.
+      kind: Keras's class in snake case, such as "separable_conv2d"; None in legacy files.
       weights: in Keras's order; at least one.
-      model: the place of the model that it is a layer of; models may be layers of others.
+      model: path in the file of the model that contains the layer. Models can contain models.
     """
 
     key: str
@@ -100,18 +100,18 @@ class StoredLayer:
 def open_layers(path: str | os.PathLike) -> Iterator[list[StoredLayer]]:
     """Open a file of Keras and list its layers that have weights.
 
-    The layout is told by the file's content and not by its name: Keras 3's .weights.h5, the same within a
-    .keras archive, the legacy .h5 of `save_weights`, and that of `save`, which has it in "model_weights".
+    The content of the file, not its name, determines the layout: Keras 3's .weights.h5, the same within a .keras
+    archive, the legacy .h5 of `save_weights`, or the one of `save`, which has the weights in "model_weights".
 
     Args:
-      path: of the file.
+      path: path of the file.
 
     Yields:
-      The layers in the network's order, as far as the file tells: Keras 3 counts them class by class. Those of a model
-      that is itself a layer are among them.
+      All layers, including those of models within the model. Legacy files keep the order of the network; Keras 3 keeps
+      the order within each class only.
 
     Raises:
-      UserError: the file is missing, in none of these layouts, or damaged.
+      UserError: the file is missing, damaged, or in none of these layouts.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -120,9 +120,10 @@ def open_layers(path: str | os.PathLike) -> Iterator[list[StoredLayer]]:
         )
     with contextlib.ExitStack() as stack:
         with _damage_as_user_error(path):
-            source, names = _open_archive(path) if zipfile.is_zipfile(path) else (path, {})
-            if source is path and not h5py.is_hdf5(path):
+            is_archive = zipfile.is_zipfile(path)
+            if not is_archive and not h5py.is_hdf5(path):
                 raise UserError(f"{path} is neither an HDF5 file nor a .keras archive")
+            source, names = _open_archive(path) if is_archive else (path, {})
             file = stack.enter_context(h5py.File(source, "r"))
             layers = _list_layers(path, file, names)
         yield layers
@@ -131,22 +132,22 @@ def open_layers(path: str | os.PathLike) -> Iterator[list[StoredLayer]]:
 def write_layers(
     path: str | os.PathLike, layers: Sequence[tuple[str, str, Iterable[tuple[str, np.ndarray]]]]
 ) -> None:
-    """Write layers as Keras does; the file appears whole or not at all.
+    """Write layers in Keras's format; the file appears as a whole or not at all.
 
     Args:
-      path: ends in .weights.h5 (Keras 3's layout) or else in .h5 (the legacy one).
-      layers: (Keras's name, class in snake case, [(weight's name, array), ..]), in the order of
+      path: ends in .weights.h5 (layout of Keras 3) or otherwise in .h5 (legacy layout).
+      layers: (name in Keras, class in snake case, [(name of the weight, array), ..]), in the order of
         `keras.Model.layers`.
 
     Raises:
-      UserError: another ending, or the file cannot be written.
+      UserError: the ending is another one, or the file cannot be written.
     """
     path = pathlib.Path(path)
     if not path.name.endswith(SUFFIXES):
-        raise UserError(f"{path} ends in none of {', '.join(SUFFIXES)}, the formats that are written")
+        raise UserError(f"{path}: unknown ending; use one of {', '.join(SUFFIXES)}")
     write = _write_keras3 if path.name.endswith(".weights.h5") else _write_legacy
     try:
-        # By its name: of an open file HDF5 wants to read too.
+        # By name, because HDF5 also needs to read from an open file.
         with write_whole(path, "wb") as whole, h5py.File(whole.name, "w") as file:
             write(file, layers)
     except OSError as error:
@@ -154,7 +155,7 @@ def write_layers(
 
 
 def _open_archive(path: pathlib.Path) -> tuple[io.BytesIO, dict[str, str]]:
-    """Return a .keras archive's weights file, and the layers' names by their groups' in it."""
+    """Return the weights file in a .keras archive, and path of a layer's group in it -> name of the layer."""
     with zipfile.ZipFile(path) as archive:
         if _ARCHIVE_WEIGHTS not in archive.namelist():
             raise UserError(
@@ -176,7 +177,7 @@ def _read_config_names(path: pathlib.Path, text: bytes) -> dict[str, str]:
 
 
 def _list_config_names(layers: Sequence[Mapping], group: str) -> Iterator[tuple[str, str]]:
-    """Yield each layer's place in the weights file and its name, those of models within a model too."""
+    """Yield (path of the group in the weights file, name) of each layer, including models within the model."""
     counts: dict[str, int] = {}
     for layer in layers:
         kind = _to_snake_case(str(layer["class_name"]))
@@ -197,7 +198,7 @@ def _list_layers(path: pathlib.Path, file: h5py.File, names: dict[str, str]) -> 
 
 
 def _find_layer_groups(path: pathlib.Path, group: h5py.Group, depth: int = 0) -> Iterator[h5py.Group]:
-    """Yield the groups of layers of all models in a group, a model's own before those of models within it."""
+    """Yield the groups of layers of all models in a group, outer models first."""
     if depth > _MAX_DEPTH:
         raise UserError(f"{path} is damaged: {group.name} is nested too deeply")
     children = {key: _get(path, group, key) for key in _list_keys(path, group)}
@@ -221,7 +222,8 @@ def _list_keras3(path: pathlib.Path, group: h5py.Group, names: dict[str, str]) -
             for index in sorted(_list_keys(path, stored), key=_to_index)
         )
         kind = _split_count(key)[0]
-        layers.append(StoredLayer(f"{group.name}/{key}", _decode(name), kind, tuple(weights), group.name))
+        name = None if name is None else _decode(name)
+        layers.append(StoredLayer(f"{group.name}/{key}", name, kind, tuple(weights), group.name))
     return layers
 
 
@@ -236,7 +238,7 @@ def _list_legacy(path: pathlib.Path, group: h5py.Group) -> list[StoredLayer]:
             layer, _, own_name = weight.rpartition("/")
             described = _describe_weight(path, stored, weight, own_name.removesuffix(":0"))
             by_layer.setdefault(layer, []).append(described)
-        # The weights of a model that is a layer lie in one group, with its layers' names.
+        # A model within the model has one group, in which weights have the names of its layers.
         is_model = len(by_layer) > 1
         for layer, weights in by_layer.items():
             key, own_name = (
@@ -247,7 +249,7 @@ def _list_legacy(path: pathlib.Path, group: h5py.Group) -> list[StoredLayer]:
     return layers
 
 
-def _write_keras3(file: h5py.File, layers) -> None:
+def _write_keras3(file: h5py.File, layers: Sequence[tuple[str, str, Iterable]]) -> None:
     counts: dict[str, int] = {}
     for name, kind, weights in layers:
         count = counts[kind] = counts.get(kind, -1) + 1
@@ -257,7 +259,7 @@ def _write_keras3(file: h5py.File, layers) -> None:
             group[str(index)] = array
 
 
-def _write_legacy(file: h5py.File, layers) -> None:
+def _write_legacy(file: h5py.File, layers: Sequence[tuple[str, str, Iterable]]) -> None:
     file.attrs["layer_names"] = np.array([name.encode() for name, _, _ in layers])
     file.attrs["backend"] = b"tensorflow"
     file.attrs["keras_version"] = KERAS_VERSION.encode()
@@ -271,25 +273,25 @@ def _write_legacy(file: h5py.File, layers) -> None:
 
 
 def _read_names(group: h5py.Group, attribute: str) -> list[str]:
-    """Read a list of names, which Keras cuts into several attributes where it is too long for one."""
+    """Read a list of names, which Keras splits over several attributes if it is too long for one."""
     if attribute in group.attrs:
         return [_decode(name) for name in np.atleast_1d(group.attrs[attribute])]
-    names = []
-    while (part := f"{attribute}{len(names)}") in group.attrs:
-        names.append(group.attrs[part])
-    return [_decode(name) for part in names for name in np.atleast_1d(part)]
+    parts: list[np.ndarray] = []
+    while (key := f"{attribute}{len(parts)}") in group.attrs:
+        parts.append(np.atleast_1d(group.attrs[key]))
+    return [_decode(name) for part in parts for name in part]
 
 
 def _list_keys(path: pathlib.Path, group: h5py.Group) -> list[str]:
     keys = list(group)
-    # h5py leaves as bytes what is no text.
+    # h5py returns a name that is not UTF-8 as bytes.
     if not all(isinstance(key, str) for key in keys):
         raise UserError(f"{path} is damaged: {group.name} holds a name that is not UTF-8")
     return keys
 
 
 def _get(path: pathlib.Path, group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset | None:
-    """Return what a group holds, or None; links to elsewhere, even to other files, are refused."""
+    """Return the member of a group, or None; links to elsewhere, even to other files, are refused."""
     for part in key.split("/"):
         if not isinstance(group, h5py.Group) or not part or part not in group:
             return None
@@ -305,7 +307,7 @@ def _describe_weight(path: pathlib.Path, group: h5py.Group, key: str, name: str 
         raise UserError(f"{path}: {group.name} lists the weight {key}, which is not there")
     if dataset.is_virtual or dataset.external:
         raise UserError(f"{path}: {dataset.name} lies in other files, which Keras never writes")
-    # An empty dataspace has no shape.
+    # The shape of an empty dataspace is None.
     return StoredWeight(path, name, dataset.shape or (), dataset)
 
 
@@ -316,7 +318,7 @@ def _split_count(key: str) -> tuple[str, int]:
 
 
 def count_name(kind: str, count: int) -> str:
-    """Return what Keras calls the layer of a class after so many of it: "conv2d", "conv2d_1", .."""
+    """Return Keras's name of a layer after `count` layers of its class: "conv2d", "conv2d_1", .."""
     return f"{kind}_{count}" if count else kind
 
 
@@ -330,8 +332,8 @@ def _to_snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _decode(name) -> str | None:
-    return name.decode(errors="replace") if isinstance(name, bytes) else None if name is None else str(name)
+def _decode(name: object) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
 @contextlib.contextmanager

@@ -1,13 +1,15 @@
 """Owns the map between Keras's Xception and `fpgan_jax.models.xception`: layers in Keras's order, names, shapes.
 
-Does not read or write files, nor hold a value: `files` and `weights` do.
+Does not read or write files (`files.py`) or convert weights (`weights.py`).
 """
 
 import dataclasses
 from collections.abc import Iterator
 
-# Per kind of layer, named as Keras 3 names its group in a file: its weights in Keras's order, and for each the
-# collection and the name that it has here.
+import numpy as np
+
+# Kind of layer, as Keras 3 names its group in a file -> (name in Keras, collection here, name here) of its weights, in
+# Keras's order.
 _WEIGHTS = {
     "conv2d": (("kernel", "params", "kernel"),),
     "separable_conv2d": (
@@ -22,7 +24,7 @@ _WEIGHTS = {
     ),
     "dense": (("kernel", "params", "kernel"), ("bias", "params", "bias")),
 }
-# Blocks that are neither of the middle flow nor the last: 1 to 4 and the first of the exit flow.
+# Blocks 1 to 4 and the first block of the exit flow.
 _NUM_OUTER_BLOCKS = 5
 # Separable convolutions outside the middle flow, and in each of its blocks.
 _NUM_OUTER_SEPARABLE = 10
@@ -34,10 +36,10 @@ class Weight:
     """One array of a layer.
 
     Attributes:
-      keras_name: "gamma".
+      keras_name: name in Keras, such as "gamma".
       collection: "params" or "batch_stats".
-      name: the name here: "scale".
-      shape: in Keras's layout; a depthwise kernel's last two axes are swapped here.
+      name: name here, such as "scale".
+      shape: in Keras's layout; the last two axes of a depthwise kernel are swapped here.
     """
 
     keras_name: str
@@ -48,10 +50,10 @@ class Weight:
 
 @dataclasses.dataclass(frozen=True)
 class Layer:
-    """One layer that has weights.
+    """One layer with weights.
 
     Attributes:
-      name: the name here, which is Keras's but for the shortcuts.
+      name: name here; the same as in Keras except for the shortcuts.
       kind: "conv2d", "separable_conv2d", "batch_normalization" or "dense".
       weights: in Keras's order.
     """
@@ -69,33 +71,30 @@ class Layer:
 def list_layers(
     *, num_channels: int, num_classes: int | None, width: float = 1.0, num_middle_blocks: int = 8
 ) -> list[Layer]:
-    """List Xception's layers with weights in the order of `keras.Model.layers`.
+    """List the layers of Xception that have weights, in the order of `keras.Model.layers`.
 
     Args:
-      num_channels: of the images.
-      num_classes: of the last layer; None leaves it out.
-      width: multiplies every feature count.
+      num_channels: channels of the images.
+      num_classes: classes of the last layer; None leaves it out.
+      width: factor on all numbers of features.
       num_middle_blocks: blocks of the middle flow.
-
-    Returns:
-      The layers.
     """
 
-    def scale(features):
+    def scale(features: int) -> int:
         return max(1, round(features * width))
 
-    def convolution(name, size, in_features, features):
+    def convolution(name: str, size: int, in_features: int, features: int) -> Iterator[Layer]:
         yield _create_layer(name, "conv2d", ((size, size, in_features, scale(features)),))
         # `block1_conv1` has the norm `block1_conv1_bn`, but `block2_shortcut_conv` `block2_shortcut_bn`.
         norm = f"{name.removesuffix('_conv')}_bn"
         yield _create_layer(norm, "batch_normalization", ((scale(features),),) * 4)
 
-    def separable(name, in_features, features):
+    def separable(name: str, in_features: int, features: int) -> Iterator[Layer]:
         shapes = ((3, 3, scale(in_features), 1), (1, 1, scale(in_features), scale(features)))
         yield _create_layer(name, "separable_conv2d", shapes)
         yield _create_layer(f"{name}_bn", "batch_normalization", ((scale(features),),) * 4)
 
-    def reducing_block(block, in_features, features):
+    def reducing_block(block: int, in_features: int, features: tuple[int, int]) -> Iterator[Layer]:
         yield from separable(f"block{block}_sepconv1", in_features, features[0])
         yield from separable(f"block{block}_sepconv2", *features)
         yield from convolution(f"block{block}_shortcut_conv", 1, scale(in_features), features[1])
@@ -120,9 +119,14 @@ def list_layers(
 
 
 def count_middle_blocks(num_separable: int) -> int | None:
-    """Return how many blocks the middle flow has in a network with so many separable convolutions, if any."""
+    """Return the number of middle blocks for a number of separable convolutions; None if no network has that many."""
     blocks, rest = divmod(num_separable - _NUM_OUTER_SEPARABLE, _NUM_MIDDLE_SEPARABLE)
     return blocks if blocks >= 0 and rest == 0 else None
+
+
+def swap_depthwise(weight: Weight, array: np.ndarray) -> np.ndarray:
+    """Convert a depthwise kernel between Keras's (3, 3, C, 1) and our (3, 3, 1, C); other weights stay."""
+    return array.swapaxes(2, 3) if weight.keras_name == "depthwise_kernel" else array
 
 
 def _create_layer(name: str, kind: str, shapes: tuple[tuple[int, ...], ...]) -> Layer:

@@ -1,10 +1,9 @@
-"""Owns models of Keras itself: Xception of any width, set to given weights, run forwards and backwards.
+"""Owns Keras's own Xception, of any width, with given weights: its forward and backward pass.
 
-Does not read or write weights, and is not needed to: only tests and `make_reference` import it, for Keras and
-TensorFlow are slow to import and to start.
+Does not read or write files. Only tests and `make_reference` import it, because Keras and TensorFlow are slow to start.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -22,22 +21,19 @@ def build(
     dtype: str = "float32",
     include_top: bool = True,
 ) -> keras.Model:
-    """Build `keras.applications.Xception` without softmax, its layers' features multiplied by a width.
+    """Build `keras.applications.Xception` without softmax, with scaled numbers of features and initial weights.
 
-    A narrow one is Keras's own network with other feature counts, not a second writing of it.
+    A narrow model is a clone of Keras's own network with other numbers of features, not a second implementation.
 
     Args:
-      num_classes: of the last layer.
+      num_classes: classes of the last layer.
       input_shape: (height, width, channels) of the images.
-      width: multiplies every feature count.
+      width: factor on all numbers of features.
       dtype: "float32" or "float64", of weights and computation.
       include_top: whether there is a last layer.
-
-    Returns:
-      The model, with Keras's first weights.
     """
 
-    def narrow(layer):
+    def narrow(layer: Any) -> Any:
         config = layer.get_config()
         if isinstance(layer, keras.layers.Conv2D | keras.layers.SeparableConv2D):
             config["filters"] = max(1, round(config["filters"] * width))
@@ -45,7 +41,7 @@ def build(
 
     before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx(dtype)
-    # The policy does not follow floatx once it has been asked for.
+    # The policy ignores later changes of floatx.
     keras.config.set_dtype_policy(dtype)
     try:
         model = keras.applications.Xception(
@@ -62,33 +58,35 @@ def build(
 
 
 def assign(model: keras.Model, variables: Mapping[str, Any]) -> None:
-    """Set a model's weights, without going through a file.
+    """Set the weights of a model directly, without a file.
 
     Args:
-      model: of `build`.
+      model: from `build`.
       variables: {"params": .., "batch_stats": ..} of `fpgan_jax.models.xception.Xception`.
     """
     for layer, keras_layer in _pair_layers(model):
         keras_layer.set_weights(
             [
-                _swap_depthwise(weight, np.asarray(variables[weight.collection][layer.name][weight.name]))
+                layout.swap_depthwise(
+                    weight, np.asarray(variables[weight.collection][layer.name][weight.name])
+                )
                 for weight in layer.weights
             ]
         )
 
 
 def run(model: keras.Model, images: np.ndarray, cotangent: np.ndarray, *, training: bool) -> dict[str, Any]:
-    """Run a model forwards and backwards; in training its running statistics move.
+    """Run the forward and backward pass of a model; training updates its running statistics.
 
     Args:
-      model: of `build`, with top.
+      model: from `build`, with top.
       images: [batch, height, width, channels], float.
-      cotangent: [batch, num_classes]; the gradients are those of its inner product with the logits.
-      training: normalise by the batch's statistics.
+      cotangent: [batch, num_classes]; gradients are those of its inner product with the logits.
+      training: whether to normalize with the statistics of the batch.
 
     Returns:
-      {"logits": array, "batch_stats": tree after the run, "gradients": {"images": array, "params": tree}}, the
-      trees as `Xception`'s variables and all of the model's own precision.
+      {"logits": array, "batch_stats": tree after the run, "gradients": {"images": array, "params": tree}}. Trees have
+      the structure of `Xception`'s variables; all arrays have the dtype of the model.
     """
     images = tf.constant(images, model.inputs[0].dtype)
     with tf.GradientTape() as tape:
@@ -107,20 +105,16 @@ def run(model: keras.Model, images: np.ndarray, cotangent: np.ndarray, *, traini
 
 
 def _collect(model: keras.Model, collection: str, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Return values by variable's path as the tree of one collection."""
+    """Convert variable path -> value to the tree of one collection."""
     tree: dict[str, Any] = {}
     for layer, keras_layer in _pair_layers(model):
         for weight, variable in zip(layer.weights, keras_layer.weights, strict=True):
             if weight.collection == collection:
-                value = _swap_depthwise(weight, values[variable.path])
+                value = layout.swap_depthwise(weight, values[variable.path])
                 tree.setdefault(layer.name, {})[weight.name] = value
     return tree
 
 
-def _pair_layers(model: keras.Model):
+def _pair_layers(model: keras.Model) -> Iterable[tuple[layout.Layer, Any]]:
     ours = layout.list_layers(num_channels=1, num_classes=1)
     return zip(ours, [layer for layer in model.layers if layer.weights], strict=True)
-
-
-def _swap_depthwise(weight: layout.Weight, array: np.ndarray) -> np.ndarray:
-    return array.swapaxes(2, 3) if weight.keras_name == "depthwise_kernel" else array

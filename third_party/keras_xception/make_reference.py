@@ -1,33 +1,35 @@
-"""Owns the making of the stored reference: what Keras computes with a narrow Xception, forwards and backwards.
+"""Owns the creation of the stored reference: outputs and gradients of a narrow Xception in Keras.
 
-Does not compare it with anything: `tests/third_party/keras_xception/test_reference.py` does, without Keras.
+Does not compare them with ours: `tests/third_party/keras_xception/test_reference.py` does, without Keras.
 
 Usage: python -m third_party.keras_xception.make_reference --output=FILE.npz
 """
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from absl import app, flags
 
 from third_party.keras_xception import live, reference
 
-_OUTPUT = flags.DEFINE_string("output", None, "the .npz file to write", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "The .npz file to write.", required=True)
 
 
 def make_reference() -> dict[str, np.ndarray]:
-    """Compute the reference in float64, and how far Keras's own float32 is from it.
+    """Compute the reference in float64, and the error of Keras's own float32.
 
     Returns:
-      "running/logits", normalised by the running statistics; "batch/logits", "batch/batch_stats/..",
-      "batch/gradients/..", by the batch's; "float32_error/.." of each, as `reference.measure_error` has it;
-      "drawn", the sum of all drawn numbers, which tells whether NumPy still draws the same.
+      "running/logits", normalized with the running statistics; "batch/logits", "batch/batch_stats/..",
+      "batch/gradients/..", normalized with those of the batch; "float32_error/.." of each, from
+      `reference.measure_error`; "drawn": the sum of all random inputs, to detect a change in NumPy's generator.
     """
     variables = reference.draw_variables(
         num_channels=reference.IMAGES_SHAPE[-1], num_classes=reference.NUM_CLASSES, width=reference.WIDTH
     )
     inputs = reference.draw_inputs(reference.IMAGES_SHAPE, reference.NUM_CLASSES)
-    results = {}
+    results: dict[str, dict[str, Any]] = {}
     for dtype in ("float64", "float32"):
         model = live.build(
             num_classes=reference.NUM_CLASSES,
@@ -36,7 +38,7 @@ def make_reference() -> dict[str, np.ndarray]:
             dtype=dtype,
         )
         live.assign(model, variables)
-        # In this order: training moves the statistics.
+        # In this order, because training changes the running statistics.
         results[dtype] = {
             mode: live.run(model, *inputs, training=mode == "batch") for mode in ("running", "batch")
         }
@@ -47,15 +49,18 @@ def make_reference() -> dict[str, np.ndarray]:
         for name, values in reference.group(result).items():
             error = reference.measure_error(values, reference.group(truth[mode])[name])
             arrays[f"float32_error/{mode}/{name}"] = np.array(error)
-    drawn = [variables, {"images": inputs[0], "cotangent": inputs[1]}]
-    arrays["drawn"] = np.array(sum(np.float64(v).sum() for tree in drawn for _, v in reference.flatten(tree)))
+    drawn: list[Mapping[str, Any]] = [variables, {"images": inputs[0], "cotangent": inputs[1]}]
+    values_drawn = (value for tree in drawn for _, value in reference.flatten(tree))
+    arrays["drawn"] = np.array(sum(np.float64(value).sum() for value in values_drawn))
     return arrays
 
 
-def main(_) -> None:
+def main(argv: list[str]) -> None:
     """Write the reference."""
+    del argv
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **make_reference())
+    arrays: dict[str, Any] = make_reference()
+    np.savez_compressed(buffer, **arrays)
     with open(_OUTPUT.value, "wb") as file:
         file.write(buffer.getvalue())
 

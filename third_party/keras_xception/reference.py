@@ -1,6 +1,6 @@
-"""Owns the inputs of the comparisons with Keras, drawn from seeds, and how far apart two results are.
+"""Owns the random inputs of the comparisons with Keras, and the distance between two results.
 
-Does not run a network, neither Keras's (`live`) nor ours.
+Does not run a network, neither Keras's (`live.py`) nor ours.
 """
 
 from collections.abc import Iterator, Mapping
@@ -10,8 +10,8 @@ import numpy as np
 
 from third_party.keras_xception import layout
 
-# Of the stored reference. Rows of an even and columns of an odd size, so that both of TensorFlow's paddings
-# are met; the narrowest network whose layers are not all of one feature.
+# Of the stored reference. An even and an odd image size test both paddings of TensorFlow. This is the narrowest network
+# in which layers have more than one feature.
 WIDTH = 1 / 32
 NUM_CLASSES = 5
 IMAGES_SHAPE = (2, 96, 71, 1)
@@ -20,16 +20,15 @@ IMAGES_SHAPE = (2, 96, 71, 1)
 def draw_variables(
     *, num_channels: int, num_classes: int, width: float = 1.0, seed: int = 0
 ) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Draw an Xception's variables; none is left at a first value such as zero or one.
+    """Draw the variables of an Xception at random; none keeps an initial value such as zero or one.
 
-    Kernels keep the size of what passes through them. Every value is a float32 number, so that it is the same
-    in float64.
+    Kernels preserve the scale of their inputs. All values are exact in float32, so that float64 uses the same.
 
     Args:
-      num_channels: of the images.
-      num_classes: of the last layer.
-      width: multiplies every feature count.
-      seed: of the draw.
+      num_channels: channels of the images.
+      num_classes: classes of the last layer.
+      width: factor on all numbers of features.
+      seed: of the random numbers.
 
     Returns:
       {"params": .., "batch_stats": ..}, each layer -> name -> float32 array.
@@ -41,10 +40,10 @@ def draw_variables(
             shape = weight.shape
             if weight.keras_name == "depthwise_kernel":
                 shape = (3, 3, 1, shape[2])
-            # Uniform numbers alone: NumPy may change how it makes normal ones of them.
+            # Uniform numbers only, because NumPy may change how it derives normal ones from them.
             values = 2 * random.random(shape) - 1
             if "kernel" in weight.name:
-                # A ReLU, which there is none of between the two kernels, halves the squares.
+                # A ReLU halves the mean square; there is none between the depthwise and the pointwise kernel.
                 values *= np.sqrt((3 if "depthwise" in weight.name else 6) / np.prod(shape[:-1]))
             elif weight.name in ("scale", "var"):
                 values = 1 + values / 2
@@ -61,8 +60,8 @@ def draw_inputs(
 
     Args:
       images_shape: [batch, height, width, channels].
-      num_classes: of the logits.
-      seed: of the draw.
+      num_classes: classes of the logits.
+      seed: of the random numbers.
 
     Returns:
       (images, cotangent [batch, num_classes]).
@@ -74,7 +73,7 @@ def draw_inputs(
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """Yield ("gradients/params/predictions/bias", array) and so on of a tree of dicts."""
+    """Yield the leaves of nested dicts with their paths, such as "gradients/params/predictions/bias"."""
     for name, value in tree.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{name}/")
@@ -83,27 +82,27 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, np
 
 
 def measure_error(found: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
-    """Return the distance of two trees: each array's |found - truth| / |truth| (2-norms), their root mean square.
+    """Return the distance of two trees: the root mean square over arrays of |found - truth| / |truth| (2-norms).
 
     Args:
       found: tree of arrays.
-      truth: tree of as many arrays of the same names and shapes, none all zero.
+      truth: tree of arrays with the same names and shapes, none all zero.
 
     Raises:
-      ValueError: the trees' names or shapes differ.
+      ValueError: the names or shapes differ.
     """
-    found, truth = dict(flatten(found)), dict(flatten(truth))
-    if {name: value.shape for name, value in found.items()} != {n: v.shape for n, v in truth.items()}:
-        raise ValueError("the two results have other names or shapes")
+    found_arrays, true_arrays = dict(flatten(found)), dict(flatten(truth))
+    if {n: v.shape for n, v in found_arrays.items()} != {n: v.shape for n, v in true_arrays.items()}:
+        raise ValueError("the two results differ in names or shapes")
     errors = [
-        np.linalg.norm(np.float64(found[name]) - value) / np.linalg.norm(value)
-        for name, value in truth.items()
+        np.linalg.norm(np.float64(found_arrays[name]) - value) / np.linalg.norm(value)
+        for name, value in true_arrays.items()
     ]
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
 def group(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return what is compared of a result, by name: logits, moved statistics and the two kinds of gradients."""
+    """Return the compared parts of a result by name: logits, running statistics and both kinds of gradients."""
     gradients = result["gradients"]
     return {
         "logits": {"logits": result["logits"]},

@@ -1,6 +1,6 @@
-"""Owns the way between our runs' workdirs and Keras's files of Xception.
+"""Owns the import of Keras's files into a workdir, and the export of a workdir's classifier.
 
-Does not know the files' layout; `weights.py` does.
+Does not convert the weights (`weights.py`).
 """
 
 import os
@@ -24,16 +24,16 @@ WEIGHTS_FILE = "xception.weights.h5"
 
 
 def import_run(config: ConfigDict, workdir: str, path: str, source: Any = None) -> None:
-    """Start a run of the classifier from the weights in a file of Keras's.
+    """Start a run of the classifier from the weights in a file of Keras.
 
     Args:
-      config: the run's; its classifier must be that of the file, but for the number of classes.
-      workdir: the run's folder, without checkpoints; made if missing.
-      path: `.weights.h5`, `.h5` or `.keras`.
-      source: the training prints; by default the config's own.
+      config: config of the run. Its classifier must be that of the file, except for the number of classes.
+      workdir: folder of the run, without checkpoints; created if missing.
+      path: a `.weights.h5`, `.h5` or `.keras` file.
+      source: the training prints; those of the config by default.
 
     Raises:
-      UserError: the file cannot be read or holds another network, or as of
+      UserError: the file cannot be read or holds another network, or an error of
         `classifier_trainer.start_from_weights`.
     """
     validate_config(config, needs_data=source is None)
@@ -49,33 +49,33 @@ def import_run(config: ConfigDict, workdir: str, path: str, source: Any = None) 
 
 
 def _check_size(config: ConfigDict, path: str, params: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-    """Refuse weights of another width or depth than the config's."""
+    """Raise a `UserError` if the weights have another width or depth than the config."""
     settings = config.classifier
     num_features = params["block1_conv1"]["kernel"].shape[-1]
-    # Of all blocks four come before the middle ones, and two after.
+    # Four blocks come before the middle ones, and two after.
     num_blocks = len({name.partition("_")[0] for name in params if name.startswith("block")}) - 6
     classifier = factory.create_classifier(config, num_classes=2)
     if (num_features, num_blocks) != (classifier.scale(32), settings.num_middle_blocks):
         raise UserError(
-            f"{path}: an Xception of width {num_features / 32:.4g} with {num_blocks} middle blocks, and the config has "
-            f"config.classifier.width={settings.width}, num_middle_blocks={settings.num_middle_blocks}; set both as in "
-            "the file"
+            f"{path}: holds an Xception of width {num_features / 32:.4g} with {num_blocks} middle blocks, but "
+            f"config.classifier.width={settings.width} and num_middle_blocks={settings.num_middle_blocks}; set both as "
+            "in the file"
         )
 
 
 def export_run(workdir: str, out_dir: str, *, step: int | str | None = None) -> str:
-    """Write a run's classifier as a file of Keras's.
+    """Export the classifier of a run to a file of Keras.
 
     Args:
-      workdir: of `launch.train_classifier`.
-      out_dir: where `xception.weights.h5` goes; made if missing.
-      step: which checkpoint; the last by default, "best" by the run's own metric.
+      workdir: workdir of `launch.train_classifier`.
+      out_dir: folder for `xception.weights.h5`; created if missing.
+      step: step of the checkpoint, or "best" by the run's own metric; the last one by default.
 
     Returns:
-      A line that says what was written, and how Keras reads it.
+      One line with the path, and the call with which Keras builds the network.
 
     Raises:
-      UserError: there is no such checkpoint, Keras has no such network, or out_dir cannot be written.
+      UserError: there is no such checkpoint, Keras has no such network, or out_dir is not writable.
     """
     step, trees, metadata = restore_for_evaluation(workdir, ("classifier",), step)
     config = restore_config(metadata, workdir)

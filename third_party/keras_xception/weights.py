@@ -1,13 +1,13 @@
-"""Owns the turning of Keras's Xception weights into variables of `fpgan_jax.models.xception`, and back.
+"""Owns the conversion of Keras's Xception weights to variables of `fpgan_jax.models.xception`, and back.
 
-Does not know how a file is laid out (`files`) nor which layers there are (`layout`), and needs no Keras.
+Does not know the layout of files (`files.py`) or the list of layers (`layout.py`), and does not need Keras.
 """
 
 import collections
 import dataclasses
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ Variables = dict[str, dict[str, dict[str, np.ndarray]]]
 
 _FIRST = "block1_conv1"
 _HEAD = "predictions"
-# What Keras names by a counter, from Keras 1's to today's names.
+# Kinds of layers that Keras names with a counter, with the names of all versions since Keras 1.
 _AUTOMATIC_NAMES = {
     "conv2d": re.compile(r"conv(olution)?2d(_\d+)?"),
     "batch_normalization": re.compile(r"batch_?normalization(_v\d)?(_\d+)?"),
@@ -30,25 +30,26 @@ _AUTOMATIC_NAMES = {
 def import_classifier(
     path: str | os.PathLike, *, num_classes: int, num_channels: int, seed: int = 0
 ) -> Variables:
-    """Read the variables of an Xception from a file of Keras's.
+    """Read the variables of an Xception from a file of Keras.
 
-    Width and number of middle blocks are the file's. A last layer for another number of classes, a head of another
-    form, or none, is drawn anew (Glorot's uniform kernel, zero bias) with a warning. For grey images, a kernel for
-    three channels is summed over them, which is what the same grey in all three channels gives.
+    The file determines the width and the number of middle blocks. If its last layer has another number of classes, is
+    missing, or is a head of another form, a new one is initialized (Glorot's uniform kernel, zero bias) with a warning.
+    For gray images a kernel for three channels is summed over them; the result is the same as with the gray image in
+    all three channels.
 
     Args:
-      path: a .weights.h5, legacy .h5 or .keras file, told by its content; of `keras.applications.Xception`
-        with or without top, of a model with the same layers, or of one that has such a model as a layer.
-      num_classes: of the classifier.
-      num_channels: of its images, 1 or 3.
-      seed: of the newly drawn last layer.
+      path: a .weights.h5, legacy .h5 or .keras file, recognized by its content. The model is
+        `keras.applications.Xception` with or without top, one with the same layers, or one that contains such a model.
+      num_classes: classes of the classifier.
+      num_channels: channels of its images, 1 or 3.
+      seed: of a newly initialized last layer.
 
     Returns:
-      {"params": .., "batch_stats": ..}, each layer -> name -> float32 array, as
-      `Xception(num_classes, width, num_middle_blocks).init` has them.
+      {"params": .., "batch_stats": ..}, each layer -> name -> float32 array, with the structure of
+      `Xception(num_classes, width, num_middle_blocks).init`.
 
     Raises:
-      UserError: the file is missing, damaged or no Xception's, or is for grey images and `num_channels` is 3.
+      UserError: the file is missing, damaged, or not of an Xception; or it is for gray images and `num_channels` is 3.
     """
     with files.open_layers(path) as stored:
         found, num_middle_blocks = _match_layers(path, stored)
@@ -59,13 +60,16 @@ def import_classifier(
         for layer in expected:
             for weight, source in zip(layer.weights, found[layer.name].weights, strict=True):
                 layers = variables[weight.collection]
-                layers.setdefault(layer.name, {})[weight.name] = _from_keras(weight, source.read())
+                array = np.ascontiguousarray(layout.swap_depthwise(weight, source.read()))
+                layers.setdefault(layer.name, {})[weight.name] = array
     params = variables["params"]
     if params[_FIRST]["kernel"].shape[2] > num_channels:
         params[_FIRST]["kernel"] = _sum_channels(params[_FIRST]["kernel"])
     has = params[_HEAD]["bias"].size if _HEAD in params else 0
     if has != num_classes:
-        logging.warning("%s has %d classes and not %d: its last layer is newly drawn", path, has, num_classes)
+        logging.warning(
+            "%s has %d classes instead of %d: the last layer is initialized at random", path, has, num_classes
+        )
         params[_HEAD] = _draw_head(_count_features(params, num_middle_blocks), num_classes, seed)
     return variables
 
@@ -73,23 +77,23 @@ def import_classifier(
 def export_classifier(
     variables: Mapping[str, Any], path: str | os.PathLike, *, with_top: bool = True
 ) -> None:
-    """Write an Xception's variables to a file that `load_weights` of Keras's takes; whole or not at all.
+    """Write the variables of an Xception to a file for `load_weights` of Keras; as a whole or not at all.
 
     Args:
       variables: {"params": .., "batch_stats": ..} of `fpgan_jax.models.xception.Xception`.
-      path: ends in .weights.h5 (Keras 3) or else in .h5 (Keras 2 and 3). A .keras file is not written: its
-        model description is Keras's own.
+      path: ends in .weights.h5 (Keras 3) or otherwise in .h5 (Keras 2 and 3). A .keras file is not supported, because
+        it needs Keras's own description of the model.
       with_top: False leaves the last layer out, for `include_top=False`.
 
     Raises:
-      UserError: another ending, or the file cannot be written.
-      ValueError: the variables are not an Xception's.
+      UserError: the ending is another one, or the file cannot be written.
+      ValueError: the variables are not those of an Xception.
     """
     num_separable = sum("depthwise_kernel" in layer for layer in variables["params"].values())
     num_middle_blocks = layout.count_middle_blocks(num_separable)
     if num_middle_blocks is None:
         raise ValueError(f"no Xception has {num_separable} separable convolutions")
-    counts = collections.Counter()
+    counts: collections.Counter[str] = collections.Counter()
     layers = []
     for layer in layout.list_layers(
         num_channels=1, num_classes=1 if with_top else None, num_middle_blocks=num_middle_blocks
@@ -101,40 +105,42 @@ def export_classifier(
         try:
             values = [variables[weight.collection][layer.name][weight.name] for weight in layer.weights]
         except KeyError as error:
-            raise ValueError(f"the variables have no {layer.name} with {error}: not an Xception's") from error
+            raise ValueError(f"the variables have no {layer.name} with {error}: not an Xception") from error
         arrays = [
-            (weight.keras_name, _to_keras(weight, value))
+            (weight.keras_name, layout.swap_depthwise(weight, np.asarray(value, np.float32)))
             for weight, value in zip(layer.weights, values, strict=True)
         ]
         layers.append((name, layer.kind, arrays))
     files.write_layers(path, layers)
 
 
-def _match_layers(path, stored: Sequence[files.StoredLayer]) -> tuple[dict[str, files.StoredLayer], int]:
-    """Return the file's layers by our names, their weights in Keras's order, and how many middle blocks."""
+def _match_layers(
+    path: str | os.PathLike, stored: Sequence[files.StoredLayer]
+) -> tuple[dict[str, files.StoredLayer], int]:
+    """Return (our name -> layer of the file with its weights in Keras's order, number of middle blocks)."""
     stored, dense = _choose_network(path, stored)
     if all(layer.name is None for layer in stored):
         found = _name_by_order(path, stored)
     else:
         found = _name_by_names(path, stored)
     num_middle_blocks = _find_last_block(found) - 6
-    # The second bound is against names with numbers that no file of this size can mean.
+    # The upper bound excludes huge numbers in the names of other networks.
     if not 0 <= num_middle_blocks <= len(stored):
-        raise UserError(f"{path} is no Xception's: its layers are {_join_some([s.key for s in stored])}")
+        raise UserError(f"{path} is not an Xception: its layers are {_join_some([s.key for s in stored])}")
     expected = layout.list_layers(num_channels=1, num_classes=1, num_middle_blocks=num_middle_blocks)
     known = {layer.name: layer for layer in expected}
     last = found.get(f"block{6 + num_middle_blocks}_sepconv2")
     if last and len(dense) == 1 and dense[0].weights[0].shape[:1] == last.weights[-1].shape[-1:]:
         found[_HEAD] = dense[0]
     elif dense:
-        # Of two layers, or on other features than the last: a head of another form, and heads are replaced anyway.
+        # Several layers, or one on other features: a head of another form, which is replaced.
         names = _join_some([layer.name or layer.key for layer in dense])
         logging.warning(
             "%s: the head (%s) is not one layer on Xception's last features, and is left out", path, names
         )
     for name, layer in found.items():
         if name not in known:
-            raise UserError(f"{path}: layer {name} ({layer.key}) is none of Xception's")
+            raise UserError(f"{path}: layer {name} ({layer.key}) does not belong to Xception")
     for name in known:
         if name not in found and name != _HEAD:
             raise UserError(f"{path}: layer {name} is missing")
@@ -142,9 +148,9 @@ def _match_layers(path, stored: Sequence[files.StoredLayer]) -> tuple[dict[str, 
 
 
 def _choose_network(
-    path, stored: Sequence[files.StoredLayer]
+    path: str | os.PathLike, stored: Sequence[files.StoredLayer]
 ) -> tuple[list[files.StoredLayer], list[files.StoredLayer]]:
-    """Return (the layers of the Xception in a file, which may be a layer of another model; every Dense layer)."""
+    """Return (the layers of the Xception in a file, which may be inside another model; all Dense layers)."""
     dense = [layer for layer in stored if _is_dense(layer)]
     others = [layer for layer in stored if not _is_dense(layer)]
     counts = collections.Counter(layer.model for layer in others if _is_separable(layer))
@@ -168,20 +174,26 @@ def _is_separable(layer: files.StoredLayer) -> bool:
     return layer.kind == "separable_conv2d" or bool(_find_last_block([layer.name or ""]))
 
 
-def _name_by_order(path, stored) -> dict[str, files.StoredLayer]:
-    """Name the layers of a file without names, as Keras 3's were at first, by their order in each class."""
+def _name_by_order(
+    path: str | os.PathLike, stored: Sequence[files.StoredLayer]
+) -> dict[str, files.StoredLayer]:
+    """Name the layers of a file without names (early Keras 3) by their order in each class."""
     num_separable = sum(layer.kind == "separable_conv2d" for layer in stored)
     num_middle_blocks = layout.count_middle_blocks(num_separable)
     if num_middle_blocks is None:
-        raise UserError(f"{path} is no Xception's: it has {num_separable} separable convolutions")
-    names = collections.defaultdict(list)
-    for layer in layout.list_layers(num_channels=1, num_classes=1, num_middle_blocks=num_middle_blocks):
-        names[layer.kind].append(layer.name)
+        raise UserError(f"{path} is not an Xception: it has {num_separable} separable convolutions")
+    names: dict[str | None, list[str]] = collections.defaultdict(list)
+    for known in layout.list_layers(num_channels=1, num_classes=1, num_middle_blocks=num_middle_blocks):
+        names[known.kind].append(known.name)
     return {names[layer.kind].pop(0) if names[layer.kind] else layer.key: layer for layer in stored}
 
 
-def _name_by_names(path, stored) -> dict[str, files.StoredLayer]:
-    found, automatic = {}, collections.defaultdict(list)
+def _name_by_names(
+    path: str | os.PathLike, stored: Sequence[files.StoredLayer]
+) -> dict[str, files.StoredLayer]:
+    """Name the layers by their names in Keras; those with a counter in their name belong to the shortcuts."""
+    found: dict[str, files.StoredLayer] = {}
+    automatic: dict[str, list[files.StoredLayer]] = collections.defaultdict(list)
     for layer in stored:
         kinds = [kind for kind, names in _AUTOMATIC_NAMES.items() if names.fullmatch(layer.name or layer.key)]
         if kinds:
@@ -195,25 +207,27 @@ def _name_by_names(path, stored) -> dict[str, files.StoredLayer]:
         "batch_normalization": [f"block{block}_shortcut_bn" for block in blocks],
     }
     for kind, names in ours.items():
-        # Deeper ones have more features; the file's order decides between equals, of which Xception has none.
+        # Deeper shortcuts have more features.
         layers = sorted(automatic[kind], key=lambda layer: layer.weights[0].shape[-1:])
         if last_block and len(layers) < len(names):
             raise UserError(
                 f"{path} has {len(layers)} layers {kind}_N with automatic names, not the {len(names)} of Xception's"
                 " shortcuts"
             )
-        names = names + [layer.name for layer in layers[len(names) :]]
+        names = names + [layer.name or layer.key for layer in layers[len(names) :]]
         found.update(zip(names, layers, strict=False))
     return found
 
 
-def _find_last_block(names) -> int:
+def _find_last_block(names: Iterable[str]) -> int:
     blocks = [re.fullmatch(r"block(\d{1,9})_sepconv\d", name) for name in names]
     return max((int(match[1]) for match in blocks if match), default=0)
 
 
-def _sort_weights(path, layer: layout.Layer, stored: files.StoredLayer) -> files.StoredLayer:
-    """Order a layer's weights by their names where these are Keras's; else they are in Keras's order."""
+def _sort_weights(
+    path: str | os.PathLike, layer: layout.Layer, stored: files.StoredLayer
+) -> files.StoredLayer:
+    """Sort the weights of a layer by their names in Keras; without such names they are in Keras's order already."""
     names = [weight.keras_name for weight in layer.weights]
     if len(stored.weights) != len(names):
         raise UserError(
@@ -222,18 +236,18 @@ def _sort_weights(path, layer: layout.Layer, stored: files.StoredLayer) -> files
         )
     if {weight.name for weight in stored.weights} != set(names):
         return stored
-    weights = sorted(stored.weights, key=lambda weight: names.index(weight.name))
-    return dataclasses.replace(stored, weights=tuple(weights))
+    by_name = {weight.name: weight for weight in stored.weights}
+    return dataclasses.replace(stored, weights=tuple(by_name[name] for name in names))
 
 
 def _list_expected(found: Mapping[str, files.StoredLayer], num_middle_blocks: int) -> list[layout.Layer]:
-    """List the layers of the network whose shapes agree best with the file's."""
+    """List the layers of the network whose shapes agree best with the file."""
     first, head = found[_FIRST].weights[0].shape, None
     if _HEAD in found:
         head = (found[_HEAD].weights[0].shape or (1,))[-1]
     nominal = layout.list_layers(num_channels=3, num_classes=None, num_middle_blocks=num_middle_blocks)
 
-    def list_layers(width):
+    def list_layers(width: float) -> list[layout.Layer]:
         return layout.list_layers(
             num_channels=first[2] if len(first) == 4 else 3,
             num_classes=head,
@@ -241,11 +255,11 @@ def _list_expected(found: Mapping[str, files.StoredLayer], num_middle_blocks: in
             num_middle_blocks=num_middle_blocks,
         )
 
-    def count_agreeing(layers):
+    def count_agreeing(layers: Sequence[layout.Layer]) -> int:
         return sum(_shapes(layer) == _shapes(found[layer.name]) for layer in layers)
 
-    # Rounded features leave the width a range in each layer, and all layers the middle of these ranges' overlap;
-    # but one layer may be what is wrong with the file, and then another tells the width.
+    # Numbers of features are rounded, so each layer allows a range of widths. Candidates are the middle of the
+    # intersection of these ranges and, in case one layer of the file is wrong, the width of each layer alone.
     features = [
         ((found[layer.name].weights[-1].shape or (1,))[-1], layer.weights[-1].shape[-1])
         for layer in nominal
@@ -259,7 +273,9 @@ def _list_expected(found: Mapping[str, files.StoredLayer], num_middle_blocks: in
     return max(map(list_layers, sorted(widths, reverse=True)), key=count_agreeing)
 
 
-def _check_shapes(path, found, expected: Sequence[layout.Layer]) -> None:
+def _check_shapes(
+    path: str | os.PathLike, found: Mapping[str, files.StoredLayer], expected: Sequence[layout.Layer]
+) -> None:
     for layer in expected:
         stored = found[layer.name]
         for weight, source in zip(layer.weights, stored.weights, strict=True):
@@ -270,22 +286,9 @@ def _check_shapes(path, found, expected: Sequence[layout.Layer]) -> None:
                 )
 
 
-def _check_channels(path, has: int, asked: int) -> None:
+def _check_channels(path: str | os.PathLike, has: int, asked: int) -> None:
     if has != asked and (has, asked) != (3, 1):
         raise UserError(f"{path}: layer {_FIRST} takes images of {has} channels, not {asked}")
-
-
-def _from_keras(weight: layout.Weight, array: np.ndarray) -> np.ndarray:
-    return np.ascontiguousarray(_swap_depthwise(weight, array))
-
-
-def _to_keras(weight: layout.Weight, array) -> np.ndarray:
-    return _swap_depthwise(weight, np.asarray(array, np.float32))
-
-
-def _swap_depthwise(weight: layout.Weight, array: np.ndarray) -> np.ndarray:
-    """Go between Keras's (3, 3, C, 1) and our (3, 3, 1, C)."""
-    return array.swapaxes(2, 3) if weight.keras_name == "depthwise_kernel" else array
 
 
 def _sum_channels(kernel: np.ndarray) -> np.ndarray:

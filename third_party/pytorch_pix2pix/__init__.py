@@ -1,1 +1,1 @@
-"""Weights of the PyTorch pix2pix, in and out."""
+"""Imports and exports the weights of the PyTorch pix2pix, without PyTorch."""

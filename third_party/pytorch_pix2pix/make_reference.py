@@ -1,4 +1,4 @@
-"""Owns PyTorch's answers to the parity cases; as a script, writes them down.
+"""Owns PyTorch's outputs for the parity cases; as a script, stores them.
 
 python -m third_party.pytorch_pix2pix.make_reference
 
@@ -16,21 +16,21 @@ from third_party.pytorch_pix2pix.torch_networks import TrainingStep, UnetGenerat
 
 
 class _Scale(nn.Module):
-    """Stands where dropout is, and multiplies."""
+    """Replaces dropout by a constant factor."""
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return parity_cases.DROPOUT_FACTOR * x
 
 
 def create_networks(
     case: parity_cases.Case, dtype: torch.dtype, *, has_dropout: bool = False
 ) -> tuple[nn.Module, nn.Module]:
-    """Create a case's generator and discriminator with the case's weights, in training mode.
+    """Create the generator and the discriminator of a case with its weights, in training mode.
 
     Args:
       case: the case.
       dtype: of weights and computation.
-      has_dropout: whether the generator multiplies by `parity_cases.DROPOUT_FACTOR` where dropout is.
+      has_dropout: whether the generator multiplies by `parity_cases.DROPOUT_FACTOR` in place of dropout.
 
     Returns:
       (generator, discriminator).
@@ -54,11 +54,11 @@ def compute_answers(case: parity_cases.Case, dtype: torch.dtype) -> dict[str, np
       dtype: of the computation.
 
     Returns:
-      Name -> array: images and logits [batch, height, width, channels]; gradients of <output, cotangent> by
-      inputs, and by weights in their own layout; weights, statistics and losses after the training steps.
+      Name -> array: images and logits [batch, height, width, channels]; gradients of <output, cotangent> with respect
+      to the inputs, and to the weights in PyTorch's layout; weights, statistics and losses after the training steps.
     """
     images = [_to_torch(parity_cases.draw_images(case, seed), dtype) for seed in range(3)]
-    answers = {}
+    answers: dict[str, np.ndarray] = {}
     for index, name in enumerate(("generator", "discriminator")):
         network = create_networks(case, dtype)[index]
         x = images[0] if index == 0 else torch.cat(images[:2], 1)
@@ -105,7 +105,7 @@ def _train(case: parity_cases.Case, dtype: torch.dtype) -> dict[str, np.ndarray]
 
 
 def measure(case: parity_cases.Case) -> tuple[dict[str, np.ndarray], Mapping[str, float]]:
-    """Compute the answers in float64, and how far PyTorch's float32 is from them.
+    """Compute the answers in float64, and the error of PyTorch's float32.
 
     Args:
       case: the case.
@@ -126,7 +126,7 @@ def _to_numpy(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().permute(0, 2, 3, 1).numpy()
 
 
-def main():
+def main() -> None:
     """Write the reference file."""
     measured = {case.name: measure(case) for case in parity_cases.CASES}
     parity_cases.save_reference(

@@ -1,6 +1,6 @@
-"""Owns which tensor of the PyTorch pix2pix is which of ours, and how the two are laid out.
+"""Owns the map between the tensors of the PyTorch pix2pix and ours, and their layouts.
 
-Does not read files (`state_file.py`), nor decide whether a file suits a config (`weights.py`).
+Does not read files (`state_file.py`) or compare a file with a config (`weights.py`).
 
 Source: junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py, the nesting of `UnetSkipConnectionBlock` and the
 order of layers in `NLayerDiscriminator` and `PixelDiscriminator`; differs in: nothing.
@@ -23,8 +23,8 @@ class Entry:
     """One tensor on both sides.
 
     Attributes:
-      key: in the state dict.
-      path: in our variables: collection, layer, leaf.
+      key: key in the state dict.
+      path: path in our variables: collection, layer, leaf.
     """
 
     key: str
@@ -32,47 +32,44 @@ class Entry:
 
     @property
     def is_kernel(self) -> bool:
-        """Whether it is a convolution's kernel: [out, in, h, w] there, or [in, out, h, w] where transposed."""
+        """Whether it is the kernel of a convolution: there [out, in, h, w], or [in, out, h, w] if transposed."""
         return self.path[2] == "kernel"
 
 
 def to_ours(entry: Entry, tensor: np.ndarray) -> np.ndarray:
-    """Lay a tensor of theirs out as ours.
+    """Convert a tensor from their layout to ours.
 
     Args:
-      entry: which tensor.
+      entry: the tensor's entry.
       tensor: as in the state dict.
 
     Returns:
-      float32, contiguous: kernels [h, w, in, out], of transposed convolutions [h, w, out, in].
+      float32, contiguous; kernels are [h, w, in, out], those of transposed convolutions [h, w, out, in].
     """
     tensor = tensor.transpose(2, 3, 1, 0) if entry.is_kernel else tensor
     return np.ascontiguousarray(tensor, np.float32)
 
 
 def to_theirs(entry: Entry, array: np.ndarray) -> np.ndarray:
-    """Lay an array of ours out as theirs; the inverse of `to_ours`."""
+    """Convert an array from our layout to theirs; the inverse of `to_ours`."""
     array = array.transpose(3, 2, 0, 1) if entry.is_kernel else array
     return np.ascontiguousarray(array, np.float32)
 
 
 def list_generator_entries(num_levels: int, norm: str) -> list[Entry]:
-    """List the tensors of `UnetGenerator`, in their order in a state dict.
+    """List the tensors of `UnetGenerator` in the order of a state dict; level 0 is the outermost.
 
     Args:
       num_levels: 7 for unet_128, 8 for unet_256.
       norm: "batch" or "instance".
-
-    Returns:
-      The entries; level 0 is the outermost.
     """
     return _list_level(0, "model.model", num_levels, norm)
 
 
 def _list_level(level: int, prefix: str, num_levels: int, norm: str) -> list[Entry]:
-    """List a `UnetSkipConnectionBlock`: its own way down, the blocks within it, its way up."""
+    """List a `UnetSkipConnectionBlock`: its downsampling layers, the inner block, its upsampling layers."""
     is_outermost, is_innermost = level == 0, level == num_levels - 1
-    # The layers' places in its Sequential: activations take one each, and the innermost has no block within.
+    # Indices of the layers in its Sequential. Activations take one each, and the innermost has no inner block.
     down = 0 if is_outermost else 1
     block = down + (1 if is_outermost else 2)
     up = 3 if is_outermost or is_innermost else block + 2
@@ -88,14 +85,11 @@ def _list_level(level: int, prefix: str, num_levels: int, norm: str) -> list[Ent
 
 
 def list_discriminator_entries(num_strided: int, norm: str) -> list[Entry]:
-    """List the tensors of `NLayerDiscriminator`, or of `PixelDiscriminator`, in their order.
+    """List the tensors of `NLayerDiscriminator` or `PixelDiscriminator` in the order of a state dict.
 
     Args:
-      num_strided: its `n_layers`, 3 for "basic"; 0 for "pixel".
+      num_strided: `n_layers`, 3 for "basic"; 0 for "pixel".
       norm: "batch" or "instance".
-
-    Returns:
-      The entries.
     """
     has_bias = norm == "instance"
     if num_strided == 0:
@@ -107,7 +101,7 @@ def list_discriminator_entries(num_strided: int, norm: str) -> list[Entry]:
         ]
     entries = _list_conv("model.0", "conv0", has_bias=True)
     for i in range(1, num_strided + 1):
-        # Convolution, norm and activation; the first convolution has no norm.
+        # Three layers each: convolution, norm and activation. The first convolution has no norm.
         entries += _list_conv(f"model.{3 * i - 1}", f"conv{i}", has_bias=has_bias)
         entries += _list_norm(f"model.{3 * i}", f"norm{i}", norm)
     return [*entries, *_list_conv(f"model.{3 * num_strided + 2}", f"conv{num_strided + 1}", has_bias=True)]

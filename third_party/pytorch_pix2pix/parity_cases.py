@@ -1,32 +1,33 @@
-"""Owns the networks, weights and images on which we and the PyTorch pix2pix are compared, and the stored answers.
+"""Owns the networks, weights and images of the comparison with the PyTorch pix2pix, and the stored answers.
 
-Does not compute anything: `make_reference.py` does in PyTorch, the tests in JAX. Weights and images are drawn by NumPy
-from seeds, so that only the answers are stored.
+Does not compute anything: `make_reference.py` does in PyTorch, the tests do in JAX. Weights and images come from seeds
+in NumPy, so that only the answers are stored.
 """
 
 import dataclasses
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 REFERENCE_FILE = pathlib.Path(__file__).parents[2] / "tests/third_party/pytorch_pix2pix/reference.npz"
 NUM_STEPS = 3
-DROPOUT_FACTOR = 0.25  # what dropout multiplies by where only its place is compared
+DROPOUT_FACTOR = 0.25  # replaces dropout in tests of its place
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Two networks and what they see.
+    """Two networks and their input.
 
     Attributes:
-      name: of the case.
-      norm: of both networks, "batch" or "instance".
-      num_channels: of an image.
-      num_levels: of the generator; images have 2**num_levels pixels a side.
-      num_features: of both networks' first layer.
-      num_strided: of the discriminator; 0 is the pixel form.
-      batch_size: images.
+      name: name of the case.
+      norm: norm of both networks, "batch" or "instance".
+      num_channels: channels of an image.
+      num_levels: levels of the generator; images are 2**num_levels pixels wide and high.
+      num_features: features of the first layer of both networks.
+      num_strided: strided convolutions of the discriminator; 0 for the pixel discriminator.
+      batch_size: images per batch.
     """
 
     name: str
@@ -39,12 +40,12 @@ class Case:
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Width and height, pixels."""
         return 2**self.num_levels
 
     @property
     def dropout_outputs(self) -> tuple[int, ...]:
-        """Sizes of the decoder outputs that have dropout in the PyTorch code, for so many levels."""
+        """Sizes of the decoder outputs that have dropout in the PyTorch code."""
         return tuple(size for size in (4, 8, 16) if size <= self.image_size // 16)
 
 
@@ -57,11 +58,11 @@ CASES = (
 
 
 def draw_state(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
-    """Draw a network's tensors: none is as it is at initialisation, and signals keep their size.
+    """Draw the tensors of a network at random. None keeps its initial value, and signals keep their scale.
 
     Args:
-      shapes: key -> shape, as in a state dict; counters of batches among them stay out.
-      seed: of the drawing.
+      shapes: key -> shape, as in a state dict; counters of batches are skipped.
+      seed: of the random numbers.
 
     Returns:
       Key -> float32.
@@ -72,7 +73,7 @@ def draw_state(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np
         if key.endswith("num_batches_tracked"):
             continue
         if len(shape) == 4:
-            # In a transposed convolution, too, an output sees a quarter of 16 taps times the inputs, or more.
+            # Also for a transposed convolution, in which an output sums over a quarter of the 16 taps, times inputs.
             arrays[key] = random.normal(0, np.sqrt(2 / np.prod(shape[1:])), shape)
         elif key.endswith("running_var") or (key.endswith("weight") and len(shape) == 1):
             arrays[key] = random.uniform(0.5, 1.5, shape)
@@ -88,19 +89,19 @@ def draw_images(case: Case, seed: int) -> np.ndarray:
 
 
 def save_reference(answers: Mapping[str, Mapping[str, np.ndarray]], errors: Mapping[str, Mapping]) -> None:
-    """Store what `load_reference` loads, in float32.
+    """Store the answers and errors in float32, for `load_reference`.
 
     Args:
       answers: case -> name -> array.
       errors: case -> name -> number.
     """
-    stored = {
-        f"{case}/{name}": np.float32(value)
+    stored: dict[str, Any] = {
+        f"{case}/{name}": np.asarray(value, np.float32)
         for case, parts in answers.items()
         for name, value in parts.items()
     }
     for case, numbers in errors.items():
-        stored[f"errors/{case}"] = np.float32([numbers[name] for name in sorted(answers[case])])
+        stored[f"errors/{case}"] = np.array([numbers[name] for name in sorted(answers[case])], np.float32)
     np.savez_compressed(REFERENCE_FILE, **stored)
 
 
@@ -111,8 +112,8 @@ def load_reference(case: Case) -> tuple[dict[str, np.ndarray], dict[str, float]]
       case: one of `CASES`.
 
     Returns:
-      (name -> PyTorch's float64 answer, rounded to float32; name -> the largest absolute difference of its float32
-      answer from that).
+      (name -> PyTorch's float64 answer, rounded to float32; name -> largest absolute difference between it and
+      PyTorch's float32 answer).
     """
     with np.load(REFERENCE_FILE) as file:
         prefix = f"{case.name}/"

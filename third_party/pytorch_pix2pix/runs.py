@@ -1,6 +1,6 @@
-"""Owns the way between our runs' workdirs and the PyTorch pix2pix's files.
+"""Owns the import of files of the PyTorch pix2pix into a workdir, and the export of a workdir's networks.
 
-Does not know the files' layout; `weights.py` does.
+Does not convert the weights (`weights.py`).
 """
 
 import os
@@ -23,17 +23,17 @@ def import_run(
     discriminator_path: str | None = None,
     source: Any = None,
 ) -> None:
-    """Start a run from the weights in the PyTorch code's files.
+    """Start a run from the weights in files of the PyTorch code.
 
     Args:
-      config: the run's; its networks must be those of the files.
-      workdir: the run's folder, without checkpoints; made if missing.
-      generator_path: `latest_net_G.pth`.
-      discriminator_path: `latest_net_D.pth`; None draws D's weights anew.
-      source: the training pairs; by default the config's own.
+      config: config of the run; its networks must be those of the files.
+      workdir: folder of the run, without checkpoints; created if missing.
+      generator_path: path of `latest_net_G.pth`.
+      discriminator_path: path of `latest_net_D.pth`; None initializes D at random.
+      source: the training pairs; those of the config by default.
 
     Raises:
-      UserError: a file cannot be read or holds another network, or as of `gan_trainer.start_from_weights`.
+      UserError: a file cannot be read or holds another network, or an error of `gan_trainer.start_from_weights`.
     """
     validate_config(config, needs_data=source is None)
     variables = {"generator": weights.import_generator(generator_path, config)}
@@ -43,19 +43,19 @@ def import_run(
 
 
 def export_run(workdir: str, out_dir: str, *, step: int | str | None = None, use_ema: bool = False) -> str:
-    """Write a run's networks as the PyTorch code's files.
+    """Export the networks of a run to files of the PyTorch code.
 
     Args:
-      workdir: of `launch.train_gan`.
-      out_dir: where `latest_net_G.pth` and `latest_net_D.pth` go; made if missing.
-      step: which checkpoint; the last by default, "best" by the run's own metric.
-      use_ema: write the moving average of G's weights.
+      workdir: workdir of `launch.train_gan`.
+      out_dir: folder for `latest_net_G.pth` and `latest_net_D.pth`; created if missing.
+      step: step of the checkpoint, or "best" by the run's own metric; the last one by default.
+      use_ema: whether to export the moving average of G's weights.
 
     Returns:
-      A line that says what was written, and the options with which the PyTorch code builds the networks.
+      One line with the folder, and the options with which the PyTorch code builds the networks.
 
     Raises:
-      UserError: there is no such checkpoint, the PyTorch code has no such network, or out_dir cannot be written.
+      UserError: there is no such checkpoint, the PyTorch code has no such network, or out_dir is not writable.
     """
     generator = "generator_ema" if use_ema else "generator"
     step, trees, metadata = restore_for_evaluation(workdir, (generator, "discriminator"), step)

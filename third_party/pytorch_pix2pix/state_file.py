@@ -1,10 +1,10 @@
-"""Owns the files that `torch.save` writes of a state dict: reading and writing them without PyTorch.
+"""Owns reading and writing of files that `torch.save` makes of a state dict, without PyTorch.
 
-Does not know whose tensors they are (`names.py`). Nothing that is read is executed: the pickle in such a file may
-name the few constructors of a dict of tensors and nothing else.
+Does not know the meaning of the tensors (`names.py`). Nothing in a file is executed: its pickle may only name the few
+constructors of a dict of tensors.
 
-Source: the format of torch.save in PyTorch 1.6 and later (a zip of data.pkl and raw storages), and before that (one
-pickle after another, then raw storages); differs in: only dicts of dense tensors.
+Source: the format of torch.save in PyTorch 1.6 and later (a zip of data.pkl and raw storages), and before (several
+pickles, then raw storages); differs in: only dicts of dense tensors.
 """
 
 import collections
@@ -32,11 +32,11 @@ _STORAGES = {
     "IntStorage": np.dtype("<i4"),
 }
 _STORAGE_NAMES = {dtype: name for name, dtype in _STORAGES.items()}
-# What DataParallel and DistributedDataParallel, torch.compile, FSDP, Lightning and activation checkpointing call the
-# network within them; they may be within each other.
+# Names that wrappers give to the network inside: DataParallel and DistributedDataParallel, torch.compile, FSDP,
+# Lightning and activation checkpointing. Wrappers can be nested.
 _WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_forward_module", "_checkpoint_wrapped_module")
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
-# What a foreign file makes of these is not tried further: all are a user's file that is no state dict.
+# Errors of reading a file that is not a state dict, or is damaged.
 _DAMAGE = (
     *(pickle.UnpicklingError, zipfile.BadZipFile, EOFError, struct.error, OverflowError, MemoryError),
     *(KeyError, ValueError, TypeError, AttributeError, IndexError, NotImplementedError, RecursionError),
@@ -44,15 +44,15 @@ _DAMAGE = (
 
 
 class _Refused(Exception):
-    """The file asks for something that no dict of tensors needs."""
+    """The file contains something that a dict of tensors does not need."""
 
 
 class _Storage:
-    """One run of numbers, whose bytes may come after the tensors that are views of it."""
+    """An array of numbers. In the file its bytes may come after the tensors that are views of it."""
 
     def __init__(self, dtype: np.dtype, count: int):
         self.dtype, self.count = dtype, count
-        self.values: np.ndarray | None = None
+        self.values = np.empty(0, dtype)
 
     def fill(self, raw: bytes) -> None:
         if len(raw) != self.count * self.dtype.itemsize:
@@ -72,15 +72,18 @@ class _Tensor:
         if len(self.shape) != len(self.strides) or any(type(n) is not int or n < 0 for n in numbers):
             raise ValueError("a tensor has no valid shape")
         last = self.offset + sum((n - 1) * stride for n, stride in zip(self.shape, self.strides, strict=True))
-        if max(last + 1, math.prod(self.shape)) > len(values) and math.prod(self.shape):
+        count = math.prod(self.shape)
+        if count and max(last + 1, count) > len(values):
             raise ValueError("a tensor is larger than its storage")
         byte_strides = [stride * values.itemsize for stride in self.strides]
         view = np.lib.stride_tricks.as_strided(values[self.offset :], self.shape, byte_strides)
         return np.array(view)
 
 
-def _rebuild_tensor(storage, offset, shape, strides, *rest):
-    del rest  # whether it needs a gradient, and hooks
+def _rebuild_tensor(
+    storage: _Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *rest: Any
+) -> _Tensor:
+    del rest  # requires_grad and hooks
     return _Tensor(storage, offset, shape, strides)
 
 
@@ -117,14 +120,14 @@ def read_state_file(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Read the tensors of a `.pth` file.
 
     Args:
-      path: a file that `torch.save(network.state_dict(), path)` wrote, with PyTorch of any version from 0.4 on.
+      path: a file that `torch.save(network.state_dict(), path)` wrote, with PyTorch 0.4 or later.
 
     Returns:
-      Key -> array, in the file's order, with the dtypes in the file. What PyTorch's wrappers put before all keys,
-      as "module._orig_mod.", is taken off.
+      Key -> array, in the order and with the dtypes of the file. Prefixes of wrappers in all keys, such as
+      "module._orig_mod.", are removed.
 
     Raises:
-      UserError: there is no such file, it is cut short, or it holds anything but a dict of tensors.
+      UserError: the file is missing or truncated, or holds anything but a dict of tensors.
     """
     try:
         with open(path, "rb") as file:
@@ -159,7 +162,7 @@ def _read_zip(file: BinaryIO) -> Any:
             raise ValueError("no data.pkl")
         folder = pickles[0].removesuffix("data.pkl")
         if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-            # torch.save never compresses, and what is compressed could be of any size.
+            # torch.save never compresses, and compressed data could be of any size.
             raise ValueError("compressed")
         if f"{folder}byteorder" in archive.namelist() and archive.read(f"{folder}byteorder") != b"little":
             raise _Refused("numbers of a big-endian machine")
@@ -188,11 +191,11 @@ def _read_legacy(file: BinaryIO) -> Any:
 
 
 def write_state_file(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write tensors as `torch.save(state_dict, path)` does; `torch.load` reads it, `weights_only` too.
+    """Write tensors as `torch.save(state_dict, path)` does; `torch.load` reads the file, also with `weights_only`.
 
     Args:
-      path: the file, which is replaced as a whole.
-      arrays: key -> array of a dtype that PyTorch has.
+      path: the file; replaced as a whole.
+      arrays: key -> array, of a dtype that PyTorch has.
 
     Raises:
       UserError: the file cannot be written.
@@ -210,7 +213,7 @@ def write_state_file(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) 
 
 
 def _pickle_state(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """Pickle an OrderedDict of tensors, opcode by opcode, since PyTorch's own classes are not here."""
+    """Pickle an OrderedDict of tensors opcode by opcode, since PyTorch's classes are not available."""
     ordered_dict = _global("collections", "OrderedDict") + pickle.EMPTY_TUPLE + pickle.REDUCE
     items = b""
     for index, (key, array) in enumerate(arrays.items()):

@@ -1,9 +1,9 @@
-"""Owns the PyTorch pix2pix's networks and its training step in PyTorch, with its names: what parity is tested against.
+"""Owns the networks and the training step of the PyTorch pix2pix in PyTorch, with its names, for the parity tests.
 
-Does not serve anything else, and is the one module here that needs PyTorch (`pip install -e .[compare]`).
+Does not serve anything else. Needs PyTorch (`pip install -e .[compare]`).
 
-Source: the facts of junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py and models/pix2pix_model.py: which
-layers there are, how they nest, in which order they are updated; differs in: `Dropout` is any module that is given.
+Source: junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py and models/pix2pix_model.py: the layers, their nesting
+and the order of updates; differs in: any module can replace dropout.
 """
 
 import functools
@@ -20,9 +20,18 @@ _NORMS = {
 
 
 class _Level(nn.Module):
-    """A level of the U-Net with all levels below it, as upstream's `UnetSkipConnectionBlock` nests them."""
+    """A level of the U-Net with all levels below it, nested as in upstream's `UnetSkipConnectionBlock`."""
 
-    def __init__(self, outer, inner, below, norm, *, in_channels=None, dropout=None):
+    def __init__(
+        self,
+        outer: int,
+        inner: int,
+        below: nn.Module | None,
+        norm: str,
+        *,
+        in_channels: int | None = None,
+        dropout: nn.Module | None = None,
+    ):
         super().__init__()
         has_bias = norm == "instance"
         is_outermost, is_innermost = in_channels is not None, below is None
@@ -37,7 +46,7 @@ class _Level(nn.Module):
             layers = [nn.LeakyReLU(0.2), down, *middle, nn.ReLU(), up, _NORMS[norm](outer)]
         self.model = nn.Sequential(*layers, *([] if dropout is None else [dropout]))
 
-    def forward(self, x):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         y = self.model(x)
         return y if self.is_outermost else torch.cat([x, y], 1)
 
@@ -57,14 +66,22 @@ class UnetGenerator(nn.Module):
         norm: str,
         create_dropout: Callable[[], nn.Module] | None = None,
     ):
-        """Args: image channels; levels; features of the outermost; "batch" or "instance"; maker of dropout."""
+        """Build the network.
+
+        Args:
+          num_channels: channels of an image.
+          num_levels: number of levels.
+          num_features: features of the outermost level.
+          norm: "batch" or "instance".
+          create_dropout: creates the module in place of dropout; None for no dropout.
+        """
         super().__init__()
         widths = [num_features * min(2**level, 8) for level in range(num_levels)]
         level = None
         for index in reversed(range(1, num_levels)):
-            # The levels of full width but the innermost have dropout.
-            is_dropped = create_dropout is not None and 4 <= index < num_levels - 1
-            dropout = create_dropout() if is_dropped else None
+            # Levels of full width have dropout, except the innermost one.
+            has_dropout = 4 <= index < num_levels - 1
+            dropout = create_dropout() if create_dropout is not None and has_dropout else None
             level = _Level(widths[index - 1], widths[index], level, norm, dropout=dropout)
         self.model = _Level(num_channels, widths[0], level, norm, in_channels=num_channels)
 
@@ -81,7 +98,14 @@ class NLayerDiscriminator(nn.Module):
     """
 
     def __init__(self, num_channels: int, num_strided: int, num_features: int, norm: str):
-        """Args: channels of one image; strided convolutions; features of the first; "batch" or "instance"."""
+        """Build the network.
+
+        Args:
+          num_channels: channels of one image.
+          num_strided: number of strided convolutions.
+          num_features: features of the first convolution.
+          norm: "batch" or "instance".
+        """
         super().__init__()
         widths = [num_features * min(2**i, 8) for i in range(num_strided + 1)]
         layers = [nn.Conv2d(2 * num_channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
@@ -92,7 +116,7 @@ class NLayerDiscriminator(nn.Module):
         self.model = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Judge [batch, 2 * channels, height, width]; logits."""
+        """Compute logits of [batch, 2 * channels, height, width]."""
         return self.model(images)
 
 
@@ -104,7 +128,13 @@ class PixelDiscriminator(nn.Module):
     """
 
     def __init__(self, num_channels: int, num_features: int, norm: str):
-        """Args: channels of one image; features of the first layer; "batch" or "instance"."""
+        """Build the network.
+
+        Args:
+          num_channels: channels of one image.
+          num_features: features of the first layer.
+          norm: "batch" or "instance".
+        """
         super().__init__()
         has_bias = norm == "instance"
         self.net = nn.Sequential(
@@ -117,27 +147,27 @@ class PixelDiscriminator(nn.Module):
         )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Judge [batch, 2 * channels, height, width]; logits."""
+        """Compute logits of [batch, 2 * channels, height, width]."""
         return self.net(images)
 
 
 def create_discriminator(num_channels: int, num_strided: int, num_features: int, norm: str) -> nn.Module:
-    """Create the discriminator of so many strided convolutions; 0 is the pixel form."""
+    """Create the discriminator with `num_strided` strided convolutions; 0 for the pixel discriminator."""
     if num_strided == 0:
         return PixelDiscriminator(num_channels, num_features, norm)
     return NLayerDiscriminator(num_channels, num_strided, num_features, norm)
 
 
 class TrainingStep:
-    """The alternating step with its two optimisers; networks in training mode.
+    """The alternating step with its two optimizers; networks in training mode.
 
     Attributes:
-      generator: G.
-      discriminator: D.
+      generator: G; updated in place.
+      discriminator: D; updated in place.
     """
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, *, lambda_l1: float = 100.0):
-        """Args: the networks, which are updated in place; weight of the L1 term."""
+        """Take both networks and the weight of the L1 term."""
         self.generator, self.discriminator, self._lambda_l1 = generator, discriminator, lambda_l1
         self._optimizers = [
             torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
@@ -165,6 +195,6 @@ class TrainingStep:
             "l1_loss": l1_loss.item(),
         }
 
-    def _judge(self, noise_image, image, label):
+    def _judge(self, noise_image: torch.Tensor, image: torch.Tensor, label: float) -> torch.Tensor:
         logits = self.discriminator(torch.cat([noise_image, image], 1))
         return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, label))

@@ -1,11 +1,12 @@
-"""Owns the way of whole networks between the PyTorch pix2pix's files and our variables.
+"""Owns the conversion of whole networks between files of the PyTorch pix2pix and our variables.
 
-Does not write checkpoints (`fpgan_jax.training.gan_trainer`) nor know a file's bytes (`state_file.py`).
+Does not write checkpoints (`fpgan_jax.training.gan_trainer`) or know the file format (`state_file.py`).
 """
 
 import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -21,7 +22,7 @@ GENERATOR_FILE = "latest_net_G.pth"
 DISCRIMINATOR_FILE = "latest_net_D.pth"
 
 _NORMS = ("batch", "instance")
-# What the PyTorch code has no option for. None of these shows in a file.
+# Values without an option in the PyTorch code. A file does not show them.
 _FIXED = {
     "generator.bottleneck_norm": False,
     "generator.skip": "before_activation",
@@ -40,19 +41,19 @@ _FIXED = {
 _RECEPTIVE_FIELDS = {num_strided: field for field, num_strided in NUM_STRIDED_CONVS.items()}
 _FIRST_OF_GENERATOR = "model.model.0.weight"
 _COUNTER = "num_batches_tracked"
-# What networks with instance norm kept before PyTorch 0.4, and the reference's loader drops.
+# Kept by networks with instance norm before PyTorch 0.4; the loader of the reference code drops them.
 _STALE = ("running_mean", "running_var", _COUNTER)
 
 
 def import_generator(path: str | os.PathLike, config: ConfigDict) -> dict:
-    """Read a `unet_128`, `unet_256` or one of another depth.
+    """Read a `unet_128`, `unet_256`, or a generator of another depth.
 
     Args:
-      path: as `latest_net_G.pth`.
-      config: of the generator that the weights are for.
+      path: a file such as `latest_net_G.pth`.
+      config: the config; its generator must be that of the file.
 
     Returns:
-      {"params": .., "batch_stats": ..} of that generator, float32; the latter is empty with instance norm.
+      {"params": .., "batch_stats": ..} of the generator, float32; "batch_stats" is empty with instance norm.
 
     Raises:
       UserError: the file cannot be read, or holds another network; the message names the fields that differ,
@@ -69,14 +70,14 @@ def import_discriminator(path: str | os.PathLike, config: ConfigDict) -> dict:
     """Read a `basic`, `n_layers` or `pixel` discriminator.
 
     Args:
-      path: as `latest_net_D.pth`.
-      config: of the discriminator that the weights are for.
+      path: a file such as `latest_net_D.pth`.
+      config: the config; its discriminator must be that of the file.
 
     Returns:
-      As `import_generator`.
+      See `import_generator`.
 
     Raises:
-      UserError: as `import_generator`.
+      UserError: see `import_generator`.
     """
     arrays = state_file.read_state_file(path)
     _check_fields(path, _describe_discriminator(path, arrays, config), config)
@@ -85,12 +86,12 @@ def import_discriminator(path: str | os.PathLike, config: ConfigDict) -> dict:
 
 
 def export_generator(variables: Mapping, config: ConfigDict, path: str | os.PathLike) -> None:
-    """Write a generator as the PyTorch code's `load_state_dict(strict=True)` takes it.
+    """Write a generator for `load_state_dict(strict=True)` of the PyTorch code.
 
     Args:
       variables: {"params": .., "batch_stats": ..}.
-      config: of the generator.
-      path: the file, as `latest_net_G.pth`.
+      config: config of the generator.
+      path: the file to write.
 
     Raises:
       UserError: the PyTorch code has no such network, or the file cannot be written.
@@ -104,12 +105,12 @@ def export_generator(variables: Mapping, config: ConfigDict, path: str | os.Path
 
 
 def export_discriminator(variables: Mapping, config: ConfigDict, path: str | os.PathLike) -> None:
-    """Write a discriminator as the PyTorch code's `load_state_dict(strict=True)` takes it.
+    """Write a discriminator for `load_state_dict(strict=True)` of the PyTorch code.
 
     Args:
       variables: {"params": .., "batch_stats": ..}.
-      config: of the discriminator.
-      path: the file, as `latest_net_D.pth`.
+      config: config of the discriminator.
+      path: the file to write.
 
     Raises:
       UserError: the PyTorch code has no such network, or the file cannot be written.
@@ -118,14 +119,7 @@ def export_discriminator(variables: Mapping, config: ConfigDict, path: str | os.
 
 
 def describe_options(config: ConfigDict) -> str:
-    """Name the options with which the PyTorch code builds these networks.
-
-    Args:
-      config: the exported run's.
-
-    Returns:
-      As "--netG unet_256 --ngf 64 ...".
-    """
+    """Return the options with which the PyTorch code builds the networks of a config: "--netG unet_256 ..."."""
     num_strided = NUM_STRIDED_CONVS[config.discriminator.receptive_field]
     net_d = {0: "pixel", 3: "basic"}.get(num_strided, f"n_layers --n_layers_D {num_strided}")
     channels = image_shape(config.data)[2]
@@ -135,13 +129,13 @@ def describe_options(config: ConfigDict) -> str:
     norms = [_checked_norm(config[network].norm, network) for network in ("generator", "discriminator")]
     if norms[0] != norms[1]:
         logging.warning(
-            "the PyTorch pix2pix has one --norm for both networks: the discriminator's is %s and cannot be loaded "
-            "beside this generator",
+            "the PyTorch pix2pix has one --norm for both networks: a discriminator with %s norm cannot be loaded "
+            "together with this generator",
             norms[1],
         )
     if has_dropout and config.generator.dropout_rate != 0.5:
         logging.warning(
-            "the PyTorch pix2pix draws with dropout of rate 0.5, and this generator was trained with %g",
+            "the PyTorch pix2pix draws with dropout rate 0.5, but this generator was trained with %g",
             config.generator.dropout_rate,
         )
     num_levels = factory.find_num_levels(config)
@@ -179,7 +173,7 @@ def _list_discriminator(config: ConfigDict) -> list[names.Entry]:
 
 
 def _checked_norm(norm: str, network: str) -> str:
-    # The same layers, with the statistics of one example: what the PyTorch code does at batch size 1.
+    # The same layers with statistics per example, as in the PyTorch code at batch size 1.
     norm = "batch" if norm == "batch_per_example" else norm
     if norm not in _NORMS:
         raise UserError(
@@ -205,13 +199,13 @@ def _import(
         raise UserError(f"{path}: {missing[0]} is missing ({len(missing)} of {len(entries)} are){hint}")
     if unknown:
         raise UserError(f"{path}: {unknown[0]} belongs to no layer of this network")
-    variables = {"params": {}, "batch_stats": {}}
+    variables: dict[str, dict[str, dict[str, np.ndarray]]] = {"params": {}, "batch_stats": {}}
     for entry in entries:
         collection, layer, leaf = entry.path
         array, wanted = arrays[entry.key], expected[collection][layer][leaf].shape
         wanted = tuple(wanted[axis] for axis in (3, 2, 0, 1)) if entry.is_kernel else wanted
         if array.shape != wanted:
-            raise UserError(f"{path}: {entry.key} has the shape {array.shape}, and this network's {wanted}")
+            raise UserError(f"{path}: {entry.key} has the shape {array.shape}; this network needs {wanted}")
         variables[collection].setdefault(layer, {})[leaf] = names.to_ours(entry, array)
     return variables
 
@@ -222,13 +216,13 @@ def _export(path: str | os.PathLike, variables: Mapping, entries: Sequence[names
         collection, layer, leaf = entry.path
         arrays[entry.key] = names.to_theirs(entry, np.asarray(variables[collection][layer][leaf]))
         if entry.key.endswith("running_var"):
-            # Batches are counted for an averaging that the PyTorch code does not use; 0 is "not known".
+            # The number of batches is for an average that the PyTorch code does not use; 0 stands for unknown.
             arrays[f"{entry.key.rpartition('.')[0]}.{_COUNTER}"] = np.array(0, np.int64)
     state_file.write_state_file(path, arrays)
 
 
 def _check_fields(path: str | os.PathLike, found: Mapping, config: ConfigDict) -> None:
-    """Compare what a file shows of its network with a config, before any tensor is looked at by itself."""
+    """Compare the fields that a file shows with a config, before single tensors are compared."""
     wrong = {name: value for name, value in found.items() if not _agrees(value, _get(config, name))}
     if wrong:
         was = ", ".join(f"config.{name}={_get(config, name)!r}" for name in wrong)
@@ -236,11 +230,11 @@ def _check_fields(path: str | os.PathLike, found: Mapping, config: ConfigDict) -
         raise UserError(f"{path}: not a network of {was}; set {flags}")
 
 
-def _agrees(found, configured) -> bool:
+def _agrees(found: Any, configured: Any) -> bool:
     return found == configured or (found == "batch" and configured == "batch_per_example")
 
 
-def _get(config: ConfigDict, name: str):
+def _get(config: ConfigDict, name: str) -> Any:
     section, _, field = name.partition(".")
     return config[section][field]
 
@@ -248,7 +242,7 @@ def _get(config: ConfigDict, name: str):
 def _describe_generator(
     path: str | os.PathLike, arrays: Mapping[str, np.ndarray], config: ConfigDict
 ) -> dict:
-    """Tell the config's fields from the shapes, or from as many of them as are where they should be."""
+    """Infer fields of the config from the shapes, as far as the expected tensors are there."""
     kernels = {key: array.shape for key, array in arrays.items() if array.ndim == 4}
     first, last = kernels.get(_FIRST_OF_GENERATOR), kernels.get("model.model.3.weight")
     if first is None:
@@ -265,13 +259,13 @@ def _describe_generator(
     }
     if first[1] != _count_condition_channels(config, num_channels):
         raise UserError(
-            f"{path}: {first[1]} channels come in and {num_channels} go out (model.model.0.weight, "
-            f"model.model.3.weight); with config.data.condition={config.data.condition!r} "
-            f"{_count_condition_channels(config, num_channels)} come in"
+            f"{path}: the generator has {first[1]} input and {num_channels} output channels (model.model.0.weight, "
+            f"model.model.3.weight); config.data.condition={config.data.condition!r} needs "
+            f"{_count_condition_channels(config, num_channels)} input channels"
         )
     num_levels = len(kernels) // 2
     if len(kernels) % 2 == 0 and not _has_levels(config, num_levels):
-        # The size that the PyTorch code names such a network by, unless the levels are asked for by number.
+        # The PyTorch code names networks by image size; the config may set the number of levels directly.
         fields |= (
             {"generator.num_levels": num_levels}
             if config.generator.num_levels
@@ -293,24 +287,27 @@ def _describe_discriminator(
     path: str | os.PathLike, arrays: Mapping[str, np.ndarray], config: ConfigDict
 ) -> dict:
     kernels = {key: array.shape for key, array in arrays.items() if array.ndim == 4}
+    field: int | None
     if "net.0.weight" in kernels:
         first, field, second_bias = kernels["net.0.weight"], 1, "net.2.bias"
     elif "model.0.weight" in kernels:
         first, field = kernels["model.0.weight"], _RECEPTIVE_FIELDS.get(len(kernels) - 2)
         second_bias = "model.2.bias"
     else:
-        # A generator's key ends as a discriminator's.
+        # The key of a generator also ends with "model.0.weight".
         others = [key for key in arrays if not key.endswith(_FIRST_OF_GENERATOR)]
         _check_prefix(path, others, "net.0.weight", "model.0.weight")
         raise UserError(
-            f"{path}: neither model.0.weight nor net.0.weight is there; not a discriminator of the PyTorch pix2pix "
+            f"{path}: model.0.weight and net.0.weight are missing; not a discriminator of the PyTorch pix2pix "
             f"(there are {', '.join(list(arrays)[:3])}, ...)"
         )
     num_channels = first[1] // 2
     if config.data.condition != "noise":
         num_channels = first[1] - condition_shape(config.data)[2]
     elif first[1] % 2:
-        raise UserError(f"{path}: {first[1]} channels come in, which are not two images of as many channels")
+        raise UserError(
+            f"{path}: {first[1]} input channels are not two images of the same number of channels"
+        )
     fields = {"discriminator.num_features": first[0], "data.num_channels": num_channels}
     if field is not None:
         fields["discriminator.receptive_field"] = field
@@ -318,16 +315,16 @@ def _describe_discriminator(
 
 
 def _check_prefix(path: str | os.PathLike, keys: Iterable[str], *first_keys: str) -> None:
-    """Refuse a network whose keys have something before them, and name it."""
+    """Raise a `UserError` that names the prefix if the keys have one."""
     for key, first in itertools.product(keys, first_keys):
         if key.endswith(f".{first}"):
             raise UserError(
-                f"{path}: its keys begin with {key.removesuffix(first)!r}; save the state_dict() of the network alone"
+                f"{path}: its keys start with {key.removesuffix(first)!r}; save the state_dict() of the network alone"
             )
 
 
 def _describe_norm(arrays: Mapping[str, np.ndarray], conv_bias: str) -> str:
-    # Only convolutions before instance norm have biases; its files of old have running statistics too.
+    # Only convolutions before instance norm have biases. Running statistics do not tell, since old files have them too.
     return "instance" if conv_bias in arrays else "batch"
 
 
@@ -335,8 +332,8 @@ def _warn_of_dropout(path: str | os.PathLike, config: ConfigDict) -> None:
     theirs = tuple(size for size in (4, 8, 16) if 16 * size <= 2 ** factory.find_num_levels(config))
     if tuple(sorted(config.generator.dropout_outputs)) != theirs:
         logging.warning(
-            "%s: does not tell its dropout; config.generator.dropout_outputs=%s, and the PyTorch code has %s unless it "
-            "was trained with --no_dropout",
+            "%s: does not show its dropout; config.generator.dropout_outputs=%s, but the PyTorch code has %s unless "
+            "--no_dropout was set",
             path,
             config.generator.dropout_outputs,
             theirs,

@@ -45,7 +45,7 @@ def survey_periods(data_config) -> np.ndarray:
     return np.array([_measure_period(image) for image in images])
 
 
-def describe_periods(periods: Sequence[float]) -> str:
+def describe_periods(periods: Sequence[float] | np.ndarray) -> str:
     """Write a survey for a terminal."""
     found = np.asarray(periods)[~np.isnan(periods)]
     if not len(found):

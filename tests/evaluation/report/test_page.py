@@ -16,6 +16,7 @@ from fpgan_jax.evaluation.report.page import (
     create_tables,
     format_report,
     format_summary,
+    html,
     write_report,
 )
 from fpgan_jax.evaluation.study import print_collection

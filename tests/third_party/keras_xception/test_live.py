@@ -63,7 +63,7 @@ def _report(case, found, truth):
 
 @pytest.fixture(name="drawn", scope="module", params=[1, 3])
 def _drawn(request):
-    """(variables, images, cotangent), for grey and for colour images."""
+    """(variables, images, cotangent), for gray and for color images."""
     variables = reference.draw_variables(num_channels=request.param, num_classes=NUM_CLASSES)
     return variables, *reference.draw_inputs((2, *SIZE, request.param), NUM_CLASSES)
 
@@ -116,7 +116,7 @@ def test_the_moving_variance_is_of_the_biased_one():
     np.testing.assert_allclose(layer.moving_variance.numpy(), expected, rtol=1e-14)
 
 
-# Every format with its head, grey; what a missing head or colour changes is the same in all of them.
+# Every format with its head, gray; what a missing head or color changes is the same in all of them.
 @pytest.mark.parametrize(
     ("drawn", "suffix", "include_top"),
     [
@@ -172,17 +172,17 @@ def test_import_of_a_network_that_is_a_layer_of_a_model(tmp_path, suffix):
     _assert_equal(import_classifier(path, num_classes=NUM_CLASSES, num_channels=3), variables)
 
 
-def test_grey_import_of_colour_weights(tmp_path):
+def test_gray_import_of_color_weights(tmp_path):
     variables = reference.draw_variables(num_channels=3, num_classes=NUM_CLASSES)
-    grey, cotangent = reference.draw_inputs((2, *SIZE, 1), NUM_CLASSES)
-    export_classifier(variables, tmp_path / "colour.h5")
-    found = import_classifier(tmp_path / "colour.h5", num_classes=NUM_CLASSES, num_channels=1)
+    gray, cotangent = reference.draw_inputs((2, *SIZE, 1), NUM_CLASSES)
+    export_classifier(variables, tmp_path / "color.h5")
+    found = import_classifier(tmp_path / "color.h5", num_classes=NUM_CLASSES, num_channels=1)
     results = {}
     for dtype in ("float64", "float32"):
-        model = _build(np.repeat(grey, 3, -1), dtype=dtype)
+        model = _build(np.repeat(gray, 3, -1), dtype=dtype)
         live.assign(model, variables)
-        results[dtype] = model.predict(np.repeat(grey, 3, -1), verbose=0)
-    logits = ours.run(found, grey, cotangent, training=False, with_gradients=False)["logits"]
+        results[dtype] = model.predict(np.repeat(gray, 3, -1), verbose=0)
+    logits = ours.run(found, gray, cotangent, training=False, with_gradients=False)["logits"]
     errors = [
         reference.measure_error({"": v}, {"": results["float64"]}) for v in (logits, results["float32"])
     ]

@@ -53,7 +53,9 @@ def test_training_goes_on_from_kerass_file(first, tmp_path):
 def test_another_width_than_the_files_is_named(first, tmp_path):
     config = create_config()
     config.classifier.width = 0.1
-    message = r"an Xception of width 0\.0625 with 0 middle .* config\.classifier\.width=0\.1, num_middle_blocks=0; set"
+    message = (
+        r"an Xception of width 0\.0625 with 0 middle .* but config\.classifier\.width=0\.1 and num_middle_b"
+    )
     with pytest.raises(UserError, match=message):
         runs.import_run(config, str(tmp_path / "run"), str(first[1]), create_source(config))
     # The corrected command is not of another config than the workdir's.

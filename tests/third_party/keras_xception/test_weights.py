@@ -318,14 +318,14 @@ def test_a_head_of_two_layers_is_replaced(variables, copy, mocker_warning, names
 
 
 def test_three_channels_to_one(variables, written):
-    grey = _read(written[".h5"], num_channels=1)
+    gray = _read(written[".h5"], num_channels=1)
     kernel = variables["params"]["block1_conv1"]["kernel"]
     # Exact in float64; one rounding to float32.
     expected = np.float64(kernel).sum(2, keepdims=True).astype(np.float32)
-    np.testing.assert_array_equal(grey["params"]["block1_conv1"]["kernel"], expected)
-    del grey["params"]["block1_conv1"]
+    np.testing.assert_array_equal(gray["params"]["block1_conv1"]["kernel"], expected)
+    del gray["params"]["block1_conv1"]
     others = {**variables, "params": {k: v for k, v in variables["params"].items() if k != "block1_conv1"}}
-    _assert_equal(grey, others)
+    _assert_equal(gray, others)
 
 
 @pytest.mark.parametrize("with_top", [True, False])
@@ -346,7 +346,9 @@ def test_another_head_is_drawn_with_a_notice(variables, tmp_path, mocker_warning
     assert (again != other).all()
     params = {name: layer for name, layer in variables["params"].items() if name != "predictions"}
     _assert_equal(found, {**variables, "params": params})
-    assert mocker_warning[0] == f"{path} has {5 * with_top} classes and not 9: its last layer is newly drawn"
+    assert mocker_warning[0] == (
+        f"{path} has {5 * with_top} classes instead of 9: the last layer is initialized at random"
+    )
 
 
 @pytest.fixture(name="mocker_warning")
@@ -468,11 +470,11 @@ def test_missing_layers_without_names(copy):
     _drop_names(path)
     with h5py.File(path, "a") as file:
         del file["layers/separable_conv2d_3"]
-    assert _error(path).endswith("is no Xception's: it has 33 separable convolutions")
+    assert _error(path).endswith("is not an Xception: it has 33 separable convolutions")
     with h5py.File(path, "a") as file:
         file.copy("layers/separable_conv2d_2", "layers/separable_conv2d_3")
         file.copy("layers/conv2d", "layers/conv2d_9")
-    assert "/layers/conv2d_9) is none of Xception's" in _error(path)
+    assert "/layers/conv2d_9) does not belong to Xception" in _error(path)
 
 
 @pytest.mark.parametrize("name", ["attention", "dense_1", "conv2d_9", "block99999999_sepconv1"])
@@ -484,7 +486,7 @@ def test_unknown_layer(copy, name):
         group["0"] = np.zeros((1, 1, 4, 5000), np.float32)
     message = _error(path)
     assert (
-        "is no Xception's" if "9999" in name else f"layer {name} (/layers/new_layer) is none of"
+        "is not an Xception" if "9999" in name else f"layer {name} (/layers/new_layer) does not belong"
     ) in message
 
 
@@ -534,10 +536,10 @@ def test_number_of_weights_and_odd_shapes(copy):
 
 
 def test_channels_that_do_not_fit(written, tmp_path):
-    grey = tmp_path / "grey.h5"
-    export_classifier(reference.draw_variables(num_channels=1, num_classes=5, width=WIDTH), grey)
-    assert "layer block1_conv1 takes images of 1 channels, not 3" in _error(grey)
-    assert _read(grey, num_channels=1)["params"]["block1_conv1"]["kernel"].shape == (3, 3, 1, 1)
+    gray = tmp_path / "gray.h5"
+    export_classifier(reference.draw_variables(num_channels=1, num_classes=5, width=WIDTH), gray)
+    assert "layer block1_conv1 takes images of 1 channels, not 3" in _error(gray)
+    assert _read(gray, num_channels=1)["params"]["block1_conv1"]["kernel"].shape == (3, 3, 1, 1)
     assert "takes images of 3 channels, not 4" in _error(written[".h5"], num_channels=4)
 
 
@@ -561,7 +563,7 @@ def test_other_hdf5_files(tmp_path):
     with h5py.File(tmp_path / "vgg.h5", "w") as file:
         file["layers/conv2d/vars/0"] = np.zeros((3, 3, 3, 64))
         file["layers/conv2d/vars"].attrs["name"] = "block1_conv1"
-    assert "is no Xception's: its layers are /layers/conv2d" in _error(tmp_path / "vgg.h5")
+    assert "is not an Xception: its layers are /layers/conv2d" in _error(tmp_path / "vgg.h5")
 
 
 @pytest.mark.parametrize("name", ["xception.keras", "xception.npz", "missing/xception.h5"])

@@ -142,7 +142,7 @@ def test_what_is_before_the_keys_of_a_network_is_named(exported, tmp_path, netwo
         return {f"{prefix}{key}": value for key, value in arrays.items()}
 
     path = rewrite(files, tmp_path / "changed", name, add_prefix)
-    with pytest.raises(UserError, match=rf"its keys begin with '{prefix}'; save the state_dict\(\)"):
+    with pytest.raises(UserError, match=rf"its keys start with '{prefix}'; save the state_dict\(\)"):
         import_files(files, config, tmp_path / "run", **{f"{network}_path": path})
 
 
@@ -239,12 +239,12 @@ def test_pytorch_loads_the_files_strictly_and_draws_the_same(tmp_path, norm):
         (
             {"generator.dropout_rate": 0.25},
             "",
-            "with dropout of rate 0.5, and this generator was trained with 0.25",
+            "with dropout rate 0.5, but this generator was trained with 0.25",
         ),
         (
             {"discriminator.norm": "instance"},
             "--no_dropout",
-            "the discriminator's is instance and cannot be loaded",
+            "a discriminator with instance norm cannot be loaded",
         ),
         ({"data.image_size": 16}, "--no_dropout", "no --netG unet_16: build UnetGenerator(..., num_downs=4)"),
     ],
@@ -273,6 +273,6 @@ def test_networks_of_ridge_maps_take_more_channels_in_than_they_give(tmp_path):
         jax.tree.map(np.testing.assert_array_equal, imported["params"], variables["params"])
     assert "--input_nc 5 --output_nc 1" in weights.describe_options(config)
     with pytest.raises(
-        UserError, match=r"5 channels come in and 1 go out .* config\.data\.condition='noise' 1 come in"
+        UserError, match=r"5 input and 1 output channels .* config\.data\.condition='noise' needs 1 input"
     ):
         weights.import_generator(tmp_path / "generator.pth", create_config())

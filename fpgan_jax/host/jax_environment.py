@@ -1,0 +1,109 @@
+"""Owns the environment variables with which JAX starts, and the errors that wrong ones cause.
+
+Does not import JAX: everything here must happen before that.
+"""
+
+import importlib.metadata
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+
+from fpgan_jax.errors import UserError
+from fpgan_jax.host.user_paths import is_utf8
+from fpgan_jax.host.xla_flags import read_flags
+
+# The variables that select JAX's devices.
+DEVICE_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
+
+_YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
+# XLA aborts on a flag that it does not know, so only versions that were tried are listed.
+_JAXLIB_WITH_YNN_FLAG = ("0.10.2", "0.11.2")
+
+
+def request_large_pages() -> None:
+    """Restart this process with large pages for glibc's malloc, which only reads the setting at its start.
+
+    On a CPU a training step allocates hundreds of MB. With pages of 4 KiB that is up to a fifth of its time.
+    """
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as file:
+            is_on_request = "[madvise]" in file.read()
+    except OSError:
+        return
+    if is_on_request and "GLIBC_TUNABLES" not in os.environ and sys.executable:
+        os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+
+
+def disable_ynnpack_convolutions() -> None:
+    """Make XLA:CPU convolve with Eigen.
+
+    YNNPACK, the default of this version, parallelizes a convolution over output features only. With up to 64 of them,
+    as in the large layers of both networks, it uses one core. The training step at 128 pixels then takes 8% longer with
+    jaxlib 0.10.2 and 24% longer with 0.11.2 (docs/benchmarks.md).
+
+    Raises:
+      UserError: XLA_FLAGS is neither flags nor a file of flags.
+    """
+    if importlib.metadata.version("jaxlib") not in _JAXLIB_WITH_YNN_FLAG:
+        return
+    xla_flags = read_flags(os.environ.get("XLA_FLAGS", ""))
+    if _YNN_FLAG not in xla_flags:
+        os.environ["XLA_FLAGS"] = f"{_YNN_FLAG}=-individual_convolution {xla_flags}".rstrip()
+
+
+def keep_compiled_programs(workdir: str, folder: str | None) -> None:
+    """Set where JAX keeps compiled programs for later runs. A folder that is already in the environment stays.
+
+    Args:
+      workdir: folder of the run; the default is `.jax_cache` beside it.
+      folder: the folder; None for the default, "" to keep no programs.
+
+    Raises:
+      UserError: the path in the environment is not UTF-8.
+    """
+    if folder is None:
+        folder = os.path.join(os.path.dirname(os.path.abspath(workdir)), ".jax_cache")
+        # JAX accepts UTF-8 only.
+        folder = folder if is_utf8(folder) else ""
+    if folder:
+        os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", folder)
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if not is_utf8(folder):
+        raise UserError(
+            f"JAX_COMPILATION_CACHE_DIR={folder!r}: JAX cannot use a path with a byte that is not UTF-8"
+        )
+
+
+def explain_start_errors(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
+    """Wrap a main function so that a variable with which JAX cannot start becomes a `UserError` that names it."""
+
+    def run_and_explain(argv: list[str]) -> None:
+        try:
+            main(argv)
+        except (AssertionError, RuntimeError, ValueError) as error:
+            if line := _explain_start_error(error):
+                raise UserError(line) from error
+            raise
+
+    return run_and_explain
+
+
+def _explain_start_error(error: Exception) -> str | None:
+    # JAX has no error classes for these; only the text tells.
+    text = str(error)
+    option = re.search(r"for (?:JAX flag|environment) '?(jax_\w+)", text, re.IGNORECASE)
+    if option and (name := option[1].upper()) in os.environ:
+        return f"{name}={os.environ[name]}: JAX does not know this value; set another, or unset it"
+    frames = traceback.extract_tb(error.__traceback__)
+    is_without_text = isinstance(error, AssertionError) and frames[-1].filename.endswith("xla_bridge.py")
+    if not is_without_text and not re.match("Unable to initialize backend|Unknown backend", text):
+        return None
+    given = [f"{name}={os.environ[name]}" for name in DEVICE_VARIABLES if os.environ.get(name)]
+    reason = text.partition(" (set JAX_PLATFORMS")[0].partition(" (you may need")[0]
+    return (
+        f"{', '.join(given) or 'JAX_PLATFORMS is not set'}: JAX finds no such device here"
+        f"{f' ({reason})' if reason else ''}; JAX_PLATFORMS=cpu computes on the CPU"
+    )
