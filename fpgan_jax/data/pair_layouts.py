@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from absl import logging
 
@@ -199,7 +199,7 @@ def _name_pair(stem: str, left: str, right: str) -> str:
     return left if left == right else f"{stem}{pathlib.Path(left).suffix}"
 
 
-def _name_some(names) -> str:
+def _name_some(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "") or "nothing"
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 from absl import logging
+from ml_collections import ConfigDict
 from PIL import Image
 
 from fpgan_jax.config.derived import image_shape
@@ -70,7 +71,7 @@ class ReplicatedPrints:
     Source: Cordeiro & Saito, section 4; differs in: noise may differ by replica or only by person.
     """
 
-    def __init__(self, prints: PrintSet, data_config):
+    def __init__(self, prints: PrintSet, data_config: ConfigDict):
         """Args: prints to replicate, and config.data (replicas and noise are used)."""
         self._prints = prints
         self._impressions = _number_impressions(prints.persons)
@@ -143,7 +144,7 @@ class PairFolder:
     def __init__(
         self,
         folder: str | os.PathLike,
-        data_config,
+        data_config: ConfigDict,
         *,
         is_validation: bool = False,
         max_pairs: int | None = None,
@@ -278,7 +279,7 @@ class ArrayPairs:
         }
 
 
-def find_num_channels(folder: str | os.PathLike, data_config) -> int:
+def find_num_channels(folder: str | os.PathLike, data_config: ConfigDict) -> int:
     """Find out whether the pairs of a folder are in color.
 
     Args:
@@ -328,7 +329,7 @@ def create_batch(pairs: Pairs, indices: Sequence[int]) -> dict[str, np.ndarray]:
 
 
 def create_batch_of_step(
-    step: int, pairs: Pairs, config, *, process_index: int = 0, process_count: int = 1
+    step: int, pairs: Pairs, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
 ) -> dict[str, np.ndarray]:
     """Create the batch of one training step, without those before it.
 

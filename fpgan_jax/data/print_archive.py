@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import image_shape
 from fpgan_jax.config.fields import list_later_defaults
@@ -29,7 +30,7 @@ FIELDS = (
 _MAKE = "python -m launch.make_pairs --npz=FILE"
 
 
-def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_config) -> None:
+def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_config: ConfigDict) -> None:
     """Write prints as one .npz file, which appears whole or not at all.
 
     Args:
@@ -49,7 +50,7 @@ def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_co
         np.savez_compressed(file, **arrays)
 
 
-def read_records(data_config, split: str) -> list[Record]:
+def read_records(data_config: ConfigDict, split: str) -> list[Record]:
     """Read a split of the file that a config names.
 
     Args:
@@ -96,7 +97,7 @@ def _create_foreign_error(path: str, reason: object) -> UserError:
     )
 
 
-def _check_fields(path: str, fields: Mapping, data_config) -> None:
+def _check_fields(path: str, fields: Mapping, data_config: ConfigDict) -> None:
     later = list_later_defaults()
     for name in FIELDS:
         # A file from before a field came has prints of its default.
@@ -108,7 +109,14 @@ def _check_fields(path: str, fields: Mapping, data_config) -> None:
             )
 
 
-def _check_arrays(path: str, split: str, images, persons, filenames, data_config) -> None:
+def _check_arrays(
+    path: str,
+    split: str,
+    images: np.ndarray,
+    persons: np.ndarray,
+    filenames: np.ndarray,
+    data_config: ConfigDict,
+) -> None:
     is_sound = (
         images.dtype == np.uint8
         and images.ndim == 4

@@ -166,7 +166,11 @@ def bind_train_step(
 
 
 def prepare_batch(
-    key: jax.Array, batch: Mapping[str, jax.Array], *, first_index, augmentation_config: ConfigDict
+    key: jax.Array,
+    batch: Mapping[str, jax.Array],
+    *,
+    first_index: int | jax.Array,
+    augmentation_config: ConfigDict,
 ) -> jax.Array:
     """Scale a batch of bytes to the network's range and augment it.
 

@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -215,7 +215,7 @@ class _Events:
             self._writer.flush()
 
     @contextlib.contextmanager
-    def _tell_of_failure(self):
+    def _tell_of_failure(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:

@@ -168,7 +168,7 @@ def _find_taps(places: jax.Array, side: int) -> tuple[list[jax.Array], list[jax.
     return [_mirror(lower + tap, side) for tap in (-1, 0, 1, 2)], weights
 
 
-def _mirror(index, side: int):
+def _mirror(index: jax.Array, side: int) -> jax.Array:
     index = index % (2 * side - 2)
     return (np if isinstance(index, np.ndarray) else jnp).minimum(index, 2 * side - 2 - index)
 

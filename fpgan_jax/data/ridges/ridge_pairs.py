@@ -4,6 +4,7 @@ Does not map ridges (`ridge_condition.py`).
 """
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from fpgan_jax.data import pairs, preprocessing
 from fpgan_jax.data.prints import PrintSet
@@ -17,7 +18,7 @@ class RidgePairs(pairs.ReplicatedPrints):
     A print is mapped when it is first asked for.
     """
 
-    def __init__(self, prints: PrintSet, data_config):
+    def __init__(self, prints: PrintSet, data_config: ConfigDict):
         """Map nothing yet.
 
         Args:
@@ -54,7 +55,7 @@ class RidgePairs(pairs.ReplicatedPrints):
         return self._planes[print_index]
 
 
-def create_pairs(prints: PrintSet, data_config) -> pairs.ReplicatedPrints:
+def create_pairs(prints: PrintSet, data_config: ConfigDict) -> pairs.ReplicatedPrints:
     """Create the training pairs of prints.
 
     Args:

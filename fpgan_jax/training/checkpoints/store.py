@@ -38,7 +38,7 @@ from fpgan_jax.training.checkpoints.restore import match_trees, open_root, resto
 def _create_manager(
     root: str, best_metric: str, keep_steps: Collection[int], write_checksums: Callable[[], None]
 ) -> ocp.CheckpointManager:
-    def get_metric(metrics):
+    def get_metric(metrics: Mapping[str, float]) -> float:
         return metrics[best_metric]
 
     keep = checkpoint_managers.AnyPreservationPolicy(

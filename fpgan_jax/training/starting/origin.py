@@ -88,7 +88,9 @@ class Origin:
                 "use another --workdir"
             )
 
-    def _check(self, tree, expected, name: str, metadata: Mapping[str, Any], training: Training) -> None:
+    def _check(
+        self, tree: Any, expected: Any, name: str, metadata: Mapping[str, Any], training: Training
+    ) -> None:
         try:
             check_variables(tree, expected, name)
         except UserError as error:

@@ -101,7 +101,7 @@ def save_start(training: Training, state: Any) -> None:
 
 
 def _resume(
-    training: Training, initial_state, store: CheckpointStore, origin: Origin | None, sums: MetricSums
+    training: Training, initial_state: Any, store: CheckpointStore, origin: Origin | None, sums: MetricSums
 ) -> tuple[Training, Any, MetricSums]:
     workdir, step = training.workdir, store.latest_step
     metadata = store.read_metadata()
