@@ -70,7 +70,7 @@ class Field:
     def find_fault(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
         if self.item_type:
-            return self._find_fault_of_tuple(value)
+            return self._find_fault_of_tuple(value, self.item_type)
         own = self.value_type
         is_right = isinstance(value, (int, float) if own is float else own)
         if not is_right or (own is not bool and isinstance(value, bool)):
@@ -81,11 +81,11 @@ class Field:
             return "not a finite number in float32"
         return self._find_fault_of_range((value,))
 
-    def _find_fault_of_tuple(self, value: Any) -> str | None:
+    def _find_fault_of_tuple(self, value: Any, item_type: type) -> str | None:
         if not isinstance(value, tuple | list):
             return f"expected tuple, got {type(value).__name__}"
-        if not all(isinstance(item, self.item_type) and not isinstance(item, bool) for item in value):
-            return f"every item must be {self.item_type.__name__}"
+        if not all(isinstance(item, item_type) and not isinstance(item, bool) for item in value):
+            return f"every item must be {item_type.__name__}"
         if self.choices and not set(value).issubset(self.choices):
             known = ", ".join(map(repr, self.choices))
             # What a command line without the quotes gives.
@@ -646,7 +646,7 @@ def flatten_config(config: Mapping) -> dict[str, Any]:
     Returns:
       "data.finger" -> value, with tuples for lists.
     """
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
             flat |= {f"{name}.{inner}": leaf for inner, leaf in flatten_config(value).items()}

@@ -60,11 +60,11 @@ def load_config(path: str) -> ConfigDict:
         raise UserError(f"{path}: {error}; mend it, or use another workdir") from error
 
 
-def parse_config(values: Mapping) -> ConfigDict:
+def parse_config(values: Any) -> ConfigDict:
     """Make a config of what JSON gave: nested dicts, lists for tuples.
 
     Args:
-      values: nested dicts.
+      values: nested dicts; anything else is refused.
 
     Returns:
       The config, with tuples for lists. Fields that came after it was written are at their defaults,

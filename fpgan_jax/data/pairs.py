@@ -252,8 +252,8 @@ class ArrayPairs:
         self._noise_images, self._real_images = noise_images, real_images
         self.names = tuple(f"pair_{index:06d}" for index in range(len(real_images)))
         digest = hashlib.sha256(repr(noise_images.shape).encode())
-        digest.update(np.ascontiguousarray(noise_images))
-        digest.update(np.ascontiguousarray(real_images))
+        digest.update(np.ascontiguousarray(noise_images).data)
+        digest.update(np.ascontiguousarray(real_images).data)
         self.data_hash = f"{ARRAYS_PREFIX}{digest.hexdigest()[:12]}"
 
     def __len__(self) -> int:
@@ -463,7 +463,8 @@ def _read_halves(file: PairFile, num_channels: int) -> tuple[np.ndarray, np.ndar
     """Read A and B, each [height, width, num_channels], uint8."""
     if file.right is None:
         return read_pair(file.left, num_channels)
-    halves = tuple(image_files.read_image(path, num_channels) for path in file.files)
+    left, right = (image_files.read_image(path, num_channels) for path in file.files)
+    halves = left, right
     for path, half in zip(file.files, halves, strict=True):
         if preprocessing.is_blank(half):
             _refuse_blank(path, "the image", num_channels)
@@ -500,7 +501,11 @@ def _check_pair_files(
         except UserError as error:
             return error
 
-    good, digests, sizes, seen, num_bad = [], [], set(), {}, 0
+    good: list[PairFile] = []
+    digests: list[bytes] = []
+    sizes: set[tuple[int, ...]] = set()
+    seen: dict[tuple[int, int], str] = {}
+    num_bad = 0
     with (
         ThreadPoolExecutor() as pool,
         create_progress(

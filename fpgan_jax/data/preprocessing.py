@@ -62,11 +62,12 @@ def find_window(data_config: ConfigDict) -> tuple[slice, slice]:
     """
     sides = image_shape(data_config)[:2]
     if data_config.frame == "crop" or not is_socofing(data_config):
-        return tuple(slice(0, side) for side in sides)
-    return tuple(
+        return slice(0, sides[0]), slice(0, sides[1])
+    rows, columns = (
         slice(math.ceil(FRAME_BEFORE * side / length), (length - FRAME_AFTER) * side // length)
         for side, length in zip(sides, reversed(SCAN_SIZES[0]), strict=True)
     )
+    return rows, columns
 
 
 def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:

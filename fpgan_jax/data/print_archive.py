@@ -9,6 +9,7 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -40,7 +41,7 @@ def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_co
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {"fields": np.array(json.dumps({name: data_config[name] for name in FIELDS}))}
+    arrays: dict[str, Any] = {"fields": np.array(json.dumps({name: data_config[name] for name in FIELDS}))}
     for split in SPLITS:
         prints = sets[split]
         arrays[f"{split}_images"] = prints.images
@@ -67,7 +68,9 @@ def read_records(data_config: ConfigDict, split: str) -> list[Record]:
     try:
         with np.load(path, allow_pickle=False) as file:
             names = ("images", "persons", "filenames")
-            fields, *arrays = (file[name] for name in ("fields", *(f"{split}_{name}" for name in names)))
+            fields, images, persons, filenames = (
+                file[name] for name in ("fields", *(f"{split}_{name}" for name in names))
+            )
         fields = json.loads(str(fields))
         if not isinstance(fields, dict):
             raise ValueError("its fields are none")
@@ -85,8 +88,7 @@ def read_records(data_config: ConfigDict, split: str) -> list[Record]:
     ) as error:
         raise _create_foreign_error(path, error) from error
     _check_fields(path, fields, data_config)
-    _check_arrays(path, split, *arrays, data_config)
-    images, persons, filenames = arrays
+    _check_arrays(path, split, images, persons, filenames, data_config)
     return [Record(int(p), str(n), image) for p, n, image in zip(persons, filenames, images, strict=True)]
 
 

@@ -47,11 +47,11 @@ def load_prints(
       UserError: a config.data field, a folder, a file or a person does not fit, or TensorFlow is needed and
         not installed; the message says which.
     """
-    real_records = None
     if persons is None or split == "real":
-        real_records = _read_records(config.data, "real")
-        persons = _choose_persons(config.data, real_records, persons)
-    records = real_records if split == "real" else _read_records(config.data, split)
+        records = _read_records(config.data, "real")
+        persons = _choose_persons(config.data, records, persons)
+    if split != "real":
+        records = _read_records(config.data, split)
     chosen = [record for record in records if record.person in set(persons)]
     if split == "real":
         chosen = _choose_impressions(chosen, config.data.num_impressions, impressions)
@@ -107,8 +107,9 @@ def _find_owner(record: Record) -> int:
     """Find the person whose finger a print is of, where its name tells fingers of one person."""
     if (name := _parse_socofing(record.filename)) is not None:
         return name.person
-    name = impression_folder.parse_filename(record.filename)
-    return name.person if name and name.finger == record.person != name.person else record.person
+    impression = impression_folder.parse_filename(record.filename)
+    is_finger = impression and impression.finger == record.person != impression.person
+    return impression.person if impression and is_finger else record.person
 
 
 def _parse_socofing(filename: str) -> filenames.PrintName | None:
@@ -276,12 +277,12 @@ def _choose_persons(
 def _choose_first_persons(data: ConfigDict, records: list[Record]) -> tuple[int, ...]:
     owners = {record.person: _find_owner(record) for record in records}
     num_held_out = data.num_held_out_persons
-    kept = sorted(set(owners.values()))
-    if num_held_out >= len(kept):
+    everybody = sorted(set(owners.values()))
+    if num_held_out >= len(everybody):
         raise UserError(
-            f"config.data.num_held_out_persons: {num_held_out} of {len(kept)} persons leave nobody to train on"
+            f"config.data.num_held_out_persons: {num_held_out} of {len(everybody)} persons leave nobody to train on"
         )
-    kept = set(kept[: len(kept) - num_held_out])
+    kept = set(everybody[: len(everybody) - num_held_out])
     available = sorted(person for person, owner in owners.items() if owner in kept)
     if len(available) < data.num_persons:
         raise UserError(

@@ -70,12 +70,13 @@ class ImpressionRow(drawing.ManifestRow):
     def variation(self) -> Variation:
         """What was drawn for the impression, but for the choices of prints."""
         pose = Pose(
-            np.float32(self.rotation),
+            np.array(self.rotation, np.float32),
             np.array([self.shift_down, self.shift_right], np.float32),
             np.array([self.stretch_down, self.stretch_right], np.float32),
         )
         contact_shift = np.array([self.contact_down, self.contact_right], np.float32)
-        return Variation(pose, contact_shift, np.uint32(self.field_seed), np.uint32(0), np.uint32(0))
+        unused = np.array(0, np.uint32)
+        return Variation(pose, contact_shift, np.array(self.field_seed, np.uint32), unused, unused)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -254,5 +255,5 @@ def draw_rows(enlargement: Enlargement, rows: Sequence[ImpressionRow]) -> Iterat
     for start in range(0, len(rows), IMAGES_PER_CALL):
         chosen = rows[start : start + IMAGES_PER_CALL]
         # The last call is filled up, so that all run the same program.
-        filled = [*chosen, *chosen[:1] * (IMAGES_PER_CALL - len(chosen))]
+        filled = [*chosen, *[chosen[0]] * (IMAGES_PER_CALL - len(chosen))]
         yield from drawer.draw(*drawer.create_inputs(filled))[: len(chosen)]

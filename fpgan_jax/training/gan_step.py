@@ -157,7 +157,7 @@ def train_step(
         discriminator=discriminator,
         generator_ema=_update_ema(state.generator_ema, generator.params, settings.ema_decay),
     )
-    metrics = create_means(discriminator_averages | generator_averages, batch_size)
+    metrics: dict[str, Any] = create_means(discriminator_averages | generator_averages, batch_size)
     metrics[PROBES] = {"discriminator": discriminator_probe, "generator": probe_gradients(gradients)}
     return new_state, parallel.sum_over_devices(metrics, axis_name)
 

@@ -33,9 +33,9 @@ class Pose(NamedTuple):
       stretch: float32 [2], factors down and across; the finger is larger where they are above 1.
     """
 
-    rotation: jax.Array
-    shift: jax.Array
-    stretch: jax.Array
+    rotation: jax.Array | np.ndarray
+    shift: jax.Array | np.ndarray
+    stretch: jax.Array | np.ndarray
 
 
 def sample_pose(key: jax.Array, period: float, strength: float = 1.0) -> Pose:

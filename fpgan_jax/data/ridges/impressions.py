@@ -36,10 +36,10 @@ class Variation(NamedTuple):
     """
 
     pose: Pose
-    contact_shift: jax.Array
-    field_seed: jax.Array
-    contact_choice: jax.Array
-    appearance_choice: jax.Array
+    contact_shift: jax.Array | np.ndarray
+    field_seed: jax.Array | np.ndarray
+    contact_choice: jax.Array | np.ndarray
+    appearance_choice: jax.Array | np.ndarray
 
 
 def sample_variation(seed: jax.Array, finger: jax.Array, impression: jax.Array, period: float) -> Variation:

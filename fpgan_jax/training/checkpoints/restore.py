@@ -89,7 +89,7 @@ def _choose_step(manager: ocp.CheckpointManager, workdir: str, step: int | str |
     if not steps or (step is not None and step not in steps):
         wanted = "" if step is None else f" of step {step}"
         raise UserError(f"{workdir}: no checkpoint{wanted}; there are those of steps {steps}")
-    return steps[-1] if step is None else step
+    return steps[-1] if step is None else int(step)
 
 
 def check_variables(variables: Mapping, expected: Any, origin: str) -> None:
@@ -150,7 +150,7 @@ def restore_items(
     )
 
 
-def match_trees(template: Any, restored: Mapping, origin: str) -> Any:
+def match_trees(template: Any, restored: dict[str, Any], origin: str) -> Any:
     """Give restored nested dicts the structure of a template.
 
     Raises:
