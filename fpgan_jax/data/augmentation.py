@@ -106,7 +106,7 @@ def warp_pair(
 
     def warp(k: jax.Array, image: jax.Array) -> jax.Array:
         pose_key, field_key = jax.random.split(k)
-        shape = image.shape[:2]
+        shape = image.shape[0], image.shape[1]
         pose = distortion.sample_pose(pose_key, period, strength)
         field = distortion.sample_field(field_key, shape, period, strength)
         places = distortion.create_places(pose, field, shape)
@@ -146,7 +146,8 @@ def sample_affine(
 def _augment_print(key: jax.Array, image: jax.Array, augmentation_config: ConfigDict) -> jax.Array:
     affine_key, tone_key, noise_key = jax.random.split(key, 3)
     if _moves(augmentation_config):
-        matrix, offset = sample_affine(affine_key, *image.shape[:2], augmentation_config)
+        height, width, _ = image.shape
+        matrix, offset = sample_affine(affine_key, height, width, augmentation_config)
         image = resample(image, matrix, offset)
     contrast, brightness = jax.random.uniform(tone_key, (2,), minval=-1, maxval=1)
     if augmentation_config.contrast:

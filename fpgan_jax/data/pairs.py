@@ -308,7 +308,7 @@ def find_num_channels(folder: str | os.PathLike, data_config: ConfigDict) -> int
     return 3 if any(is_colored(path) for file in found.files for path in file.files) else 1
 
 
-def create_batch(pairs: Pairs, indices: Sequence[int]) -> dict[str, np.ndarray]:
+def create_batch(pairs: Pairs, indices: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
     """Stack pairs.
 
     Args:

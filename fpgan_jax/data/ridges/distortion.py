@@ -6,7 +6,7 @@ Does not own contact or appearance, and never mirrors: a mirrored print is anoth
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,8 @@ _ROTATION = math.radians(4)
 # A tenth of the fingers are put down askew.
 _ASKEW_SHARE = 0.1
 _ASKEW_ROTATION = math.radians(15)
+
+Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
 class Pose(NamedTuple):
@@ -168,9 +170,10 @@ def _find_taps(places: jax.Array, side: int) -> tuple[list[jax.Array], list[jax.
     return [_mirror(lower + tap, side) for tap in (-1, 0, 1, 2)], weights
 
 
-def _mirror(index: jax.Array, side: int) -> jax.Array:
+def _mirror(index: Array, side: int) -> Array:
     index = index % (2 * side - 2)
-    return (np if isinstance(index, np.ndarray) else jnp).minimum(index, 2 * side - 2 - index)
+    minimum: Any = np.minimum if isinstance(index, np.ndarray) else jnp.minimum
+    return minimum(index, 2 * side - 2 - index)
 
 
 @functools.lru_cache(maxsize=8)

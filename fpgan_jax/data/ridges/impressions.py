@@ -87,15 +87,15 @@ def create_condition(
     Returns:
       uint8 [height, width, channels], as of `ridge_condition.add_noise`.
     """
-    shape = other_contact.shape
+    shape, canvas_shape = _get_shape(other_contact), _get_shape(ridges)
     field = distortion.sample_field(jax.random.key(variation.field_seed), shape, period)
-    places = distortion.create_places(variation.pose, field, ridges.shape)
+    places = distortion.create_places(variation.pose, field, canvas_shape)
     finger = jnp.stack([(ridges.astype(jnp.float32) - 128) / 127, contact / 255], axis=-1)
-    inside = distortion.find_inside(places, ridges.shape, period / 2)[..., None]
+    inside = distortion.find_inside(places, canvas_shape, period / 2)[..., None]
     moved_ridges, moved_contact = jnp.moveaxis(distortion.resample(finger, places) * inside, -1, 0)
     touched = _place(
         other_contact / 255,
-        _move(_find_middle(contact), variation.pose, contact.shape, shape) + variation.contact_shift,
+        _move(_find_middle(contact), variation.pose, canvas_shape, shape) + variation.contact_shift,
         contact.sum(dtype=jnp.float32) / 255,
     )
     maps = RidgeMap(jnp.clip(moved_ridges * touched, -1, 1), jnp.clip(moved_contact, 0, 1) * touched)
@@ -103,6 +103,11 @@ def create_condition(
     with jax.default_matmul_precision("highest"):
         planes = ridge_condition.create_planes(maps, look)
     return jnp.concatenate([planes, noise], axis=-1)
+
+
+def _get_shape(image: jax.Array) -> tuple[int, int]:
+    height, width = image.shape
+    return height, width
 
 
 def _find_middle(contact: jax.Array) -> jax.Array:

@@ -103,7 +103,7 @@ def check_variables(variables: Mapping, expected: Any, origin: str) -> None:
     Raises:
       UserError: a leaf is missing, too much, or of another shape.
     """
-    match_trees(expected, variables, origin)
+    match_trees(expected, dict(variables), origin)
 
 
 def restore_items(
