@@ -135,131 +135,141 @@ MEASURE_FAMILIES = (
 MATCHERS = ("nbis", "fingerprint_recognition")
 
 FIELDS: Mapping[str, Field] = {
-    "set_name": Field("P50", "the row of the paper's table 2 that the result stands beside"),
+    "set_name": Field(
+        "P50", "name of the set: the row of the paper's table 2 that its results are compared with"
+    ),
     "seed": Field(
         0,
-        "Every stream of random numbers has a seed of its own: these, the classifier's, `data.noise_seed`, "
-        "`data.shuffle_seed` and synthesis's. -1 is the seed above it: of the GAN's three and of "
-        "`classifier.seed` it is this one",
+        "Parent of every seed below that is -1: of the GAN's three and of `classifier.seed`. "
+        "`data.noise_seed`, `data.shuffle_seed` and `synthesis.seed` are seeds of their own",
         low=0,
         high=_MAX_SEED,
     ),
     "weights_seed": Field(
-        -1, "the GAN's first weights", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
+        -1, "initial weights of the GAN; -1: `seed`", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
     ),
     "dropout_seed": Field(
-        -1, "the GAN's dropout while it trains", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
+        -1,
+        "dropout of the GAN in training; -1: `seed`",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="seed",
+        came_later=True,
     ),
     "augmentation_seed": Field(
-        -1, "where `data.jitter` crops", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
+        -1,
+        "random places of `data.jitter` and `data.warp_strength`; -1: `seed`",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="seed",
+        came_later=True,
     ),
     "data.source": Field(
         "socofing",
-        '"socofing" | "impressions" (files <finger>_<impression>.png, of any sensor) | "npz" (either\'s prints '
-        'in one file) | "paired_folder" (files of condition and target)',
+        '"socofing" | "impressions" (files <finger>_<impression>.png, from any sensor) | "npz" (prints of '
+        'either kind, in one file) | "paired_folder" (files of condition and target)',
         choices=tuple(SOURCE_FIELDS),
     ),
-    "data.socofing_dir": Field(
-        "", "folder that holds Real/ and, for the altered control, Altered/", is_path=True
-    ),
+    "data.socofing_dir": Field("", "folder with Real/ and, for the altered control, Altered/", is_path=True),
     "data.impressions_dir": Field(
         "",
-        'For source "impressions": a finger counts as a person of its own; hand, finger and frame are not '
-        "asked",
+        'For source "impressions": each finger counts as a person; hand, finger and frame are ignored',
         is_path=True,
         came_later=True,
     ),
     "data.npz_file": Field(
         "",
-        'For source "npz", which needs no TensorFlow: the file that `launch.make_pairs --npz=FILE` wrote',
+        'For source "npz", which needs no TensorFlow: the file written by `launch.make_pairs --npz=FILE`',
         is_path=True,
         came_later=True,
     ),
     "data.paired_dir": Field(
         "",
-        'For source "paired_folder", which docs/data.md describes: persons, replicas, frame and noise are not '
-        "asked",
+        'For source "paired_folder", see docs/data.md: persons, replicas, frame and noise are ignored',
         is_path=True,
     ),
     "data.direction": Field(
         "AtoB",
-        'Of its pairs, "AtoB": from the left image, or the folder A, to the right one, or B; "BtoA": the other '
-        "way round",
+        'Direction of its pairs: "AtoB" from the left image, or folder A, to the right one, or B; "BtoA" the '
+        "other way round",
         choices=("AtoB", "BtoA"),
         came_later=True,
     ),
-    "data.tfds_dir": Field(
-        "", 'where TFDS keeps the prepared set; "" is TFDS\'s own default place', is_path=True
+    "data.tfds_dir": Field("", 'where TFDS keeps the prepared set; "" is the default of TFDS', is_path=True),
+    "data.on_bad_file": Field(
+        "stop",
+        'what to do with a file that cannot be read: "stop" | "skip" (with a warning)',
+        choices=("stop", "skip"),
     ),
-    "data.on_bad_file": Field("stop", '"stop" | "skip" (name it and go on)', choices=("stop", "skip")),
     "data.hand": Field(
-        "Right", 'whose prints are taken: "Left" | "Right" | "both"', choices=("Left", "Right", "both")
+        "Right", 'hand whose prints are used: "Left" | "Right" | "both"', choices=("Left", "Right", "both")
     ),
     "data.finger": Field(
         "index",
-        'Which finger\'s prints are taken: "thumb" | "index" | "middle" | "ring" | "little" | "all". Of '
-        "several fingers each counts as a person of its own, whose id is 100 times the person's and the "
-        "finger's number, from 1, right thumb, to 10, left little finger",
+        'Finger whose prints are used: "thumb" | "index" | "middle" | "ring" | "little" | "all". With several '
+        "fingers each one counts as a person, with id 100 * person + finger, from 1 (right thumb) to 10 (left "
+        "little finger)",
         choices=("thumb", "index", "middle", "ring", "little", "all"),
     ),
     "data.num_persons": Field(
-        5, "the first n persons, by id, who have this finger; 0 is all", low=0, high=MAX_COUNT
+        5, "the first n persons by id who have this finger; 0: all", low=0, high=MAX_COUNT
     ),
     "data.num_held_out_persons": Field(
         0,
-        "The last n persons by id never train, with all their fingers: they are kept to judge by",
+        "The last n persons by id are kept for evaluation: none of their fingers is trained on",
         low=0,
         high=MAX_COUNT,
         came_later=True,
     ),
     "data.persons": Field(
         (),
-        "ids instead of the first n; in any order, they are taken in that of the ids",
+        "ids to use instead of the first n; their order does not matter",
         low=1,
         item_type=int,
     ),
-    "data.num_replicas": Field(
-        10, "how often a person's print is repeated (section 4)", low=1, high=MAX_COUNT
-    ),
+    "data.num_replicas": Field(10, "repetitions of each print (section 4)", low=1, high=MAX_COUNT),
     "data.num_impressions": Field(
         0,
-        "Of a finger's several impressions the first n train, the others are kept to judge by; 0 trains on "
-        "all",
+        "Impressions per finger that are trained on, the first ones; the others are kept for evaluation. 0: "
+        "all are trained on",
         low=0,
         came_later=True,
     ),
     "data.sensor_ppi": Field(
         0.0,
-        "Pixels per inch of the files in impressions_dir; 0 for SOCOFing, whose scale is known, and where "
-        "nobody knows",
+        "Pixels per inch of the files in impressions_dir; 0 for SOCOFing, whose scale is known",
         low=0.0,
         high=10000.0,
         came_later=True,
     ),
     "data.image_ppi": Field(
         0.0,
-        "Pixels per inch of the images made of them, which are cut or filled with white to the size below; 0 "
-        "is sensor_ppi",
+        "Pixels per inch of the images made from them, which are cropped, or padded with white, to the size "
+        "below; 0: sensor_ppi",
         low=0.0,
         high=10000.0,
         came_later=True,
     ),
     "data.frame": Field(
         "keep",
-        '"keep" leaves the scanner\'s constant frame in, as the paper\'s images have it; "crop" cuts it away, '
-        "so that no score is owed to the frame",
+        '"keep" keeps the constant frame of the scanner, as in the paper\'s images; "crop" removes it, so that '
+        "it does not contribute to a score",
         choices=("keep", "crop"),
     ),
     "data.image_size": Field(
-        256, "height of the images, in pixels; a scan is enlarged to it", low=4, high=4096
+        256, "height of the images in pixels; scans are resized to it", low=4, high=4096
     ),
     "data.image_width": Field(
-        0, "their width; 0 is as wide as high, as the paper's", low=0, high=4096, came_later=True
+        0,
+        "width of the images in pixels; 0: same as the height, as in the paper",
+        low=0,
+        high=4096,
+        came_later=True,
     ),
     "data.num_channels": Field(
         1,
-        "1: grey, which colored pairs become with a warning; 3: color, of prints the grey three times; 0, for "
-        "files of pairs: what they are",
+        "1: gray, to which colored pairs are converted with a warning; 3: color, for prints three equal "
+        "channels; 0: for files of pairs, as the files are",
         choices=(0, 1, 3),
     ),
     "data.interpolation": Field(
@@ -269,16 +279,16 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.condition": Field(
         "noise",
-        'What the generator is given: "noise", as in the paper, or "ridges": the print\'s ridge map and '
-        "contact, its coarse mean grey and contrast, and one plane of noise (docs/ridge_map.md); for sources "
-        "of prints",
+        'Input of the generator: "noise", as in the paper, or "ridges": ridge map and contact of the print, '
+        "its coarse mean gray level and contrast, and a plane of noise (docs/ridge_map.md); needs a source of "
+        "prints",
         choices=("noise", "ridges"),
         came_later=True,
     ),
     "data.warp_strength": Field(
         0.0,
-        'Of "ridges": map and print are moved and distorted as one, at random, as impressions of one finger '
-        "differ; a factor on the spread of real ones, 0 is off",
+        'For "ridges": map and print are moved and distorted together, at random, as impressions of one '
+        "finger differ; a factor on the spread of real impressions, 0: off",
         low=0.0,
         high=4.0,
         came_later=True,
@@ -290,63 +300,61 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.noise_per": Field(
         "replica",
-        "Open in the paper; ten equal replicas with ten equal noises would be one pair ten times",
+        "Open in the paper; with the same noise for all replicas, they would all be the same pair",
         choices=("replica", "person"),
     ),
-    "data.noise_seed": Field(0, "the noise images", low=0, high=_MAX_SEED),
+    "data.noise_seed": Field(0, "noise images of the training pairs", low=0, high=_MAX_SEED),
     "data.shuffle_seed": Field(
-        0, "the order of the pairs, and of the classifier's prints", low=0, high=_MAX_SEED
+        0, "order of the pairs, and of the classifier's prints", low=0, high=_MAX_SEED
     ),
     "data.jitter": Field(
-        0, "pixels by which a pair is enlarged before a random crop; pix2pix's own is 30", low=0, high=1024
+        0, "pixels by which a pair is enlarged before a random crop; 30 in pix2pix", low=0, high=1024
     ),
     "data.feeding": Field(
         "tfdata",
-        '"tfdata" reads batches ahead on the host; "device" keeps all examples on every device as bytes, and '
-        "a step gathers its own. The batches are the same, to the bit",
+        '"tfdata" loads batches ahead on the host; "device" keeps all examples on every device as bytes and '
+        "gathers batches there. The batches are identical",
         choices=("tfdata", "device"),
         is_free=True,
         came_later=True,
     ),
     "generator.form": Field(
         "isola",
-        '"isola" (the paper\'s figure 2) | "ronneberger" (its section 3.1, which has norm "none", no dropout)',
+        '"isola" (the paper\'s figure 2) | "ronneberger" (its section 3.1; with norm "none" and without '
+        "dropout)",
         choices=("isola", "ronneberger"),
     ),
     "generator.num_levels": Field(
         0,
-        "How often Isola's form halves the image. Its edges are mirrored up to a multiple of 2**num_levels, "
-        "and the print is cut back; 0 is as often as that adds at most a quarter to a side, at 256 eight "
-        "times",
+        "How often Isola's form halves the image. The edges are mirrored up to a multiple of 2**num_levels, "
+        "and the output is cropped back; 0: as often as adds at most a quarter to a side, 8 times for 256 "
+        "pixels",
         low=0,
         high=12,
         came_later=True,
     ),
     "generator.upsampling": Field(
         "transposed",
-        '"transposed" convolutions, or "resize" (nearest neighbour) and a 3x3 convolution, against '
+        '"transposed" convolutions, or "resize" (nearest neighbor, then a 3x3 convolution) against '
         "checkerboards",
         choices=("transposed", "resize"),
         came_later=True,
     ),
     "generator.num_features": Field(
         64,
-        "of the outermost level; doubled from level to level, Isola's up to 8 times",
+        "features of the outermost level; doubled from level to level, in Isola's form up to 8 times",
         low=1,
         high=MAX_COUNT,
     ),
     "generator.norm": Field(
         "batch",
-        'What the features are normalised over: "batch" | "batch_per_example" (each example\'s own statistics) '
-        '| "instance" | "none"',
+        'statistics of the norms: "batch" | "batch_per_example" (of each example) | "instance" | "none"',
         choices=_NORMS,
     ),
     # A norm over one pixel divides by the root of this alone.
     "generator.norm_epsilon": Field(
         1e-5,
-        "These six, the discriminator's like them and `update_order` are where the well-known pix2pix codes "
-        "differ; docs/versions.md says which has what. Here they are the reference PyTorch code's; added to "
-        "the variance",
+        "added to the variance",
         low=1e-12,
         is_variant=True,
         came_later=True,
@@ -361,46 +369,51 @@ FIELDS: Mapping[str, Field] = {
     ),
     "generator.bottleneck_norm": Field(
         False,
-        "a norm on the innermost, 1x1 map; at batch 1 only its bias comes out",
+        "norm of the innermost, 1x1 map; for a batch of one only its bias has an effect",
         is_variant=True,
         came_later=True,
     ),
     "generator.conv_bias": Field(
         "auto",
-        'Where a convolution has a bias: "auto" (where no norm brings one) | "always" | "last" (in the last '
-        'convolution only) | "never"',
+        'Which convolutions have a bias: "auto" (those without a norm that has one) | "always" | "last" (only '
+        'the last convolution) | "never"',
         choices=_CONV_BIASES,
         is_variant=True,
         came_later=True,
     ),
     "generator.leaky_slope": Field(
-        0.2, "of the encoder's LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
+        0.2, "slope of the encoder's LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
     ),
     "generator.skip": Field(
         "before_activation",
-        'what a skip carries: "before_activation" | "after_activation"',
+        'what a skip connection carries: "before_activation" | "after_activation"',
         choices=("before_activation", "after_activation"),
         is_variant=True,
         came_later=True,
     ),
     "generator.dropout_rate": Field(
-        0.5, "share of the features set to 0; also in synthesis, as it is set below", low=0.0, high=0.999
+        0.5,
+        "share of the features that are set to 0; in synthesis too, unless `synthesis.deterministic`",
+        low=0.0,
+        high=0.999,
     ),
     "generator.dropout_outputs": Field(
         (4, 8, 16),
-        "Decoder outputs that have dropout, as multiples of the innermost map's side: pixels, where that is "
-        "one",
+        "Decoder outputs with dropout, by their size relative to the bottleneck map: in pixels if that is 1x1",
         low=1,
         item_type=int,
     ),
-    "generator.dtype": Field("float32", "in which the generator computes", choices=_DTYPES),
+    "generator.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
     "discriminator.receptive_field": Field(
-        70, "side of the patch, in pixels, that each logit judges", choices=(1, 16, 34, 70, 142, 286)
+        70, "side in pixels of the patch that each logit judges", choices=(1, 16, 34, 70, 142, 286)
     ),
     "discriminator.num_features": Field(
-        64, "of the first convolution; doubled from one to the next, up to 8 times", low=1, high=MAX_COUNT
+        64,
+        "features of the first convolution; doubled from one to the next, up to 8 times",
+        low=1,
+        high=MAX_COUNT,
     ),
-    "discriminator.norm": Field("batch", "as the generator's, and so down to leaky_slope", choices=_NORMS),
+    "discriminator.norm": Field("batch", "as the generator's", choices=_NORMS),
     "discriminator.norm_epsilon": Field(
         1e-5, "added to the variance", low=1e-12, is_variant=True, came_later=True
     ),
@@ -408,67 +421,69 @@ FIELDS: Mapping[str, Field] = {
         0.9, "of the running statistics", low=0.0, high=0.9999, is_variant=True, came_later=True
     ),
     "discriminator.conv_bias": Field(
-        "auto", "As the generator's", choices=_CONV_BIASES, is_variant=True, came_later=True
+        "auto", "as the generator's", choices=_CONV_BIASES, is_variant=True, came_later=True
     ),
     "discriminator.leaky_slope": Field(
-        0.2, "of its LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
+        0.2, "slope of its LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
     ),
-    "discriminator.dtype": Field("float32", "in which the discriminator computes", choices=_DTYPES),
-    "global_batch_size": Field(1, "pairs a step, over all devices", low=1, high=MAX_COUNT),
+    "discriminator.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
+    "global_batch_size": Field(1, "pairs per step, over all devices", low=1, high=MAX_COUNT),
     "num_epochs": Field(
-        160, "passes over the set; 160 is the last of figure 3", low=1, high=MAX_COUNT, may_train_on=True
+        160, "passes over the set; 160 is the last in figure 3", low=1, high=MAX_COUNT, may_train_on=True
     ),
     "num_decay_epochs": Field(
         0,
-        "linear decay of the rate to 0 over the last n of num_epochs",
+        "linear decay of the rate to 0 over the last n epochs",
         low=0,
         high=MAX_COUNT,
         may_train_on=True,
     ),
     "gan_objective": Field(
         "vanilla",
-        "the two networks' loss on logits: cross-entropy, squares, or the hinge",
+        "loss of both networks on logits: cross-entropy, squares, or hinge",
         choices=("vanilla", "lsgan", "hinge"),
     ),
     "update_order": Field(
         "discriminator_first",
-        'Whether G learns from "discriminator_first" (D as just updated), "simultaneous" (D before its '
-        'update) or "old_activations" (D before its update, but the gradient goes back through the new '
+        'Whether G learns from "discriminator_first" (D after its update), "simultaneous" (D before its '
+        'update) or "old_activations" (D before its update, with a gradient that goes back through its new '
         "weights)",
         choices=("discriminator_first", "simultaneous", "old_activations"),
         is_variant=True,
         came_later=True,
     ),
-    "lambda_l1": Field(
-        100.0, "weight of the L1 loss in the generator's, beside the adversarial one", low=0.0
-    ),
+    "lambda_l1": Field(100.0, "weight of the L1 loss in the generator's loss", low=0.0),
     "ridge_loss_weight": Field(
         0.0,
-        "Of \"ridges\": weight of 1 minus the correlation of the print's ridges with its map's, in the "
-        "generator's loss",
+        'For "ridges": weight of the ridge loss in the generator\'s loss: 1 minus the correlation of the '
+        "print's ridges with its map's",
         low=0.0,
         came_later=True,
     ),
-    "discriminator_loss_weight": Field(
-        0.5, "factor of D's loss; the reference PyTorch code halves it", low=0.0
-    ),
-    "learning_rate": Field(2e-4, "of both networks' Adam", low=0.0, may_train_on=True),
-    "adam_beta1": Field(0.5, "decay of the mean gradient", low=0.0, high=0.9999),
-    "adam_beta2": Field(0.999, "decay of the mean square", low=0.0, high=0.999999),
+    "discriminator_loss_weight": Field(0.5, "factor on D's loss; 0.5 in the reference PyTorch code", low=0.0),
+    "learning_rate": Field(2e-4, "of Adam, for both networks", low=0.0, may_train_on=True),
+    "adam_beta1": Field(0.5, "decay of the mean of the gradients", low=0.0, high=0.9999),
+    "adam_beta2": Field(0.999, "decay of the mean of their squares", low=0.0, high=0.999999),
     # 0 would divide zero by zero where a gradient is zero.
-    "adam_eps": Field(1e-8, "added to the root of the mean square", low=1e-30),
-    "ema_decay": Field(0.0, "moving average of the generator's weights; 0 is off", low=0.0, high=0.999999),
+    "adam_eps": Field(1e-8, "added to the root of the mean of the squares", low=1e-30),
+    "ema_decay": Field(
+        0.0, "decay of the moving average of the generator's weights; 0: no average", low=0.0, high=0.999999
+    ),
     "steps_per_dispatch": Field(
-        1, "steps that one call runs; more save a GPU's waiting and change roundings", low=1, came_later=True
+        1,
+        "steps per call of the compiled program; more of them keep a GPU busier and change roundings",
+        low=1,
+        came_later=True,
     ),
     "remat": Field(
         False,
-        "True computes norms and activations again for the gradients: less memory on a GPU, a little more "
-        "time",
+        "recompute norms and activations for the gradients: less memory on a GPU, a little more time",
         came_later=True,
     ),
-    "log_every_steps": Field(50, "rows of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True),
-    "checkpoint_every_steps": Field(2000, "0 is at the end only", low=0, high=MAX_COUNT, may_train_on=True),
+    "log_every_steps": Field(50, "steps per row of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True),
+    "checkpoint_every_steps": Field(
+        2000, "steps between checkpoints; 0: only one, at the end", low=0, high=MAX_COUNT, may_train_on=True
+    ),
     "keep_epochs": Field(
         (),
         "epochs whose checkpoints are never deleted, to draw from them later",
@@ -479,15 +494,15 @@ FIELDS: Mapping[str, Field] = {
     ),
     "sample_epochs": Field(
         (2, 28, 160),
-        "epochs after which a sample grid is drawn; figure 3",
+        "epochs after which a sample grid is drawn; those of figure 3",
         low=1,
         item_type=int,
         may_train_on=True,
     ),
-    "num_samples": Field(5, "noise images in a sample grid", low=0, high=MAX_COUNT, may_train_on=True),
+    "num_samples": Field(5, "rows of a sample grid", low=0, high=MAX_COUNT, may_train_on=True),
     "num_validation_pairs": Field(
         100,
-        "Of a folder of pairs that has `val` or `test`: so many of these are measured after each of "
+        "For a folder of pairs with `val` or `test`: number of these that are measured after each of "
         "sample_epochs",
         low=0,
         high=MAX_COUNT,
@@ -496,56 +511,67 @@ FIELDS: Mapping[str, Field] = {
     ),
     "best_metric": Field(
         "l1_loss",
-        "the checkpoint with the lowest is kept beside the last",
+        "the checkpoint with its lowest value is kept, beside the last one",
         choices=("l1_loss", "generator_loss", "adversarial_loss", "ridge_loss"),
     ),
     "classifier.seed": Field(
-        -1, "of the three below; -1 is config.seed", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
+        -1, "parent of the three below; -1: `seed`", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
     ),
     "classifier.weights_seed": Field(
         -1,
-        "its first weights; -1 is classifier.seed, here and in the next two",
+        "its initial weights; -1: `classifier.seed`",
         low=-1,
         high=_MAX_SEED,
         fallback="classifier.seed",
         came_later=True,
     ),
     "classifier.dropout_seed": Field(
-        -1, "its dropout while it trains", low=-1, high=_MAX_SEED, fallback="classifier.seed", came_later=True
-    ),
-    "classifier.augmentation_seed": Field(
         -1,
-        "what the augmentation below draws",
+        "its dropout in training; -1: `classifier.seed`",
         low=-1,
         high=_MAX_SEED,
         fallback="classifier.seed",
         came_later=True,
     ),
-    "classifier.width": Field(1.0, "multiplies every feature count; 1 is Chollet's", low=0.01, high=4.0),
+    "classifier.augmentation_seed": Field(
+        -1,
+        "its augmentation; -1: `classifier.seed`",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="classifier.seed",
+        came_later=True,
+    ),
+    "classifier.width": Field(1.0, "factor on all feature counts; Chollet's is 1", low=0.01, high=4.0),
     "classifier.num_middle_blocks": Field(
-        8, "of three separable convolutions each; 8 is Chollet's", low=0, high=64
+        8, "blocks of three separable convolutions; Chollet's has 8", low=0, high=64
     ),
     "classifier.dropout_rate": Field(
-        0.5, "before the last layer, as Chollet 2017, section 4.4", low=0.0, high=0.999
+        0.5, "before the last layer, as in Chollet 2017, section 4.4", low=0.0, high=0.999
     ),
     "classifier.batch_norm_momentum": Field(0.99, "of the running statistics", low=0.0, high=0.9999),
-    "classifier.dtype": Field("float32", "in which the classifier computes", choices=_DTYPES),
-    "classifier.global_batch_size": Field(10, "prints a step, over all devices", low=1, high=MAX_COUNT),
-    "classifier.num_steps": Field(1000, "of the whole training", low=1, high=MAX_COUNT, may_train_on=True),
+    "classifier.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
+    "classifier.global_batch_size": Field(10, "prints per step, over all devices", low=1, high=MAX_COUNT),
+    "classifier.num_steps": Field(
+        1000, "steps of the whole training", low=1, high=MAX_COUNT, may_train_on=True
+    ),
     "classifier.learning_rate": Field(
-        1e-3, "Adam's at the start; cosine decay to 0", low=0.0, may_train_on=True
+        1e-3, "of Adam at the start; cosine decay to 0", low=0.0, may_train_on=True
     ),
-    "classifier.weight_decay": Field(1e-4, "decoupled, as AdamW's", low=0.0),
+    "classifier.weight_decay": Field(1e-4, "decoupled, as in AdamW", low=0.0),
     "classifier.label_smoothing": Field(
-        0.0, "share of the target that goes to all persons alike", low=0.0, high=0.999
+        0.0, "share of the target that is spread evenly over all persons", low=0.0, high=0.999
     ),
-    "classifier.steps_per_dispatch": Field(1, "as config.steps_per_dispatch", low=1, came_later=True),
-    "classifier.remat": Field(False, "as config.remat", came_later=True),
-    "classifier.log_every_steps": Field(20, "rows of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True),
+    "classifier.steps_per_dispatch": Field(1, "as `steps_per_dispatch`", low=1, came_later=True),
+    "classifier.remat": Field(False, "as `remat`", came_later=True),
+    "classifier.log_every_steps": Field(
+        20, "steps per row of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True
+    ),
     "classifier.checkpoint_every_steps": Field(
-        500, "0 is at the end only", low=0, high=MAX_COUNT, may_train_on=True
+        500, "steps between checkpoints; 0: only one, at the end", low=0, high=MAX_COUNT, may_train_on=True
     ),
-    "classifier.augmentation.rotation_degrees": Field(10.0, "uniform in +- this", low=0.0, high=180.0),
+    "classifier.augmentation.rotation_degrees": Field(
+        10.0, "uniform in +- this; prints are never mirrored", low=0.0, high=180.0
+    ),
     "classifier.augmentation.translation": Field(
         0.05, "fraction of the image's side, uniform in +- this", low=0.0, high=0.5
     ),
@@ -559,30 +585,34 @@ FIELDS: Mapping[str, Field] = {
     ),
     "synthesis.noise": Field(
         "training",
-        "The noise images of the training pairs, or ones that the generator never saw",
+        "noise images of the training pairs, or ones that the generator never saw",
         choices=("training", "new"),
     ),
-    "synthesis.deterministic": Field(False, "False keeps dropout at test time, as Isola et al. section 3.1"),
-    "synthesis.use_running_average": Field(False, "False keeps each image's own statistics, alike"),
-    "synthesis.use_ema": Field(False, "True draws with the moving average of the weights"),
+    "synthesis.deterministic": Field(
+        False, "False keeps dropout at test time, as in Isola et al. section 3.1"
+    ),
+    "synthesis.use_running_average": Field(
+        False, "False normalizes each image by its own statistics, as in Isola et al. section 3.1"
+    ),
+    "synthesis.use_ema": Field(False, "draw with the moving average of the weights"),
     "synthesis.batch_size": Field(
         16,
-        "changes the speed, and a pixel in some 10,000 by one grey at most",
+        "affects the speed, and about one pixel in 10,000 by one gray level",
         low=1,
         high=MAX_COUNT,
         is_free=True,
     ),
-    "synthesis.seed": Field(0, "dropout", low=0, high=_MAX_SEED),
+    "synthesis.seed": Field(0, "dropout in synthesis", low=0, high=_MAX_SEED),
     "synthesis.noise_seed": Field(
         -1,
-        "new noise; -1 is synthesis.seed",
+        "new noise; -1: `synthesis.seed`",
         low=-1,
         high=_MAX_SEED,
         fallback="synthesis.seed",
         came_later=True,
     ),
     "evaluation.num_test_persons": Field(
-        3, "open in the paper which: the set's first n by id", low=1, high=MAX_COUNT
+        3, "Open in the paper which ones; the first n of the set by id", low=1, high=MAX_COUNT
     ),
     "evaluation.std_over": Field(
         "persons",
@@ -591,32 +621,38 @@ FIELDS: Mapping[str, Field] = {
     ),
     "evaluation.std_ddof": Field(0, "the deviation divides by n minus this", choices=(0, 1)),
     "evaluation.num_unseen_persons": Field(
-        5, "control: persons whom the classifier never saw", low=0, high=MAX_COUNT
+        5, "control: persons whom the classifier was not trained on", low=0, high=MAX_COUNT
     ),
     "evaluation.batch_size": Field(
-        16, "changes the speed, and a score by rounding only", low=1, high=MAX_COUNT, is_free=True
+        16, "affects the speed, and scores only by rounding", low=1, high=MAX_COUNT, is_free=True
     ),
     "evaluation.measures": Field(
         tuple(name for name in MEASURE_FAMILIES if name != "variation"),
-        "What `launch.evaluate` measures, by family",
+        "families of measures that `launch.evaluate` computes",
         choices=MEASURE_FAMILIES,
         item_type=str,
         came_later=True,
     ),
     "evaluation.matchers": Field(
         ("nbis",),
-        "What identity, uniqueness and leakage compare prints with; two are told apart where they disagree; "
-        '"nbis" (MINDTCT and BOZORTH3) and "fingerprint_recognition" (another kind)',
+        'Matchers of identity, uniqueness and leakage: "nbis" (MINDTCT and BOZORTH3) and '
+        '"fingerprint_recognition" (of another kind). With two, the report shows where they disagree',
         choices=MATCHERS,
         item_type=str,
         came_later=True,
     ),
     "evaluation.num_epoch_replicas": Field(
-        3, "prints a person that are judged of each epoch in config.keep_epochs", low=1, came_later=True
+        3, "prints per person that are evaluated for each epoch in keep_epochs", low=1, came_later=True
     ),
     "evaluation.num_resamples": Field(
-        2000, "draws of persons behind a threshold's 95% interval", low=100, came_later=True
+        2000, "resamples of persons for the 95% interval of a threshold", low=100, came_later=True
     ),
+}
+
+# What holds for several fields of a group.
+GROUP_NOTES = {
+    "": "The paper leaves the training of the GAN open; Isola's defaults are assumed.",
+    "classifier": "The paper leaves Xception's input size, initial weights, split and schedule open.",
 }
 
 # Fields that only ever had this one value, and are no more. Configs that hold them are read as if they did not, and a

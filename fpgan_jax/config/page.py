@@ -3,7 +3,7 @@
 Does not own what a field means: its declaration does.
 """
 
-from fpgan_jax.config.fields import FIELDS, MAX_COUNT, Field
+from fpgan_jax.config.fields import FIELDS, GROUP_NOTES, MAX_COUNT, Field
 from fpgan_jax.config.identity import CLASSIFIER_FIELDS, GAN_FIELDS
 from fpgan_jax.tables.formats import format_markdown
 
@@ -29,16 +29,20 @@ def format_page() -> str:
             field.type_name,
             _describe_range(field),
             repr(field.default),
-            field.meaning,
+            _describe_meaning(field),
             _find_use(name),
         )
         groups.setdefault(name.rpartition(".")[0], []).append(row)
-    sections = [
-        f"## {f'`{group}`' if group else 'Training of the GAN, and of both experiments'}\n\n"
-        + format_markdown(HEADER, rows)
-        for group, rows in groups.items()
-    ]
+    sections = []
+    for group, rows in groups.items():
+        heading = f"`{group}`" if group else "Training of the GAN, and of both experiments"
+        note = f"{GROUP_NOTES[group]}\n\n" if group in GROUP_NOTES else ""
+        sections.append(f"## {heading}\n\n{note}{format_markdown(HEADER, rows)}")
     return "\n".join([_INTRODUCTION, *sections])
+
+
+def _describe_meaning(field: Field) -> str:
+    return field.meaning + "; differs between the codes of pix2pix (docs/versions.md)" * field.is_variant
 
 
 def _describe_range(field: Field) -> str:
