@@ -152,10 +152,7 @@ def train_step(
         stats = parallel.average_over_devices(discriminator_stats, axis_name)
         discriminator = discriminator.replace(batch_stats=stats)
     new_state = GanTrainState(
-        step=state.step + 1,
-        generator=generator,
-        discriminator=discriminator,
-        generator_ema=_update_ema(state.generator_ema, generator.params, settings.ema_decay),
+        state.step + 1, generator, discriminator, _update_ema(state.generator_ema, generator, settings)
     )
     metrics: dict[str, Any] = create_means(discriminator_averages | generator_averages, batch_size)
     metrics[PROBES] = {"discriminator": discriminator_probe, "generator": probe_gradients(gradients)}
@@ -323,9 +320,10 @@ def compute_fake_gradient(
     return gradient, batch_stats, averages
 
 
-def _update_ema(average: Any, params: Any, decay: float) -> Any:
+def _update_ema(average: Any, generator: NetworkState, settings: StepSettings) -> Any:
     if average is None:
         return None
+    decay = settings.ema_decay
     return jax.tree.map(
-        lambda old, new: decay * old + jnp.asarray(1 - decay, new.dtype) * new, average, params
+        lambda old, new: decay * old + jnp.asarray(1 - decay, new.dtype) * new, average, generator.params
     )
