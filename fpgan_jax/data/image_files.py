@@ -58,6 +58,8 @@ _PNG_PASSES = (
 
 # Pillow warns from twelve times as many pixels as are refused here.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# Of damaged TIFFs, which are refused or read rightly all the same.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL.TiffImagePlugin")
 
 
 def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:

@@ -182,7 +182,7 @@ class PairFolder:
         self.persons = tuple(sorted({parse_pair_name(name)[0] for name in self.names} - {UNKNOWN}))
         self.data_hash = _hash_files(self.files, digests)
         self.description = (
-            f"{len(self.files)} pairs of {found.origin}, {data_config.direction}, "
+            f"{len(self.files)} pair{'s' * (len(self.files) != 1)} of {found.origin}, {data_config.direction}, "
             f"{'in color' if self._num_channels == 3 else 'in grey'}"
         )
         self._folder = os.fspath(folder)

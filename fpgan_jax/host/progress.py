@@ -36,3 +36,9 @@ def create_progress(
         dynamic_ncols=is_terminal,
         disable=not is_shown or total == 0,
     )
+
+
+def print_line(text: str) -> None:
+    """Print a line on standard error, above the progress line if there is one."""
+    tqdm.write(text, file=sys.stderr)
+    sys.stderr.flush()

@@ -4,7 +4,6 @@ Does not own the step, the loop or the data; it binds them.
 """
 
 import functools
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -23,6 +22,7 @@ from fpgan_jax.data import augmentation, feeding, print_loading
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.data.ridges import print_scale
 from fpgan_jax.errors import UserError
+from fpgan_jax.host.progress import print_line
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step, gan_watch, random_streams
 from fpgan_jax.training.cadence import Schedule, last_step_of_epoch
@@ -172,7 +172,7 @@ def _create_training(
         },
     )
     if source.description and parallel.is_main_process():
-        print(f"GAN: {source.description}", file=sys.stderr, flush=True)
+        print_line(f"GAN: {source.description}")
     return training, state, step_keys
 
 
@@ -257,6 +257,10 @@ class GanWatch(Watch):
         if self._validation:
             values, rows = self._validation.measure(variables)
             reporter.write_validation(step, {"epoch": epoch, **values})
+            ssim = f", SSIM {values['ssim']:.3f}" if "ssim" in values else ""
+            print_line(
+                f"GAN: epoch {epoch}: {values['num_pairs']} validation pairs: L1 {values['l1']:.3f}{ssim}"
+            )
             if rows:
                 reporter.write_images(step, f"validation_epoch_{epoch:04d}", rows, tag="validation")
 

@@ -19,8 +19,11 @@ from fpgan_jax.errors import UserError
 from tests.data import bad_images
 from tests.data.bad_images import EITHER, HEIGHT, READ, REFUSED, WIDTH
 
-# The package's own filter is not heeded under pytest.
-pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+# The package's own filters are not heeded under pytest.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning:PIL.TiffImagePlugin"),
+]
 
 CASES = bad_images.create_cases()
 IDS = [f"{case.kind}: {case.label}" for case in CASES]

@@ -56,6 +56,7 @@ def test_a_public_set_trains_by_one_command(tmp_path, name):
     with open(workdir / "validation.csv", newline="") as file:
         (row,) = csv.DictReader(file)
     assert (row["step"], row["num_pairs"]) == ("3", "3") and 0 < float(row["l1"]) < 2
+    assert f"GAN: epoch 1: 3 validation pairs: L1 {float(row['l1']):.3f}, SSIM " in result.stderr
     if name == "facades":
         draw_from_conditions(root, workdir, tmp_path / "drawn")
 
