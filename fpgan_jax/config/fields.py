@@ -21,27 +21,25 @@ _MAX_SEED = 2**32 - 2
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One config field.
-
-    Its name says which experiment it is of, see `identity.GAN_FIELDS` and those after it.
+    """One config field. Its group decides which experiments it belongs to, see `identity.GAN_FIELDS`.
 
     Attributes:
-      default: its value in configs/pix2pix_socofing.py. Its type is the field's: bool, int, float, str or tuple.
-      meaning: what docs/fields.md says of it.
-      choices: the values allowed, or those of a tuple's items, where they can be listed.
-      low: the lowest number allowed, of a tuple for each item.
-      high: the highest number allowed, likewise.
-      item_type: the type of a tuple's items.
-      fallback: the field whose value a seed of -1 stands for.
-      is_path: whether it names a file or a folder, which differs from machine to machine.
-      is_free: whether it may change between a run and its continuation, because it changes no number of it; the batch
-        sizes of inference change none by more than the order of sums does.
-      may_train_on: whether a run may be trained on in its workdir with another value: how long, at what rate, and what
-        is written when. All others decide what is trained.
-      is_variant: whether the well-known pix2pix codes differ in it (docs/versions.md). The defaults are those of the
-        reference PyTorch code.
-      came_later: whether there are configs written before it existed. They mean its default, and at its default it
-        does not count in a config's hash, so that runs keep their names. True for every new field.
+      default: value in configs/pix2pix_socofing.py; its type is the type of the field: bool, int, float, str or tuple.
+      meaning: text for docs/fields.md.
+      choices: allowed values, if they can be listed; for a tuple those of its items.
+      low: lowest allowed number; for a tuple, of its items.
+      high: highest allowed number, likewise.
+      item_type: type of the items of a tuple.
+      fallback: for seeds that can be -1: the field whose value is used then.
+      is_path: it names a file or a folder. Paths differ between machines, so they never count as a difference.
+      is_free: a run can continue with another value, since no number depends on it. The batch sizes of inference change
+        numbers only by the order of sums.
+      may_train_on: a run can be trained on in its workdir with another value: how long, at what rate, and what is
+        written when.
+      is_variant: the well-known pix2pix codes differ in it (docs/versions.md); the default is that of the reference
+        PyTorch code.
+      came_later: there are config.json files written before it existed. Its default is assumed for these, and is left
+        out of the hash, so that runs keep their names. Set it for every new field.
     """
 
     default: Any

@@ -8,10 +8,9 @@ import math
 
 import numpy as np
 
-from fpgan_jax.config.fields import FIELDS
 from fpgan_jax.errors import UserError
 
-DISTRIBUTIONS = FIELDS["data.noise_distribution"].choices
+DISTRIBUTIONS = ("uniform", "gaussian", "salt_and_pepper")
 
 GAUSSIAN_MEAN = 127.5
 # Three standard deviations reach the ends of the range, so that 0.3% of the pixels are clipped.

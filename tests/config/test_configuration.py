@@ -20,6 +20,7 @@ CONFIGS = sorted(path.stem for path in pathlib.Path("configs").glob("*.py") if p
 # What runs on disk are named by: a config keeps its hash, whatever moves.
 HASHES = {
     "enlarge_demo": "96a556934f83",
+    "pairs": "9a4a896f074c",
     "paper_p100": "6f8f5d8e52bf",
     "paper_p150": "4cbe6e7d7ddc",
     "paper_p200": "4cba27bdc1eb",
