@@ -16,6 +16,7 @@ from fpgan_jax.errors import Interrupted
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.signals import StopRequest
+from fpgan_jax.training.checkpoints.restore import has_checkpoints
 from fpgan_jax.training.checkpoints.store import CheckpointStore
 from fpgan_jax.training.metric_sums import MetricSums
 from fpgan_jax.training.random_streams import StepKeys
@@ -54,6 +55,9 @@ def run_training(
         state is no longer finite, the last checkpoint could not be saved, or another process works in the workdir.
       Interrupted: a signal asked to stop; the state after the step under way is saved.
     """
+    if origin and not has_checkpoints(training.workdir):
+        # Weights that do not fit are refused before anything is written.
+        origin.load(initial_state, training)
     with hold_folder(training.workdir, is_holder=parallel.is_main_process()):
         if parallel.is_main_process():
             check_claim(training)

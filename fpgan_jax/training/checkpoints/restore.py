@@ -54,6 +54,11 @@ def _create_reading_manager(root: str) -> ocp.CheckpointManager:
     return ocp.CheckpointManager(os.path.join(root, FOLDER), options=options)
 
 
+def has_checkpoints(workdir: str) -> bool:
+    """Say whether a run has begun to keep checkpoints in a folder."""
+    return os.path.isdir(os.path.join(workdir, FOLDER))
+
+
 def restore_for_evaluation(
     workdir: str, names: tuple[str, ...], step: int | str | None = None
 ) -> tuple[int, dict[str, Any], dict[str, Any]]:
@@ -70,7 +75,7 @@ def restore_for_evaluation(
     Raises:
       UserError: there is no such checkpoint, or one of its files is not as it was written; none is moved.
     """
-    if not os.path.isdir(os.path.join(workdir, FOLDER)):
+    if not has_checkpoints(workdir):
         raise UserError(f"{workdir}: no checkpoints here; train first, or give the run's own workdir")
     with open_root(workdir) as root, contextlib.closing(_create_reading_manager(root)) as manager:
         step = _choose_step(manager, workdir, step)

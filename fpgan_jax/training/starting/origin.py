@@ -40,9 +40,10 @@ class Origin:
         """Args: its folder, and the networks to take."""
         self.workdir = os.path.abspath(workdir)
         self._networks = networks
+        self._loaded: tuple[Any, dict[str, Any]] | None = None
 
     def load(self, state: Any, training: Training) -> tuple[Any, dict[str, Any]]:
-        """Take the weights of its last checkpoint.
+        """Take the weights of its last checkpoint, which is read once.
 
         A classifier of other persons keeps its own last layer.
 
@@ -56,19 +57,9 @@ class Origin:
         Raises:
           UserError: there is no checkpoint, or its networks are others.
         """
-        step, trees, metadata = restore_for_evaluation(self.workdir, self._networks)
-        if metadata.get("persons") != training.metadata.get("persons"):
-            head = state.classifier.params.get(HEAD)
-            trees["classifier"]["params"] = trees["classifier"]["params"] | {HEAD: head}
-            logging.warning("%s: of other persons; the classifier's last layer starts anew", self.workdir)
-        for name, tree in trees.items():
-            network = getattr(state, name)
-            self._check(tree, network.variables, name, metadata, training)
-            state = state.replace(**{name: network.replace(**tree)})
-        if getattr(state, "generator_ema", None) is not None:
-            state = state.replace(generator_ema=state.generator.params)
-        hashes = {name: metadata.get(name) for name in ("config_hash", "data_hash")}
-        return state, {ORIGIN: {"workdir": self.workdir, "step": step, **hashes}}
+        if self._loaded is None:
+            self._loaded = self._load(state, training)
+        return self._loaded
 
     def check(self, metadata: Mapping[str, Any], workdir: str) -> None:
         """Check that a run that is resumed started from these weights.
@@ -87,6 +78,21 @@ class Origin:
                 f"--init_from={self.workdir}: the run in {workdir} {started}; leave --init_from away to resume it, or "
                 "use another --workdir"
             )
+
+    def _load(self, state: Any, training: Training) -> tuple[Any, dict[str, Any]]:
+        step, trees, metadata = restore_for_evaluation(self.workdir, self._networks)
+        if metadata.get("persons") != training.metadata.get("persons"):
+            head = state.classifier.params.get(HEAD)
+            trees["classifier"]["params"] = trees["classifier"]["params"] | {HEAD: head}
+            logging.warning("%s: of other persons; the classifier's last layer starts anew", self.workdir)
+        for name, tree in trees.items():
+            network = getattr(state, name)
+            self._check(tree, network.variables, name, metadata, training)
+            state = state.replace(**{name: network.replace(**tree)})
+        if getattr(state, "generator_ema", None) is not None:
+            state = state.replace(generator_ema=state.generator.params)
+        hashes = {name: metadata.get(name) for name in ("config_hash", "data_hash")}
+        return state, {ORIGIN: {"workdir": self.workdir, "step": step, **hashes}}
 
     def _check(
         self, tree: Any, expected: Any, name: str, metadata: Mapping[str, Any], training: Training

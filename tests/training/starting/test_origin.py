@@ -106,8 +106,8 @@ def test_other_networks_are_refused_by_field(source_run, tmp_path):
         UserError,
         match=r"--init_from=.*: its generator is another network \(config\.generator\.num_features was 2, is 4\); set",
     ):
-        train(tmp_path, init_from=source_run, **changes)
-    assert not (tmp_path / "config.json").exists() and read_history(str(tmp_path)) == []
+        train(tmp_path / "run", init_from=source_run, **changes)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_without_a_run_is_named(tmp_path):
