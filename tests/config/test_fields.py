@@ -5,7 +5,6 @@ from fpgan_jax.config.fields import FIELDS, Field, flatten_config
 from fpgan_jax.config.files import create_config
 from fpgan_jax.data import noise, preprocessing
 from fpgan_jax.data.socofing import filenames
-from fpgan_jax.evaluation.measures import paper_similarity
 from fpgan_jax.models import layers, norms, patchgan, unet
 from fpgan_jax.training import gan_step, gan_trainer, gan_watch
 
@@ -26,7 +25,6 @@ def test_the_modules_know_the_same_choices():
         "data.interpolation": (*preprocessing.INTERPOLATIONS, "area"),
         "data.hand": (*filenames.HANDS, "both"),
         "data.finger": (*filenames.FINGERS, "all"),
-        "data.frame": paper_similarity.FRAMES,
     }
     assert {name: FIELDS[name].choices for name in known} == known
 
