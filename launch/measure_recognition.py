@@ -1,7 +1,7 @@
 r"""Measure whether more prints help to train a recognizer, tested on fingers and a sensor that it never saw.
 
 python -m launch.measure_recognition --real=lindex=prints/lindex@500 --num_fingers=20 --num_impressions=2 \
-    --more_impressions=enlarged=runs/enlarged@248x230 --more_fingers=new=runs/new@248x230 --together=enlarged+new \
+    --more_impressions=enlarged=runs/enlarged@238.7 --more_fingers=new=runs/new@238.7 --together=enlarged+new \
     --tests=uareu=prints/uareu@512,crossmatch=prints/crossmatch@500 --out_dir=runs/recognition
 
 A set is NAME=FOLDER@PPI: a folder of <finger>_<impression>.png and its pixels per inch, or ACROSSxDOWN if they differ,

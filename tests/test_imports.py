@@ -29,8 +29,12 @@ LAYERS = (
     ("fpgan_jax.data.augmentation", "fpgan_jax.models"),
     ("fpgan_jax.data.print_loading",),
     ("fpgan_jax.data.ridges", "fpgan_jax.data.procedural"),
-    ("fpgan_jax.data",),
-    ("fpgan_jax.losses", "fpgan_jax.metrics", "fpgan_jax.parallel", "fpgan_jax.evaluation.statistics"),
+    ("fpgan_jax.data", "fpgan_jax.data.ridges.print_scale"),
+    (
+        *("fpgan_jax.losses", "fpgan_jax.metrics", "fpgan_jax.parallel", "fpgan_jax.evaluation.statistics"),
+        # The way to programs of others; pairs of minutiae need them too.
+        "fpgan_jax.evaluation.matcher.nist_tools",
+    ),
     ("fpgan_jax.config", "fpgan_jax.tables"),
     ("fpgan_jax.host",),
     ("fpgan_jax.errors",),

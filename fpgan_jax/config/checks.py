@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import count_persons
 from fpgan_jax.config.fields import (
+    CONDITION_CHANNELS,
     FIELDS,
     PATH_FIELDS,
     PERSON_SOURCES,
@@ -80,7 +81,7 @@ def _validate_combinations(config: ConfigDict) -> None:
     persons = config.data.persons
     if len(set(persons)) != len(persons):
         raise UserError(f"config.data.persons={tuple(persons)}: a person is named twice")
-    _validate_ridges(config)
+    _validate_condition(config)
     num_persons = count_persons(config)
     if persons and config.data.num_held_out_persons:
         raise UserError(
@@ -94,21 +95,26 @@ def _validate_combinations(config: ConfigDict) -> None:
         )
 
 
-def _validate_ridges(config: ConfigDict) -> None:
+def _validate_condition(config: ConfigDict) -> None:
     data = config.data
+    is_mapped = data.condition in CONDITION_CHANNELS
+    if is_mapped and data.source == "paired_folder":
+        raise UserError(
+            f"config.data.condition={data.condition!r}: config.data.source='paired_folder' has conditions of its own; "
+            f'use "noise", or one of the sources {", ".join(PERSON_SOURCES)}'
+        )
+    if data.warp_strength > 0 and not is_mapped:
+        raise UserError(
+            f"config.data.warp_strength={data.warp_strength}: needs config.data.condition='ridges' or 'minutiae', "
+            f"which is {data.condition!r}"
+        )
     if data.condition == "ridges":
         if config.best_metric == "ridge_loss" and not config.ridge_loss_weight:
             raise UserError(
                 "config.best_metric='ridge_loss': config.ridge_loss_weight=0 computes none; set one of the two"
             )
-        if data.source == "paired_folder":
-            raise UserError(
-                "config.data.condition='ridges': config.data.source='paired_folder' has conditions of its own; use "
-                f'"noise", or one of the sources {", ".join(PERSON_SOURCES)}'
-            )
         return
     needs_ridges = {
-        f"data.warp_strength={data.warp_strength}": data.warp_strength > 0,
         f"ridge_loss_weight={config.ridge_loss_weight}": config.ridge_loss_weight > 0,
         f"best_metric={config.best_metric!r}": config.best_metric == "ridge_loss",
     }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from fpgan_jax.config.fields import FIELDS, RIDGE_CHANNELS, flatten_config
+from fpgan_jax.config.fields import CONDITION_CHANNELS, FIELDS, flatten_config
 
 
 def resolve_seed(config: Mapping, name: str) -> int:
@@ -60,7 +60,8 @@ def condition_shape(data_config: ConfigDict) -> tuple[int, int, int]:
       (height, width, channels): the image's own for noise and for files of pairs.
     """
     height, width, num_channels = image_shape(data_config)
-    return height, width, len(RIDGE_CHANNELS) if data_config.condition == "ridges" else num_channels
+    channels = CONDITION_CHANNELS.get(data_config.condition)
+    return height, width, len(channels) if channels else num_channels
 
 
 def count_persons(config: ConfigDict) -> int:

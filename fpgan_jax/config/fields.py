@@ -114,9 +114,11 @@ SOURCE_FIELDS = {
 # The sources that know each print's person.
 PERSON_SOURCES = ("socofing", "impressions", "npz")
 
-# What each channel of a condition "ridges" holds; `data.ridges.ridge_condition` makes them.
+# What each channel of a condition that is made from a print holds; `data.ridges` makes them.
 RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
+CONDITION_CHANNELS = {"ridges": RIDGE_CHANNELS, "minutiae": ("minutiae",)}
 
+# In the order of the tables and the report. Each is a module of `evaluation.measures`, where all else about it is.
 MEASURE_FAMILIES = (
     "similarity",
     "identity",
@@ -277,15 +279,15 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.condition": Field(
         "noise",
-        'Input of the generator: "noise", as in the paper, or "ridges": ridge map and contact of the print, '
-        "its coarse mean gray level and contrast, and a plane of noise (docs/ridge_map.md); needs a source of "
-        "prints",
-        choices=("noise", "ridges"),
+        'Input of the generator: "noise", as in the paper; "ridges": ridge map and contact of the print, its '
+        'coarse mean gray level and contrast, and a plane of noise (docs/ridge_map.md); or "minutiae": the '
+        "print's minutiae as directed marks, a peer's way (docs/protocol.md). The last two need a source of prints",
+        choices=("noise", *CONDITION_CHANNELS),
         came_later=True,
     ),
     "data.warp_strength": Field(
         0.0,
-        'For "ridges": map and print are moved and distorted together, at random, as impressions of one '
+        'For "ridges" and "minutiae": map and print are moved and distorted together, at random, as impressions of one '
         "finger differ; a factor on the spread of real impressions, 0: off",
         low=0.0,
         high=4.0,
@@ -641,6 +643,14 @@ FIELDS: Mapping[str, Field] = {
         '"fingerprint_recognition" (of another kind). With two, the report shows where they disagree',
         choices=MATCHERS,
         item_type=str,
+        came_later=True,
+    ),
+    "evaluation.num_gallery_fingers": Field(
+        60,
+        "Real fingers, with all their impressions, that prints are compared with. A false accept rate of 0.1% "
+        "takes 78",
+        low=2,
+        high=MAX_COUNT,
         came_later=True,
     ),
     "evaluation.num_epoch_replicas": Field(

@@ -81,18 +81,20 @@ def warp_pair(
     *,
     strength: float,
     period: float,
+    neutral: tuple[float, ...] = ridge_condition.NEUTRAL,
     first_index: int | jax.Array = 0,
 ) -> tuple[jax.Array, jax.Array]:
-    """Move and distort a print and the condition of its ridge map as one, as another impression of the finger would be.
+    """Move and distort a print and the condition made from it as one, as another impression of the finger would be.
 
-    The noise plane stays. What comes from beyond the image's edge is without contact, and white.
+    The noise plane stays. What comes from beyond the image's edge is neutral in the condition, and white in the print.
 
     Args:
       key: of `jax.random`, one for the whole global batch.
-      condition: [batch, height, width, condition channels], float32, in [-1, 1], of `ridge_condition`.
+      condition: [batch, height, width, condition channels], float32, in [-1, 1], of `ridge_pairs`.
       real_image: [batch, height, width, channels], float32, in [-1, 1].
       strength: of `distortion.sample_pose` and `distortion.sample_field`; 0 changes nothing, exactly.
       period: of the ridges, pixels.
+      neutral: what the condition's first planes are where there is nothing of the finger; those after them stay.
       first_index: as in `augment_prints`.
 
     Returns:
@@ -100,9 +102,9 @@ def warp_pair(
     """
     if strength == 0:
         return condition, real_image
-    num_planes = len(ridge_condition.NEUTRAL)
+    num_planes = len(neutral)
     images = jnp.concatenate([condition[..., :num_planes], real_image], axis=-1)
-    outside = jnp.array([*ridge_condition.NEUTRAL, *[1.0] * real_image.shape[-1]], jnp.float32)
+    outside = jnp.array([*neutral, *[1.0] * real_image.shape[-1]], jnp.float32)
 
     def warp(k: jax.Array, image: jax.Array) -> jax.Array:
         pose_key, field_key = jax.random.split(k)

@@ -3,6 +3,7 @@
 Does not choose fingers (`print_loading.py`) or preprocess (`preprocessing.py`).
 """
 
+import csv
 import os
 import pathlib
 import re
@@ -13,10 +14,15 @@ from ml_collections import ConfigDict
 
 from fpgan_jax.data import image_files, preprocessing
 from fpgan_jax.data.prints import Record
+from fpgan_jax.data.ridges.print_scale import parse_resolution, write_resolution
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
 
 FINGERS_A_PERSON = 100
+# Of what drew a folder's prints; of impressions it says their resolution.
+MANIFEST_FILENAME = "manifest.csv"
+# Share by which a resolution that is given may differ from the manifest's, since people round.
+_RESOLUTION_TOLERANCE = 0.01
 _NAME = re.compile(r"(?P<first>[0-9]{1,6})(?:-(?P<finger>[0-9]{1,2}))?_(?P<impression>[0-9]{1,6})")
 
 
@@ -64,6 +70,11 @@ def read_records(data_config: ConfigDict) -> list[Record]:
       UserError: there is no such folder or no print in it, or a file is bad and on_bad_file is "stop": unreadable,
         blank, of another name, or one that tells the same as another's.
     """
+    check_resolution(
+        data_config.impressions_dir,
+        (data_config.sensor_ppi,) * 2,
+        f"config.data.sensor_ppi={data_config.sensor_ppi}",
+    )
     return read_folder(
         data_config.impressions_dir,
         "config.data.impressions_dir",
@@ -113,6 +124,55 @@ def read_folder(
     if not records:
         raise UserError(f"{field}: {folder} holds no <finger>_<impression>.png")
     return records
+
+
+def read_resolution(path: str) -> tuple[float, float] | None:
+    """Read what resolution a folder's prints have, where the manifest of what drew them says it.
+
+    Args:
+      path: of the folder.
+
+    Returns:
+      Pixels per inch (down, across); None where nothing says it.
+
+    Raises:
+      UserError: the manifest is damaged.
+    """
+    manifest = os.path.join(expand_path(path), MANIFEST_FILENAME)
+    if not path or not os.path.exists(manifest):
+        return None
+    try:
+        with open(manifest, newline="", encoding="utf-8-sig") as file:
+            found = {row["ppi"] for row in csv.DictReader(file) if row.get("ppi")}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{manifest}: cannot be read ({error}); draw the prints again") from error
+    resolutions = [parse_resolution(text) for text in found]
+    if not resolutions:
+        return None
+    if len(resolutions) > 1 or resolutions[0] is None:
+        raise UserError(f"{manifest}: ppi is {', '.join(sorted(found))}; one resolution is needed")
+    return resolutions[0]
+
+
+def check_resolution(path: str, given: tuple[float, float], field: str) -> None:
+    """Refuse a resolution that is not the one that a folder's manifest says.
+
+    Args:
+      path: of the folder.
+      given: pixels per inch (down, across).
+      field: where the user gave it, with what was given, for messages.
+
+    Raises:
+      UserError: they differ.
+    """
+    known = read_resolution(path)
+    if known and any(
+        abs(own - right) > _RESOLUTION_TOLERANCE * right for own, right in zip(given, known, strict=True)
+    ):
+        raise UserError(
+            f"{field}: {os.path.join(path, MANIFEST_FILENAME)} says {write_resolution(known)} pixels per inch"
+            + ("" if known[0] == known[1] or given[0] != given[1] else "; draw them with square pixels")
+        )
 
 
 def check_folder(path: str, field: str) -> pathlib.Path:

@@ -11,18 +11,18 @@ import itertools
 import os
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from fpgan_jax import parallel
-from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import preprocessing, print_loading
 from fpgan_jax.data.ridges import ridge_map, ridge_pairs
-from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI, find_stretch
+from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI, find_stretch, scale_images, write_resolution
 from fpgan_jax.enlarging import finger_sources, refusal
 from fpgan_jax.enlarging.finger_sources import Finger
 from fpgan_jax.enlarging.impression_drawing import Enlargement, ImpressionDrawer, ImpressionRow, draw_rows
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.matcher import nist_tools
 from fpgan_jax.evaluation.matcher.matching import Matcher
-from fpgan_jax.evaluation.matcher.resolution import scale_images
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.whole_file import write_whole
@@ -46,6 +46,7 @@ class Request:
       num_impressions: of each finger.
       sensor_ppi: of a folder's prints.
       is_checked: whether new fingers are refused that match another print.
+      is_square: whether images get square pixels; else the generator's own, which SOCOFing's enlargement squeezes.
       division: into shards; None is one folder. Its number of images does not count.
     """
 
@@ -54,6 +55,7 @@ class Request:
     num_impressions: int = NUM_IMPRESSIONS
     sensor_ppi: float = 0.0
     is_checked: bool = True
+    is_square: bool = True
     division: sharded.Request | None = None
 
 
@@ -83,7 +85,7 @@ def open_enlargement(
     config, step, metadata = drawing.restore_config(
         gan_workdir, step=step, overrides=overrides, data_overrides=data_overrides
     )
-    if config.data.condition != "ridges":
+    if config.data.condition == "noise":
         raise UserError(
             f"--identities: {gan_workdir} draws from noise; train with config.data.condition=ridges, as "
             "configs/enlarge_demo.py does"
@@ -101,7 +103,7 @@ def open_enlargement(
         sensor_ppi=request.sensor_ppi,
     )
     variables = drawing.restore_variables(gan_workdir, config, step)
-    return Enlargement(config, step, metadata, variables, source, training_prints)
+    return Enlargement(config, step, metadata, variables, source, training_prints, request.is_square)
 
 
 def enlarge(
@@ -160,10 +162,10 @@ def enlarge(
         draw_figure(
             enlargement, fingers[:_MAX_FIGURE_ROWS], min(request.num_impressions, NUM_IMPRESSIONS), figure
         )
-    ppi = 500 * enlargement.source.period / PERIOD_AT_500_PPI
+    height, width = enlargement.image_shape
     return (
         f"{len(fingers) * request.num_impressions} impressions of {line}, step {enlargement.step}, "
-        f"{ppi:.0f} pixels per inch"
+        f"{width}x{height} pixels, {write_resolution(enlargement.resolution)} pixels per inch"
     )
 
 
@@ -275,19 +277,40 @@ def draw_figure(enlargement: Enlargement, fingers: Sequence[Finger], num_impress
       num_impressions: of each.
       path: the PNG to write.
     """
-    source, data = enlargement.source, enlargement.config.data
-    size = image_shape(data)[:2]
+    figures.draw_columns(draw_tiles(enlargement, fingers, num_impressions), path)
+
+
+def draw_tiles(
+    enlargement: Enlargement, fingers: Sequence[Finger], num_impressions: int
+) -> dict[str, list[np.ndarray]]:
+    """Draw what a figure of fingers shows.
+
+    Args:
+      enlargement: what is drawn from.
+      fingers: of its source.
+      num_impressions: of each.
+
+    Returns:
+      Title -> uint8 [height, width] of each finger: the print, its ridge map, and impressions; all of one size, but for
+      the generator's own pixels.
+    """
+    source = enlargement.source
+    size = dataclasses.replace(enlargement, is_square=True).image_shape
     prints = [source.load_print(finger.source) for finger in fingers]
     maps = [
         ridge_map.draw_maps(ridge_map.map_ridges(image, source.period, source.window)) for image in prints
     ]
+    tiles = {
+        title: [
+            preprocessing.place_centrally(
+                scale_images(image[None], 1.0, source.stretch, margin=0)[0, ..., None], size
+            )[..., 0]
+            for image in images
+        ]
+        for title, images in (("print", prints), ("ridge map", maps))
+    }
     rows = [row for finger in fingers for row in enlargement.create_rows(finger, num_impressions)]
     images = [image[..., 0] for image in draw_rows(enlargement, rows)]
-    columns = {
-        name: [preprocessing.place_centrally(tile[..., None], size)[..., 0] for tile in tiles]
-        for name, tiles in (("print", prints), ("ridge map", maps))
-    }
-    columns |= {
+    return tiles | {
         f"impression {number + 1}": images[number::num_impressions] for number in range(num_impressions)
     }
-    figures.draw_columns(columns, path)

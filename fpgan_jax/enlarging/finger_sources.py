@@ -18,11 +18,12 @@ from fpgan_jax.data import impression_folder, preprocessing, print_loading
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.data.procedural import new_fingers
 from fpgan_jax.data.ridges import ridge_map
+from fpgan_jax.data.ridges.distortion import find_square_shape
 from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI, find_sensor_period, find_stretch
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
 
-NEW, TRAINING = "new", "training"
+NEW, TRAINING, HELD_OUT = "new", "training", "held_out"
 # Numbers of new fingers in files' names, apart from those of real persons' in the usual sets.
 FIRST_NEW = 100_001
 MAX_NEW = 899_999
@@ -50,6 +51,7 @@ class FingerSource(Protocol):
     fingers: tuple[Finger, ...]
     window: tuple[slice, slice]  # of the canvas within a scanner's frame
     period: float  # ridge period of the canvas, pixels
+    stretch: float  # width over height that a square of skin has on the canvas
     content_hash: str  # of what the fingers are made of
 
     def load_print(self, source: str) -> np.ndarray:
@@ -84,6 +86,7 @@ class GivenPrints:
         )
         self.window = preprocessing.find_window(data_config)
         self.period = find_sensor_period(data_config)
+        self.stretch = find_stretch(data_config)
         self.content_hash = chosen.data_hash
         self._images = dict(zip(chosen.filenames, chosen.images[..., 0], strict=True))
 
@@ -93,9 +96,10 @@ class GivenPrints:
 
 
 class NewFingers:
-    """Fingers that nobody has, as the sensor of the training prints would show them."""
+    """Fingers that nobody has, as the sensor of the training prints would show them, in square pixels."""
 
     window = ridge_map.WHOLE
+    stretch = 1.0
 
     def __init__(self, num_fingers: int, seed: int, data_config: ConfigDict):
         """Number the fingers; each is grown when it is first asked for.
@@ -114,10 +118,7 @@ class NewFingers:
         self.fingers = tuple(itertools.islice(self.list_candidates(), num_fingers))
         self.period = find_sensor_period(data_config)
         self.content_hash = f"{NEW}:{seed}:{new_fingers.VERSION}"
-        stretch = np.sqrt(find_stretch(data_config))
-        factor = self.period / PERIOD_AT_500_PPI
-        self._factors = (factor / stretch, factor * stretch)
-        self._shape = find_canvas_shape(image_shape(data_config)[:2], self.period)
+        self._shape = find_canvas_shape(data_config)
 
     def list_candidates(self) -> Iterator[Finger]:
         """Yield new fingers in order, those that follow on the chosen ones too."""
@@ -133,9 +134,8 @@ class NewFingers:
         """Grow a finger and print it on its canvas."""
         image, contact = self._grow(source)
         image = np.rint(255 - contact * (255 - image.astype(np.float32))).astype(np.uint8)
-        height, width = (
-            max(1, round(side * factor)) for side, factor in zip(image.shape, self._factors, strict=True)
-        )
+        factor = self.period / PERIOD_AT_500_PPI
+        height, width = (max(1, round(side * factor)) for side in image.shape)
         scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
         return preprocessing.place_centrally(np.asarray(scaled)[..., None], self._shape)[..., 0]
 
@@ -145,10 +145,11 @@ class NewFingers:
         return new_fingers.create_new_finger(int(seed), int(number))
 
 
-def find_canvas_shape(shape: tuple[int, int], period: float) -> tuple[int, int]:
-    """Enlarge an image's (height, width) so that a moved print has ridges beyond its edge."""
-    margin = round(_MARGIN * period)
-    return shape[0] + 2 * margin, shape[1] + 2 * margin
+def find_canvas_shape(data_config: ConfigDict) -> tuple[int, int]:
+    """Find the (height, width) in square pixels that shows a config's images, and ridges to move in from beyond."""
+    height, width = find_square_shape(image_shape(data_config)[:2], find_stretch(data_config))
+    margin = round(_MARGIN * find_sensor_period(data_config))
+    return height + 2 * margin, width + 2 * margin
 
 
 def open_source(
@@ -157,7 +158,8 @@ def open_source(
     """Find the fingers that a user names.
 
     Args:
-      identities: "new", "training", a folder of `<finger>_<impression>.png`, or a file of `launch.make_pairs --npz`.
+      identities: "new"; "training"; "held_out", the prints of the persons who were kept from the training; a folder of
+        `<finger>_<impression>.png`; or a file of `launch.make_pairs --npz`.
       num_fingers: the first so many; None is all there are.
       config: the checkpoint's.
       seed: of new fingers.
@@ -175,7 +177,16 @@ def open_source(
         return NewFingers(num_fingers, seed, config.data)
     config = config.copy_and_resolve_references()
     data = config.data
-    if identities != TRAINING:
+    canvas_shape = find_canvas_shape(data)
+    persons = None
+    if identities == HELD_OUT:
+        persons = print_loading.list_strangers(config)
+        if not persons:
+            raise UserError(
+                f"--identities={HELD_OUT}: {print_loading.describe_origin(data)} has nobody who was kept from the "
+                "training; train with config.data.num_held_out_persons"
+            )
+    elif identities != TRAINING:
         data.update(persons=(), num_persons=num_fingers or 0, num_held_out_persons=0)
         if os.path.isfile(expand_path(identities)):
             data.update(source="npz", npz_file=identities)
@@ -191,10 +202,9 @@ def open_source(
     data.num_impressions = 1
     if data.sensor_ppi and data.source != "npz":
         # Scaled the same both ways and placed in the middle: a larger image shows more of the same.
-        shape, period = image_shape(data)[:2], find_sensor_period(data)
-        data.image_size, data.image_width = find_canvas_shape(shape, period)
+        data.image_size, data.image_width = canvas_shape
     try:
-        prints = print_loading.load_prints(config)
+        prints = print_loading.load_prints(config, persons=persons)
     except UserError as error:
         # Fields that the user did not set.
         message = str(error)

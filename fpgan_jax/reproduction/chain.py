@@ -207,17 +207,20 @@ def reproduce(config: ConfigDict, workdir: str) -> str:
 
 
 @contextlib.contextmanager
-def hold_experiment(config: ConfigDict, workdir: str) -> Iterator[None]:
+def hold_experiment(
+    config: ConfigDict, workdir: str, check: Callable[[ConfigDict, str], str] | None = None
+) -> Iterator[None]:
     """Check everything, then keep a workdir for this process and this experiment within a `with` block.
 
     Args:
       config: the experiment's config.
       workdir: where everything goes; made if missing.
+      check: of the config and the workdir, to the hash of the data; None is `check_experiment`.
 
     Raises:
-      UserError: as `check_experiment`, or another process works in the workdir.
+      UserError: as `check`, or another process works in the workdir.
     """
-    data_hash = check_experiment(config, workdir)
+    data_hash = (check or check_experiment)(config, workdir)
     with hold_folder(workdir):
         claim_workdir(workdir, config, prefixes=EXPERIMENT_FIELDS)
         with write_whole(os.path.join(workdir, _HASH_FILENAME)) as file:
@@ -253,12 +256,21 @@ def check_experiment(config: ConfigDict, workdir: str) -> str:
     if config.data.feeding == "device":
         # The pairs are at least as large.
         feeding.create_gan_source(config).check_device_size()
-    _check_workdir(config, workdir, source.data_hash)
+    check_workdir(config, workdir, source.data_hash)
     return source.data_hash
 
 
-def _check_workdir(config: ConfigDict, workdir: str, data_hash: str) -> None:
-    """Check that what is there was made with this config from these prints."""
+def check_workdir(config: ConfigDict, workdir: str, data_hash: str) -> None:
+    """Check that what is there was made with this config from these prints.
+
+    Args:
+      config: the experiment's config.
+      workdir: where everything is to go.
+      data_hash: of the prints.
+
+    Raises:
+      UserError: it was not.
+    """
     path = os.path.join(workdir, _HASH_FILENAME)
     if os.path.exists(path):
         with open(path, encoding="utf-8") as file:

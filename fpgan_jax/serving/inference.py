@@ -13,11 +13,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import condition_shape, image_shape
-from fpgan_jax.data import pairs, preprocessing
+from fpgan_jax.data import pairs
 from fpgan_jax.data.image_files import read_image
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import SCAN_SIZES, preprocess_print, to_uint8
-from fpgan_jax.data.ridges import print_scale, ridge_condition
+from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.scoring import similarity
 from fpgan_jax.synthesis import drawing, sharded
@@ -75,7 +75,7 @@ class RestoredGenerator:
             cannot be read.
         """
         shape: tuple[int, ...]
-        if self.config.data.condition == "ridges":
+        if self.config.data.condition != "noise":
             image, shape = _check_condition(noise_image, self.condition_shape), self.image_shape
         else:
             image, shape = _load_image(noise_image, self.config)
@@ -106,7 +106,7 @@ class RestoredGenerator:
             raise UserError(f"dropout_seeds: {len(seeds)} for {count} images; give three numbers for each")
         if not count:
             return np.zeros((0, *self.image_shape), np.uint8)
-        if self.config.data.condition == "ridges":
+        if self.config.data.condition != "noise":
             images = [_check_condition(image, self.condition_shape) for image in noise_images]
         else:
             images = [_load_image(image, self.config)[0] for image in noise_images]
@@ -162,7 +162,7 @@ class RestoredGenerator:
         return self(condition, (row.seed, row.person, row.replica))
 
     def map_print(self, image: Image, noise_seed: int = 0, *, is_scan: bool | None = None) -> np.ndarray:
-        """Compute the condition of a print: its ridge map and appearance, and a plane of noise.
+        """Compute the condition of a print: its ridge map and appearance, and a plane of noise; or its minutiae.
 
         Args:
           image: see `RestoredClassifier`.
@@ -176,16 +176,12 @@ class RestoredGenerator:
           UserError: the generator draws from noise, or the image is not valid.
         """
         data = self.config.data
-        if data.condition != "ridges":
-            raise UserError("map_print: this generator draws from noise, not from ridge maps")
+        if data.condition == "noise":
+            raise UserError("map_print: this generator draws from noise, not from maps of prints")
         pixels, _ = _load_image(_load_print(image, self.config, is_scan), self.config)
-        planes = ridge_condition.map_print(
-            pixels[..., 0], print_scale.find_sensor_period(data), preprocessing.find_window(data)
-        )
-        noise = create_noise_image(
-            noise_seed, 0, 0, shape=(*planes.shape[:2], 1), distribution=data.noise_distribution
-        )
-        return ridge_condition.add_noise(planes, noise)
+        shape = (*pixels.shape[:2], 1)
+        noise = create_noise_image(noise_seed, 0, 0, shape=shape, distribution=data.noise_distribution)
+        return ridge_pairs.map_print(pixels[..., :1], noise, data)
 
 
 class RestoredClassifier:

@@ -109,6 +109,8 @@ def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) 
     bound, variables = drawing.bind_draw(config, variables)
     shape = image_shape(config.data)
     meaning = "noise, any bytes"
+    if config.data.condition == "minutiae":
+        meaning = "minutiae as directed marks; fpgan_jax.data.ridges.minutiae_map draws them"
     if config.data.condition == "ridges":
         meaning = f"planes: {', '.join(RIDGE_CHANNELS)}; fpgan_jax.data.ridges.ridge_condition makes them"
     inputs = [ArraySpec("noise_image", condition_shape(config.data), "uint8", meaning)]

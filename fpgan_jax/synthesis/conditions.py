@@ -103,7 +103,7 @@ def synthesize_conditions(
             f"--{name}: does nothing beside --condition_dir, which has the conditions; leave it out"
         )
     config, step, metadata = drawing.restore_config(gan_workdir, step=step, overrides=overrides)
-    if config.data.condition == "ridges":
+    if config.data.condition != "noise":
         raise UserError(
             f"--condition_dir: {gan_workdir} draws from ridge maps; give --identities=FOLDER, which makes them"
         )

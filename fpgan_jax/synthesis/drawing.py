@@ -20,9 +20,10 @@ from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import image_shape, resolve_seed
 from fpgan_jax.config.fields import flatten_config, is_at_later_default
 from fpgan_jax.data import pairs, print_loading
+from fpgan_jax.data.impression_folder import MANIFEST_FILENAME
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
-from fpgan_jax.data.ridges import ridge_condition, ridge_pairs
+from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.file_managers import is_leftover
 from fpgan_jax.host.folder_lock import LOCK_FILENAME, hold_folder
@@ -36,7 +37,6 @@ from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_
 from fpgan_jax.training.reporting import save_png
 from fpgan_jax.training.sampling import create_generate
 
-MANIFEST_FILENAME = "manifest.csv"
 # What a manifest says instead of a kind of noise where ridge maps are drawn from.
 GIVEN_PRINT, NEW_FINGER = "given_print", "new_finger"
 SETTINGS_FILENAME = "synthesis.json"
@@ -265,12 +265,15 @@ def bind_generate(config: ConfigDict, variables: Mapping) -> tuple[Callable, dic
     return generate, jax.device_put(variables)
 
 
-def bind_draw(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
+def bind_draw(
+    config: ConfigDict, variables: Mapping, reshape: Callable[[jax.Array], jax.Array] = lambda images: images
+) -> tuple[Callable, dict]:
     """Put restored weights into a generator of bytes.
 
     Args:
-      config: as of `bind_generate`, like the other argument.
+      config: as of `bind_generate`.
       variables: the checkpoint's "generator" or "generator_ema".
+      reshape: of drawn images, float32 [batch, height, width, channels] in [-1, 1], before they become bytes.
 
     Returns:
       (a function of (variables, noise_image uint8 [batch, height, width, condition channels], dropout_seed uint32
@@ -284,7 +287,8 @@ def bind_draw(config: ConfigDict, variables: Mapping) -> tuple[Callable, dict]:
 
     def draw(variables, noise_image, dropout_seed):
         # As `preprocessing.to_uint8` does in NumPy.
-        pixels = (generate(variables, noise_image, create_dropout_keys(dropout_seed)) + 1) * np.float32(127.5)
+        images = reshape(generate(variables, noise_image, create_dropout_keys(dropout_seed)))
+        pixels = (images + 1) * np.float32(127.5)
         return jnp.clip(jnp.rint(pixels), 0, 255).astype(jnp.uint8)
 
     return draw, variables
@@ -315,7 +319,7 @@ def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
       row: the image's.
 
     Returns:
-      uint8 [height, width, channels]; of one channel where it is the noise plane beside a ridge map.
+      uint8 [height, width, channels]; of one channel where it is a plane beside a print's map.
     """
     height, width, num_channels = image_shape(config.data)
     is_unknown = row.person == pairs.UNKNOWN
@@ -324,7 +328,7 @@ def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
         # Ids have nine digits at most, so that an image of nobody's has noise of its own.
         2**31 + row.replica if is_unknown else row.person,
         row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
-        shape=(height, width, 1 if config.data.condition == "ridges" else num_channels),
+        shape=(height, width, num_channels if config.data.condition == "noise" else 1),
         distribution=config.data.noise_distribution,
     )
 
@@ -523,16 +527,14 @@ def create_condition_loader(
       UserError: the training prints or pairs are not there any more, or others are.
     """
     pair_names = metadata["pair_names"]
-    if config.data.condition == "ridges":
+    if config.data.condition != "noise":
         training_pairs = print_loading.create_pairs(config)
-        assert isinstance(training_pairs, ridge_pairs.RidgePairs)
+        assert isinstance(training_pairs, ridge_pairs.MappedPairs)
         if training_pairs.data_hash != metadata["data_hash"]:
             raise UserError(
                 f"{print_loading.describe_origin(config.data)}: holds other prints than the generator was trained on"
             )
-        return lambda index, row: ridge_condition.add_noise(
-            training_pairs.load_planes(index), create_noise_of_row(config, row)
-        )
+        return lambda index, row: training_pairs.create_condition(index, create_noise_of_row(config, row))
     if pair_names and config.synthesis.noise == "training":
         if metadata["data_hash"].startswith(pairs.ARRAYS_PREFIX):
             raise UserError(

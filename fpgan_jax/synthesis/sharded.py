@@ -100,9 +100,9 @@ def synthesize_shards(
     config, step, metadata = drawing.restore_config(
         gan_workdir, step=step, overrides=overrides | {"noise": "new"}
     )
-    if config.data.condition == "ridges":
+    if config.data.condition != "noise":
         raise UserError(
-            f"--num_images: {gan_workdir} draws from ridge maps, not from noise alone; give --identities"
+            f"--num_images: {gan_workdir} draws from maps of prints, not from noise alone; give --identities"
         )
     variables = drawing.restore_variables(gan_workdir, config, step)
     with hold_folder(out_dir, is_holder=parallel.is_main_process()):

@@ -20,7 +20,7 @@ from fpgan_jax.config.fields import MAX_COUNT
 from fpgan_jax.config.identity import GAN_FIELDS, TRAIN_ON_FIELDS, claim_workdir
 from fpgan_jax.data import augmentation, feeding, print_loading
 from fpgan_jax.data.preprocessing import scale_to_unit
-from fpgan_jax.data.ridges import print_scale
+from fpgan_jax.data.ridges import print_scale, ridge_condition, ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.progress import print_line
 from fpgan_jax.models import factory
@@ -299,6 +299,7 @@ def bind_train_step(
             jitter=config.data.jitter,
             warp_strength=config.data.warp_strength,
             ridge_period=ridge_period,
+            neutral=ridge_pairs.NEUTRALS.get(config.data.condition, ridge_condition.NEUTRAL),
         ),
         axis_name=parallel.DEVICE_AXIS,
     )
@@ -312,6 +313,7 @@ def prepare_batch(
     jitter: int,
     warp_strength: float = 0.0,
     ridge_period: float = 0.0,
+    neutral: tuple[float, ...] = ridge_condition.NEUTRAL,
 ) -> tuple[jax.Array, jax.Array]:
     """Scale a batch of bytes to the networks' range, with pix2pix's jitter and a finger's warp where they are on.
 
@@ -322,6 +324,7 @@ def prepare_batch(
       jitter: pixels of enlargement before the random crop; 0 is off.
       warp_strength: see `augmentation.warp_pair`; 0 is off.
       ridge_period: ridge period of the prints, pixels.
+      neutral: see `augmentation.warp_pair`.
 
     Returns:
       (noise_image, real_image), float32 in [-1, 1].
@@ -331,5 +334,10 @@ def prepare_batch(
     # Another key than the crop's.
     warp_key = jax.random.split(key)[1]
     return augmentation.warp_pair(
-        warp_key, *images, strength=warp_strength, period=ridge_period, first_index=first_index
+        warp_key,
+        *images,
+        strength=warp_strength,
+        period=ridge_period,
+        neutral=neutral,
+        first_index=first_index,
     )

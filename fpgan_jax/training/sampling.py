@@ -12,7 +12,7 @@ from flax import linen as nn
 from ml_collections import ConfigDict
 
 from fpgan_jax.data.preprocessing import scale_to_unit, to_uint8
-from fpgan_jax.data.ridges import ridge_condition
+from fpgan_jax.data.ridges import ridge_pairs
 
 
 def create_generate(generator: nn.Module, *, deterministic: bool, use_running_average: bool) -> Callable:
@@ -60,8 +60,8 @@ class SampleGrid:
         self._generate = generate
         self._pairs = {name: values[: config.num_samples] for name, values in pairs.items()}
         self._pictures = self._pairs["noise_image"]
-        if config.data.condition == "ridges" and config.num_samples:
-            pictures = ridge_condition.draw_condition(self._pictures)[..., None]
+        if config.data.condition != "noise" and config.num_samples:
+            pictures = ridge_pairs.draw_condition(self._pictures, config.data.condition)
             self._pictures = pictures.repeat(config.data.num_channels, axis=-1)
         # The same dropout every time: what changes from grid to grid is the network.
         self._keys = jax.random.split(jax.random.key(config.synthesis.seed), len(self._pictures))

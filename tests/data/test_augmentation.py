@@ -193,6 +193,14 @@ def condition(images):
     return planes.at[..., 1:2].set(-images)
 
 
+def test_a_map_of_one_plane_moves_with_the_print_and_has_its_own_neutral_value(images):
+    condition = -images
+    warped, real = augmentation.warp_pair(
+        jax.random.key(0), condition, images, strength=4.0, period=4.0, neutral=(-1.0,)
+    )
+    np.testing.assert_allclose(real, -warped, atol=1e-6)
+
+
 def test_no_warp_changes_nothing(condition, images):
     jax.tree.map(np.testing.assert_array_equal, warp(condition, images, strength=0.0), (condition, images))
 

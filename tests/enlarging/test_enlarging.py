@@ -1,5 +1,6 @@
 """Impressions of given prints and of new fingers: what an image depends on, and what is on the disk."""
 
+import dataclasses
 import os
 import pathlib
 
@@ -9,19 +10,21 @@ from PIL import Image
 
 from fpgan_jax.data import impression_folder, print_loading
 from fpgan_jax.data.noise import create_noise_image
-from fpgan_jax.enlarging import enlarging, impression_drawing
+from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.enlarging import enlarging, finger_sources, impression_drawing
 from fpgan_jax.enlarging.enlarging import Request
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.study import loading
 from fpgan_jax.models import factory
 from fpgan_jax.synthesis import drawing, sharded
-from fpgan_jax.tables.csv_rows import read_rows
+from fpgan_jax.tables.csv_rows import read_rows, write_rows
 from tests.launch.scripts import run, run_well
 from tests.serving.test_formats import create_weights, save_checkpoint
 from tests.synthesis.test_sharded import assert_same_images, read_tars
 from tests.training import tiny
 
 SIDE = 32
+DRAWN_AT = "step 3, 32x32 pixels, 333 pixels per inch"
 
 
 def write_prints(folder, fingers):
@@ -100,12 +103,12 @@ def read_folder(folder):
 def test_every_finger_has_its_impressions_as_its_own_files_are_named(drawn, folder):
     out_dir, line = drawn
     assert sorted(read_folder(out_dir)) == [f"{finger}_0{i}.png" for finger in (3, 7) for i in (1, 2, 3)]
-    assert line == f"6 impressions of 2 fingers of {folder / 'given'}, step 3, 333 pixels per inch"
+    assert line == f"6 impressions of 2 fingers of {folder / 'given'}, {DRAWN_AT}"
 
 
 def test_the_folder_is_read_as_impressions_of_its_fingers(drawn):
     config = tiny.create_config()
-    config.data.update(source="impressions", impressions_dir=str(drawn[0]))
+    config.data.update(source="impressions", impressions_dir=str(drawn[0]), sensor_ppi=333.0)
     records = impression_folder.read_records(config.data)
     assert [record.person for record in records] == [3, 3, 3, 7, 7, 7]
     collection = loading.load_print_folder(str(drawn[0]), config, data_hash="of other prints")
@@ -120,6 +123,84 @@ def test_an_image_is_drawn_again_from_its_row_alone(gan_workdir, request_of, dra
     assert rows[4].source == "7_1.png"
     np.testing.assert_array_equal(image[..., 0], images["7_02.png"])
     assert len({each.tobytes() for each in images.values()}) == 6
+
+
+def test_reading_a_folder_at_another_resolution_than_it_was_drawn_at_is_refused(drawn):
+    config = tiny.create_config()
+    config.data.update(source="impressions", impressions_dir=str(drawn[0]), sensor_ppi=500.0)
+    with pytest.raises(UserError, match=r"config.data.sensor_ppi=500.0: .*manifest.csv says 333 pixels"):
+        impression_folder.read_records(config.data)
+    config.data.sensor_ppi = 334.0
+    assert len(impression_folder.read_records(config.data)) == 6
+
+
+def test_an_evaluation_brings_a_folder_to_its_own_resolution(drawn):
+    config = tiny.create_config()
+    config.data.update(
+        source="impressions", impressions_dir="elsewhere", sensor_ppi=500.0, image_ppi=166.5, image_size=SIDE
+    )
+    images = loading.load_print_folder(str(drawn[0]), config).images
+    # Half as many pixels an inch: 16 of 32, in the middle.
+    assert (images[:, :8] == 255).all() and (images[:, :, 24:] == 255).all()
+    assert (images[:, 8:24, 8:24] != 255).any()
+
+
+def test_an_evaluation_of_squeezed_prints_squeezes_square_ones(gan_workdir, request_of, tmp_path):
+    """133 rows and 123 columns of square pixels fill the 128x128 of SOCOFing's."""
+    enlargement = enlarging.open_enlargement(gan_workdir, request_of())
+    (row,) = enlargement.create_rows(enlargement.source.fingers[0], 1)
+    write_rows(str(tmp_path / "manifest.csv"), [dataclasses.replace(row, ppi="238.7")])
+    ramp = np.add.outer(np.arange(133) * 0.5, np.arange(123) * 1.5).round().astype(np.uint8)
+    Image.fromarray(ramp).save(tmp_path / row.file)
+    config = tiny.create_config()
+    config.data.update(source="npz", frame="crop", image_size=128)
+    (image,) = loading.load_print_folder(str(tmp_path), config).images
+    assert image.shape == (128, 128)
+    # From corner to corner, 66 + 183.
+    assert abs(int(image[-1, -1]) - 249) <= 1 and image[0, 0] <= 1
+
+
+def read_ridges(config, variables):
+    """Stand for a generator: the ridges of its condition are its image."""
+    return lambda variables, condition, keys: (condition[..., :1].astype(np.float32) - 128) / 127, {}
+
+
+@pytest.mark.parametrize(("is_square", "shape"), [(True, (133, 123)), (False, (128, 128))])
+def test_square_skin_comes_back_square_from_a_generator_of_squeezed_prints(monkeypatch, is_square, shape):
+    """A turned disk of concentric ridges, on another sensor than SOCOFing's."""
+    monkeypatch.setattr(drawing, "bind_generate", read_ridges)
+    config = tiny.create_config()
+    config.data.update(source="npz", frame="crop", image_size=128, condition="ridges")
+    canvas = config.copy_and_resolve_references().data
+    canvas.update(source="impressions", sensor_ppi=500.0, image_ppi=238.67)
+    canvas.image_size, canvas.image_width = finger_sources.find_canvas_shape(config.data)
+    radii = np.hypot(*(np.mgrid[: canvas.image_size, : canvas.image_width] - np.array([[[87.5]], [[82.5]]])))
+    disk = np.where(radii < 45, 127 - 100 * np.cos(2 * np.pi / 4.296 * radii), 255).astype(np.uint8)
+    given = PrintSet(disk[None, ..., None], np.array([7], np.int32), ("7_1.png",))
+    whole = PrintSet(np.full((1, 128, 128, 1), 127, np.uint8), np.array([1], np.int32), ("1.BMP",))
+    whole.images[0, ::2] = 60
+    source = finger_sources.GivenPrints(given, None, canvas)
+    metadata = {"pair_names": [], "config_hash": "", "data_hash": ""}
+    enlargement = impression_drawing.Enlargement(config, 3, metadata, {}, source, whole, is_square)
+    pose = {"rotation": 0.6, "stretch_down": 1, "stretch_right": 1}
+    pose |= dict.fromkeys(("shift_down", "shift_right", "contact_down", "contact_right"), 0)
+    rows = [dataclasses.replace(row, **pose) for row in enlargement.create_rows(source.fingers[0], 16)]
+    images = np.stack(list(impression_drawing.draw_rows(enlargement, rows)))[..., 0]
+    assert images.shape[1:] == shape == enlargement.image_shape
+    assert rows[0].ppi == ("238.7" if is_square else "247.8x229.9")
+    # The skin's distortion, which is small, is averaged over the impressions.
+    ink = (images.astype(float) - 127.5) ** 2
+    height, width = (np.sqrt(find_moment(ink, axis)) for axis in (1, 2))
+    assert width / height == pytest.approx(1 if is_square else 1.078, rel=0.01)
+    # Of a disk the root of the moment is half of the radius; the map's soft edge costs a pixel.
+    assert np.sqrt(width * height) == pytest.approx(45 / 2, rel=0.04)
+
+
+def find_moment(weights, axis):
+    weights = weights.sum(axis=(0, 3 - axis))
+    places = np.arange(len(weights))
+    mean = (weights * places).sum() / weights.sum()
+    return (weights * (places - mean) ** 2).sum() / weights.sum()
 
 
 def test_the_noise_plane_is_that_of_the_rows_seed(gan_workdir, request_of):
@@ -169,10 +250,18 @@ def test_a_finger_of_the_training_lends_neither_contact_nor_look_to_itself(gan_w
     assert lent == {(source, name) for source in files for name in files if source != name}
 
 
+def test_a_given_finger_looks_as_its_print_and_a_new_one_as_one_training_print(gan_workdir, request_of):
+    given = enlarging.open_enlargement(gan_workdir, request_of())
+    assert {row.finger_appearance for row in given.create_rows(given.source.fingers[1], 5)} == {"7_1.png"}
+    new = enlarging.open_enlargement(gan_workdir, Request("new", 8))
+    usual = [{row.finger_appearance for row in new.create_rows(finger, 5)} for finger in new.source.fingers]
+    assert all(len(names) == 1 for names in usual) and len(set.union(*usual)) > 1
+
+
 def test_new_fingers_are_numbered_apart_and_may_go_unchecked(gan_workdir, tmp_path):
     request = Request("new", 2, 1, is_checked=False)
     line = enlarging.enlarge(gan_workdir, str(tmp_path / "new"), request)
-    assert line == "2 impressions of 2 new fingers, not checked, step 3, 333 pixels per inch"
+    assert line == f"2 impressions of 2 new fingers, not checked, {DRAWN_AT}"
     rows = drawing.read_manifest(str(tmp_path / "new"))
     assert [(row.file, row.noise) for row in rows] == [
         ("100001_01.png", "new_finger"),
@@ -190,7 +279,7 @@ class RefuseTheFirst:
 
 def test_a_refused_finger_is_counted_and_not_drawn(gan_workdir, tmp_path):
     line = enlarging.enlarge(gan_workdir, str(tmp_path), Request("new", 2, 1), matcher=RefuseTheFirst())
-    assert line == "2 impressions of 2 new fingers, 1 refused (1 by training), step 3, 333 pixels per inch"
+    assert line == f"2 impressions of 2 new fingers, 1 refused (1 by training), {DRAWN_AT}"
     assert sorted(read_folder(tmp_path)) == ["100002_01.png", "100003_01.png"]
     assert (tmp_path / "fingers.csv").read_text().splitlines()[1] == "100001,new:0:1,1,30.0,training,1_1.png"
 
@@ -207,6 +296,7 @@ def test_the_figure_has_a_row_a_finger(gan_workdir, request_of, drawn, tmp_path)
     [
         ({"sensor_ppi": 0.0}, "--identities_ppi: "),
         ({"num_fingers": 3}, "--num_identities: 3 are wanted"),
+        ({"identities": "held_out"}, "--identities=held_out: .* has nobody who was kept from the training"),
         ({"identities": "nowhere"}, "--identities: 'nowhere' is not a folder"),
         ({"identities": "new"}, "--num_identities: say how many"),
         ({"identities": "new", "num_fingers": 900_000}, "--num_identities=900000: must be from 1 to 899999"),
@@ -231,7 +321,7 @@ def test_the_script_draws_what_its_flags_say(gan_workdir, folder, drawn, tmp_pat
         "--compilation_cache_dir=",
     )
     assert result.stdout == (
-        f"2 impressions of 1 fingers of {folder / 'given'}, step 3, 333 pixels per inch, in {tmp_path / 'out'}\n"
+        f"2 impressions of 1 fingers of {folder / 'given'}, {DRAWN_AT}, in {tmp_path / 'out'}\n"
     )
     images = read_folder(drawn[0])
     assert_same_images(

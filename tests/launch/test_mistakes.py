@@ -169,6 +169,17 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
             ["--real=a={0}@500", "--tests=b={0}/none@512", "--out_dir={0}/run"],
             ["--tests: ", "none' is not a folder"],
         ),
+        (
+            "measure_protocol",
+            [
+                "--config=configs/test_size.py",
+                "--config.data.socofing_dir={0}",
+                "--real=a={0}@500",
+                "--more_impressions=ours={0}@500",
+                "--out_dir={0}/run",
+            ],
+            ["--more_impressions=ours=", "say whose fingers these are", "ours=a:FOLDER@PPI"],
+        ),
     ],
     ids=[
         "synthesize",
@@ -189,6 +200,7 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
         "override",
         "config of a set",
         "recognition",
+        "protocol",
     ],
 )
 def test_a_mistake_in_the_other_scripts(tmp_path, script, flags, texts):

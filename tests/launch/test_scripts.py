@@ -358,6 +358,34 @@ def test_the_use_of_synthetic_prints_is_measured_on_the_trained_weights(reproduc
 
 
 @pytest.mark.extended
+def test_the_protocol_s_table_has_a_row_a_line_and_a_column_a_set(tmp_path):
+    for name, seed, impressions in (("few", 1, (1, 2)), ("drawn", 1, (3, 4)), ("new", 2, (1, 2))):
+        (tmp_path / name).mkdir()
+        for person in (1, 2, 3):
+            finger = create_finger(seed, person)
+            for impression in impressions:
+                made = create_impression(finger, impression, size="241x298")
+                Image.fromarray(made).save(tmp_path / name / f"{person}_{impression}.png")
+    pictures, out_dir = tmp_path / "prints", tmp_path / "out"
+    run_well("make_prints", f"--out_dir={pictures}", "--num_persons=6", "--noaltered")
+    flags = ["--config=configs/test_size.py", f"--config.data.socofing_dir={pictures}"]
+    flags += [f"--config.data.tfds_dir={tmp_path / 'tfds'}", "--config.data.frame=crop"]
+    flags += [
+        "--config.data.image_size=128",
+        "--config.data.num_held_out_persons=2",
+        "--config.data.num_persons=0",
+    ]
+    flags += [f"--real=few={tmp_path / 'few'}@500", f"--more_impressions=ours=few:{tmp_path / 'drawn'}@500"]
+    flags += [f"--more_fingers=ours={tmp_path / 'new'}@500", "--num_procedural=2", "--num_training=4"]
+    result = run_well("measure_protocol", *flags, f"--out_dir={out_dir}")
+    assert "Accepted by another real impression" in result.stdout and str(out_dir) in result.stdout
+    more, new = (read_csv(out_dir / f"protocol_{name}.csv") for name in ("more_impressions", "new_fingers"))
+    assert {row["line"] for row in more} == {"1", "2", "3", "4", "5", "10", "11"}
+    assert {row["line"] for row in new} == {"4", "6", "7", "8", "9", "10", "11"}
+    assert {"ours", "Copy", "Stranger"} <= set(more[0]) and {"ours", "procedural", "Copy"} <= set(new[0])
+
+
+@pytest.mark.extended
 def test_recognizers_are_compared_on_fingers_that_they_never_saw(tmp_path):
     for name, seed in (("few", 1), ("sensor", 2)):
         (tmp_path / name).mkdir()

@@ -61,7 +61,9 @@ def sample_pose(key: jax.Array, period: float, strength: float = 1.0) -> Pose:
     )
 
 
-def sample_field(key: jax.Array, shape: tuple[int, int], period: float, strength: float = 1.0) -> jax.Array:
+def sample_field(
+    key: jax.Array, shape: tuple[int, int], period: float, strength: float = 1.0, pixel_stretch: float = 1.0
+) -> jax.Array:
     """Draw the skin's distortion: Gaussian noise, smooth and equally strong everywhere.
 
     Args:
@@ -69,11 +71,16 @@ def sample_field(key: jax.Array, shape: tuple[int, int], period: float, strength
       shape: (height, width) in pixels.
       period: of the ridges, pixels.
       strength: factor on the displacement; 0 is none.
+      pixel_stretch: width over height that a square of skin has in the result's pixels.
 
     Returns:
-      float32 [2, height, width], pixels down and across; the mean square of their length is (0.24 strength period)^2.
+      float32 [2, height, width], square pixels of the same area, down and across; the mean square of their length is
+      (0.24 strength period)^2.
     """
-    down, across = (_create_smoothing(side, _FIELD_SIGMA * period) for side in shape)
+    sigma, root = _FIELD_SIGMA * period, math.sqrt(pixel_stretch)
+    down, across = (
+        _create_smoothing(side, each) for side, each in zip(shape, (sigma / root, sigma * root), strict=True)
+    )
     noise = jax.random.normal(key, (2, down.shape[1], across.shape[1]))
     # All bits of the operands, which an accelerator would cut otherwise.
     smooth = jnp.einsum("hi,cij,wj->chw", down, noise, across, precision="highest")
@@ -90,28 +97,99 @@ def _create_smoothing(side: int, sigma: float) -> np.ndarray:
     return (weights / np.sqrt((weights**2).sum(axis=1, keepdims=True))).astype(np.float32)
 
 
-def create_places(pose: Pose, field: jax.Array, shape: tuple[int, int]) -> jax.Array:
+def create_places(
+    pose: Pose,
+    field: jax.Array,
+    shape: tuple[int, int],
+    *,
+    pixel_stretch: float = 1.0,
+    picture_stretch: float = 1.0,
+) -> jax.Array:
     """Find the place in a picture that each pixel of the result shows.
 
-    The picture's centre comes to the result's centre, but for the shift.
+    The picture's centre comes to the result's centre, but for the shift. Both have pixels of the same area. The finger
+    is turned in square ones: turned in others, it would be sheared.
 
     Args:
-      pose: of `sample_pose`.
+      pose: of `sample_pose`, in square pixels.
       field: [2, height, width] of the result, of `sample_field`.
       shape: (height, width) of the picture.
+      pixel_stretch: width over height that a square of skin has in the result's pixels.
+      picture_stretch: the same in the picture's.
 
     Returns:
       float32 [2, height, width]: row and column in the picture, of pixels' centres from 0.
     """
     height, width = field.shape[1:]
-    down = jnp.arange(height, dtype=jnp.float32)[:, None] - (height - 1) / 2 - pose.shift[0]
-    across = jnp.arange(width, dtype=jnp.float32)[None, :] - (width - 1) / 2 - pose.shift[1]
+    root, picture_root = math.sqrt(pixel_stretch), math.sqrt(picture_stretch)
+    down = root * (jnp.arange(height, dtype=jnp.float32)[:, None] - (height - 1) / 2) - pose.shift[0]
+    across = (jnp.arange(width, dtype=jnp.float32)[None, :] - (width - 1) / 2) / root - pose.shift[1]
     cosine, sine = jnp.cos(pose.rotation), jnp.sin(pose.rotation)
     # Rows count down: the inverse of a counter-clockwise rotation, then that of the stretch.
     rows = (cosine * down + sine * across) / pose.stretch[0]
     columns = (cosine * across - sine * down) / pose.stretch[1]
     centre = jnp.array([(side - 1) / 2 for side in shape], jnp.float32)
-    return jnp.stack([rows, columns]) + centre[:, None, None] + field
+    to_picture = np.array([1 / picture_root, picture_root], np.float32)[:, None, None]
+    return jnp.stack([rows, columns]) * to_picture + centre[:, None, None] + field * to_picture
+
+
+def move(
+    place: jax.Array,
+    pose: Pose,
+    shape: tuple[int, int],
+    result_shape: tuple[int, int],
+    *,
+    pixel_stretch: float = 1.0,
+    picture_stretch: float = 1.0,
+) -> jax.Array:
+    """Find where a place of a picture comes to lie: the inverse of `create_places` without a field.
+
+    Args:
+      place: float [2], row and column in the picture.
+      pose: as of `create_places`, like what follows.
+      shape: (height, width) of the picture.
+      result_shape: (height, width) of the result.
+      pixel_stretch: of the result's pixels.
+      picture_stretch: of the picture's.
+
+    Returns:
+      float32 [2], row and column in the result.
+    """
+    root, picture_root = math.sqrt(pixel_stretch), math.sqrt(picture_stretch)
+    offset = place - (np.array(shape, np.float32) - 1) / 2
+    rows, columns = offset * np.array([picture_root, 1 / picture_root], np.float32) * pose.stretch
+    cosine, sine = jnp.cos(pose.rotation), jnp.sin(pose.rotation)
+    moved = jnp.stack([cosine * rows - sine * columns, sine * rows + cosine * columns]) + pose.shift
+    return moved * np.array([1 / root, root], np.float32) + (np.array(result_shape, np.float32) - 1) / 2
+
+
+def find_square_shape(shape: tuple[int, int], stretch: float) -> tuple[int, int]:
+    """Find the (height, width) that an image has in square pixels of the same area.
+
+    Args:
+      shape: (height, width) of the image.
+      stretch: width over height that a square of skin has in it.
+    """
+    root = math.sqrt(stretch)
+    return round(shape[0] * root), round(shape[1] / root)
+
+
+def make_square(image: jax.Array, stretch: float) -> jax.Array:
+    """Sample an image in square pixels of the same area.
+
+    Args:
+      image: float [height, width, channels].
+      stretch: width over height that a square of skin has in it.
+
+    Returns:
+      float32 of `find_square_shape`, with the same centre; it may overshoot the image's range.
+    """
+    height, width, _ = image.shape
+    shape = find_square_shape((height, width), stretch)
+    still = Pose(jnp.float32(0), jnp.zeros(2), jnp.ones(2))
+    return resample(
+        image, create_places(still, jnp.zeros((2, *shape)), (height, width), picture_stretch=stretch)
+    )
 
 
 def find_inside(places: jax.Array, shape: tuple[int, int], fade: float) -> jax.Array:

@@ -1,11 +1,13 @@
-"""Owns what is known of a sensor's scale: the ridge period and the stretch of the images that a config makes.
+"""Owns what is known of a sensor's scale, and enlargement by it: ridge period and stretch of the images of a config.
 
 Does not measure ridges; `evaluation/matcher/resolution.py` estimates from prints what nobody knows of their sensor.
 """
 
 import math
 
+import numpy as np
 from ml_collections import ConfigDict
+from PIL import Image
 
 from fpgan_jax.config.derived import find_ppi, image_shape, is_socofing
 from fpgan_jax.data import preprocessing
@@ -16,6 +18,8 @@ PERIOD_AT_500_PPI = 9.0
 # Pixels of a 96x103 scan from ridge to ridge: the median of 1,990 real prints of SOCOFing, all ten fingers of 200
 # persons, by python -m launch.measure_scale. Estimated anew for five persons it is off by up to a tenth.
 SOCOFING_PERIOD = 3.136
+# White pixels around a print that fills its image: MINDTCT finds no minutiae at an image's very edge.
+MARGIN = 24
 
 
 def find_sensor_period(data_config: ConfigDict) -> float:
@@ -33,6 +37,37 @@ def find_sensor_period(data_config: ConfigDict) -> float:
         return 0.0
     down, across = _find_enlargement(data_config)
     return SOCOFING_PERIOD * math.sqrt(down * across)
+
+
+def find_resolution(data_config: ConfigDict) -> tuple[float, float]:
+    """Find the pixels per inch of the images that a config makes.
+
+    Args:
+      data_config: config.data; its source, resolutions, frame and image's size are used.
+
+    Returns:
+      (down, across); zeros for pairs of unknown origin.
+    """
+    ppi = 500 * find_sensor_period(data_config) / PERIOD_AT_500_PPI
+    root = math.sqrt(find_stretch(data_config))
+    return ppi / root, ppi * root
+
+
+def write_resolution(resolution: tuple[float, float]) -> str:
+    """Write pixels per inch (down, across) as one number, or as ACROSSxDOWN where they differ."""
+    down, across = (f"{ppi:.4g}" for ppi in resolution)
+    return down if down == across else f"{across}x{down}"
+
+
+def parse_resolution(text: str) -> tuple[float, float] | None:
+    """Read what `write_resolution` wrote: pixels per inch (down, across), or None for another text."""
+    try:
+        numbers = [float(part) for part in text.split("x")]
+    except ValueError:
+        return None
+    if len(numbers) > 2 or not all(0 < number < math.inf for number in numbers):
+        return None
+    return numbers[-1], numbers[0]
 
 
 def find_stretch(data_config: ConfigDict) -> float:
@@ -53,6 +88,29 @@ def find_stretch(data_config: ConfigDict) -> float:
         return 1.0
     down, across = _find_enlargement(data_config)
     return across / down
+
+
+def scale_images(images: np.ndarray, factor: float, stretch: float = 1.0, margin: int = MARGIN) -> np.ndarray:
+    """Resample prints and put a white margin around them.
+
+    Args:
+      images: uint8 [n, height, width].
+      factor: root of the areas' ratio.
+      stretch: of `find_stretch`; is undone, the area kept.
+      margin: white pixels on each side.
+
+    Returns:
+      uint8 [n, about height * factor * sqrt(stretch) + 2 * margin, about width * factor / sqrt(stretch) + 2 * margin],
+      bicubic.
+    """
+    root = math.sqrt(stretch)
+    height = max(1, round(images.shape[1] * factor * root))
+    width = max(1, round(images.shape[2] * factor / root))
+    scaled = np.full((len(images), height + 2 * margin, width + 2 * margin), 255, np.uint8)
+    for place, image in enumerate(images):
+        picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
+        scaled[place, margin : margin + height, margin : margin + width] = picture
+    return scaled
 
 
 def _find_enlargement(data_config: ConfigDict) -> tuple[float, float]:

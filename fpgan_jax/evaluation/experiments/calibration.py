@@ -12,7 +12,6 @@ from ml_collections import ConfigDict
 from fpgan_jax.data import print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.experiments import impression_trial
-from fpgan_jax.evaluation.matcher.gallery import MAX_GALLERY
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
@@ -25,6 +24,8 @@ from fpgan_jax.evaluation.study.findings import MatchRow
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 from fpgan_jax.tables.csv_rows import write_rows
 
+# More cost time and change little.
+MAX_PERSONS = 60
 # Draws of persons behind a threshold's interval.
 _NUM_RESAMPLES = 2000
 
@@ -66,7 +67,7 @@ def calibrate_matcher(
     config: ConfigDict,
     scores_path: str,
     *,
-    max_persons: int = MAX_GALLERY,
+    max_persons: int = MAX_PERSONS,
     matcher: Matcher | None = None,
 ) -> Calibration:
     """Match real impressions of one finger with one another, or for want of them altered ones with everybody's print.

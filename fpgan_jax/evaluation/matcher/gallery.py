@@ -18,8 +18,6 @@ from fpgan_jax.evaluation.study.print_collection import (
     find_same_person,
 )
 
-# Fingers, with all their impressions; more cost time and change little.
-MAX_GALLERY = 60
 ONE_IMPRESSION_REASON = "there is one real impression of each finger"
 
 
@@ -84,7 +82,7 @@ def create_gallery(study: Study, prepared: PreparedPrints) -> Gallery:
 
     Args:
       study: its reference and held-out impressions come whole; of the population the first fingers, until there are
-        `MAX_GALLERY` fingers.
+        `num_gallery_fingers` of its settings.
       prepared: its prints at 500 ppi.
 
     Returns:
@@ -96,7 +94,7 @@ def create_gallery(study: Study, prepared: PreparedPrints) -> Gallery:
         for collection in study.collections.values()
         if collection.role == role
     ]
-    num_others = max(0, MAX_GALLERY - len(np.unique(study.reference.persons)))
+    num_others = max(0, study.settings.num_gallery_fingers - len(np.unique(study.reference.persons)))
     kept = [_choose_places(collection, num_others) for collection in collections]
     chosen = list(zip(collections, kept, strict=True))
     return Gallery(

@@ -73,16 +73,19 @@ class Matcher:
 
     Attributes:
       name: the tool's, as in `MatchRow.matcher`.
+      max_others: of a slow tool, how many real prints of other fingers a print is compared with; None is all.
     """
 
-    def __init__(self, tool: MatchingTool, *, num_workers: int | None = None):
+    def __init__(self, tool: MatchingTool, *, num_workers: int | None = None, max_others: int | None = None):
         """Make a matcher.
 
         Args:
           tool: of `nist_tools.find_matching_tool`.
           num_workers: as of `Workers`.
+          max_others: as of the attribute.
         """
         self.name = tool.name
+        self.max_others = max_others
         self._tool = tool
         self._workers = Workers(num_workers)
         self._scores: dict[tuple[str, str], float] = {}

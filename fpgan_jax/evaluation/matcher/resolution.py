@@ -5,21 +5,22 @@ sensor. Does not measure ridges (`ridges.py`), and keeps nothing on disk.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import Image
 
 from fpgan_jax.config.derived import find_ppi
 from fpgan_jax.data import preprocessing
-from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI, find_sensor_period, find_stretch
+from fpgan_jax.data.ridges.print_scale import (
+    MARGIN,
+    PERIOD_AT_500_PPI,
+    find_sensor_period,
+    find_stretch,
+    scale_images,
+)
 from fpgan_jax.evaluation.matcher.ridge_spectrum import MIN_SIDE, describe_small, measure_ridges
 from fpgan_jax.evaluation.study.print_collection import Study
-
-# White pixels around a print that fills its image: MINDTCT finds no minutiae at an image's very edge.
-MARGIN = 24
 
 
 class NoScaleError(Exception):
@@ -90,26 +91,3 @@ def find_period(images: np.ndarray) -> float:
     if not len(periods):
         raise NoScaleError("the reference prints show no ridge period, so they cannot be brought to 500 ppi")
     return float(np.median(periods))
-
-
-def scale_images(images: np.ndarray, factor: float, stretch: float = 1.0, margin: int = MARGIN) -> np.ndarray:
-    """Resample prints and put a white margin around them.
-
-    Args:
-      images: uint8 [n, height, width].
-      factor: root of the areas' ratio.
-      stretch: of `find_stretch`; is undone, the area kept.
-      margin: white pixels on each side.
-
-    Returns:
-      uint8 [n, about height * factor * sqrt(stretch) + 2 * margin, about width * factor / sqrt(stretch) + 2 * margin],
-      bicubic.
-    """
-    root = math.sqrt(stretch)
-    height = max(1, round(images.shape[1] * factor * root))
-    width = max(1, round(images.shape[2] * factor / root))
-    scaled = np.full((len(images), height + 2 * margin, width + 2 * margin), 255, np.uint8)
-    for place, image in enumerate(images):
-        picture = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-        scaled[place, margin : margin + height, margin : margin + width] = picture
-    return scaled

@@ -25,7 +25,13 @@ from fpgan_jax.evaluation.measures import summary
 from fpgan_jax.evaluation.statistics import intervals, verification
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES, Impostors
 from fpgan_jax.evaluation.study.findings import REFUSED, SKIPPED, Findings, ImageRow, MatchRow, MeasureRow
-from fpgan_jax.evaluation.study.print_collection import BASELINE, REAL_ROLES, PrintCollection, Study
+from fpgan_jax.evaluation.study.print_collection import (
+    BASELINE,
+    REAL_ROLES,
+    PrintCollection,
+    Study,
+    find_same_person,
+)
 
 FAMILY = "identity"
 
@@ -155,7 +161,7 @@ def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matche
     """Compare every print of a study with everybody's real print, and set the thresholds.
 
     Args:
-      study: the collections; of the population, as many as `MAX_GALLERY` leaves room for.
+      study: the collections; of the population, as many as `num_gallery_fingers` of its settings leaves room for.
       prepared: its prints at 500 ppi.
       matcher: what compares.
 
@@ -166,7 +172,7 @@ def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matche
       ToolError: the tool failed.
     """
     gallery = create_gallery(study, prepared)
-    own = _compare_within(gallery.images, matcher)
+    own = _compare_within(gallery, matcher)
     scores, self_scores = {}, {}
     for name, collection in study.collections.items():
         scores[name] = np.full((len(collection), len(gallery.images)), np.nan)
@@ -177,14 +183,20 @@ def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matche
             places = gallery.find_places(collection)
             scores[name][places >= 0] = own[places[places >= 0]]
         else:
-            pairs = np.stack(np.indices(scores[name].shape), axis=-1).reshape(-1, 2)
+            pairs = np.argwhere(choose_comparisons(collection.persons, gallery, matcher.max_others))
             found = matcher.compare(images, gallery.images, pairs, f"matching {name}")
-            scores[name] = found.reshape(scores[name].shape)
+            scores[name][tuple(pairs.T)] = found
     is_other = gallery.persons[:, None] != gallery.persons[None, :]
-    unaltered = _select_impostors(own, gallery.persons, gallery, np.triu(is_other, 1))
+    is_known = ~np.isnan(own)
+    unaltered = _select_impostors(own, gallery.persons, gallery, np.triu(is_other & is_known, 1))
     genuine = np.nonzero(np.triu(~is_other, 1))
     altered = [
-        _select_impostors(scores[name], collection.persons, gallery, gallery.find_impostors(collection))
+        _select_impostors(
+            scores[name],
+            collection.persons,
+            gallery,
+            gallery.find_impostors(collection) & ~np.isnan(scores[name]),
+        )
         for name, collection in study.collections.items()
         if collection.role == BASELINE
     ]
@@ -264,9 +276,48 @@ def create_match_rows(
     return rows
 
 
-def _compare_within(images: np.ndarray, matcher: Matcher) -> np.ndarray:
-    """Compare each two of some prints: float64 [m, m], symmetric, NaN on the diagonal."""
-    first, second = np.triu_indices(len(images), 1)
+def choose_comparisons(persons: np.ndarray, gallery: Gallery, max_others: int | None) -> np.ndarray:
+    """Choose which prints are compared with which of the gallery.
+
+    Args:
+      persons: int [n].
+      gallery: of m prints.
+      max_others: prints of other fingers that each is compared with: half of them are the reference's, so that all
+        prints are compared with as many of those; None is all.
+
+    Returns:
+      bool [n, m].
+    """
+    is_own = find_same_person(persons, gallery.persons)
+    if max_others is None:
+        return np.ones_like(is_own)
+    chosen = is_own.copy()
+    for start, stop in ((0, gallery.num_reference), (gallery.num_reference, len(gallery.persons))):
+        length = stop - start
+        count = min(length, max_others // 2)
+        if count:
+            # Evenly spread, and other ones for the next print.
+            steps = np.arange(count) * length // count
+            columns = start + (np.arange(len(persons))[:, None] + steps) % length
+            chosen[np.arange(len(persons))[:, None], columns] = True
+    return chosen
+
+
+def _compare_within(gallery: Gallery, matcher: Matcher) -> np.ndarray:
+    """Compare each two of the gallery's prints: float64 [m, m], symmetric, NaN on the diagonal.
+
+    Of a slow matcher those of one finger, of as many pairs of fingers as the strictest rate needs, and as many others
+    as any print is compared with.
+    """
+    images, persons = gallery.images, gallery.persons
+    is_compared = choose_comparisons(persons, gallery, matcher.max_others)
+    if matcher.max_others is not None:
+        _, firsts = np.unique(persons, return_index=True)
+        pairs = np.stack(np.triu_indices(len(firsts), 1), axis=1)
+        count = min(len(pairs), verification.count_needed_impostors(min(FALSE_ACCEPT_RATES)))
+        chosen = pairs[np.arange(count) * len(pairs) // max(count, 1)]
+        is_compared[tuple(firsts[chosen].T)] = True
+    first, second = np.nonzero(np.triu(is_compared | is_compared.T, 1))
     scores = np.full((len(images), len(images)), np.nan)
     found = matcher.compare(images, images, np.stack([first, second], axis=1), "matching real")
     scores[first, second] = scores[second, first] = found
@@ -356,7 +407,10 @@ def _measure_collection(
     best_genuine = np.where(np.isnan(genuine), -np.inf, genuine).max(1, initial=-np.inf)
     is_first = np.where(is_known, best_genuine > best, np.nan)
     note = f"in a gallery of {len(gallery.images)} prints of {len(np.unique(gallery.persons))} persons"
-    measures.append(summarise("rank_1", is_first, "fraction", "higher", note))
+    if (is_impostor & np.isnan(scores))[is_known].any():
+        measures.append(refuse("rank_1", "fraction", "higher", "not all of the gallery were compared"))
+    else:
+        measures.append(summarise("rank_1", is_first, "fraction", "higher", note))
     return measures, images
 
 

@@ -14,7 +14,7 @@ from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
 from fpgan_jax.evaluation.measures import identity, summary
-from fpgan_jax.evaluation.measures.identity import Comparisons
+from fpgan_jax.evaluation.measures.identity import Comparisons, choose_comparisons
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 from fpgan_jax.evaluation.study.findings import MEASURED, REFUSED, Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import REAL_ROLES, PrintCollection, Study, find_same_person
@@ -26,7 +26,9 @@ COPY_QUANTILE = 0.95
 MIN_COPY_FINGERS = 10
 
 
-def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = None) -> Findings:
+def measure(
+    study: Study, data_config: ConfigDict, matcher: Matcher | None = None, *, has_mirrored: bool = True
+) -> Findings:
     """Measure every collection by NIST's MINDTCT and BOZORTH3.
 
     - `nbis_best_score`: of a print, its highest score against any print of the training; a real print's own finger is
@@ -44,6 +46,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
       study: what to measure; its reference is the training gallery.
       data_config: config.data of its prints.
       matcher: one that has matched some of it already; None makes one.
+      has_mirrored: False leaves out the mirrored prints.
 
     Returns:
       Measures, scores a print, and the comparisons with the mirrored gallery ("identity" has the others); one skipped
@@ -53,7 +56,7 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         matcher = matcher or Matcher(nist_tools.find_matching_tool())
         prepared = prepare_prints(study, data_config)
         comparisons = identity.compare_with_gallery(study, prepared, matcher)
-        mirrored = compare_with_mirrored(study, prepared, comparisons, matcher)
+        mirrored = compare_with_mirrored(study, prepared, comparisons, matcher) if has_mirrored else None
     except (ToolError, NoScaleError) as error:
         return identity.skip(FAMILY, "nbis_leak_rate_at_far_0.01", error)
     measures: list[MeasureRow] = [_create_copy_threshold_row(study, comparisons)]
@@ -69,11 +72,14 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = Non
         images += image_rows
         if collection.role in REAL_ROLES:
             to_training = np.where(is_own, np.nan, to_training)
-        for word, scores in (("", to_training), ("mirrored_", mirrored.scores[name])):
+        compared = [("", to_training)]
+        if mirrored:
+            compared.append(("mirrored_", mirrored.scores[name]))
+            matches += identity.create_match_rows(mirrored, collection, mirrored.scores[name])
+        for word, scores in compared:
             rows, image_rows = _measure_collection(comparisons, collection, scores, word)
             measures += rows
             images += image_rows
-        matches += identity.create_match_rows(mirrored, collection, mirrored.scores[name])
     return Findings(measures, images, matches)
 
 
@@ -106,11 +112,13 @@ def compare_with_mirrored(
     )
     scores = {}
     for name, known in comparisons.scores.items():
-        places = np.flatnonzero(~np.isnan(known).all(1))
-        pairs = np.stack(np.meshgrid(places, np.arange(num_training), indexing="ij"), axis=-1).reshape(-1, 2)
+        persons = study.collections[name].persons
+        is_compared = choose_comparisons(persons, gallery, matcher.max_others)
+        pairs = np.argwhere(is_compared & ~np.isnan(known).all(1)[:, None])
         scores[name] = np.full((len(known), num_training), np.nan)
-        found = matcher.compare(prepared.images[name], images, pairs, f"mirrored, {name}")
-        scores[name][places] = found.reshape(-1, num_training)
+        scores[name][tuple(pairs.T)] = matcher.compare(
+            prepared.images[name], images, pairs, f"mirrored, {name}"
+        )
     return dataclasses.replace(comparisons, gallery=gallery, scores=scores, is_same_image={})
 
 

@@ -86,7 +86,8 @@ def _measure_between(
     images: np.ndarray,
     matcher: Matcher,
 ) -> tuple[list[MeasureRow], list[MatchRow]]:
-    groups, num_prints = choose_pairs(collection.persons, MAX_PAIRS)
+    # Of a slow matcher one print a person.
+    groups, num_prints = choose_pairs(collection.persons, 0 if matcher.max_others else MAX_PAIRS)
     prefix = comparisons.matcher
     names = [f"{prefix}_collision_rate_at_far_{rate:g}" for rate in FALSE_ACCEPT_RATES]
     score_name = f"{prefix}_between_persons_score"

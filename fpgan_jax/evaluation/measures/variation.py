@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
-from scipy import stats
 
 from fpgan_jax.data.ridges import ridge_map
 from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI
@@ -216,4 +215,11 @@ def compute_ks_distance(values: np.ndarray, others: np.ndarray) -> float:
 
     Source: Smirnov 1939.
     """
-    return float(stats.ks_2samp(values, others).statistic) if len(values) and len(others) else math.nan
+    if not len(values) or not len(others):
+        return math.nan
+    # The statistic alone: SciPy's test also computes an exact p value, a hundred times the work.
+    places = np.concatenate([values, others])
+    shares = [
+        np.searchsorted(np.sort(sample), places, side="right") / len(sample) for sample in (values, others)
+    ]
+    return float(np.abs(shares[0] - shares[1]).max())

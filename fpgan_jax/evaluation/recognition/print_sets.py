@@ -118,6 +118,7 @@ def load_prints(place: SetPlace, flag: str, cache_dir: str) -> FingerPrints:
     Raises:
       UserError: as `impression_folder.read_folder`.
     """
+    impression_folder.check_resolution(place.folder, place.ppi, f"--{flag}: {place.name}")
     records = impression_folder.read_folder(place.folder, f"--{flag}")
     records.sort(key=lambda record: (record.person, parse_filename(record.filename).impression))
     fingers = np.array([record.person for record in records], np.int64)

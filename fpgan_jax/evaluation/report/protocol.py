@@ -11,10 +11,17 @@ from typing import NamedTuple
 import numpy as np
 
 from fpgan_jax.evaluation.measures import variation
-from fpgan_jax.evaluation.report.names import NO_VALUE, describe_measure, format_interval, format_value
+from fpgan_jax.evaluation.report.names import (
+    NO_VALUE,
+    describe_collection,
+    describe_measure,
+    format_interval,
+    format_value,
+)
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 from fpgan_jax.evaluation.study.findings import Findings, MatchRow, MeasureRow, is_measured
 from fpgan_jax.evaluation.study.print_collection import (
+    CONTROL,
     HELD_OUT,
     POPULATION,
     REAL_ROLES,
@@ -63,12 +70,14 @@ class Numbers:
       rows: (measure, collection) -> row.
       prints: (measure, collection) -> float64 [n], without NaN; of single prints.
       matches: scores of comparisons.
+      look_roles: whose looks synthetic prints are to have; of the first that has a number.
     """
 
     study: Study
     rows: Mapping[tuple[str, str], MeasureRow]
     prints: Mapping[tuple[str, str], np.ndarray]
     matches: Sequence[MatchRow]
+    look_roles: Sequence[str] = (HELD_OUT, *REAL_ROLES)
 
     def find_real(self, measure: str, roles: Sequence[str] = (HELD_OUT, *REAL_ROLES)) -> MeasureRow | None:
         """Find a measure's row of real prints: of the first role that has one."""
@@ -79,9 +88,9 @@ class Numbers:
                     return row
         return None
 
-    def list_real_prints(self, measure: str) -> np.ndarray:
-        """Return a measure's values of all real prints: float64 [n]."""
-        names = [name for name, collection in self.study.collections.items() if collection.role in REAL_ROLES]
+    def list_real_prints(self, measure: str, roles: Sequence[str] = REAL_ROLES) -> np.ndarray:
+        """Return a measure's values of all real prints of some roles: float64 [n]."""
+        names = [name for name, collection in self.study.collections.items() if collection.role in roles]
         found = [self.prints[measure, name] for name in names if (measure, name) in self.prints]
         return np.concatenate([np.zeros(0), *found])
 
@@ -97,6 +106,7 @@ class Question:
       must: the bound, for people.
       good: likewise, of what would be good; "" where there is no other.
       judge: (what was found) -> whether it is reached, whether it is good.
+      number: of the protocol's line.
     """
 
     text: str
@@ -105,6 +115,7 @@ class Question:
     must: str
     good: str
     judge: Callable[[Found], tuple[bool, bool]]
+    number: int = 0
 
 
 def create_table(study: Study, findings: Findings) -> ReportTable | None:
@@ -117,7 +128,7 @@ def create_table(study: Study, findings: Findings) -> ReportTable | None:
     Returns:
       The table; None where no finger has two synthetic prints.
     """
-    numbers = _arrange(study, findings)
+    numbers = arrange(study, findings)
     matchers = list(dict.fromkeys(row.matcher for row in findings.matches)) or ["nbis"]
     cells = []
     for name, collection in study.collections.items():
@@ -133,6 +144,40 @@ def create_table(study: Study, findings: Findings) -> ReportTable | None:
         if cells
         else None
     )
+
+
+def create_wide_table(
+    numbers: Numbers, kind: str, questions: Sequence[Question], name: str, title: str
+) -> ReportTable:
+    """Set all synthetic prints and controls of a study side by side, a row a question.
+
+    Args:
+      numbers: what was found.
+      kind: of all synthetic prints: `MORE_IMPRESSIONS` or `NEW_FINGERS`.
+      questions: those of other kinds are left out.
+      name: of the table's files.
+      title: of the table.
+
+    Returns:
+      The table; controls have numbers and no answer.
+    """
+    collections = numbers.study.collections.values()
+    judged = [collection.name for collection in collections if collection.role == SYNTHETIC]
+    controls = [collection.name for collection in collections if collection.role == CONTROL]
+    cells = []
+    for question in questions:
+        if kind not in question.kinds:
+            continue
+        found = {collection: question.find(numbers, collection) for collection in (*judged, *controls)}
+        real_text = next((one.real_text for one in found.values() if one.real_text), NO_VALUE)
+        row = [str(question.number), question.text, real_text, question.must, question.good]
+        for collection in judged:
+            text, *_, answer = _describe(question, found[collection])
+            row.append(answer if text == NO_VALUE else f"{text}: {answer}")
+        cells.append((*row, *(found[collection].text for collection in controls)))
+    names = [describe_collection(control) for control in controls]
+    header = ("line", "question", "real prints", "must", "good", *judged, *names)
+    return ReportTable(name, title, _EXPLANATION, header, cells)
 
 
 def find_kind(study: Study, collection: PrintCollection) -> str:
@@ -166,21 +211,24 @@ def list_questions(matchers: Iterable[str]) -> list[Question]:
                 "mean within 10% to 90% of real prints'",
                 "KS below 0.25",
                 lambda found: (found.is_among_real, found.is_among_real and found.value < 0.25),
+                number=4,
             )
         )
     for name, text in (("added_share", "Minutiae added"), ("lost_share", "Minutiae lost")):
         text, found = f"{text}, in the common part", _find_value(name)
-        questions.append(Question(text, (MORE_IMPRESSIONS,), found, *_at_most(0.35, 0.25, "{:.0%}")))
+        bounds = _at_most(0.35, 0.25, "{:.0%}")
+        questions.append(Question(text, (MORE_IMPRESSIONS,), found, *bounds, number=5))
     grey = "impression_grey_difference"
     return [
         *questions,
-        Question("NFIQ 2: KS from real prints' distribution", both, _find_print_ks("nfiq2"), *_at_most(0.3, 0.15)),
+        Question("NFIQ 2: KS from real prints' distribution", both, _find_print_ks("nfiq2"), *_at_most(0.3, 0.15),
+                 number=9),
         Question("Minutiae a print, less real prints'", both, _find_difference("minutiae_count"), "within 8", "",
-                 lambda found: (abs(found.value) <= 8, False)),
-        Question("KID", both, _find_value("kid"), *_at_most(1, 0.5)),
-        Question("Recall", both, _find_value("recall"), *_at_least(0.5, 0.8)),
+                 lambda found: (abs(found.value) <= 8, False), number=9),
+        Question("KID", both, _find_value("kid", is_look=True), *_at_most(1, 0.5), number=9),
+        Question("Recall", both, _find_value("recall", is_look=True), *_at_least(0.5, 0.8), number=9),
         Question("Grey difference of two impressions, over real ones'", both, _find_ratio(grey), "at least 0.3",
-                 "0.7 to 1.3", lambda found: (found.value >= 0.3, 0.7 <= found.value <= 1.3)),
+                 "0.7 to 1.3", lambda found: (found.value >= 0.3, 0.7 <= found.value <= 1.3), number=11),
     ]  # fmt: skip
 
 
@@ -202,30 +250,41 @@ def _list_matcher_questions(matcher: str) -> list[Question]:
     more, new = (MORE_IMPRESSIONS,), (NEW_FINGERS,)
     return [
         Question(f"Accepted by another real impression over real ones ({matcher})", more,
-                 _at_strictest_rate(_find_ratio, f"{matcher}_match_rate"), *_at_least(0.85, 0.95)),
+                 _at_strictest_rate(_find_ratio, f"{matcher}_match_rate"), *_at_least(0.85, 0.95), number=1),
         Question(f"Accepted by its source ({matcher})", more,
-                 _at_strictest_rate(_find_value, f"{matcher}_source_rate"), *_at_least(0.9, 0.97, "{:.0%}")),
+                 _at_strictest_rate(_find_value, f"{matcher}_source_rate"), *_at_least(0.9, 0.97, "{:.0%}"), number=2),
         Question(f"Copies: nearer to the source than 95% of real pairs ({matcher})", more,
-                 _find_value(f"{matcher}_copy_rate"), *_at_most(0.2, 0.05, "{:.0%}")),
+                 _find_value(f"{matcher}_copy_rate"), *_at_most(0.2, 0.05, "{:.0%}"), number=3),
+        *([] if matcher != "nbis" else [
+            Question("Copies: median score to the source (nbis)", more, _find_source_score, "at most 180",
+                     "KS from real pairs below 0.2",
+                     lambda found: (found.value <= 180, found.value <= 180 and found.is_among_real), number=3),
+        ]),
         Question(f"Two fingers that match ({matcher})", new,
-                 _at_strictest_rate(_find_value, f"{matcher}_collision_rate"), *_at_most(0.003, 0.001, "{:.1%}")),
+                 _at_strictest_rate(_find_value, f"{matcher}_collision_rate"), *_at_most(0.003, 0.001, "{:.1%}"),
+                 number=6),
+        *([] if matcher != "nbis" else [
+            Question("Two fingers' scores: 1% are above (nbis)", new, _find_tail, "at most 30", "",
+                     lambda found: (found.value <= 30, False), number=6),
+        ]),
         Question(f"One finger's impressions that match ({matcher})", new,
                  _at_strictest_rate(_find_value, f"{matcher}_within_person_rate"), "at least 80%", "86% to 96%",
-                 lambda found: (found.value >= 0.8, 0.86 <= found.value <= 0.96)),
+                 lambda found: (found.value >= 0.8, 0.86 <= found.value <= 0.96), number=7),
         Question(f"Leakage at FAR 1%, beside strangers' ({matcher})", new,
                  _find_excess(f"{matcher}_leak_rate_at_far_0.01"), "interval not above strangers'", "not more",
-                 lambda found: (found.is_among_real, found.is_among_real and found.value <= 0)),
+                 lambda found: (found.is_among_real, found.is_among_real and found.value <= 0), number=8),
     ]  # fmt: skip
 
 
-def _arrange(study: Study, findings: Findings) -> Numbers:
+def arrange(study: Study, findings: Findings, look_roles: Sequence[str] = (HELD_OUT, *REAL_ROLES)) -> Numbers:
+    """Arrange what a study found by name; look_roles as of `Numbers`."""
     prints: dict[tuple[str, str], list[float]] = {}
     for row in findings.images:
         if not math.isnan(row.value):
             prints.setdefault((row.measure, row.collection), []).append(row.value)
     rows = {(row.measure, row.collection): row for row in findings.measures}
     arrays = {name: np.array(values, np.float64) for name, values in prints.items()}
-    return Numbers(study, rows, arrays, findings.matches)
+    return Numbers(study, rows, arrays, findings.matches, look_roles)
 
 
 def _has_several(collection: PrintCollection) -> bool:
@@ -256,7 +315,9 @@ def _explain(numbers: Numbers, measure: str, collection: str) -> str:
     return "" if is_measured(row) else row.note
 
 
-def _find_value(measure: str, shown: tuple[str, str] | None = None) -> Callable[[Numbers, str], Found]:
+def _find_value(
+    measure: str, shown: tuple[str, str] | None = None, *, is_look: bool = False
+) -> Callable[[Numbers, str], Found]:
     """Find a measure's value; of a distribution's distance people see the mean of the measure `shown`, too.
 
     Its mean is among real prints' where it is in the middle four fifths of them.
@@ -267,7 +328,8 @@ def _find_value(measure: str, shown: tuple[str, str] | None = None) -> Callable[
         if reason := _explain(numbers, measure, collection):
             return Found(math.nan, NO_VALUE, reason=reason)
         if shown is None:
-            return Found(row.value, _write(row), _write(numbers.find_real(measure)))
+            roles = numbers.look_roles if is_look else (HELD_OUT, *REAL_ROLES)
+            return Found(row.value, _write(row), _write(numbers.find_real(measure, roles)))
         name, unit = shown
         real = numbers.list_real_prints(name)
         mean = float(numbers.prints[name, collection].mean())
@@ -309,7 +371,8 @@ def _find_ratio(measure: str) -> Callable[[Numbers, str], Found]:
 
 def _find_difference(measure: str) -> Callable[[Numbers, str], Found]:
     def find(numbers: Numbers, collection: str) -> Found:
-        row, real = numbers.rows.get((measure, collection)), numbers.find_real(measure)
+        row = numbers.rows.get((measure, collection))
+        real = numbers.find_real(measure, numbers.look_roles)
         if reason := _explain(numbers, measure, collection):
             return Found(math.nan, NO_VALUE, _write(real), reason)
         if real is None:
@@ -336,7 +399,8 @@ def _find_excess(measure: str) -> Callable[[Numbers, str], Found]:
 
 def _find_print_ks(measure: str) -> Callable[[Numbers, str], Found]:
     def find(numbers: Numbers, collection: str) -> Found:
-        own, real = numbers.prints.get((measure, collection), np.zeros(0)), numbers.list_real_prints(measure)
+        own = numbers.prints.get((measure, collection), np.zeros(0))
+        real = numbers.list_real_prints(measure, numbers.look_roles)
         if not len(own) or not len(real):
             reason = _explain(numbers, measure, collection) or "there is nothing of real prints beside it"
             return Found(math.nan, NO_VALUE, reason=reason)
@@ -344,3 +408,38 @@ def _find_print_ks(measure: str) -> Callable[[Numbers, str], Found]:
         return Found(distance, f"KS {distance:.2f}: {own.mean():.3g}", f"{real.mean():.3g}")
 
     return find
+
+
+def _find_source_score(numbers: Numbers, collection: str) -> Found:
+    """Find the median score to the source, which is among real pairs' where their distributions are alike."""
+    own = numbers.prints.get(("nbis_source_score", collection), np.zeros(0))
+    real = numbers.list_real_prints("nbis_genuine_score")
+    if not len(own) or not len(real):
+        reason = (
+            _explain(numbers, "nbis_source_score", collection) or "there is no pair of real prints beside it"
+        )
+        return Found(math.nan, NO_VALUE, reason=reason)
+    distance = variation.compute_ks_distance(own, real)
+    text = f"{np.median(own):.3g}, KS {distance:.2f}"
+    return Found(float(np.median(own)), text, f"{np.median(real):.3g}", is_among_real=distance < 0.2)
+
+
+def _find_tail(numbers: Numbers, collection: str) -> Found:
+    """Find the score that 1% of comparisons of two fingers exceed."""
+    scores: dict[bool, list[float]] = {True: [], False: []}
+    real = {c.name for c in numbers.study.collections.values() if c.role in REAL_ROLES}
+    for row in numbers.matches:
+        if row.matcher != "nbis" or row.probe_person == row.gallery_person:
+            continue
+        if row.probe_collection == row.gallery_collection == collection:
+            scores[False].append(row.score)
+        elif row.probe_collection in real and row.gallery_collection in real:
+            scores[True].append(row.score)
+    if not scores[False]:
+        reason = _explain(numbers, "nbis_between_persons_score", collection) or "no two fingers were compared"
+        return Found(math.nan, NO_VALUE, reason=reason)
+    own, others = (
+        float(np.quantile(values, 0.99)) if values else math.nan for values in (scores[False], scores[True])
+    )
+    real_text = "" if math.isnan(others) else f"{others:.3g}"
+    return Found(own, f"{own:.3g}, highest {max(scores[False]):.3g}", real_text)

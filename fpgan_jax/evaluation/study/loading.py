@@ -15,6 +15,7 @@ from fpgan_jax.data import impression_folder, pairs, preprocessing, print_loadin
 from fpgan_jax.data.image_files import EXTENSIONS, read_image
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.data.ridges.print_scale import find_resolution
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.print_collection import PrintCollection
@@ -94,7 +95,8 @@ def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = N
 
     Args:
       folder: of PNG, BMP or JPEG files.
-      config: the experiment's config; prints of another size than its are resized to it, which is printed.
+      config: the experiment's config. Prints whose manifest says their resolution are brought to its, and cut or filled
+        with white; others of another size than its are resized to it. Either is printed.
       data_hash: of the real prints; a generator that our manifest says was trained on others is refused. (One of
         pair files cannot be told.)
 
@@ -107,15 +109,26 @@ def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = N
         prints, or the manifest is not one.
     """
     name, files, persons = _list_prints(folder, data_hash)
-    size = image_shape(config.data)[:2]
+    size, interpolation = image_shape(config.data)[:2], config.data.interpolation
+    factors = _find_factors(folder, config.data)
     images, resized = [], set()
     for file in files:
         image = read_image(os.path.join(folder, file), 1)
-        _check_shape(os.path.join(folder, file), image.shape[:2], size)
+        scaled = size
+        if factors:
+            scaled = tuple(
+                max(1, round(side * each)) for side, each in zip(image.shape, factors, strict=False)
+            )
+        else:
+            _check_shape(os.path.join(folder, file), image.shape[:2], size)
         if image.shape[:2] != size and image.shape[:2] not in resized:
             resized.add(image.shape[:2])
-            print(f"{folder}: prints of {_write_size(image.shape)} pixels are resized to {_write_size(size)}")
-        images.append(preprocessing.resize(image, size, config.data.interpolation)[..., 0])
+            how = f" and cut or filled with white to {_write_size(size)}" if scaled != size else ""
+            print(
+                f"{folder}: prints of {_write_size(image.shape)} pixels are resized to {_write_size(scaled)}{how}"
+            )
+        resized_image = preprocessing.resize(image, scaled, interpolation)
+        images.append(preprocessing.place_centrally(resized_image, size)[..., 0])
     return PrintCollection(
         name=name,
         role=print_collection.SYNTHETIC,
@@ -124,6 +137,14 @@ def load_print_folder(folder: str, config: ConfigDict, data_hash: str | None = N
         filenames=tuple(files),
         description=_DESCRIPTIONS[name],
     )
+
+
+def _find_factors(folder: str, data_config: ConfigDict) -> tuple[float, float] | None:
+    """Find how much larger a folder's prints must be, down and across; None where nobody knows one of the scales."""
+    own, wanted = impression_folder.read_resolution(folder), find_resolution(data_config)
+    if own is None or not all(wanted):
+        return None
+    return wanted[0] / own[0], wanted[1] / own[1]
 
 
 def _check_shape(path: str, shape: tuple[int, int], size: tuple[int, int]) -> None:
@@ -195,7 +216,7 @@ def load_noise_images(folder: str, config: ConfigDict) -> np.ndarray | None:
     Raises:
       UserError: the manifest is not one.
     """
-    if not os.path.exists(os.path.join(folder, MANIFEST_FILENAME)) or config.data.condition == "ridges":
+    if not os.path.exists(os.path.join(folder, MANIFEST_FILENAME)) or config.data.condition != "noise":
         return None
     rows = read_manifest(folder)
     if any(row.noise_seed < 0 or row.person < 0 for row in rows):

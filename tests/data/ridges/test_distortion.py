@@ -89,3 +89,52 @@ def test_inside_fades_beyond_the_edge():
     places = np.array([[[0.0, -1.0, -4.0, 23.0, 25.0]], [[5.0] * 5]], np.float32)
     inside = distortion.find_inside(places, SHAPE, 4.0)
     np.testing.assert_allclose(inside, [[1, 0.75, 0, 1, 0.5]])
+
+
+@pytest.mark.parametrize(("pixel_stretch", "picture_stretch"), [(1.0, 1.2), (1.2, 1.0), (1.3, 1.1)])
+def test_a_place_moves_to_where_the_picture_shows_it(pixel_stretch, picture_stretch):
+    pose = STILL._replace(
+        rotation=jnp.float32(0.5), shift=jnp.array([3.0, -2.0]), stretch=jnp.array([1.1, 0.9])
+    )
+    stretches = {"pixel_stretch": pixel_stretch, "picture_stretch": picture_stretch}
+    places = distortion.create_places(pose, NO_FIELD, (40, 50), **stretches)
+    moved = distortion.move(places[:, 7, 21], pose, (40, 50), SHAPE, **stretches)
+    np.testing.assert_allclose(moved, (7, 21), atol=1e-4)
+
+
+def test_a_finger_is_turned_in_square_pixels():
+    # Ten squeezed columns to the right are 10 / 1.2 square ones; a quarter turn counter-clockwise puts them above,
+    # where they are 10 / 1.44 squeezed rows.
+    stretches = {"pixel_stretch": 1.44, "picture_stretch": 1.44}
+    pose = STILL._replace(rotation=jnp.float32(np.pi / 2))
+    moved = distortion.move(jnp.array([11.5, 24.5]), pose, SHAPE, SHAPE, **stretches)
+    np.testing.assert_allclose(moved, (11.5 - 10 / 1.44, 14.5), atol=1e-4)
+
+
+@pytest.mark.parametrize(("pixel_stretch", "picture_stretch"), [(1.0, 1.21), (1.21, 1.0)])
+def test_pixels_of_one_area_have_their_own_proportions(pixel_stretch, picture_stretch):
+    stretches = {"pixel_stretch": pixel_stretch, "picture_stretch": picture_stretch}
+    places = distortion.create_places(STILL, NO_FIELD, SHAPE, **stretches)
+    down, across = places[0, 1, 0] - places[0, 0, 0], places[1, 0, 1] - places[1, 0, 0]
+    assert down * across == pytest.approx(1)
+    assert down / across == pytest.approx(pixel_stretch / picture_stretch)
+
+
+def test_the_skins_distortion_is_as_smooth_down_as_across_in_square_pixels():
+    sample = jax.jit(jax.vmap(lambda key: distortion.sample_field(key, (48, 48), 3.0, pixel_stretch=1.44)))
+    fields = np.asarray(sample(jax.random.split(KEY, 1000)))
+    # Two sigma of 10 square pixels: 20 / 1.2 squeezed ones down, 20 * 1.2 across.
+    for ahead in (fields[:, :, 27, 10], fields[:, :, 10, 34]):
+        correlation = (fields[:, :, 10, 10] * ahead).mean() / np.square(fields).mean()
+        np.testing.assert_allclose(correlation, np.exp(-1), atol=0.08)
+
+
+def test_a_squeezed_spot_becomes_round():
+    def draw(rows, columns):
+        return np.exp(-(rows**2 + columns**2) / 200).astype(np.float32)
+
+    rows, columns = np.mgrid[:96, :96] - 47.5
+    square = distortion.make_square(jnp.asarray(draw(rows * 1.1, columns / 1.1))[..., None], 1.21)
+    assert square.shape[:2] == distortion.find_square_shape((96, 96), 1.21) == (106, 87)
+    rows, columns = np.mgrid[:106, :87] - np.array([[[52.5]], [[43.0]]])
+    np.testing.assert_allclose(square[..., 0], draw(rows, columns), atol=0.005)

@@ -125,3 +125,13 @@ def test_the_middles_of_contacts_are_apart_by_one_and_a_half_periods_an_axis():
     shifts = jax.vmap(lambda i: impressions.sample_variation(0, 1, i, PERIOD).contact_shift)(jnp.arange(4000))
     # Of 8,000 numbers a standard deviation is known to 0.8%.
     assert np.std(shifts) == pytest.approx(6, rel=0.03)
+
+
+def test_an_impression_looks_as_its_finger_but_for_a_share_of_what_another_differs_by():
+    usual, other = (
+        Appearance(*(np.full((16, 16), each, np.float32) for each in look)) for look in ((100, 20), (60, 40))
+    )
+    varied = impressions.vary_appearance(usual, other)
+    # 100 - 0.45 * 40 and 20 + 0.65 * 20.
+    np.testing.assert_allclose(varied.mean, 82, rtol=1e-6)
+    np.testing.assert_allclose(varied.contrast, 33, rtol=1e-6)

@@ -45,3 +45,27 @@ def test_scans_in_their_own_size_are_not_stretched():
     data = create_data_config("keep", "socofing")
     data.image_size, data.image_width = 103, 96
     assert print_scale.find_stretch(data) == pytest.approx(1)
+
+
+def test_a_squeezed_print_has_more_pixels_an_inch_across_than_down():
+    # 500 / 9 of a period of 3.136 pixels in a scan, enlarged by 128 / 97 down and by 128 / 90 across.
+    down, across = print_scale.find_resolution(create_data_config())
+    assert (down, across) == pytest.approx((174.22 * 128 / 97, 174.22 * 128 / 90), rel=1e-4)
+    assert print_scale.write_resolution((down, across)) == "247.8x229.9"
+
+
+@pytest.mark.parametrize(
+    ("text", "resolution"),
+    [
+        ("238.7", (238.7, 238.7)),
+        ("248x230", (230, 248)),
+        ("", None),
+        ("0", None),
+        ("1x2x3", None),
+        ("inf", None),
+    ],
+)
+def test_a_resolution_is_read_as_it_was_written(text, resolution):
+    assert print_scale.parse_resolution(text) == resolution
+    if resolution:
+        assert print_scale.write_resolution(resolution) == text

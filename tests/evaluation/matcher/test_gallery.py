@@ -46,9 +46,9 @@ def test_every_impression_is_there_the_references_first(made):
     assert (made.num_reference, np.flatnonzero(made.is_held_out).tolist()) == (3, [3, 4])
 
 
-def test_a_large_population_is_cut_by_fingers_not_by_prints(study, monkeypatch):
+def test_a_large_population_is_cut_by_fingers_not_by_prints(study):
     # Two fingers are the reference's, so one more has room, with both its impressions.
-    monkeypatch.setattr(gallery, "MAX_GALLERY", 3)
+    study.settings.num_gallery_fingers = 3
     made = gallery.create_gallery(study, prepare_unscaled(study, None))
     assert made.images[5:, 0, 0].tolist() == [21, 23]
 

@@ -11,6 +11,8 @@ from fpgan_jax.evaluation.matcher.resolution import PreparedPrints
 from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 
+NUM_GALLERY_FINGERS = 60
+
 
 class TableTool:
     """Scores pairs by a table; what is not in it is 1, and of a print with itself 500."""
@@ -42,6 +44,7 @@ def create_study(**collections):
     """Create a study of name=(role, values, persons)."""
     settings = test_size.get_config().evaluation
     settings.num_resamples = 100
+    settings.num_gallery_fingers = NUM_GALLERY_FINGERS
     made = {name: create_collection(name, *parts) for name, parts in collections.items()}
     return Study(made, settings)
 

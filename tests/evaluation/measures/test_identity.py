@@ -1,5 +1,7 @@
 """Identity from scores made by hand: what is genuine, what an impostor, and what is refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError
 from fpgan_jax.evaluation.measures import identity
+from tests.evaluation.measures import scored_study
 from tests.evaluation.measures.scored_study import (
     BASELINE,
     HELD_OUT,
@@ -101,10 +104,34 @@ def test_a_print_does_not_meet_itself():
 
 
 def test_a_large_population_is_cut(monkeypatch):
-    monkeypatch.setattr(gallery, "MAX_GALLERY", 5)
+    monkeypatch.setattr(scored_study, "NUM_GALLERY_FINGERS", 5)
     comparisons = compare()
     assert comparisons.gallery.persons.tolist() == [1, 2, 3, 4, 5]
     assert np.isnan(comparisons.scores["real_others"][2:]).all()
+
+
+def test_a_slow_matcher_compares_fewer_others_but_all_that_the_strictest_rate_needs():
+    persons = np.array([1, 1, 2, 3, 4, 5, 6, 7])
+    made = gallery.Gallery(
+        np.zeros((8, 2, 2), np.uint8), persons, ("real",) * 8, tuple("abcdefgh"), np.zeros(8, bool), 4
+    )
+    chosen = identity.choose_comparisons(np.array([2, -1]), made, 2)
+    # Of the own finger all; of the reference's four and of the others' four one each, in turn.
+    assert np.argwhere(chosen).tolist() == [[0, 0], [0, 2], [0, 4], [1, 1], [1, 5]]
+    assert identity.choose_comparisons(np.array([2]), made, None).all()
+    images = np.arange(8, dtype=np.uint8)[:, None, None] * np.ones((2, 2), np.uint8)
+    slow = Matcher(TableTool({}), num_workers=0, max_others=2)
+    scores = identity._compare_within(dataclasses.replace(made, images=images), slow)
+    is_known = ~np.isnan(scores)
+    assert is_known[0, 1] and not is_known.diagonal().any() and (is_known == is_known.T).all()
+    # All 21 pairs of seven fingers, far fewer than the 3,000 needed, are compared once at least.
+    first, second = np.nonzero(np.triu(is_known, 1))
+    assert (
+        len(
+            {(persons[i], persons[j]) for i, j in zip(first, second, strict=True) if persons[i] != persons[j]}
+        )
+        == 21
+    )
 
 
 def test_a_rate_is_refused_without_enough_impostors():

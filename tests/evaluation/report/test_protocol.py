@@ -75,6 +75,7 @@ def test_new_fingers_are_asked_other_questions_than_more_impressions():
     assert any(text.startswith("Accepted by another") for text in same - new)
     assert {text.split(" (")[0] for text in new - same} == {
         "Two fingers that match",
+        "Two fingers' scores: 1% are above",
         "One finger's impressions that match",
         "Leakage at FAR 1%, beside strangers'",
     }

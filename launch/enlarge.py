@@ -1,0 +1,25 @@
+r"""Enlarge a database: train a generator from ridge maps, draw impressions and new fingers, and judge them.
+
+python -m launch.enlarge --config=configs/enlarge_demo.py --workdir=runs/enlarge_demo \
+    --config.data.socofing_dir=SOCOFING_FOLDER
+
+Without a folder it makes procedural prints. Ends with the picture enlarged.png and the protocol's table. Stop it at
+will: the same command goes on where it stopped, and stages that are done are skipped.
+"""
+
+from launch import cli
+
+_CONFIG = cli.define_config_flag()
+_WORKDIR = cli.define_path_flag("workdir", "Folder of this experiment; made if missing.", required=True)
+
+
+def main(argv):
+    """Run the chain."""
+    del argv
+    from fpgan_jax.reproduction import enlarging as reproduction_enlarging
+
+    print(reproduction_enlarging.enlarge_database(_CONFIG.value, _WORKDIR.value))
+
+
+if __name__ == "__main__":
+    cli.run(main, cache_near=_WORKDIR)

@@ -1,0 +1,105 @@
+"""Folders of several sensors as studies: who is whose finger, at which scale, and what is refused."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.enlargement import print_folders
+from fpgan_jax.evaluation.enlargement.print_folders import Posed, Request
+from fpgan_jax.evaluation.recognition.print_sets import SetPlace
+
+WINDOW = (20, 10)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_folder(name, greys, size=(10, 20)):
+        folder = tmp_path / name
+        folder.mkdir()
+        for filename, grey in greys.items():
+            image = np.full(size[::-1], grey, np.uint8)
+            image[0, 0] = 0  # not blank
+            Image.fromarray(image).save(folder / filename)
+        return SetPlace(name, str(folder), (500.0, 500.0))
+
+    return write_folder
+
+
+@pytest.fixture
+def request_(write):
+    first = write(
+        "a", {"1_1.png": 11, "1_2.png": 12, "1_3.png": 13, "2_1.png": 21, "2_2.png": 22, "3_1.png": 31}
+    )
+    second = write("b", {"1_1.png": 111, "1_2.png": 112, "2_1.png": 121, "2_2.png": 122})
+    drawn = [
+        Posed("ours", "a", write("drawn_a", {"1_01.png": 51, "2_01.png": 52, "3_01.png": 53})),
+        Posed("ours", "b", write("drawn_b", {"1_01.png": 61, "1_02.png": 62})),
+    ]
+    return Request(real=(first, second), more_impressions=drawn, num_impressions=2, num_synthetic=1)
+
+
+def read_greys(collection):
+    return {
+        (int(person), int(image[10, 5]))
+        for person, image in zip(collection.persons, collection.images, strict=True)
+    }
+
+
+def test_fingers_of_two_sets_are_different_fingers_and_a_single_impression_is_none(request_):
+    made = {one.name: one for one in print_folders.load_more_impressions(request_, WINDOW)}
+    assert read_greys(made["real"]) == {(1, 11), (2, 21), (3, 111), (4, 121)}
+    assert read_greys(made["real_held_out"]) == {(1, 12), (2, 22), (3, 112), (4, 122)}
+
+
+def test_synthetic_prints_are_counted_under_the_finger_of_their_set(request_):
+    made = {one.name: one for one in print_folders.load_more_impressions(request_, WINDOW)}
+    # Finger 3 of the first set has no second impression, and one synthetic impression of each is judged.
+    assert read_greys(made["ours"]) == {(1, 51), (2, 52), (3, 61)}
+
+
+def test_controls_are_the_own_print_and_another_finger_s_of_the_same_sensor(request_):
+    made = {one.name: one for one in print_folders.load_more_impressions(request_, WINDOW)}
+    assert read_greys(made["control_copy"]) == read_greys(made["real"])
+    assert read_greys(made["control_stranger"]) == {(1, 21), (2, 11), (3, 121), (4, 111)}
+
+
+def test_the_window_is_that_of_the_first_synthetic_prints(request_, write):
+    half = write("half", {"1_01.png": 51}, size=(8, 6))._replace(ppi=(250.0, 200.0))
+    request = Request(real=request_.real, more_impressions=[Posed("ours", "a", half)])
+    # 6 pixels down at 250 per inch, 8 across at 200.
+    assert print_folders.find_window(request) == (12, 20)
+
+
+def test_prints_are_scaled_cut_and_filled_up_with_white():
+    image = np.zeros((10, 30, 1), np.uint8)
+    scaled = print_folders.scale_to_window(image, (1000.0, 500.0), WINDOW)
+    # 5 pixels high in the middle of 20; the middle 10 across.
+    assert (scaled == 0).all(1).sum() == 5 and (scaled[:7] == 255).all()
+
+
+def test_a_set_must_say_whose_fingers_it_has(write):
+    place = SetPlace("ours", "nobody:folder", (500.0, 500.0))
+    message = r"--more_impressions=ours=nobody:folder: say whose .*ours=a:FOLDER@PPI; .* a, b"
+    with pytest.raises(UserError, match=message):
+        print_folders.parse_posed([place], ["a", "b"])
+    (found,) = print_folders.parse_posed([place._replace(folder="b:runs/x")], ["a", "b"])
+    assert (found.real, found.place.folder) == ("b", "runs/x")
+
+
+def test_impressions_of_nobody_chosen_are_refused(request_, write):
+    stray = Posed("ours", "a", write("stray", {"9_01.png": 1}))
+    request = Request(real=request_.real, more_impressions=[stray])
+    with pytest.raises(UserError, match="--more_impressions=ours: none of its prints"):
+        print_folders.load_more_impressions(request, WINDOW)
+
+
+def test_one_impression_a_finger_is_refused(write):
+    single = write("single", {"1_1.png": 1, "2_1.png": 2})
+    with pytest.raises(UserError, match="--real=single: .* no two fingers with two impressions"):
+        print_folders.load_more_impressions(Request(real=[single]), WINDOW)
+
+
+def test_nothing_to_judge_is_refused(request_):
+    with pytest.raises(UserError, match="give one at least"):
+        print_folders.find_window(Request(real=request_.real))
