@@ -19,6 +19,7 @@ CONFIGS = sorted(path.stem for path in pathlib.Path("configs").glob("*.py") if p
 
 # What runs on disk are named by: a config keeps its hash, whatever moves.
 HASHES = {
+    "enlarge": "1f7fa7075ba3",
     "enlarge_demo": "96a556934f83",
     "pairs": "9a4a896f074c",
     "paper_p100": "6f8f5d8e52bf",
@@ -26,6 +27,7 @@ HASHES = {
     "paper_p200": "4cba27bdc1eb",
     "paper_p250": "09e4632f9da4",
     "paper_p50": "1a19e53b4c2a",
+    "peer_minutiae": "1eb97e8a1220",
     "pix2pix_pytorch": "09ea20dab910",
     "pix2pix_socofing": "1a19e53b4c2a",
     "pix2pix_tf1": "e3e7d3521a6c",
