@@ -12,5 +12,5 @@ from configs import pix2pix_socofing
 
 
 def get_config() -> ConfigDict:
-    """Return the config; it is `pix2pix_socofing.py`, which documents every field."""
+    """Return the config; it is that of `pix2pix_socofing.py`."""
     return pix2pix_socofing.get_config()

@@ -19,8 +19,8 @@ class Mean(NamedTuple):
       count: float scalar, how many values the sum holds.
     """
 
-    total: jax.Array | np.ndarray
-    count: jax.Array | np.ndarray
+    total: jax.Array | np.ndarray | float
+    count: jax.Array | np.ndarray | float  # type: ignore[assignment]  # hides tuple.count, which nobody calls
 
 
 Metrics = Mapping[str, Mean]

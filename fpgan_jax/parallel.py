@@ -259,6 +259,7 @@ def wait_for_all(name: str) -> None:
         return
     # Gloo and NCCL first connect within 30 s or not at all, so that the processes come together by other means before.
     client = distributed.global_state.client
+    assert client is not None  # there are several processes
     client.wait_at_barrier(f"{name} {next(_num_waits)}", timeout_in_ms=_MAX_WAIT_MS)
     multihost_utils.sync_global_devices(name)
 

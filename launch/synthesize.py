@@ -43,8 +43,8 @@ _NOISE_SEED = flags.DEFINE_integer("noise_seed", None, "Seed of new noise; --see
 _IDENTITIES = flags.DEFINE_string(
     "identities",
     None,
-    "Whose impressions: new (fingers that nobody has), training, held_out (persons who were kept from the training), a "
-    "folder of <finger>_<impression>.png, or a file of launch.make_pairs --npz.",
+    "Fingers to draw: new (nobody's), training, held_out (persons kept from the training), a folder of "
+    "<finger>_<impression>.png, or a file of launch.make_pairs --npz.",
 )
 _IDENTITIES_PPI = flags.DEFINE_float(
     "identities_ppi", 0.0, "For a folder in --identities: pixels per inch of its prints.", lower_bound=0.0
@@ -57,6 +57,11 @@ _NUM_IMPRESSIONS = flags.DEFINE_integer(
 )
 _CHECK_FINGERS = flags.DEFINE_bool(
     "check_fingers", True, "Reject new fingers that match another one, a training print or its mirror image."
+)
+_SQUARE_PIXELS = flags.DEFINE_bool(
+    "square_pixels",
+    True,
+    "For --identities: draw square pixels, not those of the generator, which SOCOFing's scale squeezes.",
 )
 _FIGURE = cli.define_path_flag(
     "figure", "For --identities: PNG to draw, with up to eight fingers in one row each."
@@ -75,11 +80,6 @@ _CONDITION_PART = flags.DEFINE_enum(
     None,
     ["whole", "left", "right"],
     "For --condition_dir: the part of each file that is the condition; by default the whole, if it is not like a pair.",
-)
-_SQUARE_PIXELS = flags.DEFINE_bool(
-    "square_pixels",
-    True,
-    "Of --identities: square pixels, rather than the generator's own, squeezed by SOCOFing's.",
 )
 _FORMAT = flags.DEFINE_string(
     "format",

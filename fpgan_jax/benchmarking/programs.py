@@ -154,7 +154,7 @@ def _create_xception_inference(case: Case, config: ConfigDict) -> Program:
 
     def compute_probabilities(variables, images, key):
         del key
-        logits = classifier.apply(
+        logits: Any = classifier.apply(
             variables, scale_to_unit(images), deterministic=True, use_running_average=True
         )
         return jax.nn.softmax(logits)

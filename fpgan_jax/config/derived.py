@@ -7,19 +7,7 @@ from collections.abc import Mapping
 
 from ml_collections import ConfigDict
 
-from fpgan_jax.config.fields import CONDITION_CHANNELS, flatten_config
-
-# What stands for a seed of -1.
-_SEED_FALLBACKS = {
-    "weights_seed": "seed",
-    "dropout_seed": "seed",
-    "augmentation_seed": "seed",
-    "classifier.seed": "seed",
-    "classifier.weights_seed": "classifier.seed",
-    "classifier.dropout_seed": "classifier.seed",
-    "classifier.augmentation_seed": "classifier.seed",
-    "synthesis.noise_seed": "synthesis.seed",
-}
+from fpgan_jax.config.fields import CONDITION_CHANNELS, FIELDS, flatten_config
 
 
 def resolve_seed(config: Mapping, name: str) -> int:
@@ -34,7 +22,7 @@ def resolve_seed(config: Mapping, name: str) -> int:
     """
     flat = flatten_config(config)
     while flat[name] == -1:
-        name = _SEED_FALLBACKS[name]
+        name = FIELDS[name].fallback
     return flat[name]
 
 

@@ -1,7 +1,7 @@
-"""Owns what each config field may hold, and the names that several modules choose by.
+"""Owns every config field: one declaration each, with its default, meaning, range and what else is known of it alone.
 
-Does not own values (`configs/` does), nor what fields must be together (`checks.py`), nor what only the data or the
-networks can tell, such as whether a size fits the levels; those are checked where they are used.
+Does not own what fields must be together (`checks.py`), what follows from them (`derived.py`), nor what only the data
+or the networks can tell, such as whether a size fits the levels; that is checked where it is used.
 """
 
 import dataclasses
@@ -15,52 +15,83 @@ from ml_collections import ConfigDict
 MAX_COUNT = 2**31 - 1
 _MAX_FLOAT = (2 - 2**-23) * 2.0**127
 
+# Two below 2**32, so that offsets by whole multiples of it stay within 64 bits.
+_MAX_SEED = 2**32 - 2
+
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """What one config field may hold.
+    """One config field. Its group decides which experiments it belongs to, see `identity.GAN_FIELDS`.
 
     Attributes:
-      type: bool, int, float, str or tuple.
-      choices: the values allowed, where they can be listed.
-      low: the lowest number allowed.
-      high: the highest number allowed.
-      item_type: the type of a tuple's items.
-      item_choices: the values allowed for them, where they can be listed.
-      default: for a field that came later than files of configs: what those meant, which is also what the
-        field's value is where it changes nothing. None for a field that was always there.
+      default: value in configs/pix2pix_socofing.py; its type is the type of the field: bool, int, float, str or tuple.
+      meaning: text for docs/fields.md.
+      choices: allowed values, if they can be listed; for a tuple those of its items.
+      low: lowest allowed number; for a tuple, of its items.
+      high: highest allowed number, likewise.
+      item_type: type of the items of a tuple.
+      fallback: for seeds that can be -1: the field whose value is used then.
+      is_path: it names a file or a folder. Paths differ between machines, so they never count as a difference.
+      is_free: a run can continue with another value, since no number depends on it. The batch sizes of inference change
+        numbers only by the order of sums.
+      may_train_on: a run can be trained on in its workdir with another value: how long, at what rate, and what is
+        written when.
+      is_variant: the well-known pix2pix codes differ in it (docs/versions.md); the default is that of the reference
+        PyTorch code.
+      came_later: there are config.json files written before it existed. Its default is assumed for these, and is left
+        out of the hash, so that runs keep their names. Set it for every new field.
     """
 
-    type: type
+    default: Any
+    meaning: str
     choices: tuple = ()
     low: float | None = None
     high: float | None = None
     item_type: type | None = None
-    item_choices: tuple = ()
-    default: Any = None
+    fallback: str = ""
+    is_path: bool = False
+    is_free: bool = False
+    may_train_on: bool = False
+    is_variant: bool = False
+    came_later: bool = False
+
+    @property
+    def value_type(self) -> type:
+        """Return bool, int, float, str or tuple."""
+        return type(self.default)
+
+    @property
+    def type_name(self) -> str:
+        """Return the type as messages and the page of fields write it, as "tuple of int"."""
+        return f"tuple of {self.item_type.__name__}" if self.item_type else self.value_type.__name__
 
     def find_fault(self, value: Any) -> str | None:
         """Say what is wrong with a value, or None."""
-        if self.type is tuple and isinstance(value, list):
-            value = tuple(value)
-        types = (int, float) if self.type is float else self.type
-        if not isinstance(value, types) or (self.type is not bool and isinstance(value, bool)):
-            return f"expected {self.type.__name__}, got {type(value).__name__}"
+        if self.item_type:
+            return self._find_fault_of_tuple(value, self.item_type)
+        own = self.value_type
+        is_right = isinstance(value, (int, float) if own is float else own)
+        if not is_right or (own is not bool and isinstance(value, bool)):
+            return f"expected {own.__name__}, got {type(value).__name__}"
         if self.choices and value not in self.choices:
             return f"use one of {', '.join(map(repr, self.choices))}"
-        if self.type is tuple:
-            if not all(isinstance(item, self.item_type) and not isinstance(item, bool) for item in value):
-                return f"every item must be {self.item_type.__name__}"
-            if self.item_choices and not set(value).issubset(self.item_choices):
-                known = ", ".join(map(repr, self.item_choices))
-                # What a command line without the quotes gives.
-                how = any("," in str(item) for item in value) * ", and several are written as \"('a', 'b')\""
-                return f"every item must be one of {known}{how}"
-            numbers = value if self.item_type in (int, float) else ()
-        else:
-            numbers = (value,) if self.type in (int, float) else ()
-        if self.type is float and not abs(value) <= _MAX_FLOAT:
+        if own is float and not abs(value) <= _MAX_FLOAT:
             return "not a finite number in float32"
+        return self._find_fault_of_range((value,))
+
+    def _find_fault_of_tuple(self, value: Any, item_type: type) -> str | None:
+        if not isinstance(value, tuple | list):
+            return f"expected tuple, got {type(value).__name__}"
+        if not all(isinstance(item, item_type) and not isinstance(item, bool) for item in value):
+            return f"every item must be {item_type.__name__}"
+        if self.choices and not set(value).issubset(self.choices):
+            known = ", ".join(map(repr, self.choices))
+            # What a command line without the quotes gives.
+            how = any("," in str(item) for item in value) * ", and several are written as \"('a', 'b')\""
+            return f"every item must be one of {known}{how}"
+        return self._find_fault_of_range(value)
+
+    def _find_fault_of_range(self, numbers: tuple | list) -> str | None:
         if self.low is not None and any(number < self.low for number in numbers):
             return f"must be at least {self.low}"
         if self.high is not None and any(number > self.high for number in numbers):
@@ -68,25 +99,24 @@ class Field:
         return None
 
 
-_DTYPES = Field(str, choices=("float32", "bfloat16"))
-_PARAM_DTYPES = Field(str, choices=("float32",))
-_NORMS = Field(str, choices=("batch", "batch_per_example", "instance", "none"))
-_COUNT = Field(int, low=1, high=MAX_COUNT)
-_COUNT_OR_ZERO = Field(int, low=0, high=MAX_COUNT)
+_DTYPES = ("float32", "bfloat16")
+_NORMS = ("batch", "batch_per_example", "instance", "none")
+_CONV_BIASES = ("auto", "always", "last", "never")
 
-# Two below 2**32, so that offsets by whole multiples of it stay within 64 bits.
-_SEED = Field(int, low=0, high=2**32 - 2)
+# The field of config.data in which each source's prints are named.
+SOURCE_FIELDS = {
+    "socofing": "socofing_dir",
+    "impressions": "impressions_dir",
+    "npz": "npz_file",
+    "paired_folder": "paired_dir",
+}
 
-# Of a stream of random numbers: -1 is the seed that it falls back on, see `resolve_seed`.
-_STREAM_SEED = Field(int, low=-1, high=2**32 - 2, default=-1)
-_FRACTION = Field(float, low=0.0, high=1.0)
-_POSITIVE = Field(float, low=0.0)
-_CONV_BIASES = Field(str, choices=("auto", "always", "last", "never"), default="auto")
+# The sources that know each print's person.
+PERSON_SOURCES = ("socofing", "impressions", "npz")
 
-# A norm over one pixel divides by the root of this alone.
-_NORM_EPSILON = Field(float, low=1e-12, default=1e-5)
-_NORM_MOMENTUM = Field(float, low=0.0, high=0.9999, default=0.9)
-_LEAKY_SLOPE = Field(float, low=0.0, high=1.0, default=0.2)
+# What each channel of a condition that is made from a print holds; `data.ridges` makes them.
+RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
+CONDITION_CHANNELS = {"ridges": RIDGE_CHANNELS, "minutiae": ("minutiae",)}
 
 # In the order of the tables and the report. Each is a module of `evaluation.measures`, where all else about it is.
 MEASURE_FAMILIES = (
@@ -102,187 +132,557 @@ MEASURE_FAMILIES = (
     "distribution",
     "pixels",
 )
-
-# What each channel of a condition that is made from a print holds; `data.ridges` makes them.
-RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
-CONDITION_CHANNELS = {"ridges": RIDGE_CHANNELS, "minutiae": ("minutiae",)}
-
 MATCHERS = ("nbis", "fingerprint_recognition")
 
 FIELDS: Mapping[str, Field] = {
-    "set_name": Field(str),
-    "seed": _SEED,
-    "weights_seed": _STREAM_SEED,
-    "dropout_seed": _STREAM_SEED,
-    "augmentation_seed": _STREAM_SEED,
-    "data.source": Field(str, choices=("socofing", "impressions", "npz", "paired_folder")),
-    "data.socofing_dir": Field(str),
-    "data.impressions_dir": Field(str, default=""),
-    "data.npz_file": Field(str, default=""),
-    "data.paired_dir": Field(str),
-    "data.direction": Field(str, choices=("AtoB", "BtoA"), default="AtoB"),
-    "data.tfds_dir": Field(str),
-    "data.on_bad_file": Field(str, choices=("stop", "skip")),
-    "data.hand": Field(str, choices=("Left", "Right", "both")),
-    "data.finger": Field(str, choices=("thumb", "index", "middle", "ring", "little", "all")),
-    "data.num_persons": _COUNT_OR_ZERO,
-    "data.num_held_out_persons": Field(int, low=0, high=MAX_COUNT, default=0),
-    "data.persons": Field(tuple, item_type=int, low=1),
-    "data.num_replicas": _COUNT,
-    "data.num_impressions": Field(int, low=0, default=0),
-    "data.sensor_ppi": Field(float, low=0.0, high=10000.0, default=0.0),
-    "data.image_ppi": Field(float, low=0.0, high=10000.0, default=0.0),
-    "data.frame": Field(str, choices=("keep", "crop")),
-    "data.image_size": Field(int, low=4, high=4096),
-    "data.image_width": Field(int, low=0, high=4096, default=0),
-    "data.num_channels": Field(int, choices=(0, 1, 3)),
-    "data.interpolation": Field(str, choices=("nearest", "bilinear", "bicubic", "lanczos", "area")),
-    "data.condition": Field(str, choices=("noise", *CONDITION_CHANNELS), default="noise"),
-    "data.warp_strength": Field(float, low=0.0, high=4.0, default=0.0),
-    "data.noise_distribution": Field(str, choices=("uniform", "gaussian", "salt_and_pepper")),
-    "data.noise_per": Field(str, choices=("replica", "person")),
-    "data.noise_seed": _SEED,
-    "data.shuffle_seed": _SEED,
-    "data.jitter": Field(int, low=0, high=1024),
-    "data.feeding": Field(str, choices=("tfdata", "device"), default="tfdata"),
-    "generator.form": Field(str, choices=("isola", "ronneberger")),
-    "generator.num_levels": Field(int, low=0, high=12, default=0),
-    "generator.upsampling": Field(str, choices=("transposed", "resize"), default="transposed"),
-    "generator.num_features": _COUNT,
-    "generator.norm": _NORMS,
-    "generator.norm_epsilon": _NORM_EPSILON,
-    "generator.norm_momentum": _NORM_MOMENTUM,
-    "generator.bottleneck_norm": Field(bool, default=False),
-    "generator.conv_bias": _CONV_BIASES,
-    "generator.leaky_slope": _LEAKY_SLOPE,
+    "set_name": Field(
+        "P50", "name of the set: the row of the paper's table 2 that its results are compared with"
+    ),
+    "seed": Field(
+        0,
+        "Parent of every seed below that is -1: of the GAN's three and of `classifier.seed`. "
+        "`data.noise_seed`, `data.shuffle_seed` and `synthesis.seed` are seeds of their own",
+        low=0,
+        high=_MAX_SEED,
+    ),
+    "weights_seed": Field(
+        -1, "initial weights of the GAN; -1: `seed`", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
+    ),
+    "dropout_seed": Field(
+        -1,
+        "dropout of the GAN in training; -1: `seed`",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="seed",
+        came_later=True,
+    ),
+    "augmentation_seed": Field(
+        -1,
+        "random places of `data.jitter` and `data.warp_strength`; -1: `seed`",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="seed",
+        came_later=True,
+    ),
+    "data.source": Field(
+        "socofing",
+        '"socofing" | "impressions" (files <finger>_<impression>.png, from any sensor) | "npz" (prints of '
+        'either kind, in one file) | "paired_folder" (files of condition and target)',
+        choices=tuple(SOURCE_FIELDS),
+    ),
+    "data.socofing_dir": Field("", "folder with Real/ and, for the altered control, Altered/", is_path=True),
+    "data.impressions_dir": Field(
+        "",
+        'For source "impressions": each finger counts as a person; hand, finger and frame are ignored',
+        is_path=True,
+        came_later=True,
+    ),
+    "data.npz_file": Field(
+        "",
+        'For source "npz", which needs no TensorFlow: the file written by `launch.make_pairs --npz=FILE`',
+        is_path=True,
+        came_later=True,
+    ),
+    "data.paired_dir": Field(
+        "",
+        'For source "paired_folder", see docs/data.md: persons, replicas, frame and noise are ignored',
+        is_path=True,
+    ),
+    "data.direction": Field(
+        "AtoB",
+        'Direction of its pairs: "AtoB" from the left image, or folder A, to the right one, or B; "BtoA" the '
+        "other way round",
+        choices=("AtoB", "BtoA"),
+        came_later=True,
+    ),
+    "data.tfds_dir": Field("", 'where TFDS keeps the prepared set; "" is the default of TFDS', is_path=True),
+    "data.on_bad_file": Field(
+        "stop",
+        'what to do with a file that cannot be read: "stop" | "skip" (with a warning)',
+        choices=("stop", "skip"),
+    ),
+    "data.hand": Field(
+        "Right", 'hand whose prints are used: "Left" | "Right" | "both"', choices=("Left", "Right", "both")
+    ),
+    "data.finger": Field(
+        "index",
+        'Finger whose prints are used: "thumb" | "index" | "middle" | "ring" | "little" | "all". With several '
+        "fingers each one counts as a person, with id 100 * person + finger, from 1 (right thumb) to 10 (left "
+        "little finger)",
+        choices=("thumb", "index", "middle", "ring", "little", "all"),
+    ),
+    "data.num_persons": Field(
+        5, "the first n persons by id who have this finger; 0: all", low=0, high=MAX_COUNT
+    ),
+    "data.num_held_out_persons": Field(
+        0,
+        "The last n persons by id are kept for evaluation: none of their fingers is trained on",
+        low=0,
+        high=MAX_COUNT,
+        came_later=True,
+    ),
+    "data.persons": Field(
+        (),
+        "ids to use instead of the first n; their order does not matter",
+        low=1,
+        item_type=int,
+    ),
+    "data.num_replicas": Field(10, "repetitions of each print (section 4)", low=1, high=MAX_COUNT),
+    "data.num_impressions": Field(
+        0,
+        "Impressions per finger that are trained on, the first ones; the others are kept for evaluation. 0: "
+        "all are trained on",
+        low=0,
+        came_later=True,
+    ),
+    "data.sensor_ppi": Field(
+        0.0,
+        "Pixels per inch of the files in impressions_dir; 0 for SOCOFing, whose scale is known",
+        low=0.0,
+        high=10000.0,
+        came_later=True,
+    ),
+    "data.image_ppi": Field(
+        0.0,
+        "Pixels per inch of the images made from them, which are cropped, or padded with white, to the size "
+        "below; 0: sensor_ppi",
+        low=0.0,
+        high=10000.0,
+        came_later=True,
+    ),
+    "data.frame": Field(
+        "keep",
+        '"keep" keeps the constant frame of the scanner, as in the paper\'s images; "crop" removes it, so that '
+        "it does not contribute to a score",
+        choices=("keep", "crop"),
+    ),
+    "data.image_size": Field(
+        256, "height of the images in pixels; scans are resized to it", low=4, high=4096
+    ),
+    "data.image_width": Field(
+        0,
+        "width of the images in pixels; 0: same as the height, as in the paper",
+        low=0,
+        high=4096,
+        came_later=True,
+    ),
+    "data.num_channels": Field(
+        1,
+        "1: gray, to which colored pairs are converted with a warning; 3: color, for prints three equal "
+        "channels; 0: for files of pairs, as the files are",
+        choices=(0, 1, 3),
+    ),
+    "data.interpolation": Field(
+        "bicubic",
+        "Open in the paper; bicubic is what GIMP and the reference pix2pix code use by default",
+        choices=("nearest", "bilinear", "bicubic", "lanczos", "area"),
+    ),
+    "data.condition": Field(
+        "noise",
+        'Input of the generator: "noise", as in the paper; "ridges": ridge map and contact of the print, its '
+        'coarse mean gray level and contrast, and a plane of noise (docs/ridge_map.md); or "minutiae": the '
+        "print's minutiae as directed marks, a peer's way (docs/protocol.md). The last two need a source of prints",
+        choices=("noise", *CONDITION_CHANNELS),
+        came_later=True,
+    ),
+    "data.warp_strength": Field(
+        0.0,
+        'For "ridges" and "minutiae": map and print are moved and distorted together, at random, as impressions of one '
+        "finger differ; a factor on the spread of real impressions, 0: off",
+        low=0.0,
+        high=4.0,
+        came_later=True,
+    ),
+    "data.noise_distribution": Field(
+        "uniform",
+        'Open in the paper; uniform noise is GIMP\'s "RGB noise" at full strength',
+        choices=("uniform", "gaussian", "salt_and_pepper"),
+    ),
+    "data.noise_per": Field(
+        "replica",
+        "Open in the paper; with the same noise for all replicas, they would all be the same pair",
+        choices=("replica", "person"),
+    ),
+    "data.noise_seed": Field(0, "noise images of the training pairs", low=0, high=_MAX_SEED),
+    "data.shuffle_seed": Field(
+        0, "order of the pairs, and of the classifier's prints", low=0, high=_MAX_SEED
+    ),
+    "data.jitter": Field(
+        0, "pixels by which a pair is enlarged before a random crop; 30 in pix2pix", low=0, high=1024
+    ),
+    "data.feeding": Field(
+        "tfdata",
+        '"tfdata" loads batches ahead on the host; "device" keeps all examples on every device as bytes and '
+        "gathers batches there. The batches are identical",
+        choices=("tfdata", "device"),
+        is_free=True,
+        came_later=True,
+    ),
+    "generator.form": Field(
+        "isola",
+        '"isola" (the paper\'s figure 2) | "ronneberger" (its section 3.1; with norm "none" and without '
+        "dropout)",
+        choices=("isola", "ronneberger"),
+    ),
+    "generator.num_levels": Field(
+        0,
+        "How often Isola's form halves the image. The edges are mirrored up to a multiple of 2**num_levels, "
+        "and the output is cropped back; 0: as often as adds at most a quarter to a side, 8 times for 256 "
+        "pixels",
+        low=0,
+        high=12,
+        came_later=True,
+    ),
+    "generator.upsampling": Field(
+        "transposed",
+        '"transposed" convolutions, or "resize" (nearest neighbor, then a 3x3 convolution) against '
+        "checkerboards",
+        choices=("transposed", "resize"),
+        came_later=True,
+    ),
+    "generator.num_features": Field(
+        64,
+        "features of the outermost level; doubled from level to level, in Isola's form up to 8 times",
+        low=1,
+        high=MAX_COUNT,
+    ),
+    "generator.norm": Field(
+        "batch",
+        'statistics of the norms: "batch" | "batch_per_example" (of each example) | "instance" | "none"',
+        choices=_NORMS,
+    ),
+    # A norm over one pixel divides by the root of this alone.
+    "generator.norm_epsilon": Field(
+        1e-5,
+        "added to the variance",
+        low=1e-12,
+        is_variant=True,
+        came_later=True,
+    ),
+    "generator.norm_momentum": Field(
+        0.9,
+        "of the running statistics: new = momentum * old + (1 - momentum) * batch",
+        low=0.0,
+        high=0.9999,
+        is_variant=True,
+        came_later=True,
+    ),
+    "generator.bottleneck_norm": Field(
+        False,
+        "norm of the innermost, 1x1 map; for a batch of one only its bias has an effect",
+        is_variant=True,
+        came_later=True,
+    ),
+    "generator.conv_bias": Field(
+        "auto",
+        'Which convolutions have a bias: "auto" (those without a norm that has one) | "always" | "last" (only '
+        'the last convolution) | "never"',
+        choices=_CONV_BIASES,
+        is_variant=True,
+        came_later=True,
+    ),
+    "generator.leaky_slope": Field(
+        0.2, "slope of the encoder's LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
+    ),
     "generator.skip": Field(
-        str, choices=("before_activation", "after_activation"), default="before_activation"
+        "before_activation",
+        'what a skip connection carries: "before_activation" | "after_activation"',
+        choices=("before_activation", "after_activation"),
+        is_variant=True,
+        came_later=True,
     ),
-    "generator.dropout_rate": Field(float, low=0.0, high=0.999),
-    "generator.dropout_outputs": Field(tuple, item_type=int, low=1),
-    "generator.dtype": _DTYPES,
-    "generator.param_dtype": _PARAM_DTYPES,
-    "discriminator.receptive_field": Field(int, choices=(1, 16, 34, 70, 142, 286)),
-    "discriminator.num_features": _COUNT,
-    "discriminator.norm": _NORMS,
-    "discriminator.norm_epsilon": _NORM_EPSILON,
-    "discriminator.norm_momentum": _NORM_MOMENTUM,
-    "discriminator.conv_bias": _CONV_BIASES,
-    "discriminator.leaky_slope": _LEAKY_SLOPE,
-    "discriminator.dtype": _DTYPES,
-    "discriminator.param_dtype": _PARAM_DTYPES,
-    "global_batch_size": _COUNT,
-    "num_epochs": _COUNT,
-    "num_decay_epochs": _COUNT_OR_ZERO,
-    "gan_objective": Field(str, choices=("vanilla", "lsgan", "hinge")),
+    "generator.dropout_rate": Field(
+        0.5,
+        "share of the features that are set to 0; in synthesis too, unless `synthesis.deterministic`",
+        low=0.0,
+        high=0.999,
+    ),
+    "generator.dropout_outputs": Field(
+        (4, 8, 16),
+        "Decoder outputs with dropout, by their size relative to the bottleneck map: in pixels if that is 1x1",
+        low=1,
+        item_type=int,
+    ),
+    "generator.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
+    "discriminator.receptive_field": Field(
+        70, "side in pixels of the patch that each logit judges", choices=(1, 16, 34, 70, 142, 286)
+    ),
+    "discriminator.num_features": Field(
+        64,
+        "features of the first convolution; doubled from one to the next, up to 8 times",
+        low=1,
+        high=MAX_COUNT,
+    ),
+    "discriminator.norm": Field("batch", "as the generator's", choices=_NORMS),
+    "discriminator.norm_epsilon": Field(
+        1e-5, "added to the variance", low=1e-12, is_variant=True, came_later=True
+    ),
+    "discriminator.norm_momentum": Field(
+        0.9, "of the running statistics", low=0.0, high=0.9999, is_variant=True, came_later=True
+    ),
+    "discriminator.conv_bias": Field(
+        "auto", "as the generator's", choices=_CONV_BIASES, is_variant=True, came_later=True
+    ),
+    "discriminator.leaky_slope": Field(
+        0.2, "slope of its LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
+    ),
+    "discriminator.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
+    "global_batch_size": Field(1, "pairs per step, over all devices", low=1, high=MAX_COUNT),
+    "num_epochs": Field(
+        160, "passes over the set; 160 is the last in figure 3", low=1, high=MAX_COUNT, may_train_on=True
+    ),
+    "num_decay_epochs": Field(
+        0,
+        "linear decay of the rate to 0 over the last n epochs",
+        low=0,
+        high=MAX_COUNT,
+        may_train_on=True,
+    ),
+    "gan_objective": Field(
+        "vanilla",
+        "loss of both networks on logits: cross-entropy, squares, or hinge",
+        choices=("vanilla", "lsgan", "hinge"),
+    ),
     "update_order": Field(
-        str,
+        "discriminator_first",
+        'Whether G learns from "discriminator_first" (D after its update), "simultaneous" (D before its '
+        'update) or "old_activations" (D before its update, with a gradient that goes back through its new '
+        "weights)",
         choices=("discriminator_first", "simultaneous", "old_activations"),
-        default="discriminator_first",
+        is_variant=True,
+        came_later=True,
     ),
-    "lambda_l1": _POSITIVE,
-    "ridge_loss_weight": Field(float, low=0.0, default=0.0),
-    "discriminator_loss_weight": _POSITIVE,
-    "learning_rate": _POSITIVE,
-    "adam_beta1": Field(float, low=0.0, high=0.9999),
-    "adam_beta2": Field(float, low=0.0, high=0.999999),
-    "adam_eps": Field(float, low=1e-30),  # 0 would divide zero by zero where a gradient is zero
-    "ema_decay": Field(float, low=0.0, high=0.999999),
-    "steps_per_dispatch": Field(int, low=1, default=1),
-    "remat": Field(bool, default=False),
-    "log_every_steps": _COUNT,
-    "checkpoint_every_steps": _COUNT_OR_ZERO,
-    "keep_epochs": Field(tuple, item_type=int, low=1, default=()),
-    "sample_epochs": Field(tuple, item_type=int, low=1),
-    "num_samples": _COUNT_OR_ZERO,
-    "num_validation_pairs": Field(int, low=0, high=MAX_COUNT, default=100),
-    "best_metric": Field(str, choices=("l1_loss", "generator_loss", "adversarial_loss", "ridge_loss")),
-    "classifier.seed": _STREAM_SEED,
-    "classifier.weights_seed": _STREAM_SEED,
-    "classifier.dropout_seed": _STREAM_SEED,
-    "classifier.augmentation_seed": _STREAM_SEED,
-    "classifier.width": Field(float, low=0.01, high=4.0),
-    "classifier.num_middle_blocks": Field(int, low=0, high=64),
-    "classifier.dropout_rate": Field(float, low=0.0, high=0.999),
-    "classifier.batch_norm_momentum": Field(float, low=0.0, high=0.9999),
-    "classifier.dtype": _DTYPES,
-    "classifier.param_dtype": _PARAM_DTYPES,
-    "classifier.global_batch_size": _COUNT,
-    "classifier.num_steps": _COUNT,
-    "classifier.learning_rate": _POSITIVE,
-    "classifier.weight_decay": _POSITIVE,
-    "classifier.label_smoothing": Field(float, low=0.0, high=0.999),
-    "classifier.steps_per_dispatch": Field(int, low=1, default=1),
-    "classifier.remat": Field(bool, default=False),
-    "classifier.log_every_steps": _COUNT,
-    "classifier.checkpoint_every_steps": _COUNT_OR_ZERO,
-    "classifier.best_metric": Field(str, choices=("loss",)),
-    "classifier.augmentation.rotation_degrees": Field(float, low=0.0, high=180.0),
-    "classifier.augmentation.translation": Field(float, low=0.0, high=0.5),
-    "classifier.augmentation.scaling": Field(float, low=0.0, high=0.9),
-    "classifier.augmentation.contrast": Field(float, low=0.0, high=0.99),
-    "classifier.augmentation.brightness": _FRACTION,
-    "classifier.augmentation.noise_std": _FRACTION,
-    "synthesis.noise": Field(str, choices=("training", "new")),
-    "synthesis.deterministic": Field(bool),
-    "synthesis.use_running_average": Field(bool),
-    "synthesis.use_ema": Field(bool),
-    "synthesis.batch_size": _COUNT,
-    "synthesis.seed": _SEED,
-    "synthesis.noise_seed": _STREAM_SEED,
-    "evaluation.num_test_persons": _COUNT,
-    "evaluation.std_over": Field(str, choices=("persons", "images")),
-    "evaluation.std_ddof": Field(int, choices=(0, 1)),
-    "evaluation.num_unseen_persons": _COUNT_OR_ZERO,
-    "evaluation.batch_size": _COUNT,
+    "lambda_l1": Field(100.0, "weight of the L1 loss in the generator's loss", low=0.0),
+    "ridge_loss_weight": Field(
+        0.0,
+        'For "ridges": weight of the ridge loss in the generator\'s loss: 1 minus the correlation of the '
+        "print's ridges with its map's",
+        low=0.0,
+        came_later=True,
+    ),
+    "discriminator_loss_weight": Field(0.5, "factor on D's loss; 0.5 in the reference PyTorch code", low=0.0),
+    "learning_rate": Field(2e-4, "of Adam, for both networks", low=0.0, may_train_on=True),
+    "adam_beta1": Field(0.5, "decay of the mean of the gradients", low=0.0, high=0.9999),
+    "adam_beta2": Field(0.999, "decay of the mean of their squares", low=0.0, high=0.999999),
+    # 0 would divide zero by zero where a gradient is zero.
+    "adam_eps": Field(1e-8, "added to the root of the mean of the squares", low=1e-30),
+    "ema_decay": Field(
+        0.0, "decay of the moving average of the generator's weights; 0: no average", low=0.0, high=0.999999
+    ),
+    "steps_per_dispatch": Field(
+        1,
+        "steps per call of the compiled program; more of them keep a GPU busier and change roundings",
+        low=1,
+        came_later=True,
+    ),
+    "remat": Field(
+        False,
+        "recompute norms and activations for the gradients: less memory on a GPU, a little more time",
+        came_later=True,
+    ),
+    "log_every_steps": Field(50, "steps per row of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True),
+    "checkpoint_every_steps": Field(
+        2000, "steps between checkpoints; 0: only one, at the end", low=0, high=MAX_COUNT, may_train_on=True
+    ),
+    "keep_epochs": Field(
+        (),
+        "epochs whose checkpoints are never deleted, to draw from them later",
+        low=1,
+        item_type=int,
+        may_train_on=True,
+        came_later=True,
+    ),
+    "sample_epochs": Field(
+        (2, 28, 160),
+        "epochs after which a sample grid is drawn; those of figure 3",
+        low=1,
+        item_type=int,
+        may_train_on=True,
+    ),
+    "num_samples": Field(5, "rows of a sample grid", low=0, high=MAX_COUNT, may_train_on=True),
+    "num_validation_pairs": Field(
+        100,
+        "For a folder of pairs with `val` or `test`: number of these that are measured after each of "
+        "sample_epochs",
+        low=0,
+        high=MAX_COUNT,
+        is_free=True,
+        came_later=True,
+    ),
+    "best_metric": Field(
+        "l1_loss",
+        "the checkpoint with its lowest value is kept, beside the last one",
+        choices=("l1_loss", "generator_loss", "adversarial_loss", "ridge_loss"),
+    ),
+    "classifier.seed": Field(
+        -1, "parent of the three below; -1: `seed`", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
+    ),
+    "classifier.weights_seed": Field(
+        -1,
+        "its initial weights; -1: `classifier.seed`",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="classifier.seed",
+        came_later=True,
+    ),
+    "classifier.dropout_seed": Field(
+        -1,
+        "its dropout in training; -1: `classifier.seed`",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="classifier.seed",
+        came_later=True,
+    ),
+    "classifier.augmentation_seed": Field(
+        -1,
+        "its augmentation; -1: `classifier.seed`",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="classifier.seed",
+        came_later=True,
+    ),
+    "classifier.width": Field(1.0, "factor on all feature counts; Chollet's is 1", low=0.01, high=4.0),
+    "classifier.num_middle_blocks": Field(
+        8, "blocks of three separable convolutions; Chollet's has 8", low=0, high=64
+    ),
+    "classifier.dropout_rate": Field(
+        0.5, "before the last layer, as in Chollet 2017, section 4.4", low=0.0, high=0.999
+    ),
+    "classifier.batch_norm_momentum": Field(0.99, "of the running statistics", low=0.0, high=0.9999),
+    "classifier.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
+    "classifier.global_batch_size": Field(10, "prints per step, over all devices", low=1, high=MAX_COUNT),
+    "classifier.num_steps": Field(
+        1000, "steps of the whole training", low=1, high=MAX_COUNT, may_train_on=True
+    ),
+    "classifier.learning_rate": Field(
+        1e-3, "of Adam at the start; cosine decay to 0", low=0.0, may_train_on=True
+    ),
+    "classifier.weight_decay": Field(1e-4, "decoupled, as in AdamW", low=0.0),
+    "classifier.label_smoothing": Field(
+        0.0, "share of the target that is spread evenly over all persons", low=0.0, high=0.999
+    ),
+    "classifier.steps_per_dispatch": Field(1, "as `steps_per_dispatch`", low=1, came_later=True),
+    "classifier.remat": Field(False, "as `remat`", came_later=True),
+    "classifier.log_every_steps": Field(
+        20, "steps per row of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True
+    ),
+    "classifier.checkpoint_every_steps": Field(
+        500, "steps between checkpoints; 0: only one, at the end", low=0, high=MAX_COUNT, may_train_on=True
+    ),
+    "classifier.augmentation.rotation_degrees": Field(
+        10.0, "uniform in +- this; prints are never mirrored", low=0.0, high=180.0
+    ),
+    "classifier.augmentation.translation": Field(
+        0.05, "fraction of the image's side, uniform in +- this", low=0.0, high=0.5
+    ),
+    "classifier.augmentation.scaling": Field(0.05, "uniform in 1 +- this", low=0.0, high=0.9),
+    "classifier.augmentation.contrast": Field(0.2, "factor uniform in 1 +- this", low=0.0, high=0.99),
+    "classifier.augmentation.brightness": Field(
+        0.1, "offset uniform in +- this, on the scale [-1, 1]", low=0.0, high=1.0
+    ),
+    "classifier.augmentation.noise_std": Field(
+        0.05, "white Gaussian noise, on the scale [-1, 1]", low=0.0, high=1.0
+    ),
+    "synthesis.noise": Field(
+        "training",
+        "noise images of the training pairs, or ones that the generator never saw",
+        choices=("training", "new"),
+    ),
+    "synthesis.deterministic": Field(
+        False, "False keeps dropout at test time, as in Isola et al. section 3.1"
+    ),
+    "synthesis.use_running_average": Field(
+        False, "False normalizes each image by its own statistics, as in Isola et al. section 3.1"
+    ),
+    "synthesis.use_ema": Field(False, "draw with the moving average of the weights"),
+    "synthesis.batch_size": Field(
+        16,
+        "affects the speed, and about one pixel in 10,000 by one gray level",
+        low=1,
+        high=MAX_COUNT,
+        is_free=True,
+    ),
+    "synthesis.seed": Field(0, "dropout in synthesis", low=0, high=_MAX_SEED),
+    "synthesis.noise_seed": Field(
+        -1,
+        "new noise; -1: `synthesis.seed`",
+        low=-1,
+        high=_MAX_SEED,
+        fallback="synthesis.seed",
+        came_later=True,
+    ),
+    "evaluation.num_test_persons": Field(
+        3, "Open in the paper which ones; the first n of the set by id", low=1, high=MAX_COUNT
+    ),
+    "evaluation.std_over": Field(
+        "persons",
+        "Open in the paper. Over persons: each person's ten scores are averaged first",
+        choices=("persons", "images"),
+    ),
+    "evaluation.std_ddof": Field(0, "the deviation divides by n minus this", choices=(0, 1)),
+    "evaluation.num_unseen_persons": Field(
+        5, "control: persons whom the classifier was not trained on", low=0, high=MAX_COUNT
+    ),
+    "evaluation.batch_size": Field(
+        16, "affects the speed, and scores only by rounding", low=1, high=MAX_COUNT, is_free=True
+    ),
     "evaluation.measures": Field(
-        tuple,
-        item_type=str,
-        item_choices=MEASURE_FAMILIES,
-        # The families of files without this field. Later ones are asked for by name, as a default that changed would
-        # change the hash of every config.
-        default=(
+        # A later family is asked for by name: a default that changed would change the hash of every config.
+        (
             *("similarity", "identity", "uniqueness", "leakage", "minutiae", "quality", "ridges"),
             *("checkerboard", "distribution", "pixels"),
         ),
+        "families of measures that `launch.evaluate` computes",
+        choices=MEASURE_FAMILIES,
+        item_type=str,
+        came_later=True,
     ),
-    "evaluation.matchers": Field(tuple, item_type=str, item_choices=MATCHERS, default=("nbis",)),
-    "evaluation.num_gallery_fingers": Field(int, low=2, high=MAX_COUNT, default=60),
-    "evaluation.num_epoch_replicas": Field(int, low=1, default=3),
-    "evaluation.num_resamples": Field(int, low=100, default=2000),
+    "evaluation.matchers": Field(
+        ("nbis",),
+        'Matchers of identity, uniqueness and leakage: "nbis" (MINDTCT and BOZORTH3) and '
+        '"fingerprint_recognition" (of another kind). With two, the report shows where they disagree',
+        choices=MATCHERS,
+        item_type=str,
+        came_later=True,
+    ),
+    "evaluation.num_gallery_fingers": Field(
+        60,
+        "Real fingers, with all their impressions, that prints are compared with. A false accept rate of 0.1% "
+        "takes 78",
+        low=2,
+        high=MAX_COUNT,
+        came_later=True,
+    ),
+    "evaluation.num_epoch_replicas": Field(
+        3, "prints per person that are evaluated for each epoch in keep_epochs", low=1, came_later=True
+    ),
+    "evaluation.num_resamples": Field(
+        2000, "resamples of persons for the 95% interval of a threshold", low=100, came_later=True
+    ),
 }
 
-# Where the well-known pix2pix codes differ from the reference PyTorch code, which the defaults are of;
-# docs/versions.md says which has what.
-VARIANT_FIELDS = (
-    "generator.norm_epsilon",
-    "generator.norm_momentum",
-    "generator.bottleneck_norm",
-    "generator.conv_bias",
-    "generator.leaky_slope",
-    "generator.skip",
-    "discriminator.norm_epsilon",
-    "discriminator.norm_momentum",
-    "discriminator.conv_bias",
-    "discriminator.leaky_slope",
-    "update_order",
-)
-
-# The sources that tell each print's person, and the field in which each of all sources is named.
-PERSON_SOURCES = ("socofing", "impressions", "npz")
-
-SOURCE_FIELDS = {
-    "socofing": "socofing_dir",
-    "impressions": "impressions_dir",
-    "npz": "npz_file",
-    "paired_folder": "paired_dir",
+# What holds for several fields of a group.
+GROUP_NOTES = {
+    "": "The paper leaves the training of the GAN open; Isola's defaults are assumed.",
+    "classifier": "The paper leaves Xception's input size, initial weights, split and schedule open.",
 }
 
-# Where a print set is, and what it is read through: the fields of config.data that differ from machine to machine.
-PLACE_FIELDS = ("socofing_dir", "impressions_dir", "npz_file", "tfds_dir")
+# Fields that only ever had this one value, and are no more. Configs that hold them are read as if they did not, and a
+# config's hash counts them, so that runs keep their names.
+FORMER_FIELDS = {
+    "generator.param_dtype": "float32",
+    "discriminator.param_dtype": "float32",
+    "classifier.param_dtype": "float32",
+    "classifier.best_metric": "loss",
+}
+
+VARIANT_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_variant)
 
 # Files and folders; whoever opens one expands its `~`.
-PATH_FIELDS = ("data.paired_dir", *(f"data.{name}" for name in PLACE_FIELDS))
+PATH_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_path)
+
+# Where a print set is, and what it is read through: the fields of config.data that differ from machine to machine.
+PLACE_FIELDS = tuple(name.removeprefix("data.") for name in PATH_FIELDS if name != "data.paired_dir")
 
 
 def flatten_config(config: Mapping) -> dict[str, Any]:
@@ -294,7 +694,7 @@ def flatten_config(config: Mapping) -> dict[str, Any]:
     Returns:
       "data.finger" -> value, with tuples for lists.
     """
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
             flat |= {f"{name}.{inner}": leaf for inner, leaf in flatten_config(value).items()}
@@ -303,19 +703,19 @@ def flatten_config(config: Mapping) -> dict[str, Any]:
     return flat
 
 
-def list_defaults() -> dict[str, Any]:
-    """List the defaults of the fields that came later than files of configs."""
-    return {name: field.default for name, field in FIELDS.items() if field.default is not None}
+def list_later_defaults() -> dict[str, Any]:
+    """List the defaults of the fields that came later than some files of configs."""
+    return {name: field.default for name, field in FIELDS.items() if field.came_later}
 
 
-def is_at_default(name: str, value: Any) -> bool:
-    """Say whether a field that came later has the value that files without it mean.
+def is_at_later_default(name: str, value: Any) -> bool:
+    """Say whether a field came later and has the value that files without it mean.
 
     Args:
       name: the field's, dotted.
       value: its value.
     """
-    return name in FIELDS and FIELDS[name].default is not None and value == FIELDS[name].default
+    return name in FIELDS and FIELDS[name].came_later and value == FIELDS[name].default
 
 
 def describe_unknown(name: str) -> str:

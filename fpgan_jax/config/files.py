@@ -3,25 +3,21 @@
 Does not write one (`identity.py`, which claims the folder).
 """
 
-import importlib.resources
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from fpgan_jax.config.checks import validate_config
-from fpgan_jax.config.fields import FIELDS, describe_unknown, list_defaults
+from fpgan_jax.config.fields import FIELDS, FORMER_FIELDS, describe_unknown, list_later_defaults
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.json_file import read_json
 
 CONFIG_FILENAME = "config.json"
-# Beside this file; `launch.document_fields` writes it from configs/pix2pix_socofing.py.
-DEFAULT_FILENAME = "default.json"
 
 
 def create_config(overrides: Iterable[str] = ()) -> ConfigDict:
-    """Create the config of `configs/pix2pix_socofing.py`, for programs that have the installed package alone.
+    """Create the config of `configs/pix2pix_socofing.py`: every field at its default, but for the overrides.
 
     Args:
       overrides: as of `override_fields`, as ["data.source=paired_folder", "data.paired_dir=facades"].
@@ -32,10 +28,14 @@ def create_config(overrides: Iterable[str] = ()) -> ConfigDict:
     Raises:
       UserError: as `override_fields`.
     """
-    text = (
-        importlib.resources.files("fpgan_jax.config").joinpath(DEFAULT_FILENAME).read_text(encoding="utf-8")
-    )
-    return override_fields(parse_config(json.loads(text)), overrides)
+    nested: dict[str, Any] = {}
+    for name, field in FIELDS.items():
+        *groups, leaf = name.split(".")
+        group = nested
+        for part in groups:
+            group = group.setdefault(part, {})
+        group[leaf] = field.default
+    return override_fields(ConfigDict(nested), overrides)
 
 
 def load_config(path: str) -> ConfigDict:
@@ -60,14 +60,15 @@ def load_config(path: str) -> ConfigDict:
         raise UserError(f"{path}: {error}; mend it, or use another workdir") from error
 
 
-def parse_config(values: Mapping) -> ConfigDict:
+def parse_config(values: Any) -> ConfigDict:
     """Make a config of what JSON gave: nested dicts, lists for tuples.
 
     Args:
-      values: nested dicts.
+      values: nested dicts; anything else is refused.
 
     Returns:
-      The config, with tuples for lists. Fields that came after it was written are at their defaults.
+      The config, with tuples for lists. Fields that came after it was written are at their defaults,
+      and those of `FORMER_FIELDS` are left out.
 
     Raises:
       UserError: these are no config's values.
@@ -80,12 +81,16 @@ def parse_config(values: Mapping) -> ConfigDict:
 
     try:
         restored = restore_tuples(values)
-        for name, default in list_defaults().items():
+        for name, default in list_later_defaults().items():
             *groups, leaf = name.split(".")
             group = restored
             for part in groups:
                 group = group.get(part, {})
             group.setdefault(leaf, default)
+        for name, value in FORMER_FIELDS.items():
+            part, _, leaf = name.partition(".")
+            if leaf in restored.get(part, {}) and restored[part][leaf] == value:
+                del restored[part][leaf]
         return ConfigDict(restored)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         # ConfigDict takes its own methods' names, and dots, for no field.
@@ -141,12 +146,11 @@ def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
 def _parse_value(name: str, text: str) -> Any:
     field = FIELDS[name]
     try:
-        if field.type is bool:
+        if field.value_type is bool:
             return {"true": True, "false": False}[text.lower()]
-        if field.type is tuple:
+        if field.item_type:
             items = text.strip("()[]").split(",")
             return tuple(field.item_type(item) for item in items if item.strip())
-        return field.type(text)
+        return field.value_type(text)
     except (KeyError, ValueError) as error:
-        kind = f"tuple of {field.item_type.__name__}" if field.type is tuple else field.type.__name__
-        raise UserError(f"config.{name}={text!r}: expected {kind}") from error
+        raise UserError(f"config.{name}={text!r}: expected {field.type_name}") from error

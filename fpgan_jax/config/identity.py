@@ -11,7 +11,13 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from fpgan_jax.config.fields import FIELDS, PATH_FIELDS, flatten_config, is_at_default, list_defaults
+from fpgan_jax.config.fields import (
+    FIELDS,
+    FORMER_FIELDS,
+    flatten_config,
+    is_at_later_default,
+    list_later_defaults,
+)
 from fpgan_jax.config.files import CONFIG_FILENAME, load_config
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import find_path_fault
@@ -26,36 +32,10 @@ CLASSIFIER_FIELDS = ("seed", "data.", "classifier.")
 # What everything up to the scores' averaging depends on; the rest may change in a finished experiment.
 EXPERIMENT_FIELDS = tuple(name for name in FIELDS if not name.startswith("evaluation."))
 
-# Fields that may change between a run and its continuation: they change no number of it, and the batch sizes of
-# inference none by more than the order of sums does.
-_FREE_FIELDS = frozenset(
-    {
-        *PATH_FIELDS,
-        "data.feeding",
-        "num_validation_pairs",
-        "synthesis.batch_size",
-        "evaluation.batch_size",
-    }
-)
+_FREE_FIELDS = frozenset(name for name, field in FIELDS.items() if field.is_free or field.is_path)
 
-# Fields with which a run may be trained on in its workdir: how long, at what rate, and what is written when. All
-# others decide what is trained.
-TRAIN_ON_FIELDS = frozenset(
-    {
-        "num_epochs",
-        "num_decay_epochs",
-        "learning_rate",
-        "log_every_steps",
-        "checkpoint_every_steps",
-        "keep_epochs",
-        "sample_epochs",
-        "num_samples",
-        "classifier.num_steps",
-        "classifier.learning_rate",
-        "classifier.log_every_steps",
-        "classifier.checkpoint_every_steps",
-    }
-)
+# Fields with which a run may be trained on in its workdir.
+TRAIN_ON_FIELDS = frozenset(name for name, field in FIELDS.items() if field.may_train_on)
 
 
 def hash_config(config: Mapping) -> str:
@@ -68,10 +48,10 @@ def hash_config(config: Mapping) -> str:
       12 hexadecimal digits of a SHA-256, the same on every machine and for every folder. A field that came
       later counts only where it is not at its default, so that a config keeps the name it had before.
     """
-    relevant = {
+    relevant = FORMER_FIELDS | {
         name: _canonical(name, value)
         for name, value in flatten_config(config).items()
-        if name not in _FREE_FIELDS and not is_at_default(name, value)
+        if name not in _FREE_FIELDS and not is_at_later_default(name, value)
     }
     return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -110,11 +90,11 @@ def find_changes(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) ->
     Returns:
       Field -> (old value, new value), sorted by field; None where a config has no such field.
     """
-    old, new = (list_defaults() | flatten_config(config) for config in (old, new))
+    old, new = (list_later_defaults() | flatten_config(config) for config in (old, new))
     names = (
         name
         for name in sorted(old.keys() | new.keys())
-        if name not in _FREE_FIELDS and name.startswith(tuple(prefixes))
+        if name not in _FREE_FIELDS and name not in FORMER_FIELDS and name.startswith(tuple(prefixes))
     )
     return {
         name: (old.get(name), new.get(name))

@@ -5,12 +5,15 @@ Does not resize or crop files (`preprocessing.py`), and never mirrors: a mirrore
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 
 from fpgan_jax.data.ridges import distortion, ridge_condition
 from fpgan_jax.errors import UserError
 
 
-def augment_prints(key, images, augmentation_config, *, first_index=0):
+def augment_prints(
+    key: jax.Array, images: jax.Array, augmentation_config: ConfigDict, *, first_index: int | jax.Array = 0
+) -> jax.Array:
     """Change every print at random: a similarity transform, then contrast, brightness and noise.
 
     An example's randomness depends on the key and its number in the global batch, not on how the batch
@@ -38,7 +41,14 @@ def augment_prints(key, images, augmentation_config, *, first_index=0):
     return jax.vmap(lambda k, image: _augment_print(k, image, augmentation_config))(keys, images)
 
 
-def jitter_pair(key, noise_image, real_image, jitter: int, *, first_index=0):
+def jitter_pair(
+    key: jax.Array,
+    noise_image: jax.Array,
+    real_image: jax.Array,
+    jitter: int,
+    *,
+    first_index: int | jax.Array = 0,
+) -> tuple[jax.Array, jax.Array]:
     """Enlarge noise and print by `jitter` pixels and crop both at the same random place.
 
     Args:
@@ -57,7 +67,7 @@ def jitter_pair(key, noise_image, real_image, jitter: int, *, first_index=0):
         return noise_image, real_image
     keys = _fold_in_indices(key, noise_image.shape[0], first_index)
 
-    def crop(k, noise, real):
+    def crop(k: jax.Array, noise: jax.Array, real: jax.Array) -> tuple[jax.Array, jax.Array]:
         offsets = jax.random.randint(k, (2,), 0, jitter + 1)
         return _crop_enlarged(noise, offsets, jitter), _crop_enlarged(real, offsets, jitter)
 
@@ -65,14 +75,14 @@ def jitter_pair(key, noise_image, real_image, jitter: int, *, first_index=0):
 
 
 def warp_pair(
-    key,
-    condition,
-    real_image,
+    key: jax.Array,
+    condition: jax.Array,
+    real_image: jax.Array,
     *,
     strength: float,
     period: float,
     neutral: tuple[float, ...] = ridge_condition.NEUTRAL,
-    first_index=0,
+    first_index: int | jax.Array = 0,
 ) -> tuple[jax.Array, jax.Array]:
     """Move and distort a print and the condition made from it as one, as another impression of the finger would be.
 
@@ -96,9 +106,9 @@ def warp_pair(
     images = jnp.concatenate([condition[..., :num_planes], real_image], axis=-1)
     outside = jnp.array([*neutral, *[1.0] * real_image.shape[-1]], jnp.float32)
 
-    def warp(k, image):
+    def warp(k: jax.Array, image: jax.Array) -> jax.Array:
         pose_key, field_key = jax.random.split(k)
-        shape = image.shape[:2]
+        shape = image.shape[0], image.shape[1]
         pose = distortion.sample_pose(pose_key, period, strength)
         field = distortion.sample_field(field_key, shape, period, strength)
         places = distortion.create_places(pose, field, shape)
@@ -112,7 +122,9 @@ def warp_pair(
     return jnp.concatenate([planes, condition[..., num_planes:]], axis=-1), real_image
 
 
-def sample_affine(key, height: int, width: int, augmentation_config):
+def sample_affine(
+    key: jax.Array, height: int, width: int, augmentation_config: ConfigDict
+) -> tuple[jax.Array, jax.Array]:
     """Draw the map from a pixel of the result to the place in the picture that it shows.
 
     Args:
@@ -133,10 +145,11 @@ def sample_affine(key, height: int, width: int, augmentation_config):
     return jnp.array([[cosine, -sine], [sine, cosine]]), offset
 
 
-def _augment_print(key, image, augmentation_config):
+def _augment_print(key: jax.Array, image: jax.Array, augmentation_config: ConfigDict) -> jax.Array:
     affine_key, tone_key, noise_key = jax.random.split(key, 3)
     if _moves(augmentation_config):
-        matrix, offset = sample_affine(affine_key, *image.shape[:2], augmentation_config)
+        height, width, _ = image.shape
+        matrix, offset = sample_affine(affine_key, height, width, augmentation_config)
         image = resample(image, matrix, offset)
     contrast, brightness = jax.random.uniform(tone_key, (2,), minval=-1, maxval=1)
     if augmentation_config.contrast:
@@ -148,13 +161,13 @@ def _augment_print(key, image, augmentation_config):
     return jnp.clip(image, -1, 1)
 
 
-def _moves(augmentation_config) -> bool:
+def _moves(augmentation_config: ConfigDict) -> bool:
     return bool(
         augmentation_config.rotation_degrees or augmentation_config.translation or augmentation_config.scaling
     )
 
 
-def resample(image, matrix, offset):
+def resample(image: jax.Array, matrix: jax.Array, offset: jax.Array) -> jax.Array:
     """Sample [height, width, channels] bilinearly; a place outside takes the nearest edge pixel."""
     height, width, _ = image.shape
     centre = jnp.array([(height - 1) / 2, (width - 1) / 2], jnp.float32)
@@ -166,7 +179,7 @@ def resample(image, matrix, offset):
     return sample_bilinearly(image, row, column).reshape(image.shape)
 
 
-def sample_bilinearly(image, row, column):
+def sample_bilinearly(image: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
     """Sample [height, width, channels] at places [...] to [..., channels]; one outside takes the nearest edge pixel."""
     height, width, num_channels = image.shape
     row = jnp.clip(row, 0, height - 1)
@@ -180,12 +193,12 @@ def sample_bilinearly(image, row, column):
     return upper * (1 - down) + lower * down
 
 
-def _crop_enlarged(image, offsets, jitter: int):
+def _crop_enlarged(image: jax.Array, offsets: jax.Array, jitter: int) -> jax.Array:
     height, width, num_channels = image.shape
     enlarged = jax.image.resize(image, (height + jitter, width + jitter, num_channels), "cubic")
     cropped = jax.lax.dynamic_slice(enlarged, (offsets[0], offsets[1], 0), image.shape)
     return jnp.clip(cropped, -1, 1)  # cubic interpolation overshoots
 
 
-def _fold_in_indices(key, count: int, first_index):
+def _fold_in_indices(key: jax.Array, count: int, first_index: int | jax.Array) -> jax.Array:
     return jax.vmap(lambda index: jax.random.fold_in(key, index))(first_index + jnp.arange(count))

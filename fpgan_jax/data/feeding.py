@@ -5,9 +5,11 @@ TensorFlow trains from an archive or from arrays of its own. Does not put anythi
 `fpgan_jax.parallel` does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.data import order, pairs, print_loading, prints
@@ -161,7 +163,7 @@ class GanSource(Source):
         self,
         training_pairs: pairs.Pairs,
         make_batches: BatchMaker,
-        config,
+        config: ConfigDict,
         create_validation_pairs: Callable[[], pairs.Pairs | None] = lambda: None,
     ):
         """Bind the set.
@@ -195,7 +197,7 @@ class GanSource(Source):
         Returns:
           As `pairs.create_batch`.
         """
-        firsts = {}
+        firsts: dict[Hashable, int] = {}
         for index, (person, _) in enumerate(self.pair_ids):
             # Unknown persons are told apart by a key that no id has.
             firsts.setdefault(("pair", index) if person == pairs.UNKNOWN else person, index)
@@ -235,7 +237,7 @@ class ClassifierSource(Source):
       persons: their ids, in the order of the classes.
     """
 
-    def __init__(self, training_prints: prints.PrintSet, make_batches: BatchMaker, config):
+    def __init__(self, training_prints: prints.PrintSet, make_batches: BatchMaker, config: ConfigDict):
         """Args: the set, how its batches are made, and the config (batch size and order are used)."""
         super().__init__(
             len(training_prints),
@@ -265,7 +267,7 @@ class MixedClassifierSource(ClassifierSource):
     each kind comes in an order of its own, in epochs of its own. So every device gets its share of both.
     """
 
-    def __init__(self, real_prints: prints.PrintSet, synthetic_prints: prints.PrintSet, config):
+    def __init__(self, real_prints: prints.PrintSet, synthetic_prints: prints.PrintSet, config: ConfigDict):
         """Args: the two sets, of the same persons, and the config (batch size and order are used)."""
         if set(real_prints.persons.tolist()) != set(synthetic_prints.persons.tolist()):
             raise ValueError("the real and the synthetic prints are not of the same persons")
@@ -287,7 +289,9 @@ class MixedClassifierSource(ClassifierSource):
             )
         return indices
 
-    def _gather_batches(self, start_step, num_steps, process_index, process_count) -> Iterator[Batch]:
+    def _gather_batches(
+        self, start_step: int, num_steps: int, process_index: int, process_count: int
+    ) -> Iterator[Batch]:
         examples = self._load_all()
         return (
             {name: values[indices] for name, values in examples.items()}
@@ -297,7 +301,7 @@ class MixedClassifierSource(ClassifierSource):
         )
 
 
-def create_gan_source(config) -> GanSource:
+def create_gan_source(config: ConfigDict) -> GanSource:
     """Create the source of the pairs that a config names, batched by tf.data or gathered on the devices.
 
     Args:
@@ -312,7 +316,9 @@ def create_gan_source(config) -> GanSource:
     _check_feeding(config)
     training_pairs = print_loading.create_pairs(config)
 
-    def make_batches(start_step, num_steps, process_index, process_count):
+    def make_batches(
+        start_step: int, num_steps: int, process_index: int, process_count: int
+    ) -> Iterator[Batch]:
         from fpgan_jax.data import input_pipeline
 
         dataset = input_pipeline.make_gan_dataset(
@@ -330,7 +336,7 @@ def create_gan_source(config) -> GanSource:
     )
 
 
-def create_gan_source_from_prints(config, training_prints: prints.PrintSet) -> GanSource:
+def create_gan_source_from_prints(config: ConfigDict, training_prints: prints.PrintSet) -> GanSource:
     """Create the same source from prints in memory, without TensorFlow.
 
     Args:
@@ -348,7 +354,7 @@ def create_gan_source_from_prints(config, training_prints: prints.PrintSet) -> G
 
 
 def create_gan_source_from_pairs(
-    config, training_pairs: pairs.Pairs, validation_pairs: pairs.Pairs | None = None
+    config: ConfigDict, training_pairs: pairs.Pairs, validation_pairs: pairs.Pairs | None = None
 ) -> GanSource:
     """Create the source of any pairs, as `pairs.ArrayPairs` of NumPy arrays, without TensorFlow.
 
@@ -379,9 +385,13 @@ def create_gan_source_from_pairs(
 
 
 def _create_source_in_memory(
-    config, training_pairs: pairs.Pairs, create_validation_pairs: Callable = lambda: None
+    config: ConfigDict,
+    training_pairs: pairs.Pairs,
+    create_validation_pairs: Callable[[], pairs.Pairs | None] = lambda: None,
 ) -> GanSource:
-    def make_batches(start_step, num_steps, process_index, process_count):
+    def make_batches(
+        start_step: int, num_steps: int, process_index: int, process_count: int
+    ) -> Iterator[Batch]:
         order.divide_batch("config.global_batch_size", config.global_batch_size, process_count)
         return (
             pairs.create_batch_of_step(
@@ -393,7 +403,7 @@ def _create_source_in_memory(
     return GanSource(training_pairs, make_batches, config, create_validation_pairs)
 
 
-def create_classifier_source(config) -> ClassifierSource:
+def create_classifier_source(config: ConfigDict) -> ClassifierSource:
     """Create the source of the real prints that a config names, batched by tf.data or gathered on the devices.
 
     Args:
@@ -408,7 +418,9 @@ def create_classifier_source(config) -> ClassifierSource:
     _check_feeding(config)
     training_prints = print_loading.load_prints(config)
 
-    def make_batches(start_step, num_steps, process_index, process_count):
+    def make_batches(
+        start_step: int, num_steps: int, process_index: int, process_count: int
+    ) -> Iterator[Batch]:
         from fpgan_jax.data import input_pipeline
 
         dataset = input_pipeline.make_classifier_dataset(
@@ -424,7 +436,9 @@ def create_classifier_source(config) -> ClassifierSource:
     return ClassifierSource(training_prints, make_batches, config)
 
 
-def create_classifier_source_from_prints(config, training_prints: prints.PrintSet) -> ClassifierSource:
+def create_classifier_source_from_prints(
+    config: ConfigDict, training_prints: prints.PrintSet
+) -> ClassifierSource:
     """Create the same source from prints in memory, without TensorFlow.
 
     Args:
@@ -439,7 +453,9 @@ def create_classifier_source_from_prints(config, training_prints: prints.PrintSe
     """
     prints.check_prints(training_prints, config.data)
 
-    def make_batches(start_step, num_steps, process_index, process_count):
+    def make_batches(
+        start_step: int, num_steps: int, process_index: int, process_count: int
+    ) -> Iterator[Batch]:
         batch_size = config.classifier.global_batch_size
         order.divide_batch("config.classifier.global_batch_size", batch_size, process_count)
         return (
@@ -452,7 +468,7 @@ def create_classifier_source_from_prints(config, training_prints: prints.PrintSe
     return ClassifierSource(training_prints, make_batches, config)
 
 
-def _check_feeding(config) -> None:
+def _check_feeding(config: ConfigDict) -> None:
     """Find out now, not after hours of another stage, that tf.data is not to be had."""
     if config.data.feeding != "tfdata":
         return
@@ -464,7 +480,7 @@ def _check_feeding(config) -> None:
         ) from error
 
 
-def _iterate(dataset) -> Iterator[Batch]:
+def _iterate(dataset: Any) -> Iterator[Batch]:
     import tensorflow as tf
 
     try:

@@ -16,7 +16,8 @@ import zlib
 from collections.abc import Iterator
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile
 
 from fpgan_jax.errors import UserError
 
@@ -164,15 +165,16 @@ def _read_bytes(path: str | os.PathLike) -> bytes:
     return pathlib.Path(path).read_bytes()
 
 
-def _check_header(image: Image.Image, data: bytes) -> None:
+def _check_header(image: ImageFile.ImageFile, data: bytes) -> None:
     """Refuse an opened image, before memory is taken for its pixels."""
     if image.width * image.height > MAX_PIXELS:
         raise UserError(
             f"{image.width} x {image.height} pixels are more than {MAX_PIXELS:,}; the file is damaged, or make "
             "it smaller"
         )
-    if getattr(image, "n_frames", 1) > 1:
-        raise UserError(f"holds {image.n_frames} images; keep one of them")
+    num_images = getattr(image, "n_frames", 1)
+    if num_images > 1:
+        raise UserError(f"holds {num_images} images; keep one of them")
     # Pillow itself cuts the lower 8 bits of colors off.
     is_cut = image.format in ("PNG", "TIFF") and ";16" in str(image.tile[0].args)
     if not _is_deep(image) and (image.mode.startswith(("I", "F")) or is_cut):
@@ -183,7 +185,7 @@ def _check_header(image: Image.Image, data: bytes) -> None:
         _check_bmp(image, data)
     elif image.format == "PNG":
         _check_png(image, data)
-    elif image.format == "TIFF":
+    elif isinstance(image, TiffImageFile):
         _check_tiff(image, data)
 
 
@@ -192,12 +194,12 @@ def _is_deep(image: Image.Image) -> bool:
     return image.mode in _DEEP_MODES or (image.mode == "I" and image.format == "PNG")
 
 
-def _find_depth(image: Image.Image) -> tuple[int, bool] | None:
+def _find_depth(image: ImageFile.ImageFile) -> tuple[int, bool] | None:
     """Return the highest value of an opened image of 12 or 16 bits and whether it is black; None for other images."""
     if not _is_deep(image):
         return None
     highest = 2**12 - 1 if "I;12" in str(image.tile[0].args) else 2**16 - 1
-    return highest, image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+    return highest, isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
 
 
 def _scale_to_bytes(image: Image.Image, highest: int, is_inverted: bool) -> Image.Image:
@@ -212,7 +214,7 @@ def _scale_to_bytes(image: Image.Image, highest: int, is_inverted: bool) -> Imag
     return Image.fromarray(((values * 255 + highest // 2) // highest).astype(np.uint8))
 
 
-def _check_tiff(image: Image.Image, data: bytes) -> None:
+def _check_tiff(image: TiffImageFile, data: bytes) -> None:
     """Refuse a TIFF whose pixels do not all lie in the file, or come by a compression that hides that."""
     compression = image.info.get("compression")
     if compression not in _TIFF_COMPRESSIONS:
@@ -225,7 +227,7 @@ def _check_tiff(image: Image.Image, data: bytes) -> None:
             raise UserError("cannot be read as an image (its rows end early)")
 
 
-def _check_bmp(image: Image.Image, data: bytes) -> None:
+def _check_bmp(image: ImageFile.ImageFile, data: bytes) -> None:
     """Refuse what Pillow decodes to other pixels than the file's."""
     bits, num_colours, end = _parse_bmp_header(data)
     if image.tile[0].offset < end:

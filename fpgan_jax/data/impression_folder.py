@@ -10,6 +10,7 @@ import re
 from typing import NamedTuple
 
 from absl import logging
+from ml_collections import ConfigDict
 
 from fpgan_jax.data import image_files, preprocessing
 from fpgan_jax.data.prints import Record
@@ -56,7 +57,7 @@ def parse_filename(filename: str) -> ImpressionName | None:
     return ImpressionName(person, finger, impression) if finger else None
 
 
-def read_records(data_config) -> list[Record]:
+def read_records(data_config: ConfigDict) -> list[Record]:
     """Read every impression of every finger.
 
     Args:

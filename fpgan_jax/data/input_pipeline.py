@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
+from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.data import order, pairs, print_loading, prints, tensorflow_setup
@@ -18,7 +19,7 @@ tensorflow_setup.keep_off_gpus()
 
 
 def make_gan_dataset(
-    config,
+    config: ConfigDict,
     *,
     start_step: int,
     num_steps: int,
@@ -63,7 +64,7 @@ def make_gan_dataset(
 
 
 def make_classifier_dataset(
-    config,
+    config: ConfigDict,
     *,
     start_step: int,
     num_steps: int,

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from absl import logging
 
@@ -118,20 +118,20 @@ def _check_folder(folder: str | os.PathLike) -> pathlib.Path:
 def _find(root: pathlib.Path, skips_bad: bool) -> PairFiles | None:
     if names := _list_images(root):
         return _list_side_by_side(root, names)
-    sides = (root / side for side in _SIDES)
-    return _find_split(root, "train", skips_bad) or _find_two_folders(*sides, skips_bad)
+    left, right = (root / side for side in _SIDES)
+    return _find_split(root, "train", skips_bad) or _find_two_folders(left, right, skips_bad)
 
 
 def _find_split(root: pathlib.Path, split: str, skips_bad: bool) -> PairFiles | None:
     inner = root / split
-    if inner.is_dir() and (found := _list_images(inner)):
-        return _list_side_by_side(inner, found)
-    for sides in (
-        tuple(inner / side for side in _SIDES),
-        tuple(root / side / split for side in _SIDES),
-        tuple(root / f"{split}{side}" for side in _SIDES),
+    if inner.is_dir() and (names := _list_images(inner)):
+        return _list_side_by_side(inner, names)
+    for left, right in (
+        (inner / side for side in _SIDES),
+        (root / side / split for side in _SIDES),
+        (root / f"{split}{side}" for side in _SIDES),
     ):
-        if found := _find_two_folders(*sides, skips_bad):
+        if found := _find_two_folders(left, right, skips_bad):
             return found
     return None
 
@@ -199,7 +199,7 @@ def _name_pair(stem: str, left: str, right: str) -> str:
     return left if left == right else f"{stem}{pathlib.Path(left).suffix}"
 
 
-def _name_some(names) -> str:
+def _name_some(names: Iterable[str]) -> str:
     names = list(names)
     return ", ".join(names[:_NUM_NAMED]) + (", ..." if len(names) > _NUM_NAMED else "") or "nothing"
 

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 from absl import logging
+from ml_collections import ConfigDict
 from PIL import Image
 
 from fpgan_jax.config.derived import image_shape
@@ -70,7 +71,7 @@ class ReplicatedPrints:
     Source: Cordeiro & Saito, section 4; differs in: noise may differ by replica or only by person.
     """
 
-    def __init__(self, prints: PrintSet, data_config):
+    def __init__(self, prints: PrintSet, data_config: ConfigDict):
         """Args: prints to replicate, and config.data (replicas and noise are used)."""
         self._prints = prints
         self._impressions = _number_impressions(prints.persons)
@@ -143,7 +144,7 @@ class PairFolder:
     def __init__(
         self,
         folder: str | os.PathLike,
-        data_config,
+        data_config: ConfigDict,
         *,
         is_validation: bool = False,
         max_pairs: int | None = None,
@@ -251,8 +252,8 @@ class ArrayPairs:
         self._noise_images, self._real_images = noise_images, real_images
         self.names = tuple(f"pair_{index:06d}" for index in range(len(real_images)))
         digest = hashlib.sha256(repr(noise_images.shape).encode())
-        digest.update(np.ascontiguousarray(noise_images))
-        digest.update(np.ascontiguousarray(real_images))
+        digest.update(np.ascontiguousarray(noise_images).data)
+        digest.update(np.ascontiguousarray(real_images).data)
         self.data_hash = f"{ARRAYS_PREFIX}{digest.hexdigest()[:12]}"
 
     def __len__(self) -> int:
@@ -278,7 +279,7 @@ class ArrayPairs:
         }
 
 
-def find_num_channels(folder: str | os.PathLike, data_config) -> int:
+def find_num_channels(folder: str | os.PathLike, data_config: ConfigDict) -> int:
     """Find out whether the pairs of a folder are in color.
 
     Args:
@@ -307,7 +308,7 @@ def find_num_channels(folder: str | os.PathLike, data_config) -> int:
     return 3 if any(is_colored(path) for file in found.files for path in file.files) else 1
 
 
-def create_batch(pairs: Pairs, indices: Sequence[int]) -> dict[str, np.ndarray]:
+def create_batch(pairs: Pairs, indices: Sequence[int] | np.ndarray) -> dict[str, np.ndarray]:
     """Stack pairs.
 
     Args:
@@ -328,7 +329,7 @@ def create_batch(pairs: Pairs, indices: Sequence[int]) -> dict[str, np.ndarray]:
 
 
 def create_batch_of_step(
-    step: int, pairs: Pairs, config, *, process_index: int = 0, process_count: int = 1
+    step: int, pairs: Pairs, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
 ) -> dict[str, np.ndarray]:
     """Create the batch of one training step, without those before it.
 
@@ -462,7 +463,8 @@ def _read_halves(file: PairFile, num_channels: int) -> tuple[np.ndarray, np.ndar
     """Read A and B, each [height, width, num_channels], uint8."""
     if file.right is None:
         return read_pair(file.left, num_channels)
-    halves = tuple(image_files.read_image(path, num_channels) for path in file.files)
+    left, right = (image_files.read_image(path, num_channels) for path in file.files)
+    halves = left, right
     for path, half in zip(file.files, halves, strict=True):
         if preprocessing.is_blank(half):
             _refuse_blank(path, "the image", num_channels)
@@ -499,7 +501,11 @@ def _check_pair_files(
         except UserError as error:
             return error
 
-    good, digests, sizes, seen, num_bad = [], [], set(), {}, 0
+    good: list[PairFile] = []
+    digests: list[bytes] = []
+    sizes: set[tuple[int, ...]] = set()
+    seen: dict[tuple[int, int], str] = {}
+    num_bad = 0
     with (
         ThreadPoolExecutor() as pool,
         create_progress(

@@ -5,11 +5,18 @@ changes nothing at random (`augmentation.py`).
 """
 
 import math
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
+from ml_collections import ConfigDict
 from PIL import Image
 
 from fpgan_jax.config.derived import find_ppi, image_shape, is_socofing
+
+if TYPE_CHECKING:
+    import jax
+
+_Array = TypeVar("_Array", "np.ndarray", "jax.Array")
 
 INTERPOLATIONS = {
     "nearest": Image.Resampling.NEAREST,
@@ -43,7 +50,7 @@ def crop_frame(image: np.ndarray) -> np.ndarray:
     return image[FRAME_BEFORE:-FRAME_AFTER, FRAME_BEFORE:-FRAME_AFTER]
 
 
-def find_window(data_config) -> tuple[slice, slice]:
+def find_window(data_config: ConfigDict) -> tuple[slice, slice]:
     """Find the part of a preprocessed print that lies within the scanner's frame.
 
     Args:
@@ -55,11 +62,12 @@ def find_window(data_config) -> tuple[slice, slice]:
     """
     sides = image_shape(data_config)[:2]
     if data_config.frame == "crop" or not is_socofing(data_config):
-        return tuple(slice(0, side) for side in sides)
-    return tuple(
+        return slice(0, sides[0]), slice(0, sides[1])
+    rows, columns = (
         slice(math.ceil(FRAME_BEFORE * side / length), (length - FRAME_AFTER) * side // length)
         for side, length in zip(sides, reversed(SCAN_SIZES[0]), strict=True)
     )
+    return rows, columns
 
 
 def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
@@ -125,7 +133,7 @@ def place_centrally(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return placed
 
 
-def preprocess_print(image: np.ndarray, data_config) -> np.ndarray:
+def preprocess_print(image: np.ndarray, data_config: ConfigDict) -> np.ndarray:
     """Turn a grey print as stored into the pixels that train.
 
     A print of SOCOFing is resized to the image's size, as in the paper; one whose sensor's resolution is known is
@@ -150,7 +158,7 @@ def preprocess_print(image: np.ndarray, data_config) -> np.ndarray:
     return np.repeat(image, data_config.num_channels, axis=2)
 
 
-def scale_to_unit(image):
+def scale_to_unit(image: _Array) -> _Array:
     """Scale pixels to the networks' range.
 
     Args:
@@ -162,7 +170,7 @@ def scale_to_unit(image):
     return image.astype("float32") / 127.5 - 1
 
 
-def to_uint8(image) -> np.ndarray:
+def to_uint8(image: "np.ndarray | jax.Array") -> np.ndarray:
     """Turn the networks' values into pixels: the inverse of `scale_to_unit`, rounding half to even.
 
     Args:

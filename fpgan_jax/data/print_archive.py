@@ -9,11 +9,13 @@ import pathlib
 import zipfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from ml_collections import ConfigDict
 
-from fpgan_jax.config import fields as config_fields
 from fpgan_jax.config.derived import image_shape
+from fpgan_jax.config.fields import list_later_defaults
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.errors import UserError
@@ -29,7 +31,7 @@ FIELDS = (
 _MAKE = "python -m launch.make_pairs --npz=FILE"
 
 
-def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_config) -> None:
+def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_config: ConfigDict) -> None:
     """Write prints as one .npz file, which appears whole or not at all.
 
     Args:
@@ -39,7 +41,7 @@ def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_co
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {"fields": np.array(json.dumps({name: data_config[name] for name in FIELDS}))}
+    arrays: dict[str, Any] = {"fields": np.array(json.dumps({name: data_config[name] for name in FIELDS}))}
     for split in SPLITS:
         prints = sets[split]
         arrays[f"{split}_images"] = prints.images
@@ -49,7 +51,7 @@ def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_co
         np.savez_compressed(file, **arrays)
 
 
-def read_records(data_config, split: str) -> list[Record]:
+def read_records(data_config: ConfigDict, split: str) -> list[Record]:
     """Read a split of the file that a config names.
 
     Args:
@@ -66,7 +68,9 @@ def read_records(data_config, split: str) -> list[Record]:
     try:
         with np.load(path, allow_pickle=False) as file:
             names = ("images", "persons", "filenames")
-            fields, *arrays = (file[name] for name in ("fields", *(f"{split}_{name}" for name in names)))
+            fields, images, persons, filenames = (
+                file[name] for name in ("fields", *(f"{split}_{name}" for name in names))
+            )
         fields = json.loads(str(fields))
         if not isinstance(fields, dict):
             raise ValueError("its fields are none")
@@ -84,8 +88,7 @@ def read_records(data_config, split: str) -> list[Record]:
     ) as error:
         raise _create_foreign_error(path, error) from error
     _check_fields(path, fields, data_config)
-    _check_arrays(path, split, *arrays, data_config)
-    images, persons, filenames = arrays
+    _check_arrays(path, split, images, persons, filenames, data_config)
     return [Record(int(p), str(n), image) for p, n, image in zip(persons, filenames, images, strict=True)]
 
 
@@ -96,10 +99,11 @@ def _create_foreign_error(path: str, reason: object) -> UserError:
     )
 
 
-def _check_fields(path: str, fields: Mapping, data_config) -> None:
+def _check_fields(path: str, fields: Mapping, data_config: ConfigDict) -> None:
+    later = list_later_defaults()
     for name in FIELDS:
         # A file from before a field came has prints of its default.
-        made = fields.get(name, config_fields.FIELDS[f"data.{name}"].default)
+        made = fields.get(name, later.get(f"data.{name}"))
         if made != data_config[name]:
             raise UserError(
                 f"config.data.npz_file: {path} was made with config.data.{name}={made!r}, not "
@@ -107,7 +111,14 @@ def _check_fields(path: str, fields: Mapping, data_config) -> None:
             )
 
 
-def _check_arrays(path: str, split: str, images, persons, filenames, data_config) -> None:
+def _check_arrays(
+    path: str,
+    split: str,
+    images: np.ndarray,
+    persons: np.ndarray,
+    filenames: np.ndarray,
+    data_config: ConfigDict,
+) -> None:
     is_sound = (
         images.dtype == np.uint8
         and images.ndim == 4

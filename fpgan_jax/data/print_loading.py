@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import image_shape
 from fpgan_jax.config.fields import PERSON_SOURCES, SOURCE_FIELDS
@@ -23,7 +24,11 @@ TRAINING, HELD_OUT, EVERY = "training", "held_out", "every"
 
 
 def load_prints(
-    config, *, split: str = "real", persons: Sequence[int] | None = None, impressions: str = TRAINING
+    config: ConfigDict,
+    *,
+    split: str = "real",
+    persons: Sequence[int] | None = None,
+    impressions: str = TRAINING,
 ) -> PrintSet:
     """Load the prints of the configured finger, or of the fingers of a folder of impressions, preprocessed.
 
@@ -42,11 +47,11 @@ def load_prints(
       UserError: a config.data field, a folder, a file or a person does not fit, or TensorFlow is needed and
         not installed; the message says which.
     """
-    real_records = None
     if persons is None or split == "real":
-        real_records = _read_records(config.data, "real")
-        persons = _choose_persons(config.data, real_records, persons)
-    records = real_records if split == "real" else _read_records(config.data, split)
+        records = _read_records(config.data, "real")
+        persons = _choose_persons(config.data, records, persons)
+    if split != "real":
+        records = _read_records(config.data, split)
     chosen = [record for record in records if record.person in set(persons)]
     if split == "real":
         chosen = _choose_impressions(chosen, config.data.num_impressions, impressions)
@@ -64,7 +69,7 @@ def _choose_impressions(records: Sequence[Record], num_training: int, impression
     return chosen
 
 
-def list_persons(config, split: str = "real") -> tuple[int, ...]:
+def list_persons(config: ConfigDict, split: str = "real") -> tuple[int, ...]:
     """Return everyone who has a print of the configured finger in a split.
 
     Args:
@@ -80,7 +85,7 @@ def list_persons(config, split: str = "real") -> tuple[int, ...]:
     return tuple(sorted({record.person for record in _read_records(config.data, split)}))
 
 
-def list_strangers(config) -> tuple[int, ...]:
+def list_strangers(config: ConfigDict) -> tuple[int, ...]:
     """Return everyone who has a real print and is not in the training set, nor is another finger of one who is.
 
     Args:
@@ -102,8 +107,9 @@ def _find_owner(record: Record) -> int:
     """Find the person whose finger a print is of, where its name tells fingers of one person."""
     if (name := _parse_socofing(record.filename)) is not None:
         return name.person
-    name = impression_folder.parse_filename(record.filename)
-    return name.person if name and name.finger == record.person != name.person else record.person
+    impression = impression_folder.parse_filename(record.filename)
+    is_finger = impression and impression.finger == record.person != impression.person
+    return impression.person if impression and is_finger else record.person
 
 
 def _parse_socofing(filename: str) -> filenames.PrintName | None:
@@ -113,7 +119,7 @@ def _parse_socofing(filename: str) -> filenames.PrintName | None:
         return None
 
 
-def create_pairs(config) -> pairs.Pairs:
+def create_pairs(config: ConfigDict) -> pairs.Pairs:
     """Create the training set of pairs of condition and print.
 
     Args:
@@ -130,7 +136,7 @@ def create_pairs(config) -> pairs.Pairs:
     return ridge_pairs.create_pairs(load_prints(config), config.data)
 
 
-def create_validation_pairs(config) -> pairs.Pairs | None:
+def create_validation_pairs(config: ConfigDict) -> pairs.Pairs | None:
     """Create the pairs that training is watched on: of a folder's `val` or `test`, at most num_validation_pairs.
 
     Args:
@@ -150,7 +156,7 @@ def create_validation_pairs(config) -> pairs.Pairs | None:
     return found if len(found) else None
 
 
-def resolve_num_channels(config):
+def resolve_num_channels(config: ConfigDict) -> ConfigDict:
     """Copy a config with `data.num_channels` as its files of pairs have it, where that is to be found out.
 
     Args:
@@ -169,7 +175,7 @@ def resolve_num_channels(config):
     return resolved
 
 
-def write_archive(config, path: str | os.PathLike, *, num_persons: int | None = None) -> int:
+def write_archive(config: ConfigDict, path: str | os.PathLike, *, num_persons: int | None = None) -> int:
     """Write everyone's prints of the configured finger as one file, for the source "npz".
 
     Args:
@@ -206,13 +212,13 @@ def write_archive(config, path: str | os.PathLike, *, num_persons: int | None = 
     return sum(map(len, sets.values()))
 
 
-def describe_origin(data_config) -> str:
+def describe_origin(data_config: ConfigDict) -> str:
     """Name the field that says where the prints lie, with its value, for messages."""
     field = SOURCE_FIELDS[data_config.source]
     return f"config.data.{field}={data_config[field]}"
 
 
-def _read_records(data, split: str) -> list[Record]:
+def _read_records(data: ConfigDict, split: str) -> list[Record]:
     """Read a split in order of person and name: as stored, or preprocessed if they come from an archive."""
     if data.source == "npz":
         records = print_archive.read_records(data, split)
@@ -235,7 +241,7 @@ def _split_numbers(filename: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split("([0-9]+)", filename)]
 
 
-def _create_print_set(records: list[Record], data) -> PrintSet:
+def _create_print_set(records: list[Record], data: ConfigDict) -> PrintSet:
     images = [record.image for record in records]
     if data.source != "npz":
         images = [preprocessing.preprocess_print(image, data) for image in images]
@@ -247,7 +253,9 @@ def _create_print_set(records: list[Record], data) -> PrintSet:
     )
 
 
-def _choose_persons(data, records: list[Record], persons: Sequence[int] | None) -> tuple[int, ...]:
+def _choose_persons(
+    data: ConfigDict, records: list[Record], persons: Sequence[int] | None
+) -> tuple[int, ...]:
     """Return the given persons, or else the configured ones, after checking that their prints are there."""
     available = sorted({record.person for record in records})
     if not available:
@@ -266,15 +274,15 @@ def _choose_persons(data, records: list[Record], persons: Sequence[int] | None) 
     return tuple(sorted(set(persons)))
 
 
-def _choose_first_persons(data, records: list[Record]) -> tuple[int, ...]:
+def _choose_first_persons(data: ConfigDict, records: list[Record]) -> tuple[int, ...]:
     owners = {record.person: _find_owner(record) for record in records}
     num_held_out = data.num_held_out_persons
-    kept = sorted(set(owners.values()))
-    if num_held_out >= len(kept):
+    everybody = sorted(set(owners.values()))
+    if num_held_out >= len(everybody):
         raise UserError(
-            f"config.data.num_held_out_persons: {num_held_out} of {len(kept)} persons leave nobody to train on"
+            f"config.data.num_held_out_persons: {num_held_out} of {len(everybody)} persons leave nobody to train on"
         )
-    kept = set(kept[: len(kept) - num_held_out])
+    kept = set(everybody[: len(everybody) - num_held_out])
     available = sorted(person for person, owner in owners.items() if owner in kept)
     if len(available) < data.num_persons:
         raise UserError(
@@ -284,12 +292,12 @@ def _choose_first_persons(data, records: list[Record]) -> tuple[int, ...]:
     return tuple(available[: data.num_persons or None])
 
 
-def _create_no_print_error(data) -> UserError:
+def _create_no_print_error(data: ConfigDict) -> UserError:
     field = SOURCE_FIELDS[data.source]
     return UserError(f"config.data.{field}: {data[field]} holds no print of a {_name_finger(data)}")
 
 
-def _name_finger(data) -> str:
+def _name_finger(data: ConfigDict) -> str:
     if data.source == "impressions" or data.hand == "both" or data.finger == "all":
         return "finger"
     return f"{data.hand} {data.finger} finger"

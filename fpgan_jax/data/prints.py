@@ -8,6 +8,7 @@ import hashlib
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import order, preprocessing
@@ -47,7 +48,7 @@ class PrintSet:
     persons: np.ndarray
     filenames: tuple[str, ...]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Refuse arrays of other kinds, and parts of different length."""
         for name, array, dtype, num_axes, wanted in (
             ("images", self.images, np.uint8, 4, "uint8 [n, height, width, channels], from 0 to 255"),
@@ -74,7 +75,7 @@ class PrintSet:
         return digest.hexdigest()[:12]
 
 
-def check_prints(prints: PrintSet, data_config, *, is_one_a_person: bool = False) -> None:
+def check_prints(prints: PrintSet, data_config: ConfigDict, *, is_one_a_person: bool = False) -> None:
     """Check prints that a program gives as arrays as those that come from files are checked.
 
     Args:
@@ -119,7 +120,7 @@ def label_prints(prints: PrintSet) -> np.ndarray:
 
 
 def create_labelled_batch(
-    step: int, prints: PrintSet, config, *, process_index: int = 0, process_count: int = 1
+    step: int, prints: PrintSet, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
 ) -> dict[str, np.ndarray]:
     """Create the classifier's batch of one training step, without those before it.
 

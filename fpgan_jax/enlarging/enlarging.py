@@ -178,11 +178,8 @@ def _claim_folder(out_dir: str, enlargement: Enlargement, request: Request) -> N
     if request.division is None:
         drawing.claim_folder(out_dir, settings | {"num_fingers": num_fingers})
         return
-    sharded.claim_folder(out_dir, settings, _divide(request, num_fingers))
-
-
-def _divide(request: Request, num_fingers: int) -> sharded.Request:
-    return dataclasses.replace(request.division, num_images=num_fingers * request.num_impressions)
+    num_images = num_fingers * request.num_impressions
+    sharded.claim_folder(out_dir, settings, dataclasses.replace(request.division, num_images=num_images))
 
 
 def _check_new_fingers(out_dir: str, enlargement: Enlargement, matcher: Matcher | None) -> None:
@@ -190,6 +187,7 @@ def _check_new_fingers(out_dir: str, enlargement: Enlargement, matcher: Matcher 
     path = os.path.join(out_dir, FINGERS_FILENAME)
     known = read_rows(path, refusal.FingerRow, "synthesize") if os.path.exists(path) else []
     source, prints, data = enlargement.source, enlargement.training_prints, enlargement.config.data
+    assert isinstance(source, finger_sources.NewFingers)
     rows, columns = preprocessing.find_window(data)
     factor = PERIOD_AT_500_PPI / source.period
     try:
@@ -211,14 +209,14 @@ def _check_new_fingers(out_dir: str, enlargement: Enlargement, matcher: Matcher 
 
 def _list_fingers(out_dir: str, enlargement: Enlargement, request: Request) -> tuple[Sequence[Finger], str]:
     """Return the fingers that are drawn, and what they are in words."""
-    fingers = enlargement.source.fingers
-    if request.identities != finger_sources.NEW:
+    source, fingers = enlargement.source, enlargement.source.fingers
+    if not isinstance(source, finger_sources.NewFingers):
         return fingers, f"{len(fingers)} fingers of {request.identities}"
     if not request.is_checked:
         return fingers, f"{len(fingers)} new fingers, not checked"
     rows = read_rows(os.path.join(out_dir, FINGERS_FILENAME), refusal.FingerRow, "synthesize")
     accepted = {row.number for row in rows if not row.is_refused}
-    candidates = itertools.islice(enlargement.source.list_candidates(), len(rows))
+    candidates = itertools.islice(source.list_candidates(), len(rows))
     chosen = [finger for finger in candidates if finger.number in accepted][: len(fingers)]
     return chosen, refusal.describe_choice([row for row in rows if row.number <= chosen[-1].number])
 
@@ -241,7 +239,8 @@ def _draw_fingers(
             place, number = divmod(image % (len(fingers) * num_impressions), num_impressions)
             return create_rows(fingers[place])[number]
 
-        sharded.fill_folder(out_dir, _divide(request, len(fingers)), create_row, create_drawer)
+        division = dataclasses.replace(request.division, num_images=len(fingers) * num_impressions)
+        sharded.fill_folder(out_dir, division, create_row, create_drawer)
         return
     rows = [row for finger in fingers for row in create_rows(finger)]
     calls = [rows[start : start + IMAGES_PER_CALL] for start in range(0, len(rows), IMAGES_PER_CALL)]

@@ -6,7 +6,7 @@ A row is a function of the checkpoint, the seed, the finger and the impression a
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -82,12 +82,13 @@ class ImpressionRow(drawing.ManifestRow):
     def variation(self) -> Variation:
         """What was drawn for the impression, but for the choices of prints."""
         pose = Pose(
-            np.float32(self.rotation),
+            np.array(self.rotation, np.float32),
             np.array([self.shift_down, self.shift_right], np.float32),
             np.array([self.stretch_down, self.stretch_right], np.float32),
         )
         contact_shift = np.array([self.contact_down, self.contact_right], np.float32)
-        return Variation(pose, contact_shift, np.uint32(self.field_seed), np.uint32(0), np.uint32(0))
+        unused = np.array(0, np.uint32)
+        return Variation(pose, contact_shift, np.array(self.field_seed, np.uint32), unused, unused)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +161,7 @@ class Enlargement:
         return rows
 
     def _choose_print(self, others: np.ndarray, choice: int) -> str:
-        return self.training_prints.filenames[others[int(choice) % len(others)]]
+        return self.training_prints.filenames[others[choice % len(others)]]
 
     def _create_row(
         self, finger: Finger, impression: int, variation: Variation, others: np.ndarray
@@ -175,7 +176,7 @@ class Enlargement:
         )
         pose = variation.pose
         contact, appearance = (
-            self._choose_print(others, choice)
+            self._choose_print(others, int(choice))
             for choice in (variation.contact_choice, variation.appearance_choice)
         )
         is_new = isinstance(self.source, finger_sources.NewFingers)
@@ -238,11 +239,17 @@ class ImpressionDrawer:
             make_square if enlargement.is_square and stretch != 1 else lambda images: images,
         )
         num_channels = derived.condition_shape(self._config.data)[2]
-        stretches = {"pixel_stretch": stretch, "canvas_stretch": self._source.stretch}
+
+        create_condition: Callable[..., jax.Array] = functools.partial(
+            impressions.create_condition,
+            period=self._period,
+            pixel_stretch=stretch,
+            canvas_stretch=self._source.stretch,
+        )
 
         def create(*inputs):
             # Marks move with the finger as its ridges do, and have no other plane.
-            condition = impressions.create_condition(*inputs, period=self._period, **stretches)
+            condition = create_condition(*inputs)
             return condition[..., :num_channels]
 
         def draw_impressions(variables, dropout_seed, *inputs):
@@ -322,5 +329,5 @@ def draw_rows(enlargement: Enlargement, rows: Sequence[ImpressionRow]) -> Iterat
     for start in range(0, len(rows), IMAGES_PER_CALL):
         chosen = rows[start : start + IMAGES_PER_CALL]
         # The last call is filled up, so that all run the same program.
-        filled = [*chosen, *chosen[:1] * (IMAGES_PER_CALL - len(chosen))]
+        filled = [*chosen, *[chosen[0]] * (IMAGES_PER_CALL - len(chosen))]
         yield from drawer.draw(*drawer.create_inputs(filled))[: len(chosen)]

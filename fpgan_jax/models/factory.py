@@ -171,7 +171,6 @@ def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
         dropout_rate=classifier.dropout_rate,
         batch_norm_momentum=classifier.batch_norm_momentum,
         dtype=jnp.dtype(classifier.dtype),
-        param_dtype=jnp.dtype(classifier.param_dtype),
     )
 
 
@@ -193,7 +192,6 @@ def _common_fields(network: ConfigDict) -> dict:
         "norm_momentum": network.norm_momentum,
         "conv_bias": network.conv_bias,
         "dtype": jnp.dtype(network.dtype),
-        "param_dtype": jnp.dtype(network.param_dtype),
     }
 
 

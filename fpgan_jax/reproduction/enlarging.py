@@ -6,6 +6,7 @@ Does not own the stages' machinery (`reproduction.py`), or what a stage does.
 import dataclasses
 import functools
 import os
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -251,7 +252,7 @@ def _enlarge(config: ConfigDict, gan_workdir: str, out_dir: str, request: enlarg
     return enlarging.enlarge(gan_workdir, out_dir, request, **_create_overrides(config))
 
 
-def _create_overrides(config: ConfigDict) -> dict[str, dict]:
+def _create_overrides(config: ConfigDict) -> dict[str, Any]:
     settings = config.synthesis.to_dict()
     return {
         "overrides": {
@@ -289,6 +290,7 @@ def judge(config: ConfigDict, workdir: str, sizes: Sizes) -> None:
     families = evaluate.create_families(plan, persons)
     findings, _ = evaluate.measure_families(judged, families, os.path.join(workdir, "rows"), "protocol")
     table = protocol.create_table(judged, findings)
+    assert table is not None  # every finger is drawn several times
     formats.write_table(workdir, "protocol", table.header, table.cells)
 
 

@@ -55,7 +55,7 @@ def _load_config_file(path: str) -> ConfigDict:
     if path.endswith(".json"):
         return load_config(path)
     spec = importlib.util.spec_from_file_location("config_file", path)
-    if spec is None or not os.path.isfile(path):
+    if spec is None or spec.loader is None or not os.path.isfile(path):
         raise UserError(f"--configs: {path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     try:

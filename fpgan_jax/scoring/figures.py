@@ -6,7 +6,6 @@ Does not draw the sample grids of single epochs; the trainer does.
 import csv
 import glob
 import os
-import re
 
 import matplotlib
 import numpy as np
@@ -42,8 +41,7 @@ def draw_epochs(gan_workdir: str, path: str, tile_size: tuple[int, int], conditi
     """
     grids = {}
     for file in sorted(glob.glob(os.path.join(glob.escape(gan_workdir), "samples", "epoch_*.png"))):
-        epoch = int(re.search(r"epoch_(\d+)\.png$", file)[1])
-        grids[epoch] = _split_grid(file, tile_size)
+        grids[int(file.rpartition("_")[2].removesuffix(".png"))] = _split_grid(file, tile_size)
     if not grids:
         raise UserError(f"{gan_workdir}: no sample grids; set config.sample_epochs and config.num_samples")
     first = next(iter(grids.values()))

@@ -6,6 +6,7 @@ Does not average (`table.py`). Controls are scored by the same code as the print
 import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -182,7 +183,7 @@ def bind_classifier(
     check_variables(variables, dict(expected), origin)
 
     def compute_probabilities(variables, images):
-        logits = classifier.apply(
+        logits: Any = classifier.apply(
             variables, scale_to_unit(images), deterministic=True, use_running_average=True
         )
         return jax.nn.softmax(logits.astype(np.float32))
@@ -296,7 +297,8 @@ def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterat
 
 
 def _load_synthetic(scorer: Scorer, folders: Sequence[str], persons: Sequence[int]) -> Iterator[Candidate]:
-    config, paths = scorer.config, {}
+    config = scorer.config
+    paths: dict[Any, str] = {}
     for folder in folders:
         rows = read_manifest(folder)
         check_origin(folder, rows, scorer.data_hash)

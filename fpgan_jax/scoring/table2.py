@@ -251,7 +251,8 @@ def write_tables(
     Raises:
       UserError: a file is missing or not such a CSV, or two files are of the same set.
     """
-    rows, origins = [], {}
+    rows: list[ScoreRow] = []
+    origins: dict[str, str] = {}
     for path in score_paths:
         new_rows = read_rows(path, ScoreRow, "score_similarity")
         for name in {row.set for row in new_rows}:

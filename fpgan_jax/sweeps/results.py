@@ -120,8 +120,8 @@ def _read_training(run: Run, path: str) -> dict[str, float]:
     def read(rows: list[dict[str, str]]) -> dict[str, float]:
         numbers = [{name: float(text) for name, text in row.items()} for row in rows]
         metrics = {name: value for name, value in numbers[-1].items() if name != "step"}
-        candidates = (run.config.best_metric, run.config.classifier.best_metric)
-        best_metric = next(name for name in candidates if name in metrics)
+        # A classifier's best checkpoint is the one with the lowest loss.
+        best_metric = run.config.best_metric if run.config.best_metric in metrics else "loss"
         best = min(numbers, key=lambda row: row[best_metric])
         return metrics | {f"best {best_metric}": best[best_metric], "best step": best["step"]}
 

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import zlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -156,7 +157,7 @@ class ConditionDrawer(sharded.Drawer):
         return np.stack(conditions), sharded.list_dropout_seeds(rows)
 
 
-def load_condition(path: str | os.PathLike, data_config, part: str | None = None) -> np.ndarray:
+def load_condition(path: str | os.PathLike, data_config: ConfigDict, part: str | None = None) -> np.ndarray:
     """Read the condition in a file, at the size that a generator was trained on.
 
     Args:
@@ -251,7 +252,7 @@ def _create_row(
 
 
 def _claim_folder(
-    out_dir: str, settings: Mapping, condition_dir: str, hashes: Mapping[str, str]
+    out_dir: str, settings: dict[str, Any], condition_dir: str, hashes: Mapping[str, str]
 ) -> dict[str, str]:
     """Claim an empty folder, or one of the same settings, whose conditions are what they were; return all of both."""
     if os.path.exists(os.path.join(out_dir, drawing.SETTINGS_FILENAME)):

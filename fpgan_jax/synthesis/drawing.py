@@ -18,11 +18,12 @@ from ml_collections import ConfigDict
 from fpgan_jax.config import files
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import image_shape, resolve_seed
-from fpgan_jax.config.fields import flatten_config, is_at_default
+from fpgan_jax.config.fields import flatten_config, is_at_later_default
 from fpgan_jax.data import pairs, print_loading
 from fpgan_jax.data.impression_folder import MANIFEST_FILENAME
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.preprocessing import to_uint8
+from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.file_managers import is_leftover
 from fpgan_jax.host.folder_lock import LOCK_FILENAME, hold_folder
@@ -175,7 +176,7 @@ def restore_variables(gan_workdir: str, config: ConfigDict, step: int) -> dict:
     return trees[name]
 
 
-def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow]:
+def plan_rows(config: ConfigDict, metadata: Mapping, step: int) -> list[ManifestRow]:
     """List the images that a config asks for, in the order of the training pairs.
 
     Args:
@@ -200,7 +201,7 @@ def plan_rows(config: ConfigDict, metadata: dict, step: int) -> list[ManifestRow
 
 
 def create_row(
-    config: ConfigDict, metadata: dict, step: int, *, file: str, person: int, replica: int
+    config: ConfigDict, metadata: Mapping, step: int, *, file: str, person: int, replica: int
 ) -> ManifestRow:
     """Create the row of one image.
 
@@ -367,7 +368,7 @@ def read_manifest(folder: str) -> list[ManifestRow]:
     return rows
 
 
-def _check_metadata(gan_workdir: str, metadata: dict) -> None:
+def _check_metadata(gan_workdir: str, metadata: Mapping) -> None:
     """Check what files are named by, in case the checkpoint is no GAN's or a stranger's."""
     pair_ids, pair_names = metadata.get("pairs"), metadata.get("pair_names")
     is_sound = (
@@ -386,7 +387,7 @@ def _check_metadata(gan_workdir: str, metadata: dict) -> None:
         )
 
 
-def describe_settings(config: ConfigDict, metadata: dict, step: int, variables: Mapping) -> dict:
+def describe_settings(config: ConfigDict, metadata: Mapping, step: int, variables: Mapping) -> dict:
     """Describe what decides every pixel of a folder of images.
 
     Args:
@@ -407,7 +408,7 @@ def describe_settings(config: ConfigDict, metadata: dict, step: int, variables: 
             name: value
             for name, value in config.synthesis.items()
             # A folder that was begun before a field came has images of its default.
-            if name != "batch_size" and not is_at_default(f"synthesis.{name}", value)
+            if name != "batch_size" and not is_at_later_default(f"synthesis.{name}", value)
         },
     }
 
@@ -528,6 +529,7 @@ def create_condition_loader(
     pair_names = metadata["pair_names"]
     if config.data.condition != "noise":
         training_pairs = print_loading.create_pairs(config)
+        assert isinstance(training_pairs, ridge_pairs.MappedPairs)
         if training_pairs.data_hash != metadata["data_hash"]:
             raise UserError(
                 f"{print_loading.describe_origin(config.data)}: holds other prints than the generator was trained on"

@@ -12,10 +12,11 @@ XLA, and on a CPU another number of threads.
 import collections
 import contextlib
 import dataclasses
+import functools
 import importlib.util
 import os
 import queue
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
 
@@ -123,7 +124,7 @@ def synthesize_shards(
 class ImageDrawer(Protocol):
     """Draws `IMAGES_PER_CALL` images at a time; any thread may call."""
 
-    def create_inputs(self, rows: Sequence[drawing.ManifestRow]) -> tuple:
+    def create_inputs(self, rows: Sequence[Any]) -> tuple:
         """Create what the images of these rows are drawn from."""
         ...
 
@@ -206,7 +207,7 @@ class Drawer:
             draw, variables, (np.zeros(shape, np.uint8), np.zeros((IMAGES_PER_CALL, 3), np.uint32))
         )
 
-    def create_inputs(self, rows: Sequence[drawing.ManifestRow]) -> tuple[np.ndarray, np.ndarray]:
+    def create_inputs(self, rows: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Create what a call draws from.
 
         Args:
@@ -231,7 +232,7 @@ class Drawer:
         return self._programs(noise_image, dropout_seed)
 
 
-def list_dropout_seeds(rows: Sequence[drawing.ManifestRow]) -> np.ndarray:
+def list_dropout_seeds(rows: Sequence[Any]) -> np.ndarray:
     """Return uint32 [images, 3] of rows, as of `synthesis.create_dropout_keys`."""
     return np.array([(row.seed, row.person, row.replica) for row in rows]).astype(np.uint32)
 
@@ -266,7 +267,7 @@ def write_shards(
             images = request.list_images(shard)
             rows = [create_row(image) for image in images]
             with shards.write_shard(
-                out_dir, shard, request.file_format, lambda path, rows=rows: write_rows(path, rows)
+                out_dir, shard, request.file_format, functools.partial(write_rows, rows=rows)
             ) as add:
                 for call in _divide(images):
                     for image, content in zip(call, next(results), strict=False):
@@ -275,8 +276,8 @@ def write_shards(
 
 
 def draw_ahead(
-    rows_of_calls: Iterable[Sequence[drawing.ManifestRow]], drawer: ImageDrawer
-) -> Iterator[list[bytes]]:
+    rows_of_calls: Iterable[Sequence[Any]], drawer: ImageDrawer
+) -> Generator[list[bytes], None, None]:
     """Draw and encode images in threads while the caller writes those before.
 
     Args:

@@ -7,12 +7,15 @@ import csv
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.whole_file import write_whole
 
-Row = TypeVar("Row")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Row = TypeVar("Row", bound="DataclassInstance")
 
 
 def read_rows(path: str, row_type: type[Row], script: str) -> list[Row]:
@@ -29,7 +32,7 @@ def read_rows(path: str, row_type: type[Row], script: str) -> list[Row]:
     Raises:
       UserError: the file is missing, empty, or of another form.
     """
-    fields = {field.name: field.type for field in dataclasses.fields(row_type)}
+    fields: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(row_type)}
     place = ""
     try:
         # A spreadsheet begins what it saves with a byte-order mark.
@@ -66,5 +69,7 @@ def write_rows(path: str, rows: Sequence) -> None:
     # Python leaves a carriage return unquoted, at which its reader ends the row.
     is_quoted = any("\r" in str(value) for row in values for value in row)
     with write_whole(path) as file:
-        quoting = csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
-        csv.writer(file, lineterminator="\n", quoting=quoting).writerows([names, *values])
+        writer = csv.writer(
+            file, lineterminator="\n", quoting=csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
+        )
+        writer.writerows([names, *values])

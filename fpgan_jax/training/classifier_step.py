@@ -54,7 +54,7 @@ def train_step(
     first_index = parallel.find_first_example(batch_size, axis_name)
     images = prepare_batch(keys.augmentation, batch, first_index=first_index)
 
-    def compute_loss(params):
+    def compute_loss(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         logits, updates = classifier.apply(
             {"params": params, "batch_stats": state.classifier.batch_stats},
             images,

@@ -132,7 +132,7 @@ def _create_training(
         step=bind_train_step(config, classifier=classifier, tx=tx),
         metric_names=("loss", "accuracy"),
         shown_metrics=("loss", "accuracy"),
-        best_metric=settings.best_metric,
+        best_metric="loss",
         checks=(("classifier", "loss"), ("classifier", "gradient")),
         metadata={"persons": [int(person) for person in source.persons]},
     )
@@ -166,7 +166,11 @@ def bind_train_step(
 
 
 def prepare_batch(
-    key: jax.Array, batch: Mapping[str, jax.Array], *, first_index, augmentation_config: ConfigDict
+    key: jax.Array,
+    batch: Mapping[str, jax.Array],
+    *,
+    first_index: int | jax.Array,
+    augmentation_config: ConfigDict,
 ) -> jax.Array:
     """Scale a batch of bytes to the network's range and augment it.
 

@@ -33,7 +33,7 @@ def probe_gradients(gradients: Any) -> jax.Array:
     """
     small = [leaf for leaf in jax.tree.leaves(gradients) if leaf.size <= _MAX_PROBED_SIZE]
 
-    def probe(*leaves):
+    def probe(*leaves: jax.Array) -> jax.Array:
         squares = jnp.square(jnp.concatenate([jnp.ravel(leaf).astype(jnp.float32) for leaf in leaves]))
         return jnp.where(jnp.isfinite(squares).all(), 0.0, jnp.nan).astype(jnp.float32)
 

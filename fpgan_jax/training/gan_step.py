@@ -71,7 +71,7 @@ class StepSettings:
     update_order: str = "discriminator_first"
     remat: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the order of the updates."""
         if self.update_order not in UPDATE_ORDERS:
             raise ValueError(f"update_order={self.update_order!r} is not one of {UPDATE_ORDERS}")
@@ -125,7 +125,7 @@ def train_step(
     first_index = parallel.find_first_example(batch_size, axis_name)
     noise_image, real_image = prepare_batch(keys.augmentation, batch, first_index=first_index)
 
-    def generate(params):
+    def generate(params: Any) -> tuple[jax.Array, Any]:
         stats = state.generator.batch_stats
         return apply_generator(networks.generator, params, stats, noise_image, dropout_key)
 
@@ -154,14 +154,14 @@ def train_step(
     new_state = GanTrainState(
         state.step + 1, generator, discriminator, _update_ema(state.generator_ema, generator, settings)
     )
-    metrics = create_means(discriminator_averages | generator_averages, batch_size)
+    metrics: dict[str, Any] = create_means(discriminator_averages | generator_averages, batch_size)
     metrics[PROBES] = {"discriminator": discriminator_probe, "generator": probe_gradients(gradients)}
     return new_state, parallel.sum_over_devices(metrics, axis_name)
 
 
 def apply_generator(
-    generator: nn.Module, params, batch_stats, noise_image: jax.Array, dropout_key: jax.Array
-):
+    generator: nn.Module, params: Any, batch_stats: Any, noise_image: jax.Array, dropout_key: jax.Array
+) -> tuple[jax.Array, Any]:
     """Run G in training mode.
 
     Returns:
@@ -180,14 +180,14 @@ def apply_generator(
 
 def apply_discriminator(
     discriminator: nn.Module,
-    params,
-    batch_stats,
+    params: Any,
+    batch_stats: Any,
     noise_image: jax.Array,
     image: jax.Array,
     *,
     num_passes: int = 1,
-    backward_params=None,
-):
+    backward_params: Any = None,
+) -> tuple[jax.Array, Any]:
     """Run D in training mode.
 
     Args:
@@ -243,7 +243,7 @@ def update_discriminator(
     noise_image, real_image, fake_image = images
     fake_image = jax.lax.stop_gradient(fake_image)
 
-    def compute_loss(params):
+    def compute_loss(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         logits, batch_stats = apply_discriminator(
             networks.discriminator,
             params,
@@ -278,8 +278,8 @@ def compute_fake_gradient(
     networks: GanNetworks,
     settings: StepSettings,
     *,
-    backward_params=None,
-):
+    backward_params: Any = None,
+) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
     """Compute the gradient of G's loss with respect to G's output.
 
     Args:
@@ -295,7 +295,7 @@ def compute_fake_gradient(
     Source: Isola et al. 2017, equation 4: L_cGAN + lambda L_L1; differs in: nothing.
     """
 
-    def compute_loss(fake_image):
+    def compute_loss(fake_image: jax.Array) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
         fake_logits, batch_stats = apply_discriminator(
             networks.discriminator,
             discriminator_state.params,
@@ -320,7 +320,7 @@ def compute_fake_gradient(
     return gradient, batch_stats, averages
 
 
-def _update_ema(average, generator: NetworkState, settings: StepSettings):
+def _update_ema(average: Any, generator: NetworkState, settings: StepSettings) -> Any:
     if average is None:
         return None
     decay = settings.ema_decay

@@ -309,12 +309,12 @@ def prepare_batch(
     key: jax.Array,
     batch: Mapping[str, jax.Array],
     *,
-    first_index,
+    first_index: int | jax.Array,
     jitter: int,
     warp_strength: float = 0.0,
     ridge_period: float = 0.0,
     neutral: tuple[float, ...] = ridge_condition.NEUTRAL,
-):
+) -> tuple[jax.Array, jax.Array]:
     """Scale a batch of bytes to the networks' range, with pix2pix's jitter and a finger's warp where they are on.
 
     Args:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from absl import logging
+from tqdm import tqdm
 
 from fpgan_jax import parallel
 from fpgan_jax.errors import Interrupted
@@ -18,6 +19,7 @@ from fpgan_jax.host.signals import StopRequest
 from fpgan_jax.training.checkpoints.restore import has_checkpoints
 from fpgan_jax.training.checkpoints.store import CheckpointStore
 from fpgan_jax.training.metric_sums import MetricSums
+from fpgan_jax.training.random_streams import StepKeys
 from fpgan_jax.training.reporting import Reporter
 from fpgan_jax.training.run import Training, check_finite, open_store, save_checkpoint
 from fpgan_jax.training.starting.origin import Origin
@@ -82,13 +84,13 @@ def run_training(
 
 def _run_steps(
     training: Training,
-    state,
+    state: Any,
     sums: MetricSums,
-    base_keys,
+    base_keys: StepKeys,
     store: CheckpointStore,
     reporter: Reporter,
     stop: StopRequest,
-):
+) -> Any:
     schedule, watch = training.schedule, training.watch
     start_step = step = int(state.step)
     dispatch = parallel.create_dispatch(training.step, training.feed.examples)
@@ -145,7 +147,7 @@ def _warn_of_dispatch(training: Training) -> None:
         )
 
 
-def _create_progress(training: Training, start_step: int):
+def _create_progress(training: Training, start_step: int) -> tqdm:
     return create_progress(
         training.schedule.num_steps * training.global_batch_size,
         training.label,
@@ -158,7 +160,7 @@ def _create_progress(training: Training, start_step: int):
 class _Stopwatch:
     """Times a training, compilation and checkpoints included, and how long it waits for batches."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._start = time.monotonic()
         self._waited = 0.0
 

@@ -3,6 +3,7 @@
 Does not own the step that asks for it (`gan_step.py`).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -32,7 +33,12 @@ def apply_with_backward_params(
       been updated since its last forward pass; differs in: nothing.
     """
 
-    def apply_layer(next_fun, layer_args, layer_kwargs, context):
+    def apply_layer(
+        next_fun: Callable,
+        layer_args: tuple,
+        layer_kwargs: dict[str, Any],
+        context: nn.module.InterceptorContext,
+    ) -> Any:
         values = next_fun(*layer_args, **layer_kwargs)
         # The module itself, and the copies below, have an empty path.
         if not context.module.path or context.method_name != "__call__":

@@ -3,6 +3,8 @@
 Does not own gradients; `gan_step.py` and `classifier_step.py` compute them.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -14,7 +16,11 @@ from fpgan_jax.training.state import NetworkState
 
 
 def update_network(
-    network: NetworkState, gradients, batch_stats, tx: optax.GradientTransformation, axis_name: str | None
+    network: NetworkState,
+    gradients: Any,
+    batch_stats: Any,
+    tx: optax.GradientTransformation,
+    axis_name: str | None,
 ) -> NetworkState:
     """Apply one optimizer step, with gradients and statistics averaged over the devices.
 
@@ -30,7 +36,7 @@ def update_network(
     """
     gradients, batch_stats = parallel.average_over_devices((gradients, batch_stats), axis_name)
 
-    def apply(gradients, opt_state, params):
+    def apply(gradients: Any, opt_state: Any, params: Any) -> tuple[Any, Any]:
         updates, opt_state = tx.update(gradients, opt_state, params)
         return optax.apply_updates(params, updates), opt_state
 
@@ -63,7 +69,7 @@ def create_constant_then_linear_schedule(
         return optax.constant_schedule(learning_rate)
     num_constant_epochs = num_epochs - num_decay_epochs
 
-    def schedule(count):
+    def schedule(count: jax.Array) -> jax.Array:
         epoch = count * global_batch_size // num_examples + 1
         num_decayed = jnp.maximum(0, epoch + 1 - num_constant_epochs)
         return learning_rate * jnp.maximum(0.0, 1 - num_decayed / (num_decay_epochs + 1))
@@ -112,7 +118,7 @@ def scale_by_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformat
     """
     inner = optax.scale_by_adam(b1, b2, eps)
 
-    def update(gradients, state, params=None):
+    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, optax.ScaleByAdamState]:
         _, state = inner.update(gradients, state, params)
         # Otherwise each moment is computed twice, the second time from a copy of its old value.
         mu, nu = fusion.materialize_on_cpu((state.mu, state.nu))
@@ -141,7 +147,7 @@ def create_classifier_optimizer(config: ConfigDict) -> optax.GradientTransformat
     classifier = config.classifier
     schedule = optax.cosine_decay_schedule(classifier.learning_rate, classifier.num_steps)
 
-    def is_kernel(params):
+    def is_kernel(params: Any) -> Any:
         return {
             key: is_kernel(value) if isinstance(value, dict) else value.ndim > 1
             for key, value in params.items()

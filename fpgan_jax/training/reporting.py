@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -215,7 +215,7 @@ class _Events:
             self._writer.flush()
 
     @contextlib.contextmanager
-    def _tell_of_failure(self):
+    def _tell_of_failure(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -226,7 +226,7 @@ def _import_tensorboardx() -> types.ModuleType:
     """Import tensorboardX without PyTorch, which it imports if it can: 2 s, for types that are not used here."""
     is_hidden = "torch" not in sys.modules
     if is_hidden:
-        sys.modules["torch"] = None
+        sys.modules["torch"] = None  # type: ignore[assignment]  # Python's way to say that there is none
     try:
         import tensorboardX
         from tensorboardX import event_file_writer, proto, summary  # noqa: F401

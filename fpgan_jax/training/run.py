@@ -75,7 +75,7 @@ class Training:
     metadata: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def open_store(training: Training, **options) -> CheckpointStore:
+def open_store(training: Training, **options: Any) -> CheckpointStore:
     """Open the workdir's checkpoints for writing; options as `CheckpointStore`'s."""
     keep_steps = training.schedule.keep_steps
     return CheckpointStore(

@@ -34,7 +34,7 @@ def create_generate(generator: nn.Module, *, deterministic: bool, use_running_av
       of size 1, at test time); differs in: nothing.
     """
 
-    def generate_one(variables, noise_image, key):
+    def generate_one(variables: Any, noise_image: jax.Array, key: jax.Array) -> jax.Array:
         return generator.apply(
             variables,
             scale_to_unit(noise_image)[None],

@@ -13,8 +13,7 @@ import optax
 from flax import linen as nn
 
 
-@flax.struct.dataclass
-class NetworkState:
+class NetworkState(flax.struct.PyTreeNode):
     """One network and its optimizer.
 
     Attributes:
@@ -33,8 +32,7 @@ class NetworkState:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-@flax.struct.dataclass
-class GanTrainState:
+class GanTrainState(flax.struct.PyTreeNode):
     """The state of the alternating training.
 
     Attributes:
@@ -73,8 +71,7 @@ class GanTrainState:
         return cls(step=trees["training"]["step"], **networks, generator_ema=ema and ema["params"])
 
 
-@flax.struct.dataclass
-class ClassifierTrainState:
+class ClassifierTrainState(flax.struct.PyTreeNode):
     """The state of the classifier's training.
 
     Attributes:
@@ -139,7 +136,7 @@ def create_gan_state(
       The state, not replicated.
     """
 
-    def create(key):
+    def create(key: jax.Array) -> GanTrainState:
         generator_key, discriminator_key = jax.random.split(key)
         image, condition = jnp.zeros((1, *image_shape)), jnp.zeros((1, *(condition_shape or image_shape)))
         generator_variables = generator.init(
@@ -178,7 +175,7 @@ def create_classifier_state(
       The state, not replicated.
     """
 
-    def create(key):
+    def create(key: jax.Array) -> ClassifierTrainState:
         image = jnp.zeros((1, *image_shape))
         variables = classifier.init(key, image, deterministic=True, use_running_average=False)
         return ClassifierTrainState(step=jnp.int32(0), classifier=create_network_state(variables, tx))

@@ -53,13 +53,13 @@ class Validation:
           rows of condition, drawn and target of the first num_samples pairs, uint8 [height, width, channels]).
         """
         conditions, targets = self._pairs["noise_image"], self._pairs["real_image"]
-        drawn = []
+        batches = []
         for start in range(0, len(targets), self._batch_size):
             # The last batch is filled up.
             indices = np.minimum(np.arange(start, start + self._batch_size), len(targets) - 1)
             images = self._generate(variables, conditions[indices], self._keys[indices])
-            drawn.append(to_uint8(np.asarray(images))[: len(targets) - start])
-        drawn = np.concatenate(drawn)
+            batches.append(to_uint8(np.asarray(images))[: len(targets) - start])
+        drawn = np.concatenate(batches)
         values = {"num_pairs": len(targets), "l1": float(compute_l1(drawn, targets).mean())}
         if min(drawn.shape[1:3]) >= _MIN_SIDE:
             values["ssim"] = float(compute_ssim(drawn, targets).mean())

@@ -19,12 +19,15 @@ CONFIGS = sorted(path.stem for path in pathlib.Path("configs").glob("*.py") if p
 
 # What runs on disk are named by: a config keeps its hash, whatever moves.
 HASHES = {
+    "enlarge": "1f7fa7075ba3",
     "enlarge_demo": "96a556934f83",
+    "pairs": "9a4a896f074c",
     "paper_p100": "6f8f5d8e52bf",
     "paper_p150": "4cbe6e7d7ddc",
     "paper_p200": "4cba27bdc1eb",
     "paper_p250": "09e4632f9da4",
     "paper_p50": "1a19e53b4c2a",
+    "peer_minutiae": "1eb97e8a1220",
     "pix2pix_pytorch": "09ea20dab910",
     "pix2pix_socofing": "1a19e53b4c2a",
     "pix2pix_tf1": "e3e7d3521a6c",
@@ -163,7 +166,7 @@ def test_running_statistics_of_a_norm_that_keeps_none_are_refused(config, norm):
     ids=["huge", "huge and negative", "bool", "int"],
 )
 def test_a_float_field_takes_whole_numbers_that_a_float_can_be(value, fault):
-    assert Field(float).find_fault(value) == fault
+    assert Field(1.0, "").find_fault(value) == fault
 
 
 def test_persons_are_counted_by_name_or_number(config):
@@ -351,6 +354,18 @@ def test_a_config_keeps_the_hash_it_had_before_later_fields_came(config):
     assert hash_config(config) == "1a19e53b4c2a"
     config.steps_per_dispatch = 2
     assert hash_config(config) != "1a19e53b4c2a"
+
+
+def test_a_config_file_with_a_field_that_is_no_more_is_the_same_run(config, tmp_path):
+    values = config.to_dict()
+    values["generator"]["param_dtype"] = "float32"
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    claim_workdir(str(tmp_path), config)
+    assert load_config(str(tmp_path / "config.json")) == config
+    assert (hash_config(values), find_differences(values, config)) == (hash_config(config), [])
+    values["generator"]["param_dtype"] = "float16"
+    with pytest.raises(UserError, match=r"config\.generator\.param_dtype: no such field"):
+        validate_config(parse_config(values))
 
 
 def test_a_workdir_may_go_on_with_the_same_prints_from_an_archive(config, tmp_path):

@@ -55,8 +55,8 @@ def write_bomb(path):
     )
 
 
-def write_16_bit(path):
-    Image.fromarray(np.zeros((4, 4), np.uint16)).save(path, format="PNG")
+def write_float(path):
+    Image.fromarray(np.zeros((4, 4), np.float32)).save(path, format="TIFF")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def write_16_bit(path):
         (write_text, "cannot be read as an image"),
         (write_nothing, "cannot be read as an image"),
         (write_bomb, "9000 x 9000 pixels"),
-        (write_16_bit, "more than 8 bits"),
+        (write_float, "more than 8 bits"),
         (lambda path: None, "cannot be read as an image"),
     ],
 )

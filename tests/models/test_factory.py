@@ -25,7 +25,6 @@ def test_the_papers_generator(config):
         dropout_rate=0.5,
         dropout_outputs=(4, 8, 16),
         dtype=jnp.dtype("float32"),
-        param_dtype=jnp.dtype("float32"),
     )
 
 
@@ -38,7 +37,6 @@ def test_every_field_of_the_generator_is_passed_on(config):
             "dropout_rate": 0.25,
             "dropout_outputs": (2,),
             "dtype": "bfloat16",
-            "param_dtype": "float16",
         }
     )
     assert factory.create_generator(config) == UNetGenerator(
@@ -48,7 +46,6 @@ def test_every_field_of_the_generator_is_passed_on(config):
         dropout_rate=0.25,
         dropout_outputs=(2,),
         dtype=jnp.dtype("bfloat16"),
-        param_dtype=jnp.dtype("float16"),
     )
 
 
@@ -60,7 +57,6 @@ def test_ronnebergers_generator(config):
         num_features=3,
         norm="none",
         dtype=jnp.dtype("float32"),
-        param_dtype=jnp.dtype("float32"),
     )
 
 
@@ -71,7 +67,6 @@ def test_every_field_of_the_discriminator_is_passed_on(config):
             "num_features": 5,
             "norm": "none",
             "dtype": "bfloat16",
-            "param_dtype": "float16",
         }
     )
     assert factory.create_discriminator(config) == PatchDiscriminator(
@@ -79,7 +74,6 @@ def test_every_field_of_the_discriminator_is_passed_on(config):
         num_features=5,
         norm="none",
         dtype=jnp.dtype("bfloat16"),
-        param_dtype=jnp.dtype("float16"),
     )
 
 
@@ -133,7 +127,6 @@ def test_every_field_of_the_classifier_is_passed_on(config):
             "dropout_rate": 0.25,
             "batch_norm_momentum": 0.9,
             "dtype": "bfloat16",
-            "param_dtype": "float16",
         }
     )
     assert factory.create_classifier(config, 5) == Xception(
@@ -143,7 +136,6 @@ def test_every_field_of_the_classifier_is_passed_on(config):
         dropout_rate=0.25,
         batch_norm_momentum=0.9,
         dtype=jnp.dtype("bfloat16"),
-        param_dtype=jnp.dtype("float16"),
     )
 
 

@@ -131,8 +131,8 @@ def _write_finger(job: _FingerJob) -> int:
         else:
             content = _encode_real(image, print_size)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with write_whole(path, "wb") as file:
-            file.write(content)
+        with write_whole(path, "wb") as opened:
+            opened.write(content)
     return len(missing)
 
 
@@ -191,11 +191,13 @@ def parse_fingers(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """
     if tuple(names) == ("all",):
         return tuple((hand, finger) for hand in HANDS for finger in FINGERS)
-    fingers = tuple(tuple(name.split("_")) for name in names)
-    for name, finger in zip(names, fingers, strict=True):
-        if len(finger) != 2 or finger[0] not in HANDS or finger[1] not in FINGERS:
+    fingers = []
+    for name in names:
+        hand, _, finger = name.partition("_")
+        if hand not in HANDS or finger not in FINGERS:
             raise UserError(f"finger {name!r}: must be <hand>_<finger> of {HANDS} and {FINGERS}, or all")
-    return fingers
+        fingers.append((hand, finger))
+    return tuple(fingers)
 
 
 def write_prints(

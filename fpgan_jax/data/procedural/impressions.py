@@ -8,6 +8,7 @@ import dataclasses
 import math
 
 import numpy as np
+from ml_collections import ConfigDict
 from scipy import ndimage
 
 from fpgan_jax.config.derived import image_shape, is_socofing
@@ -252,7 +253,7 @@ def create_empty_scan(size: str = "96x103") -> np.ndarray:
     return add_frame(np.full((rows.stop - rows.start, cols.stop - cols.start), 255, np.uint8), SIZES[size])
 
 
-def create_empty_print(data_config) -> np.ndarray:
+def create_empty_print(data_config: ConfigDict) -> np.ndarray:
     """Create what a config makes of an empty scan.
 
     Args:

@@ -69,7 +69,7 @@ def _average(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     sigma = [side / NUM_CELLS for side in values.shape]
     wide = [_WIDE * each for each in sigma]
 
-    def blur(image):
+    def blur(image: np.ndarray) -> np.ndarray:
         near = ndimage.gaussian_filter(image, sigma)
         return near + _WIDE_WEIGHT * ndimage.gaussian_filter(image, wide) + _ALL_WEIGHT * image.mean()
 

@@ -6,7 +6,7 @@ Does not own contact or appearance, and never mirrors: a mirrored print is anoth
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,8 @@ _ROTATION = math.radians(4)
 _ASKEW_SHARE = 0.1
 _ASKEW_ROTATION = math.radians(15)
 
+Array = TypeVar("Array", np.ndarray, jax.Array)
+
 
 class Pose(NamedTuple):
     """How a finger was put down.
@@ -33,9 +35,9 @@ class Pose(NamedTuple):
       stretch: float32 [2], factors down and across; the finger is larger where they are above 1.
     """
 
-    rotation: jax.Array
-    shift: jax.Array
-    stretch: jax.Array
+    rotation: jax.Array | np.ndarray
+    shift: jax.Array | np.ndarray
+    stretch: jax.Array | np.ndarray
 
 
 def sample_pose(key: jax.Array, period: float, strength: float = 1.0) -> Pose:
@@ -127,8 +129,8 @@ def create_places(
     rows = (cosine * down + sine * across) / pose.stretch[0]
     columns = (cosine * across - sine * down) / pose.stretch[1]
     centre = jnp.array([(side - 1) / 2 for side in shape], jnp.float32)
-    to_picture = np.float32([1 / picture_root, picture_root])[:, None, None]
-    return to_picture * jnp.stack([rows, columns]) + centre[:, None, None] + to_picture * field
+    to_picture = np.array([1 / picture_root, picture_root], np.float32)[:, None, None]
+    return jnp.stack([rows, columns]) * to_picture + centre[:, None, None] + field * to_picture
 
 
 def move(
@@ -155,10 +157,10 @@ def move(
     """
     root, picture_root = math.sqrt(pixel_stretch), math.sqrt(picture_stretch)
     offset = place - (np.array(shape, np.float32) - 1) / 2
-    rows, columns = offset * np.float32([picture_root, 1 / picture_root]) * pose.stretch
+    rows, columns = offset * np.array([picture_root, 1 / picture_root], np.float32) * pose.stretch
     cosine, sine = jnp.cos(pose.rotation), jnp.sin(pose.rotation)
     moved = jnp.stack([cosine * rows - sine * columns, sine * rows + cosine * columns]) + pose.shift
-    return moved * np.float32([1 / root, root]) + (np.array(result_shape, np.float32) - 1) / 2
+    return moved * np.array([1 / root, root], np.float32) + (np.array(result_shape, np.float32) - 1) / 2
 
 
 def find_square_shape(shape: tuple[int, int], stretch: float) -> tuple[int, int]:
@@ -182,10 +184,11 @@ def make_square(image: jax.Array, stretch: float) -> jax.Array:
     Returns:
       float32 of `find_square_shape`, with the same centre; it may overshoot the image's range.
     """
-    shape = find_square_shape(image.shape[:2], stretch)
+    height, width, _ = image.shape
+    shape = find_square_shape((height, width), stretch)
     still = Pose(jnp.float32(0), jnp.zeros(2), jnp.ones(2))
     return resample(
-        image, create_places(still, jnp.zeros((2, *shape)), image.shape[:2], picture_stretch=stretch)
+        image, create_places(still, jnp.zeros((2, *shape)), (height, width), picture_stretch=stretch)
     )
 
 
@@ -245,9 +248,10 @@ def _find_taps(places: jax.Array, side: int) -> tuple[list[jax.Array], list[jax.
     return [_mirror(lower + tap, side) for tap in (-1, 0, 1, 2)], weights
 
 
-def _mirror(index, side: int):
+def _mirror(index: Array, side: int) -> Array:
     index = index % (2 * side - 2)
-    return (np if isinstance(index, np.ndarray) else jnp).minimum(index, 2 * side - 2 - index)
+    minimum: Any = np.minimum if isinstance(index, np.ndarray) else jnp.minimum
+    return minimum(index, 2 * side - 2 - index)
 
 
 @functools.lru_cache(maxsize=8)

@@ -56,10 +56,10 @@ class Variation(NamedTuple):
     """
 
     pose: Pose
-    contact_shift: jax.Array
-    field_seed: jax.Array
-    contact_choice: jax.Array
-    appearance_choice: jax.Array
+    contact_shift: jax.Array | np.ndarray
+    field_seed: jax.Array | np.ndarray
+    contact_choice: jax.Array | np.ndarray
+    appearance_choice: jax.Array | np.ndarray
 
 
 def sample_variation(seed: jax.Array, finger: jax.Array, impression: jax.Array, period: float) -> Variation:
@@ -112,18 +112,18 @@ def create_condition(
     Returns:
       uint8 [height, width, channels], as of `ridge_condition.add_noise`.
     """
-    shape = other_contact.shape
+    shape, canvas_shape = _get_shape(other_contact), _get_shape(ridges)
     stretches = {"pixel_stretch": pixel_stretch, "picture_stretch": canvas_stretch}
     field_key = jax.random.key(variation.field_seed)
     field = distortion.sample_field(field_key, shape, period, pixel_stretch=pixel_stretch)
-    places = distortion.create_places(variation.pose, field, ridges.shape, **stretches)
+    places = distortion.create_places(variation.pose, field, canvas_shape, **stretches)
     finger = jnp.stack([(ridges.astype(jnp.float32) - 128) / 127, contact / 255], axis=-1)
-    inside = distortion.find_inside(places, ridges.shape, period / 2)[..., None]
+    inside = distortion.find_inside(places, canvas_shape, period / 2)[..., None]
     moved_ridges, moved_contact = jnp.moveaxis(distortion.resample(finger, places) * inside, -1, 0)
     contact_pose = variation.pose._replace(shift=variation.pose.shift + variation.contact_shift)
     touched = _place(
         other_contact / 255,
-        distortion.move(_find_middle(contact), contact_pose, contact.shape, shape, **stretches),
+        distortion.move(_find_middle(contact), contact_pose, canvas_shape, shape, **stretches),
         contact.sum(dtype=jnp.float32) / 255,
     )
     maps = RidgeMap(jnp.clip(moved_ridges * touched, -1, 1), jnp.clip(moved_contact, 0, 1) * touched)
@@ -131,6 +131,11 @@ def create_condition(
     with jax.default_matmul_precision("highest"):
         planes = ridge_condition.create_planes(maps, look)
     return jnp.concatenate([planes, noise], axis=-1)
+
+
+def _get_shape(image: jax.Array) -> tuple[int, int]:
+    height, width = image.shape
+    return height, width
 
 
 def _find_middle(contact: jax.Array) -> jax.Array:

@@ -6,13 +6,18 @@ know sensors: the caller brings prints to one ridge period and gives it. Does no
 
 import functools
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from scipy import fft, ndimage
 
 from fpgan_jax.data.ridges import oriented_filters
 from fpgan_jax.errors import UserError
+
+if TYPE_CHECKING:
+    import jax
+
+Array = TypeVar("Array", "np.ndarray", "jax.Array")
 
 MIN_PERIOD = 2.5  # pixels; the finest filter's ridges, of 0.82 periods, need two pixels each
 WHOLE = (slice(None), slice(None))
@@ -32,7 +37,7 @@ _CONTACT_CONTRAST = 0.4
 _MIN_RESPONSE = 0.05
 
 
-class RidgeMap(NamedTuple):
+class RidgeMap(NamedTuple, Generic[Array]):
     """The ridges of a print, or of n prints with a leading axis.
 
     Attributes:
@@ -42,8 +47,8 @@ class RidgeMap(NamedTuple):
         since a hard one shows minutiae that another finger of the same contact has too.
     """
 
-    ridges: np.ndarray
-    contact: np.ndarray
+    ridges: Array
+    contact: Array
 
 
 def map_prints(images: np.ndarray, period: float, window: tuple[slice, slice] = WHOLE) -> RidgeMap:
@@ -160,10 +165,11 @@ def _shrink(window: tuple[slice, slice], shape: tuple[int, int], period: float) 
     """Cut the pixels beside the frame, which resizing mixed with it."""
     cut = math.ceil(period / 4)
     bounds = [side.indices(length)[:2] for side, length in zip(window, shape, strict=True)]
-    return tuple(
+    rows, columns = (
         slice(start + cut * (start > 0), stop - cut * (stop < length))
         for (start, stop), length in zip(bounds, shape, strict=True)
     )
+    return rows, columns
 
 
 def _measure_rms(values: np.ndarray, sigma: float) -> np.ndarray:

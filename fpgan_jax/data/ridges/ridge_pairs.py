@@ -4,6 +4,7 @@ Does not map prints (`ridge_condition.py`, `minutiae_map.py`).
 """
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from fpgan_jax.data import pairs, preprocessing
 from fpgan_jax.data.prints import PrintSet
@@ -15,13 +16,13 @@ from fpgan_jax.evaluation.matcher import nist_tools
 NEUTRALS = {"ridges": ridge_condition.NEUTRAL, "minutiae": minutiae_map.NEUTRAL}
 
 
-class _MappedPairs(pairs.ReplicatedPrints):
+class MappedPairs(pairs.ReplicatedPrints):
     """Every print `num_replicas` times, each with a condition made from it.
 
     A print is mapped when it is first asked for.
     """
 
-    def __init__(self, prints: PrintSet, data_config):
+    def __init__(self, prints: PrintSet, data_config: ConfigDict):
         """Map nothing yet.
 
         Args:
@@ -57,7 +58,7 @@ class _MappedPairs(pairs.ReplicatedPrints):
         raise NotImplementedError
 
 
-class RidgePairs(_MappedPairs):
+class RidgePairs(MappedPairs):
     """Pairs of a print and its ridge map, appearance and a noise plane of its own."""
 
     def _map(self, image: np.ndarray) -> np.ndarray:
@@ -67,10 +68,10 @@ class RidgePairs(_MappedPairs):
         return ridge_condition.add_noise(planes, noise)
 
 
-class MinutiaePairs(_MappedPairs):
+class MinutiaePairs(MappedPairs):
     """Pairs of a print and its minutiae; its replicas differ in nothing but what training draws at random."""
 
-    def __init__(self, prints: PrintSet, data_config):
+    def __init__(self, prints: PrintSet, data_config: ConfigDict):
         """Find the tool, and map nothing yet; as of `RidgePairs`.
 
         Raises:
@@ -87,7 +88,7 @@ class MinutiaePairs(_MappedPairs):
         return planes
 
 
-def find_period(data_config) -> float:
+def find_period(data_config: ConfigDict) -> float:
     """Find the ridge period that prints are mapped with.
 
     Args:
@@ -120,7 +121,7 @@ def find_minutiae_tool() -> nist_tools.MatchingTool:
         raise UserError(f"config.data.condition='minutiae': {error}") from error
 
 
-def map_print(image: np.ndarray, noise: np.ndarray, data_config) -> np.ndarray:
+def map_print(image: np.ndarray, noise: np.ndarray, data_config: ConfigDict) -> np.ndarray:
     """Make the condition of one print.
 
     Args:
@@ -153,7 +154,7 @@ def draw_condition(condition: np.ndarray, name: str) -> np.ndarray:
     return condition
 
 
-def create_pairs(prints: PrintSet, data_config) -> pairs.ReplicatedPrints:
+def create_pairs(prints: PrintSet, data_config: ConfigDict) -> pairs.ReplicatedPrints:
     """Create the training pairs of prints.
 
     Args:

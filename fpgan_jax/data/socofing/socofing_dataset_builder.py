@@ -85,13 +85,14 @@ class Builder(tfds.core.GeneratorBasedBuilder):
             citation="Shehu, Ruiz-Garcia, Palade, James. Sokoto Coventry Fingerprint Dataset. 2018.",
         )
 
-    def _split_generators(self, dl_manager):
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
         split = self.builder_config.split
         return {split: self._generate_examples(dl_manager.manual_dir / SPLIT_FOLDERS[split])}
 
-    def _generate_examples(self, folder) -> Iterator[tuple[str, dict]]:
+    def _generate_examples(self, folder: pathlib.Path) -> Iterator[tuple[str, dict]]:
         paths = list_files(folder)
-        seen, num_bad = {}, 0
+        seen: dict[tuple, str] = {}
+        num_bad = 0
         for path in _show_progress(paths, self.builder_config.split):
             try:
                 name = _parse_name(path, is_altered=self.builder_config.split != "real", seen=seen)
@@ -191,7 +192,7 @@ def create_damage_error(builder_config: SocofingConfig, reason: str) -> UserErro
     )
 
 
-def list_files(folder) -> list[pathlib.Path]:
+def list_files(folder: str | os.PathLike) -> list[pathlib.Path]:
     """List a split's files in the order of their names, without hidden ones and what file managers leave.
 
     Args:

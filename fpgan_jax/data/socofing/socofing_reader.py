@@ -7,6 +7,7 @@ import pathlib
 
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from ml_collections import ConfigDict
 
 from fpgan_jax.data import tensorflow_setup
 from fpgan_jax.data.impression_folder import FINGERS_A_PERSON
@@ -21,7 +22,7 @@ tensorflow_setup.keep_off_gpus()
 _EVERY = {"both", "all"}  # hands, fingers
 
 
-def read_records(data_config, split: str) -> list[Record]:
+def read_records(data_config: ConfigDict, split: str) -> list[Record]:
     """Read the configured fingers' prints of a split.
 
     Args:
@@ -63,7 +64,7 @@ def _number_finger(record: Record) -> Record:
     return record._replace(person=record.person * FINGERS_A_PERSON + number_finger(name.hand, name.finger))
 
 
-def _check_socofing_dir(data_config) -> pathlib.Path:
+def _check_socofing_dir(data_config: ConfigDict) -> pathlib.Path:
     folder = pathlib.Path(expand_path(data_config.socofing_dir))
     if not data_config.socofing_dir or not folder.is_dir():
         raise UserError(

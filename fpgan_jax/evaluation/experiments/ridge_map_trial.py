@@ -5,6 +5,7 @@ Does not map (`ridge_map.py`) or compare (`matching.py`).
 
 import dataclasses
 import time
+from collections.abc import Mapping
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -101,7 +102,7 @@ def try_ridge_maps(config: ConfigDict, *, max_persons: int, matcher: Matcher | N
         raise UserError(str(error)) from error
 
 
-def _compare(prepared: dict[str, np.ndarray], persons: np.ndarray, matcher: Matcher) -> dict:
+def _compare(prepared: Mapping[str, np.ndarray], persons: np.ndarray, matcher: Matcher) -> dict:
     pairs = impression_trial.choose_genuine(persons)
     genuine, names = np.concatenate([pairs, pairs[:, ::-1]]), tuple(prepared)
     if not len(genuine):

@@ -6,7 +6,7 @@ Does not own the training (`classifier_trainer.py`) nor what the results amount 
 import dataclasses
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -163,7 +163,7 @@ def plan_trainings(
     Returns:
       (condition, seed, where its synthetic prints come from) for each training.
     """
-    plan = []
+    plan: list[tuple[Condition, int, SyntheticFolder | None]] = []
     for place, seed in enumerate(seeds):
         for condition in CONDITIONS:
             fitting = [folder for folder in folders if folder.noise == condition.noise]
@@ -289,7 +289,7 @@ class _Trainer:
         self._real = real
         self._tests = tests
         self._out_dir = out_dir
-        self._compute_probabilities = None
+        self._compute_probabilities: Callable | None = None
 
     def run(self, condition: Condition, seed: int, synthetic: SyntheticFolder | None) -> list[UtilityScore]:
         """Train and score, or read what was scored before."""
@@ -314,9 +314,11 @@ class _Trainer:
         state = classifier_trainer.train_and_evaluate(config, workdir, source)
         network = state.classifier
         variables = {"params": network.params, "batch_stats": network.batch_stats}
-        scores = self._score(variables, source.persons)
         folder = "" if synthetic is None else synthetic.path
-        rows = [UtilityScore(condition.name, seed, folder, *values, data_hash=data_hash) for values in scores]
+        rows = [
+            UtilityScore(condition.name, seed, folder, *values, data_hash)
+            for values in self._score(variables, source.persons)
+        ]
         write_rows(path, rows)
         return rows
 
@@ -326,15 +328,17 @@ class _Trainer:
 
     def _score(self, variables: Mapping, persons: Sequence[int]) -> list[tuple[str, int, str, float, int]]:
         """Score every test print: (test set, person, file, probability of the person, most probable person)."""
-        if self._compute_probabilities is None:
-            self._compute_probabilities, _ = similarity.bind_classifier(
+        compute_probabilities = self._compute_probabilities
+        if compute_probabilities is None:
+            compute_probabilities, _ = similarity.bind_classifier(
                 self._config, variables, len(persons), self._out_dir
             )
+            self._compute_probabilities = compute_probabilities
         variables = jax.device_put(variables)
         scores = []
         for name, prints in self._tests.items():
             probabilities = similarity.compute_in_batches(
-                self._compute_probabilities, variables, prints.images, self._config.evaluation.batch_size
+                compute_probabilities, variables, prints.images, self._config.evaluation.batch_size
             )
             for row, person, file in zip(
                 probabilities, prints.persons.tolist(), prints.filenames, strict=True
@@ -353,7 +357,7 @@ def compute_results(scores: Sequence[UtilityScore]) -> list[ResultRow]:
     Returns:
       A row a condition, seed and test set, in the order in which they come.
     """
-    groups: dict[tuple, list[UtilityScore]] = {}
+    groups: dict[tuple[str, int, str, str], list[UtilityScore]] = {}
     for score in scores:
         key = (score.condition, score.seed, score.synthetic_dir, score.test_set)
         groups.setdefault(key, []).append(score)

@@ -206,7 +206,8 @@ def compute_differences(summaries: Sequence[Summary]) -> list[Difference]:
 def _average(values: Sequence[float]) -> tuple[float, float, float]:
     """Return the mean and its 95% interval by the t distribution."""
     # That of a table of one row is the t distribution's.
-    return tuple(compute_spread(np.array([values]))[:3])
+    mean, low, high = compute_spread(np.array([values]))[:3]
+    return mean, low, high
 
 
 def create_cells(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
@@ -294,7 +295,7 @@ def describe(rows: Sequence[ResultRow]) -> str:
         lines.append(
             f"-: no interval, and nothing is decided: {num_seeds} seeds, and fewer than {MIN_SEEDS} give none."
         )
-    elif any(np.isnan(row.low) for row in (*summaries, *found)):
+    elif any(np.isnan(low) for low in (*(row.low for row in summaries), *(row.low for row in found))):
         lines.append("-: no interval: every seed gave the same number, as where all prints are recognised.")
     return "\n".join(lines)
 

@@ -225,5 +225,6 @@ def fold_doubling_into_kernel(kernel: jax.Array) -> jax.Array:
       rows, so that a tap reaches two neighbouring outputs: the kernel's convolution with 2x2 ones, turned round.
     """
     padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
-    repeated = sum(padded[i : i + 4, j : j + 4] for i in range(2) for j in range(2))
+    shifted = (padded[i : i + 4, j : j + 4] for i in range(2) for j in range(2))
+    repeated = sum(shifted, start=jnp.zeros((), kernel.dtype))
     return repeated[::-1, ::-1].swapaxes(2, 3)

@@ -94,7 +94,7 @@ def _choose_step(manager: ocp.CheckpointManager, workdir: str, step: int | str |
     if not steps or (step is not None and step not in steps):
         wanted = "" if step is None else f" of step {step}"
         raise UserError(f"{workdir}: no checkpoint{wanted}; there are those of steps {steps}")
-    return steps[-1] if step is None else step
+    return steps[-1] if step is None else int(step)
 
 
 def check_variables(variables: Mapping, expected: Any, origin: str) -> None:
@@ -108,7 +108,7 @@ def check_variables(variables: Mapping, expected: Any, origin: str) -> None:
     Raises:
       UserError: a leaf is missing, too much, or of another shape.
     """
-    match_trees(expected, variables, origin)
+    match_trees(expected, dict(variables), origin)
 
 
 def restore_items(
@@ -155,7 +155,7 @@ def restore_items(
     )
 
 
-def match_trees(template: Any, restored: Mapping, origin: str) -> Any:
+def match_trees(template: Any, restored: dict[str, Any], origin: str) -> Any:
     """Give restored nested dicts the structure of a template.
 
     Raises:

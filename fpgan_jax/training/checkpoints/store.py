@@ -38,7 +38,7 @@ from fpgan_jax.training.checkpoints.restore import match_trees, open_root, resto
 def _create_manager(
     root: str, best_metric: str, keep_steps: Collection[int], write_checksums: Callable[[], None]
 ) -> ocp.CheckpointManager:
-    def get_metric(metrics):
+    def get_metric(metrics: Mapping[str, float]) -> float:
         return metrics[best_metric]
 
     keep = checkpoint_managers.AnyPreservationPolicy(
@@ -178,7 +178,7 @@ class CheckpointStore:
 
     def has_tree(self, name: str) -> bool:
         """Return whether the last checkpoint holds a tree of this name."""
-        return os.path.isdir(os.path.join(find_folder(self.workdir, self.latest_step), name))
+        return os.path.isdir(os.path.join(find_folder(self.workdir, self._find_latest()), name))
 
     def read_metadata(self) -> dict[str, Any]:
         """Read what was saved with the last checkpoint as `metadata`.
@@ -187,7 +187,8 @@ class CheckpointStore:
           UserError: the checkpoint is damaged.
         """
         args = {METADATA: ocp.args.JsonRestore()}
-        return restore_items(self._manager, self.workdir, self.latest_step, args, is_checked=True)[METADATA]
+        step = self._find_latest()
+        return restore_items(self._manager, self.workdir, step, args, is_checked=True)[METADATA]
 
     def restore_latest(self, templates: Mapping[str, Any]) -> dict[str, Any]:
         """Restore the last checkpoint.
@@ -201,13 +202,18 @@ class CheckpointStore:
         Raises:
           UserError: a tree has other leaves or shapes than its template.
         """
-        step = self.latest_step
+        step = self._find_latest()
         restore_args = {name: ocp.args.StandardRestore() for name in templates}
         items = restore_items(self._manager, self.workdir, step, restore_args, is_checked=True)
         path = find_folder(self.workdir, step)
         return {
             name: match_trees(template, items[name], f"{path}/{name}") for name, template in templates.items()
         }
+
+    def _find_latest(self) -> int:
+        step = self.latest_step
+        assert step is not None, "the caller asks whether there is a checkpoint"
+        return step
 
     def close(self) -> None:
         """Wait for the save in progress and release the folder."""
@@ -259,6 +265,7 @@ class CheckpointStore:
         """
         if not parallel.is_main_process():
             return
+        assert self._saving_step is not None  # Orbax calls during a save
         folder = find_folder(self.workdir, self._saving_step)
         written = f"{find_folder(self._root, self._saving_step)}{UNFINISHED}"
         if fault := find_unreadable(written, is_quick=False):

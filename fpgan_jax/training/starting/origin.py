@@ -94,7 +94,9 @@ class Origin:
         hashes = {name: metadata.get(name) for name in ("config_hash", "data_hash")}
         return state, {ORIGIN: {"workdir": self.workdir, "step": step, **hashes}}
 
-    def _check(self, tree, expected, name: str, metadata: Mapping[str, Any], training: Training) -> None:
+    def _check(
+        self, tree: Any, expected: Any, name: str, metadata: Mapping[str, Any], training: Training
+    ) -> None:
         try:
             check_variables(tree, expected, name)
         except UserError as error:

@@ -47,8 +47,8 @@ def start_or_resume(
         the config asks for; the weights do not fit. The workdir keeps its config.
     """
     sums = MetricSums(training.metric_names)
-    if store.latest_step is not None:
-        return _resume(training, initial_state, store, origin, sums)
+    if (step := store.latest_step) is not None:
+        return _resume(training, initial_state, store, step, origin, sums)
     state = initial_state
     if origin:
         state, metadata = origin.load(initial_state, training)
@@ -101,9 +101,14 @@ def save_start(training: Training, state: Any) -> None:
 
 
 def _resume(
-    training: Training, initial_state, store: CheckpointStore, origin: Origin | None, sums: MetricSums
+    training: Training,
+    initial_state: Any,
+    store: CheckpointStore,
+    step: int,
+    origin: Origin | None,
+    sums: MetricSums,
 ) -> tuple[Training, Any, MetricSums]:
-    workdir, step = training.workdir, store.latest_step
+    workdir = training.workdir
     metadata = store.read_metadata()
     # config.json is checked sooner, but may have been deleted or replaced.
     configs = metadata.get("config", {}), training.config
