@@ -5,6 +5,7 @@ Does not own the flags of a script.
 
 import csv
 import errno
+import itertools
 import os
 import pathlib
 import re
@@ -254,6 +255,23 @@ def insert_default_config() -> None:
     if not any(argument.lstrip("-").startswith("config=") for argument in sys.argv):
         path = pathlib.Path(__file__).parents[1] / "configs/pix2pix_socofing.py"
         sys.argv.insert(1, f"--config={path}")
+
+
+def insert_experiment_config(name: str) -> None:
+    """Insert the config of an experiment's folder if fields are overridden and no `--config` is given.
+
+    Args:
+      name: of the flag with the folder, which holds config.json.
+    """
+    given = [argument.lstrip("-") for argument in sys.argv[1:]]
+    has_config = any(argument == "config" or argument.startswith("config=") for argument in given)
+    if has_config or not any(argument.startswith("config.") for argument in given):
+        return
+    # "--experiment=FOLDER", and "--experiment FOLDER" of two arguments.
+    folders = [argument.partition("=")[2] for argument in given if argument.startswith(f"{name}=")]
+    folders += [folder for flag, folder in itertools.pairwise(given) if flag == name]
+    if folders:
+        sys.argv.insert(1, f"--config={pathlib.Path(folders[0]) / 'config.json'}")
 
 
 def require_flag(holder: flags.FlagHolder) -> None:

@@ -65,4 +65,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    cli.insert_experiment_config("experiment")
     cli.run(main, cache_near=_OUT_DIR)

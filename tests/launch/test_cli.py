@@ -178,3 +178,19 @@ def test_paths_with_commas_are_told_from_lists(tmp_path, monkeypatch, arguments,
 
 def test_without_the_flag_the_default_paths_are_taken():
     assert parse_flags(default=["a", "b"]).dirs == ["a", "b"] and parse_flags().dirs is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "inserted"),
+    [
+        (["--experiment=runs/a", "--config.seed=1"], ["--config=runs/a/config.json"]),
+        (["--experiment", "runs/a", "--config.seed=1"], ["--config=runs/a/config.json"]),
+        (["--experiment=runs/a"], []),
+        (["--experiment=runs/a", "--config=b.py", "--config.seed=1"], []),
+        (["--config.seed=1"], []),
+    ],
+)
+def test_an_override_beside_an_experiment_is_of_the_experiments_config(monkeypatch, arguments, inserted):
+    monkeypatch.setattr(sys, "argv", ["launch.evaluate", *arguments])
+    cli.insert_experiment_config("experiment")
+    assert sys.argv == ["launch.evaluate", *inserted, *arguments]
