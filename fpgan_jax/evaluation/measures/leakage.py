@@ -243,10 +243,14 @@ FAMILY: Family = Family(
     ),
     compute=lambda study, tools: FAMILY.compute_by_each(measure, study, tools),
     headlines=(
+        # Not the source's rate: more impressions of a finger are to match it.
         Headline(
-            (LEAK_RATE, MIRRORED_LEAK_RATE, SOURCE_RATE),
-            "Do they give the training prints away?",
-            "match a training print",
+            (LEAK_RATE,), "Do they give the training prints away?", "match a training print", is_share=True
+        ),
+        Headline(
+            (MIRRORED_LEAK_RATE,),
+            "Do they give the training prints away, mirrored?",
+            "match a training print's mirror image",
             is_share=True,
         ),
         Headline(

@@ -20,6 +20,7 @@ from fpgan_jax.evaluation.measures import (
     uniqueness,
     variation,
 )
+from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
 from fpgan_jax.evaluation.measures.family import HEADLINE_RATE, Measure
 from fpgan_jax.evaluation.report.names import (
     NO_VALUE,
@@ -322,8 +323,20 @@ def _write(row: MeasureRow | None) -> str:
 def _explain(numbers: Numbers, measure: str, collection: str) -> str:
     row = numbers.rows.get((measure, collection))
     if row is None:
-        return f"{measure} was not measured"
+        return _find_skip_reason(numbers, measure) or f"{measure} was not measured"
     return "" if is_measured(row) else row.note
+
+
+def _find_skip_reason(numbers: Numbers, measure: str) -> str:
+    """Say why a whole family has no number by a measure's matcher, such as one that is not installed; "" if it has."""
+    asked = find_measure(measure)
+    for (name, collection), row in numbers.rows.items():
+        if collection != "all" or is_measured(row) or asked is None:
+            continue
+        skipped = find_measure(name)
+        if measure in FAMILIES[row.family].by_name and skipped and skipped.matcher == asked.matcher:
+            return row.note
+    return ""
 
 
 def _find_value(
@@ -404,7 +417,11 @@ def _find_excess(measure: Measure) -> Callable[[Numbers, str], Found]:
             return Found(math.nan, NO_VALUE, _write(real), reason)
         if real is None:
             return Found(math.nan, _write(row), "", "there are no prints of strangers")
-        is_among_real = not row.low > real.high
+        if math.isnan(row.low) or math.isnan(real.high):
+            return Found(
+                math.nan, _write(row), _write(real), "too few fingers for the interval that is asked"
+            )
+        is_among_real = row.low <= real.high
         return Found(row.value - real.value, _write(row), _write(real), is_among_real=is_among_real)
 
     return find

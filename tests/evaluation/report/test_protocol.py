@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from configs import test_size
+from fpgan_jax.evaluation.matcher.nist_tools import ToolError
+from fpgan_jax.evaluation.measures import leakage
 from fpgan_jax.evaluation.report import protocol
 from fpgan_jax.evaluation.study.findings import REFUSED, Findings, ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import (
@@ -123,3 +125,20 @@ def test_nfiq2_is_judged_by_its_distribution():
     found, said = find(answer(create_study(), images=images), "NFIQ 2")
     # Three of thirteen are above all real ones.
     assert said == "reached" and found.startswith("KS 0.23")
+
+
+def test_a_matcher_that_is_not_installed_is_the_reason_on_its_own_lines():
+    (skipped,) = leakage.FAMILY.skip(ToolError("pip install it"), matcher="fingerprint_recognition").measures
+    numbers = protocol.arrange(create_study(), Findings([skipped]))
+    questions = protocol.list_questions(["nbis", "fingerprint_recognition"])
+    table = protocol.create_wide_table(numbers, protocol.MORE_IMPRESSIONS, questions, "name", "Title")
+    said = {cells[1]: cells[-1] for cells in table.cells}
+    assert said["Accepted by its source (fingerprint_recognition)"] == "not measured: pip install it"
+    assert said["Accepted by its source (nbis)"].endswith("nbis_source_rate_at_far_0.01 was not measured")
+
+
+def test_leakage_without_an_interval_is_not_judged():
+    measure = "nbis_leak_rate_at_far_0.01"
+    rows = (row(measure, "drawn", 1.0), row(measure, "real_others", 0.0, 0.0, 0.1))
+    found, said = find(answer(create_study((7, 7, 8)), *rows), "Leakage")
+    assert found == "100%" and said == "not measured: too few fingers for the interval that is asked"

@@ -161,6 +161,18 @@ def test_of_a_lower_is_better_measure_low_controls_do_well():
     assert get_sentences(rows)[1] == "1 of 2 controls does as well or better: blurred (0.3)."
 
 
+def test_a_print_that_matches_its_source_is_not_counted_as_a_leak():
+    values = {"leak_rate": 0.2, "mirrored_leak_rate": 0.1, "source_rate": 0.9}
+    rows = [
+        create_row(f"nbis_{name}_at_far_0.01", "synthetic_new", value, family="leakage", better="lower")
+        for name, value in values.items()
+    ]
+    assert [text.split(";")[0] for text in get_sentences(rows)] == [
+        "20% of those of new noise match a training print at FAR 1%",
+        "10% of those of new noise match a training print's mirror image at FAR 1%",
+    ]
+
+
 @pytest.mark.parametrize("family", ["uniqueness", "leakage"])
 def test_noise_that_gives_nobody_away_is_not_held_up(family):
     measure = "nbis_leak_rate_at_far_0.01"
