@@ -74,10 +74,11 @@ def measure_protocol(
       The first set's answers as text, and where the tables are.
 
     Raises:
-      UserError: a folder, the config, the generator or the file is not as it must be.
+      UserError: a set's name, a folder, the config, the generator or the file is not as it must be.
       OSError: the disk is full.
     """
     validate_config(config, needs_data=bool(request.more_fingers))
+    print_folders.check_request(request)
     os.makedirs(out_dir, exist_ok=True)
     with hold_folder(out_dir):
         use_question = use.create_question(recognition_csv)

@@ -34,6 +34,9 @@ from fpgan_jax.host.user_paths import expand_path
 PPI = 500.0
 COPY, STRANGER, PROCEDURAL = "control_copy", "control_stranger", "procedural"
 _PROCEDURAL_SIZE = "241x298"
+# Names of collections that are not the user's.
+_RESERVED = ("all", "real", "real_held_out", "real_others", PROCEDURAL)
+_CONTROL_PREFIX = "control_"
 
 
 class Posed(NamedTuple):
@@ -127,6 +130,38 @@ def parse_posed(places: Sequence[SetPlace], real: Iterable[str]) -> list[Posed]:
             )
         found.append(Posed(place.name, name, place._replace(folder=expand_path(folder))))
     return found
+
+
+def check_request(request: Request) -> None:
+    """Check that sets are told apart by their names, and that folders have the resolution that is given for them.
+
+    Raises:
+      UserError: a name is taken, or a folder's manifest says another resolution.
+    """
+    names = {
+        "real": [place.name for place in request.real],
+        "more_impressions": [posed.name for posed in request.more_impressions],
+        "more_fingers": [place.name for place in request.more_fingers],
+    }
+    for flag, given in names.items():
+        for name in given:
+            if flag != "real" and (name in _RESERVED or name.startswith(_CONTROL_PREFIX)):
+                raise UserError(f"--{flag}: {name!r} has a meaning of its own; give the set another name")
+            if flag != "more_impressions" and given.count(name) > 1:
+                raise UserError(f"--{flag}: two sets are called {name!r}")
+    whose = [(posed.name, posed.real) for posed in request.more_impressions]
+    for name, real in whose:
+        if whose.count((name, real)) > 1:
+            raise UserError(
+                f"--more_impressions: two folders of {name!r} are of fingers of {real!r}; give one"
+            )
+    for flag, places in (
+        ("real", request.real),
+        ("more_impressions", [posed.place for posed in request.more_impressions]),
+        ("more_fingers", request.more_fingers),
+    ):
+        for place in places:
+            impression_folder.check_resolution(place.folder, place.ppi, f"--{flag}: {place.name}")
 
 
 def find_window(request: Request) -> tuple[int, int]:

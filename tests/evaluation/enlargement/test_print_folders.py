@@ -103,3 +103,34 @@ def test_one_impression_a_finger_is_refused(write):
 def test_nothing_to_judge_is_refused(request_):
     with pytest.raises(UserError, match="give one at least"):
         print_folders.find_window(Request(real=request_.real))
+
+
+@pytest.mark.parametrize("name", ["real", "real_others", "procedural", "control_copy"])
+def test_a_set_cannot_have_the_name_of_another_collection(request_, name):
+    place = SetPlace(name, "folder", (500.0, 500.0))
+    with pytest.raises(UserError, match=f"--more_fingers: '{name}' has a meaning of its own"):
+        print_folders.check_request(Request(real=request_.real, more_fingers=[place]))
+
+
+def test_two_sets_of_one_name_are_refused_and_one_set_of_two_sensors_is_not(request_):
+    print_folders.check_request(request_)
+    place = SetPlace("new", "folder", (500.0, 500.0))
+    for flag, twice in (
+        ("more_fingers", Request(real=request_.real, more_fingers=[place, place])),
+        ("real", Request(real=request_.real * 2)),
+    ):
+        with pytest.raises(UserError, match=f"--{flag}: two sets are called"):
+            print_folders.check_request(twice)
+    drawn = [*request_.more_impressions, request_.more_impressions[0]]
+    with pytest.raises(UserError, match="two folders of 'ours' are of fingers of 'a'"):
+        print_folders.check_request(Request(real=request_.real, more_impressions=drawn))
+
+
+def test_a_resolution_other_than_the_manifest_s_is_refused(request_, write):
+    place = write("new", {"1_01.png": 51})
+    with open(f"{place.folder}/manifest.csv", "w", encoding="utf-8") as file:
+        file.write("file,ppi\n1_01.png,238.7\n")
+    known = Request(real=request_.real, more_fingers=[place._replace(ppi=(238.0, 238.0))])
+    print_folders.check_request(known)
+    with pytest.raises(UserError, match=r"--more_fingers: new: .*manifest.csv says 238.7 pixels per inch"):
+        print_folders.check_request(Request(real=request_.real, more_fingers=[place]))
