@@ -65,8 +65,9 @@ def create_posed_controls(
         )
         for name, made in zip((WARPED, MAP), _draw(enlargement, wanted), strict=True):
             for row, image in zip(wanted, made, strict=True):
+                # Their pixels are square, whether the impressions' are or not.
                 images[name][f"{set_name}/{row.file}"] = scale_to_window(
-                    image[..., None], one.place.ppi, window
+                    image[..., None], enlargement.resolution, window
                 )
     return [
         PrintCollection(
