@@ -97,6 +97,9 @@ def main(argv: list[str]) -> None:
     holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
     overrides = {holder.name: holder.value for holder in holders if holder.value is not None}
     if _IDENTITIES.value is not None:
+        _check_absent(
+            (_NUM_IMAGES, _CONDITION_DIR, _CONDITION_PART), "does nothing beside --identities; leave it out"
+        )
         print(_draw_identities(_IDENTITIES.value, overrides, division))
         return
     _check_absent(
@@ -125,9 +128,14 @@ def _list_moved() -> dict[str, str]:
 
 
 def _draw_identities(identities: str, overrides: dict[str, Any], division: dict[str, Any]) -> str:
-    from fpgan_jax.enlarging import enlarging
+    from fpgan_jax.enlarging import enlarging, finger_sources
+    from fpgan_jax.errors import UserError
     from fpgan_jax.synthesis import sharded
 
+    if _IDENTITIES_PPI.value and identities in finger_sources.WORDS:
+        raise UserError(
+            f"--identities_ppi: is of a folder's prints and does nothing beside --identities={identities}; leave it out"
+        )
     request = enlarging.Request(
         identities,
         _NUM_IDENTITIES.value,

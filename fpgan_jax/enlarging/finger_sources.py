@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from fpgan_jax.config.derived import image_shape
+from fpgan_jax.config.fields import FIELDS
 from fpgan_jax.data import impression_folder, preprocessing, print_loading
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.data.procedural import new_fingers
@@ -23,7 +24,7 @@ from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI, find_sensor_per
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
 
-NEW, TRAINING, HELD_OUT = "new", "training", "held_out"
+NEW, TRAINING, HELD_OUT = WORDS = "new", "training", "held_out"
 # Numbers of new fingers in files' names, apart from those of real persons' in the usual sets.
 FIRST_NEW = 100_001
 MAX_NEW = 899_999
@@ -195,6 +196,8 @@ def open_source(
                 raise UserError(
                     "--identities_ppi: say how many pixels per inch the prints of --identities have"
                 )
+            if fault := FIELDS["data.sensor_ppi"].find_fault(sensor_ppi):
+                raise UserError(f"--identities_ppi={sensor_ppi:g}: {fault}")
             ppi = 500 * find_sensor_period(data) / PERIOD_AT_500_PPI
             data.update(
                 source="impressions", impressions_dir=identities, sensor_ppi=sensor_ppi, image_ppi=ppi
@@ -210,6 +213,7 @@ def open_source(
         message = str(error)
         for field in ("config.data.impressions_dir", "config.data.npz_file"):
             message = message.replace(field, "--identities")
+        message = message.replace("config.data.sensor_ppi", "--identities_ppi")
         raise UserError(message.replace("config.data.num_persons", "--num_identities")) from error
     return GivenPrints(prints, num_fingers, data)
 

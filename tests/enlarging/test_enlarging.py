@@ -335,6 +335,27 @@ def test_the_script_names_a_flag_that_needs_identities(gan_workdir, tmp_path):
     assert result.returncode == 1 and "--num_identities: needs --identities" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--num_images=4", "--num_images: does nothing beside --identities"),
+        ("--condition_dir=x", "--condition_dir: does nothing beside --identities"),
+        ("--identities_ppi=500", "--identities_ppi: is of a folder's prints and does nothing"),
+    ],
+)
+def test_the_script_names_a_flag_that_does_nothing_beside_identities(gan_workdir, tmp_path, flag, message):
+    flags = [f"--gan_workdir={gan_workdir}", f"--out_dir={tmp_path}", "--identities=new", flag]
+    result = run("synthesize", *flags)
+    assert result.returncode == 1 and message in result.stderr
+
+
+def test_a_wrong_resolution_of_given_prints_is_called_by_its_flag(gan_workdir, drawn, tmp_path):
+    with pytest.raises(UserError, match=r"--identities_ppi=500.0: .*manifest.csv says 333 pixels"):
+        enlarging.open_enlargement(gan_workdir, Request(str(drawn[0]), sensor_ppi=500.0))
+    with pytest.raises(UserError, match=r"--identities_ppi=20000: "):
+        enlarging.open_enlargement(gan_workdir, Request(str(drawn[0]), sensor_ppi=20000.0))
+
+
 def test_a_generator_from_noise_is_refused(folder, request_of, tmp_path):
     workdir = save_generator(tmp_path / "noise", folder, condition="noise")
     with pytest.raises(UserError, match="draws from noise; train with config.data.condition=ridges"):

@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from fpgan_jax.data.ridges.print_scale import MARGIN, PERIOD_AT_500_PPI, scale_images
-from fpgan_jax.evaluation.matcher.nist_tools import MatchingTool, Minutiae
+from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.matcher.nist_tools import MatchingTool, Minutiae, ToolError
 
 # In the networks' range, what the map is where there is no minutia.
 NEUTRAL = (0.0,)
@@ -40,9 +41,12 @@ def map_print(
       uint8 [height, width, 1], as of `draw_minutiae`.
 
     Raises:
-      ToolError: the tool failed.
+      UserError: the tool failed on the print.
     """
-    found = find_minutiae(image, period, stretch, window, tool)
+    try:
+        found = find_minutiae(image, period, stretch, window, tool)
+    except ToolError as error:
+        raise UserError(f"config.data.condition='minutiae': {error}") from error
     return draw_minutiae(found, image.shape, period)[..., None]
 
 

@@ -120,6 +120,16 @@ def test_without_nist_s_tools_the_error_says_how_to_get_them(prints, data_config
         ridge_pairs.create_pairs(prints, data_config)
 
 
+def test_a_print_on_which_the_tool_fails_is_a_user_s_error(prints, data_config, monkeypatch):
+    class Failing(FakeTool):
+        def extract(self, image):
+            raise nist_tools.ToolError("MINDTCT failed on a print of (96, 96) pixels")
+
+    monkeypatch.setattr(nist_tools, "find_matching_tool", Failing)
+    with pytest.raises(UserError, match=r"config\.data\.condition='minutiae': MINDTCT failed on a print"):
+        ridge_pairs.create_pairs(prints, data_config)[0]
+
+
 def test_the_ridge_loss_needs_ridges():
     config = peer_minutiae.get_config()
     config.ridge_loss_weight = 5.0
