@@ -23,10 +23,11 @@ from fpgan_jax.data import print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.controls import control_images, control_table
 from fpgan_jax.evaluation.experiments import utility_table
+from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.tools import find_matchers
 from fpgan_jax.evaluation.measures import features
 from fpgan_jax.evaluation.measures.agreement import create_agreement_table
-from fpgan_jax.evaluation.measures.families import FAMILIES
+from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
 from fpgan_jax.evaluation.measures.family import Tools, merge_findings
 from fpgan_jax.evaluation.plan import EvaluationPlan
 from fpgan_jax.evaluation.report import page, protocol
@@ -319,8 +320,7 @@ def measure_families(
         key = _describe_study(study, name)
         header = f"[{label}, {number}/{len(names)}] {name}"
         found = _read_findings(folder, key)
-        # What lacked a tool may have it now.
-        if found is not None and not all(row.status == SKIPPED for row in found.measures):
+        if found is not None and not _may_have_its_tool_now(found):
             print(f"{header}: done before", flush=True)
         else:
             print(header, flush=True)
@@ -330,6 +330,15 @@ def measure_families(
         findings.append(found)
         seconds[name] = _read_json(os.path.join(folder, _KEY_FILENAME))["seconds"]
     return merge_findings(findings), seconds
+
+
+def _may_have_its_tool_now(found: Findings) -> bool:
+    """Say whether what lacked a tool is to be asked again: all of it did, or one of its matchers is there by now."""
+    skipped = [find_measure(row.measure) for row in found.measures if row.status == SKIPPED]
+    if len(skipped) == len(found.measures):
+        return True
+    missing = {measure.matcher for measure in skipped if measure and measure.matcher}
+    return any(isinstance(matcher, Matcher) for matcher in find_matchers(sorted(missing)).values())
 
 
 def _describe_study(study: Study, family: str) -> dict:

@@ -14,12 +14,14 @@ from fpgan_jax.data import print_archive
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation import evaluate
-from fpgan_jax.evaluation.matcher import nist_tools
+from fpgan_jax.evaluation.matcher import nist_tools, tools
+from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.plan import create_plan
 from fpgan_jax.evaluation.study.findings import MEASURED, REFUSED, SKIPPED, Findings, ImageRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import REFERENCE, SYNTHETIC, PrintCollection, Study
 from fpgan_jax.tables.csv_rows import read_rows
 from tests.data.conftest import make_print_pixels
+from tests.evaluation.measures.scored_study import TableTool
 
 NAN = float("nan")
 
@@ -122,6 +124,22 @@ def test_a_family_that_lacked_its_tool_is_measured_anew(judged, family, tmp_path
     assert measure(judged, family, tmp_path).measures[0].status == SKIPPED
     family.findings = found
     assert measure(judged, family, tmp_path).measures[0].value == 0.25
+
+
+def test_a_second_matcher_that_was_installed_since_is_asked(judged, tmp_path, monkeypatch):
+    rates = {"nbis": {"value": 0.25}, "fingerprint_recognition": {"value": NAN, "status": SKIPPED}}
+    rows = [create_row(measure=f"{name}_rank_1", family="identity", **found) for name, found in rates.items()]
+    family = CountingFamily(Findings(rows))
+    for tool, calls in ((ToolError("not installed"), 1), (ToolError("not installed"), 1), (TableTool({}), 2)):
+
+        def find(name, tool=tool):
+            if name == "nbis" or not isinstance(tool, ToolError):
+                return TableTool({})
+            raise tool
+
+        monkeypatch.setattr(tools, "find_tool", find)
+        evaluate.measure_families(judged, {"identity": family}, str(tmp_path), "study")
+        assert family.calls == calls
 
 
 def test_a_family_that_is_not_wanted_is_not_measured(judged, family, tmp_path):
