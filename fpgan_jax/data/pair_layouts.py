@@ -62,7 +62,7 @@ def find_training_pairs(folder: str | os.PathLike, *, skips_bad: bool = False) -
     """List the training pairs of a folder.
 
     They are the first of these that there is: image files in the folder itself, or in its `train`, each of A and B side
-    by side; `A` and `B`, `A/train` and `B/train`, `train/A` and `train/B`, or `trainA` and `trainB`, whose files have
+    by side; `train/A` and `train/B`, `A/train` and `B/train`, `trainA` and `trainB`, or `A` and `B`, whose files have
     equal names but for their endings and an `_A` and `_B` before these.
 
     Args:
