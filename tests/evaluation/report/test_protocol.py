@@ -1,5 +1,6 @@
 """The protocol's answers, against numbers put in by hand."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -62,6 +63,22 @@ def test_acceptance_is_a_ratio_to_the_finger_s_real_impressions(rate, expected):
     rows = (row(measure, "drawn", rate), row(measure, "real_held_out", 0.84), row(measure, "real", 0.9))
     found, said = find(answer(create_study(), *rows), "Accepted by another real impression")
     assert said == expected and found.startswith(f"{rate / 0.84:.2f}: ")
+
+
+def test_without_another_real_impression_the_source_does_not_answer_in_its_place():
+    study = create_study()
+    study = dataclasses.replace(
+        study, collections={name: one for name, one in study.collections.items() if one.role != HELD_OUT}
+    )
+    measures = ("nbis_match_rate_at_far_0.001", "added_share")
+    rows = [row(measure, name, 0.3) for measure in measures for name in ("drawn", "real")]
+    answers = answer(study, *rows)
+    for beginning in ("Accepted by another real impression", "Minutiae added"):
+        found, said = find(answers, beginning)
+        assert (found, said) == (
+            "\N{EN DASH}",
+            "not measured: no other real impression was held out of the training",
+        )
 
 
 def test_where_the_strict_rate_is_refused_the_laxer_one_answers():
