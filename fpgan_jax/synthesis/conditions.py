@@ -105,7 +105,8 @@ def synthesize_conditions(
     config, step, metadata = drawing.restore_config(gan_workdir, step=step, overrides=overrides)
     if config.data.condition != "noise":
         raise UserError(
-            f"--condition_dir: {gan_workdir} draws from ridge maps; give --identities=FOLDER, which makes them"
+            f"--condition_dir: {gan_workdir} draws from maps of prints ({config.data.condition}); give "
+            "--identities=FOLDER, which makes them"
         )
     names = _list_conditions(condition_dir)
     hashes = {name: image_files.hash_contents(os.path.join(condition_dir, name)).hex()[:16] for name in names}

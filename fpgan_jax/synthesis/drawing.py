@@ -1,6 +1,6 @@
 """Owns synthesis: from a GAN's checkpoint to a folder of image files with a manifest.
 
-Does not judge the images (`similarity.py`). Needs prints where ridge maps are drawn from; noise is a function of its
+Does not judge the images (`scoring/similarity.py`). Needs prints where ridge maps are drawn from; noise is a function of its
 seed.
 """
 

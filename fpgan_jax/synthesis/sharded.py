@@ -1,6 +1,6 @@
 """Owns synthesis by the million: image i of a checkpoint and a seed, drawn on all devices, written in shards.
 
-Does not know how a shard is written (`shards.py`), nor what one image is (`synthesis.py`): image i is nobody's image
+Does not know how a shard is written (`shards.py`), nor what one image is (`drawing.py`): image i is nobody's image
 number i of new noise there.
 
 What an image is does not depend on how the work is divided: every program call draws the same `IMAGES_PER_CALL`
@@ -36,7 +36,7 @@ from fpgan_jax.synthesis import drawing, shards
 from fpgan_jax.tables.csv_rows import write_rows
 
 IMAGES_PER_CALL = 16
-# Noise of nobody's images has as many seeds; see `synthesis.create_noise_of_row`.
+# Noise of nobody's images has as many seeds; see `drawing.create_noise_of_row`.
 MAX_IMAGES = 2**31
 # One is computed while the inputs of the next go to the device.
 CALLS_PER_DEVICE = 2
@@ -233,7 +233,7 @@ class Drawer:
 
 
 def list_dropout_seeds(rows: Sequence[Any]) -> np.ndarray:
-    """Return uint32 [images, 3] of rows, as of `synthesis.create_dropout_keys`."""
+    """Return uint32 [images, 3] of rows, as of `drawing.create_dropout_keys`."""
     return np.array([(row.seed, row.person, row.replica) for row in rows]).astype(np.uint32)
 
 

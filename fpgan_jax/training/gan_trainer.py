@@ -93,7 +93,7 @@ def start_from_weights(
 ) -> GanTrainState:
     """Make a workdir whose run is at step 0 and starts from given weights.
 
-    `train_and_evaluate` goes on from it, and `synthesis.synthesize` draws with it.
+    `train_and_evaluate` goes on from it, and `drawing.synthesize` draws with it.
 
     Args:
       config: the experiment's config.

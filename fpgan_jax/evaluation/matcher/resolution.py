@@ -1,7 +1,7 @@
 """Owns the way from a study's prints to those that fingerprint tools expect: 500 ppi, upright proportions, a margin.
 
 The scale is the sensor's, so that every set of one sensor has the same; it is estimated only where nobody knows the
-sensor. Does not measure ridges (`ridges.py`), and keeps nothing on disk.
+sensor. Does not measure ridges (`measures/ridges.py`), and keeps nothing on disk.
 """
 
 import dataclasses

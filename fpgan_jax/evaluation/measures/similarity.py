@@ -1,6 +1,6 @@
 """Owns the paper's similarity as one of a study's measures: with the scanner's frame and without.
 
-Does not score (`similarity.Scorer` does), and is not the paper's table (`table.py`).
+Does not score (`similarity.Scorer` does), and is not the paper's table (`scoring/table2.py`).
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Owns what a report is made from.
 
-Does not lay it out (`report.py`).
+Does not lay it out (`page.py`).
 """
 
 import dataclasses
