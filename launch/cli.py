@@ -128,6 +128,7 @@ class _ConfigParser(flags.ArgumentParser):
             raise ValueError(fault)
         argument = expand_path(argument)
         if not argument.endswith(".json"):
+            _check_config_file(argument)
             return self._python_parser.parse(argument)
         from fpgan_jax.config.files import load_config
 
@@ -135,6 +136,17 @@ class _ConfigParser(flags.ArgumentParser):
 
     def flag_type(self) -> str:
         return self._python_parser.flag_type()
+
+
+def _check_config_file(argument: str) -> None:
+    path = re.sub(r"\.py:.*", ".py", argument)  # ml_collections takes FILE.py:ARGUMENT too
+    if any(os.path.isfile(os.path.join(folder, path)) for folder in ("", *sys.path)):
+        return
+    namesake = f"configs/{os.path.basename(path).removesuffix('.py')}.py"
+    hint = (
+        f"did you mean {namesake}?" if os.path.isfile(namesake) else "configs/ has the files to choose from"
+    )
+    raise ValueError(f"no such file; {hint}")
 
 
 def define_config_flag(*, is_required: bool = True) -> flags.FlagHolder:

@@ -52,6 +52,8 @@ def _check_place(config: ConfigDict) -> None:
         hint = "FOLDER (python -m launch.make_prints makes prints to start with)"
         if config.data.source == "npz":
             hint = "FILE (python -m launch.make_pairs --npz=FILE writes one)"
+        if config.data.source == "paired_folder":
+            hint = "FOLDER (it holds A/ and B/, or files of A and B side by side)"
         if config.data.source == "impressions":
             hint = "FOLDER (of <finger>_<impression>.png)"
         raise UserError(f"config.data.{place}: not given; set --config.data.{place}={hint}")
