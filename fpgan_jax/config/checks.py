@@ -63,7 +63,7 @@ def _validate_combinations(config: ConfigDict) -> None:
     if config.num_decay_epochs >= config.num_epochs:
         raise UserError(
             f"config.num_decay_epochs={config.num_decay_epochs}: must be less than "
-            f"config.num_epochs={config.num_epochs}"
+            f"config.num_epochs={config.num_epochs}; 0 keeps the learning rate constant"
         )
     if config.synthesis.use_ema and not config.ema_decay:
         raise UserError(
