@@ -149,8 +149,9 @@ def _parse_value(name: str, text: str) -> Any:
         if field.value_type is bool:
             return {"true": True, "false": False}[text.lower()]
         if field.item_type:
-            items = text.strip("()[]").split(",")
-            return tuple(field.item_type(item) for item in items if item.strip())
+            # With the spaces and quotes that a tuple has on the command line.
+            items = (item.strip(" '\"") for item in text.strip("()[]").split(","))
+            return tuple(field.item_type(item) for item in items if item)
         return field.value_type(text)
     except (KeyError, ValueError) as error:
         raise UserError(f"config.{name}={text!r}: expected {field.type_name}") from error

@@ -391,6 +391,8 @@ def test_a_workdir_may_go_on_with_the_same_prints_from_an_archive(config, tmp_pa
         ("sample_epochs=2,28", "sample_epochs", (2, 28)),
         ("data.persons=(7,)", "data.persons", (7,)),
         ("sample_epochs=()", "sample_epochs", ()),
+        ("evaluation.measures=identity, ridges", "evaluation.measures", ("identity", "ridges")),
+        ("evaluation.measures=('identity', 'ridges')", "evaluation.measures", ("identity", "ridges")),
     ],
 )
 def test_an_override_is_read_by_its_fields_type(config, override, field, value):
