@@ -103,10 +103,15 @@ class _SeedsParser(flags.ArgumentParser):
     def parse(self, argument: Any) -> Any:
         if argument is None or isinstance(argument, tuple):
             return argument
-        seeds = tuple(int(part) for part in argument.split(",") if part.strip())
-        # The range of config.seed.
-        if any(not 0 <= seed <= 2**32 - 2 for seed in seeds):
-            raise ValueError("a seed is not in [0, 2**32 - 2]")
+        try:
+            seeds = tuple(int(part) for part in argument.split(",") if part.strip())
+        except ValueError as error:
+            raise ValueError(f"must be {self.syntactic_help}") from error
+        from fpgan_jax.config.fields import FIELDS
+
+        for seed in seeds:
+            if fault := FIELDS["seed"].find_fault(seed):
+                raise ValueError(f"seed {seed}: {fault}")
         return seeds
 
 
@@ -114,7 +119,10 @@ class _StepParser(flags.ArgumentParser):
     syntactic_help = "an integer, or best"
 
     def parse(self, argument: Any) -> Any:
-        return argument if argument in (None, "best") else int(argument)
+        try:
+            return argument if argument in (None, "best") else int(argument)
+        except ValueError as error:
+            raise ValueError(f"must be {self.syntactic_help}") from error
 
 
 class _ConfigParser(flags.ArgumentParser):
