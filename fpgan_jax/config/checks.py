@@ -131,7 +131,7 @@ def _validate_pairs(data: ConfigDict) -> None:
     if data.num_channels == 0:
         raise UserError(
             "config.data.num_channels=0: finds out whether the files of config.data.source='paired_folder' are in "
-            f"color, and the source is {data.source!r}; set 1 (grey) or 3"
+            f"color, and the source is {data.source!r}; set 1 (gray) or 3"
         )
     if data.direction != "AtoB":
         raise UserError(

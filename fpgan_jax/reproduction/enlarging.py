@@ -1,6 +1,6 @@
 """Owns the chain from a config to an enlarged database: a generator, impressions, new fingers, a picture, the protocol.
 
-Does not own the stages' machinery (`reproduction.py`), or what a stage does.
+Does not own the stages' machinery (`chain.py`), or what a stage does.
 """
 
 import dataclasses
