@@ -260,9 +260,15 @@ def insert_default_config() -> None:
 
     A default of the flag itself would be loaded first, and then a mistake in an override could not end in one line.
     """
-    if not any(argument.lstrip("-").startswith("config=") for argument in sys.argv):
+    if not _is_config_given():
         path = pathlib.Path(__file__).parents[1] / "configs/pix2pix_socofing.py"
         sys.argv.insert(1, f"--config={path}")
+
+
+def _is_config_given() -> bool:
+    """Say whether the command line has "--config=FILE", or "--config FILE" of two arguments."""
+    names = (argument.lstrip("-").partition("=")[0] for argument in sys.argv[1:] if argument.startswith("-"))
+    return "config" in names
 
 
 def insert_experiment_config(name: str) -> None:
@@ -272,8 +278,7 @@ def insert_experiment_config(name: str) -> None:
       name: of the flag with the folder, which holds config.json.
     """
     given = [argument.lstrip("-") for argument in sys.argv[1:]]
-    has_config = any(argument == "config" or argument.startswith("config=") for argument in given)
-    if has_config or not any(argument.startswith("config.") for argument in given):
+    if _is_config_given() or not any(argument.startswith("config.") for argument in given):
         return
     # "--experiment=FOLDER", and "--experiment FOLDER" of two arguments.
     folders = [argument.partition("=")[2] for argument in given if argument.startswith(f"{name}=")]

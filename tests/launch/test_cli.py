@@ -195,6 +195,24 @@ def test_without_the_flag_the_default_paths_are_taken():
 
 
 @pytest.mark.parametrize(
+    ("arguments", "num_inserted"),
+    [
+        ([], 1),
+        (["--config.seed=1"], 1),
+        (["--config=b.py"], 0),
+        (["-config=b.py"], 0),
+        (["--config", "b.py"], 0),
+    ],
+)
+def test_the_default_config_is_taken_where_none_is_given(monkeypatch, arguments, num_inserted):
+    monkeypatch.setattr(sys, "argv", ["launch.benchmark", *arguments])
+    cli.insert_default_config()
+    inserted = sys.argv[1 : 1 + num_inserted]
+    assert sys.argv[1 + num_inserted :] == arguments
+    assert all(argument.endswith("/configs/pix2pix_socofing.py") for argument in inserted)
+
+
+@pytest.mark.parametrize(
     ("arguments", "inserted"),
     [
         (["--experiment=runs/a", "--config.seed=1"], ["--config=runs/a/config.json"]),
