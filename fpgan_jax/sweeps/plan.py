@@ -181,9 +181,9 @@ def _check_source(create_source: Callable, config: ConfigDict) -> feeding.Source
 
 def _check_experiment(config: ConfigDict, workdir: str) -> dict[str, int]:
     chain.check_experiment(config, workdir)
-    num_examples = count_persons(config) * config.data.num_replicas
-    if not num_examples:  # 0 persons: all persons of the source
-        num_examples = feeding.create_gan_source(config).num_examples
+    # SOCOFing has one print of each. Others have several, and 0 persons are all of the source's.
+    num_persons = count_persons(config) if config.data.source == "socofing" else 0
+    num_examples = num_persons * config.data.num_replicas or feeding.create_gan_source(config).num_examples
     return {
         os.path.join("gan", METRICS_FILENAME): _count_gan_steps(config, num_examples),
         os.path.join("classifier", METRICS_FILENAME): config.classifier.num_steps,

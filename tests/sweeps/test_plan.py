@@ -61,6 +61,13 @@ def test_the_steps_of_a_run_are_known_before_it_starts(config, tmp_path, what, s
     assert create_runs(config, [{}], str(tmp_path), what)[0].num_steps == steps
 
 
+def test_the_prints_of_persons_with_several_are_counted(config, tmp_path):
+    # Four pairs, however many persons and replicas the config names, x 3 epochs in batches of 2.
+    sweep = [{"data.source": "npz", "data.npz_file": "prints.npz", "data.num_replicas": 5}]
+    (run,) = create_runs(config, sweep, str(tmp_path), "reproduce")
+    assert run.num_steps["gan/metrics.csv"] == 6
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
