@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
-from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.checks import check_names, validate_config
 from fpgan_jax.config.derived import count_persons
 from fpgan_jax.config.fields import flatten_config
 from fpgan_jax.config.files import override_fields
@@ -65,7 +65,7 @@ def create_runs(
     """Name and check every run of a sweep, without writing anything.
 
     Args:
-      config: config of all runs before their overrides; need not be valid.
+      config: config of all runs before their overrides; its values need not be valid.
       sweep: from `load_sweep_file`.
       workdir: folder of the sweep, which will hold the folders of the runs.
       what: one of `KINDS`.
@@ -77,6 +77,7 @@ def create_runs(
     Raises:
       UserError: the config, data or folder of a run is not valid, or two runs are the same.
     """
+    check_names(config)
     runs: dict[str, Run] = {}
     # Name of a run without the overrides that this kind of run ignores -> name of the first such run.
     names: dict[str, str] = {}

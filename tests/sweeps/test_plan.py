@@ -168,3 +168,9 @@ def test_a_file_that_is_no_sweep_is_named(tmp_path, content, message):
         path.write_text(content)
     with pytest.raises(UserError, match=message):
         load_sweep_file(str(path))
+
+
+def test_a_config_without_a_field_is_named(config, tmp_path):
+    del config.data.num_channels
+    with pytest.raises(UserError, match=r"config\.data\.num_channels: missing; start from"):
+        create_runs(config, [{}], str(tmp_path), "reproduce")
