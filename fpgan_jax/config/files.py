@@ -139,7 +139,9 @@ def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
         name = name.strip().removeprefix("config.")
         if name not in FIELDS:
             raise UserError(describe_unknown(name))
-        copy.update_from_flattened_dict({name: _parse_value(name, text.strip())})
+        # A file may hold 50 where the field is a float, for ConfigDict an int.
+        with copy.ignore_type():
+            copy.update_from_flattened_dict({name: _parse_value(name, text.strip())})
     return copy
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax.config.checks import check_names, validate_config
+from fpgan_jax.config.checks import validate_config
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.statistics.seed_spread import Spread, compute_spread
 from fpgan_jax.reproduction import chain
@@ -104,7 +104,7 @@ def reproduce_seeds(
 def _create_configs(flag: str, seeds: Sequence[int], config: ConfigDict) -> dict[int, ConfigDict]:
     if not seeds:
         raise UserError(f"--{flag}: names no seed")
-    check_names(config)
+    validate_config(config)
     configs = {}
     for seed in seeds:
         if seed in configs:

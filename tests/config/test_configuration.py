@@ -403,6 +403,11 @@ def test_an_override_is_read_by_its_fields_type(config, override, field, value):
     assert before == flatten_config(pix2pix_socofing.get_config()) | {"data.socofing_dir": "prints"}
 
 
+def test_an_override_is_of_the_fields_type_where_a_file_has_another(config):
+    values = config.to_dict() | {"lambda_l1": 50}
+    assert override_fields(parse_config(values), ["lambda_l1=0.5"]).lambda_l1 == 0.5
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
