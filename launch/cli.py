@@ -103,10 +103,15 @@ class _SeedsParser(flags.ArgumentParser):
     def parse(self, argument: Any) -> Any:
         if argument is None or isinstance(argument, tuple):
             return argument
-        seeds = tuple(int(part) for part in argument.split(",") if part.strip())
-        # The range of config.seed.
-        if any(not 0 <= seed <= 2**32 - 2 for seed in seeds):
-            raise ValueError("a seed is not in [0, 2**32 - 2]")
+        try:
+            seeds = tuple(int(part) for part in argument.split(",") if part.strip())
+        except ValueError as error:
+            raise ValueError(f"must be {self.syntactic_help}") from error
+        from fpgan_jax.config.fields import FIELDS
+
+        for seed in seeds:
+            if fault := FIELDS["seed"].find_fault(seed):
+                raise ValueError(f"seed {seed}: {fault}")
         return seeds
 
 
@@ -114,7 +119,10 @@ class _StepParser(flags.ArgumentParser):
     syntactic_help = "an integer, or best"
 
     def parse(self, argument: Any) -> Any:
-        return argument if argument in (None, "best") else int(argument)
+        try:
+            return argument if argument in (None, "best") else int(argument)
+        except ValueError as error:
+            raise ValueError(f"must be {self.syntactic_help}") from error
 
 
 class _ConfigParser(flags.ArgumentParser):
@@ -128,6 +136,7 @@ class _ConfigParser(flags.ArgumentParser):
             raise ValueError(fault)
         argument = expand_path(argument)
         if not argument.endswith(".json"):
+            _check_config_file(argument)
             return self._python_parser.parse(argument)
         from fpgan_jax.config.files import load_config
 
@@ -135,6 +144,17 @@ class _ConfigParser(flags.ArgumentParser):
 
     def flag_type(self) -> str:
         return self._python_parser.flag_type()
+
+
+def _check_config_file(argument: str) -> None:
+    path = re.sub(r"\.py:.*", ".py", argument)  # ml_collections takes FILE.py:ARGUMENT too
+    if any(os.path.isfile(os.path.join(folder, path)) for folder in ("", *sys.path)):
+        return
+    namesake = f"configs/{os.path.basename(path).removesuffix('.py')}.py"
+    hint = (
+        f"did you mean {namesake}?" if os.path.isfile(namesake) else "configs/ has the files to choose from"
+    )
+    raise ValueError(f"no such file; {hint}")
 
 
 def define_config_flag(*, is_required: bool = True) -> flags.FlagHolder:
@@ -252,9 +272,15 @@ def insert_default_config() -> None:
 
     A default of the flag itself would be loaded first, and then a mistake in an override could not end in one line.
     """
-    if not any(argument.lstrip("-").startswith("config=") for argument in sys.argv):
+    if not _is_config_given():
         path = pathlib.Path(__file__).parents[1] / "configs/pix2pix_socofing.py"
         sys.argv.insert(1, f"--config={path}")
+
+
+def _is_config_given() -> bool:
+    """Say whether the command line has "--config=FILE", or "--config FILE" of two arguments."""
+    names = (argument.lstrip("-").partition("=")[0] for argument in sys.argv[1:] if argument.startswith("-"))
+    return "config" in names
 
 
 def insert_experiment_config(name: str) -> None:
@@ -264,8 +290,7 @@ def insert_experiment_config(name: str) -> None:
       name: of the flag with the folder, which holds config.json.
     """
     given = [argument.lstrip("-") for argument in sys.argv[1:]]
-    has_config = any(argument == "config" or argument.startswith("config=") for argument in given)
-    if has_config or not any(argument.startswith("config.") for argument in given):
+    if _is_config_given() or not any(argument.startswith("config.") for argument in given):
         return
     # "--experiment=FOLDER", and "--experiment FOLDER" of two arguments.
     folders = [argument.partition("=")[2] for argument in given if argument.startswith(f"{name}=")]

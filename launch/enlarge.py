@@ -3,8 +3,9 @@ r"""Enlarge a database: train a generator from ridge maps, draw impressions and 
 python -m launch.enlarge --config=configs/enlarge_demo.py --workdir=runs/enlarge_demo \
     --config.data.socofing_dir=SOCOFING_FOLDER
 
-Without a folder it makes procedural prints. Ends with the picture enlarged.png and the protocol's table. Stop it at
-will: the same command goes on where it stopped, and stages that are done are skipped.
+Without a folder it makes procedural prints. Without NIST's programs (bash launch/setup_biometrics.sh) new fingers are
+not checked, and little is judged. Ends with the picture enlarged.png and the protocol's table. Stop it at will: the
+same command goes on where it stopped, and stages that are done are skipped.
 """
 
 from launch import cli

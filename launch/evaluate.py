@@ -1,6 +1,6 @@
 r"""Judge synthetic prints: every measure beside real prints and negative controls, as one HTML report with tables.
 
-python -m launch.evaluate --experiment=runs/twin_p50 --out_dir=runs/evaluation
+python -m launch.evaluate --experiment=runs/quickstart --out_dir=runs/evaluation
 python -m launch.evaluate --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --synthetic_dirs=FOLDER_OF_PRINTS --out_dir=runs/evaluation
 

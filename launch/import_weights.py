@@ -1,7 +1,7 @@
 r"""Start a run from the weights of another project.
 
 python -m launch.import_weights --from=pytorch_pix2pix --generator=latest_net_G.pth --discriminator=latest_net_D.pth \
-    --config=configs/pix2pix_socofing.py --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/gan
+    --config=configs/pairs.py --config.data.paired_dir=FOLDER --workdir=runs/imported
 python -m launch.import_weights --from=keras_xception --classifier=xception.weights.h5 \
     --config=configs/pix2pix_socofing.py --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/classifier
 

@@ -1,7 +1,7 @@
 r"""Ask everything of prints that enlarge a database, beside real prints, peers and controls: docs/protocol.md.
 
 python -m launch.measure_protocol --config=configs/enlarge_demo.py --config.data.socofing_dir=SOCOFING_FOLDER \
-    --real=lindex=prints/lindex@500,uareu=prints/uareu@512 --gan_workdir=runs/enlarge_demo \
+    --real=lindex=prints/lindex@500,uareu=prints/uareu@512 --gan_workdir=runs/enlarge_demo/gan \
     --more_impressions=ours=lindex:runs/more_lindex@238,ours=uareu:runs/more_uareu@238 \
     --more_fingers=ours=runs/new@238,sfinge=prints/fvc2002_db4_sfinge@500 --out_dir=runs/protocol
 

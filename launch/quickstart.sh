@@ -6,6 +6,10 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")/.." && pwd)"
 prints="${1:+$(realpath -m "$1")}"
 workdir="$(realpath -m "${2:-$here/runs/quickstart${1:+_socofing}}")"
+if [ -n "$prints" ] && [ ! -d "$prints" ]; then
+  echo "ERROR: $prints is not a folder; name the one that holds Real/ and Altered/" >&2
+  exit 1
+fi
 cd "$here"
 bash launch/setup_environment.sh
 python="${FPGAN_JAX_VENV:-.venv}/bin/python"

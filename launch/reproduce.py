@@ -29,6 +29,7 @@ _CLASSIFIER_SEEDS = cli.define_seeds_flag(
 def main(argv: list[str]) -> None:
     """Run all stages."""
     del argv
+    from fpgan_jax.config.checks import validate_config
     from fpgan_jax.config.derived import resolve_seed
     from fpgan_jax.reproduction import chain
     from fpgan_jax.reproduction.seeds import reproduce_seeds
@@ -41,6 +42,7 @@ def main(argv: list[str]) -> None:
     if all(given is None for given, _ in seeds.values()):
         print(chain.reproduce(config, workdir))
         return
+    validate_config(config)
     chosen = {
         name: (resolve_seed(config, field),) if given is None else given
         for name, (given, field) in seeds.items()

@@ -3,7 +3,7 @@
 python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/synthetic --noise=new
 python -m launch.synthesize --gan_workdir=runs/gan --out_dir=runs/million --num_images=1000000
 python -m launch.synthesize --gan_workdir=runs/pairs --out_dir=runs/drawn --condition_dir=FOLDER
-python -m launch.synthesize --gan_workdir=runs/enlarge_demo --out_dir=runs/fingers --identities=new --num_identities=24
+python -m launch.synthesize --gan_workdir=runs/enlarge_demo/gan --out_dir=runs/new --identities=new --num_identities=24
 
 Draws one print per training pair; or with --num_images any number from new noise, in shards and on all devices; or with
 --condition_dir one print per image of a folder, under its name; or with --identities several impressions of given

@@ -2,13 +2,14 @@ r"""Train the GAN (experiment 1); resumes from the last checkpoint in the workdi
 
 python -m launch.train_gan --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --workdir=runs/gan --config.lambda_l1=50
+python -m launch.train_gan --config=configs/pairs.py --config.data.paired_dir=FOLDER --workdir=runs/pairs
 
 The same workdir with a larger config.num_epochs, another learning rate, or other intervals is trained on;
 --init_from=runs/other starts a new run from the weights of another one (docs/training.md).
 
 Writes into the workdir: config.json, metrics.csv, events/ (TensorBoard), samples/epoch_NNNN.png
-(noise, generated, real), checkpoints/, and config_history.json where the config was changed; of a folder of pairs with
-val/ or test/ also validation.csv and samples/validation_epoch_NNNN.png.
+(condition, generated, real), checkpoints/, and config_history.json where the config was changed; of a folder of pairs
+with val/ or test/ also validation.csv and samples/validation_epoch_NNNN.png.
 """
 
 from launch import cli

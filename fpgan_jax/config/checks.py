@@ -30,11 +30,8 @@ def validate_config(config: ConfigDict, *, needs_data: bool = True) -> None:
       UserError: a field is unknown, missing, of a wrong type or out of range, or two fields
         contradict each other. The message names the field as it is written on the command line.
     """
+    check_names(config)
     flat = flatten_config(config)
-    for name in sorted(flat.keys() - FIELDS.keys()):
-        raise UserError(describe_unknown(name))
-    for name in sorted(FIELDS.keys() - flat.keys()):
-        raise UserError(f"config.{name}: missing; start from configs/pix2pix_socofing.py")
     for name, value in flat.items():
         if fault := FIELDS[name].find_fault(value):
             raise UserError(f"config.{name}={value!r}: {fault}")
@@ -46,12 +43,27 @@ def validate_config(config: ConfigDict, *, needs_data: bool = True) -> None:
         _check_place(config)
 
 
+def check_names(config: ConfigDict) -> None:
+    """Check that a config has every field and no other, before one is read from it.
+
+    Raises:
+      UserError: a field is unknown or missing.
+    """
+    names = flatten_config(config).keys()
+    for name in sorted(names - FIELDS.keys()):
+        raise UserError(describe_unknown(name))
+    for name in sorted(FIELDS.keys() - names):
+        raise UserError(f"config.{name}: missing; start from configs/pix2pix_socofing.py")
+
+
 def _check_place(config: ConfigDict) -> None:
     place = SOURCE_FIELDS[config.data.source]
     if not config.data[place]:
         hint = "FOLDER (python -m launch.make_prints makes prints to start with)"
         if config.data.source == "npz":
             hint = "FILE (python -m launch.make_pairs --npz=FILE writes one)"
+        if config.data.source == "paired_folder":
+            hint = "FOLDER (it holds A/ and B/, or files of A and B side by side)"
         if config.data.source == "impressions":
             hint = "FOLDER (of <finger>_<impression>.png)"
         raise UserError(f"config.data.{place}: not given; set --config.data.{place}={hint}")
@@ -61,7 +73,7 @@ def _validate_combinations(config: ConfigDict) -> None:
     if config.num_decay_epochs >= config.num_epochs:
         raise UserError(
             f"config.num_decay_epochs={config.num_decay_epochs}: must be less than "
-            f"config.num_epochs={config.num_epochs}"
+            f"config.num_epochs={config.num_epochs}; 0 keeps the learning rate constant"
         )
     if config.synthesis.use_ema and not config.ema_decay:
         raise UserError(
@@ -131,7 +143,7 @@ def _validate_pairs(data: ConfigDict) -> None:
     if data.num_channels == 0:
         raise UserError(
             "config.data.num_channels=0: finds out whether the files of config.data.source='paired_folder' are in "
-            f"color, and the source is {data.source!r}; set 1 (grey) or 3"
+            f"color, and the source is {data.source!r}; set 1 (gray) or 3"
         )
     if data.direction != "AtoB":
         raise UserError(

@@ -139,7 +139,9 @@ def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
         name = name.strip().removeprefix("config.")
         if name not in FIELDS:
             raise UserError(describe_unknown(name))
-        copy.update_from_flattened_dict({name: _parse_value(name, text.strip())})
+        # A file may hold 50 where the field is a float, for ConfigDict an int.
+        with copy.ignore_type():
+            copy.update_from_flattened_dict({name: _parse_value(name, text.strip())})
     return copy
 
 
@@ -149,8 +151,9 @@ def _parse_value(name: str, text: str) -> Any:
         if field.value_type is bool:
             return {"true": True, "false": False}[text.lower()]
         if field.item_type:
-            items = text.strip("()[]").split(",")
-            return tuple(field.item_type(item) for item in items if item.strip())
+            # With the spaces and quotes that a tuple has on the command line.
+            items = (item.strip(" '\"") for item in text.strip("()[]").split(","))
+            return tuple(field.item_type(item) for item in items if item)
         return field.value_type(text)
     except (KeyError, ValueError) as error:
         raise UserError(f"config.{name}={text!r}: expected {field.type_name}") from error

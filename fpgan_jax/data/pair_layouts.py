@@ -157,14 +157,15 @@ def _find_two_folders(left: pathlib.Path, right: pathlib.Path, skips_bad: bool) 
     common = lefts.keys() & rights.keys()
     if not common:
         raise UserError(
-            f"config.data.paired_dir: no image in {left} has a namesake in {right} "
+            f"config.data.paired_dir: no image in {left} has a counterpart in {right} "
             f"({_name_some(lefts.values())} beside {_name_some(rights.values())}): these are unpaired, as CycleGAN's "
             "sets are, and pix2pix learns from pairs; give the two images of a pair one name"
         )
     for own, others, folder in ((lefts, rights, right), (rights, lefts, left)):
         alone = [name for stem, name in own.items() if stem not in others]
         if alone:
-            text = f"{len(alone)} images have no namesake in {folder}: {_name_some(alone)}"
+            count = "1 image has" if len(alone) == 1 else f"{len(alone)} images have"
+            text = f"{count} no counterpart of the same name in {folder}: {_name_some(alone)}"
             if not skips_bad:
                 raise UserError(
                     f"config.data.paired_dir: {text}; add them, remove these, or leave them out by "

@@ -538,7 +538,9 @@ def _check_pair_files(
             f"config.data.paired_dir: {origin} holds no paired {', '.join(image_files.EXTENSIONS)} file"
         )
     if sizes - {size[::-1]}:
-        logging.warning("images of %s are resized to %d x %d", sorted(sizes)[:3], *size[::-1])
+        shown = ", ".join(f"{width} x {height}" for width, height in sorted(sizes)[:3])
+        more = f" and {len(sizes) - 3} other sizes" if len(sizes) > 3 else ""
+        logging.warning("images of %s%s pixels are resized to %d x %d", shown, more, *size[::-1])
     if num_channels == 1:
         _warn_of_colors(good)
     return tuple(good), digests

@@ -1,6 +1,6 @@
 """Owns the boundaries that XLA:CPU does not fuse across.
 
-Does not decide where one pays; the layers and optimisers that were measured do.
+Does not decide where one pays; the layers and optimizers that were measured do.
 """
 
 from collections.abc import Callable

@@ -90,7 +90,7 @@ class ResizeConv3x3(StridedConv):
     Attributes: as of `StridedConv`.
 
     Source: Odena et al. 2016, "Deconvolution and checkerboard artifacts", "resize-convolution", nearest
-      neighbour; differs in: padded with zeros.
+      neighbor; differs in: padded with zeros.
     """
 
     @nn.compact

@@ -26,16 +26,16 @@ def gan_scale_init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.fl
 
 
 class BatchNorm(nn.Module):
-    """Batch normalisation over all examples or over each example alone, with float32 statistics.
+    """Batch normalization over all examples or over each example alone, with float32 statistics.
 
-    Normalising by the batch's own statistics works whether or not "batch_stats" is mutable (pix2pix does so
+    Normalizing by the batch's own statistics works whether or not "batch_stats" is mutable (pix2pix does so
     at test time); the running statistics move only where it is.
 
     Attributes:
-      use_running_average: normalise by the running statistics.
+      use_running_average: normalize by the running statistics.
       per_example: each example's own statistics instead of the batch's: what a batch of one means, at any
         batch size. The running statistics then move towards the mean over the examples.
-      num_passes: number of equal parts of the batch that are normalised as if they came one after another:
+      num_passes: number of equal parts of the batch that are normalized as if they came one after another:
         each by its own statistics, and the running ones see them in that order.
       momentum: of the running statistics, in Flax's sense: new = momentum * old + (1 - momentum) * batch.
       epsilon: added to the variance.
@@ -62,7 +62,7 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Normalise [batch, h, w, features]."""
+        """Normalize [batch, h, w, features]."""
         shape = (x.shape[-1],)
         scale = self.param("scale", self.scale_init, shape, self.param_dtype)
         bias = self.param("bias", nn.initializers.zeros_init(), shape, self.param_dtype)
@@ -93,7 +93,7 @@ class BatchNorm(nn.Module):
 
 
 class InstanceNorm(nn.Module):
-    """Normalise each example and feature by its own mean and variance; no parameters, no running statistics.
+    """Normalize each example and feature by its own mean and variance; no parameters, no running statistics.
 
     Attributes:
       epsilon: added to the variance.
@@ -107,7 +107,7 @@ class InstanceNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Normalise [batch, h, w, features]."""
+        """Normalize [batch, h, w, features]."""
         one, zero = jnp.ones((x.shape[-1],)), jnp.zeros((x.shape[-1],))
         y, _, _ = normalize_by_moments(x, one, zero, (1, 2), self.epsilon)
         return y.astype(self.dtype or x.dtype)
@@ -117,10 +117,10 @@ class InstanceNorm(nn.Module):
 def normalize_by_moments(
     x: jax.Array, scale: jax.Array, bias: jax.Array, axes: tuple[int, ...], epsilon: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Normalise by mean and variance over some axes, then scale and shift; all in float32.
+    """Normalize by mean and variance over some axes, then scale and shift; all in float32.
 
     Its gradient is written out, which takes fewer passes over the map than differentiating mean, variance and
-    normalisation one by one. No gradient flows into the moments that come out.
+    normalization one by one. No gradient flows into the moments that come out.
 
     Args:
       x: [.., features], float.
@@ -130,7 +130,7 @@ def normalize_by_moments(
       epsilon: added to the variance.
 
     Returns:
-      (normalised, the shape of `x`; mean; biased variance, both of that shape with 1 for each of `axes`), all
+      (normalized, the shape of `x`; mean; biased variance, both of that shape with 1 for each of `axes`), all
       float32.
 
     Source: Ioffe & Szegedy 2015, algorithm 1 and the gradients in section 3; differs in: nothing.
@@ -207,7 +207,7 @@ def create_gan_norm(
 
     Args:
       norm: one of `NORMS`.
-      use_running_average: batch norms only: normalise by the running statistics.
+      use_running_average: batch norms only: normalize by the running statistics.
       dtype: of the result.
       param_dtype: of scale and bias.
       axis_name: device axis over which batch statistics are averaged, or None.

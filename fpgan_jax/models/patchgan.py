@@ -61,8 +61,8 @@ class PatchDiscriminator(nn.Module):
         Args:
           noise_image: [batch, height, width, channels], float in [-1, 1].
           image: [batch, height, width, channels], float in [-1, 1], real or generated.
-          use_running_average: normalise by the running statistics; pix2pix never does.
-          num_passes: number of equal parts of the batch that pass as if one after another, each normalised by
+          use_running_average: normalize by the running statistics; pix2pix never does.
+          num_passes: number of equal parts of the batch that pass as if one after another, each normalized by
             its own statistics.
 
         Returns:

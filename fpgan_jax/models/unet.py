@@ -83,7 +83,7 @@ class UNetGenerator(nn.Module):
           noise_image: [batch, height, width, channels], float in [-1, 1]; height and width at least 4.
           deterministic: True leaves dropout out; False needs the "dropout" key. Pix2pix has False at test
             time too.
-          use_running_average: normalise by the running statistics; pix2pix has False at test time too.
+          use_running_average: normalize by the running statistics; pix2pix has False at test time too.
 
         Returns:
           [batch, height, width, num_channels], float32 in [-1, 1].
@@ -246,7 +246,7 @@ class RonnebergerUNetGenerator(nn.Module):
           noise_image: [batch, height, width, channels], float in [-1, 1].
           deterministic: without effect, since this form has no dropout; here so that both forms are called
             alike.
-          use_running_average: normalise by the running statistics.
+          use_running_average: normalize by the running statistics.
 
         Returns:
           [batch, height, width, num_channels], float32 in [-1, 1].

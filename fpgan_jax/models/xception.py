@@ -52,7 +52,7 @@ class Xception(nn.Module):
         Args:
           images: [batch, height, width, channels], float in [-1, 1]; at least 71x71 pixels.
           deterministic: True leaves dropout out; False needs the "dropout" key.
-          use_running_average: normalise by the running statistics, as at test time.
+          use_running_average: normalize by the running statistics, as at test time.
 
         Returns:
           Logits [batch, num_classes], float32.

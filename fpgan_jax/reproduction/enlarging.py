@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
-from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.checks import check_names, validate_config
 from fpgan_jax.config.fields import PLACE_FIELDS
 from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.data.procedural.files import parse_fingers, write_prints
@@ -113,6 +113,7 @@ def make_prints(config: ConfigDict, workdir: str, sizes: Sizes) -> ConfigDict:
     Raises:
       UserError: the config is not as it must be.
     """
+    check_names(config)
     if config.data.source != "socofing" or config.data.socofing_dir:
         return config
     config = config.copy_and_resolve_references()

@@ -73,13 +73,13 @@ def reproduce_seeds(
 ) -> str:
     """Run both experiments for every pair of a GAN's and a classifier's seed; skip what is done.
 
-    Each network is trained once a seed, as `reproduction.reproduce` trains it with that config.seed. The noise
+    Each network is trained once a seed, as `chain.reproduce` trains it with that config.seed. The noise
     and the prints are the same for all seeds. Seeds may be added later.
 
     Args:
       config: the experiment's config; its seed and classifier.seed are not used. A stream that has a seed of its own
         keeps it under all seeds.
-      workdir: gets gan_seed_N/ and classifier_seed_N/ with what `reproduction.reproduce` would put into its workdir,
+      workdir: gets gan_seed_N/ and classifier_seed_N/ with what `chain.reproduce` would put into its workdir,
         gan_seed_N_classifier_seed_M/scores.csv, `PAIRS_FILENAME` and seeds.{txt,md,csv,tex}.
       gan_seeds: each once.
       classifier_seeds: each once.
@@ -88,7 +88,7 @@ def reproduce_seeds(
       The text to show: the means with their intervals and spreads, and where everything lies.
 
     Raises:
-      UserError: a seed is given twice or none is, or as `reproduction.check_experiment`.
+      UserError: a seed is given twice or none is, or as `chain.check_experiment`.
     """
     gan_configs = _create_configs("gan_seeds", gan_seeds, config)
     classifier_configs = _create_configs("classifier_seeds", classifier_seeds, config)
@@ -104,6 +104,7 @@ def reproduce_seeds(
 def _create_configs(flag: str, seeds: Sequence[int], config: ConfigDict) -> dict[int, ConfigDict]:
     if not seeds:
         raise UserError(f"--{flag}: names no seed")
+    validate_config(config)
     configs = {}
     for seed in seeds:
         if seed in configs:

@@ -82,7 +82,7 @@ def reproduce_sets(configs: Sequence[ConfigDict], workdir: str) -> str:
     Raises:
       UserError: a config, its data or its workdir is not as it must be, or the sets do not fit into one table.
 
-    Source: Cordeiro & Saito, table 2; differs in: as `reproduction.reproduce`.
+    Source: Cordeiro & Saito, table 2; differs in: as `chain.reproduce`.
     """
     workdirs = _name_workdirs(configs, workdir)
     _check_one_table(configs)

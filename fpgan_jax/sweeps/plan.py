@@ -13,7 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
-from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.checks import check_names, validate_config
 from fpgan_jax.config.derived import count_persons
 from fpgan_jax.config.fields import flatten_config
 from fpgan_jax.config.files import override_fields
@@ -65,7 +65,7 @@ def create_runs(
     """Name and check every run of a sweep, without writing anything.
 
     Args:
-      config: config of all runs before their overrides; need not be valid.
+      config: config of all runs before their overrides; its values need not be valid.
       sweep: from `load_sweep_file`.
       workdir: folder of the sweep, which will hold the folders of the runs.
       what: one of `KINDS`.
@@ -77,6 +77,7 @@ def create_runs(
     Raises:
       UserError: the config, data or folder of a run is not valid, or two runs are the same.
     """
+    check_names(config)
     runs: dict[str, Run] = {}
     # Name of a run without the overrides that this kind of run ignores -> name of the first such run.
     names: dict[str, str] = {}
@@ -181,9 +182,9 @@ def _check_source(create_source: Callable, config: ConfigDict) -> feeding.Source
 
 def _check_experiment(config: ConfigDict, workdir: str) -> dict[str, int]:
     chain.check_experiment(config, workdir)
-    num_examples = count_persons(config) * config.data.num_replicas
-    if not num_examples:  # 0 persons: all persons of the source
-        num_examples = feeding.create_gan_source(config).num_examples
+    # SOCOFing has one print of each. Others have several, and 0 persons are all of the source's.
+    num_persons = count_persons(config) if config.data.source == "socofing" else 0
+    num_examples = num_persons * config.data.num_replicas or feeding.create_gan_source(config).num_examples
     return {
         os.path.join("gan", METRICS_FILENAME): _count_gan_steps(config, num_examples),
         os.path.join("classifier", METRICS_FILENAME): config.classifier.num_steps,

@@ -1,9 +1,10 @@
 """Owns synthesis: from a GAN's checkpoint to a folder of image files with a manifest.
 
-Does not judge the images (`scoring/similarity.py`). Needs prints where ridge maps are drawn from; noise is a function of its
-seed.
+Does not judge the images (`scoring/similarity.py`). Needs prints where ridge maps are drawn from; noise is a function
+of its seed.
 """
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -361,11 +362,18 @@ def read_manifest(folder: str) -> list[ManifestRow]:
       UserError: there is no manifest, it is not one, or it names a file outside the folder.
     """
     path = os.path.join(folder, MANIFEST_FILENAME)
+    _check_has_persons(path)
     rows = read_rows(path, ManifestRow, "synthesize")
     for row in rows:
         if os.path.basename(row.file) != row.file or row.file in ("", ".", ".."):
             raise UserError(f"{path}: names a file outside its folder, {row.file!r}")
     return rows
+
+
+def _check_has_persons(path: str) -> None:
+    with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8-sig") as file:
+        if "condition_hash" in file.readline().strip().split(","):
+            raise UserError(f"{path}: of launch.synthesize --condition_dir, whose images are of no person")
 
 
 def _check_metadata(gan_workdir: str, metadata: Mapping) -> None:

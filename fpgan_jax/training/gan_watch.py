@@ -94,8 +94,8 @@ def watch_generator(
                 step,
                 "generator_ignores_input",
                 # A negative slope is shown as 0.
-                f"the generator ignores its input: from {len(real_image)} noise images it draws "
-                f"{max(0.0, response):.1%} of the differences between their prints (below {MIN_RESPONSE:.0%})",
+                f"the generator ignores its input: from {len(real_image)} inputs it draws "
+                f"{max(0.0, response):.1%} of the differences between their targets (below {MIN_RESPONSE:.0%})",
             )
 
     return watch

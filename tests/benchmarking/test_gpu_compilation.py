@@ -120,7 +120,7 @@ def test_a_missing_plugin_names_the_extra(monkeypatch):
 
     monkeypatch.setattr(topologies, "get_topology_desc", fail)
     options = Options(cases=("discriminator",), smallest=True, compile_for="h200")
-    with pytest.raises(UserError, match=r"pip install -e \.\[gpu\]"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[gpu\]'"):
         runner.run_benchmark(pix2pix_socofing.get_config(), options)
 
 

@@ -10,7 +10,7 @@ from fpgan_jax.errors import UserError
 
 def test_a_missing_torch_names_the_extra(monkeypatch):
     monkeypatch.setattr(peer_worker.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install -e \.\[compare\]"):
+    with pytest.raises(UserError, match=r"pip install -e '\.\[compare\]'"):
         runner.run_benchmark(pix2pix_socofing.get_config(), Options(smallest=True, peers=True))
 
 

@@ -391,6 +391,8 @@ def test_a_workdir_may_go_on_with_the_same_prints_from_an_archive(config, tmp_pa
         ("sample_epochs=2,28", "sample_epochs", (2, 28)),
         ("data.persons=(7,)", "data.persons", (7,)),
         ("sample_epochs=()", "sample_epochs", ()),
+        ("evaluation.measures=identity, ridges", "evaluation.measures", ("identity", "ridges")),
+        ("evaluation.measures=('identity', 'ridges')", "evaluation.measures", ("identity", "ridges")),
     ],
 )
 def test_an_override_is_read_by_its_fields_type(config, override, field, value):
@@ -399,6 +401,11 @@ def test_an_override_is_read_by_its_fields_type(config, override, field, value):
     before = flatten_config(config)
     assert {name for name in flat if flat[name] != before[name]} <= {field}
     assert before == flatten_config(pix2pix_socofing.get_config()) | {"data.socofing_dir": "prints"}
+
+
+def test_an_override_is_of_the_fields_type_where_a_file_has_another(config):
+    values = config.to_dict() | {"lambda_l1": 50}
+    assert override_fields(parse_config(values), ["lambda_l1=0.5"]).lambda_l1 == 0.5
 
 
 @pytest.mark.parametrize(

@@ -145,14 +145,14 @@ def test_what_the_config_says_of_color_is_kept(config, tmp_path):
 def test_unpaired_folders_are_named_and_refused(config, tmp_path):
     write_image(tmp_path / "trainA" / "n02381460_2.jpg")
     write_image(tmp_path / "trainB" / "n02391049_2.jpg")
-    with pytest.raises(UserError, match=r"no image in \S*trainA has a namesake in \S*trainB .*CycleGAN"):
+    with pytest.raises(UserError, match=r"no image in \S*trainA has a counterpart in \S*trainB .*CycleGAN"):
         open_folder(config)
 
 
 def test_an_image_without_its_other_half_is_named(config, tmp_path, caplog):
     write_two(tmp_path / "A", tmp_path / "B")
     write_image(tmp_path / "B" / "2.png")
-    with pytest.raises(UserError, match=r"1 images have no namesake in \S*A: 2\.png"):
+    with pytest.raises(UserError, match=r"1 image has no counterpart of the same name in \S*A: 2\.png"):
         open_folder(config)
     config.data.on_bad_file = "skip"
     assert open_folder(config).names == ("1.png",)

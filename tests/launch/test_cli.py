@@ -100,10 +100,24 @@ def test_seeds_come_as_numbers_in_their_order(text, seeds):
     assert cli._SeedsParser().parse(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["0,x", "1.5", "-1", "4294967295"])
-def test_what_is_no_seed_is_refused(text):
-    with pytest.raises(ValueError, match="seed|invalid literal"):
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0,x", "must be integers from 0, such as 0,1,2"),
+        ("1.5", "must be integers from 0"),
+        ("-1", "seed -1: must be at least 0"),
+        ("4294967295", "seed 4294967295: must be at most 4294967294"),
+    ],
+)
+def test_what_is_no_seed_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
         cli._SeedsParser().parse(text)
+
+
+def test_what_is_no_step_is_refused():
+    assert [cli._StepParser().parse(text) for text in ("7", "best", None)] == [7, "best", None]
+    with pytest.raises(ValueError, match="must be an integer, or best"):
+        cli._StepParser().parse("last")
 
 
 def test_every_flag_of_a_path_is_defined_as_one():
@@ -178,6 +192,24 @@ def test_paths_with_commas_are_told_from_lists(tmp_path, monkeypatch, arguments,
 
 def test_without_the_flag_the_default_paths_are_taken():
     assert parse_flags(default=["a", "b"]).dirs == ["a", "b"] and parse_flags().dirs is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "num_inserted"),
+    [
+        ([], 1),
+        (["--config.seed=1"], 1),
+        (["--config=b.py"], 0),
+        (["-config=b.py"], 0),
+        (["--config", "b.py"], 0),
+    ],
+)
+def test_the_default_config_is_taken_where_none_is_given(monkeypatch, arguments, num_inserted):
+    monkeypatch.setattr(sys, "argv", ["launch.benchmark", *arguments])
+    cli.insert_default_config()
+    inserted = sys.argv[1 : 1 + num_inserted]
+    assert sys.argv[1 + num_inserted :] == arguments
+    assert all(argument.endswith("/configs/pix2pix_socofing.py") for argument in inserted)
 
 
 @pytest.mark.parametrize(

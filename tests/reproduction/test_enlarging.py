@@ -118,3 +118,10 @@ def test_the_script_refuses_a_generator_from_noise_in_a_line(tmp_path):
     assert result.returncode == 1
     assert "config.data.condition='noise': a database is enlarged from maps" in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_config_without_a_field_is_named_before_prints_are_made(config, tmp_path):
+    del config.data.source
+    with pytest.raises(UserError, match=r"config\.data\.source: missing; start from"):
+        reproduction_enlarging.make_prints(config, str(tmp_path / "run"), Sizes())
+    assert not (tmp_path / "run").exists()

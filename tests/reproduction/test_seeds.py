@@ -191,3 +191,9 @@ def test_every_pair_stands_in_a_file_of_its_own(config, ran, tmp_path):
         ("3", "1", 0.81, "0.0"),
         ("3", "2", 0.82, "0.0"),
     ]
+
+
+def test_a_config_without_a_group_of_fields_is_named(config, tmp_path):
+    del config.classifier
+    with pytest.raises(UserError, match=r"config\.classifier\.[a-z_.]+: missing; start from"):
+        seeds.reproduce_seeds(config, str(tmp_path), gan_seeds=(0,), classifier_seeds=(0,))

@@ -1,4 +1,4 @@
-"""What an exported file computes in a program that has never seen this package: the README's own."""
+"""What an exported file computes in a program that has never seen this package: the one of docs/serving.md."""
 
 import json
 import os
@@ -98,16 +98,15 @@ def assert_same_pixels(images, expected):
     assert difference.max() <= 1 and (difference > 0).mean() <= 2e-3
 
 
-def read_readme_programs():
-    """Return the README's programs that load StableHLO and a SavedModel."""
-    text = pathlib.Path("README.md").read_text(encoding="utf-8")
-    section = text.split("\n## Serving\n")[1].split("\n## ")[0]
-    return dict(zip(formats.FORMATS, re.findall(r"```python\n(.*?)```", section, re.DOTALL), strict=True))
+def read_documented_programs():
+    """Return the page's programs that load StableHLO and a SavedModel."""
+    text = pathlib.Path("docs/serving.md").read_text(encoding="utf-8")
+    return dict(zip(formats.FORMATS, re.findall(r"```python\n(.*?)```", text, re.DOTALL), strict=True))
 
 
-# Comes before the README's program: TensorFlow would import JAX where it can.
+# Comes before the page's program: TensorFlow would import JAX where it can.
 BEGINNING = {"stablehlo": "", "saved_model": "import sys; sys.modules['jax'] = None\n"}
-# Follows the README's program, which has loaded the generator as `draw`.
+# Follows the page's program, which has loaded the generator as `draw`.
 CONTINUATION = {
     "stablehlo": """
 with open("runs/served_classifier/model.stablehlo", "rb") as file:
@@ -124,7 +123,7 @@ ENDING = """
 import sys
 given = np.load("given.npz")
 noise_image, dropout_seed, prints = (given[name] for name in ("noise_image", "dropout_seed", "prints"))
-results = {"readme": image}
+results = {"documented": image}
 for start, stop in ((0, 1), (1, 4)):
     results[f"images_{stop - start}"] = np.asarray(draw(noise_image[start:stop], dropout_seed[start:stop]))
 results["probabilities"] = np.asarray(score(prints))
@@ -155,11 +154,11 @@ def test_a_strangers_program_gives_the_same_pixels_and_probabilities(
         dropout_seed=np.array([(row.seed, row.person, row.replica) for row in rows], np.uint32),
         prints=prints,
     )
-    place = {"stablehlo": "served_gan", "saved_model": "served_gan_tf"}[file_format]
+    place = {"stablehlo": "served_quickstart", "saved_model": "served_quickstart_tf"}[file_format]
     formats.export_model(gan_workdir, str(tmp_path / "runs" / place), file_format)
     formats.export_model(classifier_workdir, str(tmp_path / "runs" / "served_classifier"), file_format)
 
-    parts = (BEGINNING, read_readme_programs(), CONTINUATION)
+    parts = (BEGINNING, read_documented_programs(), CONTINUATION)
     program = "".join(part[file_format] for part in parts) + ENDING
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     result = subprocess.run(
@@ -172,7 +171,7 @@ def test_a_strangers_program_gives_the_same_pixels_and_probabilities(
     )
     assert result.returncode == 0, result.stderr
     results = np.load(tmp_path / "results.npz")
-    assert results["readme"].shape == (8, 16, 16, 1) and results["readme"].std() > 10
+    assert results["documented"].shape == (8, 16, 16, 1) and results["documented"].std() > 10
     images = np.concatenate([results["images_1"], results["images_3"]])
     assert images.dtype == np.uint8 and images.std() > 10
     assert_same_pixels(images, expected[:4])

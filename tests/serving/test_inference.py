@@ -1,4 +1,4 @@
-"""One image from Python: the README's program, and the same numbers as the scripts'."""
+"""One image from Python: the program of docs/python.md, and the same numbers as the scripts'."""
 
 import pathlib
 
@@ -30,15 +30,17 @@ def save_generator(workdir, config):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Save untrained networks: runs/gan and runs/classifier of 80x80 pixels, and tiny of 16x16."""
+    """Save untrained networks: runs/quickstart/{gan, classifier} of 80x80 pixels, and tiny of 16x16."""
     folder = tmp_path_factory.mktemp("inference")
     config = test_size.get_config()
     config.data.socofing_dir = "unused"
     config.data.image_size = 80
     config.generator.form = "ronneberger"
-    save_generator(folder / "runs" / "gan", config)
+    save_generator(folder / "runs" / "quickstart" / "gan", config)
     classifier = create_weights(factory.create_classifier(config, num_classes=len(PERSONS)), config, 1)
-    save_checkpoint(folder / "runs" / "classifier", config, {"classifier": classifier}, persons=PERSONS)
+    save_checkpoint(
+        folder / "runs" / "quickstart" / "classifier", config, {"classifier": classifier}, persons=PERSONS
+    )
     config = tiny.create_config()
     config.generator.dropout_rate = 0.5
     save_generator(folder / "tiny", config)
@@ -52,23 +54,23 @@ def draw(folder):
 
 @pytest.fixture(scope="module")
 def score(folder):
-    return inference.restore_classifier(str(folder / "runs" / "classifier"))
+    return inference.restore_classifier(str(folder / "runs" / "quickstart" / "classifier"))
 
 
 def create_image(size):
     return np.random.default_rng(0).integers(0, 256, (size, size, 1), np.uint8)
 
 
-def test_the_readmes_program_draws_and_scores(folder, tmp_path, monkeypatch):
-    text = pathlib.Path("README.md").read_text(encoding="utf-8")
-    program = text.split("\n## One image, from Python\n")[1].split("```python\n")[1].split("```")[0]
+def test_the_documented_program_draws_and_scores(folder, tmp_path, monkeypatch):
+    text = pathlib.Path("docs/python.md").read_text(encoding="utf-8")
+    program = text.split("```python\n")[1].split("```")[0]
     (tmp_path / "runs").symlink_to(folder / "runs")
     monkeypatch.chdir(tmp_path)
     names = {}
     exec(program, names)
     assert names["synthetic_image"].dtype == np.uint8 and names["synthetic_image"].std() > 1
-    scorer = similarity.Scorer("runs/classifier")
-    expected = scorer.compute_probabilities(names["synthetic_image"][None])[0][PERSONS.index(5)]
+    scorer = similarity.Scorer("runs/quickstart/classifier")
+    expected = scorer.compute_probabilities(names["synthetic_image"][None])[0][PERSONS.index(2)]
     assert names["similarity_score"] == pytest.approx(expected, rel=PROBABILITY_TOLERANCE)
 
 

@@ -61,6 +61,13 @@ def test_the_steps_of_a_run_are_known_before_it_starts(config, tmp_path, what, s
     assert create_runs(config, [{}], str(tmp_path), what)[0].num_steps == steps
 
 
+def test_the_prints_of_persons_with_several_are_counted(config, tmp_path):
+    # Four pairs, however many persons and replicas the config names, x 3 epochs in batches of 2.
+    sweep = [{"data.source": "npz", "data.npz_file": "prints.npz", "data.num_replicas": 5}]
+    (run,) = create_runs(config, sweep, str(tmp_path), "reproduce")
+    assert run.num_steps["gan/metrics.csv"] == 6
+
+
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
@@ -161,3 +168,9 @@ def test_a_file_that_is_no_sweep_is_named(tmp_path, content, message):
         path.write_text(content)
     with pytest.raises(UserError, match=message):
         load_sweep_file(str(path))
+
+
+def test_a_config_without_a_field_is_named(config, tmp_path):
+    del config.data.num_channels
+    with pytest.raises(UserError, match=r"config\.data\.num_channels: missing; start from"):
+        create_runs(config, [{}], str(tmp_path), "reproduce")

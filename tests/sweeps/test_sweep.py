@@ -101,7 +101,7 @@ def test_jobs_that_slurm_still_has_are_left_to_it(create_run, sweep_of, monkeypa
 
 def test_without_submitit_slurm_is_refused_and_leaves_no_sweep(create_run, sweep_of, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "submitit", None)
-    with pytest.raises(UserError, match=r"--slurm: needs submitit; pip install -e \.\[slurm\]"):
+    with pytest.raises(UserError, match=r"--slurm: needs submitit; pip install -e '\.\[slurm\]'"):
         sweep_of([create_run("a")], workers=None, allocation=slurm.Allocation())
     assert not list(tmp_path.glob("sweep.json"))
 

@@ -175,6 +175,12 @@ def test_a_foreign_manifest_is_named(tmp_path):
         drawing.read_manifest(str(tmp_path))
 
 
+def test_a_manifest_without_persons_is_named(tmp_path):
+    (tmp_path / "manifest.csv").write_text("file,condition,condition_hash\n1.png,1.png,0\n")
+    with pytest.raises(UserError, match=r"manifest\.csv: of launch.synthesize --condition_dir, .* no person"):
+        drawing.read_manifest(str(tmp_path))
+
+
 @pytest.fixture(name="change_metadata")
 def _change_metadata(gan_workdir, monkeypatch):
     """Return a function that has the checkpoint hold other metadata."""

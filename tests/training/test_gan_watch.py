@@ -101,7 +101,7 @@ def test_a_generator_that_draws_the_same_from_all_noise_is_reported_with_the_mea
     ((step, name, text),) = look_at([0.5, 0.56])
     assert (step, name) == (250, "generator_ignores_input")
     # -0.03 and 0.03 about their mean, where the prints are -1 and 1.
-    assert "from 2 noise images it draws 3.0% of the differences between their prints (below 10%)" in text
+    assert "from 2 inputs it draws 3.0% of the differences between their targets (below 10%)" in text
 
 
 @pytest.mark.parametrize("fake", [[0.149, -0.149], [0.0001, -0.0001], [-0.0, 0.0]])

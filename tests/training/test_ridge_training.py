@@ -84,7 +84,7 @@ def test_one_print_is_mapped_and_drawn(whole, prints_dir):
     source = tiny.create_source(tiny.create_ridge_config())
     np.testing.assert_array_equal(condition[..., :4], source._pairs[4]["noise_image"][..., :4])
     assert draw(condition).shape == (16, 16, 1)
-    with pytest.raises(UserError, match=r"condition: give an array of uint8 \[16, 16, 5\]"):
+    with pytest.raises(UserError, match=r"condition: give a uint8 array \[16, 16, 5\]"):
         draw(condition[..., :1])
 
 

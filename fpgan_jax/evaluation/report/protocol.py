@@ -46,7 +46,7 @@ MORE_IMPRESSIONS, NEW_FINGERS = "more impressions", "new fingers"
 GOOD, REACHED, MISSED, UNKNOWN = "good", "reached", "not reached", "not measured"
 HEADER = ("question", "prints", "found", "real prints", "must", "good", "answer")
 _EXPLANATION = (
-    "What prints that enlarge a database are asked. More impressions of a finger must be accepted by another real "
+    "What prints that enlarge a database must show. More impressions of a finger must be accepted by another real "
     "impression of it without being copies; new fingers must be one finger each and nobody's; both must vary and look "
     "as real prints do. Rates are at a false accept rate of 0.1%, or of 1% where the real prints are too few for that. "
     "Intervals are over fingers. Answers go by the number itself, not by its interval."

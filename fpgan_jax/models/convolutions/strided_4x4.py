@@ -110,7 +110,7 @@ def _conv_transpose_by_product(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 
 def _add_overlaps(patches: jax.Array, axis: int) -> jax.Array:
-    """Add neighbours' taps along one axis: [.., n, (..), 4, ..], taps at axis 3 -> [.., n, 2, (..), ..]."""
+    """Add neighbors' taps along one axis: [.., n, (..), 4, ..], taps at axis 3 -> [.., n, 2, (..), ..]."""
     tap = [lax.index_in_dim(patches, i, axis=3, keepdims=False) for i in range(4)]
     even = tap[1] + _shift(tap[3], axis, 1)
     odd = tap[2] + _shift(tap[0], axis, -1)
@@ -215,14 +215,14 @@ conv_transpose_4x4_stride2.defvjp(
 
 
 def fold_doubling_into_kernel(kernel: jax.Array) -> jax.Array:
-    """Turn a 3x3 kernel that follows a nearest-neighbour doubling into the transposed 4x4 kernel of both at once.
+    """Turn a 3x3 kernel that follows a nearest-neighbor doubling into the transposed 4x4 kernel of both at once.
 
     Args:
       kernel: [3, 3, in_features, features], float.
 
     Returns:
       [4, 4, features, in_features] for `conv_transpose_4x4_stride2`, same dtype. An input is repeated in two
-      rows, so that a tap reaches two neighbouring outputs: the kernel's convolution with 2x2 ones, turned round.
+      rows, so that a tap reaches two neighboring outputs: the kernel's convolution with 2x2 ones, turned round.
     """
     padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
     shifted = (padded[i : i + 4, j : j + 4] for i in range(2) for j in range(2))

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from fpgan_jax.errors import UserError
 from fpgan_jax.host.json_file import read_json
 from fpgan_jax.host.whole_file import write_whole
 
@@ -29,7 +30,7 @@ def update_history(
       origin: the run whose weights it started from, or None.
 
     Raises:
-      UserError: the file there is not JSON.
+      UserError: as `read_history`.
       OSError: it cannot be written.
     """
     path = os.path.join(workdir, HISTORY_FILENAME)
@@ -56,9 +57,32 @@ def read_history(workdir: str) -> list[dict[str, Any]]:
       them {"step": 0, "init_from": origin} where there is one. Empty for a run as it was started.
 
     Raises:
-      UserError: the file is not JSON.
+      UserError: the file is not JSON, or no history.
     """
+    path = os.path.join(workdir, HISTORY_FILENAME)
     try:
-        return read_json(os.path.join(workdir, HISTORY_FILENAME))
+        entries = read_json(path)
     except FileNotFoundError:
         return []
+    if not isinstance(entries, list) or not all(map(_is_entry, entries)):
+        raise UserError(f"{path}: is no history of a run; mend it, or move it away")
+    return entries
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("step"), int)
+        and isinstance(entry.get("changes", {}), dict)
+        and isinstance(entry.get("init_from", {}), dict)
+    )
+
+
+def find_origin(workdir: str) -> str | None:
+    """Return the workdir of the run whose weights a run started from, or was about to; None if there is none.
+
+    Raises:
+      UserError: as `read_history`.
+    """
+    origins = (entry["init_from"].get("workdir") for entry in read_history(workdir) if "init_from" in entry)
+    return next(origins, None)

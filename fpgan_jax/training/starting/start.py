@@ -24,7 +24,7 @@ from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.training.checkpoints.store import CheckpointStore
 from fpgan_jax.training.metric_sums import MetricSums
 from fpgan_jax.training.run import Training, open_store, save_checkpoint
-from fpgan_jax.training.starting.history import update_history
+from fpgan_jax.training.starting.history import find_origin, update_history
 from fpgan_jax.training.starting.origin import ORIGIN, Origin
 
 
@@ -44,7 +44,7 @@ def start_or_resume(
 
     Raises:
       UserError: the last checkpoint is of another config, other data or another origin, or has taken more steps than
-        the config asks for; the weights do not fit. The workdir keeps its config.
+        the config asks for; the weights do not fit, or are not named again. The workdir keeps its config.
     """
     sums = MetricSums(training.metric_names)
     if (step := store.latest_step) is not None:
@@ -53,9 +53,15 @@ def start_or_resume(
     if origin:
         state, metadata = origin.load(initial_state, training)
         training = dataclasses.replace(training, metadata={**training.metadata, **metadata})
+    elif recorded := find_origin(training.workdir):
+        # Killed before its first checkpoint, or all of them are damaged: its weights are nowhere here.
+        raise UserError(
+            f"{training.workdir}: this run starts from the weights of {recorded}, and has no checkpoint of its own; "
+            f"give --init_from={recorded} again, or use another --workdir"
+        )
     _write_claim(training, step=0, changes={})
     if origin:
-        # Without it a run killed before its first checkpoint would start from random weights.
+        # The weights may be gone from there when the run is resumed.
         save_checkpoint(training, store, state, sums, is_due=False)
     return training, state, sums
 

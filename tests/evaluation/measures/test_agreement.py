@@ -98,5 +98,5 @@ def test_a_matcher_that_is_missing_is_skipped_and_the_other_measures(study, monk
 def test_the_second_matcher_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(tools.importlib.util, "find_spec", lambda name: None)
     tools._import_package.cache_clear()
-    with pytest.raises(ToolError, match=r"pip install -e \.\[second-matcher\]"):
+    with pytest.raises(ToolError, match=r"pip install -e '\.\[second-matcher\]'"):
         tools.find_tool("fingerprint_recognition")

@@ -15,6 +15,7 @@ from fpgan_jax.models import factory
 from fpgan_jax.models.xception import HEAD
 from fpgan_jax.training import classifier_trainer, gan_trainer, loop
 from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
+from fpgan_jax.training.starting import start
 from fpgan_jax.training.starting.history import read_history
 from tests.training import test_resume, tiny
 
@@ -91,6 +92,24 @@ def test_it_is_resumed_with_and_without_the_flag_and_keeps_its_origin(source_run
     train(tmp_path / "run", init_from=source_run, num_epochs=2)
     assert restore_for_evaluation(str(tmp_path / "run"), ())[2]["init_from"]["workdir"] == str(source_run)
     assert [entry["step"] for entry in read_history(str(tmp_path / "run"))] == [0, 3]
+
+
+@pytest.mark.seconds(10)
+def test_a_run_killed_before_its_first_checkpoint_needs_its_origin_again(source_run, tmp_path, monkeypatch):
+    def kill(*args, **kwargs):
+        raise test_resume.Killed
+
+    with monkeypatch.context() as patch, pytest.raises(test_resume.Killed):
+        patch.setattr(start, "save_checkpoint", kill)
+        train(tmp_path, init_from=source_run)
+    history = read_history(str(tmp_path))
+    # From random weights it would be another run.
+    with pytest.raises(UserError, match=f"no checkpoint of its own; give --init_from={source_run} again"):
+        train(tmp_path)
+    assert read_history(str(tmp_path)) == history
+    with pytest.raises(test_resume.Killed):
+        train(tmp_path, init_from=source_run, killed_before_step=0)
+    assert restore_for_evaluation(str(tmp_path), ())[2]["init_from"]["workdir"] == str(source_run)
 
 
 def test_another_origin_than_that_of_the_run_is_refused(source_run, tmp_path):
