@@ -49,7 +49,7 @@ _LEFT_OUT = {"source .venv/bin/activate", "bash launch/test.sh", "bash launch/se
 _LINKED = ("fpgan_jax", "launch", "tests", "third_party", "docs", "setup.cfg", "pyproject.toml")
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 def test_every_command_of_the_documents_runs_in_its_order(tmp_path, monkeypatch):
     make_checkout(tmp_path)
     monkeypatch.chdir(tmp_path)
