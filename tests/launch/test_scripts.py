@@ -77,7 +77,7 @@ def test_reproduce_leaves_its_files(reproduced, name):
     assert (workdir / name).stat().st_size > 0
 
 
-@pytest.mark.slow
+@pytest.mark.extended
 def test_a_chain_that_is_killed_three_times_ends_as_the_one_that_was_not(
     reproduced, data, tmp_path, monkeypatch
 ):
