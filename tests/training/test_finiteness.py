@@ -97,6 +97,7 @@ def colour(create_batches, bad_step, value):
     return create
 
 
+@pytest.mark.seconds(15)
 @pytest.mark.parametrize("network", MARKS)
 def test_a_bad_gradient_stops_the_run_with_network_step_and_files(tmp_path, monkeypatch, caplog, network):
     config = tiny.create_config()
