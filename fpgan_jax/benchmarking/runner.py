@@ -83,6 +83,7 @@ def run_benchmark(config: ConfigDict, options: Options) -> str:
         try:
             _Run(config, options, writer, stack).run(all_cases)
         except BaseException:
+            # Also on Ctrl-C: what was measured until then is shown.
             if writer.rows:
                 print(report.format_rows(writer.rows), flush=True)
             raise

@@ -99,6 +99,7 @@ def write_shard(
             yield add
             write_manifest(_locate_manifest(path))
     except BaseException:
+        # A manifest whose shard never appeared would name images that are not there.
         with contextlib.suppress(OSError):
             os.remove(_locate_manifest(path))
         raise
@@ -164,6 +165,7 @@ def _write_array_record(path: str) -> Iterator[Callable[[str, bytes], None]]:
             writer.close()
         os.replace(temporary, path)
     except BaseException as error:
+        # As above: half a shard is not left behind.
         with contextlib.suppress(OSError):
             os.remove(temporary)
         if isinstance(error, RuntimeError):
