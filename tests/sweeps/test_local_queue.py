@@ -45,7 +45,7 @@ def _poll_often(monkeypatch):
 def test_as_many_run_at_a_time_as_there_are_workers(create_run, command_of):
     runs, notes = [create_run(name) for name in "abcde"], Notes()
     commands = {run.name: command_of(run, "--seconds=0.02") for run in runs}
-    assert not local_queue.run_queue(runs, commands, [os.environ] * 2, notes)
+    local_queue.run_queue(runs, commands, [os.environ] * 2, notes)
     assert notes.order == list("abcde") and notes.most == 2
     assert notes.states == dict.fromkeys("abcde", "finished")
 
@@ -78,7 +78,7 @@ def test_a_signal_is_passed_on_once_and_starts_no_other(create_run, command_of, 
 
     notes = Notes(interrupt)
     handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
-    assert local_queue.run_queue(runs, commands, [os.environ] * 2, notes)
+    local_queue.run_queue(runs, commands, [os.environ] * 2, notes)
     assert notes.states == {"a": "interrupted", "b": "interrupted"}
     for run in runs[:2]:
         with open(os.path.join(run.workdir, "log.txt")) as file:
@@ -96,7 +96,7 @@ def test_under_nohup_a_lost_terminal_is_ignored(create_run, command_of):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         command = {"a": command_of(run, "--seconds=0.02")}
-        assert not local_queue.run_queue([run], command, [os.environ], Notes(hang_up))
+        local_queue.run_queue([run], command, [os.environ], Notes(hang_up))
     finally:
         signal.signal(signal.SIGHUP, before)
     assert sent and read_record(run.workdir).state == "finished"

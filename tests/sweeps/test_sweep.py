@@ -64,7 +64,7 @@ def test_a_sweep_goes_on_with_what_was_interrupted_and_what_is_new(create_run, s
 
 
 def test_an_interrupted_sweep_says_that_it_goes_on(create_run, sweep_of, monkeypatch):
-    monkeypatch.setattr(local_queue, "run_queue", lambda *args: True)
+    monkeypatch.setattr(local_queue, "run_queue", lambda *args: None)
     with pytest.raises(Interrupted, match="1 runs: 1 waiting; the same command goes on"):
         sweep_of([create_run("a")])
 
