@@ -1,7 +1,4 @@
-"""Owns the timing of the input: batches alone, and a training step fed by them beside one with a resident batch.
-
-Does not make batches: `input_pipeline` (tf.data) and `feeding` (on the device) do.
-"""
+"""Owns the timing of the input: batches alone, and a training step fed by them beside one with a resident batch."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -25,12 +22,9 @@ _ENDLESS = 10**9  # steps
 
 
 def create_turns(case: Case, config: ConfigDict, resident: CompiledProgram) -> dict[str, timing.Turn]:
-    """Create the timed functions of an input, on random prints in memory.
+    """Create the timed functions of one of `cases.INPUT_CASES`, on random prints in memory.
 
-    Args:
-      case: one of `cases.INPUT_CASES`.
-      config: of the case, from `cases.create_config`.
-      resident: the gan_step of the same size, one step per call.
+    `resident` is the gan_step of the same size, with one step per call.
 
     Returns:
       "input": one batch, up to where it leaves the host; "fed": a training step including its batch; "resident": a
@@ -62,11 +56,6 @@ def create_turns(case: Case, config: ConfigDict, resident: CompiledProgram) -> d
         "resident": timing.create_turn(resident.call, jax.block_until_ready),
         "fed": timing.create_turn(take_fed_step, jax.block_until_ready),
     }
-
-
-def compute_wait_fraction(fed_seconds: float, resident_seconds: float) -> float:
-    """Compute the fraction of a fed step that waits for its batch; noise can make it slightly negative."""
-    return (fed_seconds - resident_seconds) / fed_seconds
 
 
 def _draw_prints(config: ConfigDict) -> PrintSet:
