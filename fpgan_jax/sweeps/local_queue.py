@@ -64,13 +64,8 @@ def check_idle(runs: Sequence[Run]) -> None:
                 pass
 
 
-def run_queue(
-    runs: Sequence[Run],
-    commands: Mapping[str, Sequence[str]],
-    workers: Sequence[Mapping[str, str]],
-    overview: Overview,
-) -> None:
-    """Run the command of each run in order, as many at a time as there are workers.
+def run_queue(runs: Sequence[Run], workers: Sequence[Mapping[str, str]], overview: Overview) -> None:
+    """Run all runs in order, as many at a time as there are workers.
 
     A signal to stop is passed on to the active runs, which save and exit. No further run starts after it.
     """
@@ -83,7 +78,7 @@ def run_queue(
             while active or (waiting and not stop.signal_name):
                 while waiting and free and not stop.signal_name:
                     run, environment = waiting.popleft(), free.pop()
-                    active[run.name] = (_start(run, commands[run.name], environment), environment)
+                    active[run.name] = (_start(run, environment), environment)
                     overview.note_start(run.name)
                 if stop.signal_name and not is_passed_on:
                     _terminate(attempt for attempt, _ in active.values())
@@ -101,10 +96,10 @@ def run_queue(
             raise
 
 
-def _start(run: Run, command: Sequence[str], environment: Mapping[str, str]) -> Attempt:
+def _start(run: Run, environment: Mapping[str, str]) -> Attempt:
     # A new session: Ctrl-C reaches the run only once, when this process passes it on.
     options = {"env": dict(environment), "start_new_session": True}
-    return Attempt(run.workdir, command, hash_config(run.config), **options)
+    return Attempt(run.workdir, run.command, hash_config(run.config), **options)
 
 
 def _terminate(attempts: Iterable[Attempt]) -> None:

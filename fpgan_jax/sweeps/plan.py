@@ -41,7 +41,14 @@ def load_sweep_file(path: str) -> list[Mapping[str, Any]]:
 
 
 def create_runs(
-    config: ConfigDict, sweep: Sequence[Mapping[str, Any]], workdir: str, what: str, *, num_devices: int = 1
+    config: ConfigDict,
+    sweep: Sequence[Mapping[str, Any]],
+    workdir: str,
+    what: str,
+    *,
+    start: Sequence[str] = (),
+    common: Mapping[str, Any] | None = None,
+    num_devices: int = 1,
 ) -> list[Run]:
     """Name and check every run of a sweep, without writing anything.
 
@@ -50,6 +57,8 @@ def create_runs(
       sweep: the overrides of each run.
       workdir: folder of the sweep.
       what: one of `KINDS`.
+      start: start of every command: the program, the script and its `--config`.
+      common: overrides of all runs, config field -> value.
       num_devices: devices per run; batches must divide over them.
 
     Raises:
@@ -70,8 +79,9 @@ def create_runs(
             name = name_run(values)
             if name in runs:
                 raise UserError("twice in the sweep; leave one out")
+            folder = os.path.join(workdir, name)
             own = print_loading.resolve_num_channels(own)
-            num_steps = kind.check(own, os.path.join(workdir, name))
+            num_steps = kind.check(own, folder)
             for field in kind.batch_sizes:
                 parallel.check_batch_size(flat[field], f"config.{field}", num_devices)
             relevant = {field: value for field, value in values.items() if field.startswith(kind.prefixes)}
@@ -82,22 +92,10 @@ def create_runs(
                 )
         except UserError as error:
             raise UserError(f"run {len(runs) + 1} ({described}): {error}") from error
-        runs[name] = Run(name, os.path.join(workdir, name), values, own, num_steps)
+        fields = {**(common or {}), **values}.items()
+        command = [*start, *(f"--config.{field}={value}" for field, value in fields), f"--workdir={folder}"]
+        runs[name] = Run(name, folder, values, own, num_steps, command)
     return list(runs.values())
-
-
-def create_commands(
-    runs: Sequence[Run], start: Sequence[str], common: Mapping[str, Any]
-) -> dict[str, list[str]]:
-    """Create run's name -> command: `start`, the overrides `common` to all runs, the run's own, and the workdir."""
-    return {
-        run.name: [
-            *start,
-            *(f"--config.{field}={value}" for field, value in {**common, **run.overrides}.items()),
-            f"--workdir={run.workdir}",
-        ]
-        for run in runs
-    }
 
 
 def name_run(overrides: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ _MAX_MESSAGE_LENGTH = 300
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of a sweep, with its config and those fields of it, by name, that the sweep overrides.
+    """One run of a sweep, with its config, those fields of it that the sweep overrides, and its command.
 
     Attributes:
       name: name of its folder, from its overrides.
@@ -45,6 +45,7 @@ class Run:
     overrides: Mapping[str, Any]
     config: ConfigDict
     num_steps: Mapping[str, int]
+    command: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)

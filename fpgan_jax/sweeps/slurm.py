@@ -117,9 +117,7 @@ def _is_job_running() -> bool:
     return _ask_queue(f"--jobs={job_id}").get(job_id) == "RUNNING"
 
 
-def submit(
-    runs: Sequence[Run], commands: Mapping[str, Sequence[str]], workdir: str, allocation: Allocation
-) -> dict[str, str]:
+def submit(runs: Sequence[Run], workdir: str, allocation: Allocation) -> dict[str, str]:
     """Submit runs, at least one, as a job array; the nodes must share the folder of the sweep.
 
     Returns:
@@ -148,9 +146,7 @@ def submit(
         "additional_parameters": {"requeue": True, **allocation.others},
     }
     executor.update_parameters(**{name: value for name, value in parameters.items() if value is not None})
-    run_jobs = [
-        RunJob(os.path.abspath(run.workdir), commands[run.name], hash_config(run.config)) for run in runs
-    ]
+    run_jobs = [RunJob(os.path.abspath(run.workdir), run.command, hash_config(run.config)) for run in runs]
     try:
         with executor.batch():
             jobs = [executor.submit(run_job) for run_job in run_jobs]

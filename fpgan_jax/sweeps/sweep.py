@@ -29,7 +29,6 @@ def find_states(runs: Sequence[Run], workdir: str) -> dict[str, str]:
 
 def run_sweep(
     runs: Sequence[Run],
-    commands: Mapping[str, Sequence[str]],
     workdir: str,
     *,
     origin: Mapping[str, str],
@@ -41,7 +40,6 @@ def run_sweep(
 
     Args:
       runs: from `plan.create_runs`.
-      commands: name of the run -> command.
       workdir: created if missing.
       origin: "what", "config" and "sweep", shown on the page. "what" must not change between calls.
       workers: from `local_queue.create_workers`; None submits to Slurm.
@@ -58,7 +56,7 @@ def run_sweep(
         is_open = {"waiting", "interrupted"} | ({"failed"} if is_retrying_failed else set())
         to_start = [run for run in runs if states[run.name] in is_open]
         if to_start and workers is None:
-            slurm.submit(to_start, commands, workdir, allocation or slurm.Allocation())
+            slurm.submit(to_start, workdir, allocation or slurm.Allocation())
         # Only now: a sweep that Slurm refuses leaves no file.
         with write_whole(os.path.join(workdir, _ORIGIN_FILENAME)) as file:
             file.write(f"{json.dumps(dict(origin), indent=2)}\n")
@@ -66,7 +64,7 @@ def run_sweep(
             local_queue.check_idle(to_start)
             shown = states | {run.name: "waiting" for run in to_start}
             overview = Overview(runs, shown, num_workers=len(workers))
-            local_queue.run_queue(to_start, commands, workers, overview)
+            local_queue.run_queue(to_start, workers, overview)
         states = find_states(runs, workdir)
         table = results.create_table(runs, states)
         paths = [page.write_csv(table, workdir), page.write_page(table, workdir, origin)]
