@@ -96,10 +96,7 @@ class PeerWorker(contextlib.AbstractContextManager):
             self._process.kill()
 
     def build(self, variant: str, program: dict[str, Any]) -> dict[str, Any]:
-        """Build a program in a variant and run it until it is compiled; restart the worker if it has ended.
-
-        Returns:
-          "seconds" that it took.
+        """Build and compile a program, and return the "seconds" that it took; restart the worker if it has ended.
 
         Raises:
           UserError: PyTorch cannot build or run the program.

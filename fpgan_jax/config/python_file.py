@@ -8,12 +8,7 @@ from fpgan_jax.errors import UserError
 
 
 def call_function(name: str, path: str, flag: str) -> Any:
-    """Run a Python file and return what its function returns.
-
-    Args:
-      name: the function, which takes no arguments.
-      path: the file.
-      flag: the flag that names the file, for messages.
+    """Run a Python file and return what its function `name` returns; messages begin with the flag that names the file.
 
     Raises:
       UserError: the file does not exist or cannot be run, or the function is missing.

@@ -40,10 +40,7 @@ class PairRow:
 
     Attributes:
       set: set_name of the config.
-      gan_seed: seed of the GAN.
-      classifier_seed: seed of the classifier.
       kind: one of `similarity.KINDS`.
-      num_images: number of scored images.
       mean: mean similarity score, in [0, 1].
       recognised: fraction of images whose most probable person is the one that they are scored as.
     """

@@ -50,10 +50,10 @@ def zip_axes(*axes: Iterable[Overrides]) -> list[Overrides]:
 
 
 def draw(num_runs: int, draws: Mapping[str, Draw], *, seed: int = 0) -> list[Overrides]:
-    """Draw every field of every run independently at random.
+    """Draw every field of every run independently at random; a larger `num_runs` adds runs at the end.
 
     Args:
-      num_runs: number of runs. The same seed with a larger number adds runs after these.
+      num_runs: number of runs.
       draws: config field -> `uniform`, `log_uniform`, `choice`, or a function of a NumPy generator.
       seed: of the random numbers.
 
