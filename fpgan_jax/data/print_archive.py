@@ -1,7 +1,4 @@
-"""Owns the file of source "npz": everyone's preprocessed prints, in one file without TensorFlow.
-
-Does not choose or preprocess prints; `print_loading.py` does.
-"""
+"""The file of source "npz": everyone's preprocessed prints, to train from without TensorFlow."""
 
 import json
 import os
@@ -29,15 +26,20 @@ FIELDS = (
 )
 
 _MAKE = "python -m launch.make_pairs --npz=FILE"
+# What NumPy and its libraries raise for damaged files.
+_READ_ERRORS = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, SyntaxError),
+    *(NotImplementedError, MemoryError, RecursionError, zipfile.BadZipFile, zlib.error),
+)
 
 
 def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_config: ConfigDict) -> None:
     """Write prints as one .npz file, which appears whole or not at all.
 
     Args:
-      path: of the file; its folder is made if missing, and a file that is there is replaced.
+      path: of the file; its folder is made if missing, and an existing file is replaced.
       sets: split -> prints, for each of `SPLITS`, preprocessed as `data_config` says.
-      data_config: config.data; `FIELDS` of it are written beside the prints.
+      data_config: config.data, whose `FIELDS` are written too.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,17 +54,10 @@ def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_co
 
 
 def read_records(data_config: ConfigDict, split: str) -> list[Record]:
-    """Read a split of the file that a config names.
-
-    Args:
-      data_config: config.data; npz_file and `FIELDS` are used.
-      split: one of `SPLITS`.
-
-    Returns:
-      Everyone's prints, images uint8 of `config.derived.image_shape`, preprocessed.
+    """Read a split of the file that a config names: everyone's prints, preprocessed.
 
     Raises:
-      UserError: the file is missing, damaged, no such file, or made with other fields.
+      UserError: the file is missing, damaged, of another kind, or made with other `FIELDS`.
     """
     path = expand_path(data_config.npz_file)
     try:
@@ -73,19 +68,10 @@ def read_records(data_config: ConfigDict, split: str) -> list[Record]:
             )
         fields = json.loads(str(fields))
         if not isinstance(fields, dict):
-            raise ValueError("its fields are none")
+            raise ValueError("its fields are no mapping")
     except FileNotFoundError as error:
         raise UserError(f"config.data.npz_file: {path!r} is no file; {_MAKE} writes one") from error
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _create_foreign_error(path, error) from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        SyntaxError,
-        MemoryError,
-        RecursionError,
-    ) as error:
+    except _READ_ERRORS as error:
         raise _create_foreign_error(path, error) from error
     _check_fields(path, fields, data_config)
     _check_arrays(path, split, images, persons, filenames, data_config)
@@ -102,12 +88,12 @@ def _create_foreign_error(path: str, reason: object) -> UserError:
 def _check_fields(path: str, fields: Mapping, data_config: ConfigDict) -> None:
     later = list_later_defaults()
     for name in FIELDS:
-        # A file from before a field came has prints of its default.
+        # A file older than a field has prints of its default.
         made = fields.get(name, later.get(f"data.{name}"))
         if made != data_config[name]:
             raise UserError(
                 f"config.data.npz_file: {path} was made with config.data.{name}={made!r}, not "
-                f"{data_config[name]!r}; set that field alike, or write another file with {_MAKE}"
+                f"{data_config[name]!r}; set the field to that, or write another file with {_MAKE}"
             )
 
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from fpgan_jax.data import pairs, preprocessing, print_loading
+from fpgan_jax.data import pair_writing, preprocessing, print_loading
 from fpgan_jax.errors import UserError
 from tests.data.conftest import RIGHT_INDEX_PERSONS, make_print_pixels
 
@@ -155,7 +155,7 @@ def test_a_finger_that_nobody_has_makes_no_archive(config, tmp_path):
 
 
 def test_a_folder_of_pairs_is_its_own_set_of_pairs(config, tmp_path):
-    paths = pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
+    paths = pair_writing.write_pairs(print_loading.create_pairs(config), tmp_path)
     config.data.source, config.data.paired_dir = "paired_folder", str(tmp_path / "train")
     assert print_loading.create_pairs(config).names == tuple(path.name for path in paths)
 
@@ -232,7 +232,7 @@ def test_every_path_field_may_begin_with_a_tilde(config, archive, tmp_path, monk
         (tmp_path / name).symlink_to(path)
     config.data.socofing_dir, config.data.tfds_dir = "~/prints", "~/tfds"
     expected = print_loading.load_prints(config)
-    pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
+    pair_writing.write_pairs(print_loading.create_pairs(config), tmp_path)
     config.data.source, config.data.npz_file = "npz", "~/npz"
     np.testing.assert_array_equal(print_loading.load_prints(config).images, expected.images)
     config.data.source, config.data.paired_dir = "paired_folder", "~/train"

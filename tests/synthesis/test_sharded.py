@@ -15,7 +15,7 @@ from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.serving import inference
-from fpgan_jax.synthesis import drawing, sharded, shards
+from fpgan_jax.synthesis import manifest, sharded, shards
 from fpgan_jax.synthesis.sharded import Request
 from fpgan_jax.tables.csv_rows import read_rows
 from tests.serving.test_formats import create_weights, save_checkpoint
@@ -78,7 +78,7 @@ def test_image_i_is_that_of_its_noise_and_seed(gan_workdir, drawn):
 
 def test_the_manifest_tells_each_image_of_its_shard(drawn):
     folder, _ = drawn
-    rows = read_rows(str(folder / "shard-000001.csv"), drawing.ManifestRow, "synthesize")
+    rows = read_rows(str(folder / "shard-000001.csv"), manifest.ManifestRow, "synthesize")
     assert [(row.file, row.person, row.replica) for row in rows] == [
         (f"{i:010d}.png", -1, i) for i in range(32, 40)
     ]
@@ -108,7 +108,7 @@ def test_array_records_are_the_same_files_in_the_manifests_order(gan_workdir, dr
 def test_folders_hold_the_same_files_and_a_manifest(gan_workdir, drawn, tmp_path):
     sharded.synthesize_shards(gan_workdir, str(tmp_path), Request(40, 32, "png"))
     rows = [
-        row for name in ("shard-000000", "shard-000001") for row in drawing.read_manifest(tmp_path / name)
+        row for name in ("shard-000000", "shard-000001") for row in manifest.read_manifest(tmp_path / name)
     ]
     folders = [tmp_path / f"shard-{row.replica // 32:06d}" for row in rows]
     images = {
