@@ -62,11 +62,10 @@ def read_records(data_config: ConfigDict, split: str) -> list[Record]:
     path = expand_path(data_config.npz_file)
     try:
         with np.load(path, allow_pickle=False) as file:
-            names = ("images", "persons", "filenames")
-            fields, images, persons, filenames = (
-                file[name] for name in ("fields", *(f"{split}_{name}" for name in names))
+            fields = json.loads(str(file["fields"]))
+            images, persons, filenames = (
+                file[f"{split}_{name}"] for name in ("images", "persons", "filenames")
             )
-        fields = json.loads(str(fields))
         if not isinstance(fields, dict):
             raise ValueError("its fields are no mapping")
     except FileNotFoundError as error:
@@ -74,7 +73,20 @@ def read_records(data_config: ConfigDict, split: str) -> list[Record]:
     except _READ_ERRORS as error:
         raise _create_foreign_error(path, error) from error
     _check_fields(path, fields, data_config)
-    _check_arrays(path, split, images, persons, filenames, data_config)
+    is_sound = (
+        images.dtype == np.uint8
+        and images.ndim == 4
+        and images.shape == (len(images), *image_shape(data_config))
+        and persons.dtype.kind == "i"
+        and filenames.dtype.kind == "U"
+        and persons.shape == filenames.shape == (len(images),)
+        and all(0 < person < 10**9 for person in persons.tolist())
+    )
+    if not is_sound:
+        raise _create_foreign_error(path, f"its {split} prints are of {images.dtype} {images.shape}")
+    for image, filename in zip(images, filenames, strict=True):
+        if preprocessing.is_blank(image):
+            raise _create_foreign_error(path, f"its {split} print {filename} is blank")
     return [Record(int(p), str(n), image) for p, n, image in zip(persons, filenames, images, strict=True)]
 
 
@@ -95,27 +107,3 @@ def _check_fields(path: str, fields: Mapping, data_config: ConfigDict) -> None:
                 f"config.data.npz_file: {path} was made with config.data.{name}={made!r}, not "
                 f"{data_config[name]!r}; set the field to that, or write another file with {_MAKE}"
             )
-
-
-def _check_arrays(
-    path: str,
-    split: str,
-    images: np.ndarray,
-    persons: np.ndarray,
-    filenames: np.ndarray,
-    data_config: ConfigDict,
-) -> None:
-    is_sound = (
-        images.dtype == np.uint8
-        and images.ndim == 4
-        and images.shape == (len(images), *image_shape(data_config))
-        and persons.dtype.kind == "i"
-        and filenames.dtype.kind == "U"
-        and persons.shape == filenames.shape == (len(images),)
-        and all(0 < person < 10**9 for person in persons.tolist())
-    )
-    if not is_sound:
-        raise _create_foreign_error(path, f"its {split} prints are of {images.dtype} {images.shape}")
-    for image, filename in zip(images, filenames, strict=True):
-        if preprocessing.is_blank(image):
-            raise _create_foreign_error(path, f"its {split} print {filename} is blank")
