@@ -240,7 +240,7 @@ def test_a_folder_that_is_nearly_right_gets_a_hint(config, tmp_path, write, hint
 def test_hints_look_one_level_deep(config, tmp_path):
     write_two(tmp_path / "home" / "deep" / "A", tmp_path / "home" / "deep" / "B")
     (tmp_path / "home" / "itself").symlink_to(tmp_path)
-    with pytest.raises(UserError, match=r"files of A and B side by side, in the folder"):
+    with pytest.raises(UserError, match=r"files of A and B side by side, in itself"):
         open_folder(config)
 
 
