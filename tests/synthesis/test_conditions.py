@@ -7,26 +7,12 @@ import pytest
 from PIL import Image
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.models import factory
 from fpgan_jax.serving import inference
 from fpgan_jax.synthesis import conditions, image_folder
 from fpgan_jax.tables.csv_rows import read_rows
 from tests.launch.scripts import run_as_process
-from tests.serving.test_formats import create_weights, save_checkpoint
-from tests.training import tiny
 
 NAMES = ("b.jpg", "a.png", "c d.bmp")
-
-
-@pytest.fixture(scope="module")
-def gan_workdir(tmp_path_factory):
-    """Save an untrained generator with dropout and each image's own statistics."""
-    workdir = tmp_path_factory.mktemp("gan")
-    config = tiny.create_config()
-    config.generator.dropout_rate = 0.5
-    weights = create_weights(factory.create_generator(config), config, 0)
-    save_checkpoint(workdir, config, {"generator": weights}, pairs=[[-1, -1]], pair_names=["x.png"])
-    return str(workdir)
 
 
 def write_image(path, size=(16, 16), seed=0):

@@ -13,25 +13,11 @@ from PIL import Image
 
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.errors import UserError
-from fpgan_jax.models import factory
 from fpgan_jax.serving import inference
 from fpgan_jax.synthesis import manifest, sharded, shards
 from fpgan_jax.synthesis.sharded import Request
 from fpgan_jax.tables.csv_rows import read_rows
-from tests.serving.test_formats import create_weights, save_checkpoint
-from tests.training import tiny
 from tests.training.checkpoints.test_damage import limit_files
-
-
-@pytest.fixture(scope="module")
-def gan_workdir(tmp_path_factory):
-    """Save an untrained generator with dropout and each image's own statistics."""
-    workdir = tmp_path_factory.mktemp("gan")
-    config = tiny.create_config()
-    config.generator.dropout_rate = 0.5
-    weights = create_weights(factory.create_generator(config), config, 0)
-    save_checkpoint(workdir, config, {"generator": weights}, pairs=[[1, 0]], pair_names=[])
-    return str(workdir)
 
 
 @pytest.fixture(scope="module")
