@@ -193,11 +193,7 @@ class ClassifierSource(Source):
         self.persons = tuple(persons.tolist())
 
     def load_examples(self) -> Batch:
-        """Return all prints and labels, without copying them.
-
-        Raises:
-          UserError: as `check_device_size`.
-        """
+        """Return all prints and labels, without copying them."""
         self.check_device_size()
         return self._examples
 
@@ -257,9 +253,6 @@ def create_gan_source_from_prints(config: ConfigDict, training_prints: prints.Pr
     """Create the source of preprocessed prints in memory, one per person, without TensorFlow.
 
     Its batches equal those of `create_gan_source` for the same prints.
-
-    Raises:
-      UserError: as `prints.check_prints`.
     """
     prints.check_prints(training_prints, config.data, is_one_a_person=True)
     return GanSource(config, ridge_pairs.create_pairs(training_prints, config.data))
@@ -300,9 +293,6 @@ def create_classifier_source_from_prints(
     """Create the source of preprocessed prints in memory, without TensorFlow.
 
     Its batches equal those of `create_classifier_source` for the same prints.
-
-    Raises:
-      UserError: as `prints.check_prints`.
     """
     prints.check_prints(training_prints, config.data)
     return ClassifierSource(config, training_prints)

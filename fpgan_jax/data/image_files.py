@@ -110,11 +110,7 @@ def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
 
 
 def is_colored(path: str | os.PathLike) -> bool:
-    """Return whether a file loses colors if it is read as gray.
-
-    Raises:
-      UserError: as `read_image`.
-    """
+    """Return whether a file loses colors if it is read as gray."""
     with contextlib.suppress(OSError), Image.open(path, formats=FORMATS) as image:
         if image.mode in _GRAY_MODES:
             return False

@@ -24,9 +24,6 @@ def create_batches(
       steps: with a step size of 1.
       batch_size: examples per batch.
       example: name -> (shape, dtype) of one example's part of a batch.
-
-    Raises:
-      UserError: as `create_batch`.
     """
 
     def create_arrays(step: np.ndarray) -> list[np.ndarray]:

@@ -72,11 +72,7 @@ def find_training_pairs(folder: str | os.PathLike, *, skips_bad: bool = False) -
 
 
 def find_validation_pairs(folder: str | os.PathLike, *, skips_bad: bool = False) -> PairFiles | None:
-    """List the pairs of `val`, or of `test`, beside the training pairs; None if there are none.
-
-    Raises:
-      UserError: as `find_training_pairs`.
-    """
+    """List the pairs of `val`, or of `test`, beside the training pairs; None if there are none."""
     root = _check_folder(folder)
     if list_images(root):
         return None

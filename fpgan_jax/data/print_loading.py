@@ -71,20 +71,12 @@ def _choose_impressions(records: Sequence[Record], num_training: int, impression
 
 
 def list_persons(config: ConfigDict, split: str = "real") -> tuple[int, ...]:
-    """Return the sorted ids of everyone who has a print of the configured finger in a split.
-
-    Raises:
-      UserError: as `load_prints`.
-    """
+    """Return the sorted ids of everyone who has a print of the configured finger in a split."""
     return tuple(sorted({record.person for record in _read_records(config.data, split)}))
 
 
 def list_strangers(config: ConfigDict) -> tuple[int, ...]:
-    """Return the sorted ids that have a real print and belong to nobody in the training set.
-
-    Raises:
-      UserError: as `load_prints`.
-    """
+    """Return the sorted ids that have a real print and belong to nobody in the training set."""
     records = _read_records(config.data, "real")
     trained = set(_choose_persons(config.data, records, None))
     known = {_find_owner(record) for record in records if record.person in trained}
@@ -101,22 +93,14 @@ def _find_owner(record: Record) -> int:
 
 
 def create_pairs(config: ConfigDict) -> pairs.Pairs:
-    """Create the training pairs: config.data.num_replicas of every print, or the files of config.data.paired_dir.
-
-    Raises:
-      UserError: as `load_prints`.
-    """
+    """Create the training pairs: config.data.num_replicas of every print, or the files of config.data.paired_dir."""
     if config.data.source == "paired_folder":
         return pair_folder.PairFolder(config.data.paired_dir, config.data)
     return ridge_pairs.create_pairs(load_prints(config), config.data)
 
 
 def create_validation_pairs(config: ConfigDict) -> pairs.Pairs | None:
-    """Create the validation pairs: at most num_validation_pairs of a folder's `val` or `test`; None if there are none.
-
-    Raises:
-      UserError: as `pair_folder.PairFolder`.
-    """
+    """Create at most num_validation_pairs pairs of a folder's `val` or `test`; None if there are none."""
     if config.data.source != "paired_folder" or not config.num_validation_pairs:
         return None
     found = pair_folder.PairFolder(
@@ -126,11 +110,7 @@ def create_validation_pairs(config: ConfigDict) -> pairs.Pairs | None:
 
 
 def resolve_num_channels(config: ConfigDict) -> ConfigDict:
-    """Return a copy of a config with its pairs' data.num_channels; the config itself unless that is 0.
-
-    Raises:
-      UserError: as `pair_folder.find_num_channels`.
-    """
+    """Return a copy of a config with its pairs' data.num_channels; the config itself unless that is 0."""
     if config.data.num_channels or config.data.source != "paired_folder":
         return config
     resolved = config.copy_and_resolve_references()

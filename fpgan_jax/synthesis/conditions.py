@@ -60,16 +60,14 @@ def synthesize_conditions(
     """Draw one image from every image of a folder, over all devices of all processes.
 
     An image depends only on the checkpoint, the seed, and the condition's name and pixels. Existing images are kept, so
-    that an interrupted folder is completed, and conditions can be added.
+    that an interrupted folder is completed, and conditions can be added. The arguments are those of
+    `drawing.synthesize`, and:
 
     Args:
-      gan_workdir: the workdir of `launch.train_gan`.
       out_dir: folder for `<name>.png`, named like the conditions, and `manifest.csv`; made if missing.
       condition_dir: folder of image files, which are resized to the size that the generator was trained on.
       part: one of `PARTS`; None means the whole file, and refuses one that looks like two images side by side.
-      overrides: fields of `config.synthesis` to use in place of the checkpoint's, except for the noise and the batch
-        size.
-      step: which checkpoint; the last one by default, "best" by the run's own metric.
+      overrides: without the noise and the batch size.
 
     Returns:
       The rows of these conditions, in the order of their names. The manifest also keeps those of earlier conditions
@@ -129,11 +127,7 @@ class ConditionDrawer(sharded.Drawer):
         self._part = part
 
     def create_inputs(self, rows: Sequence[ConditionRow]) -> tuple[np.ndarray, np.ndarray]:
-        """Read the conditions, and list the dropout seeds.
-
-        Raises:
-          UserError: as `load_condition`.
-        """
+        """Read the conditions, and list the dropout seeds."""
         conditions = [
             load_condition(os.path.join(self._condition_dir, row.condition), self._config.data, self._part)
             for row in rows

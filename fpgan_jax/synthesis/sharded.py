@@ -71,15 +71,9 @@ def synthesize_shards(
     """Draw any number of prints from new noise, over all devices of all processes.
 
     Image i is a function of the checkpoint, the seed and i alone. Existing shards are kept, so that an interrupted
-    folder is completed, and a finished one can get more images, or be asked for its first ones.
-
-    Args:
-      gan_workdir: the workdir of `launch.train_gan`.
-      out_dir: folder for the shards and `synthesis.json`; made if missing.
-      request: how many, and how they are divided.
-      overrides: fields of `config.synthesis` to use in place of the checkpoint's, except for the noise, which is new,
-        and the batch size, which is `IMAGES_PER_CALL` on every device.
-      step: which checkpoint; the last one by default, "best" by the run's own metric.
+    folder is completed, and a finished one can get more images, or be asked for its first ones. The arguments are those
+    of `drawing.synthesize`; `overrides` may not hold the noise, which is new, or the batch size, which is
+    `IMAGES_PER_CALL` on every device.
 
     Returns:
       The checkpoint's step.

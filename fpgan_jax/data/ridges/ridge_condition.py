@@ -16,11 +16,7 @@ _CONTRAST_GAIN = 2.0
 
 
 def map_print(image: np.ndarray, period: float, window: tuple[slice, slice] = ridge_map.WHOLE) -> np.ndarray:
-    """Make the planes of `create_planes` from a print's own ridges and appearance; arguments as `ridge_map.map_ridges`.
-
-    Raises:
-      UserError: as `ridge_map.map_ridges`.
-    """
+    """Make the planes of a print's own ridges and appearance; arguments as `ridge_map.map_ridges`."""
     maps = ridge_map.map_ridges(image, period, window)
     return create_planes(maps, appearance.measure_appearance(image, maps.contact))
 

@@ -104,11 +104,7 @@ def find_minutiae_tool() -> nist_tools.MatchingTool:
 
 
 def map_print(image: np.ndarray, noise: np.ndarray, data_config: ConfigDict) -> np.ndarray:
-    """Make the condition of one preprocessed print, with given noise; both uint8 [height, width, 1].
-
-    Raises:
-      UserError: as the pairs' class.
-    """
+    """Make the condition of one preprocessed print, with given noise; both uint8 [height, width, 1]."""
     single = PrintSet(image[None], np.zeros(1, np.int32), ("print",))
     return _PAIRS[data_config.condition](single, data_config).create_condition(0, noise)
 
@@ -119,9 +115,5 @@ def draw_condition(condition: np.ndarray, name: str) -> np.ndarray:
 
 
 def create_pairs(prints: PrintSet, data_config: ConfigDict) -> pairs.ReplicatedPrints:
-    """Create num_replicas training pairs of every preprocessed print, of the kind that `condition` names.
-
-    Raises:
-      UserError: as the pairs' class.
-    """
+    """Create num_replicas training pairs of every preprocessed print, of the kind that `condition` names."""
     return _PAIRS.get(data_config.condition, pairs.ReplicatedPrints)(prints, data_config)
