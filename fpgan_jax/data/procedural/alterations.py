@@ -114,13 +114,8 @@ def _cut_z(
     sign = np.where(above, 1.0, -1.0)[..., None]
     source[..., :2] *= sign
     swapped = sign * (source @ affine)
-    turned = _sample(
-        window,
-        x,
-        y,
-        cosine * swapped[..., 0] - sine * swapped[..., 1],
-        sine * swapped[..., 0] + cosine * swapped[..., 1],
-    )
+    u, v = swapped[..., 0], swapped[..., 1]
+    turned = _sample(window, x, y, cosine * u - sine * v, sine * u + cosine * v)
     inside = (np.abs(along) <= a) & (np.abs(across) <= b)
     to_cut = np.minimum(np.abs(np.abs(across) - b), np.abs(across * a - along * b) / math.hypot(a, b))
     scar = 0.9 * np.exp(-((to_cut / (0.8 * pixel)) ** 2)) * (np.abs(along) <= a) * (np.abs(across) <= b + 1)

@@ -27,7 +27,7 @@ MASTER_HEIGHT, MASTER_WIDTH = 400, 360
 # Ridges are grown on a grid this much coarser: at 5 pixels per period the cosine is still sampled well, and a filter
 # costs a third.
 _GROWTH_STEP = 5 / 3
-_CENTER_ROW, _CENTER_COL = 215.0, 180.0
+_CENTER = (215.0, 180.0)  # row, col
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,7 +187,7 @@ def _grow_master_ridges(rng: Generator, orientation: np.ndarray, period: float, 
         np.minimum(np.rint(cols).astype(int), orientation.shape[1] - 1),
     ]
     # Ridges are finest above the center and coarsest toward the joint.
-    below = (rows - _CENTER_ROW) / 200
+    below = (rows - _CENTER[0]) / 200
     uneven = growth.unevenness * draw_smooth_noise(rng, shape, growth.unevenness_sigma / _GROWTH_STEP)
     coarseness = np.clip(0.6 + 0.4 * below + uneven, 0, 1)
     grown = _grow_ridges(rng, nearest, period / _GROWTH_STEP, coarseness, growth)
@@ -230,13 +230,12 @@ def create_finger(
     rng = create_finger_generator("finger", seed, person, hand, finger)
     drawn = _choose_pattern(rng, hand, finger)
     pattern = pattern or drawn
-    center = (_CENTER_ROW, _CENTER_COL)
     singularities = tuple(
-        Singularity(kind, center[0] - y, center[1] + x) for kind, x, y in _choose_singularities(rng, pattern)
+        Singularity(kind, _CENTER[0] - y, _CENTER[1] + x)
+        for kind, x, y in _choose_singularities(rng, pattern)
     )
-    orientation = create_orientation_field(
-        pattern, singularities, center=center, arching=rng.uniform(0.45, 0.7)
-    )
+    arching = rng.uniform(0.45, 0.7)
+    orientation = create_orientation_field(pattern, singularities, center=_CENTER, arching=arching)
     scale = 1.0 if choose_gender(seed, person) == "M" else 0.89
     scale *= {"thumb": 1.04, "index": 1.0, "middle": 0.985, "ring": 0.96, "little": 0.95}[finger]
     period = growth.period * scale * math.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
@@ -254,7 +253,7 @@ def create_finger(
         singularities=singularities,
         orientation=orientation,
         ridges=ridges,
-        center=center,
+        center=_CENTER,
         half_width=rng.uniform(98, 122) * (1.06 if finger == "thumb" else 0.9 if finger == "little" else 1),
         tip_height=rng.uniform(160, 205),
     )

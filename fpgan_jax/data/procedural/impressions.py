@@ -41,16 +41,10 @@ class PrintSize:
     @property
     def window(self) -> tuple[slice, slice]:
         """Rows and columns inside the frame."""
-        return (
-            slice(_BEVEL_WIDTH, self.height - BAND_WIDTH),
-            slice(_BEVEL_WIDTH, self.width - BAND_WIDTH),
-        )
+        return (slice(_BEVEL_WIDTH, self.height - BAND_WIDTH), slice(_BEVEL_WIDTH, self.width - BAND_WIDTH))
 
 
-SIZES = {
-    "96x103": PrintSize(96, 103, 2.6, 32, 3779),
-    "241x298": PrintSize(241, 298, 1.0, 24, 4724),
-}
+SIZES = {"96x103": PrintSize(96, 103, 2.6, 32, 3779), "241x298": PrintSize(241, 298, 1.0, 24, 4724)}
 
 
 def create_impression(finger: Finger, impression: int = 0, *, size: str = "96x103") -> np.ndarray:

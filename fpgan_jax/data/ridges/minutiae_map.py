@@ -20,11 +20,7 @@ _WIDTH = 0.5
 
 
 def map_print(
-    image: np.ndarray,
-    period: float,
-    stretch: float,
-    window: tuple[slice, slice],
-    tool: MatchingTool,
+    image: np.ndarray, period: float, stretch: float, window: tuple[slice, slice], tool: MatchingTool
 ) -> np.ndarray:
     """Map a print's minutiae: `draw_minutiae` with a channel.
 
