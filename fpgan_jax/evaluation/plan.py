@@ -17,7 +17,7 @@ from fpgan_jax.config.identity import find_differences
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.study.loading import name_print_folder
-from fpgan_jax.synthesis.manifest import MANIFEST_FILENAME
+from fpgan_jax.synthesis.drawing import MANIFEST_FILENAME
 
 _NOISES = ("training", "new")
 
