@@ -143,7 +143,9 @@ def test_more_persons_than_there_are_make_no_archive(config, tmp_path):
 
 def test_a_folder_of_pairs_makes_no_archive(config, tmp_path):
     config.data.source, config.data.paired_dir = "paired_folder", "pairs"
-    with pytest.raises(UserError, match=r"config\.data\.source='paired_folder': the persons of pairs are not known"):
+    with pytest.raises(
+        UserError, match=r"config\.data\.source='paired_folder': the persons of pairs are not known"
+    ):
         print_loading.write_archive(config, tmp_path / "prints.npz")
 
 
