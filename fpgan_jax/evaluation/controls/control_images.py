@@ -19,15 +19,15 @@ from fpgan_jax.evaluation.study.print_collection import CONTROL, PrintCollection
 DESCRIPTIONS = {
     "control_other_person": "a real print of another person",
     "control_white_noise": "white noise, each of the 256 gray levels equally likely",
-    "control_low_pass_noise": "noise as smooth as ridges, of about the own print's mean gray level and contrast",
-    "control_blurred": "the own print, blurred until a tenth of its ridges' contrast is left",
+    "control_low_pass_noise": "noise as smooth as ridges, with about the mean and contrast of the person's own print",
+    "control_blurred": "the person's own print, blurred until a tenth of its ridges' contrast is left",
     "control_mean_print": "the mean of all reference prints, the same for everyone",
-    "control_average_of_two": "the mean of the own print and the next person's",
-    "control_mosaic": "the left half of the own print, the right half of the next person's",
-    "control_mirrored": "the own print, left and right exchanged",
+    "control_average_of_two": "the mean of the person's own print and the next person's",
+    "control_mosaic": "the left half of the person's own print, the right half of the next person's",
+    "control_mirrored": "the person's own print, left and right exchanged",
     "control_bare_frame": "an empty scan, the same for everyone",
-    "control_exact_copy": "the own print itself",
-    "control_checkered": "the own print, every other pixel 4 gray levels darker, the rest as much lighter",
+    "control_exact_copy": "the person's own print itself",
+    "control_checkered": "the person's own print, every other pixel 4 gray levels darker, the rest as much lighter",
 }
 # A Gaussian of this many ridge periods leaves exp(-2 pi^2 0.3415^2) = a tenth of the ridges' contrast.
 BLUR_PERIODS = math.sqrt(math.log(10) / 2) / math.pi

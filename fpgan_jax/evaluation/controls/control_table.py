@@ -1,4 +1,4 @@
-"""Owns the table of which measure catches which control, that is, tells it from real prints."""
+"""Owns the table of which measure catches which control, that is, distinguishes it from real prints."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -29,8 +29,8 @@ Decision = tuple[bool | None, str]
 class Verdict(NamedTuple):
     """Whether a measure catches a control."""
 
-    control: str  # the collection
-    measure: str  # the measure
+    control: str
+    measure: str
     caught: bool | None  # None where it is undecided
     note: str  # the numbers behind the decision, or why there is none
 
@@ -90,10 +90,8 @@ def _decide(row: MeasureRow, baseline: Sequence[MeasureRow], values: Values, is_
     if len(own) and len(real):
         missing, missing_real = np.isnan(own).mean(), np.isnan(real).mean()
         if missing > MIN_MISSING and missing_real <= MAX_MISSING_BASELINE:
-            note = (
-                f"{np.isnan(own).sum()} of {len(own)} prints have no value; of real prints {missing_real:.0%}"
-            )
-            return True, note
+            count = np.isnan(own).sum()
+            return True, f"{count} of {len(own)} prints have no value; of real prints {missing_real:.0%}"
     if row.status != MEASURED:
         return None, row.note
     if not baseline:

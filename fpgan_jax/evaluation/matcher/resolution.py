@@ -44,9 +44,8 @@ def prepare_prints(study: Study, data_config: ConfigDict) -> PreparedPrints:
       NoScaleError: the scale is unknown, and no reference print has a ridge period, or they are too small.
     """
     rows, columns = preprocessing.find_window(data_config)
-    period = print_scale.find_sensor_period(data_config) or find_period(
-        study.reference.images[:, rows, columns]
-    )
+    reference = study.reference.images[:, rows, columns]
+    period = print_scale.find_sensor_period(data_config) or find_period(reference)
     factor = print_scale.PERIOD_AT_500_PPI / period
     stretch = print_scale.find_stretch(data_config)
     # A whole image of a known sensor has its own background, and is matched as it is.

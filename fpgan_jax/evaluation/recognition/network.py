@@ -12,13 +12,8 @@ class EmbeddingNetwork(nn.Module):
     arm to arm.
     """
 
-    widths: tuple[int, ...] = (
-        16,
-        24,
-        48,
-        64,
-    )  # features at a half, a quarter, an eighth ... of the image's size
-    embedding_size: int = 128  # length of the embedding
+    widths: tuple[int, ...] = (16, 24, 48, 64)  # features at 1/2, 1/4, 1/8 ... of the image's size
+    embedding_size: int = 128
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:

@@ -131,7 +131,7 @@ class Trainer:
 
 
 def label_fingers(sources: Sequence[FingerPrints]) -> list[np.ndarray]:
-    """Number the fingers of all sources from 0 in order of appearance: int32 [n] each."""
+    """Number the fingers of all sources from 0, source by source: int32 [n] each."""
     numbers: dict[int, int] = {}
     labels = []
     for source in sources:

@@ -81,7 +81,7 @@ def test_a_whole_image_of_a_known_sensor_is_matched_as_it_is():
     np.testing.assert_array_equal(prepared.images["real"][0], image)
 
 
-def test_undoing_the_stretch_makes_upright_and_level_ridges_alike():
+def test_undoing_the_stretch_gives_upright_and_level_ridges_one_period():
     # Ridges of 9 pixels in a scan of 90 x 97, made square at 256: 9 * 256 / 90 / 2.7 across, 9 * 256 / 97 / 2.7 down.
     across, down = 9 * 256 / 90 / 2.7, 9 * 256 / 97 / 2.7
     images = np.stack([draw_wave(256, across, 0), draw_wave(256, down, 90)])
