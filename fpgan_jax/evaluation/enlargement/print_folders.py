@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import Image
 
 from fpgan_jax.data import impression_folder, preprocessing, print_loading
 from fpgan_jax.data.prints import PrintSet
@@ -128,9 +127,8 @@ def _scale_shape(shape: Sequence[int], ppi: tuple[float, float]) -> tuple[int, i
 
 def scale_to_window(image: np.ndarray, ppi: tuple[float, float], window: tuple[int, int]) -> np.ndarray:
     """Scale a print to 500 ppi, and crop it or pad it with white: uint8 [height, width, 1] to uint8 of the window."""
-    height, width = _scale_shape(image.shape, ppi)
-    scaled = Image.fromarray(image[..., 0]).resize((width, height), Image.Resampling.BICUBIC)
-    return preprocessing.place_centrally(np.asarray(scaled)[..., None], window)[..., 0]
+    scaled = preprocessing.resize(image, _scale_shape(image.shape, ppi), "bicubic")
+    return preprocessing.place_centrally(scaled, window)[..., 0]
 
 
 @functools.lru_cache(maxsize=32)  # both studies have the real prints
