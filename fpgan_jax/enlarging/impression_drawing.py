@@ -36,7 +36,8 @@ class ImpressionRow(drawing.ManifestRow):
     """A row of the manifest: with the checkpoint and the prints that it names, all that decides an impression.
 
     docs/enlarging.md describes the columns. Of those that all manifests have, `person` is the finger's number,
-    `replica` the impression's, and `noise_seed` is -1. Lengths are in square pixels of the same area as the image's.
+    `replica` the impression's, `noise` is "given_print" or "new_finger", and `noise_seed` is -1. Lengths are in square
+    pixels of the same area as the image's.
     """
 
     ppi: str
@@ -50,8 +51,8 @@ class ImpressionRow(drawing.ManifestRow):
     contact: str
     contact_down: float
     contact_right: float
-    finger_appearance: str
-    appearance: str
+    finger_appearance: str  # of `source`, or for a new finger of a training print
+    appearance: str  # of the training print towards whose appearance the impression's is moved
 
     @property
     def variation(self) -> Variation:

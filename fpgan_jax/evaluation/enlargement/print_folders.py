@@ -22,7 +22,7 @@ from fpgan_jax.host.user_paths import expand_path
 
 PPI = 500.0
 COPY, STRANGER, PROCEDURAL = "control_copy", "control_stranger", "procedural"
-# Names of collections that are not the user's.
+# Names that sets of the user cannot have.
 _RESERVED = ("all", "real", "real_held_out", "real_others", PROCEDURAL)
 _CONTROL_PREFIX = "control_"
 
@@ -46,9 +46,7 @@ class Request:
     num_synthetic: int = 4  # impressions of each synthetic finger, at most
     num_new_fingers: int = 48  # of each set of new fingers, at most
     num_procedural: int = 48  # fingers of the procedural renderer, as one more set; 0 for none
-    num_training: int = (
-        100  # training prints, and strangers', one a finger, that new fingers are compared with
-    )
+    num_training: int = 100  # training prints, and strangers', one a finger, as real prints of new fingers
 
 
 class Print(NamedTuple):
