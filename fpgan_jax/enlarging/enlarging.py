@@ -24,7 +24,7 @@ from fpgan_jax.evaluation.matcher import nist_tools
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.scoring import figures
-from fpgan_jax.synthesis import drawing, sharded
+from fpgan_jax.synthesis import drawing, image_folder, manifest, sharded
 from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL
 from fpgan_jax.tables.csv_rows import read_rows, write_rows
 
@@ -166,7 +166,7 @@ def _claim_folder(out_dir: str, enlargement: Enlargement, request: Request) -> N
     }
     num_fingers = len(enlargement.source.fingers)
     if request.division is None:
-        drawing.claim_folder(out_dir, settings | {"num_fingers": num_fingers})
+        image_folder.claim_folder(out_dir, settings | {"num_fingers": num_fingers})
         return
     num_images = num_fingers * request.num_impressions
     sharded.claim_folder(out_dir, settings, dataclasses.replace(request.division, num_images=num_images))
@@ -243,7 +243,7 @@ def _draw_fingers(
     ]
     if missing:
         sharded.write_images(out_dir, missing, create_drawer())
-    write_rows(os.path.join(out_dir, drawing.MANIFEST_FILENAME), rows)
+    write_rows(os.path.join(out_dir, manifest.MANIFEST_FILENAME), rows)
 
 
 def draw_tiles(

@@ -24,15 +24,15 @@ from fpgan_jax.data.ridges.ridge_map import RidgeMap
 from fpgan_jax.enlarging import finger_sources
 from fpgan_jax.enlarging.finger_sources import Finger, FingerSource
 from fpgan_jax.errors import UserError
-from fpgan_jax.synthesis import drawing
-from fpgan_jax.synthesis.drawing import GIVEN_PRINT, NEW_FINGER
-from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL, DevicePrograms, list_dropout_seeds
+from fpgan_jax.synthesis import drawing, image_folder, manifest
+from fpgan_jax.synthesis.manifest import GIVEN_PRINT, NEW_FINGER
+from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL, DevicePrograms
 
 _IMPRESSIONS_PER_CALL = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class ImpressionRow(drawing.ManifestRow):
+class ImpressionRow(manifest.ManifestRow):
     """A row of the manifest: with the checkpoint and the prints that it names, all that decides an impression.
 
     docs/enlarging.md describes the columns. Of those that all manifests have, `person` is the finger's number,
@@ -97,7 +97,7 @@ class Enlargement:
 
     def describe_settings(self) -> dict:
         """Describe what decides an image besides finger and impression, as values that JSON can hold."""
-        settings = drawing.describe_settings(self.config, self.metadata, self.step, self.variables)
+        settings = image_folder.describe_settings(self.config, self.metadata, self.step, self.variables)
         return settings | {
             "fingers": self.source.content_hash,
             "training_prints": self.training_prints.data_hash,
@@ -139,7 +139,7 @@ class Enlargement:
         others: np.ndarray,
         finger_appearance: str,
     ) -> ImpressionRow:
-        row = drawing.create_row(
+        row = manifest.create_row(
             self.config,
             self.metadata,
             self.step,
@@ -231,7 +231,7 @@ class ImpressionDrawer:
             )
             look = impressions.vary_appearance(usual_look, look)
             examples.append((maps.ridges, maps.contact, contact, look, noise, row.variation))
-        return list_dropout_seeds(rows), *jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
+        return drawing.list_dropout_seeds(rows), *jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
 
     def draw(self, *inputs) -> np.ndarray:
         """Draw images, uint8 [images, height, width, channels], from `create_inputs`."""

@@ -16,7 +16,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.enlargement.print_folders import Request, scale_to_window
 from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.print_collection import PrintCollection
-from fpgan_jax.synthesis.drawing import GIVEN_PRINT, MANIFEST_FILENAME
+from fpgan_jax.synthesis.manifest import GIVEN_PRINT, MANIFEST_FILENAME
 from fpgan_jax.tables.csv_rows import read_rows
 
 WARPED, MAP = "control_classical_warp", "control_ridge_map"
