@@ -19,7 +19,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.reproduction.stages import Stage, check_workdir, describe_files, hold_experiment, run_stages
 from fpgan_jax.scoring import figures, similarity, table2
-from fpgan_jax.synthesis import drawing
+from fpgan_jax.synthesis import drawing, manifest
 from fpgan_jax.tables import formats
 from fpgan_jax.training import classifier_trainer, gan_trainer
 
@@ -61,7 +61,7 @@ def create_gan_stages(config: ConfigDict, workdir: str) -> list[Stage]:
     def create_synthesis(noise: str, meaning: str) -> Stage:
         folder, overrides = f"synthetic_{noise}", config.synthesis.to_dict() | {"noise": noise}
         run = functools.partial(drawing.synthesize, gan, os.path.join(workdir, folder), overrides=overrides)
-        return Stage(f"synthesize from {meaning}", run, (f"{folder}/{drawing.MANIFEST_FILENAME}",))
+        return Stage(f"synthesize from {meaning}", run, (f"{folder}/{manifest.MANIFEST_FILENAME}",))
 
     def draw() -> None:
         figures.draw_losses(gan, os.path.join(workdir, "losses.png"))

@@ -28,7 +28,7 @@ from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 from fpgan_jax.reproduction.chain import check_gan, create_source, create_training_stage
 from fpgan_jax.reproduction.stages import Stage, check_workdir, describe_files, hold_experiment, run_stages
 from fpgan_jax.scoring import figures
-from fpgan_jax.synthesis import drawing
+from fpgan_jax.synthesis import manifest
 from fpgan_jax.tables import formats
 
 # All that the protocol asks.
@@ -160,7 +160,7 @@ def _create_stages(config: ConfigDict, workdir: str, sizes: Sizes) -> list[Stage
             out_dir, request = os.path.join(workdir, name), create_requests()[name]
             print(enlarging.enlarge(gan, out_dir, request, **_create_overrides(config)), flush=True)
 
-        return Stage(stage, draw, (f"{name}/{drawing.MANIFEST_FILENAME}",))
+        return Stage(stage, draw, (f"{name}/{manifest.MANIFEST_FILENAME}",))
 
     def draw_figure() -> None:
         _draw_figure(config, gan, create_requests(), sizes, os.path.join(workdir, "enlarged.png"))
