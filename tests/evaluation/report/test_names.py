@@ -51,7 +51,7 @@ def test_a_collections_name_becomes_words(name, expected):
         (0.9997, "probability", "0.9997"),
         (0.99999, "probability", ">0.9999"),
         (4.514, "px", "4.51\u00a0px"),
-        (7.0, "grey levels (0-255)", "7\u00a0grey levels"),
+        (7.0, "grey levels (0-255)", "7\u00a0gray levels"),
         (0.000031, "", f"3.1e{MINUS}05"),
         (-2.5, "", f"{MINUS}2.5"),
         (float("inf"), "dB", "\N{INFINITY}\u00a0dB"),
