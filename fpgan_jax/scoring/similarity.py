@@ -136,17 +136,17 @@ def compute_in_batches(
 def bind_classifier(
     config: ConfigDict, variables: Mapping, num_classes: int, origin: str
 ) -> tuple[Callable, dict]:
-    """Bind restored weights to the classifier of a config.
+    """Bind a checkpoint's "classifier" to its config's network.
 
     Args:
       config: the checkpoint's config.
-      variables: the checkpoint's "classifier".
+      variables: the weights.
       num_classes: number of persons.
       origin: where the weights came from, for the message.
 
     Returns:
-      (a compiled function of (variables, uint8 [n, height, width, channels]) that returns float32
-      [n, num_classes] probabilities, its variables on the device).
+      (a compiled function of (variables, uint8 [n, height, width, channels]) that returns probabilities, float32
+      [n, num_classes]; its variables on the device).
 
     Raises:
       UserError: the weights do not fit the config.
@@ -257,10 +257,10 @@ def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterat
         prints = print_loading.load_prints(config, split="real", persons=unseen)
         for image, name in zip(prints.images, prints.filenames, strict=True):
             yield from (Candidate("unseen_person", person, 0, name, image) for person in persons)
-    for difficulty in ("easy", "medium", "hard"):
-        prints = print_loading.load_prints(config, split=f"altered_{difficulty}", persons=persons)
+    for split in ("altered_easy", "altered_medium", "altered_hard"):
+        prints = print_loading.load_prints(config, split=split, persons=persons)
         for image, person, name in zip(prints.images, prints.persons, prints.filenames, strict=True):
-            yield Candidate(f"altered_{difficulty}", int(person), 0, name, image)
+            yield Candidate(split, int(person), 0, name, image)
 
 
 def _load_synthetic(scorer: Scorer, folders: Sequence[str], persons: Sequence[int]) -> Iterator[Candidate]:
@@ -302,12 +302,7 @@ def read_synthetic_image(path: str, data_config: ConfigDict) -> np.ndarray:
 
 
 def check_origin(folder: str, rows: Sequence[ManifestRow], data_hash: str) -> None:
-    """Check that a generator was trained on the classifier's prints; warn if that is unknown.
-
-    Args:
-      folder: of the synthetic prints.
-      rows: its manifest.
-      data_hash: of the classifier's prints.
+    """Check that a folder's generator was trained on the classifier's prints; warn if that is unknown.
 
     Raises:
       UserError: the generator was trained on other prints.
@@ -331,12 +326,8 @@ def _create_artificial(config: ConfigDict, persons: Sequence[int]) -> Iterator[C
     empty_scan = create_empty_print(data)
     for person in persons:
         for replica in range(data.num_replicas):
-            image = create_noise_image(
-                data.noise_seed,
-                person,
-                replica if data.noise_per == "replica" else 0,
-                shape=image_shape(data),
-                distribution=data.noise_distribution,
-            )
+            number = replica if data.noise_per == "replica" else 0
+            settings = {"shape": image_shape(data), "distribution": data.noise_distribution}
+            image = create_noise_image(data.noise_seed, person, number, **settings)
             yield Candidate("pure_noise", person, replica, "noise", image)
         yield Candidate("bare_frame", person, 0, "empty scan", empty_scan)

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 
 from fpgan_jax.evaluation.controls.verdicts import VerdictRow
+from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.report import measures, names, sections, summary
 from fpgan_jax.evaluation.report.contents import EvaluationResults
 from fpgan_jax.evaluation.report.figures import choose_color
@@ -46,6 +47,7 @@ _TEMPLATES = create_environment(
     collection=names.describe_collection,
     counts=names.describe_counts,
     describe_difference=summary.describe_difference,
+    describe_utility=utility_table.describe,
     difference=names.format_difference,
     family=names.describe_family,
     interval=lambda row, unit: names.format_interval(row.low, row.high, unit) or "no interval",
@@ -136,7 +138,7 @@ def format_report(results: EvaluationResults, table_names: Sequence[str] = ()) -
         "controls": sections.arrange_controls(results.controls),
         "utility": sections.arrange_utility(results.utility),
         "tables": results.tables,
-        "run": sections.arrange_run(results.provenance),
+        "run": results.provenance,
         "words": None,
     }
     shown = {name: content for name, content in contents.items() if content or name in _ALWAYS}

@@ -54,18 +54,11 @@ class Print(NamedTuple):
     noise: Picture | None
 
 
-class Strip(NamedTuple):
-    """Prints of one kind."""
-
-    title: str
-    prints: Sequence[Print]
-
-
 class Card(NamedTuple):
-    """Prints of a person, or of all who have no real print."""
+    """Prints of a person, or of all who have no real print; a strip has the title and the prints of one kind."""
 
     title: str
-    strips: Sequence[Strip]
+    strips: Sequence[tuple[str, Sequence[Print]]]
     is_open: bool
     passing: str = ""
     note: str = ""
@@ -205,7 +198,7 @@ class Gallery:
             places = self._find_strangers(collection.persons)[:NUM_STRANGERS].tolist()
             if collection.role == SYNTHETIC and places:
                 shown = [self._show(collection, place) for place in places]
-                strips.append(Strip(describe_collection(collection.name), shown))
+                strips.append((describe_collection(collection.name), shown))
         if strips:
             note = f"At most {NUM_STRANGERS} of each kind are shown."
             cards.append(Card("Persons without a real print here", strips, True, note=note))
@@ -222,14 +215,14 @@ class Gallery:
             if collection.role != SYNTHETIC or not places:
                 continue
             prints = [self._show(collection, place) for place in shown]
-            strips.append(Strip(describe_collection(name), prints))
+            strips.append((describe_collection(name), prints))
             keys = [(name, collection.filenames[place]) for place in places]
             own = [self.scores[key] for key in keys if key in self.scores]
             if self.threshold and own:
                 passing.append(f"{title} {sum(score >= self.threshold[1] for score in own)} of {len(own)}")
         return Card(
             f"Person {person}",
-            [Strip("Real", real), *strips],
+            [("Real", real), *strips],
             index < _NUM_OPEN_PERSONS,
             f"match their own person: {', '.join(passing)}" if passing else "",
         )

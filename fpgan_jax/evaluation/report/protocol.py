@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -224,24 +225,18 @@ def list_questions(matchers: Iterable[str]) -> list[Question]:
     """List the questions in the order of the table; matchers, by the names that measures begin with, have their own."""
     both = (MORE_IMPRESSIONS, NEW_FINGERS)
     questions = [question for matcher in matchers for question in _list_matcher_questions(matcher)]
-    for quantity, distance in zip(variation.MEASURES, variation.DISTANCES, strict=True):
-        questions.append(
-            Question(
-                f"{quantity.title}: distributed as between real impressions",
-                both,
-                partial(_find_distribution, quantity, distance),
-                "mean within 10% to 90% of real prints'",
-                "KS below 0.25",
-                lambda found: (found.is_among_real, found.is_among_real and found.value < 0.25),
-                number=4,
-            )
-        )
-    for share, text in ((minutiae.ADDED_SHARE, "Minutiae added"), (minutiae.LOST_SHARE, "Minutiae lost")):
-        find = partial(_with_held_out, partial(_find_value, share))
-        bounds = _at_most(0.35, 0.25, "{:.0%}")
-        questions.append(
-            Question(f"{text}, in the common part", (MORE_IMPRESSIONS,), find, *bounds, number=5)
-        )
+    questions += [
+        Question(f"{quantity.title}: distributed as between real impressions", both,
+                 partial(_find_distribution, quantity, distance), "mean within 10% to 90% of real prints'",
+                 "KS below 0.25", lambda found: (found.is_among_real, found.is_among_real and found.value < 0.25),
+                 number=4)
+        for quantity, distance in zip(variation.MEASURES, variation.DISTANCES, strict=True)
+    ]  # fmt: skip
+    questions += [
+        Question(f"{text}, in the common part", (MORE_IMPRESSIONS,),
+                 partial(_with_held_out, partial(_find_value, share)), *_at_most(0.35, 0.25, "{:.0%}"), number=5)
+        for share, text in ((minutiae.ADDED_SHARE, "Minutiae added"), (minutiae.LOST_SHARE, "Minutiae lost"))
+    ]  # fmt: skip
     return [
         *questions,
         Question("NFIQ 2: KS distance from real prints", both, partial(_find_print_ks, quality.NFIQ2),
@@ -256,20 +251,16 @@ def list_questions(matchers: Iterable[str]) -> list[Question]:
     ]  # fmt: skip
 
 
-def _at_least(must: float, good: float, form: str = "{:g}") -> tuple[str, str, Judge]:
-    return (
-        f"at least {form.format(must)}",
-        f"at least {form.format(good)}",
-        lambda found: (found.value >= must, found.value >= good),
-    )
+def _bound(
+    words: str, compare: Callable[[float, float], bool], must: float, good: float, form: str = "{:g}"
+) -> tuple[str, str, Judge]:
+    """Return a question's `must`, `good` and `judge`."""
+    texts = [f"{words} {form.format(bound)}" for bound in (must, good)]
+    return texts[0], texts[1], lambda found: (compare(found.value, must), compare(found.value, good))
 
 
-def _at_most(must: float, good: float, form: str = "{:g}") -> tuple[str, str, Judge]:
-    return (
-        f"at most {form.format(must)}",
-        f"at most {form.format(good)}",
-        lambda found: (found.value <= must, found.value <= good),
-    )
+_at_least = partial(_bound, "at least", operator.ge)
+_at_most = partial(_bound, "at most", operator.le)
 
 
 def _list_matcher_questions(matcher: str) -> list[Question]:

@@ -1,4 +1,4 @@
-"""The report's sections on controls, utility and the run, as values for their templates."""
+"""The report's controls, utility and provenance, as values for their templates."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -59,17 +59,10 @@ class UtilityTable(NamedTuple):
     differences: Mapping[str, Sequence[utility_table.Difference]]
 
 
-class Utility(NamedTuple):
-    """Experiment 3's results: lines about the experiment, and a table per measure."""
-
-    facts: Sequence[str]
-    tables: Sequence[UtilityTable]
-
-
-def arrange_utility(rows: Sequence[utility_table.ResultRow]) -> Utility | None:
-    """Arrange experiment 3's rows; None without rows."""
+def arrange_utility(rows: Sequence[utility_table.ResultRow]) -> list[UtilityTable]:
+    """Arrange experiment 3's rows: a table per measure."""
     if not rows:
-        return None
+        return []
     summaries = utility_table.compute_summaries(rows)
     differences = utility_table.compute_differences(summaries)
     tables = []
@@ -80,7 +73,7 @@ def arrange_utility(rows: Sequence[utility_table.ResultRow]) -> Utility | None:
         pairs = [f"{one.condition} minus {one.other}" for one in next(iter(of_measure.values()), [])]
         header = ["Tested on", *pairs]
         tables.append(UtilityTable(title, len(first[0].values), conditions, means, header, of_measure))
-    return Utility(utility_table.describe(rows).splitlines(), tables)
+    return tables
 
 
 _Row = TypeVar("_Row", utility_table.Summary, utility_table.Difference)
@@ -95,40 +88,13 @@ def _group(rows: Sequence[_Row], measure: str) -> dict[str, list[_Row]]:
     return groups
 
 
-class Run(NamedTuple):
-    """What was run.
-
-    Attributes:
-      values: single ones.
-      groups: of several values each; as JSON where there are groups within groups.
-    """
-
-    values: Mapping[str, Any]
-    groups: Mapping[str, Mapping[str, Any] | str]
-
-
-def arrange_run(provenance: Mapping[str, Any]) -> Run:
-    """Arrange provenance as in `EvaluationResults`."""
-    groups = {name: value for name, value in provenance.items() if isinstance(value, Mapping)}
-    return Run(
-        {name: value for name, value in provenance.items() if name not in groups},
-        {
-            name: json.dumps(value, indent=2, ensure_ascii=False, default=str)
-            if name == "config" or any(isinstance(part, Mapping) for part in value.values())
-            else value
-            for name, value in groups.items()
-        },
-    )
-
-
 def format_provenance(value: Any) -> str:
-    """Format a single value of the provenance."""
+    """Format a value of `EvaluationResults.provenance`; mappings as indented JSON."""
     if value is None:
         return "not available"
     if isinstance(value, str):
         return value
-    return (
-        format_value(value)
-        if isinstance(value, float)
-        else json.dumps(value, ensure_ascii=False, default=str)
-    )
+    if isinstance(value, float):
+        return format_value(value)
+    indent = 2 if isinstance(value, Mapping) else None
+    return json.dumps(value, indent=indent, ensure_ascii=False, default=str)

@@ -9,16 +9,8 @@ from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.measures import identity
 from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
 from fpgan_jax.evaluation.measures.family import Headline, capitalize
-from fpgan_jax.evaluation.report.names import (
-    describe_collection,
-    describe_family,
-    describe_measure,
-    format_difference,
-    format_interval,
-    format_range,
-    format_value,
-    lower,
-)
+from fpgan_jax.evaluation.report import names
+from fpgan_jax.evaluation.report.names import describe_collection, format_difference, format_interval, lower
 from fpgan_jax.evaluation.study.findings import MEASURED, MeasureRow, is_measured
 from fpgan_jax.evaluation.study.print_collection import (
     BASELINE,
@@ -40,15 +32,7 @@ _MAX_LISTED = 8
 
 @dataclasses.dataclass(frozen=True)
 class Statement:
-    """An answer of the summary.
-
-    Attributes:
-      family: where the numbers come from, or "controls" or "utility".
-      question: in plain words.
-      sentences: the answer.
-      real: the rows of real prints behind it.
-      synthetic: the rows of synthetic prints behind it.
-    """
+    """An answer of the summary from a family's rows, or from those of "controls" or "utility"."""
 
     family: str
     question: str
@@ -64,15 +48,9 @@ class Statement:
 
 @dataclasses.dataclass(frozen=True)
 class Gap:
-    """Measures that have no number, for one reason.
+    """Measures of a family that have no number for one reason; `is_whole` if no synthetic prints have one.
 
-    Attributes:
-      family: theirs.
-      status: `REFUSED`, `SKIPPED`, "no value" or "no rows".
-      reason: the rows' note.
-      measures: their names.
-      collections: of the rows.
-      is_whole: whether no synthetic prints have a number of them either.
+    The status is `REFUSED`, `SKIPPED`, "no value" or "no rows".
     """
 
     family: str
@@ -113,14 +91,16 @@ def summarize(
         for headline in asked.headlines:
             chosen = [name for name in by_measure if name in headline.names]
             for name in chosen:
-                tool = f" ({describe_measure(name)})" if len(chosen) > 1 else ""
+                tool = f" ({names.describe_measure(name)})" if len(chosen) > 1 else ""
                 statements.append(_state(study, headline, by_measure[name], verdicts, tool))
     statements = _add_matchers_error(study, measures, statements)
     stated = {statement.family for statement in statements}
     for family, by_measure in measured.items():
         if by_measure and family not in stated:
             name, rows = next(iter(by_measure.items()))
-            plain = Headline((), f"{describe_family(family)}: what was found?", describe_measure(name))
+            plain = Headline(
+                (), f"{names.describe_family(family)}: what was found?", names.describe_measure(name)
+            )
             statements.append(_state(study, plain, rows, verdicts))
     return statements
 
@@ -129,8 +109,8 @@ def _add_matchers_error(
     study: Study, measures: Sequence[MeasureRow], statements: list[Statement]
 ) -> list[Statement]:
     """Add the matcher's own error on real prints to the statements on identity."""
-    names = {measure.name for measure in identity.EQUAL_ERROR_RATE.expand()}
-    rows = choose_real(study, [row for row in measures if row.measure in names and is_measured(row)])
+    rates = {measure.name for measure in identity.EQUAL_ERROR_RATE.expand()}
+    rows = choose_real(study, [row for row in measures if row.measure in rates and is_measured(row)])
     numbers = [
         f"{_write_number(row)} ({lower(describe_collection(row.collection))})"
         for row in rows
@@ -163,7 +143,9 @@ def _state(
     word = "of" if headline.is_share else "for"
     numbers = _enumerate([f"{_write_number(row)} {word} {_describe_prints(row)}" for row in synthetic])
     if headline.is_share:
-        condition = f" at FAR {format_value(measure.rate, 'fraction')}" if measure and measure.rate else ""
+        condition = (
+            f" at FAR {names.format_value(measure.rate, 'fraction')}" if measure and measure.rate else ""
+        )
         text = f"{numbers} {headline.claim}{condition}{tool}"
     else:
         text = f"{headline.claim}{tool} is {numbers}"
@@ -183,19 +165,19 @@ def _describe_prints(row: MeasureRow) -> str:
 
 
 def _write_number(row: MeasureRow) -> str:
-    return format_value(row.value, row.unit)
+    return names.format_value(row.value, row.unit)
 
 
 def _write_real(study: Study, real: Sequence[MeasureRow]) -> str:
     if not real:
         return "; no real prints were measured for comparison"
-    numbers = format_range([row.value for row in real], real[0].unit)
-    names = [
+    numbers = names.format_range([row.value for row in real], real[0].unit)
+    kinds = [
         lower(describe_collection(row.collection))
         for row in real
         if find_role(study, row.collection) in (HELD_OUT, BASELINE)
     ]
-    whose = f" ({' to '.join(dict.fromkeys((names[0], names[-1])))})" if names else ""
+    whose = f" ({' to '.join(dict.fromkeys((kinds[0], kinds[-1])))})" if kinds else ""
     return f"; real prints{whose}: {numbers}"
 
 
@@ -364,12 +346,16 @@ def describe_gaps(gaps: Sequence[Gap]) -> str:
     titles: dict[str, dict[str, None]] = {}
     for gap in gaps:
         if gap.is_whole:
-            names = [describe_measure(name) for name in gap.measures] or [describe_family(gap.family)]
-            titles.setdefault(gap.status, {}).update(dict.fromkeys(names))
+            listed = (
+                map(names.describe_measure, gap.measures)
+                if gap.measures
+                else (names.describe_family(gap.family),)
+            )
+            titles.setdefault(gap.status, {}).update(dict.fromkeys(listed))
     parts = []
-    for status, listed in titles.items():
-        more = f" and {len(listed) - _MAX_LISTED} more" if len(listed) > _MAX_LISTED else ""
-        parts.append(f"{status}: {', '.join(list(listed)[:_MAX_LISTED])}{more}")
+    for status, all_titles in titles.items():
+        more = f" and {len(all_titles) - _MAX_LISTED} more" if len(all_titles) > _MAX_LISTED else ""
+        parts.append(f"{status}: {', '.join(list(all_titles)[:_MAX_LISTED])}{more}")
     return "; ".join(parts)
 
 

@@ -88,7 +88,7 @@ def test_without_scores_and_quality_there_is_no_worst_case():
 
 def test_prints_that_do_not_pass_are_marked_and_counted():
     cards = Gallery(create_results(matches=MATCHES, measures=[THRESHOLD])).create_cards()
-    prints = [one for card in cards for strip in card.strips for one in strip.prints]
+    prints = [one for card in cards for _, strip in card.strips for one in strip]
     assert [one.score for one in prints if one.fails] == ["20"]
     assert [(card.title, card.passing) for card in cards] == [
         ("Person 1", "match their own person: training noise 1 of 2"),
@@ -110,7 +110,7 @@ def test_a_print_that_is_not_there_has_no_picture(names):
 def test_prints_of_nobody_known_are_shown_too():
     (card,) = Gallery(create_results([-1, -1, 7])).create_cards()
     assert card.title == "Persons without a real print here"
-    assert [len(strip.prints) for strip in card.strips] == [3]
+    assert [len(strip) for _, strip in card.strips] == [3]
 
 
 def test_few_prints_are_shown_large_and_all():
@@ -134,10 +134,10 @@ def test_the_persons_who_are_left_out_are_counted():
 def test_noise_stands_above_its_print():
     noise = np.random.default_rng(0).integers(0, 256, (4, 16, 16), np.uint8)
     results = create_results(noise_images={"synthetic_training": noise})
-    real, drawn = Gallery(results).create_cards()[0].strips
-    assert (real.prints[0].noise, real.prints[0].picture.alt) == (None, "Real, person 1: real0")
-    assert drawn.prints[0].noise.alt == "Noise of synthetic_training0"
-    assert drawn.prints[0].picture.alt == "Training noise, person 1: synthetic_training0"
+    (_, real), (_, drawn) = Gallery(results).create_cards()[0].strips
+    assert (real[0].noise, real[0].picture.alt) == (None, "Real, person 1: real0")
+    assert drawn[0].noise.alt == "Noise of synthetic_training0"
+    assert drawn[0].picture.alt == "Training noise, person 1: synthetic_training0"
 
 
 def test_scores_are_sorted_into_impostors_genuine_and_synthetic():
