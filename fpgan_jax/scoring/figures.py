@@ -69,11 +69,7 @@ def draw_columns(columns: dict[str, list[np.ndarray]], path: str) -> None:
 
 
 def draw_losses(gan_workdir: str, path: str) -> None:
-    """Draw the losses over the steps as a PNG.
-
-    Args:
-      gan_workdir: the workdir of `launch.train_gan`.
-      path: the PNG to write.
+    """Draw the losses of a workdir of `launch.train_gan` over the steps, as a PNG.
 
     Raises:
       UserError: the workdir has no metrics.

@@ -33,7 +33,7 @@ class ControlScore:
 
 @dataclasses.dataclass(frozen=True)
 class SetResult:
-    """A set's row of table 2, such as "P50"'s, with its controls."""
+    """A set's row of table 2, and its controls."""
 
     name: str
     real: Score
@@ -194,7 +194,7 @@ def write_tables(
       Both tables as text, with a line on what the deviations are.
 
     Raises:
-      UserError: a file is missing or not such a CSV, or two files have the same set.
+      UserError: a file is missing or not a CSV of scores, or two files have the same set.
     """
     rows: list[ScoreRow] = []
     origins: dict[str, str] = {}

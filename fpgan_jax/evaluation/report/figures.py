@@ -143,8 +143,8 @@ def draw_scores(
         if is_root:
             axes[-1].set_xticks(_choose_ticks(top))
         axes[-1].set_xlabel("score (square root scale)" if is_root else "score")
-        spoken = ", ".join(f"{title}: median {np.median(v):.4g}" for title, (_, v) in groups.items())
-        return _convert(figure, prefix, f"Histograms of the scores of {matcher}. {spoken}.")
+        description = ", ".join(f"{title}: median {np.median(v):.4g}" for title, (_, v) in groups.items())
+        return _convert(figure, prefix, f"Histograms of the scores of {matcher}. {description}.")
 
 
 def _choose_ticks(top: float) -> list[float]:
@@ -165,7 +165,7 @@ def draw_epochs(
     Args:
       title: of the measure.
       unit: as in `MeasureRow.unit`.
-      lines: one or more.
+      lines: at least one.
       real: lowest and highest value of real against real, drawn as a band.
       prefix: as in `draw_scores`.
     """
@@ -188,12 +188,12 @@ def draw_epochs(
         axis.set_title(title, loc="left")
         axis.grid(axis="y", lw=0.6)
         axis.legend(frameon=False, fontsize=9)
-        spoken = "; ".join(
+        description = "; ".join(
             f"{line.title}: {format_value(line.values[0], unit)} after epoch {line.epochs[0]}, "
             f"{format_value(line.values[-1], unit)} after epoch {line.epochs[-1]}"
             for line in lines
         )
-        return _convert(figure, prefix, f"{title} by epoch. {spoken}.")
+        return _convert(figure, prefix, f"{title} by epoch. {description}.")
 
 
 def draw_spreads(
@@ -226,17 +226,19 @@ def draw_spreads(
         axis.set_axisbelow(True)
         _set_unit(axis.xaxis, unit)
         axis.set_title(title, loc="left")
-        spoken = "; ".join(f"{name}: median {format_value(p[2], unit)}" for name, p in percentiles.items())
-        return _convert(figure, prefix, f"{title} of single prints. {spoken}.")
+        description = "; ".join(
+            f"{name}: median {format_value(p[2], unit)}" for name, p in percentiles.items()
+        )
+        return _convert(figure, prefix, f"{title} of single prints. {description}.")
 
 
-def draw_dots(dots: Sequence[Dot], real: tuple[float, float] | None, *, spoken: str) -> Markup:
+def draw_dots(dots: Sequence[Dot], real: tuple[float, float] | None, *, description: str) -> Markup:
     """Draw numbers with their intervals on one scale, small enough for a table's cell.
 
     Args:
       dots: later ones are on top. Controls beyond the other numbers are drawn at the ends of the scale.
       real: lowest and highest end of real against real, drawn as a band.
-      spoken: the picture in words.
+      description: the picture in words.
     """
     # The scale leaves controls out: one far away would squeeze all other numbers.
     scaling = [dot for dot in dots if dot.color != "control"] or dots
@@ -267,7 +269,7 @@ def draw_dots(dots: Sequence[Dot], real: tuple[float, float] | None, *, spoken: 
         if np.isfinite((dot.low, dot.high)).all():
             draw("line", dot.color, x1=place(dot.low), x2=place(dot.high), y1=y, y2=y)
         draw("circle", dot.color, cx=x, cy=y, r="3.5")
-    return _write(svg, spoken)
+    return _write(svg, description)
 
 
 def _set_unit(axis: Axis, unit: str) -> None:
@@ -277,7 +279,7 @@ def _set_unit(axis: Axis, unit: str) -> None:
         axis.set_label_text(describe_unit(unit) or unit)
 
 
-def _convert(figure: Figure, prefix: str, spoken: str) -> Markup:
+def _convert(figure: Figure, prefix: str, description: str) -> Markup:
     """Convert a figure to an SVG with unique ids and the page's colors and font."""
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": prefix, "svg.fonttype": "none"}):
@@ -302,12 +304,12 @@ def _convert(figure: Figure, prefix: str, spoken: str) -> Markup:
     view = root.get("viewBox", "")
     root.attrib.clear()
     root.attrib.update({"viewBox": view, "role": "img", "class": "figure"})
-    return _write(root, spoken)
+    return _write(root, description)
 
 
-def _write(svg: ElementTree.Element, spoken: str) -> Markup:
+def _write(svg: ElementTree.Element, description: str) -> Markup:
     title = ElementTree.Element("title")
-    title.text = make_printable(spoken)
+    title.text = make_printable(description)
     svg.insert(0, title)
     return Markup(ElementTree.tostring(svg, encoding="unicode", method="html"))
 

@@ -185,10 +185,10 @@ def _draw_dots(study: Study, rows: Sequence[MeasureRow], real: Sequence[MeasureR
     if not dots:
         return ""
     num_controls = sum(dot.color == "control" for dot in dots)
-    spoken = (
+    description = (
         f"{names.describe_measure(rows[0].measure)}: the numbers of this row, and {num_controls} controls"
     )
-    return figures.draw_dots(dots, find_range(real), spoken=spoken)
+    return figures.draw_dots(dots, find_range(real), description=description)
 
 
 def _draw_spreads(

@@ -134,15 +134,7 @@ class Question:
 
 
 def create_table(study: Study, findings: Findings) -> ReportTable | None:
-    """Answer the protocol's questions for all synthetic prints that have several of a finger.
-
-    Args:
-      study: what was measured.
-      findings: of all its families.
-
-    Returns:
-      The table; None if no finger has two synthetic prints.
-    """
+    """Answer the protocol's questions for the sets that have several synthetic prints of a finger; None without one."""
     numbers = arrange(study, findings)
     matchers = list(dict.fromkeys(row.matcher for row in findings.matches)) or ["nbis"]
     cells = []
@@ -164,17 +156,14 @@ def create_table(study: Study, findings: Findings) -> ReportTable | None:
 def create_wide_table(
     numbers: Numbers, kind: str, questions: Sequence[Question], name: str, title: str
 ) -> ReportTable:
-    """Compare all synthetic prints and controls of a study, with a row per question.
+    """Compare all synthetic prints and controls of a study, with a row per question and no answers for controls.
 
     Args:
       numbers: what was found.
       kind: of all synthetic prints: `MORE_IMPRESSIONS` or `NEW_FINGERS`.
-      questions: those of other kinds are left out.
+      questions: those for other kinds are left out.
       name: of the table's files.
       title: of the table.
-
-    Returns:
-      The table; controls have numbers and no answer.
     """
     collections = numbers.study.collections.values()
     judged = [collection.name for collection in collections if collection.role == SYNTHETIC]
@@ -309,7 +298,7 @@ def _explain(numbers: Numbers, measure: str, collection: str) -> str:
     row = numbers.rows.get((measure, collection))
     if row is not None:
         return "" if is_measured(row) else row.note
-    # A whole family may have been skipped, as of a matcher that is not installed.
+    # A whole family may have been skipped, for example because its matcher is not installed.
     asked = find_measure(measure)
     for (name, place), row in numbers.rows.items():
         skipped = find_measure(name) if place == "all" and not is_measured(row) else None

@@ -70,15 +70,9 @@ def find_range(rows: Sequence[MeasureRow]) -> tuple[float, float] | None:
 def summarize(
     study: Study, measures: Sequence[MeasureRow], verdicts: Sequence[VerdictRow] = ()
 ) -> list[Statement]:
-    """State the findings of every family that has a number for synthetic prints.
+    """State the findings of every family that has a number for synthetic prints, by the families' ranks.
 
-    Args:
-      study: what was measured.
-      measures: rows of all families.
-      verdicts: of the synthetic prints.
-
-    Returns:
-      The statements by the families' ranks. Families without a headline come last, with their first measure.
+    Families without a headline come last, with their first measure.
     """
     measured: dict[str, dict[str, list[MeasureRow]]] = {}
     for row in measures:
@@ -205,7 +199,7 @@ def describe_difference(verdict: VerdictRow, unit: str) -> str:
 
 
 def describe_margin(margin: float, unit: str) -> str:
-    """Describe a margin of equivalence in the unit of `MeasureRow.unit`; NaN is none."""
+    """Describe a margin of equivalence in the unit of `MeasureRow.unit`; NaN if there is none."""
     if math.isnan(margin):
         return "no equivalence margin"
     return f"equivalence margin \u00b1{format_difference(margin, unit).removeprefix('+')}"
@@ -229,11 +223,7 @@ def _write_passing(controls: Sequence[MeasureRow], bar: MeasureRow) -> list[str]
 
 
 def summarize_controls(controls: Iterable[tuple[str, str, bool | None, str]]) -> Statement | None:
-    """State how many controls any measure catches, and which none does; None if nothing was decided.
-
-    Args:
-      controls: as in `EvaluationResults`.
-    """
+    """State how many of `EvaluationResults.controls` are caught, and which are not; None if nothing was decided."""
     decided: dict[str, list[bool]] = {}
     for control, _, caught, _ in controls:
         if caught is not None:
@@ -256,13 +246,9 @@ def summarize_controls(controls: Iterable[tuple[str, str, bool | None, str]]) ->
 
 
 def summarize_utility(utility: Sequence[utility_table.ResultRow]) -> Statement | None:
-    """State what synthetic prints in the training change on prints that no training used.
+    """State what synthetic prints in the training change on prints that no training used, by experiment 3's rows.
 
-    Args:
-      utility: experiment 3's rows.
-
-    Returns:
-      The statement; None without a comparison in which only one condition has synthetic prints.
+    None without a comparison in which only one condition has synthetic prints.
     """
     summaries = utility_table.compute_summaries(utility) if utility else []
     num_seeds = len({row.seed for row in utility})
@@ -297,14 +283,9 @@ def _has_synthetic(condition: str) -> bool:
 
 
 def find_gaps(study: Study, measures: Sequence[MeasureRow]) -> list[Gap]:
-    """Find what has no number, and why.
+    """Find what has no number, and why: first the reasons that leave all synthetic prints without one.
 
-    Args:
-      study: its settings' `measures` name the families that were requested.
-      measures: rows of all families.
-
-    Returns:
-      A gap per reason: first those that leave all synthetic prints without a number.
+    The families that were requested are those of `measures` in the study's settings.
     """
 
     def is_judged(row: MeasureRow) -> bool:

@@ -35,7 +35,7 @@ def draw_all(title="a title", prefix="p"):
 
 
 def draw_dots(dots, real=None):
-    return ElementTree.fromstring(figures.draw_dots(dots, real, spoken="x"))
+    return ElementTree.fromstring(figures.draw_dots(dots, real, description="x"))
 
 
 def test_a_small_print_comes_back_to_the_bit():
