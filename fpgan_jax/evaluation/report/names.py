@@ -72,7 +72,8 @@ def format_difference(value: float, unit: str = "") -> str:
     if math.isnan(value):
         return NO_VALUE
     if unit == "fraction":
-        return f"{_sign(value)}{_format_number(round(value * 100, 1))}\u00a0points"
+        number = _format_number(round(value * 100, 1))
+        return f"{_sign(value)}{number}\u00a0point{'s' * (number not in ('1', f'{_MINUS}1'))}"
     return _sign(value) + format_value(value, unit)
 
 

@@ -176,7 +176,7 @@ def _write_real(study: Study, real: Sequence[MeasureRow]) -> str:
 
 
 def _write_verdicts(synthetic: Sequence[MeasureRow], verdicts: Sequence[VerdictRow]) -> list[str]:
-    """Compare the synthetic prints with real ones, with the margin of equivalence."""
+    """Compare the synthetic prints with real ones; a relative margin depends on the real prints that are nearest."""
     by_collection = {row.collection: row for row in verdicts if row.measure == synthetic[0].measure}
     found = [(row, by_collection[row.collection]) for row in synthetic if row.collection in by_collection]
     if not found:
@@ -185,8 +185,8 @@ def _write_verdicts(synthetic: Sequence[MeasureRow], verdicts: Sequence[VerdictR
         f"{_describe_prints(row)} are {verdict.verdict} ({describe_difference(verdict, row.unit)})"
         for row, verdict in found
     ]
-    margin = capitalize(describe_margin(found[0][1].margin, found[0][0].unit))
-    return [f"Compared with real prints, {_enumerate(parts)}. {margin}."]
+    margins = dict.fromkeys(describe_margin(verdict.margin, row.unit) for row, verdict in found)
+    return [f"Compared with real prints, {_enumerate(parts)}. {capitalize(_enumerate(list(margins)))}."]
 
 
 def describe_difference(verdict: VerdictRow, unit: str) -> str:

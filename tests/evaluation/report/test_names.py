@@ -90,7 +90,12 @@ def test_a_range_names_its_unit_once(values, unit, expected):
 
 @pytest.mark.parametrize(
     ("value", "unit", "expected"),
-    [(-0.012, "fraction", f"{MINUS}1.2\u00a0points"), (0.5, "px", "+0.5\u00a0px"), (0.0, "", "0")],
+    [
+        (-0.012, "fraction", f"{MINUS}1.2\u00a0points"),
+        (-0.01, "fraction", f"{MINUS}1\u00a0point"),
+        (0.5, "px", "+0.5\u00a0px"),
+        (0.0, "", "0"),
+    ],
 )
 def test_a_difference_has_a_sign(value, unit, expected):
     assert names.format_difference(value, unit) == expected

@@ -202,6 +202,22 @@ def test_a_verdict_stands_beside_its_difference_and_its_margin():
     )
 
 
+def test_margins_that_differ_are_all_given():
+    rows = [
+        create_row("ridge_period", name, value, family="ridges", unit="px", better="real")
+        for name, value in (("altered_easy", 4.0), ("synthetic_training", 4.0), ("synthetic_new", 4.0))
+    ]
+    found = [
+        verdicts.VerdictRow("ridge_period", name, "altered_easy", 0.0, -0.1, 0.1, 0, margin, "equivalent")
+        for name, margin in (("synthetic_training", 0.12), ("synthetic_new", 0.15))
+    ]
+    (statement,) = summary.summarize(STUDY, rows, found)
+    expected = (
+        "Equivalence margin \N{PLUS-MINUS SIGN}0.12 px and equivalence margin \N{PLUS-MINUS SIGN}0.15 px."
+    )
+    assert statement.sentences[1].replace("\u00a0", " ").endswith(expected)
+
+
 def test_a_measure_without_a_margin_says_so():
     assert summary.describe_margin(NAN, "") == "no equivalence margin"
 
