@@ -153,7 +153,7 @@ def _state(
 def _describe_prints(row: MeasureRow) -> str:
     return {
         "synthetic_training": "the prints from training noise",
-        "synthetic_new": "those from new noise",
+        "synthetic_new": "the prints from new noise",
         "synthetic": "the synthetic prints",
     }.get(row.collection, f"the prints in {row.collection}")
 

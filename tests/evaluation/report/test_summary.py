@@ -67,8 +67,8 @@ def get_sentences(rows, study=STUDY):
 
 def test_a_share_stands_beside_real_prints():
     assert get_sentences(IDENTITY) == [
-        "97% of the prints from training noise and 3.1% of those from new noise match their own person at FAR 1%; real "
-        "prints (altered easy to altered hard): 92 to 100%."
+        "97% of the prints from training noise and 3.1% of the prints from new noise match their own person at FAR 1%; "
+        "real prints (altered easy to altered hard): 92 to 100%."
     ]
 
 
@@ -78,15 +78,15 @@ def test_a_mean_stands_beside_real_prints():
         for name, value in (("real", 41.2), ("real_others", 40.0), ("synthetic_new", 58.34))
     ]
     assert get_sentences(rows) == [
-        "The mean number of minutiae is 58.3 for those from new noise; real prints: 40 to 41.2."
+        "The mean number of minutiae is 58.3 for the prints from new noise; real prints: 40 to 41.2."
     ]
 
 
 def test_what_was_not_measured_is_not_spoken_of():
     refused = dataclasses.replace(IDENTITY[2], status=REFUSED, value=NAN)
     assert get_sentences([*IDENTITY[:2], refused, IDENTITY[3]]) == [
-        "3.1% of those from new noise match their own person at FAR 1%; real prints (altered easy to altered hard): "
-        "92 to 100%."
+        "3.1% of the prints from new noise match their own person at FAR 1%; real prints (altered easy to altered "
+        "hard): 92 to 100%."
     ]
 
 
@@ -136,7 +136,7 @@ def test_a_family_without_a_headline_is_spoken_of_all_the_same():
     (statement,) = summary.summarize(STUDY, rows)
     assert (statement.question, statement.sentences) == (
         "Poetry: what was found?",
-        ("Warmth is 3 for those from new noise; no real prints were measured for comparison.",),
+        ("Warmth is 3 for the prints from new noise; no real prints were measured for comparison.",),
     )
 
 
@@ -166,8 +166,8 @@ def test_a_print_that_matches_its_source_is_not_counted_as_a_leak():
         for name, value in values.items()
     ]
     assert [text.split(";")[0] for text in get_sentences(rows)] == [
-        "20% of those from new noise match a training print at FAR 1%",
-        "10% of those from new noise match a training print's mirror image at FAR 1%",
+        "20% of the prints from new noise match a training print at FAR 1%",
+        "10% of the prints from new noise match a training print's mirror image at FAR 1%",
     ]
 
 
@@ -197,7 +197,7 @@ def test_a_verdict_stands_beside_its_difference_and_its_margin():
     minus = "\N{MINUS SIGN}"
     assert statement.sentences[1].replace("\u00a0", " ") == (
         f"Compared with real prints, the prints from training noise are undecided (+5 points, {minus}2 to +9, from "
-        f"altered hard, paired by 5 persons) and those from new noise are worse ({minus}88.9 points, {minus}95 to "
+        f"altered hard, paired by 5 persons) and the prints from new noise are worse ({minus}88.9 points, {minus}95 to "
         f"{minus}80, from altered hard). Equivalence margin \N{PLUS-MINUS SIGN}5 points."
     )
 
