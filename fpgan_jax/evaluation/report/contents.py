@@ -58,14 +58,6 @@ class EvaluationResults:
         """How the synthetic prints compare with real ones."""
         return judge_synthetic(self.study, self.measures, self.images)
 
-    def find_verdict(self, row: MeasureRow) -> VerdictRow | None:
-        """Find the verdict on a row; None if there is none."""
-        return self._verdicts_by_place.get((row.measure, row.collection))
-
-    @functools.cached_property
-    def _verdicts_by_place(self) -> Mapping[tuple[str, str], VerdictRow]:
-        return {(row.measure, row.collection): row for row in self.verdicts}
-
     def find_thresholds(self, matcher: str) -> dict[str, float]:
         """Find the scores from which a matcher's comparisons pass: "FAR 1%" -> score, the strictest rate last."""
         values = {row.measure: row.value for row in self.measures if is_measured(row)}

@@ -155,6 +155,7 @@ def format_report(results: EvaluationResults, table_names: Sequence[str] = ()) -
         control_pictures=gallery.draw_controls(),
         table_files=[f"{name}.{{{','.join(formats.FORMATS)}}}" for name in table_names],
         color=lambda name: choose_color(name, find_role(results.study, name)),
+        verdicts={(row.measure, row.collection): row for row in results.verdicts},
         no_value=names.NO_VALUE,
     )
 
