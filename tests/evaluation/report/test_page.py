@@ -309,18 +309,6 @@ def test_the_papers_scale_stays_under_ten_megabytes():
     assert text.count("data:image/png") == 13 + 117 + 260 + 260 and len(text) < 10e6
 
 
-def test_every_file_of_the_package_is_installed():
-    declared = pathlib.Path("setup.cfg").read_text().split("[options.package_data]")[1].split("[")[0]
-    installed = set()
-    for line in declared.split():
-        if "." in line and "/" not in line:
-            folder = pathlib.Path(*line.split("."))
-        elif line != "=":
-            installed.update(folder.glob(line))
-    files = {path for path in pathlib.Path("fpgan_jax").rglob("*.*") if path.is_file()}
-    assert {path for path in files if path.suffix not in (".py", ".pyc")} == installed
-
-
 def read_colors(block):
     return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", block))
 
