@@ -164,7 +164,7 @@ def _create_cells(rows: Sequence[PairRow]) -> list[tuple[str, ...]]:
     """Create the cells under `_HEADER`, one row per kind."""
     set_name = rows[0].set
     paper = table2.PAPER.get(set_name)
-    paper_means = {"real": paper.real_mean, "synthetic": paper.synthetic_mean} if paper else {}
+    paper_means = {"real": paper.real.mean, "synthetic": paper.synthetic.mean} if paper else {}
     num_gans, num_classifiers = (
         len({getattr(row, name) for row in rows}) for name in ("gan_seed", "classifier_seed")
     )
