@@ -15,7 +15,13 @@ from fpgan_jax.sweeps.runs import count_states
 
 # The first of these that a sweep has are shown and drawn; all others are in the CSV, and collapsed on the page.
 _HEADLINES = (
-    *("similarity of synthesised", "similarity of new_noise", "gan best l1_loss", "gan l1_loss", "best l1_loss"),
+    *(
+        "similarity of synthesised",
+        "similarity of new_noise",
+        "gan best l1_loss",
+        "gan l1_loss",
+        "best l1_loss",
+    ),
     *("l1_loss", "discriminator_loss", "best loss", "loss", "accuracy"),
 )
 _MAX_NUM_HEADLINES = 4
