@@ -1,7 +1,7 @@
 """Owns the proof of the matcher itself on real prints, before it judges any others.
 
 Fingers with several real impressions are matched with one another; where there is one impression of each, with its
-altered copies. Does not own the numbers (`verification.py`) or the way of matching (`identity.py`).
+altered copies. Does not own the numbers (`verification.py`) or the way of matching (`comparisons.py`).
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
 from fpgan_jax.evaluation.matcher.tools import find_tool
-from fpgan_jax.evaluation.measures import identity
+from fpgan_jax.evaluation.measures.comparisons import Comparisons, compare_with_gallery, create_match_rows
 from fpgan_jax.evaluation.statistics import intervals, verification
 from fpgan_jax.evaluation.statistics.verification import Impostors
 from fpgan_jax.evaluation.study import loading, print_collection
@@ -106,7 +106,7 @@ def calibrate_matcher(
         prepared = prepare_prints(made, config.data)
         if has_impressions:
             return _try_on_impressions(made.reference, prepared, matcher, scores_path)
-        comparisons = identity.compare_with_gallery(made, prepared, matcher)
+        comparisons = compare_with_gallery(made, prepared, matcher)
     except (ToolError, NoScaleError) as error:
         raise UserError(str(error)) from error
     baselines = [c for c in collections.values() if c.role == print_collection.BASELINE]
@@ -115,9 +115,7 @@ def calibrate_matcher(
         [
             row
             for collection in baselines
-            for row in identity.create_match_rows(
-                comparisons, collection, comparisons.scores[collection.name]
-            )
+            for row in create_match_rows(comparisons, collection, comparisons.scores[collection.name])
         ],
     )
     return _collect(comparisons, baselines, prepared)
@@ -161,7 +159,7 @@ def _try_on_impressions(
 
 
 def _collect(
-    comparisons: identity.Comparisons, baselines: list[PrintCollection], prepared: PreparedPrints
+    comparisons: Comparisons, baselines: list[PrintCollection], prepared: PreparedPrints
 ) -> Calibration:
     scores = np.concatenate([comparisons.scores[c.name] for c in baselines])
     persons = np.concatenate([c.persons for c in baselines])

@@ -21,7 +21,7 @@ from fpgan_jax.evaluation.measures import (
     variation,
 )
 from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
-from fpgan_jax.evaluation.measures.family import HEADLINE_RATE, Measure
+from fpgan_jax.evaluation.measures.measure import HEADLINE_RATE, Measure
 from fpgan_jax.evaluation.report.names import (
     NO_VALUE,
     describe_collection,

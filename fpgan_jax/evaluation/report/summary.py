@@ -11,7 +11,7 @@ from fpgan_jax.evaluation.controls.verdicts import VerdictRow, choose_real
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.measures import identity
 from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
-from fpgan_jax.evaluation.measures.family import Headline
+from fpgan_jax.evaluation.measures.measure import Headline
 from fpgan_jax.evaluation.report.names import (
     describe_collection,
     describe_family,

@@ -11,7 +11,8 @@ from fpgan_jax.evaluation.matcher.resolution import NoScaleError
 from fpgan_jax.evaluation.matcher.tools import MATCHER_TITLES
 from fpgan_jax.evaluation.measures import families, identity, leakage, ridges, variation
 from fpgan_jax.evaluation.measures.families import FAMILIES
-from fpgan_jax.evaluation.measures.family import REAL_PRINTS, Family, Headline, Measure
+from fpgan_jax.evaluation.measures.family import Family
+from fpgan_jax.evaluation.measures.measure import REAL_PRINTS, Headline, Measure
 from tests.evaluation.measures.scored_study import REFERENCE, create_study
 
 PERSONS = [1, 1, 2, 3]
