@@ -190,12 +190,14 @@ class Family:
         nan = math.nan
         return MeasureRow(self.name, measure.name, "all", nan, nan, nan, 0, 0, status=status, note=reason)
 
-    def compute_or_skip(self, measure: Callable[..., Findings], *arguments: Any) -> Findings:
+    def compute_or_skip(
+        self, measure: Callable[..., Findings], *arguments: Any, matcher: str = "nbis"
+    ) -> Findings:
         """Measure, or create the row of `skip` if a tool or the prints' scale is missing."""
         try:
             return measure(*arguments)
         except (ToolError, NoScaleError) as error:
-            return self.skip(error)
+            return self.skip(error, matcher=matcher)
 
     def compute_by_each(
         self, measure: Callable[[Study, ConfigDict, Matcher], Findings], study: Study, tools: Tools
@@ -204,7 +206,7 @@ class Family:
         return merge_findings(
             self.skip(matcher, matcher=name)
             if isinstance(matcher, ToolError)
-            else self.compute_or_skip(measure, study, tools.data_config, matcher)
+            else self.compute_or_skip(measure, study, tools.data_config, matcher, matcher=name)
             for name, matcher in tools.matchers.items()
         )
 
