@@ -67,8 +67,7 @@ class Family:
       headlines: of the summary, which takes the first measure of a family without any.
       rank: its place in the summary, the lowest first; equal ranks are in the order of the families.
       baseline: of the measures that have none of their own.
-      is_passed_by_any_image: whether an image that is not a print does well, such as one of noise, which matches
-        nobody.
+      is_passed_by_any_image: whether an image that is not a print does well, as noise does if it matches nobody.
       list_networks: study -> workdirs of the classifiers whose weights the numbers depend on.
       is_by_classifier_seed: whether it is measured again for each seed of the classifier.
     """

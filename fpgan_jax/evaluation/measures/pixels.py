@@ -137,19 +137,11 @@ def _measure_to_nearest(study: Study, collection: PrintCollection) -> Findings:
     # A real print's other impressions are of its own finger.
     is_own = find_same_person(collection.persons, reference.persons) & (collection.role in REAL_ROLES)
     reason = "there is no other reference print" if is_own.all(1).any() else ""
-    places = np.arange(len(collection))
-    distances = np.stack(
-        [
-            _compute_in_chunks(
-                compute_l1, collection.images, places, reference.images, np.full(len(places), other)
-            )
-            for other in range(len(reference))
-        ],
-        axis=1,
-    )
-    distances[is_own] = np.inf
+    rows, columns = np.indices(is_own.shape).reshape(2, -1)
+    distances = _compute_in_chunks(compute_l1, collection.images, rows, reference.images, columns)
+    nearest = np.where(is_own, np.inf, distances.reshape(is_own.shape)).min(1)
     note = "to the other persons' prints" if is_own.any() else ""
-    return FAMILY.describe(L1_TO_NEAREST, collection, distances.min(1), note=note, reason=reason)
+    return FAMILY.describe(L1_TO_NEAREST, collection, nearest, note=note, reason=reason)
 
 
 def _measure_within(collection: PrintCollection) -> Findings:

@@ -66,8 +66,7 @@ class Study:
         "real_others" are the held-out impressions and the population, if there are any.
       settings: config.evaluation.
       classifier_workdirs: of `launch.train_classifier`, for the paper's similarity; may be empty.
-      feature_classifier: workdir of a classifier of other prints, in whose features distributions are compared; "" if
-        there is none.
+      feature_classifier: workdir of the classifier whose features describe distributions; "" if there is none.
       seed: of everything drawn at random.
       ppi: pixels per inch of the images; 0 if config.data does not say.
     """
