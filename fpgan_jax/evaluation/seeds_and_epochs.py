@@ -24,9 +24,9 @@ _SEEDS_HEADER = (
     *("std GAN", "std classifier", "std rest"),
 )
 _SEEDS_EXPLANATION = (
-    "The interval is of the mean over new seeds, for these persons. std GAN, std classifier: what the seed of either "
-    "does to the number, by a two-way analysis of variance without repetition; rest: what only the two together do. "
-    "Only the paper's similarity has a classifier's part."
+    "The interval is that of the mean over new seeds, for these persons. std GAN, std classifier: the spread due to "
+    "the seed of each, by a two-way analysis of variance without repetition; std rest: due to both together. Only the "
+    "paper's similarity depends on the classifier."
 )
 
 

@@ -15,9 +15,9 @@ _MEASURES = (
     *(leakage.LEAK_RATE, leakage.COPY_RATE, identity.FAILURE_TO_ENROL),
 )
 _EXPLANATION = (
-    "Two matchers of different kinds judge the same prints, each at its own threshold for FAR 1%. Where their "
-    "intervals do not overlap, what the row says holds for one of them only. The share of single decisions that "
-    "differ is the measure matchers_disagree of the family identity."
+    "Two matchers of different kinds judge the same prints, each at its own threshold for FAR 1%. If their intervals "
+    "do not overlap, the row holds for one of them only. The share of single decisions that differ is the measure "
+    "matchers_disagree of the family identity."
 )
 
 

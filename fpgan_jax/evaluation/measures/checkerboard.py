@@ -141,14 +141,14 @@ def _cut_out(power: np.ndarray, down: float, across: float) -> np.ndarray:
 FAMILY = Family(
     "checkerboard",
     "Checkerboard",
-    "How far the power at the frequencies of a pattern that repeats every 2 or 4 pixels, as strided transposed "
-    "convolutions leave it, exceeds the power around them; 0 dB is no pattern.",
+    "Excess power at the frequencies of a pattern that repeats every 2 or 4 pixels, as strided transposed "
+    "convolutions leave it, over the power around them; 0 dB is no pattern.",
     measures=tuple(MEASURES.values()),
     compute=lambda study, tools: measure(study, tools.data_config),
     headlines=(
         Headline(
             tuple(MEASURES.values()),
-            "Have they the generator's checkerboard?",
+            "Do they show the generator's checkerboard?",
             "The mean excess of power at the pattern's frequencies",
         ),
     ),

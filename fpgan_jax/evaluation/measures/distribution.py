@@ -220,9 +220,9 @@ def _name_shortage(num_persons: int, needed: int) -> str:
 FAMILY = Family(
     "distribution",
     "Distribution",
-    "How alike two sets of prints are as sets, in features of a print that a network or a formula gives.",
+    "How similar two sets of prints are, by features of each print from a network or a formula.",
     measures=(KID, FRECHET, FULL_FRECHET, *_NEIGHBORS),
     compute=lambda study, tools: measure(study, tools.extractor),
-    headlines=(Headline((KID,), "Are they spread as real prints are?", "The kernel distance (KID)"),),
+    headlines=(Headline((KID,), "Are they distributed like real ones?", "The kernel distance (KID)"),),
     list_networks=lambda study: (study.feature_classifier,),
 )

@@ -68,9 +68,6 @@ def measure(study: Study, data_config: ConfigDict, matcher: Matcher) -> Findings
 
     Real prints are compared with other impressions of their finger. If there are none, the altered impressions, which
     are the same scan, show what real prints score. A print of a person without a real print has an impostor score only.
-
-    Returns:
-      Measures, scores of each print, and every comparison with the gallery.
     """
     comparisons = compare_with_gallery(study, prepare_prints(study, data_config), matcher)
     findings = [Findings([_create_threshold_row(study, comparisons, rate) for rate in FALSE_ACCEPT_RATES])]
@@ -222,8 +219,8 @@ def compare_decisions(
 FAMILY = Family(
     "identity",
     "Identity",
-    "Do independent matchers take a print for its own person's? A threshold is set on comparisons of different "
-    "real persons (impostors), so that only a known share of them passes; then it is asked what else passes.",
+    "Do independent matchers accept a print as its own person's? The threshold is set on comparisons of different "
+    "real persons (impostors), so that only a known share of them passes.",
     measures=(
         *(THRESHOLD, MATCH_RATE, GENUINE_SCORE, IMPOSTOR_SCORE, EQUAL_ERROR_RATE, RANK_1),
         *(FAILURE_TO_ENROL, MATCHERS_DISAGREE),

@@ -176,8 +176,8 @@ def _create_copy_row(
 FAMILY: Family = Family(
     "leakage",
     "Leakage",
-    "How near is each synthetic print to the prints of the training, as they are and mirrored? A print that "
-    "matches one gives it away; one that is nearer to it than a second impression of the finger comes is a copy.",
+    "How similar is each synthetic print to the training prints and to their mirror images? A print that matches a "
+    "training print reveals it; one that is more similar to it than a second impression of the finger is a copy.",
     measures=(
         *(BEST_SCORE, MIRRORED_BEST_SCORE, LEAK_RATE, MIRRORED_LEAK_RATE, COPY_RATE, COPY_THRESHOLD),
         *(SOURCE_RATE, SOURCE_SCORE),
@@ -186,18 +186,18 @@ FAMILY: Family = Family(
     headlines=(
         # Not the source's rate: more impressions of a finger should match it.
         Headline(
-            (LEAK_RATE,), "Do they give the training prints away?", "match a training print", is_share=True
+            (LEAK_RATE,), "Do they reveal the training prints?", "match a training print", is_share=True
         ),
         Headline(
             (MIRRORED_LEAK_RATE,),
-            "Do they give the training prints away, mirrored?",
+            "Do they reveal the training prints, mirrored?",
             "match a training print's mirror image",
             is_share=True,
         ),
         Headline(
             (COPY_RATE,),
             "Are they copies of training prints?",
-            "are nearer to a training print than a second impression comes",
+            "are more similar to a training print than a second impression is",
             is_share=True,
         ),
     ),

@@ -221,8 +221,8 @@ def _count_changes(own: Minutiae, other: Minutiae) -> tuple[float, float, float,
 FAMILY: Family = Family(
     "minutiae",
     "Minutiae",
-    "The ridges' endings and bifurcations: how many, of which kind, where and in which direction, and which "
-    "were added or lost against real impressions of the finger, once the two are aligned.",
+    "Ridge endings and bifurcations: their number, kinds, positions and directions, and those added or lost "
+    "compared with real impressions of the finger after alignment.",
     measures=(
         *(MINUTIAE_COUNT, ENDING_SHARE, CLARK_EVANS_RATIO, ENDING_BIFURCATION_RATIO),
         *(DIRECTION_DISTANCE, POSITION_DISTANCE),
@@ -230,6 +230,8 @@ FAMILY: Family = Family(
     ),
     compute=lambda study, tools: FAMILY.compute_or_skip(measure, study, tools),
     headlines=(
-        Headline((MINUTIAE_COUNT,), "Have they a real print's minutiae?", "The mean number of minutiae"),
+        Headline(
+            (MINUTIAE_COUNT,), "Are there as many minutiae as in real ones?", "The mean number of minutiae"
+        ),
     ),
 )

@@ -198,13 +198,13 @@ def _compute_matrix(compute: Distance, images: np.ndarray) -> np.ndarray:
 FAMILY = Family(
     "pixels",
     "Pixels",
-    "Grey by grey, against the person's real print, the nearest real print, and one another.",
+    "Gray levels, compared with the person's real print, the nearest real print, and one another.",
     measures=(*_TO_REFERENCE, L1_TO_NEAREST, *_WITHIN, *_BETWEEN),
     compute=lambda study, tools: measure(study),
     headlines=(
         Headline(
             (SSIM_TO_REFERENCE,),
-            "How near are they to the person's print, grey by grey?",
+            "How close are they to the person's print, pixel by pixel?",
             "The structural similarity (SSIM) to it",
         ),
         Headline(

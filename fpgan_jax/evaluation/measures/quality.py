@@ -59,9 +59,9 @@ def _measure_prints(job: tuple[PackagedNfiq2, np.ndarray]) -> list[float]:
 FAMILY: Family = Family(
     "quality",
     "Quality",
-    "What a quality measure made for real prints says. It does not know whether a print is real.",
+    "A quality measure made for real prints. It does not check whether a print is real.",
     measures=(NFIQ2,),
     compute=lambda study, tools: FAMILY.compute_or_skip(measure, study, tools.data_config),
-    headlines=(Headline((NFIQ2,), "Have they a real print's quality?", "The mean NFIQ 2"),),
+    headlines=(Headline((NFIQ2,), "Do they have the quality of real ones?", "The mean NFIQ 2"),),
     rank=2,
 )

@@ -38,8 +38,8 @@ FAMILY = Family(
     "ridges",
     "Ridges",
     "The ridges' period and how well their directions agree, from the spectrum of small windows. A blurred print "
-    "reads as having wider ridges, or none.",
+    "seems to have wider ridges, or none.",
     measures=(RIDGE_PERIOD, ORIENTATION_COHERENCE),
     compute=lambda study, tools: measure(study, tools.data_config),
-    headlines=(Headline((RIDGE_PERIOD,), "Have they a real print's ridges?", "The mean ridge period"),),
+    headlines=(Headline((RIDGE_PERIOD,), "Is the ridge period that of real ones?", "The mean ridge period"),),
 )

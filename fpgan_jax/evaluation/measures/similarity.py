@@ -29,7 +29,7 @@ STD_OVER_IMAGES = Measure(
 STD_OVER_PERSONS = Measure(
     "similarity_frame_{frame}_std_over_persons", "probability", title="Similarity SD over persons, {frame}"
 )
-RECOGNIZED = Measure("recognised_frame_{frame}", "fraction", "higher", "Recognised, {frame}", margin=0.05)
+RECOGNIZED = Measure("recognised_frame_{frame}", "fraction", "higher", "Recognized, {frame}", margin=0.05)
 _WORDS = {"keep": "with the scanner's frame", "crop": "without the scanner's frame"}
 
 
@@ -182,8 +182,8 @@ def _describe_scores(
 FAMILY = Family(
     "similarity",
     "The paper's similarity",
-    "The probability that an Xception, trained to tell these persons apart, gives to the person whom a print is "
-    "counted under. It must name one of them, so it can be sure of what is no print at all: read the controls.",
+    "The probability that an Xception, trained to distinguish these persons, gives to the print's own person. It must "
+    "choose one of them, so it can be certain about an image that is not a print: see the controls.",
     measures=(SIMILARITY, STD_OVER_IMAGES, STD_OVER_PERSONS, RECOGNIZED),
     compute=lambda study, tools: measure(study, tools.data_config),
     headlines=(Headline((SIMILARITY,), "What does the paper's score say?", "The mean score"),),

@@ -180,7 +180,7 @@ FAMILY: Family = Family(
         Headline((COLLISION_RATE,), "Are they different persons?", "match another person's", is_share=True),
         Headline(
             (WITHIN_PERSON_RATE,),
-            "Are one person's prints of one finger?",
+            "Do one person's prints match one another?",
             "match another print of their person",
             is_share=True,
         ),

@@ -185,8 +185,8 @@ def compute_ks_distance(values: np.ndarray, others: np.ndarray) -> float:
 FAMILY: Family = Family(
     "variation",
     "Variation",
-    "How far two impressions of one finger are apart: turned, shifted, distorted, cut off, lighter or darker. "
-    "Synthetic ones should be distributed as real ones are. KS, the Kolmogorov-Smirnov distance, is 0 for the same "
+    "How much two impressions of one finger differ: turned, shifted, distorted, cut off, lighter or darker. "
+    "Synthetic ones should differ as much as real ones. KS, the Kolmogorov-Smirnov distance, is 0 for the same "
     "distribution and 1 for two without overlap.",
     measures=(*MEASURES, *DISTANCES),
     compute=lambda study, tools: FAMILY.compute_or_skip(measure, study, tools),
