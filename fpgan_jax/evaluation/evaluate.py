@@ -89,9 +89,8 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
 
 def create_families(plan: EvaluationPlan, persons: Collection[int]) -> Mapping[str, BoundFamily]:
     """Bind every family of measures to its tools; persons are the ids of everyone with a real print."""
-    tools = Tools(
-        plan.config.data, find_matchers(plan.config.evaluation.matchers), _create_extractor(plan, persons)
-    )
+    matchers = find_matchers(plan.config.evaluation.matchers)
+    tools = Tools(plan.config.data, matchers, _create_extractor(plan, persons))
     return {name: family.bind(tools) for name, family in FAMILIES.items()}
 
 

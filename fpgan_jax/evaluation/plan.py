@@ -18,7 +18,8 @@ from fpgan_jax.evaluation.study.loading import name_print_folder
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 from fpgan_jax.synthesis.drawing import MANIFEST_FILENAME
 
-_SYNTHETIC_MARKS = [f"synthetic_{noise}/{MANIFEST_FILENAME}" for noise in ("training", "new")]
+# A name for each seed of a network -> folders.
+_Folders = dict[str, list[str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +87,6 @@ def create_plan(
       UserError: neither config nor experiment is given, nothing is to be judged, a seed or a folder is missing, or the
         config is of another experiment.
     """
-    classifiers: dict[str, list[str]] = {}
     if experiment is None:
         if config is None:
             raise UserError("--config or --experiment: give one of them; see --help")
@@ -96,35 +96,21 @@ def create_plan(
             raise UserError(
                 "--gan_seeds, --classifier_seeds: choose among an experiment's; give --experiment"
             )
-        gans, gan_workdir = _divide_by_seed(synthetic_dirs), ""
+        gans, classifiers, gan_workdir = _divide_by_seed(synthetic_dirs), _Folders(), ""
     else:
         if synthetic_dirs:
             raise UserError("--synthetic_dirs: not with --experiment, which has its own; give one of them")
         config = _load_experiment_config(experiment, config)
-        gans = _find_folders(experiment, "gan", _SYNTHETIC_MARKS)
-        if not gans:
-            raise UserError(
-                f"--experiment={experiment}: holds no synthetic prints; run python -m launch.reproduce first"
-            )
-        gans = _choose(gans, gan_seeds, "gan_seeds", experiment)
+        gans = _choose(_find_gans(experiment), gan_seeds, "gan_seeds", experiment)
         classifiers = _find_folders(experiment, "classifier", ["classifier/checkpoints"])
         classifiers = _choose(classifiers, classifier_seeds, "classifier_seeds", experiment)
         gan_workdir = os.path.join(os.path.dirname(next(iter(gans.values()))[0]), "gan")
     validate_config(config)
-    for folder in (*classifier_workdirs, *filter(None, [feature_classifier])):
-        if not os.path.isdir(os.path.join(folder, "checkpoints")):
-            raise UserError(f"{folder}: no checkpoints here; give the workdir of launch.train_classifier")
-    if utility_csv:
-        if not os.path.isfile(utility_csv):
-            raise UserError(
-                f"--utility={utility_csv}: no such file; python -m launch.measure_utility writes it"
-            )
-        utility_table.read_results(utility_csv)
+    _check_inputs([*classifier_workdirs, *filter(None, [feature_classifier])], utility_csv)
     if classifier_workdirs:
-        # They join the first seed's.
         first = next(iter(classifiers), "0")
         classifiers = {first: []} | classifiers
-        classifiers[first] = [*classifiers[first], *classifier_workdirs]
+        classifiers[first] += classifier_workdirs
     return EvaluationPlan(
         config=config,
         synthetic_dirs=tuple(map(tuple, gans.values())),
@@ -135,6 +121,18 @@ def create_plan(
         feature_classifier=feature_classifier,
         utility_csv=utility_csv,
     )
+
+
+def _check_inputs(classifier_workdirs: Sequence[str], utility_csv: str) -> None:
+    for folder in classifier_workdirs:
+        if not os.path.isdir(os.path.join(folder, "checkpoints")):
+            raise UserError(f"{folder}: no checkpoints here; give the workdir of launch.train_classifier")
+    if utility_csv:
+        if not os.path.isfile(utility_csv):
+            raise UserError(
+                f"--utility={utility_csv}: no such file; python -m launch.measure_utility writes it"
+            )
+        utility_table.read_results(utility_csv)
 
 
 def _load_experiment_config(experiment: str, config: ConfigDict | None) -> ConfigDict:
@@ -151,7 +149,7 @@ def _load_experiment_config(experiment: str, config: ConfigDict | None) -> Confi
     return config
 
 
-def _divide_by_seed(folders: Sequence[str]) -> dict[str, list[str]]:
+def _divide_by_seed(folders: Sequence[str]) -> _Folders:
     """Take the first folder of each kind of noise for the first seed, the second for the second, and so on."""
     by_name: dict[str, list[str]] = {}
     for folder in folders:
@@ -163,8 +161,18 @@ def _divide_by_seed(folders: Sequence[str]) -> dict[str, list[str]]:
     return {str(seed): [of_name[seed] for of_name in by_name.values()] for seed in range(counts.pop())}
 
 
-def _find_folders(experiment: str, network: str, marks: Sequence[str]) -> dict[str, list[str]]:
-    """Return a name for each seed of a network -> the folders of those marks, relative paths, that exist."""
+def _find_gans(experiment: str) -> _Folders:
+    marks = [f"synthetic_{noise}/{MANIFEST_FILENAME}" for noise in ("training", "new")]
+    found = _find_folders(experiment, "gan", marks)
+    if not found:
+        raise UserError(
+            f"--experiment={experiment}: holds no synthetic prints; run python -m launch.reproduce first"
+        )
+    return found
+
+
+def _find_folders(experiment: str, network: str, marks: Sequence[str]) -> _Folders:
+    """Find the folders, for each seed of a network, of those marks, relative paths, that exist."""
     found = {}
     for seed, folder in _list_seeds(experiment, network):
         paths = [os.path.join(folder, mark) for mark in marks]
@@ -185,9 +193,7 @@ def _list_seeds(experiment: str, network: str) -> list[tuple[str, str]]:
     return [(str(own.seed), experiment)]
 
 
-def _choose(
-    found: dict[str, list[str]], wanted: Sequence[str], flag: str, experiment: str
-) -> dict[str, list[str]]:
+def _choose(found: _Folders, wanted: Sequence[str], flag: str, experiment: str) -> _Folders:
     missing = [seed for seed in wanted if seed not in found]
     if missing:
         raise UserError(

@@ -109,10 +109,8 @@ def measure_epochs(
             data_overrides={name: plan.config.data[name] for name in PLACE_FIELDS},
             step=last_step_of_epoch(epoch, len(metadata["pairs"]), trained.global_batch_size),
         )
-        prints = loading.take_replicas(
-            loading.load_print_folder(folder, plan.config, data_hash),
-            plan.config.evaluation.num_epoch_replicas,
-        )
+        drawn = loading.load_print_folder(folder, plan.config, data_hash)
+        prints = loading.take_replicas(drawn, plan.config.evaluation.num_epoch_replicas)
         # With all real collections, as the matcher's thresholds are set on them.
         judged = plan.create_study([*real, prints])
         rows_dir = os.path.join(out_dir, "rows", f"epoch_{epoch:04d}")

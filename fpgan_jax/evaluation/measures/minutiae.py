@@ -230,8 +230,6 @@ FAMILY: Family = Family(
     ),
     compute=lambda study, tools: FAMILY.compute_or_skip(measure, study, tools),
     headlines=(
-        Headline(
-            (MINUTIAE_COUNT,), "Are there as many minutiae as in real ones?", "The mean number of minutiae"
-        ),
+        Headline((MINUTIAE_COUNT,), "How many minutiae do they have?", "The mean number of minutiae"),
     ),
 )
