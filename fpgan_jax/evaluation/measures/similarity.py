@@ -111,11 +111,10 @@ def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.
         return images
     size = image_shape(data_config)[:2]
     scan = create_empty_scan()
-    rows, columns = ((length, preprocessing.FRAME_BEFORE, preprocessing.FRAME_AFTER) for length in scan.shape)
     if frame == "crop":
         (top, bottom), (left, right) = (
-            (before / length * side, (length - after) / length * side)
-            for side, (length, before, after) in zip(size, (rows, columns), strict=True)
+            (preprocessing.FRAME_BEFORE / length * side, (length - preprocessing.FRAME_AFTER) / length * side)
+            for side, length in zip(size, scan.shape, strict=True)
         )
         return np.stack([_resize_to(image, size, (left, top, right, bottom)) for image in images])
     # Enlarged, so that the print does not become coarser in between.
