@@ -125,11 +125,11 @@ def test_sides_need_not_be_whole_patterns():
     assert measure_one(image[:, :66]) == pytest.approx(measure_one(image[:64, :64]))
 
 
-@pytest.mark.parametrize("grey", [0, 200, 255])
-def test_a_blank_print_has_no_number_and_no_warning(grey):
+@pytest.mark.parametrize("level", [0, 200, 255])
+def test_a_blank_print_has_no_number_and_no_warning(level):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = measure_one(np.full((64, 64), grey))
+        found = measure_one(np.full((64, 64), level))
     assert np.isnan(found[2]) and np.isnan(found[4])
 
 

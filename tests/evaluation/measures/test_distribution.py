@@ -95,7 +95,7 @@ def test_frechet_distances_of_several_samples_at_once(samples):
     np.testing.assert_allclose(together, expected)
 
 
-# On a line. Second-nearest neighbours of the reference are 2, 1, 2, 9 away: balls [-2, 2], [0, 2], [0, 4], [1, 19].
+# On a line. Second-nearest neighbors of the reference are 2, 1, 2, 9 away: balls [-2, 2], [0, 2], [0, 4], [1, 19].
 REFERENCE = np.array([[0.0], [1], [2], [10]])
 POINTS = np.array([[1.5], [5], [5.5], [26]])
 
@@ -110,7 +110,7 @@ def test_precision_by_hand(neighborhoods):
 
 
 def test_density_by_hand(neighborhoods):
-    # 1.5 lies in all four balls, 5 and 5.5 in the last.
+    # 1.5 is in all four balls, 5 and 5.5 in the last.
     np.testing.assert_array_equal(neighborhoods.density, [2, 0.5, 0.5, 0])
 
 

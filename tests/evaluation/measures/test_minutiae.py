@@ -94,7 +94,7 @@ FOUR = create_minutiae((10, 10, 0, True), (50, 10, 90, True), (10, 50, 180, Fals
 
 
 class ListedTool:
-    """The minutiae of each print stand in a list; a print is its first pixel."""
+    """Finds each print's minutiae in a list, by its first pixel."""
 
     name = "nbis"
 
@@ -165,8 +165,8 @@ def test_measures_by_hand(rows, measure, value):
 
 
 def test_position_distance_by_hand(rows):
-    # Within the margin of 24 pixels 100 are left, in cells of 25: the reference's lie in column 0 and 1, and what lies
-    # in the margin counts as the edge's. Places 10 and 50 are cells 0 and 1, and 70 is cell 1 too.
+    # Within the margin of 24 pixels 100 are left, in cells of 25: the reference's are in columns 0 and 1, and those
+    # in the margin count as the edge's. Places 10 and 50 are cells 0 and 1, and 70 is cell 1 too.
     # Reference: a quarter each in (0, 0), (0, 1), (1, 0), (1, 1). Synthetic: a third each in (0, 0), (0, 1), (1, 1).
     assert rows["position_distance", "synthetic_new"].value == pytest.approx(0.25)
 
