@@ -24,28 +24,17 @@ _Folders = dict[str, list[str]]
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationPlan:
-    """The inputs of one evaluation.
+    """The inputs of one evaluation."""
 
-    Attributes:
-      config: the experiment's config: whose prints, how preprocessed, what to measure.
-      synthetic_dirs: for each seed of the GAN, its folders of synthetic prints, one for each kind of noise.
-      gan_seeds: a name for each seed of the GAN.
-      classifier_workdirs: for each seed of the classifier, the workdirs of one classifier or of two that differ in
-        config.data.frame; may be empty.
-      classifier_seeds: a name for each seed of the classifier.
-      gan_workdir: of the first seed's GAN, whose kept checkpoints are measured by epoch; "" if there is none.
-      feature_classifier: workdir of a classifier of other prints; "" if there is none.
-      utility_csv: rows of `launch.measure_utility`; "" if there are none.
-    """
-
-    config: ConfigDict
-    synthetic_dirs: tuple[tuple[str, ...], ...]
-    gan_seeds: tuple[str, ...]
+    config: ConfigDict  # the experiment's: whose prints, how preprocessed, what to measure
+    synthetic_dirs: tuple[tuple[str, ...], ...]  # for each seed of the GAN, a folder for each kind of noise
+    gan_seeds: tuple[str, ...]  # their names
+    # For each seed of the classifier, the workdirs of one classifier or of two that differ in config.data.frame.
     classifier_workdirs: tuple[tuple[str, ...], ...] = ()
-    classifier_seeds: tuple[str, ...] = ()
-    gan_workdir: str = ""
-    feature_classifier: str = ""
-    utility_csv: str = ""
+    classifier_seeds: tuple[str, ...] = ()  # their names
+    gan_workdir: str = ""  # of the first seed's GAN, if its kept checkpoints are measured by epoch
+    feature_classifier: str = ""  # workdir of a classifier of other prints, if there is one
+    utility_csv: str = ""  # rows of `launch.measure_utility`, if there are any
 
     def create_study(self, collections: Iterable[PrintCollection], *, classifier: int = 0) -> Study:
         """Create the study of some collections, with the classifiers of one seed."""

@@ -28,31 +28,21 @@ from fpgan_jax.evaluation.study.print_collection import (
 
 @dataclasses.dataclass(frozen=True)
 class Comparisons:
-    """A study's scores against the gallery, and the thresholds that real impostors among them give.
-
-    Attributes:
-      matcher: its name.
-      gallery: of m prints.
-      scores: collection -> float64 [n, m]; NaN without a comparison, as of a print of the gallery with itself.
-      impostors: of real prints (altered ones too) against other persons' real prints, each pair of prints once.
-      unaltered_impostors: those of them that are between unaltered prints.
-      thresholds: false accept rate -> lowest accepted score; NaN if there are too few impostors.
-      threshold_intervals: false accept rate -> the threshold's interval for other persons.
-      is_same_image: collection -> bool [n, m]; whether a print and one of the gallery are the same image.
-      self_scores: collection -> float64 [n]; each print against itself.
-      real_genuine_scores: float64 [g], of two unaltered real impressions of one finger, each pair once.
-      real_genuine_persons: int64 [g]; whose.
-    """
+    """A study's scores against the gallery, and the thresholds that real impostors among them give."""
 
     matcher: str
-    gallery: Gallery
+    gallery: Gallery  # of m prints
+    # A collection -> float64 [n, m]; NaN without a comparison, as of a print of the gallery with itself.
     scores: Mapping[str, np.ndarray]
+    # Of real prints (altered ones too) against other persons' real prints, each pair of prints once.
     impostors: Impostors
-    unaltered_impostors: Impostors
+    unaltered_impostors: Impostors  # those of them that are between unaltered prints
+    # A false accept rate -> lowest accepted score, NaN with too few impostors; its interval for other persons.
     thresholds: Mapping[float, float]
     threshold_intervals: Mapping[float, Interval]
-    is_same_image: Mapping[str, np.ndarray]
-    self_scores: Mapping[str, np.ndarray]
+    is_same_image: Mapping[str, np.ndarray]  # a collection -> bool [n, m]
+    self_scores: Mapping[str, np.ndarray]  # a collection -> float64 [n], each print against itself
+    # Float64 [g] of two unaltered real impressions of one finger, each pair once; int64 [g], whose.
     real_genuine_scores: np.ndarray
     real_genuine_persons: np.ndarray
 

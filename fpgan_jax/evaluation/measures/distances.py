@@ -20,9 +20,7 @@ class Neighborhoods(NamedTuple):
 
     precision: np.ndarray  # bool [n], whether a vector is in a ball of the reference
     recall: np.ndarray  # bool [m], whether a reference vector is in a ball of the others
-    density: (
-        np.ndarray
-    )  # float [n], number of the reference's balls with a vector, divided by that of neighbors
+    density: np.ndarray  # float [n], number of the reference's balls around a vector, over that of neighbors
     coverage: np.ndarray  # bool [m], whether the ball of a reference vector contains one of the others
 
 

@@ -56,33 +56,21 @@ class Tools:
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """Measures that are taken together, and all that is known about them.
+    """Measures that are taken together, and all that is known about them."""
 
-    Attributes:
-      name: its module, and its entry in `config.fields.MEASURE_FAMILIES`.
-      title: for people.
-      explanation: what its numbers mean, for people.
-      measures: all that it may report.
-      compute: (study, tools) -> findings.
-      headlines: of the summary, which takes the first measure of a family without any.
-      rank: its place in the summary, the lowest first; equal ranks are in the order of the families.
-      baseline: of the measures that have none of their own.
-      is_passed_by_any_image: whether an image that is not a print does well, as noise does if it matches nobody.
-      list_networks: study -> workdirs of the classifiers whose weights the numbers depend on.
-      is_by_classifier_seed: whether it is measured again for each seed of the classifier.
-    """
-
-    name: str
+    name: str  # its module, and its entry in `config.fields.MEASURE_FAMILIES`
     title: str
-    explanation: str
-    measures: tuple[Measure, ...]
+    explanation: str  # what its numbers mean, for people
+    measures: tuple[Measure, ...]  # all that it may report
     compute: Callable[[Study, Tools], Findings]
-    headlines: tuple[Headline, ...] = ()
-    rank: int = 3
-    baseline: Baseline = REAL_PRINTS
+    headlines: tuple[Headline, ...] = ()  # of the summary; without any it takes the first measure
+    rank: int = 3  # its place in the summary, the lowest first; equal ranks are in the order of the families
+    baseline: Baseline = REAL_PRINTS  # of the measures that have none of their own
+    # Whether an image that is not a print does well, as noise does if it matches nobody.
     is_passed_by_any_image: bool = False
+    # Workdirs of the classifiers whose weights the numbers depend on.
     list_networks: Callable[[Study], Sequence[str]] = lambda study: ()
-    is_by_classifier_seed: bool = False
+    is_by_classifier_seed: bool = False  # whether it is measured again for each seed of the classifier
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, Measure]:

@@ -34,28 +34,17 @@ class Measure:
 
     A number for each matcher, false accept rate or kind of frame has "{matcher}", "{rate}" or "{frame}" in its name and
     title, which `at` fills in.
-
-    Attributes:
-      name: as in `MeasureRow`.
-      unit: as in `MeasureRow`.
-      better: as in `MeasureRow`.
-      title: for people; by default the name's words.
-      margin: a negligible difference, in the unit; NaN if unknown. It is a judgment, not derived from data.
-      relative_margin: the same as a share of the real prints' number.
-      baseline: whose rows compare real prints with real prints; None is the family's baseline.
-      tells_quality: whether the prints with the lowest values are shown as worst cases.
-      matcher: filled in by `at`, as are rate and frame.
     """
 
-    name: str
+    name: str  # as in `MeasureRow`, as are unit and better
     unit: str = ""
     better: str = ""
-    title: str = ""
-    margin: float = math.nan
-    relative_margin: float = math.nan
-    baseline: Baseline | None = None
-    tells_quality: bool = False
-    matcher: str = ""
+    title: str = ""  # for people; by default the name's words
+    margin: float = math.nan  # a negligible difference, in the unit, by judgment; NaN if unknown
+    relative_margin: float = math.nan  # the same as a share of the real prints' number
+    baseline: Baseline | None = None  # whose rows compare real prints with real prints; None is the family's
+    tells_quality: bool = False  # whether the prints with the lowest values are shown as worst cases
+    matcher: str = ""  # filled in by `at`, as are rate and frame
     rate: float | None = None
     frame: str = ""
 

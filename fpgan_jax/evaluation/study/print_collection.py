@@ -19,24 +19,15 @@ REAL_ROLES = (REFERENCE, HELD_OUT, POPULATION)  # unaltered impressions of real 
 
 @dataclasses.dataclass(frozen=True)
 class PrintCollection:
-    """Prints that are judged together.
+    """Prints that are judged together."""
 
-    Attributes:
-      name: as in tables and file names, such as "altered_easy" or "synthetic_new".
-      role: one of `ROLES`.
-      images: uint8 [n, height, width]; gray, of the same size in all collections of a study.
-      persons: int32 [n]; whose each print is, -1 if unknown. If a set has several fingers of a person, each finger
-        counts as a person.
-      filenames: n different names.
-      description: a line for people.
-    """
-
-    name: str
-    role: str
-    images: np.ndarray
+    name: str  # as in tables and file names, such as "altered_easy" or "synthetic_new"
+    role: str  # one of `ROLES`
+    images: np.ndarray  # uint8 [n, height, width], gray, of the same size in all collections of a study
+    # int32 [n], -1 if unknown. If a set has several fingers of a person, each finger counts as a person.
     persons: np.ndarray
-    filenames: tuple[str, ...]
-    description: str = ""
+    filenames: tuple[str, ...]  # n different names
+    description: str = ""  # a line for people
 
     def __post_init__(self):
         """Refuse parts that do not fit."""
@@ -59,24 +50,18 @@ class PrintCollection:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """Everything that one evaluation compares.
+    """Everything that one evaluation compares."""
 
-    Attributes:
-      collections: name -> collection, in the order of the tables. "real" is the one reference; "real_held_out" and
-        "real_others" are the held-out impressions and the population, if there are any.
-      settings: config.evaluation.
-      classifier_workdirs: of `launch.train_classifier`, for the paper's similarity; may be empty.
-      feature_classifier: workdir of the classifier whose features describe distributions; "" if there is none.
-      seed: of everything drawn at random.
-      ppi: pixels per inch of the images; 0 if config.data does not say.
-    """
-
+    # In the order of the tables. "real" is the one reference; "real_held_out" and "real_others" are the held-out
+    # impressions and the population, if there are any.
     collections: Mapping[str, PrintCollection]
-    settings: ConfigDict
-    classifier_workdirs: tuple[str, ...] = ()
-    feature_classifier: str = ""
-    seed: int = 0
-    ppi: float = 0.0
+    settings: ConfigDict  # config.evaluation
+    classifier_workdirs: tuple[str, ...] = ()  # of `launch.train_classifier`, for the paper's similarity
+    feature_classifier: str = (
+        ""  # workdir of the classifier whose features describe distributions, if there is one
+    )
+    seed: int = 0  # of everything drawn at random
+    ppi: float = 0.0  # pixels per inch of the images; 0 if config.data does not say
 
     @property
     def reference(self) -> PrintCollection:
