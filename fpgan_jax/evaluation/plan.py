@@ -16,7 +16,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.study.loading import name_print_folder
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
-from fpgan_jax.synthesis.drawing import MANIFEST_FILENAME
+from fpgan_jax.synthesis.manifest import MANIFEST_FILENAME
 
 # A name for each seed of a network -> folders.
 _Folders = dict[str, list[str]]
