@@ -1,7 +1,4 @@
-"""Owns the training of experiment 2's classifier: which person is this print?
-
-Does not own the step, the loop or the data; it binds them.
-"""
+"""Owns the training of experiment 2's classifier: which person is this print?"""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -41,21 +38,21 @@ def train_and_evaluate(
     may_start_anew: bool = False,
     init_from: str | None = None,
 ) -> ClassifierTrainState:
-    """Train the classifier on a set's real prints, from the last checkpoint if there is one.
+    """Train the classifier on a set's real prints, from the last checkpoint if there is one; see `gan_trainer`.
 
     Args:
       config: the experiment's config.
-      workdir: where config, metrics and checkpoints go.
-      source: the training prints; by default the config's own (`feeding.create_classifier_source`).
-      may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
-      init_from: workdir of a run whose last checkpoint gives a new run its first weights; of other persons, all but
-        those of the last layer.
+      workdir: folder for config, metrics and checkpoints.
+      source: the training prints; by default those of the config (`feeding.create_classifier_source`).
+      may_start_anew: see `gan_trainer.train_and_evaluate`.
+      init_from: workdir of a run whose last checkpoint initializes a new run. If its persons are others, the last layer
+        is not taken.
 
     Returns:
       The final state, on the host.
 
     Raises:
-      UserError: the config, the data or the workdir's checkpoint does not fit.
+      UserError: the config, the data or the checkpoint in the workdir does not fit.
     """
     origin = None if init_from is None else Origin(init_from, ("classifier",))
     arguments = _create_training(config, workdir, source)
@@ -65,14 +62,12 @@ def train_and_evaluate(
 def start_from_weights(
     config: ConfigDict, workdir: str, variables: Mapping[str, Mapping], source: Any = None
 ) -> ClassifierTrainState:
-    """Make a workdir whose run is at step 0 and starts from given weights.
-
-    `train_and_evaluate` goes on from it.
+    """Make a workdir with a checkpoint of given weights at step 0, from which `train_and_evaluate` continues.
 
     Args:
       config: the experiment's config.
       workdir: the run's folder, without checkpoints; made if missing.
-      variables: {"params": .., "batch_stats": ..} of arrays, with a class for each of the set's persons.
+      variables: {"params": .., "batch_stats": ..} of arrays, with one class per person of the set.
       source: see `train_and_evaluate`.
 
     Returns:
@@ -92,7 +87,7 @@ def start_from_weights(
 def _create_training(
     config: ConfigDict, workdir: str, source: Any
 ) -> tuple[Training, ClassifierTrainState, random_streams.StepKeys]:
-    """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
+    """Check everything, including the workdir, and bind what the loop runs: (training, state at step 0, keys)."""
     validate_config(config, needs_data=source is None)
     if config.data.source not in PERSON_SOURCES:
         raise UserError(
@@ -142,16 +137,9 @@ def _create_training(
 def bind_train_step(
     config: ConfigDict, *, classifier: nn.Module, tx: optax.GradientTransformation
 ) -> Callable:
-    """Bind the step to a config's settings.
+    """Bind `classifier_step.train_step` to a config: (state, batch of bytes, base_keys) -> (state, metrics).
 
-    Args:
-      config: the experiment's config.
-      classifier: the module.
-      tx: its optimizer.
-
-    Returns:
-      `classifier_step.train_step` as (state, batch, base_keys) -> (state, metrics), over
-      `parallel.DEVICE_AXIS`, not compiled; the batch is of bytes, as `prepare_batch` takes it.
+    It runs over `parallel.DEVICE_AXIS` and is not compiled.
     """
     settings = config.classifier
     return functools.partial(

@@ -1,7 +1,4 @@
-"""Owns the search for numbers that are not finite, in a step's gradients and in a state.
-
-Does not own what follows (`run.py`).
-"""
+"""Owns the search for numbers that are not finite, in a step's gradients and in a state."""
 
 from typing import Any
 
@@ -25,11 +22,8 @@ def probe_gradients(gradients: Any) -> jax.Array:
     reaches its bias or norm, and those of all layers before it. An overflow in the gradient of a large kernel alone is
     found by the next step's loss, or by `find_non_finite` before a checkpoint.
 
-    Args:
-      gradients: a pytree of float arrays.
-
     Returns:
-      A float32 scalar: 0 if they are finite, nan if not.
+      A float32 scalar: 0 if all are finite, nan if not.
     """
     small = [leaf for leaf in jax.tree.leaves(gradients) if leaf.size <= _MAX_PROBED_SIZE]
 
@@ -42,14 +36,7 @@ def probe_gradients(gradients: Any) -> jax.Array:
 
 
 def find_non_finite(tree: Any) -> str | None:
-    """Find an array that holds a number that is not finite.
-
-    Args:
-      tree: a pytree of host arrays.
-
-    Returns:
-      Path of the first such array, as "generator/params/down0/kernel"; None if all are finite.
-    """
+    """Return the path of the first host array with a number that is not finite, as "generator/params/down0/kernel"."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not np.isfinite(np.asarray(leaf)).all():
             return jax.tree_util.keystr(path, simple=True, separator="/")

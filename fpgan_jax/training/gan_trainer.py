@@ -1,7 +1,4 @@
-"""Owns experiment 1: trains the GAN of a config in a workdir.
-
-Does not own the step, the loop or the data; it binds them.
-"""
+"""Owns experiment 1: trains the GAN of a config in a workdir."""
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
@@ -71,17 +68,17 @@ def train_and_evaluate(
 
     Args:
       config: the experiment's config.
-      workdir: where config, metrics, samples and checkpoints go.
-      source: the training pairs; by default the config's own (`feeding.create_gan_source`). Use
+      workdir: folder for config, metrics, samples and checkpoints.
+      source: the training pairs; by default those of the config (`feeding.create_gan_source`). Use
         `feeding.create_gan_source_from_prints` to train from arrays, without TensorFlow.
-      may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
-      init_from: workdir of a run whose last checkpoint gives a new run its first weights; G's and D's.
+      may_start_anew: whether a run whose checkpoints are all damaged starts at step 0 instead of stopping.
+      init_from: workdir of a run whose last checkpoint initializes G and D of a new run.
 
     Returns:
       The final state, on the host.
 
     Raises:
-      UserError: the config, the data or the workdir's checkpoint does not fit.
+      UserError: the config, the data or the checkpoint in the workdir does not fit.
     """
     origin = None if init_from is None else Origin(init_from, ("generator", "discriminator"))
     arguments = _create_training(config, workdir, source)
@@ -91,9 +88,9 @@ def train_and_evaluate(
 def start_from_weights(
     config: ConfigDict, workdir: str, variables: Mapping[str, Mapping], source: Any = None
 ) -> GanTrainState:
-    """Make a workdir whose run is at step 0 and starts from given weights.
+    """Make a workdir with a checkpoint of given weights at step 0.
 
-    `train_and_evaluate` goes on from it, and `drawing.synthesize` draws with it.
+    `train_and_evaluate` continues from it, and `drawing.synthesize` draws with it.
 
     Args:
       config: the experiment's config.
@@ -124,7 +121,7 @@ def start_from_weights(
 def _create_training(
     config: ConfigDict, workdir: str, source: Any
 ) -> tuple[Training, GanTrainState, random_streams.StepKeys]:
-    """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
+    """Check everything, including the workdir, and bind what the loop runs: (training, state at step 0, keys)."""
     validate_config(config, needs_data=source is None)
     if source is None:
         config = print_loading.resolve_num_channels(config)
@@ -177,15 +174,9 @@ def _create_training(
 
 
 def create_schedule(config: ConfigDict, num_examples: int, *, is_validated: bool = False) -> Schedule:
-    """Compute when everything is due in the training of a config.
+    """Compute when everything is due in a training on `num_examples` pairs.
 
-    Args:
-      config: the experiment's config.
-      num_examples: pairs in the training set.
-      is_validated: whether there are validation pairs, which are measured where samples are drawn.
-
-    Returns:
-      The schedule.
+    Validation pairs are measured whenever samples are drawn.
 
     Raises:
       UserError: the training has more steps than can be counted.
@@ -214,7 +205,7 @@ def create_schedule(config: ConfigDict, num_examples: int, *, is_validated: bool
 
 
 class GanWatch(Watch):
-    """Draws the sample grids, measures validation pairs, and looks for the signs of a failed training."""
+    """Draws the sample grids, measures validation pairs, and warns of a failed training."""
 
     def __init__(
         self,
@@ -224,7 +215,6 @@ class GanWatch(Watch):
         source: Any,
         validation_pairs: Mapping[str, np.ndarray],
     ):
-        """Args: the config, its schedule, G's module, the training pairs, and a batch of validation pairs or {}."""
         # Grid, response and validation are drawn by one program.
         samples = source.load_samples(max(config.num_samples, 2))
         generate = create_generate(generator, deterministic=False, use_running_average=False)
@@ -247,7 +237,7 @@ class GanWatch(Watch):
         self._watch_generator(step, state, reporter)
 
     def draw_samples(self, step: int, state: GanTrainState, reporter: Reporter) -> None:
-        """Write the grid of the epoch that `step` completes, and how the validation pairs come out."""
+        """Write the grid and the validation measures of the epoch that `step` completes."""
         if not parallel.is_main_process():
             return
         epoch = self._epochs[step]
@@ -268,17 +258,9 @@ class GanWatch(Watch):
 def bind_train_step(
     config: ConfigDict, *, generator: nn.Module, discriminator: nn.Module, tx: optax.GradientTransformation
 ) -> Callable:
-    """Bind the step to a config's settings.
+    """Bind `gan_step.train_step` to a config: (state, batch of bytes, base_keys) -> (state, metrics).
 
-    Args:
-      config: the experiment's config.
-      generator: G's module.
-      discriminator: D's module.
-      tx: the optimizer of each.
-
-    Returns:
-      `gan_step.train_step` as (state, batch, base_keys) -> (state, metrics), over `parallel.DEVICE_AXIS`, not
-      compiled; the batch is of bytes, as `prepare_batch` takes it.
+    It runs over `parallel.DEVICE_AXIS` and is not compiled. Both networks have an optimizer `tx`.
     """
     ridge_period = print_scale.find_sensor_period(config.data)
     return functools.partial(
@@ -315,7 +297,7 @@ def prepare_batch(
     ridge_period: float = 0.0,
     neutral: tuple[float, ...] = ridge_condition.NEUTRAL,
 ) -> tuple[jax.Array, jax.Array]:
-    """Scale a batch of bytes to the networks' range, with pix2pix's jitter and a finger's warp where they are on.
+    """Scale a batch of bytes to the networks' range, with pix2pix's jitter and a finger's warp if they are on.
 
     Args:
       key: random key, the same on every device.

@@ -1,7 +1,4 @@
-"""Owns the signs that a GAN's training has failed without an error: D has won, or G ignores its input.
-
-Does not own when they are checked (`loop.py`) or how a warning is given (`reporting.py`).
-"""
+"""Owns the signs that a GAN's training has failed without an error: D has won, or G ignores its input."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -33,15 +30,7 @@ MIN_RESPONSE_PART = 0.25
 
 
 def watch_discriminator(config: ConfigDict, num_steps: int) -> Callable[[int, Mapping, Reporter], None]:
-    """Create the hook that warns once D's loss has been near zero for long.
-
-    Args:
-      config: the experiment's config; gan_objective and discriminator_loss_weight are used.
-      num_steps: steps of the training.
-
-    Returns:
-      (completed steps, averages since the row before, reporter) -> None, to be called with every row in order.
-    """
+    """Create the hook, called with every row of metrics, that warns once D's loss has been near zero for long."""
     blind_loss = config.discriminator_loss_weight * _BLIND_LOSSES[config.gan_objective]
     last_step, won_since, num_rows = 0, 0, 0
 
@@ -105,15 +94,14 @@ def compute_response(fake_image: np.ndarray, real_image: np.ndarray) -> float:
     """Compute how much of the differences between prints the generated images show.
 
     It is the slope of the least-squares line of generated on real differences, not the ratio of their variances: an
-    untrained generator's images vary too, since noise shows through them.
+    untrained generator's images vary too, since noise shows through them. Differences are from each pixel's mean.
 
     Args:
       fake_image: [num_images, height, width, channels], float, of different noise images with the same dropout.
       real_image: the same shape and range: their prints, not all the same.
 
     Returns:
-      0 where the images do not depend on the noise, or not as the prints do; 1 where they are the prints. A pixel's
-      differences are taken from its mean over the images.
+      0 if the images do not depend on the noise, or not as the prints do; 1 if they are the prints.
     """
     fake, real = (
         np.float64(image) - np.mean(image, axis=0, dtype=np.float64) for image in (fake_image, real_image)

@@ -1,7 +1,4 @@
-"""Owns the loop that both trainings share: steps, metrics, samples, checkpoints, progress.
-
-Does not own what a step or a state is, or when something is due; `gan_trainer.py` and `classifier_trainer.py` say.
-"""
+"""Owns the loop that both trainings share: steps, metrics, samples, checkpoints, progress."""
 
 import sys
 import time
@@ -42,7 +39,7 @@ def run_training(
 
     Args:
       training: what to train.
-      initial_state: the state at step 0, on the host, not replicated, with `to_trees` and `from_trees`.
+      initial_state: the state at step 0, on the host, not replicated.
       base_keys: the run's random keys, as the step takes them.
       may_start_anew: see `CheckpointStore`.
       origin: the run whose weights a new run starts from.
@@ -51,9 +48,9 @@ def run_training(
       The final state, on the host, not replicated.
 
     Raises:
-      UserError: the checkpoint does not fit the state or the data, all are damaged, a metric, a gradient or the
-        state is no longer finite, the last checkpoint could not be saved, or another process works in the workdir.
-      Interrupted: a signal asked to stop; the state after the step under way is saved.
+      UserError: the checkpoint does not fit the state or the data, all are damaged, a metric, a gradient or the state
+        is no longer finite, the last checkpoint could not be saved, or another process uses the workdir.
+      Interrupted: a signal asked to stop; the state after the current step is saved.
     """
     if origin and not has_checkpoints(training.workdir):
         # Weights that do not fit are refused before anything is written.

@@ -1,7 +1,4 @@
-"""Owns a gradient that goes back through other weights than the forward pass used, as in Isola's Torch code.
-
-Does not own the step that asks for it (`gan_step.py`).
-"""
+"""Owns a gradient that goes back through other weights than the forward pass used, as in Isola's Torch code."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,11 +23,8 @@ def apply_with_backward_params(
       backward_params: like `variables["params"]`, for the gradients.
       **kwargs: of `module.apply`.
 
-    Returns:
-      What `module.apply` returns.
-
-    Source: phillipi/pix2pix, train.lua, `fGx`, which calls `updateGradInput` on a network whose weights have
-      been updated since its last forward pass; differs in: nothing.
+    Source: phillipi/pix2pix, train.lua, `fGx`, which calls `updateGradInput` on a network whose weights have been
+      updated since its last forward pass; differs in: nothing.
     """
 
     def apply_layer(

@@ -1,7 +1,4 @@
-"""Owns what a run writes for people: metrics as CSV and TensorBoard events, image grids, and warnings.
-
-Does not own when it is time (`cadence.py`) or checkpoints (`checkpoints/`).
-"""
+"""Owns what a run writes for people: metrics as CSV and TensorBoard events, image grids, and warnings."""
 
 import contextlib
 import csv
@@ -25,12 +22,9 @@ VALIDATION_FILENAME = "validation.csv"
 
 
 class Reporter:
-    """Writes one run's metrics and pictures; a continued run goes on in the same files.
+    """Writes one run's metrics and pictures; a continued run appends to the same files.
 
-    On a full disk the run goes on: rows of metrics are written with the next one, a picture is left out.
-
-    Attributes:
-      workdir: the run's folder.
+    On a full disk the run continues: rows of metrics are written with the next one, a picture is left out.
     """
 
     def __init__(self, workdir: str, *, start_step: int, is_active: bool = True):
@@ -57,12 +51,7 @@ class Reporter:
         self._events = _Events(os.path.join(workdir, "events"), start_step + 1)
 
     def write_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one row.
-
-        Args:
-          step: completed steps.
-          values: name -> number; the same names every time.
-        """
+        """Write one row; the names in `values` are the same every time."""
         if not self._is_active:
             return
         if self._names is None:
@@ -91,7 +80,7 @@ class Reporter:
         self._unwritten = []
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """Read the rows that are written: "step" and each column's name -> number."""
+        """Read the written rows: "step" and the name of each column -> number."""
         rows = []
         for row in _read_rows(self._path) if self._is_active else ():
             with contextlib.suppress(ValueError):  # a damaged number
@@ -99,13 +88,7 @@ class Reporter:
         return rows
 
     def warn_once(self, step: int, name: str, text: str) -> None:
-        """Warn, and add a row to `warnings.csv`, unless this run has had a warning of this name.
-
-        Args:
-          step: completed steps.
-          name: of the warning.
-          text: one line with the measure and its value.
-        """
+        """Warn, and add a row to `warnings.csv`, unless this run has had a warning of this name."""
         if not self._is_active or name in self._warned:
             return
         self._warned.add(name)
@@ -116,12 +99,7 @@ class Reporter:
             logging.warning("%s: not written (%s)", self._warnings_path, error.strerror)
 
     def write_validation(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one row of `validation.csv`, and to TensorBoard as `validation/NAME`.
-
-        Args:
-          step: completed steps.
-          values: name -> number; the same names in the same order every time.
-        """
+        """Write one row of `validation.csv`, and to TensorBoard as `validation/NAME`; names and order stay the same."""
         if not self._is_active:
             return
         try:
@@ -133,13 +111,13 @@ class Reporter:
     def write_images(
         self, step: int, name: str, rows: Sequence[Sequence[np.ndarray]], *, tag: str = "samples"
     ) -> None:
-        """Write a grid of images as `samples/NAME.png` and to TensorBoard.
+        """Write a grid of images as `samples/NAME.png`, and to TensorBoard under `tag`.
 
         Args:
           step: completed steps.
           name: the file's name without its ending.
           rows: images uint8 [height, width, channels], all of one shape.
-          tag: what TensorBoard calls it.
+          tag: the name in TensorBoard.
         """
         if not self._is_active:
             return
@@ -237,12 +215,7 @@ def _import_tensorboardx() -> types.ModuleType:
 
 
 def save_png(path: str, image: np.ndarray) -> None:
-    """Write a PNG file, which appears whole or not at all.
-
-    Args:
-      path: where to.
-      image: uint8 [height, width, 1 or 3].
-    """
+    """Write an image, uint8 [height, width, 1 or 3], as a PNG file that appears whole or not at all."""
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     with write_whole(path, "wb") as file:
         picture.save(file, format="PNG")

@@ -1,6 +1,6 @@
 """Owns the ridge loss: how far the ridges of a generated print are from those of its ridge map.
 
-Does not map prints (`data/ridges/ridge_map.py`), whose way of finding orientations this is, in JAX.
+Orientations are found as in `data/ridges/ridge_map.py`, but in JAX.
 """
 
 import functools
@@ -20,10 +20,10 @@ _MIN_RMS = 0.02
 
 
 def compute_ridge_loss(fake_image: jax.Array, condition: jax.Array, period: float) -> jax.Array:
-    """Compute 1 minus the mean correlation of a print's ridges with its map's, within the contact.
+    """Compute 1 minus the mean correlation of a print's ridges with those of its map, within the contact.
 
-    The print is filtered once, along the map's own orientation, and both are divided by their local rms: contrast and
-    mean gray do not count.
+    The print is filtered once, along the orientation of the map, and both are divided by their local rms: contrast and
+    mean gray have no effect.
 
     Args:
       fake_image: [batch, height, width, channels], float in [-1, 1], ridges dark.
@@ -47,14 +47,10 @@ def compute_ridge_loss(fake_image: jax.Array, condition: jax.Array, period: floa
 
 
 def estimate_orientation(images: jax.Array, period: float) -> jax.Array:
-    """Estimate which way ridges run, as `ridge_map.estimate_orientation`.
-
-    Args:
-      images: float32 [batch, height, width].
-      period: pixels.
+    """Estimate which way ridges run, as `ridge_map.estimate_orientation`, for a period in pixels.
 
     Returns:
-      float32 [batch, height, width], radians in [0, pi), counter-clockwise from the row's direction.
+      Radians in [0, pi), counter-clockwise from the row's direction; float32 [batch, height, width], as `images`.
     """
     down, across = (_blur(images, period / 6, orders) for orders in ((1, 0), (0, 1)))
     xx, yy, xy = (_blur(product, period) for product in (across**2, down**2, across * down))
@@ -64,12 +60,7 @@ def estimate_orientation(images: jax.Array, period: float) -> jax.Array:
 
 
 def filter_along(images: jax.Array, orientation: jax.Array, period: float) -> jax.Array:
-    """Filter images at each pixel's orientation.
-
-    Args:
-      images: float32 [batch, height, width].
-      orientation: float32 [batch, height, width], radians, from `estimate_orientation`.
-      period: pixels.
+    """Filter images [batch, height, width] at each pixel's orientation, as `estimate_orientation` returns it.
 
     Returns:
       float32 [batch, height, width]; ridges of this period and orientation pass as they are, others are damped.
@@ -93,7 +84,7 @@ def _measure_rms(images: jax.Array, period: float) -> jax.Array:
 
 
 def _blur(images: jax.Array, sigma: float, orders: tuple[int, int] = (0, 0)) -> jax.Array:
-    """Blur as `scipy.ndimage.gaussian_filter` does, with derivatives of these orders down and across."""
+    """Blur like `scipy.ndimage.gaussian_filter`, with derivatives of these orders down and across."""
     down, across = (
         _create_blur(side, sigma, order) for side, order in zip(images.shape[1:], orders, strict=True)
     )
