@@ -1,6 +1,6 @@
 """Owns all code that knows of a device axis: pmap, replication, sharding, several processes.
 
-Does not own what a step computes. A move from `pmap` to `shard_map` touches this file alone.
+A move from `pmap` to `shard_map` changes this file alone.
 """
 
 import contextlib
@@ -33,11 +33,11 @@ def pmap_step(step: Callable, *, num_state_args: int = 1) -> jax.stages.Wrapped:
 
     Args:
       step: (state, batch, base_keys) -> outputs; may use `DEVICE_AXIS`.
-      num_state_args: how many leading arguments carry a device axis and are donated.
+      num_state_args: number of leading arguments that have a device axis and are donated.
 
     Returns:
-      A function of the same arguments: the state and the batch with a leading device axis, the key
-      without. The state that is passed in must not be used again.
+      A function of the same arguments: the state and the batch with a leading device axis, the key without. The state
+      must not be used again.
     """
     return jax.pmap(
         step,
@@ -50,19 +50,18 @@ def pmap_step(step: Callable, *, num_state_args: int = 1) -> jax.stages.Wrapped:
 def create_dispatch(step: Callable, examples: Any = None) -> Callable:
     """Compile a step for all devices, alone and several in a row.
 
-    Several are one program, so that the devices do not wait for the host between them. One alone is the program
-    that `pmap_step` makes of it.
+    Several are one program, so that the devices do not wait for the host between them. One alone is the program of
+    `pmap_step`.
 
     Args:
       step: (state, batch, base_keys) -> (state, metrics); may use `DEVICE_AXIS`.
-      examples: a pytree of host arrays [num_examples, ...], which are laid onto every device now; a batch is then
-        an array of places in them, from which the step's batch is gathered on the device. None: batches are
-        pytrees of arrays themselves.
+      examples: a pytree of host arrays [num_examples, ...], which are copied to every device now; a batch is then an
+        array of indices of examples, which the device gathers. None: batches are pytrees of arrays.
 
     Returns:
-      A function (state, batches, base_keys) -> (state, metrics). The state has a leading device axis and must not
-      be used again; `batches` is a sequence of one process's batches on the host, one a step. Metrics have a
-      leading device axis and, where there is more than one batch, the steps' axis behind it.
+      A function (state, batches, base_keys) -> (state, metrics). The state has a leading device axis and must not be
+      used again; `batches` is a sequence of this process's batches on the host, one per step. Metrics have a leading
+      device axis and, for more than one batch, then an axis of steps.
     """
     # No argument where there are no examples: pmap counts the leaves of an empty one wrongly.
     placed = () if examples is None else (_place_on_every_device(examples),)
@@ -119,12 +118,12 @@ def _place_on_every_device(tree: Any) -> Any:
 
 
 def average_over_devices(tree: Any, axis_name: str | None) -> Any:
-    """Average every leaf over the device axis; the tree itself where `axis_name` is None."""
+    """Average every leaf over the device axis; the tree itself if `axis_name` is None."""
     return tree if _is_alone(axis_name) else jax.lax.pmean(tree, axis_name)
 
 
 def sum_over_devices(tree: Any, axis_name: str | None) -> Any:
-    """Add every leaf over the device axis; the tree itself where `axis_name` is None."""
+    """Add every leaf over the device axis; the tree itself if `axis_name` is None."""
     return tree if _is_alone(axis_name) else jax.lax.psum(tree, axis_name)
 
 
@@ -134,24 +133,17 @@ def _is_alone(axis_name: str | None) -> bool:
 
 
 def fold_in_device(key: jax.Array, axis_name: str | None) -> jax.Array:
-    """Give each device a random key of its own; the key itself where `axis_name` is None."""
+    """Give each device a random key of its own; the key itself if `axis_name` is None."""
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
 def find_first_example(per_device_batch_size: int, axis_name: str | None) -> jax.Array | int:
-    """Compute the place in the global batch of this device's first example; 0 where `axis_name` is None."""
+    """Compute the position of this device's first example in the global batch; 0 if `axis_name` is None."""
     return 0 if axis_name is None else jax.lax.axis_index(axis_name) * per_device_batch_size
 
 
 def replicate(tree: Any) -> Any:
-    """Copy every leaf to each local device.
-
-    Args:
-      tree: a pytree of arrays.
-
-    Returns:
-      The same tree with a leading axis of `jax.local_device_count()`.
-    """
+    """Copy every leaf to each local device, along a new leading axis."""
     num_devices = jax.local_device_count()
     copies = jax.tree.map(
         lambda leaf: np.broadcast_to(np.asarray(leaf), (num_devices, *np.shape(leaf))), tree
@@ -164,14 +156,7 @@ def replicate(tree: Any) -> Any:
 
 
 def unreplicate(tree: Any) -> Any:
-    """Fetch the first local device's copy to the host.
-
-    Args:
-      tree: a pytree with a leading device axis.
-
-    Returns:
-      The same tree of NumPy arrays without that axis.
-    """
+    """Fetch the first local device's copy of a tree to the host."""
 
     def fetch(leaf):
         # x[0] on an output of pmap runs a program of its own for every leaf.
@@ -182,14 +167,7 @@ def unreplicate(tree: Any) -> Any:
 
 
 def shard_batch(batch: Any) -> Any:
-    """Divide a process's batch over its devices.
-
-    Args:
-      batch: a pytree of arrays [local_batch, ...].
-
-    Returns:
-      The same tree, [local_devices, per_device_batch, ...].
-    """
+    """Divide a process's batch over its devices: [local_batch, ...] -> [local_devices, per_device_batch, ...]."""
     num_devices = jax.local_device_count()
     return jax.tree.map(lambda leaf: leaf.reshape(num_devices, -1, *leaf.shape[1:]), batch)
 
@@ -198,9 +176,9 @@ def check_batch_size(global_batch_size: int, field: str, num_devices: int | None
     """Check that a batch divides over all devices of all processes.
 
     Args:
-      global_batch_size: examples a step over all devices.
+      global_batch_size: examples per step over all devices.
       field: the config field that it comes from, for the message.
-      num_devices: over how many; None is over those that there are here.
+      num_devices: by default the number of devices here.
 
     Raises:
       UserError: it does not divide.
@@ -214,34 +192,23 @@ def check_batch_size(global_batch_size: int, field: str, num_devices: int | None
 
 
 def is_main_process() -> bool:
-    """Say whether this process is the one that writes what is shared."""
+    """Return whether this process writes what is shared."""
     return jax.process_index() == 0
 
 
 def is_single_process() -> bool:
-    """Say whether all devices are this process's."""
+    """Return whether all devices are this process's."""
     return jax.process_count() == 1
 
 
 def compute_maximum(values: np.ndarray) -> np.ndarray:
-    """Compute the largest of all processes' values; all must ask at the same point, and wait for one another.
-
-    Args:
-      values: [n] of this process.
-
-    Returns:
-      [n], the same in every process.
-    """
+    """Compute the elementwise maximum over all processes, which must ask at the same point and wait for one another."""
     return multihost_utils.process_allgather(values).reshape(-1, len(values)).max(axis=0)
 
 
 @contextlib.contextmanager
 def main_process_first(name: str) -> Iterator[None]:
-    """Run a `with` block in the main process, and then in the others, which find what it wrote.
-
-    Args:
-      name: of the block; the same in all.
-    """
+    """Run a `with` block in the main process first, so that the others, with the same name for it, find its files."""
     if not is_main_process():
         wait_for_all(name)
     yield
@@ -250,11 +217,7 @@ def main_process_first(name: str) -> Iterator[None]:
 
 
 def wait_for_all(name: str) -> None:
-    """Wait until every process has come to this point, however long that takes.
-
-    Args:
-      name: of the point; the same in all.
-    """
+    """Wait, however long, until every process has come to the point of this name."""
     if is_single_process():
         return
     # Gloo and NCCL first connect within 30 s or not at all, so that the processes come together by other means before.
@@ -265,5 +228,5 @@ def wait_for_all(name: str) -> None:
 
 
 def count_cores() -> int:
-    """Count the cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,4 @@
-"""Owns the check of a whole config, before anything is written.
-
-Does not own a single field's type and range (`fields.py`).
-"""
+"""Owns the check of a whole config, before anything is written."""
 
 from ml_collections import ConfigDict
 
@@ -20,15 +17,15 @@ from fpgan_jax.host.user_paths import find_path_fault
 
 
 def validate_config(config: ConfigDict, *, needs_data: bool = True) -> None:
-    """Check every field, before anything is written.
+    """Check every field, and that the fields fit together.
 
     Args:
       config: the config to check.
-      needs_data: False does not ask where the prints lie.
+      needs_data: False does not require the location of the prints.
 
     Raises:
-      UserError: a field is unknown, missing, of a wrong type or out of range, or two fields
-        contradict each other. The message names the field as it is written on the command line.
+      UserError: a field is unknown, missing, of a wrong type or out of range, or two fields contradict each other. The
+        message names the field as it is written on the command line.
     """
     check_names(config)
     flat = flatten_config(config)
@@ -44,7 +41,7 @@ def validate_config(config: ConfigDict, *, needs_data: bool = True) -> None:
 
 
 def check_names(config: ConfigDict) -> None:
-    """Check that a config has every field and no other, before one is read from it.
+    """Check that a config has every field and no other.
 
     Raises:
       UserError: a field is unknown or missing.

@@ -1,7 +1,7 @@
-"""Owns every config field: one declaration each, with its default, meaning, range and what else is known of it alone.
+"""Owns every config field: one declaration each, with its default, meaning, range and other properties.
 
-Does not own what fields must be together (`checks.py`), what follows from them (`derived.py`), nor what only the data
-or the networks can tell, such as whether a size fits the levels; that is checked where it is used.
+Conditions that involve several fields are in `checks.py`. Those that depend on the data or the networks, such as
+whether a size fits the levels, are checked where they are used.
 """
 
 import dataclasses
@@ -28,17 +28,16 @@ class Field:
       meaning: text for docs/fields.md.
       choices: allowed values, if they can be listed; for a tuple those of its items.
       low: lowest allowed number; for a tuple, of its items.
-      high: highest allowed number, likewise.
+      high: highest allowed number; for a tuple, of its items.
       item_type: type of the items of a tuple.
       fallback: for seeds that can be -1: the field whose value is used then.
       is_path: it names a file or a folder. Paths differ between machines, so they never count as a difference.
       is_free: a run can continue with another value, since no number depends on it. The batch sizes of inference change
         numbers only by the order of sums.
-      may_train_on: a run can be trained on in its workdir with another value: how long, at what rate, and what is
-        written when.
+      may_train_on: a run can be trained on in its workdir with another value, such as its length or rate.
       is_variant: the well-known pix2pix codes differ in it (docs/versions.md); the default is that of the reference
         PyTorch code.
-      came_later: there are config.json files written before it existed. Its default is assumed for these, and is left
+      came_later: some config.json files were written before it existed. Its default is assumed for these, and is left
         out of the hash, so that runs keep their names. Set it for every new field.
     """
 
@@ -62,11 +61,11 @@ class Field:
 
     @property
     def type_name(self) -> str:
-        """Return the type as messages and the page of fields write it, as "tuple of int"."""
+        """Return the type for messages and the page of fields, as "tuple of int"."""
         return f"tuple of {self.item_type.__name__}" if self.item_type else self.value_type.__name__
 
     def find_fault(self, value: Any) -> str | None:
-        """Say what is wrong with a value, or None."""
+        """Return what is wrong with a value, or None."""
         if self.item_type:
             return self._find_fault_of_tuple(value, self.item_type)
         own = self.value_type
@@ -686,14 +685,7 @@ PLACE_FIELDS = tuple(name.removeprefix("data.") for name in PATH_FIELDS if name 
 
 
 def flatten_config(config: Mapping) -> dict[str, Any]:
-    """Flatten nested fields to dotted names.
-
-    Args:
-      config: a ConfigDict or nested dicts.
-
-    Returns:
-      "data.finger" -> value, with tuples for lists.
-    """
+    """Flatten nested fields to dotted names: "data.finger" -> value, with tuples for lists."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
@@ -704,21 +696,16 @@ def flatten_config(config: Mapping) -> dict[str, Any]:
 
 
 def list_later_defaults() -> dict[str, Any]:
-    """List the defaults of the fields that came later than some files of configs."""
+    """List the defaults of the fields that came later than some config files."""
     return {name: field.default for name, field in FIELDS.items() if field.came_later}
 
 
 def is_at_later_default(name: str, value: Any) -> bool:
-    """Say whether a field came later and has the value that files without it mean.
-
-    Args:
-      name: the field's, dotted.
-      value: its value.
-    """
+    """Return whether a field came later and has the value that is assumed for files without it."""
     return name in FIELDS and FIELDS[name].came_later and value == FIELDS[name].default
 
 
 def describe_unknown(name: str) -> str:
-    """Say that there is no field of this name, and which one may be meant."""
+    """Say that no field has this name, and which one may be meant."""
     near = difflib.get_close_matches(name, FIELDS, n=1)
     return f"config.{name}: no such field" + (f"; did you mean config.{near[0]}?" if near else "")

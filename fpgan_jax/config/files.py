@@ -1,7 +1,4 @@
-"""Owns reading a config: from its file, from a checkpoint, and from overrides of single fields.
-
-Does not write one (`identity.py`, which claims the folder).
-"""
+"""Owns reading a config: from its file, from a checkpoint, and from overrides of single fields."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,16 +14,9 @@ CONFIG_FILENAME = "config.json"
 
 
 def create_config(overrides: Iterable[str] = ()) -> ConfigDict:
-    """Create the config of `configs/pix2pix_socofing.py`: every field at its default, but for the overrides.
+    """Create the config of `configs/pix2pix_socofing.py`, all defaults, with some overrides; see `override_fields`.
 
-    Args:
-      overrides: as of `override_fields`, as ["data.source=paired_folder", "data.paired_dir=facades"].
-
-    Returns:
-      The config, not validated.
-
-    Raises:
-      UserError: as `override_fields`.
+    It is not validated.
     """
     nested: dict[str, Any] = {}
     for name, field in FIELDS.items():
@@ -39,16 +29,10 @@ def create_config(overrides: Iterable[str] = ()) -> ConfigDict:
 
 
 def load_config(path: str) -> ConfigDict:
-    """Read a config that `claim_workdir` wrote.
-
-    Args:
-      path: a JSON file.
-
-    Returns:
-      As of `parse_config`.
+    """Read a JSON file that `claim_workdir` wrote; see `parse_config`.
 
     Raises:
-      UserError: the file is missing, not JSON or no config.
+      UserError: the file is missing, not JSON or not a config.
     """
     try:
         values = read_json(path)
@@ -61,17 +45,12 @@ def load_config(path: str) -> ConfigDict:
 
 
 def parse_config(values: Any) -> ConfigDict:
-    """Make a config of what JSON gave: nested dicts, lists for tuples.
+    """Make a config of nested dicts from JSON, with tuples for lists.
 
-    Args:
-      values: nested dicts; anything else is refused.
-
-    Returns:
-      The config, with tuples for lists. Fields that came after it was written are at their defaults,
-      and those of `FORMER_FIELDS` are left out.
+    Fields that came after it was written are at their defaults, and those of `FORMER_FIELDS` are left out.
 
     Raises:
-      UserError: these are no config's values.
+      UserError: the values are not those of a config.
     """
 
     def restore_tuples(value):
@@ -98,17 +77,14 @@ def parse_config(values: Any) -> ConfigDict:
 
 
 def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
-    """Read the config that a checkpoint was trained with.
+    """Read the config that a checkpoint was trained with from its metadata, and validate it.
 
     Args:
       metadata: the checkpoint's.
-      workdir: where it lies, for the message.
-
-    Returns:
-      The config, validated.
+      workdir: of the checkpoint, for the message.
 
     Raises:
-      UserError: it holds no valid config.
+      UserError: there is no valid config.
     """
     try:
         config = parse_config(metadata.get("config"))
@@ -119,17 +95,17 @@ def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
 
 
 def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
-    """Copy a config with some fields set, as `--config.FIELD=VALUE` would set them.
+    """Copy a config with some fields set, like `--config.FIELD=VALUE`.
 
     Args:
-      config: the config, which is left as it is.
+      config: the config, which is not changed.
       overrides: each "FIELD=VALUE", as "data.source=npz" or "sample_epochs=2,28".
 
     Returns:
       The copy; its values are of their fields' types but not checked otherwise.
 
     Raises:
-      UserError: an override is of another form, its field is unknown, or its value is not of the field's type.
+      UserError: an override has another form, its field is unknown, or its value is not of the field's type.
     """
     copy = config.copy_and_resolve_references()
     for override in overrides:

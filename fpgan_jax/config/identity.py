@@ -1,7 +1,4 @@
-"""Owns which configs are the same run: the hash, the differences, and the claim on a folder.
-
-Does not read configs (`files.py`).
-"""
+"""Owns which configs are the same run: the hash, the differences, and the claim on a folder."""
 
 import hashlib
 import json
@@ -41,12 +38,9 @@ TRAIN_ON_FIELDS = frozenset(name for name, field in FIELDS.items() if field.may_
 def hash_config(config: Mapping) -> str:
     """Compute a short name for everything in a config that changes a number.
 
-    Args:
-      config: a ConfigDict or nested dicts.
-
     Returns:
-      12 hexadecimal digits of a SHA-256, the same on every machine and for every folder. A field that came
-      later counts only where it is not at its default, so that a config keeps the name it had before.
+      12 hexadecimal digits of a SHA-256, the same on every machine and for every folder. A field that came later counts
+      only if it is not at its default, so that existing configs keep their names.
     """
     relevant = FORMER_FIELDS | {
         name: _canonical(name, value)
@@ -59,23 +53,13 @@ def hash_config(config: Mapping) -> str:
 def find_differences(
     old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",), *, may_change: Collection[str] = ()
 ) -> list[str]:
-    """List the fields in which two configs differ so that their numbers differ.
-
-    Args:
-      old: a ConfigDict or nested dicts.
-      new: likewise.
-      prefixes: only fields whose dotted names start with one of these.
-      may_change: fields to leave out.
-
-    Returns:
-      Lines "config.lambda_l1 was 100.0, is 50.0", sorted.
-    """
+    """List the changes that `find_changes` finds, except those of the fields in `may_change`, as `describe_changes`."""
     changes = find_changes(old, new, prefixes)
     return describe_changes({name: change for name, change in changes.items() if name not in may_change})
 
 
 def describe_changes(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
-    """Write each of the changes that `find_changes` found as "config.lambda_l1 was 100.0, is 50.0"."""
+    """Write each change that `find_changes` found as "config.lambda_l1 was 100.0, is 50.0"."""
     return [f"config.{name} was {was!r}, is {now!r}" for name, (was, now) in changes.items()]
 
 
@@ -84,11 +68,11 @@ def find_changes(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) ->
 
     Args:
       old: a ConfigDict or nested dicts.
-      new: likewise.
+      new: a ConfigDict or nested dicts.
       prefixes: only fields whose dotted names start with one of these.
 
     Returns:
-      Field -> (old value, new value), sorted by field; None where a config has no such field.
+      Field -> (old value, new value), sorted by field; None if a config has no such field.
     """
     old, new = (list_later_defaults() | flatten_config(config) for config in (old, new))
     names = (
@@ -119,9 +103,9 @@ def claim_workdir(
     may_change: Collection[str] = (),
     is_writer: bool = True,
 ) -> None:
-    """Write the config into a run's folder, if the folder holds no run of another one.
+    """Write the config into a run's folder, unless the folder has a run of another one.
 
-    Where it holds the same run, fields that may differ are written as they are now.
+    If it has the same run, fields that may differ get their new values.
 
     Args:
       workdir: the run's folder; made if missing.
@@ -131,7 +115,7 @@ def claim_workdir(
       is_writer: False only checks; for processes other than the main one.
 
     Raises:
-      UserError: the folder holds a run of another config, which is left untouched.
+      UserError: the folder has a run of another config, which is left untouched.
     """
     if fault := find_path_fault(workdir):
         raise UserError(f"--workdir={workdir}: {fault}")

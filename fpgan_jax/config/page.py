@@ -1,7 +1,4 @@
-"""Owns the page that lists every config field, made from `config.fields.FIELDS`.
-
-Does not own what a field means: its declaration does.
-"""
+"""Owns the page that lists every config field, made from `config.fields.FIELDS`."""
 
 from fpgan_jax.config.fields import FIELDS, GROUP_NOTES, MAX_COUNT, Field
 from fpgan_jax.config.identity import CLASSIFIER_FIELDS, GAN_FIELDS

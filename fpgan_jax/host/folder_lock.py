@@ -1,7 +1,4 @@
-"""Owns that one process at a time writes into a folder.
-
-Does not know what is written there.
-"""
+"""Owns that one process at a time writes into a folder."""
 
 import contextlib
 import fcntl
@@ -16,14 +13,10 @@ LOCK_FILENAME = ".lock"
 
 @contextlib.contextmanager
 def hold_folder(folder: str, *, is_holder: bool = True) -> Iterator[None]:
-    """Keep other processes out of a folder within a `with` block.
+    """Keep other processes out of a folder, which is made if missing, within a `with` block.
 
-    The operating system lets go of the lock when its holder ends, however that happens. Where the file system
-    knows no locks, nobody is kept out.
-
-    Args:
-      folder: made if missing.
-      is_holder: False does nothing: for processes that work beside the one that holds it.
+    The operating system releases the lock when its holder ends, in whatever way. On a file system without locks, nobody
+    is kept out. With `is_holder=False` nothing happens, for processes that work beside the holder.
 
     Raises:
       UserError: another process holds it, or it cannot be written to.

@@ -58,8 +58,8 @@ def keep_compiled_programs(workdir: str, folder: str | None) -> None:
     """Set where JAX keeps compiled programs for later runs. A folder that is already in the environment stays.
 
     Args:
-      workdir: folder of the run; the default is `.jax_cache` beside it.
-      folder: the folder; None for the default, "" to keep no programs.
+      workdir: folder of the run.
+      folder: the folder; None for `.jax_cache` beside the workdir, "" to keep no programs.
 
     Raises:
       UserError: the path in the environment is not UTF-8.

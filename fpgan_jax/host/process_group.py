@@ -1,10 +1,8 @@
-"""Owns how the processes of one run come together, and that all of them end when one is gone.
+"""Owns how the processes of one run find one another, and that all of them end when one is gone.
 
-Does not divide work among them (`parallel.py`), which they do through `jax.distributed` once they have come together.
-
-Process 0 listens at the address that all are given. Each of the others connects, says who it is, and keeps the
-connection: it ends with the process, which the operating system tells at once. JAX's own heartbeats tell it later, do
-not name a process of the run, and end the others with a stack trace; they are left to find processes that hang.
+Process 0 listens at the address that all are given. Each of the others connects, introduces itself, and keeps the
+connection, which ends with its process at once. JAX's own heartbeats notice later, do not name a process of the run,
+and end the others with a stack trace; they are left to find processes that hang.
 """
 
 import contextlib
@@ -45,12 +43,12 @@ _LOCAL_PLACES = {
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a process stands among the others.
+    """The place of a process among the others.
 
     Attributes:
       coordinator: "HOST:PORT" at which process 0 listens.
-      num_processes: how many there are.
-      process_id: the number of this one, from 0.
+      num_processes: number of processes.
+      process_id: number of this one, from 0.
       local_device_ids: the devices that it takes of those it sees; None is all.
     """
 
@@ -63,17 +61,17 @@ class Place:
 def join_processes(
     coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Bring the processes of one run together, if there are several.
+    """Bring the processes of one run together, if there are several; to be called before JAX is used.
 
-    To be called before JAX is used. Under srun and Open MPI's mpirun nothing need be given.
+    Under srun and Open MPI's mpirun no argument is needed.
 
     Args:
       coordinator: "HOST:PORT" at which process 0 listens; the same for all.
-      num_processes: how many there are.
-      process_id: the number of this one, from 0.
+      num_processes: number of processes.
+      process_id: number of this one, from 0.
 
     Raises:
-      UserError: what is given or found does not suffice or is contradictory, or not all processes have come.
+      UserError: the place is incomplete or contradictory, or not all processes have come.
     """
     place = find_place(coordinator, num_processes, process_id, os.environ)
     if place is None:
@@ -91,7 +89,7 @@ def join_processes(
 
 
 def leave_processes() -> None:
-    """Tell the others that this process has done its part; alone, do nothing."""
+    """Tell the others, if there are any, that this process has finished its part."""
     global _membership
     if _membership is not None:
         _membership.send(kind="leaves")
@@ -99,10 +97,10 @@ def leave_processes() -> None:
 
 
 def end_processes(reason: str, exit_code: int) -> None:
-    """End the others and this process; alone, do nothing.
+    """End the others, if there are any, and this process.
 
     Args:
-      reason: why this process cannot go on.
+      reason: why this process cannot continue.
       exit_code: of all.
     """
     if _membership is not None:
@@ -118,19 +116,10 @@ def find_place(
     process_id: int | None,
     environment: Mapping[str, str],
 ) -> Place | None:
-    """Find out where this process stands among the others.
-
-    Args:
-      coordinator: as of `join_processes`, like the two that follow.
-      num_processes: how many.
-      process_id: which.
-      environment: of the process; what is not given is taken from it.
-
-    Returns:
-      The place, or None for a process that is alone.
+    """Find the place of this process, or None if it is alone; see `join_processes`.
 
     Raises:
-      UserError: what is given or found does not suffice or is contradictory.
+      UserError: the place is incomplete or contradictory.
     """
     launcher, found_num, found_id = _read_launcher(environment)
     num_processes = found_num if num_processes is None else num_processes
@@ -154,11 +143,7 @@ def find_place(
 
 
 def _divide_devices(launcher: str | None, environment: Mapping[str, str]) -> tuple[int, ...] | None:
-    """Choose this process's devices of those that it sees: its part where others of its machine see them too.
-
-    Raises:
-      UserError: they do not divide.
-    """
+    """Choose this process's part of the devices that it sees, if others of its machine see them too."""
     rank_name, count_name = _LOCAL_PLACES.get(launcher or "", ("", ""))
     rank, counts = environment.get(rank_name, ""), _expand_counts(environment.get(count_name, ""))
     visible = environment.get("CUDA_VISIBLE_DEVICES", "")
@@ -218,7 +203,7 @@ def _split_address(address: str) -> tuple[str, int]:
 
 
 class _Connection:
-    """Messages, a line of JSON each, to and from one other process."""
+    """Messages, one line of JSON each, to and from one other process."""
 
     def __init__(self, sock: socket.socket):
         self._sock = sock
@@ -234,7 +219,7 @@ class _Connection:
             self._sock.sendall(json.dumps(message).encode() + b"\n")
 
     def receive(self) -> dict | None:
-        """Wait for a message; None if the other is gone, or sends what is none."""
+        """Wait for a message; None if the other is gone, or sends something else."""
         try:
             message = json.loads(self._lines.readline(2**16))
         except (OSError, ValueError):
@@ -249,7 +234,7 @@ class _Connection:
         self._sock.close()
 
     def watch(self, who: str, others: "list[_Connection]") -> None:
-        """End this process, and tell `others`, when the other one is gone or says that it cannot go on."""
+        """End this process, and tell `others`, when the other one is gone or cannot continue."""
 
         def wait():
             message = self.receive()
@@ -297,7 +282,7 @@ class _Server:
 
 
 class _Client:
-    """Another process: comes to process 0, and waits for its end or for its word that another one has ended."""
+    """Another process: joins process 0, and waits for its end or for its word that another one has ended."""
 
     def __init__(self, place: Place):
         deadline = time.monotonic() + JOIN_SECONDS
@@ -341,7 +326,7 @@ def _choose_family(host: str) -> socket.AddressFamily:
 
 
 def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connection, dict]]:
-    """Wait until all other processes have come; return number -> (connection, what it said of itself)."""
+    """Wait until all other processes have come; return number -> (connection, its introduction)."""
     members: dict[int, tuple[_Connection, dict]] = {}
     deadline = time.monotonic() + JOIN_SECONDS
 

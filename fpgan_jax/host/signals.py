@@ -1,7 +1,4 @@
-"""Owns what a signal to stop does to a training: it is noted, and the loop saves and leaves when it next looks.
-
-Does not save anything; `loop.py` does.
-"""
+"""Owns what a signal to stop does to a training: it is noted, and the loop saves and leaves when it next looks."""
 
 import os
 import signal
@@ -25,9 +22,8 @@ def end_process_at_second_signal() -> None:
 class StopRequest:
     """Notes the first of `SIGNALS` within a `with` block; the second does what it would do without this.
 
-    In a notebook a second Ctrl-C is a KeyboardInterrupt then, which leaves its process alive.
-
-    Only a program's main thread can be signalled; in another nothing is noted, and signals do what they did.
+    In a notebook a second Ctrl-C then is a KeyboardInterrupt, which leaves its process alive. Only a program's main
+    thread gets signals; in another thread nothing is noted.
 
     Attributes:
       signal_name: of the signal that came, as "SIGTERM", or None.

@@ -12,7 +12,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pill
 
 
 def find_version() -> str:
-    """Return this package's version: of the checkout that it runs from, else of what is installed."""
+    """Return this package's version: of the checkout that it runs from, else of the installation."""
     setup = configparser.ConfigParser()
     setup.read(_ROOT / "setup.cfg", encoding="utf-8")
     if setup.get("metadata", "name", fallback="") == "fpgan_jax":
@@ -29,7 +29,7 @@ def find_package(name: str) -> str:
 
 
 def find_commit() -> str:
-    """Return the commit of the code that runs, "-dirty" if it was changed since, or "not a checkout"."""
+    """Return the commit of the running code, with "-dirty" if it was changed since, or "not a checkout"."""
     # Installed into an environment that lies in another project's checkout, it would name that one's.
     if not (_ROOT / "setup.cfg").exists():
         return "not a checkout"

@@ -1,7 +1,4 @@
-"""Owns how a file appears: whole, or not at all.
-
-Does not make folders, and does not know what is in a file.
-"""
+"""Owns how a file appears: whole, or not at all."""
 
 import contextlib
 import os
@@ -17,15 +14,12 @@ def write_whole(path: str | os.PathLike, mode: str = "w", **options) -> Iterator
     """Open a file that takes its name only once everything is written.
 
     Args:
-      path: the file; one that is there is replaced at the end, and left alone if the writing fails.
+      path: the file; an existing one is replaced at the end, and kept if the writing fails.
       mode: "w" (UTF-8, line ends as they are written) or "wb".
       options: further arguments of `open`.
 
     Yields:
       The open file; its `name` is the temporary one.
-
-    Raises:
-      OSError: what `open` and the writing raise; nothing of the new file is left.
     """
     if "b" not in mode:
         options = {"encoding": "utf-8", "newline": ""} | options

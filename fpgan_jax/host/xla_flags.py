@@ -1,7 +1,4 @@
-"""Owns what the variable XLA_FLAGS means.
-
-Does not know any flag.
-"""
+"""Owns the meaning of the variable XLA_FLAGS."""
 
 import os
 
@@ -9,15 +6,9 @@ from fpgan_jax.errors import UserError
 
 
 def read_flags(text: str) -> str:
-    """Read the flags of XLA_FLAGS, which holds them or names a file of them.
+    """Return the flags in the text of XLA_FLAGS, which contains them or names a file of them.
 
     To add one, put it in front: XLA stops reading at the first word that is no flag, and a quote may be left open.
-
-    Args:
-      text: the variable's value.
-
-    Returns:
-      The flags, as XLA reads them.
 
     Raises:
       UserError: it is neither flags nor a file.

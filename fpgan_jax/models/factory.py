@@ -1,7 +1,6 @@
 """Owns the way from a config to a network, and the check that the image's size suits it.
 
-Does not own the networks, nor weights: `training.state` draws those. Nor the range of a field by itself,
-which `config.checks.validate_config` has checked before.
+The range of each field by itself has been checked before (`config.checks.validate_config`).
 """
 
 import flax.linen as nn
@@ -17,17 +16,11 @@ from fpgan_jax.models.xception import Xception
 
 
 def create_generator(config: ConfigDict) -> nn.Module:
-    """Create the generator that `config.generator` asks for.
-
-    Args:
-      config: the whole config.
-
-    Returns:
-      A `UNetGenerator` or `RonnebergerUNetGenerator`.
+    """Create the `UNetGenerator` or `RonnebergerUNetGenerator` that `config.generator` asks for.
 
     Raises:
-      UserError: the image's size does not suit the form, a decoder output is not among its own, or a field asks for
-        what the form has not.
+      UserError: the image's size does not suit the form, it has no such decoder output, or a field is not for this
+        form.
     """
     generator = config.generator
     fields = _common_fields(generator) | {
@@ -53,13 +46,7 @@ def create_generator(config: ConfigDict) -> nn.Module:
 
 
 def find_num_levels(config: ConfigDict) -> int:
-    """Find how often an Isola generator halves the image.
-
-    Args:
-      config: the whole config.
-
-    Returns:
-      config.generator.num_levels, or where that is 0 `unet.count_levels` of the image's size.
+    """Find how often an Isola generator halves the image: config.generator.num_levels, or if 0 `unet.count_levels`.
 
     Raises:
       UserError: the image is too small, or one pixel is left before the last halving.
@@ -79,12 +66,6 @@ def find_num_levels(config: ConfigDict) -> int:
 
 def create_discriminator(config: ConfigDict) -> nn.Module:
     """Create the discriminator that `config.discriminator` asks for.
-
-    Args:
-      config: the whole config.
-
-    Returns:
-      A `PatchDiscriminator`.
 
     Raises:
       UserError: the image is too small to give one logit.
@@ -106,16 +87,13 @@ def create_discriminator(config: ConfigDict) -> nn.Module:
 
 
 def shape_generator(config: ConfigDict) -> dict:
-    """Compute the shapes of the generator's variables; nothing is drawn.
-
-    Args:
-      config: the whole config.
+    """Compute the shapes of the generator's variables without drawing them.
 
     Returns:
       "params" and, with batch norm, "batch_stats": nested dicts of `jax.ShapeDtypeStruct`.
 
     Raises:
-      UserError: as `create_generator`.
+      UserError: see `create_generator`.
     """
     generator = create_generator(config)
     return jax.eval_shape(
@@ -142,14 +120,7 @@ def _shape_init_arguments(config: ConfigDict) -> tuple:
 
 
 def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
-    """Create the classifier that `config.classifier` asks for.
-
-    Args:
-      config: the whole config.
-      num_classes: number of persons.
-
-    Returns:
-      An `Xception`.
+    """Create the classifier that `config.classifier` asks for, of `num_classes` persons.
 
     Raises:
       UserError: the image is too small, or there is only one person.

@@ -1,8 +1,4 @@
-"""Owns the layers that the networks are built of: convolutions with their biases and initialisers.
-
-Does not own norms (`norms.py`) or any network, nor read a config: `unet`, `patchgan` and `xception` put the layers
-together.
-"""
+"""Owns the layers of the networks: convolutions with their biases and initializers."""
 
 from collections.abc import Callable
 
@@ -27,14 +23,13 @@ gan_kernel_init = nn.initializers.normal(0.02)
 
 
 class StridedConv(nn.Module):
-    """What the convolutions that halve or double the size have in common; no layer by itself.
+    """The common fields of convolutions that halve or double the size; not a layer itself.
 
     Attributes:
       features: number of output features.
-      use_bias: whether a bias (from 0) is added.
+      use_bias: whether a bias, initially 0, is added.
       dtype: of the computation; None is the widest of input and parameters.
-      param_dtype: of the parameters.
-      kernel_init: initialiser of the kernel.
+      kernel_init: initializer of the kernel.
     """
 
     features: int
@@ -45,10 +40,7 @@ class StridedConv(nn.Module):
 
 
 class Conv4x4Stride2(StridedConv):
-    """4x4 convolution of stride 2 that halves the size; see `convolutions.conv_4x4_stride2`.
-
-    Attributes: as of `StridedConv`.
-    """
+    """4x4 convolution of stride 2 that halves the size; see `convolutions.conv_4x4_stride2`."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -67,8 +59,6 @@ class ConvTranspose4x4Stride2(StridedConv):
     """Transposed 4x4 convolution of stride 2 that doubles the size; see `convolutions.conv_transpose_4x4_stride2`.
 
     The kernel's shape is [4, 4, features, in_features], unlike that of `flax.linen.ConvTranspose`.
-
-    Attributes: as of `StridedConv`.
     """
 
     @nn.compact
@@ -83,14 +73,12 @@ class ConvTranspose4x4Stride2(StridedConv):
 class ResizeConv3x3(StridedConv):
     """Double the size by repeating every pixel, then convolve by 3x3: no output has more inputs than another.
 
-    A transposed convolution's outputs differ in what reaches them by row and column, which shows as a
-    checkerboard. Repeating and convolving is one transposed convolution, whose 4x4 kernel has every tap of the
-    3x3 kernel four times, and is computed as that: at less than half of the arithmetic.
+    A transposed convolution's outputs differ in their inputs by row and column, which shows as a checkerboard.
+    Repeating and convolving equals one transposed convolution, whose 4x4 kernel has every tap of the 3x3 kernel four
+    times. It is computed as that, with less than half of the arithmetic.
 
-    Attributes: as of `StridedConv`.
-
-    Source: Odena et al. 2016, "Deconvolution and checkerboard artifacts", "resize-convolution", nearest
-      neighbor; differs in: padded with zeros.
+    Source: Odena et al. 2016, "Deconvolution and checkerboard artifacts", "resize-convolution", nearest neighbor;
+      differs in: padded with zeros.
     """
 
     @nn.compact
@@ -105,11 +93,6 @@ class ResizeConv3x3(StridedConv):
 
 class UpConv2x2(nn.Module):
     """2x2 transposed convolution of stride 2: every position becomes its own 2x2 patch.
-
-    Attributes:
-      features: number of output features.
-      dtype: of the computation; None is the widest of input and parameters.
-      param_dtype: of the parameters.
 
     Source: Ronneberger et al. 2015, section 2, "up-convolution"; differs in: nothing.
     """
@@ -142,21 +125,15 @@ def _with_bias(x: jax.Array, bias: jax.Array | None) -> jax.Array:
 
 
 def name_conv_output(x: jax.Array) -> jax.Array:
-    """Mark what `recompute_activations` keeps of a forward pass; the value itself."""
+    """Return the value, marked as one that `recompute_activations` keeps of a forward pass."""
     return checkpoint_name(x, _CONV_OUTPUT)
 
 
 def recompute_activations(forward: Callable) -> Callable:
-    """Have a forward pass keep its convolutions' outputs only, for its gradient.
+    """Have a forward pass keep only the outputs of its convolutions for its gradient, in reverse mode.
 
-    Norms, activations and concatenations, which hold most of the memory and little of the arithmetic, are
-    computed again.
-
-    Args:
-      forward: to be differentiated in reverse mode.
-
-    Returns:
-      The same function.
+    Norms, activations and concatenations, which take most of the memory and little of the arithmetic, are computed
+    again.
     """
     return jax.checkpoint(forward, policy=jax.checkpoint_policies.save_only_these_names(_CONV_OUTPUT))
 
@@ -169,10 +146,9 @@ class SquareConv(nn.Module):
       size: of the kernel, in pixels.
       strides: 1, or any for size 1.
       padding: rows and columns of zeros on each side; 0 for size 1.
-      use_bias: whether a bias (from 0) is added.
+      use_bias: whether a bias, initially 0, is added.
       dtype: of the computation; None is the widest of input and parameters.
-      param_dtype: of the parameters.
-      kernel_init: initialiser of the kernel.
+      kernel_init: initializer of the kernel.
     """
 
     features: int
@@ -202,13 +178,8 @@ class SquareConv(nn.Module):
 class SeparableConv3x3(nn.Module):
     """3x3 depthwise convolution and the 1x1 convolution after it, without biases and with nothing between.
 
-    Its parameters bear Keras's names and layouts but for the depthwise kernel: (3, 3, 1, C) here, (3, 3, C,
-    1) there.
-
-    Attributes:
-      features: number of output features.
-      dtype: of the computation; None is the widest of input and parameters.
-      param_dtype: of the parameters.
+    Its parameters have Keras's names and layouts except for the depthwise kernel: (3, 3, 1, C) here, (3, 3, C, 1)
+    there.
 
     Source: Chollet 2017, section 2, as keras.layers.SeparableConv2D; differs in: nothing.
     """
@@ -233,23 +204,20 @@ class SeparableConv3x3(nn.Module):
 def needs_conv_bias(
     norm: str, conv_bias: str = "auto", *, is_normed: bool = True, is_last: bool = False
 ) -> bool:
-    """Tell whether a convolution of a generator or discriminator has a bias.
+    """Return whether a convolution of a generator or discriminator has a bias.
 
     Args:
       norm: one of `NORMS`, the network's.
-      conv_bias: one of `CONV_BIASES`: "auto" as the reference, where the norm brings no bias of its own or
-        there is no norm; "last" in the network's last convolution only.
-      is_normed: whether the reference leaves the bias to the norm at this place.
+      conv_bias: one of `CONV_BIASES`: "auto" as the reference, if the norm has no bias of its own or there is no norm;
+        "last" in the network's last convolution only.
+      is_normed: whether the reference leaves the bias to the norm here.
       is_last: whether it is the network's last convolution.
-
-    Returns:
-      Whether it has.
 
     Raises:
       ValueError: `conv_bias` is not one of `CONV_BIASES`.
 
-    Source: junyanz/pytorch-CycleGAN-and-pix2pix, `use_bias`; differs in: norm "none" has biases here; all
-      but "auto" are other codes' (docs/versions.md).
+    Source: junyanz/pytorch-CycleGAN-and-pix2pix, `use_bias`; differs in: norm "none" has biases here; "always", "last"
+      and "never" are from other codes (docs/versions.md).
     """
     if conv_bias not in CONV_BIASES:
         raise ValueError(f"conv_bias={conv_bias!r} is not one of {CONV_BIASES}")

@@ -1,7 +1,4 @@
-"""Owns the norms, and the types that modules declare their fields with.
-
-Does not own convolutions (`layers.py`).
-"""
+"""Owns the norms, and the types of modules' fields."""
 
 import functools
 from collections.abc import Callable
@@ -28,26 +25,22 @@ def gan_scale_init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.fl
 class BatchNorm(nn.Module):
     """Batch normalization over all examples or over each example alone, with float32 statistics.
 
-    Normalizing by the batch's own statistics works whether or not "batch_stats" is mutable (pix2pix does so
-    at test time); the running statistics move only where it is.
+    Normalizing by the batch's own statistics works whether or not "batch_stats" is mutable (pix2pix does so at test
+    time); the running statistics change only if it is.
 
     Attributes:
       use_running_average: normalize by the running statistics.
-      per_example: each example's own statistics instead of the batch's: what a batch of one means, at any
-        batch size. The running statistics then move towards the mean over the examples.
-      num_passes: number of equal parts of the batch that are normalized as if they came one after another:
-        each by its own statistics, and the running ones see them in that order.
+      per_example: use each example's own statistics instead of the batch's: the meaning of a batch of one, at any batch
+        size. The running statistics then follow the mean over the examples.
+      num_passes: number of equal parts of the batch that are normalized as if they came one after another: each by its
+        own statistics, and the running ones see them in that order.
       momentum: of the running statistics, in Flax's sense: new = momentum * old + (1 - momentum) * batch.
       epsilon: added to the variance.
       dtype: of the result; None is the widest of input and parameters.
-      param_dtype: of scale and bias.
-      scale_init: initialiser of the scale.
-      axis_name: device axis over which statistics are averaged; None keeps them on the device. With
-        `per_example` only the running statistics are.
+      scale_init: initializer of the scale.
 
-    Source: Ioffe & Szegedy 2015, algorithm 1; differs in: the running variance is the biased one, as in Flax,
-      where PyTorch keeps the unbiased one (n / (n - 1) times as much). Only `use_running_average` sees the
-      difference.
+    Source: Ioffe & Szegedy 2015, algorithm 1; differs in: the running variance is the biased one, as in Flax, while
+      PyTorch keeps the unbiased one (n / (n - 1) times as much). Only `use_running_average` shows the difference.
     """
 
     use_running_average: bool
@@ -95,10 +88,6 @@ class BatchNorm(nn.Module):
 class InstanceNorm(nn.Module):
     """Normalize each example and feature by its own mean and variance; no parameters, no running statistics.
 
-    Attributes:
-      epsilon: added to the variance.
-      dtype: of the result; None is the input's.
-
     Source: Ulyanov et al. 2016, as torch.nn.InstanceNorm2d; differs in: nothing.
     """
 
@@ -119,8 +108,8 @@ def normalize_by_moments(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Normalize by mean and variance over some axes, then scale and shift; all in float32.
 
-    Its gradient is written out, which takes fewer passes over the map than differentiating mean, variance and
-    normalization one by one. No gradient flows into the moments that come out.
+    The gradient is written out, which takes fewer passes over the map than differentiating mean, variance and
+    normalization one by one. No gradient flows into the returned moments.
 
     Args:
       x: [.., features], float.
@@ -130,8 +119,7 @@ def normalize_by_moments(
       epsilon: added to the variance.
 
     Returns:
-      (normalized, the shape of `x`; mean; biased variance, both of that shape with 1 for each of `axes`), all
-      float32.
+      (normalized, the shape of `x`; mean; biased variance, both of that shape with 1 for each of `axes`), all float32.
 
     Source: Ioffe & Szegedy 2015, algorithm 1 and the gradients in section 3; differs in: nothing.
     """
@@ -169,8 +157,6 @@ normalize_by_moments.defvjp(_normalize_forward, _normalize_backward)
 def _compute_moments(
     x: jax.Array, axes: tuple[int, ...], axis_name: str | None
 ) -> tuple[jax.Array, jax.Array]:
-    """Return mean and biased variance in float32, over `axes` and over the devices of `axis_name`."""
-
     def average(values):
         values = values.mean(axes, keepdims=True)
         return values if axis_name is None else lax.pmean(values, axis_name)
@@ -203,21 +189,16 @@ def create_gan_norm(
     epsilon: float = 1e-5,
     momentum: float = 0.9,
 ) -> Callable[[jax.Array], jax.Array]:
-    """Create the norm of a generator or discriminator, by name.
+    """Create the norm of a generator or discriminator, by name; "none" is the identity.
 
     Args:
       norm: one of `NORMS`.
-      use_running_average: batch norms only: normalize by the running statistics.
+      use_running_average: see `BatchNorm`; like `num_passes` and `momentum` for batch norms only.
       dtype: of the result.
-      param_dtype: of scale and bias.
-      axis_name: device axis over which batch statistics are averaged, or None.
       name: the submodule's name.
       num_passes: see `BatchNorm`.
       epsilon: added to the variance.
-      momentum: batch norms only: of the running statistics, see `BatchNorm`.
-
-    Returns:
-      A module, or the identity for "none".
+      momentum: see `BatchNorm`.
 
     Raises:
       ValueError: `norm` is not one of `NORMS`.

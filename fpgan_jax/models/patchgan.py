@@ -1,7 +1,4 @@
-"""Owns the PatchGAN discriminator, which tells real from generated patches of a print.
-
-Does not own the losses made from its logits, nor a config's checks (`factory`).
-"""
+"""Owns the PatchGAN discriminator, which tells real from generated patches of a print."""
 
 import functools
 from typing import Any
@@ -19,26 +16,22 @@ NUM_STRIDED_CONVS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 class PatchDiscriminator(nn.Module):
     """Judge every patch of a print, given the noise image that it belongs to.
 
-    Layers are `conv0`, `conv1`, ... and `norm1`, ...: the reference's order, counted from the input. The
-    first and the last convolution have no norm.
+    Layers are `conv0`, `conv1`, ... and `norm1`, ...: the reference's order, counted from the input. The first and the
+    last convolution have no norm.
 
     Attributes:
-      receptive_field: pixels that a logit sees, across and down: one of 1, 16, 34, 70, 142, 286.
-      num_features: features of the first convolution; doubled at each of the next, 8 times this at most.
-      norm: one of `norms.NORMS`.
-      norm_epsilon: added to the variance.
-      norm_momentum: of the running statistics, in Flax's sense (see `norms.BatchNorm`).
+      receptive_field: pixels that a logit sees, across and down: a key of `NUM_STRIDED_CONVS`.
+      num_features: features of the first convolution; doubled at each of the next, up to 8 times.
+      norm: one of `norms.NORMS`; `norm_epsilon` and `norm_momentum` as in `norms.BatchNorm`.
       conv_bias: one of `layers.CONV_BIASES`.
       leaky_slope: of LeakyReLU at negative numbers.
-      dtype: of the computation; None is the widest of input and parameters.
-      param_dtype: of the parameters.
-      axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
+      dtype: of the computation.
 
     Source: Isola et al. 2017, as `NLayerDiscriminator` (`basic`, `n_layers`) and `PixelDiscriminator` of
       junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with norm "none" the convolutions have biases;
-      "batch_per_example" is new; what other codes do instead can be chosen (docs/versions.md). TensorFlow's
-      SAME at the strided convolutions, then zero padding by 1 and VALID, is this padding where the size is
-      even before each halving; where it is odd, it is PyTorch's that is meant.
+      "batch_per_example" is new; variants of other codes can be chosen (docs/versions.md). TensorFlow's SAME at the
+      strided convolutions, then zero padding by 1 and VALID, equals this padding if the size is even before each
+      halving; for odd sizes this is PyTorch's padding.
     """
 
     receptive_field: int = 70
@@ -61,13 +54,11 @@ class PatchDiscriminator(nn.Module):
         Args:
           noise_image: [batch, height, width, channels], float in [-1, 1].
           image: [batch, height, width, channels], float in [-1, 1], real or generated.
-          use_running_average: normalize by the running statistics; pix2pix never does.
-          num_passes: number of equal parts of the batch that pass as if one after another, each normalized by
-            its own statistics.
+          use_running_average: see `norms.BatchNorm`; never in pix2pix.
+          num_passes: see `norms.BatchNorm`.
 
         Returns:
-          Logits [batch, height', width', 1], float32, high where real: 30x30 for 256x256 and 70-pixel
-          patches.
+          Logits [batch, height', width', 1], float32, high for real: 30x30 for 256x256 and 70-pixel patches.
         """
         x = jnp.concatenate([noise_image, image], axis=-1)
         convs = self._create_convs()

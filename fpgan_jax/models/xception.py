@@ -1,7 +1,4 @@
-"""Owns Xception, the classifier of persons.
-
-Does not own its training, its weights' import, nor what a score means.
-"""
+"""Owns Xception, the classifier of persons."""
 
 from typing import Any
 
@@ -19,21 +16,19 @@ HEAD = "predictions"
 class Xception(nn.Module):
     """Classify images by Chollet's network of separable convolutions.
 
-    Layers bear Keras's names (`block1_conv1`, `block1_conv1_bn`, `block2_sepconv1`, ..., `predictions`). The
-    four shortcuts, which Keras names by a counter, are `block{n}_shortcut_conv` and `block{n}_shortcut_bn`.
+    Layers have Keras's names (`block1_conv1`, `block1_conv1_bn`, `block2_sepconv1`, ..., `predictions`). The four
+    shortcuts, which Keras names by a counter, are `block{n}_shortcut_conv` and `block{n}_shortcut_bn`.
 
     Attributes:
       num_classes: number of logits.
-      width: multiplies every feature count; 1 is Chollet's.
-      num_middle_blocks: blocks of the middle flow; 8 is Chollet's.
+      width: multiplies every feature count; Chollet's is 1.
+      num_middle_blocks: blocks of the middle flow; Chollet's are 8.
       dropout_rate: before the last layer.
       batch_norm_momentum: of the running statistics, in Flax's sense.
-      dtype: of the computation; None is the widest of input and parameters. The logits are always float32.
-      param_dtype: of the parameters.
-      axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
+      dtype: of the computation. The logits are always float32.
 
-    Source: Chollet 2017, figure 5, as keras.applications.Xception; differs in: logits without the softmax;
-      dropout is Chollet's section 4.4, which Keras leaves out.
+    Source: Chollet 2017, figure 5, as keras.applications.Xception; differs in: logits without the softmax; dropout is
+      Chollet's section 4.4, which Keras leaves out.
     """
 
     num_classes: int
@@ -96,7 +91,6 @@ class Xception(nn.Module):
         return nn.relu(bn("block1_conv2_bn")(x))
 
     def _reducing_block(self, x, block, features, bn, *, has_first_relu=True):
-        """Two separable convolutions and a pooling that halves the size, beside a strided shortcut."""
         shortcut = self._conv(f"block{block}_shortcut_conv", features[1], 1, 2)(x)
         shortcut = bn(f"block{block}_shortcut_bn")(shortcut)
         for i in (1, 2):
@@ -140,5 +134,5 @@ class Xception(nn.Module):
         )
 
     def scale(self, features: int) -> int:
-        """Return how many features this width leaves of those of the paper."""
+        """Scale a number of features of the paper to this width."""
         return max(1, round(features * self.width))

@@ -1,7 +1,4 @@
-"""Owns the 3x3 depthwise convolution, in a form that is fast and in its plain form.
-
-Does not own parameters: `layers.py` makes modules of these.
-"""
+"""Owns the 3x3 depthwise convolution, in a fast and in its plain form."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +9,7 @@ from fpgan_jax.models.convolutions.products import NHWC
 
 
 def depthwise_conv_3x3_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve as `depthwise_conv_3x3` does, by lax alone."""
+    """Convolve like `depthwise_conv_3x3`, with lax alone."""
     return lax.conv_general_dilated(
         x, kernel, (1, 1), "SAME", dimension_numbers=NHWC, feature_group_count=x.shape[-1]
     )
@@ -52,16 +49,12 @@ def _depthwise_kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
 def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve each feature with its own 3x3 kernel, stride 1, size kept (zero padding).
 
-    Nine shifted multiply-adds, which XLA fuses into one pass; its grouped convolution is far slower on CPU.
-    Sums are float32 whatever the dtype. Forward-mode differentiation is not defined; reverse mode is, to any
-    order.
+    Nine shifted multiply-adds, which XLA fuses into one pass; its grouped convolution is far slower on CPU. Sums are
+    float32 whatever the dtype. Only reverse-mode differentiation is defined, to any order.
 
     Args:
       x: [batch, height, width, features], float.
       kernel: [3, 3, 1, features], same dtype.
-
-    Returns:
-      [batch, height, width, features], same dtype.
 
     Source: Chollet 2017, section 2, the spatial half of a separable convolution; differs in: nothing.
     """

@@ -1,7 +1,4 @@
-"""Owns sums over positions as matrix products: what several convolutions and their gradients are made of.
-
-Does not own a convolution.
-"""
+"""Owns sums over positions as matrix products, of which several convolutions and their gradients consist."""
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +26,7 @@ def cut_patches(x: jax.Array, size: int, stride: int, padding: int) -> jax.Array
 
 
 def contract_plain(x: jax.Array, g: jax.Array) -> jax.Array:
-    """Sum as `contract_positions` does, by one product of JAX."""
+    """Sum like `contract_positions`, by one product of JAX."""
     return jnp.einsum("bhwi,bhwo->io", x, g)
 
 

@@ -1,7 +1,4 @@
-"""Owns convolutions of stride 1, the pointwise one and the picking of every so many pixels, in forms that are fast.
-
-Does not own parameters: `layers.py` makes modules of these.
-"""
+"""Owns fast convolutions of stride 1, and the pointwise one."""
 
 import functools
 
@@ -14,7 +11,7 @@ from fpgan_jax.models.convolutions.products import NHWC, contract_plain, contrac
 
 
 def conv_stride1_plain(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
-    """Convolve as `conv_stride1` does, by lax alone."""
+    """Convolve like `conv_stride1`, with lax alone."""
     pad = (padding, padding)
     return lax.conv_general_dilated(x, kernel, (1, 1), (pad, pad), dimension_numbers=NHWC)
 
@@ -48,16 +45,12 @@ def _stride1_kernel_gradient_cpu(x: jax.Array, g: jax.Array, size: int, padding:
 def conv_stride1(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
     """Convolve with a square kernel at stride 1.
 
-    The same numbers as lax gives, with gradients that are fast on CPU too. Forward-mode differentiation is
-    not defined; reverse mode is, once.
+    The numbers are lax's; the gradients are fast on CPU too. Only reverse-mode differentiation is defined, once.
 
     Args:
       x: [batch, height, width, in_features], float.
       kernel: [size, size, in_features, features], same dtype.
       padding: rows and columns of zeros on each side; less than size.
-
-    Returns:
-      [batch, height + 2 * padding - size + 1, width + 2 * padding - size + 1, features], same dtype.
     """
     return lax.platform_dependent(
         x,
@@ -89,15 +82,12 @@ conv_stride1.defvjp(
 def pointwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve with a 1x1 kernel: a matrix product at every position.
 
-    Its operands are stored before the products: XLA:CPU would compute them again, transposed, for the
-    kernel's gradient, ten times slower.
+    Its operands are stored before the products: XLA:CPU would compute them again, transposed, for the kernel's
+    gradient, ten times slower.
 
     Args:
       x: [batch, height, width, in_features], float.
       kernel: [in_features, features], same dtype.
-
-    Returns:
-      [batch, height, width, features], same dtype.
     """
     return jnp.dot(x, kernel)
 
@@ -118,16 +108,9 @@ pointwise_conv.defvjp(_pointwise_forward, _pointwise_backward)
 
 
 def take_every(x: jax.Array, stride: int) -> jax.Array:
-    """Take every `stride`-th position of every `stride`-th row, and have that stored.
+    """Take every `stride`-th position of every `stride`-th row, and have the result stored.
 
-    XLA:GPU (jaxlib 0.10.2; openxla/xla issue 47381) ends the process where it fuses such a slice, of an odd size,
-    into a product.
-
-    Args:
-      x: [batch, height, width, features].
-      stride: at least 1.
-
-    Returns:
-      [batch, ceil(height / stride), ceil(width / stride), features], same dtype.
+    XLA:GPU (jaxlib 0.10.2; openxla/xla issue 47381) ends the process if it fuses such a slice, of an odd size, into a
+    product.
     """
     return lax.optimization_barrier(x[:, ::stride, ::stride])

@@ -1,7 +1,4 @@
-"""Owns checkpoints' folders, what is wrong with one, and what becomes of a damaged or unfinished one.
-
-Does not read arrays for use (`restore.py`).
-"""
+"""Owns checkpoints' folders, what is wrong with one, and what is done about a damaged or unfinished one."""
 
 import json
 import os
@@ -28,7 +25,7 @@ DELETED = f"deleted{UNFINISHED}"
 
 
 def set_damaged_aside(workdir: str, root: str) -> None:
-    """Move the newest checkpoint away while it is damaged, and any older one that is plainly so."""
+    """Move the newest checkpoint away as long as it is damaged, and older ones whose damage a quick check finds."""
     folder = os.path.join(workdir, FOLDER)
     names = os.listdir(folder) if os.path.isdir(folder) else []
     is_last = True
@@ -66,7 +63,7 @@ def _find_fault(folder: str, *, is_quick: bool) -> str | None:
 
 
 def find_unreadable(folder: str, *, is_quick: bool) -> str | None:
-    """Look whether a checkpoint's parts can be read, see `stored_trees.find_fault`."""
+    """Check whether a checkpoint's parts can be read, see `stored_trees.find_fault`."""
     parts = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
     for part in sorted({_METRICS, METADATA, *parts}):
         if part in (_METRICS, METADATA):
@@ -81,11 +78,7 @@ def find_unreadable(folder: str, *, is_quick: bool) -> str | None:
 
 
 def remove_unfinished(workdir: str) -> bool:
-    """Remove what an interrupted save has left, and what is no longer kept; either would take up the disk.
-
-    Returns:
-      Whether nothing of it is left.
-    """
+    """Remove what an interrupted save has left, and what is no longer kept; return whether nothing of it is left."""
     folder = os.path.join(workdir, FOLDER)
     if not (parallel.is_main_process() and os.path.isdir(folder)):
         return True
@@ -96,10 +89,10 @@ def remove_unfinished(workdir: str) -> bool:
 
 
 def tell_of_the_damaged(workdir: str, may_start_anew: bool) -> None:
-    """Stop, or warn, where all of a run's checkpoints are damaged.
+    """Stop, or warn, if all of a run's checkpoints are damaged.
 
     Raises:
-      UserError: they are, and the run may not start anew.
+      UserError: they are, and the run may not start again from step 0.
     """
     folder = os.path.join(workdir, _DAMAGED_FOLDER)
     names = os.listdir(folder) if os.path.isdir(folder) else []
@@ -118,7 +111,7 @@ def tell_of_the_damaged(workdir: str, may_start_anew: bool) -> None:
 
 
 def find_disk_fault(error: BaseException) -> str | None:
-    """Return why the disk did not take something, or None if that is not what an error is about."""
+    """Return why the disk did not accept a write, or None if the error has another cause."""
     if isinstance(error, OSError):
         return error.strerror or describe_error(error)
     # TensorStore raises the system's errors as a ValueError.
@@ -130,7 +123,7 @@ def find_disk_fault(error: BaseException) -> str | None:
 
 
 def find_parts_fault(folder: str, parts: Collection[str]) -> str | None:
-    """Look for damage in the parts of a checkpoint that are there."""
+    """Return the fault of those parts of a checkpoint that exist, or None."""
     has_checksums = checksums.has_checksums(folder)
     if has_checksums and (fault := checksums.find_fault(folder, parts)):
         return fault

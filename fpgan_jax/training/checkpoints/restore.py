@@ -1,7 +1,4 @@
-"""Owns reading trees and metadata back from a checkpoint.
-
-Does not decide which checkpoints a run keeps (`store.py`), nor what is damaged (`damage.py`).
-"""
+"""Owns reading trees and metadata back from a checkpoint."""
 
 import contextlib
 import os
@@ -55,25 +52,25 @@ def _create_reading_manager(root: str) -> ocp.CheckpointManager:
 
 
 def has_checkpoints(workdir: str) -> bool:
-    """Say whether a run has begun to keep checkpoints in a folder."""
+    """Return whether a run has started to keep checkpoints in a folder."""
     return os.path.isdir(os.path.join(workdir, FOLDER))
 
 
 def restore_for_evaluation(
     workdir: str, names: tuple[str, ...], step: int | str | None = None
 ) -> tuple[int, dict[str, Any], dict[str, Any]]:
-    """Restore some trees of a checkpoint as they are; no optimizer is built or read.
+    """Restore some trees of a checkpoint; no optimizer is built or read.
 
     Args:
       workdir: the run's folder.
-      names: the trees wanted; none reads the metadata alone.
-      step: the checkpoint; "best" is the one by the run's own metric, None the last.
+      names: the trees; if empty, only the metadata is read.
+      step: the checkpoint; "best" by the run's own metric, None the last one.
 
     Returns:
       (step, name -> nested dicts of NumPy arrays, metadata).
 
     Raises:
-      UserError: there is no such checkpoint, or one of its files is not as it was written; none is moved.
+      UserError: there is no such checkpoint, or one of its files is damaged; none is moved.
     """
     if not has_checkpoints(workdir):
         raise UserError(f"{workdir}: no checkpoints here; train first, or give the run's own workdir")
@@ -98,15 +95,15 @@ def _choose_step(manager: ocp.CheckpointManager, workdir: str, step: int | str |
 
 
 def check_variables(variables: Mapping, expected: Any, origin: str) -> None:
-    """Check that restored variables fit a module.
+    """Check that restored variables, nested dicts, fit a module.
 
     Args:
-      variables: nested dicts of arrays.
+      variables: of arrays.
       expected: the same structure of anything with a `shape`.
-      origin: where the variables came from, for the message.
+      origin: source of the variables, for the message.
 
     Raises:
-      UserError: a leaf is missing, too much, or of another shape.
+      UserError: a leaf is missing, unknown, or of another shape.
     """
     match_trees(expected, dict(variables), origin)
 
@@ -159,7 +156,7 @@ def match_trees(template: Any, restored: dict[str, Any], origin: str) -> Any:
     """Give restored nested dicts the structure of a template.
 
     Raises:
-      UserError: a leaf is missing, too much, or of another shape.
+      UserError: a leaf is missing, unknown, or of another shape.
     """
     found = _shapes(restored)
     wanted = _shapes(flax.serialization.to_state_dict(template))

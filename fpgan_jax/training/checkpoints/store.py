@@ -1,7 +1,4 @@
-"""Owns writing a run's checkpoints, and which of them are kept; with `restore.py` the only file that knows Orbax.
-
-Does not own what a state means: it saves and restores named pytrees of arrays.
-"""
+"""Owns writing a run's checkpoints, and which of them are kept; with `restore.py` the only file that knows Orbax."""
 
 import contextlib
 import logging as std_logging
@@ -60,11 +57,7 @@ def _create_manager(
 
 
 class CheckpointStore:
-    """The checkpoints of one run: the last two, the best by a named metric, and those that are kept for good.
-
-    Attributes:
-      workdir: the run's folder; checkpoints are in its `checkpoints/`.
-    """
+    """The checkpoints of one run, in `checkpoints/`: the last two, the best by a metric, and those kept for good."""
 
     def __init__(
         self,
@@ -76,17 +69,17 @@ class CheckpointStore:
     ):
         """Open the store for writing; the folder is made if missing.
 
-        The newest checkpoint is compared with its checksums. While it is damaged it is moved to
+        The newest checkpoint is compared with its checksums. As long as it is damaged it is moved to
         `damaged_checkpoints/`, with one line that names the file, so that the last one is whole.
 
         Args:
           workdir: the run's folder.
-          best_metric: the metric whose lowest value makes a checkpoint the best.
+          best_metric: the checkpoint with its lowest value is the best.
           keep_steps: steps whose checkpoints are never deleted.
-          may_start_anew: whether a run whose checkpoints are all damaged may begin at step 0.
+          may_start_anew: whether a run whose checkpoints are all damaged may start at step 0.
 
         Raises:
-          UserError: there are damaged checkpoints and no whole one, and it may not start anew.
+          UserError: there are damaged checkpoints and no whole one, and it may not start again.
         """
         self.workdir = workdir
         self._best_metric = best_metric
@@ -124,17 +117,17 @@ class CheckpointStore:
     ) -> None:
         """Save in the background; the trees are copied first.
 
-        It counts, and replaces an older one, once every array has been read back from the disk. If the disk is full
+        A save counts, and replaces an older one, once every array has been read back from the disk. If the disk is full
         or fails, that save is lost: the next save or `poll` logs a line, and earlier checkpoints stay.
 
         Args:
           step: completed steps.
           trees: name -> pytree of host arrays; each can be restored alone.
-          metadata: what JSON can hold; the config among it.
+          metadata: values that JSON can hold, including the config.
           metrics: numbers to choose the best checkpoint by.
 
         Raises:
-          UserError: the save before it could not be read back; so do `poll`, `finish` and `close`.
+          UserError: the previous save could not be read back; `poll`, `finish` and `close` raise it too.
         """
         items = {
             name: ocp.args.StandardSave(flax.serialization.to_state_dict(tree))
@@ -177,11 +170,11 @@ class CheckpointStore:
             )
 
     def has_tree(self, name: str) -> bool:
-        """Return whether the last checkpoint holds a tree of this name."""
+        """Return whether the last checkpoint has a tree of this name."""
         return os.path.isdir(os.path.join(find_folder(self.workdir, self._find_latest()), name))
 
     def read_metadata(self) -> dict[str, Any]:
-        """Read what was saved with the last checkpoint as `metadata`.
+        """Read the metadata of the last checkpoint.
 
         Raises:
           UserError: the checkpoint is damaged.
@@ -191,13 +184,10 @@ class CheckpointStore:
         return restore_items(self._manager, self.workdir, step, args, is_checked=True)[METADATA]
 
     def restore_latest(self, templates: Mapping[str, Any]) -> dict[str, Any]:
-        """Restore the last checkpoint.
+        """Restore the last checkpoint's trees as NumPy arrays.
 
         Args:
-          templates: name -> pytree of the structure, shapes and dtypes expected.
-
-        Returns:
-          name -> pytree of NumPy arrays with the template's structure.
+          templates: name -> pytree of the expected structure, shapes and dtypes.
 
         Raises:
           UserError: a tree has other leaves or shapes than its template.
@@ -258,10 +248,10 @@ class CheckpointStore:
         self._manager = _create_manager(self._root, self._best_metric, self._keep_steps, self._check_and_sum)
 
     def _check_and_sum(self) -> None:
-        """Orbax's callback, in its thread, when all files are written and before it renames their folder.
+        """Check a save: Orbax's callback, in its thread, after all files are written and before they count.
 
         Raises:
-          UserError: what a restore needs is not there; Orbax then leaves the folder as it is, and deletes no other.
+          UserError: an array cannot be read back; Orbax then leaves the folder as it is, and deletes no other.
         """
         if not parallel.is_main_process():
             return

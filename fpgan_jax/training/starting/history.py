@@ -1,7 +1,4 @@
-"""Owns `config_history.json`: what a run was changed to when it was trained on, and whose weights it started from.
-
-Does not own the config itself (`config/identity.py`).
-"""
+"""Owns `config_history.json`: changes of the config when a run was trained on, and whose weights it started from."""
 
 import json
 import os
@@ -20,17 +17,17 @@ def update_history(
 ) -> None:
     """Write what a run is from a step on; a run without changes and origin has no such file.
 
-    Entries of later steps are dropped: their checkpoints are gone. One of the same step is replaced: `changes` are
-    from the config of that step's checkpoint, whatever was tried from it before.
+    Entries of later steps are dropped, since their checkpoints are gone. One of the same step is replaced: `changes`
+    are relative to the config in that step's checkpoint.
 
     Args:
       workdir: the run's folder.
-      step: completed steps, from which the run goes on.
+      step: completed steps, from which the run continues.
       changes: field -> (value before, value now).
       origin: the run whose weights it started from, or None.
 
     Raises:
-      UserError: as `read_history`.
+      UserError: see `read_history`.
       OSError: it cannot be written.
     """
     path = os.path.join(workdir, HISTORY_FILENAME)
@@ -49,15 +46,12 @@ def update_history(
 def read_history(workdir: str) -> list[dict[str, Any]]:
     """Read a run's history.
 
-    Args:
-      workdir: the run's folder.
-
     Returns:
       Entries in the order of their steps: {"step": int, "changes": field -> {"was": value, "is": value}}, and before
-      them {"step": 0, "init_from": origin} where there is one. Empty for a run as it was started.
+      them {"step": 0, "init_from": origin} if there is one. Empty if there is no file.
 
     Raises:
-      UserError: the file is not JSON, or no history.
+      UserError: the file is not JSON, or not a history.
     """
     path = os.path.join(workdir, HISTORY_FILENAME)
     try:
@@ -79,10 +73,6 @@ def _is_entry(entry: Any) -> bool:
 
 
 def find_origin(workdir: str) -> str | None:
-    """Return the workdir of the run whose weights a run started from, or was about to; None if there is none.
-
-    Raises:
-      UserError: as `read_history`.
-    """
+    """Return the workdir of the run whose weights a run started from, or was about to, or None; see `read_history`."""
     origins = (entry["init_from"].get("workdir") for entry in read_history(workdir) if "init_from" in entry)
     return next(origins, None)

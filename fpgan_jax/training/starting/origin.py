@@ -1,7 +1,4 @@
-"""Owns the weights that a new run takes from another run's checkpoint, for fine-tuning.
-
-Does not own weights of other projects (`third_party/`), nor when they are taken (`start.py`).
-"""
+"""Owns the weights that a new run takes from another run's checkpoint, for fine-tuning."""
 
 import os
 from collections.abc import Mapping
@@ -30,14 +27,9 @@ _SHAPE_FIELDS = frozenset(
 
 
 class Origin:
-    """A run whose networks' weights and running statistics a new run starts from, with optimizers of its own.
-
-    Attributes:
-      workdir: its folder, absolute.
-    """
+    """A run whose weights and running statistics initialize a new run, which has optimizers of its own."""
 
     def __init__(self, workdir: str, networks: tuple[str, ...]):
-        """Args: its folder, and the networks to take."""
         self.workdir = os.path.abspath(workdir)
         self._networks = networks
         self._loaded: tuple[Any, dict[str, Any]] | None = None
@@ -62,11 +54,7 @@ class Origin:
         return self._loaded
 
     def check(self, metadata: Mapping[str, Any], workdir: str) -> None:
-        """Check that a run that is resumed started from these weights.
-
-        Args:
-          metadata: of the run's checkpoint.
-          workdir: its folder, for the message.
+        """Check that a run that is resumed, with the metadata of its checkpoint, started from these weights.
 
         Raises:
           UserError: it did not.

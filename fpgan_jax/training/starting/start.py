@@ -1,7 +1,4 @@
-"""Owns how a run begins: at step 0, from another run's weights, or from its last checkpoint, with a changed config.
-
-Does not own which fields may change (`config/identity.py`), nor the steps that follow (`loop.py`).
-"""
+"""Owns how a run begins: at step 0, from another run's weights, or from its last checkpoint, with a changed config."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -31,7 +28,7 @@ from fpgan_jax.training.starting.origin import ORIGIN, Origin
 def start_or_resume(
     training: Training, initial_state: Any, store: CheckpointStore, origin: Origin | None
 ) -> tuple[Training, Any, MetricSums]:
-    """Find the state from which a training goes on, and write into the workdir what run it is.
+    """Find the state from which a training continues, and write config and history into the workdir.
 
     Args:
       training: what will be trained.
@@ -67,10 +64,10 @@ def start_or_resume(
 
 
 def check_claim(training: Training) -> None:
-    """Check that the workdir holds no run of another config; fields that a run is trained on with may differ.
+    """Check that the workdir has no run of another config, except for fields that may change when it is trained on.
 
     Raises:
-      UserError: it does.
+      UserError: it has.
     """
     claim_workdir(
         training.workdir,
@@ -82,14 +79,10 @@ def check_claim(training: Training) -> None:
 
 
 def save_start(training: Training, state: Any) -> None:
-    """Save a state of no steps as a checkpoint, from which `loop.run_training` goes on.
-
-    Args:
-      training: what will be trained.
-      state: the state at step 0, on the host, not replicated.
+    """Save a state at step 0, from the host, as a checkpoint from which `loop.run_training` continues.
 
     Raises:
-      UserError: the workdir holds a checkpoint, the state is not finite, or it could not be saved.
+      UserError: the workdir has a checkpoint, the state is not finite, or it could not be saved.
     """
     with hold_folder(training.workdir):
         check_claim(training)
