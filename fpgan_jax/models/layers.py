@@ -22,8 +22,8 @@ _CONV_OUTPUT = "conv_output"
 gan_kernel_init = nn.initializers.normal(0.02)
 
 
-class StridedConv(nn.Module):
-    """The common fields of convolutions that halve or double the size; not a layer itself.
+class _Conv(nn.Module):
+    """The common fields of convolutions; not a layer itself.
 
     Attributes:
       features: number of output features.
@@ -35,18 +35,23 @@ class StridedConv(nn.Module):
     features: int
     use_bias: bool = True
     dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
     kernel_init: Initializer = gan_kernel_init
 
+    def create_params(self, *kernel_shape: int) -> tuple[jax.Array, jax.Array | None]:
+        """Return the kernel, and the bias or None."""
+        kernel = self.param("kernel", self.kernel_init, kernel_shape, jnp.float32)
+        if not self.use_bias:
+            return kernel, None
+        return kernel, self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
 
-class Conv4x4Stride2(StridedConv):
+
+class Conv4x4Stride2(_Conv):
     """4x4 convolution of stride 2 that halves the size; see `convolutions.conv_4x4_stride2`."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve [batch, h, w, c] -> [batch, floor(h / 2), floor(w / 2), features]."""
-        kernel = self.param("kernel", self.kernel_init, (4, 4, x.shape[-1], self.features), self.param_dtype)
-        bias = _add_bias_param(self)
+        kernel, bias = self.create_params(4, 4, x.shape[-1], self.features)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         rows, columns = x.shape[1] // 2, x.shape[2] // 2
         if x.shape[1] % 2 or x.shape[2] % 2:
@@ -55,7 +60,7 @@ class Conv4x4Stride2(StridedConv):
         return _with_bias(conv_4x4_stride2(x, kernel)[:, :rows, :columns], bias)
 
 
-class ConvTranspose4x4Stride2(StridedConv):
+class ConvTranspose4x4Stride2(_Conv):
     """Transposed 4x4 convolution of stride 2 that doubles the size; see `convolutions.conv_transpose_4x4_stride2`.
 
     The kernel's shape is [4, 4, features, in_features], unlike that of `flax.linen.ConvTranspose`.
@@ -64,13 +69,12 @@ class ConvTranspose4x4Stride2(StridedConv):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve [batch, h, w, c] -> [batch, 2 h, 2 w, features]."""
-        kernel = self.param("kernel", self.kernel_init, (4, 4, self.features, x.shape[-1]), self.param_dtype)
-        bias = _add_bias_param(self)
+        kernel, bias = self.create_params(4, 4, self.features, x.shape[-1])
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         return _with_bias(conv_transpose_4x4_stride2(x, kernel), bias)
 
 
-class ResizeConv3x3(StridedConv):
+class ResizeConv3x3(_Conv):
     """Double the size by repeating every pixel, then convolve by 3x3: no output has more inputs than another.
 
     A transposed convolution's outputs differ in their inputs by row and column, which shows as a checkerboard.
@@ -84,10 +88,8 @@ class ResizeConv3x3(StridedConv):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve [batch, h, w, c] -> [batch, 2 h, 2 w, features]."""
-        kernel = self.param("kernel", self.kernel_init, (3, 3, x.shape[-1], self.features), self.param_dtype)
-        bias = _add_bias_param(self)
-        kernel = fold_doubling_into_kernel(kernel)
-        x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
+        kernel, bias = self.create_params(3, 3, x.shape[-1], self.features)
+        x, kernel, bias = promote_dtype(x, fold_doubling_into_kernel(kernel), bias, dtype=self.dtype)
         return _with_bias(conv_transpose_4x4_stride2(x, kernel), bias)
 
 
@@ -99,7 +101,6 @@ class UpConv2x2(nn.Module):
 
     features: int
     dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -107,17 +108,11 @@ class UpConv2x2(nn.Module):
         batch, height, width, in_features = x.shape
         # No two patches overlap, so an output has in_features inputs and not four times as many.
         init = nn.initializers.he_normal(in_axis=-1, out_axis=-2, batch_axis=(0, 1))
-        kernel = self.param("kernel", init, (2, 2, self.features, in_features), self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), self.param_dtype)
+        kernel = self.param("kernel", init, (2, 2, self.features, in_features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         patches = jnp.einsum("bhwi,pqoi->bhpwqo", x, kernel)
         return name_conv_output(patches.reshape(batch, 2 * height, 2 * width, self.features) + bias)
-
-
-def _add_bias_param(module: nn.Module) -> jax.Array | None:
-    if not module.use_bias:
-        return None
-    return module.param("bias", nn.initializers.zeros_init(), (module.features,), module.param_dtype)
 
 
 def _with_bias(x: jax.Array, bias: jax.Array | None) -> jax.Array:
@@ -138,34 +133,23 @@ def recompute_activations(forward: Callable) -> Callable:
     return jax.checkpoint(forward, policy=jax.checkpoint_policies.save_only_these_names(_CONV_OUTPUT))
 
 
-class SquareConv(nn.Module):
+class SquareConv(_Conv):
     """Convolution with a square kernel: at stride 1, or 1x1 at any stride.
 
     Attributes:
-      features: number of output features.
       size: of the kernel, in pixels.
       strides: 1, or any for size 1.
       padding: rows and columns of zeros on each side; 0 for size 1.
-      use_bias: whether a bias, initially 0, is added.
-      dtype: of the computation; None is the widest of input and parameters.
-      kernel_init: initializer of the kernel.
     """
 
-    features: int
-    size: int
+    size: int = 1
     strides: int = 1
     padding: int = 0
-    use_bias: bool = True
-    dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
-    kernel_init: Initializer = gan_kernel_init
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve [batch, h, w, c] -> [batch, h', w', features]; at 1x1, h' = ceil(h / strides)."""
-        shape = (self.size, self.size, x.shape[-1], self.features)
-        kernel = self.param("kernel", self.kernel_init, shape, self.param_dtype)
-        bias = _add_bias_param(self)
+        kernel, bias = self.create_params(self.size, self.size, x.shape[-1], self.features)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         if self.size == 1:
             x = take_every(x, self.strides) if self.strides > 1 else x
@@ -186,7 +170,6 @@ class SeparableConv3x3(nn.Module):
 
     features: int
     dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -194,8 +177,8 @@ class SeparableConv3x3(nn.Module):
         in_features = x.shape[-1]
         # Glorot's rule adds both fans, so it does not matter that Keras and Flax swap them here.
         init = nn.initializers.glorot_uniform()
-        depthwise = self.param("depthwise_kernel", init, (3, 3, 1, in_features), self.param_dtype)
-        pointwise = self.param("pointwise_kernel", init, (1, 1, in_features, self.features), self.param_dtype)
+        depthwise = self.param("depthwise_kernel", init, (3, 3, 1, in_features), jnp.float32)
+        pointwise = self.param("pointwise_kernel", init, (1, 1, in_features, self.features), jnp.float32)
         x, depthwise, pointwise = promote_dtype(x, depthwise, pointwise, dtype=self.dtype)
         x = depthwise_conv_3x3(x, depthwise)
         return name_conv_output(pointwise_conv(x, pointwise[0, 0]))

@@ -49,38 +49,29 @@ class BatchNorm(nn.Module):
     momentum: float = 0.9
     epsilon: float = 1e-5
     dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
     scale_init: Initializer = nn.initializers.ones_init()
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalize [batch, h, w, features]."""
         shape = (x.shape[-1],)
-        scale = self.param("scale", self.scale_init, shape, self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros_init(), shape, self.param_dtype)
+        scale = self.param("scale", self.scale_init, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), shape, jnp.float32)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         if self.use_running_average:
             return _normalize(x, running_mean.value, running_var.value, self.epsilon, scale, bias, self.dtype)
         passes = x.reshape(self.num_passes, -1, *x.shape[1:])
         axes = (2, 3) if self.per_example else (1, 2, 3)
-        if self.per_example or self.is_initializing() or self.axis_name is None:
-            y, mean, var = normalize_by_moments(passes, scale, bias, axes, self.epsilon)
-            y = y.astype(_result_dtype(self.dtype, x, scale, bias))
-        else:
-            mean, var = _compute_moments(passes, axes, self.axis_name)
-            y = _normalize(passes, mean, var, self.epsilon, scale, bias, self.dtype)
+        y, mean, var = normalize_by_moments(passes, scale, bias, axes, self.epsilon)
         self._update(running_mean, mean)
         self._update(running_var, var)
-        return y.reshape(x.shape)
+        return y.reshape(x.shape).astype(_result_dtype(self.dtype, x, scale, bias))
 
     def _update(self, running: nn.Variable, values: jax.Array) -> None:
         if self.is_initializing() or not self.is_mutable_collection("batch_stats"):
             return
         values = values.reshape(self.num_passes, -1, values.shape[-1]).mean(1)
-        if self.per_example and self.axis_name is not None:
-            values = lax.pmean(values, self.axis_name)
         for value in values:
             running.value = self.momentum * running.value + (1 - self.momentum) * value
 
@@ -123,7 +114,10 @@ def normalize_by_moments(
 
     Source: Ioffe & Szegedy 2015, algorithm 1 and the gradients in section 3; differs in: nothing.
     """
-    mean, var = _compute_moments(x, axes, None)
+    values = x.astype(jnp.float32)
+    mean = values.mean(axes, keepdims=True)
+    # Two passes: mean(x^2) - mean^2 loses all digits if the mean is large compared with the spread.
+    var = jnp.square(values - mean).mean(axes, keepdims=True)
     return _normalize(x, mean, var, epsilon, scale, bias, jnp.float32), mean, var
 
 
@@ -154,19 +148,6 @@ def _normalize_backward(axes, epsilon, residuals, cotangents):
 normalize_by_moments.defvjp(_normalize_forward, _normalize_backward)
 
 
-def _compute_moments(
-    x: jax.Array, axes: tuple[int, ...], axis_name: str | None
-) -> tuple[jax.Array, jax.Array]:
-    def average(values):
-        values = values.mean(axes, keepdims=True)
-        return values if axis_name is None else lax.pmean(values, axis_name)
-
-    x = x.astype(jnp.float32)
-    mean = average(x)
-    # Two passes: mean(x^2) - mean^2 loses all digits where the mean is large beside the spread.
-    return mean, average(jnp.square(x - mean))
-
-
 def _normalize(x, mean, var, epsilon, scale, bias, dtype):
     factor = lax.rsqrt(var + epsilon) * scale.astype(jnp.float32)
     y = (x.astype(jnp.float32) - mean) * factor + bias.astype(jnp.float32)
@@ -182,8 +163,6 @@ def create_gan_norm(
     *,
     use_running_average: bool,
     dtype: Dtype | None,
-    param_dtype: Dtype,
-    axis_name: str | None,
     name: str,
     num_passes: int = 1,
     epsilon: float = 1e-5,
@@ -218,8 +197,18 @@ def create_gan_norm(
         momentum=momentum,
         epsilon=epsilon,
         dtype=dtype,
-        param_dtype=param_dtype,
         scale_init=gan_scale_init,
-        axis_name=axis_name,
         name=name,
+    )
+
+
+def bind_gan_norm(module: nn.Module, use_running_average: bool) -> Callable[..., Callable]:
+    """Bind `create_gan_norm` to the fields of a generator or discriminator."""
+    return functools.partial(
+        create_gan_norm,
+        module.norm,
+        epsilon=module.norm_epsilon,
+        momentum=module.norm_momentum,
+        use_running_average=use_running_average,
+        dtype=module.dtype,
     )

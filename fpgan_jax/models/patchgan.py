@@ -42,8 +42,6 @@ class PatchDiscriminator(nn.Module):
     conv_bias: str = "auto"
     leaky_slope: float = 0.2
     dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -62,60 +60,35 @@ class PatchDiscriminator(nn.Module):
         """
         x = jnp.concatenate([noise_image, image], axis=-1)
         convs = self._create_convs()
+        norm = norms.bind_gan_norm(self, use_running_average)
         for i, conv in enumerate(convs):
             x = conv(x)
             if 0 < i < len(convs) - 1:
-                x = self._create_norm(f"norm{i}", use_running_average, num_passes)(x)
+                x = norm(name=f"norm{i}", num_passes=num_passes)(x)
             if i < len(convs) - 1:
                 x = nn.leaky_relu(x, self.leaky_slope)
         return x.astype(jnp.float32)
 
     def _create_convs(self) -> list[nn.Module]:
         needs_bias = functools.partial(layers.needs_conv_bias, self.norm, self.conv_bias)
+        conv = functools.partial(layers.SquareConv, dtype=self.dtype)
         if self.receptive_field == 1:
             return [
-                self._conv("conv0", self.num_features, 1, use_bias=needs_bias(is_normed=False)),
-                self._conv("conv1", self.num_features * 2, 1, use_bias=needs_bias()),
+                conv(self.num_features, use_bias=needs_bias(is_normed=False), name="conv0"),
+                conv(self.num_features * 2, use_bias=needs_bias(), name="conv1"),
                 # Unlike that of the other forms, the reference's last convolution has no bias here.
-                self._conv("conv2", 1, 1, use_bias=needs_bias(is_last=True)),
+                conv(1, use_bias=needs_bias(is_last=True), name="conv2"),
             ]
         num_strided = NUM_STRIDED_CONVS[self.receptive_field]
         features = [self.num_features * min(2**i, 8) for i in range(num_strided + 1)]
-        strided = [
-            self._strided_conv(f"conv{i}", features[i], use_bias=needs_bias(is_normed=i > 0))
-            for i in range(num_strided)
-        ]
+        strided_conv = functools.partial(layers.Conv4x4Stride2, dtype=self.dtype)
+        conv = functools.partial(conv, size=4, padding=1)
+        last_bias = needs_bias(is_normed=False, is_last=True)
         return [
-            *strided,
-            self._conv(f"conv{num_strided}", features[num_strided], 4, use_bias=needs_bias()),
-            self._conv(f"conv{num_strided + 1}", 1, 4, use_bias=needs_bias(is_normed=False, is_last=True)),
+            *(
+                strided_conv(features[i], use_bias=needs_bias(is_normed=i > 0), name=f"conv{i}")
+                for i in range(num_strided)
+            ),
+            conv(features[num_strided], use_bias=needs_bias(), name=f"conv{num_strided}"),
+            conv(1, use_bias=last_bias, name=f"conv{num_strided + 1}"),
         ]
-
-    def _strided_conv(self, name: str, features: int, *, use_bias: bool) -> nn.Module:
-        return layers.Conv4x4Stride2(
-            features, use_bias=use_bias, dtype=self.dtype, param_dtype=self.param_dtype, name=name
-        )
-
-    def _conv(self, name: str, features: int, kernel_size: int, *, use_bias: bool) -> nn.Module:
-        return layers.SquareConv(
-            features,
-            kernel_size,
-            padding=kernel_size // 4,
-            use_bias=use_bias,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name=name,
-        )
-
-    def _create_norm(self, name: str, use_running_average: bool, num_passes: int):
-        return norms.create_gan_norm(
-            self.norm,
-            epsilon=self.norm_epsilon,
-            momentum=self.norm_momentum,
-            use_running_average=use_running_average,
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            axis_name=self.axis_name,
-            name=name,
-            num_passes=num_passes,
-        )

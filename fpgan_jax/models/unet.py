@@ -60,8 +60,6 @@ class UNetGenerator(nn.Module):
     dropout_rate: float = 0.5
     dropout_outputs: tuple[int, ...] = (4, 8, 16)
     dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -84,66 +82,37 @@ class UNetGenerator(nn.Module):
             raise ValueError(f"skip={self.skip!r} is not one of {SKIPS}")
         num_levels = self.num_levels or count_levels(*noise_image.shape[1:3])
         features = [self.num_features * min(2**level, 8) for level in range(num_levels)]
-        norm = _bind_norm(self, use_running_average)
+        needs_bias = functools.partial(layers.needs_conv_bias, self.norm, self.conv_bias)
+        down = functools.partial(layers.Conv4x4Stride2, use_bias=needs_bias(), dtype=self.dtype)
+        up = functools.partial(
+            _get_upsampling(self.upsampling, layers.ConvTranspose4x4Stride2), dtype=self.dtype
+        )
+        norm = norms.bind_gan_norm(self, use_running_average)
         x = _mirror_edges(noise_image, 2**num_levels)
         skips = []
         for level in range(num_levels):
-            x = self._down(level, features[level])(x)
+            x = down(features[level], name=f"down{level}_conv")(x)
             if 0 < level < num_levels - 1 + self.bottleneck_norm:
                 x = norm(name=f"down{level}_norm")(x)
             activated = nn.leaky_relu(x, self.leaky_slope)
             skips.append(activated if self.skip == "after_activation" else x)
             x = activated
-        x = self._rectify_bottleneck(skips.pop())
+        x = skips.pop() if self.skip == "after_activation" else nn.relu(skips.pop())
         for level in reversed(range(1, num_levels)):
-            x = self._up(level, features[level - 1])(x)
+            x = up(features[level - 1], use_bias=needs_bias(), name=f"up{level}_conv")(x)
             x = norm(name=f"up{level}_norm")(x)
             if 2 ** (num_levels - level) in self.dropout_outputs:
                 x = nn.Dropout(self.dropout_rate, name=f"up{level}_dropout")(x, deterministic=deterministic)
             x = self._join(skips.pop(), x)
-        x = _cut_edges(self._up(0, self.num_channels)(x), noise_image.shape)
+        use_bias = needs_bias(is_normed=False, is_last=True)
+        x = up(self.num_channels, use_bias=use_bias, name="up0_conv")(x)
+        x = _cut_edges(x, noise_image.shape)
         return jnp.tanh(x.astype(jnp.float32))
-
-    def _rectify_bottleneck(self, x: jax.Array) -> jax.Array:
-        return x if self.skip == "after_activation" else nn.relu(x)
 
     def _join(self, skip: jax.Array, x: jax.Array) -> jax.Array:
         if self.skip == "after_activation":
             return jnp.concatenate([skip, nn.relu(x)], axis=-1)
         return nn.relu(jnp.concatenate([skip, x], axis=-1))
-
-    def _down(self, level: int, features: int) -> nn.Module:
-        return layers.Conv4x4Stride2(
-            features,
-            use_bias=layers.needs_conv_bias(self.norm, self.conv_bias),
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name=f"down{level}_conv",
-        )
-
-    def _up(self, level: int, features: int) -> nn.Module:
-        return _get_upsampling(self.upsampling, layers.ConvTranspose4x4Stride2)(
-            features,
-            use_bias=layers.needs_conv_bias(
-                self.norm, self.conv_bias, is_normed=level > 0, is_last=level == 0
-            ),
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name=f"up{level}_conv",
-        )
-
-
-def _bind_norm(module: nn.Module, use_running_average: bool) -> Callable[..., Callable]:
-    return functools.partial(
-        norms.create_gan_norm,
-        module.norm,
-        epsilon=module.norm_epsilon,
-        momentum=module.norm_momentum,
-        use_running_average=use_running_average,
-        dtype=module.dtype,
-        param_dtype=module.param_dtype,
-        axis_name=module.axis_name,
-    )
 
 
 def count_levels(height: int, width: int) -> int:
@@ -211,8 +180,6 @@ class RonnebergerUNetGenerator(nn.Module):
     norm_momentum: float = 0.9
     conv_bias: str = "auto"
     dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     num_poolings = 4
 
@@ -226,7 +193,7 @@ class RonnebergerUNetGenerator(nn.Module):
           ValueError: `upsampling` is not one of `UPSAMPLINGS`.
         """
         del deterministic
-        norm = _bind_norm(self, use_running_average)
+        norm = norms.bind_gan_norm(self, use_running_average)
         x = _mirror_edges(noise_image, 2**self.num_poolings)
         skips = []
         for level in range(self.num_poolings):
@@ -244,7 +211,7 @@ class RonnebergerUNetGenerator(nn.Module):
         return jnp.tanh(x.astype(jnp.float32))
 
     def _up(self, features: int, name: str) -> nn.Module:
-        fields = {"dtype": self.dtype, "param_dtype": self.param_dtype, "name": name}
+        fields = {"dtype": self.dtype, "name": name}
         if self.upsampling == "resize":
             fields["kernel_init"] = nn.initializers.he_normal()
         return _get_upsampling(self.upsampling, layers.UpConv2x2)(features, **fields)
@@ -262,7 +229,6 @@ class RonnebergerUNetGenerator(nn.Module):
             (kernel_size, kernel_size),
             use_bias=use_bias,
             dtype=self.dtype,
-            param_dtype=self.param_dtype,
             kernel_init=nn.initializers.he_normal(),
             name=name,
         )

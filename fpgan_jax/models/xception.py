@@ -37,8 +37,6 @@ class Xception(nn.Module):
     dropout_rate: float = 0.5
     batch_norm_momentum: float = 0.99
     dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array, *, deterministic: bool, use_running_average: bool) -> jax.Array:
@@ -69,7 +67,6 @@ class Xception(nn.Module):
         return nn.Dense(
             self.num_classes,
             dtype=jnp.float32,
-            param_dtype=self.param_dtype,
             kernel_init=nn.initializers.glorot_uniform(),
             name=HEAD,
         )(x)
@@ -82,7 +79,6 @@ class Xception(nn.Module):
             "VALID",
             use_bias=False,
             dtype=self.dtype,
-            param_dtype=self.param_dtype,
             kernel_init=nn.initializers.glorot_uniform(),
             name="block1_conv1",
         )(x)
@@ -105,19 +101,16 @@ class Xception(nn.Module):
         return x + shortcut
 
     def _sepconv(self, x, name, features, bn):
-        x = layers.SeparableConv3x3(
-            self.scale(features), dtype=self.dtype, param_dtype=self.param_dtype, name=name
-        )(x)
+        x = layers.SeparableConv3x3(self.scale(features), dtype=self.dtype, name=name)(x)
         return bn(f"{name}_bn")(x)
 
     def _conv(self, name, features, size, strides):
         return layers.SquareConv(
             self.scale(features),
-            size,
-            strides,
+            size=size,
+            strides=strides,
             use_bias=False,
             dtype=self.dtype,
-            param_dtype=self.param_dtype,
             kernel_init=nn.initializers.glorot_uniform(),
             name=name,
         )
@@ -128,8 +121,6 @@ class Xception(nn.Module):
             momentum=self.batch_norm_momentum,
             epsilon=1e-3,
             dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            axis_name=self.axis_name,
             name=name,
         )
 

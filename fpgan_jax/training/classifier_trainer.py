@@ -13,20 +13,20 @@ from fpgan_jax import parallel
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import count_persons, image_shape
 from fpgan_jax.config.fields import PERSON_SOURCES
-from fpgan_jax.config.identity import CLASSIFIER_FIELDS, TRAIN_ON_FIELDS, claim_workdir
+from fpgan_jax.config.identity import CLASSIFIER_FIELDS
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_step, random_streams
 from fpgan_jax.training.cadence import Schedule
-from fpgan_jax.training.checkpoints.restore import check_variables
+from fpgan_jax.training.classifier_step import StepSettings
 from fpgan_jax.training.feed import Feed
 from fpgan_jax.training.loop import run_training
 from fpgan_jax.training.optimizers import create_classifier_optimizer
 from fpgan_jax.training.run import Training
-from fpgan_jax.training.starting.origin import Origin
-from fpgan_jax.training.starting.start import save_start
+from fpgan_jax.training.starting.origin import Origin, take_weights
+from fpgan_jax.training.starting.start import check_claim, save_start
 from fpgan_jax.training.state import ClassifierTrainState, create_classifier_state
 
 
@@ -77,11 +77,7 @@ def start_from_weights(
       UserError: see `train_and_evaluate`; or the workdir holds checkpoints, or the weights are of another network.
     """
     training, state, _ = _create_training(config, workdir, source)
-    network = state.classifier
-    check_variables(variables, network.variables, "classifier")
-    state = state.replace(classifier=network.replace(**variables))
-    save_start(training, state)
-    return state
+    return save_start(training, take_weights(state, {"classifier": variables}))
 
 
 def _create_training(
@@ -101,16 +97,8 @@ def _create_training(
         factory.create_classifier(config, num_classes=count_persons(config) or 2)
         with parallel.main_process_first("the data is prepared"):
             source = feeding.create_classifier_source(config)
-    feed = Feed(source, config.data.feeding)
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
-    # A refused config is not written; the loop checks again once it holds the workdir.
-    claim_workdir(workdir, config, prefixes=CLASSIFIER_FIELDS, may_change=TRAIN_ON_FIELDS, is_writer=False)
-
     tx = create_classifier_optimizer(config)
-    weights_key, step_keys = random_streams.create_keys(config, "classifier.")
-    state = create_classifier_state(
-        weights_key, classifier=classifier, tx=tx, image_shape=image_shape(config.data)
-    )
     training = Training(
         label="classifier",
         workdir=workdir,
@@ -122,7 +110,7 @@ def _create_training(
             checkpoint_every_steps=settings.checkpoint_every_steps,
             steps_per_dispatch=settings.steps_per_dispatch,
         ),
-        feed=feed,
+        feed=Feed(source, config.data.feeding),
         global_batch_size=settings.global_batch_size,
         step=bind_train_step(config, classifier=classifier, tx=tx),
         metric_names=("loss", "accuracy"),
@@ -130,6 +118,11 @@ def _create_training(
         best_metric="loss",
         checks=(("classifier", "loss"), ("classifier", "gradient")),
         metadata={"persons": [int(person) for person in source.persons]},
+    )
+    check_claim(training)
+    weights_key, step_keys = random_streams.create_keys(config, "classifier.")
+    state = create_classifier_state(
+        weights_key, classifier=classifier, tx=tx, image_shape=image_shape(config.data)
     )
     return training, state, step_keys
 
@@ -144,11 +137,8 @@ def bind_train_step(
     settings = config.classifier
     return functools.partial(
         classifier_step.train_step,
-        classifier=classifier,
-        tx=tx,
+        settings=StepSettings(classifier, tx, settings.label_smoothing, settings.remat),
         prepare_batch=functools.partial(prepare_batch, augmentation_config=settings.augmentation),
-        label_smoothing=settings.label_smoothing,
-        remat=settings.remat,
         axis_name=parallel.DEVICE_AXIS,
     )
 

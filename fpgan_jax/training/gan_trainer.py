@@ -14,7 +14,7 @@ from fpgan_jax import parallel
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.config.fields import MAX_COUNT
-from fpgan_jax.config.identity import GAN_FIELDS, TRAIN_ON_FIELDS, claim_workdir
+from fpgan_jax.config.identity import GAN_FIELDS
 from fpgan_jax.data import augmentation, feeding, print_loading
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.data.ridges import print_scale, ridge_condition, ridge_pairs
@@ -23,7 +23,6 @@ from fpgan_jax.host.progress import print_line
 from fpgan_jax.models import factory
 from fpgan_jax.training import gan_step, gan_watch, random_streams
 from fpgan_jax.training.cadence import Schedule, last_step_of_epoch
-from fpgan_jax.training.checkpoints.restore import check_variables
 from fpgan_jax.training.feed import Feed
 from fpgan_jax.training.gan_step import GanNetworks, StepSettings
 from fpgan_jax.training.loop import run_training
@@ -31,8 +30,8 @@ from fpgan_jax.training.optimizers import create_gan_optimizer
 from fpgan_jax.training.reporting import Reporter
 from fpgan_jax.training.run import Training, Watch
 from fpgan_jax.training.sampling import SampleGrid, create_generate
-from fpgan_jax.training.starting.origin import Origin
-from fpgan_jax.training.starting.start import save_start
+from fpgan_jax.training.starting.origin import Origin, take_weights
+from fpgan_jax.training.starting.start import check_claim, save_start
 from fpgan_jax.training.state import GanTrainState, create_gan_state
 from fpgan_jax.training.validation import Validation
 
@@ -106,16 +105,7 @@ def start_from_weights(
       UserError: see `train_and_evaluate`; or the workdir holds checkpoints, or the weights are of other networks.
     """
     training, state, _ = _create_training(config, workdir, source)
-    networks = {}
-    for name, tree in variables.items():
-        network = getattr(state, name)
-        check_variables(tree, network.variables, name)
-        networks[name] = network.replace(**tree)
-    state = state.replace(**networks)
-    if state.generator_ema is not None:
-        state = state.replace(generator_ema=state.generator.params)
-    save_start(training, state)
-    return state
+    return save_start(training, take_weights(state, variables))
 
 
 def _create_training(
@@ -133,11 +123,24 @@ def _create_training(
             source = feeding.create_gan_source(config)
     validation_pairs = source.load_validation()
     schedule = create_schedule(config, source.num_examples, is_validated=bool(validation_pairs))
-    feed = Feed(source, config.data.feeding)
-    # A refused config is not written; the loop checks again once it holds the workdir.
-    claim_workdir(workdir, config, prefixes=GAN_FIELDS, may_change=TRAIN_ON_FIELDS, is_writer=False)
-
     tx = create_gan_optimizer(config, source.num_examples)
+    training = Training(
+        label="GAN",
+        workdir=workdir,
+        config=config,
+        config_fields=GAN_FIELDS,
+        schedule=schedule,
+        feed=Feed(source, config.data.feeding),
+        global_batch_size=config.global_batch_size,
+        step=bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx),
+        metric_names=tuple(name for name in METRIC_NAMES if name != "ridge_loss" or config.ridge_loss_weight),
+        shown_metrics=("l1_loss", "adversarial_loss", "discriminator_loss"),
+        best_metric=config.best_metric,
+        checks=CHECKS,
+        watch=GanWatch(config, schedule, generator, source, validation_pairs),
+        metadata={"pairs": [list(pair) for pair in source.pair_ids], "pair_names": list(source.pair_names)},
+    )
+    check_claim(training)
     weights_key, step_keys = random_streams.create_keys(config)
     state = create_gan_state(
         weights_key,
@@ -148,25 +151,6 @@ def _create_training(
         image_shape=image_shape(config.data),
         condition_shape=condition_shape(config.data),
         use_ema=config.ema_decay > 0,
-    )
-    training = Training(
-        label="GAN",
-        workdir=workdir,
-        config=config,
-        config_fields=GAN_FIELDS,
-        schedule=schedule,
-        feed=feed,
-        global_batch_size=config.global_batch_size,
-        step=bind_train_step(config, generator=generator, discriminator=discriminator, tx=tx),
-        metric_names=tuple(name for name in METRIC_NAMES if name != "ridge_loss" or config.ridge_loss_weight),
-        shown_metrics=("l1_loss", "adversarial_loss", "discriminator_loss"),
-        best_metric=config.best_metric,
-        checks=CHECKS,
-        watch=GanWatch(config, schedule, generator, source, validation_pairs),
-        metadata={
-            "pairs": [list(pair) for pair in source.pair_ids],
-            "pair_names": list(source.pair_names),
-        },
     )
     if source.description and parallel.is_main_process():
         print_line(f"GAN: {source.description}")

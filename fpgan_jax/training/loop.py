@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from absl import logging
-from tqdm import tqdm
 
 from fpgan_jax import parallel
 from fpgan_jax.errors import Interrupted
@@ -93,8 +92,14 @@ def _run_steps(
     dispatch = parallel.create_dispatch(training.step, training.feed.examples)
     state = parallel.replicate(state)
     batches = training.feed.create_batches(start_step, schedule.num_steps - start_step)
-    progress = _create_progress(training, start_step)
     stopwatch, agreement = _Stopwatch(), StopAgreement(stop, start_step)
+    progress = create_progress(
+        schedule.num_steps * training.global_batch_size,
+        training.label,
+        "images",
+        initial=start_step * training.global_batch_size,
+        is_shown=parallel.is_main_process(),
+    )
     with progress:
         while step < schedule.num_steps:
             num_steps = schedule.count_next_steps(step)
@@ -142,16 +147,6 @@ def _warn_of_dispatch(training: Training) -> None:
             count,
             shortest,
         )
-
-
-def _create_progress(training: Training, start_step: int) -> tqdm:
-    return create_progress(
-        training.schedule.num_steps * training.global_batch_size,
-        training.label,
-        "images",
-        initial=start_step * training.global_batch_size,
-        is_shown=parallel.is_main_process(),
-    )
 
 
 class _Stopwatch:

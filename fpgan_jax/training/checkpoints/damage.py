@@ -30,7 +30,7 @@ def set_damaged_aside(workdir: str, root: str) -> None:
     names = os.listdir(folder) if os.path.isdir(folder) else []
     is_last = True
     for step in sorted((int(name) for name in names if name.isdigit()), reverse=True):
-        fault = _find_fault(find_folder(root, step), is_quick=not is_last)
+        fault = find_fault(find_folder(root, step), is_quick=not is_last)
         if fault is None:
             is_last = False
             continue
@@ -54,18 +54,21 @@ def _find_place(folder: str, name: str) -> str:
     return os.path.join(folder, next(place for place in places if place not in taken))
 
 
-def _find_fault(folder: str, *, is_quick: bool) -> str | None:
+def find_fault(folder: str, parts: Collection[str] | None = None, *, is_quick: bool = False) -> str | None:
+    """Find what is wrong with a checkpoint, by its checksums if it has any; see `checksums.find_fault`.
+
+    A full disk may have had no room for checksums; then all parts are read, see `find_unreadable`.
+    """
     has_checksums = checksums.has_checksums(folder)
-    if has_checksums and (fault := checksums.find_fault(folder, is_quick=is_quick)):
+    if has_checksums and (fault := checksums.find_fault(folder, parts, is_quick=is_quick)):
         return fault
-    # Without checksums it is of an older version, or they found no room on the disk.
-    return find_unreadable(folder, is_quick=has_checksums)
+    return find_unreadable(folder, parts, is_quick=has_checksums)
 
 
-def find_unreadable(folder: str, *, is_quick: bool) -> str | None:
-    """Check whether a checkpoint's parts can be read, see `stored_trees.find_fault`."""
-    parts = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-    for part in sorted({_METRICS, METADATA, *parts}):
+def find_unreadable(folder: str, parts: Collection[str] | None = None, *, is_quick: bool) -> str | None:
+    """Check whether a checkpoint's parts (those of `parts` that exist) can be read, see `stored_trees.find_fault`."""
+    present = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
+    for part in sorted({_METRICS, METADATA} | present if parts is None else present & set(parts)):
         if part in (_METRICS, METADATA):
             try:
                 with open(os.path.join(folder, part, part), encoding="utf-8") as file:
@@ -120,18 +123,6 @@ def find_disk_fault(error: BaseException) -> str | None:
         if reason in text:
             return reason
     return find_disk_fault(error.__cause__) if error.__cause__ else None
-
-
-def find_parts_fault(folder: str, parts: Collection[str]) -> str | None:
-    """Return the fault of those parts of a checkpoint that exist, or None."""
-    has_checksums = checksums.has_checksums(folder)
-    if has_checksums and (fault := checksums.find_fault(folder, parts)):
-        return fault
-    present = [part for part in parts if part != METADATA and os.path.isdir(os.path.join(folder, part))]
-    for part in present:
-        if fault := stored_trees.find_fault(os.path.join(folder, part), is_quick=has_checksums):
-            return f"{part}/{fault}"
-    return None
 
 
 def find_folder(workdir: str, step: int) -> str:

@@ -12,7 +12,7 @@ import orbax.checkpoint as ocp
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import is_utf8
-from fpgan_jax.training.checkpoints.damage import FOLDER, METADATA, find_folder, find_parts_fault
+from fpgan_jax.training.checkpoints.damage import FOLDER, METADATA, find_fault, find_folder
 from fpgan_jax.training.checkpoints.stored_trees import describe_error
 
 # Orbax searches its own files by a pattern of their whole path, TensorStore takes a backslash for a slash, and both
@@ -136,7 +136,7 @@ def restore_items(
         return {}
     manager.wait_until_finished()
     folder = find_folder(workdir, step)
-    fault = None if is_checked else find_parts_fault(os.path.join(manager.directory, str(step)), restore_args)
+    fault = None if is_checked else find_fault(os.path.join(manager.directory, str(step)), restore_args)
     if not fault:
         for name in restore_args:
             if not os.path.isdir(os.path.join(folder, name)):

@@ -102,11 +102,6 @@ class CheckpointStore:
         """The last checkpoint's step, or None."""
         return self._manager.latest_step()
 
-    @property
-    def best_step(self) -> int | None:
-        """The best checkpoint's step, or None."""
-        return self._manager.best_step()
-
     def save(
         self,
         step: int,
@@ -159,11 +154,9 @@ class CheckpointStore:
         """
         self._await_save()
         if self._failure:
-            newest = (
-                "there is no checkpoint"
-                if self.latest_step is None
-                else (f"the newest checkpoint is that of step {self.latest_step}")
-            )
+            newest = "there is no checkpoint"
+            if self.latest_step is not None:
+                newest = f"the newest checkpoint is that of step {self.latest_step}"
             raise UserError(
                 f"{self.workdir}: {self._failure}; {newest}: make room and give the same command again, which goes "
                 "on from there"

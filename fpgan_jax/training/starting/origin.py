@@ -73,25 +73,30 @@ class Origin:
             head = state.classifier.params.get(HEAD)
             trees["classifier"]["params"] = trees["classifier"]["params"] | {HEAD: head}
             logging.warning("%s: of other persons; the classifier's last layer starts anew", self.workdir)
-        for name, tree in trees.items():
-            network = getattr(state, name)
-            self._check(tree, network.variables, name, metadata, training)
-            state = state.replace(**{name: network.replace(**tree)})
-        if getattr(state, "generator_ema", None) is not None:
-            state = state.replace(generator_ema=state.generator.params)
         hashes = {name: metadata.get(name) for name in ("config_hash", "data_hash")}
-        return state, {ORIGIN: {"workdir": self.workdir, "step": step, **hashes}}
-
-    def _check(
-        self, tree: Any, expected: Any, name: str, metadata: Mapping[str, Any], training: Training
-    ) -> None:
         try:
-            check_variables(tree, expected, name)
+            state = take_weights(state, trees)
         except UserError as error:
             changes = find_changes(metadata.get("config", {}), training.config)
             changes = {field: change for field, change in changes.items() if field in _SHAPE_FIELDS}
             reason = "; ".join(describe_changes(changes)) or error
             raise UserError(
-                f"--init_from={self.workdir}: its {name} is another network ({reason}); set these fields as they were "
-                "there"
+                f"--init_from={self.workdir}: its networks are not those of this config ({reason}); set these fields as they were"
+                " there"
             ) from error
+        return state, {ORIGIN: {"workdir": self.workdir, "step": step, **hashes}}
+
+
+def take_weights(state: Any, variables: Mapping[str, Mapping]) -> Any:
+    """Replace weights and running statistics of the named networks of a state; the moving average starts from them.
+
+    Raises:
+      UserError: they are of another network.
+    """
+    for name, tree in variables.items():
+        network = getattr(state, name)
+        check_variables(tree, network.variables, name)
+        state = state.replace(**{name: network.replace(**tree)})
+    if getattr(state, "generator_ema", None) is not None:
+        state = state.replace(generator_ema=state.generator.params)
+    return state

@@ -66,6 +66,8 @@ def start_or_resume(
 def check_claim(training: Training) -> None:
     """Check that the workdir has no run of another config, except for fields that may change when it is trained on.
 
+    Nothing is written. The trainers check before they create the state, the loop again once it holds the workdir.
+
     Raises:
       UserError: it has.
     """
@@ -78,8 +80,8 @@ def check_claim(training: Training) -> None:
     )
 
 
-def save_start(training: Training, state: Any) -> None:
-    """Save a state at step 0, from the host, as a checkpoint from which `loop.run_training` continues.
+def save_start(training: Training, state: Any) -> Any:
+    """Save a state at step 0, from the host, as a checkpoint from which `loop.run_training` continues; return it.
 
     Raises:
       UserError: the workdir has a checkpoint, the state is not finite, or it could not be saved.
@@ -97,6 +99,7 @@ def save_start(training: Training, state: Any) -> None:
             store.finish()
         finally:
             store.close()
+    return state
 
 
 def _resume(

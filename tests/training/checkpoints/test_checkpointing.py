@@ -110,12 +110,6 @@ def test_the_steps_to_keep_are_never_deleted(tmp_path):
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"1", "2", "4", "5"}
 
 
-def test_best_and_latest_are_told_apart(store):
-    for step, metric in [(1, 0.5), (2, 0.1), (3, 0.4)]:
-        save(store, step, metric)
-    assert (store.best_step, store.latest_step) == (2, 3)
-
-
 def test_evaluation_reads_one_tree_and_no_optimiser(store, tmp_path):
     save(store, 7)
     store.close()

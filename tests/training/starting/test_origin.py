@@ -123,7 +123,7 @@ def test_other_networks_are_refused_by_field(source_run, tmp_path):
     changes = {"generator.num_features": 4, "generator.dropout_rate": 0.5}
     with pytest.raises(
         UserError,
-        match=r"--init_from=.*: its generator is another network \(config\.generator\.num_features was 2, is 4\); set",
+        match=r"its networks are not those of this config \(config\.generator\.num_features was 2, is 4\); set",
     ):
         train(tmp_path / "run", init_from=source_run, **changes)
     assert not (tmp_path / "run").exists()
