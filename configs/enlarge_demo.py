@@ -25,7 +25,7 @@ def get_config() -> ConfigDict:
     data.finger = "all"
     data.num_persons = 0
     data.num_held_out_persons = 10
-    # Each print five times, with another noise plane each time: one that came back would be learnt by heart.
+    # Each print five times, with another noise plane each time: one that came back would be learned by heart.
     data.num_replicas = 5
     # No score is owed to the scanner's frame.
     data.frame = "crop"

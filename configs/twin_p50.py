@@ -1,6 +1,6 @@
 """A small twin of the paper's P50: same persons and replicas, 128x128 pixels and 32 features.
 
-Reproduces: the shape of table 2's row P50 (real 0.9924 +- 0.0060, synthesised 0.8794 +- 0.0990).
+Reproduces: the shape of table 2's row P50 (real 0.9924 +- 0.0060, synthesized 0.8794 +- 0.0990).
 Takes: about 7 minutes on 2 cores without a GPU (measured).
 Command: bash launch/quickstart.sh [SOCOFING_FOLDER]
 """

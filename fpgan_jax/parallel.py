@@ -28,23 +28,17 @@ _num_waits = itertools.count()
 DEVICE_AXIS = "devices"
 
 
-def pmap_step(step: Callable, *, num_state_args: int = 1) -> jax.stages.Wrapped:
+def pmap_step(step: Callable) -> jax.stages.Wrapped:
     """Compile a step for all devices.
 
     Args:
       step: (state, batch, base_keys) -> outputs; may use `DEVICE_AXIS`.
-      num_state_args: number of leading arguments that have a device axis and are donated.
 
     Returns:
       A function of the same arguments: the state and the batch with a leading device axis, the key without. The state
       must not be used again.
     """
-    return jax.pmap(
-        step,
-        axis_name=DEVICE_AXIS,
-        in_axes=(0,) * (num_state_args + 1) + (None,),
-        donate_argnums=tuple(range(num_state_args)),
-    )
+    return jax.pmap(step, axis_name=DEVICE_AXIS, in_axes=(0, 0, None), donate_argnums=0)
 
 
 def create_dispatch(step: Callable, examples: Any = None) -> Callable:
@@ -68,7 +62,8 @@ def create_dispatch(step: Callable, examples: Any = None) -> Callable:
 
     def take_step(state, batch, base_keys, *placed):
         if placed:
-            batch = _gather(placed[0], batch)
+            # All indices are valid, so that none is clipped.
+            batch = jax.tree.map(lambda leaf: jnp.take(leaf, batch, axis=0, mode="clip"), placed[0])
         return step(state, batch, base_keys)
 
     def take_steps(state, batches, base_keys, *placed):
@@ -88,11 +83,6 @@ def create_dispatch(step: Callable, examples: Any = None) -> Callable:
         return several(state, stacked, base_keys, *placed)
 
     return dispatch
-
-
-def _gather(examples: Any, indices: jax.Array) -> Any:
-    # The places are the order's own, so that none is clipped.
-    return jax.tree.map(lambda leaf: jnp.take(leaf, indices, axis=0, mode="clip"), examples)
 
 
 def fetch_metrics(metrics: Any) -> list[Any]:

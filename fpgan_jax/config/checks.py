@@ -54,16 +54,17 @@ def check_names(config: ConfigDict) -> None:
 
 
 def _check_place(config: ConfigDict) -> None:
+    hints = {
+        "socofing": "FOLDER (python -m launch.make_prints makes prints to start with)",
+        "npz": "FILE (python -m launch.make_pairs --npz=FILE writes one)",
+        "paired_folder": "FOLDER (it holds A/ and B/, or files of A and B side by side)",
+        "impressions": "FOLDER (of <finger>_<impression>.png)",
+    }
     place = SOURCE_FIELDS[config.data.source]
     if not config.data[place]:
-        hint = "FOLDER (python -m launch.make_prints makes prints to start with)"
-        if config.data.source == "npz":
-            hint = "FILE (python -m launch.make_pairs --npz=FILE writes one)"
-        if config.data.source == "paired_folder":
-            hint = "FOLDER (it holds A/ and B/, or files of A and B side by side)"
-        if config.data.source == "impressions":
-            hint = "FOLDER (of <finger>_<impression>.png)"
-        raise UserError(f"config.data.{place}: not given; set --config.data.{place}={hint}")
+        raise UserError(
+            f"config.data.{place}: not given; set --config.data.{place}={hints[config.data.source]}"
+        )
 
 
 def _validate_combinations(config: ConfigDict) -> None:
@@ -117,21 +118,19 @@ def _validate_condition(config: ConfigDict) -> None:
             f"config.data.warp_strength={data.warp_strength}: needs config.data.condition='ridges' or 'minutiae', "
             f"which is {data.condition!r}"
         )
-    if data.condition == "ridges":
-        if config.best_metric == "ridge_loss" and not config.ridge_loss_weight:
-            raise UserError(
-                "config.best_metric='ridge_loss': config.ridge_loss_weight=0 computes none; set one of the two"
-            )
-        return
-    needs_ridges = {
+    uses_ridge_loss = {
         f"ridge_loss_weight={config.ridge_loss_weight}": config.ridge_loss_weight > 0,
         f"best_metric={config.best_metric!r}": config.best_metric == "ridge_loss",
     }
-    for assignment, is_set in needs_ridges.items():
-        if is_set:
+    for assignment, is_set in uses_ridge_loss.items():
+        if is_set and data.condition != "ridges":
             raise UserError(
                 f"config.{assignment}: needs config.data.condition='ridges', which is {data.condition!r}"
             )
+    if config.best_metric == "ridge_loss" and not config.ridge_loss_weight:
+        raise UserError(
+            "config.best_metric='ridge_loss': config.ridge_loss_weight=0 computes none; set one of the two"
+        )
 
 
 def _validate_pairs(data: ConfigDict) -> None:

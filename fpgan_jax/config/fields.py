@@ -28,7 +28,7 @@ class Field:
       meaning: text for docs/fields.md.
       choices: allowed values, if they can be listed; for a tuple those of its items.
       low: lowest allowed number; for a tuple, of its items.
-      high: highest allowed number; for a tuple, of its items.
+      high: highest allowed number; for a tuple, of its items. `MAX_COUNT` by default for an int.
       item_type: type of the items of a tuple.
       fallback: for seeds that can be -1: the field whose value is used then.
       is_path: it names a file or a folder. Paths differ between machines, so they never count as a difference.
@@ -93,8 +93,9 @@ class Field:
     def _find_fault_of_range(self, numbers: tuple | list) -> str | None:
         if self.low is not None and any(number < self.low for number in numbers):
             return f"must be at least {self.low}"
-        if self.high is not None and any(number > self.high for number in numbers):
-            return f"must be at most {self.high}"
+        high = MAX_COUNT if self.high is None and self.value_type is int else self.high
+        if high is not None and any(number > high for number in numbers):
+            return f"must be at most {high}"
         return None
 
 
@@ -133,36 +134,27 @@ MEASURE_FAMILIES = (
 )
 MATCHERS = ("nbis", "fingerprint_recognition")
 
+
+def _fallback_seed(meaning: str, fallback: str) -> Field:
+    return Field(
+        -1, f"{meaning}; -1: `{fallback}`", low=-1, high=_MAX_SEED, fallback=fallback, came_later=True
+    )
+
+
 FIELDS: Mapping[str, Field] = {
     "set_name": Field(
         "P50", "name of the set: the row of the paper's table 2 that its results are compared with"
     ),
     "seed": Field(
         0,
-        "Parent of every seed below that is -1: of the GAN's three and of `classifier.seed`. "
-        "`data.noise_seed`, `data.shuffle_seed` and `synthesis.seed` are seeds of their own",
+        "Value of every seed below that is -1: the GAN's three and `classifier.seed`. `data.noise_seed`, "
+        "`data.shuffle_seed` and `synthesis.seed` do not depend on it",
         low=0,
         high=_MAX_SEED,
     ),
-    "weights_seed": Field(
-        -1, "initial weights of the GAN; -1: `seed`", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
-    ),
-    "dropout_seed": Field(
-        -1,
-        "dropout of the GAN in training; -1: `seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="seed",
-        came_later=True,
-    ),
-    "augmentation_seed": Field(
-        -1,
-        "random places of `data.jitter` and `data.warp_strength`; -1: `seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="seed",
-        came_later=True,
-    ),
+    "weights_seed": _fallback_seed("initial weights of the GAN", "seed"),
+    "dropout_seed": _fallback_seed("dropout of the GAN in training", "seed"),
+    "augmentation_seed": _fallback_seed("random places of `data.jitter` and `data.warp_strength`", "seed"),
     "data.source": Field(
         "socofing",
         '"socofing" | "impressions" (files <finger>_<impression>.png, from any sensor) | "npz" (prints of '
@@ -210,27 +202,20 @@ FIELDS: Mapping[str, Field] = {
         "little finger)",
         choices=("thumb", "index", "middle", "ring", "little", "all"),
     ),
-    "data.num_persons": Field(
-        5, "the first n persons by id who have this finger; 0: all", low=0, high=MAX_COUNT
-    ),
+    "data.num_persons": Field(5, "the first n persons by id who have this finger; 0: all", low=0),
     "data.num_held_out_persons": Field(
         0,
         "The last n persons by id are kept for evaluation: none of their fingers is trained on",
         low=0,
-        high=MAX_COUNT,
         came_later=True,
     ),
     "data.persons": Field(
-        (),
-        "ids to use instead of the first n; their order does not matter",
-        low=1,
-        item_type=int,
+        (), "ids of the persons to use instead of the first n, in any order", low=1, item_type=int
     ),
-    "data.num_replicas": Field(10, "repetitions of each print (section 4)", low=1, high=MAX_COUNT),
+    "data.num_replicas": Field(10, "repetitions of each print (section 4)", low=1),
     "data.num_impressions": Field(
         0,
-        "Impressions per finger that are trained on, the first ones; the others are kept for evaluation. 0: "
-        "all are trained on",
+        "Impressions per finger to train on, the first ones; the others are kept for evaluation. 0: all",
         low=0,
         came_later=True,
     ),
@@ -286,8 +271,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.warp_strength": Field(
         0.0,
-        'For "ridges" and "minutiae": map and print are moved and distorted together, at random, as impressions of one '
-        "finger differ; a factor on the spread of real impressions, 0: off",
+        'For "ridges" and "minutiae": random movement and distortion of map and print together, like those between '
+        "impressions of a finger; a factor on the spread of real impressions, 0: off",
         low=0.0,
         high=4.0,
         came_later=True,
@@ -325,9 +310,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "generator.num_levels": Field(
         0,
-        "How often Isola's form halves the image. The edges are mirrored up to a multiple of 2**num_levels, "
-        "and the output is cropped back; 0: as often as adds at most a quarter to a side, 8 times for 256 "
-        "pixels",
+        "How often Isola's form halves the image. The edges are mirrored up to a multiple of 2**num_levels, and the "
+        "output is cropped back. 0: as often as possible with at most a quarter added to a side, 8 for 256 pixels",
         low=0,
         high=12,
         came_later=True,
@@ -343,7 +327,6 @@ FIELDS: Mapping[str, Field] = {
         64,
         "features of the outermost level; doubled from level to level, in Isola's form up to 8 times",
         low=1,
-        high=MAX_COUNT,
     ),
     "generator.norm": Field(
         "batch",
@@ -352,11 +335,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     # A norm over one pixel divides by the root of this alone.
     "generator.norm_epsilon": Field(
-        1e-5,
-        "added to the variance",
-        low=1e-12,
-        is_variant=True,
-        came_later=True,
+        1e-5, "added to the variance", low=1e-12, is_variant=True, came_later=True
     ),
     "generator.norm_momentum": Field(
         0.9,
@@ -407,10 +386,7 @@ FIELDS: Mapping[str, Field] = {
         70, "side in pixels of the patch that each logit judges", choices=(1, 16, 34, 70, 142, 286)
     ),
     "discriminator.num_features": Field(
-        64,
-        "features of the first convolution; doubled from one to the next, up to 8 times",
-        low=1,
-        high=MAX_COUNT,
+        64, "features of the first convolution; doubled from one to the next, up to 8 times", low=1
     ),
     "discriminator.norm": Field("batch", "as the generator's", choices=_NORMS),
     "discriminator.norm_epsilon": Field(
@@ -426,16 +402,10 @@ FIELDS: Mapping[str, Field] = {
         0.2, "slope of its LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
     ),
     "discriminator.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
-    "global_batch_size": Field(1, "pairs per step, over all devices", low=1, high=MAX_COUNT),
-    "num_epochs": Field(
-        160, "passes over the set; 160 is the last in figure 3", low=1, high=MAX_COUNT, may_train_on=True
-    ),
+    "global_batch_size": Field(1, "pairs per step, over all devices", low=1),
+    "num_epochs": Field(160, "passes over the set; 160 is the last in figure 3", low=1, may_train_on=True),
     "num_decay_epochs": Field(
-        0,
-        "linear decay of the rate to 0 over the last n epochs",
-        low=0,
-        high=MAX_COUNT,
-        may_train_on=True,
+        0, "linear decay of the rate to 0 over the last n epochs", low=0, may_train_on=True
     ),
     "gan_objective": Field(
         "vanilla",
@@ -479,9 +449,9 @@ FIELDS: Mapping[str, Field] = {
         "recompute norms and activations for the gradients: less memory on a GPU, a little more time",
         came_later=True,
     ),
-    "log_every_steps": Field(50, "steps per row of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True),
+    "log_every_steps": Field(50, "steps per row of metrics.csv", low=1, may_train_on=True),
     "checkpoint_every_steps": Field(
-        2000, "steps between checkpoints; 0: only one, at the end", low=0, high=MAX_COUNT, may_train_on=True
+        2000, "steps between checkpoints; 0: only one, at the end", low=0, may_train_on=True
     ),
     "keep_epochs": Field(
         (),
@@ -498,48 +468,24 @@ FIELDS: Mapping[str, Field] = {
         item_type=int,
         may_train_on=True,
     ),
-    "num_samples": Field(5, "rows of a sample grid", low=0, high=MAX_COUNT, may_train_on=True),
+    "num_samples": Field(5, "rows of a sample grid", low=0, may_train_on=True),
     "num_validation_pairs": Field(
         100,
         "For a folder of pairs with `val` or `test`: number of these that are measured after each of "
         "sample_epochs",
         low=0,
-        high=MAX_COUNT,
         is_free=True,
         came_later=True,
     ),
     "best_metric": Field(
         "l1_loss",
-        "the checkpoint with its lowest value is kept, beside the last one",
+        "the checkpoint with the lowest value of this metric is kept, beside the last two",
         choices=("l1_loss", "generator_loss", "adversarial_loss", "ridge_loss"),
     ),
-    "classifier.seed": Field(
-        -1, "parent of the three below; -1: `seed`", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
-    ),
-    "classifier.weights_seed": Field(
-        -1,
-        "its initial weights; -1: `classifier.seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="classifier.seed",
-        came_later=True,
-    ),
-    "classifier.dropout_seed": Field(
-        -1,
-        "its dropout in training; -1: `classifier.seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="classifier.seed",
-        came_later=True,
-    ),
-    "classifier.augmentation_seed": Field(
-        -1,
-        "its augmentation; -1: `classifier.seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="classifier.seed",
-        came_later=True,
-    ),
+    "classifier.seed": _fallback_seed("value of each of the three below that is -1", "seed"),
+    "classifier.weights_seed": _fallback_seed("its initial weights", "classifier.seed"),
+    "classifier.dropout_seed": _fallback_seed("its dropout in training", "classifier.seed"),
+    "classifier.augmentation_seed": _fallback_seed("its augmentation", "classifier.seed"),
     "classifier.width": Field(1.0, "factor on all feature counts; Chollet's is 1", low=0.01, high=4.0),
     "classifier.num_middle_blocks": Field(
         8, "blocks of three separable convolutions; Chollet's has 8", low=0, high=64
@@ -549,10 +495,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "classifier.batch_norm_momentum": Field(0.99, "of the running statistics", low=0.0, high=0.9999),
     "classifier.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
-    "classifier.global_batch_size": Field(10, "prints per step, over all devices", low=1, high=MAX_COUNT),
-    "classifier.num_steps": Field(
-        1000, "steps of the whole training", low=1, high=MAX_COUNT, may_train_on=True
-    ),
+    "classifier.global_batch_size": Field(10, "prints per step, over all devices", low=1),
+    "classifier.num_steps": Field(1000, "steps of the whole training", low=1, may_train_on=True),
     "classifier.learning_rate": Field(
         1e-3, "of Adam at the start; cosine decay to 0", low=0.0, may_train_on=True
     ),
@@ -562,11 +506,9 @@ FIELDS: Mapping[str, Field] = {
     ),
     "classifier.steps_per_dispatch": Field(1, "as `steps_per_dispatch`", low=1, came_later=True),
     "classifier.remat": Field(False, "as `remat`", came_later=True),
-    "classifier.log_every_steps": Field(
-        20, "steps per row of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True
-    ),
+    "classifier.log_every_steps": Field(20, "steps per row of metrics.csv", low=1, may_train_on=True),
     "classifier.checkpoint_every_steps": Field(
-        500, "steps between checkpoints; 0: only one, at the end", low=0, high=MAX_COUNT, may_train_on=True
+        500, "steps between checkpoints; 0: only one, at the end", low=0, may_train_on=True
     ),
     "classifier.augmentation.rotation_degrees": Field(
         10.0, "uniform in +- this; prints are never mirrored", low=0.0, high=180.0
@@ -595,36 +537,23 @@ FIELDS: Mapping[str, Field] = {
     ),
     "synthesis.use_ema": Field(False, "draw with the moving average of the weights"),
     "synthesis.batch_size": Field(
-        16,
-        "affects the speed, and about one pixel in 10,000 by one gray level",
-        low=1,
-        high=MAX_COUNT,
-        is_free=True,
+        16, "affects the speed, and about one pixel in 10,000 by one gray level", low=1, is_free=True
     ),
     "synthesis.seed": Field(0, "dropout in synthesis", low=0, high=_MAX_SEED),
-    "synthesis.noise_seed": Field(
-        -1,
-        "new noise; -1: `synthesis.seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="synthesis.seed",
-        came_later=True,
-    ),
+    "synthesis.noise_seed": _fallback_seed("new noise", "synthesis.seed"),
     "evaluation.num_test_persons": Field(
-        3, "Open in the paper which ones; the first n of the set by id", low=1, high=MAX_COUNT
+        3, "Open in the paper which ones; the first n of the set by id", low=1
     ),
     "evaluation.std_over": Field(
         "persons",
         "Open in the paper. Over persons: each person's ten scores are averaged first",
         choices=("persons", "images"),
     ),
-    "evaluation.std_ddof": Field(0, "the deviation divides by n minus this", choices=(0, 1)),
+    "evaluation.std_ddof": Field(0, "the standard deviation divides by n minus this", choices=(0, 1)),
     "evaluation.num_unseen_persons": Field(
-        5, "control: persons whom the classifier was not trained on", low=0, high=MAX_COUNT
+        5, "control: persons whom the classifier was not trained on", low=0
     ),
-    "evaluation.batch_size": Field(
-        16, "affects the speed, and scores only by rounding", low=1, high=MAX_COUNT, is_free=True
-    ),
+    "evaluation.batch_size": Field(16, "affects the speed, and scores only by rounding", low=1, is_free=True),
     "evaluation.measures": Field(
         # A later family is asked for by name: a default that changed would change the hash of every config.
         (
@@ -646,10 +575,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "evaluation.num_gallery_fingers": Field(
         60,
-        "Real fingers, with all their impressions, that prints are compared with. A false accept rate of 0.1% "
-        "takes 78",
+        "Real fingers, with all their impressions, that prints are compared with. A false accept rate of 0.1% needs 78",
         low=2,
-        high=MAX_COUNT,
         came_later=True,
     ),
     "evaluation.num_epoch_replicas": Field(
@@ -680,7 +607,7 @@ VARIANT_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_varian
 # Files and folders; whoever opens one expands its `~`.
 PATH_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_path)
 
-# Where a print set is, and what it is read through: the fields of config.data that differ from machine to machine.
+# The location of a print set: the fields of config.data that differ from machine to machine.
 PLACE_FIELDS = tuple(name.removeprefix("data.") for name in PATH_FIELDS if name != "data.paired_dir")
 
 

@@ -91,7 +91,7 @@ def _canonical(name: str, value: Any) -> Any:
     # Persons are taken in the order of their ids, however they are named.
     if name == "data.persons" and value and FIELDS[name].find_fault(value) is None:
         return sorted(value)
-    # An archive holds a folder's prints; that they are the same ones is what their hash tells.
+    # An archive contains the prints of a folder. The hash of the data shows whether they are the same.
     return "socofing" if name == "data.source" and value == "npz" else value
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 from fpgan_jax.errors import UserError
 
+# Not the package filelock: it does not say who holds a lock, leaves its file behind, and on a file system without locks
+# either fails or puts up a marker that outlives a killed process.
 LOCK_FILENAME = ".lock"
 
 
@@ -45,7 +47,7 @@ def hold_folder(folder: str, *, is_holder: bool = True) -> Iterator[None]:
 
 def _lock(path: str):
     while True:
-        # Not truncated on opening: it may be another's, and tells who that is.
+        # Not truncated on opening: it may be another's, and says who that is.
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+", encoding="utf-8")
         try:
             try:

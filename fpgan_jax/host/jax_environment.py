@@ -92,7 +92,7 @@ def explain_start_errors(main: Callable[[list[str]], None]) -> Callable[[list[st
 
 
 def _explain_start_error(error: Exception) -> str | None:
-    # JAX has no error classes for these; only the text tells.
+    # JAX has no error classes for these, only texts.
     text = str(error)
     option = re.search(r"for (?:JAX flag|environment) '?(jax_\w+)", text, re.IGNORECASE)
     if option and (name := option[1].upper()) in os.environ:

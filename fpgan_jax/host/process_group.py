@@ -260,9 +260,10 @@ class _Server:
 
     def __init__(self, place: Place):
         host, port = _split_address(place.coordinator)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.name = _describe(0, place.num_processes, _introduce(place))
         try:
-            with socket.create_server(("", port), family=_choose_family(host)) as listener:
+            with socket.create_server(("", port), family=family) as listener:
                 members = _gather(listener, place)
         except OSError as error:
             raise UserError(
@@ -319,10 +320,6 @@ def _introduce(place: Place) -> dict:
 
 def _describe(process_id: int | None, num_processes: int | None, hello: Mapping) -> str:
     return f"process {process_id} of {num_processes} ({hello.get('pid')} on {hello.get('host')})"
-
-
-def _choose_family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connection, dict]]:

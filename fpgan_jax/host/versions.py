@@ -30,7 +30,7 @@ def find_package(name: str) -> str:
 
 def find_commit() -> str:
     """Return the commit of the running code, with "-dirty" if it was changed since, or "not a checkout"."""
-    # Installed into an environment that lies in another project's checkout, it would name that one's.
+    # If installed into an environment inside another project's checkout, git would name that project's commit.
     if not (_ROOT / "setup.cfg").exists():
         return "not a checkout"
     command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=12"]

@@ -129,13 +129,13 @@ def _normalize_forward(x, scale, bias, axes, epsilon):
 def _normalize_backward(axes, epsilon, residuals, cotangents):
     x, scale, bias, mean, var = residuals
     g = cotangents[0]
-    centred = x.astype(jnp.float32) - mean
+    centered = x.astype(jnp.float32) - mean
     inverse = lax.rsqrt(var + epsilon)
     factor = inverse * scale.astype(jnp.float32)
     g_sum = g.sum(axes, keepdims=True)
-    product_sum = (g * centred).sum(axes, keepdims=True)
+    product_sum = (g * centered).sum(axes, keepdims=True)
     count = x.size // g_sum.size
-    x_gradient = factor * (g - g_sum / count - centred * (jnp.square(inverse) * product_sum / count))
+    x_gradient = factor * (g - g_sum / count - centered * (jnp.square(inverse) * product_sum / count))
     others = tuple(range(x.ndim - 1))
     scale_gradient = (product_sum * inverse).sum(others)
     return (

@@ -175,7 +175,7 @@ def test_persons_are_counted_by_name_or_number(config):
     assert count_persons(config) == 2
 
 
-def test_an_unknown_field_names_its_nearest_neighbour(config):
+def test_an_unknown_field_names_its_nearest_neighbor(config):
     config.unlock()
     config.data.imagesize = 3
     with pytest.raises(

@@ -1,7 +1,6 @@
 """Owns the layouts of Keras's weight files: where HDF5 and .keras files keep the arrays of each layer.
 
-Does not know the layers of a network, and does not rename or reshape anything (`weights.py`). Content of a file is
-never executed or unpickled, and links to other files are not followed.
+Content of a file is never executed or unpickled, and links to other files are not followed.
 """
 
 import contextlib
@@ -50,11 +49,7 @@ _DAMAGE = (
 class StoredWeight:
     """One array in an open file, not read yet.
 
-    Attributes:
-      path: path of the file.
-      name: name in Keras, without the name of the layer and ":0"; None if the file has no names.
-      shape: shape of the array.
-      dataset: the array.
+    Its name is that in Keras, without the name of the layer and ":0"; None if the file has no names.
     """
 
     path: pathlib.Path

@@ -1,7 +1,4 @@
-"""Owns the map between Keras's Xception and `fpgan_jax.models.xception`: layers in Keras's order, names, shapes.
-
-Does not read or write files (`files.py`) or convert weights (`weights.py`).
-"""
+"""Owns the map between Keras's Xception and `fpgan_jax.models.xception`: layers in Keras's order, names, shapes."""
 
 import dataclasses
 from collections.abc import Iterator

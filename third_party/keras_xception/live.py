@@ -1,6 +1,6 @@
 """Owns Keras's own Xception, of any width, with given weights: its forward and backward pass.
 
-Does not read or write files. Only tests and `make_reference` import it, because Keras and TensorFlow are slow to start.
+Only tests and `make_reference` import it, because Keras and TensorFlow are slow to start.
 """
 
 from collections.abc import Iterable, Mapping
@@ -58,12 +58,7 @@ def build(
 
 
 def assign(model: keras.Model, variables: Mapping[str, Any]) -> None:
-    """Set the weights of a model directly, without a file.
-
-    Args:
-      model: from `build`.
-      variables: {"params": .., "batch_stats": ..} of `fpgan_jax.models.xception.Xception`.
-    """
+    """Set the weights of a model directly, without a file, to variables of `fpgan_jax.models.xception.Xception`."""
     for layer, keras_layer in _pair_layers(model):
         keras_layer.set_weights(
             [

@@ -1,7 +1,4 @@
-"""Owns the import of Keras's files into a workdir, and the export of a workdir's classifier.
-
-Does not convert the weights (`weights.py`).
-"""
+"""Owns the import of Keras's files into a workdir, and the export of a workdir's classifier."""
 
 import os
 from collections.abc import Mapping
@@ -64,10 +61,10 @@ def _check_size(config: ConfigDict, path: str, params: Mapping[str, Mapping[str,
 
 
 def export_run(workdir: str, out_dir: str, *, step: int | str | None = None) -> str:
-    """Export the classifier of a run to a file of Keras.
+    """Export the classifier of a run of `launch.train_classifier` to a file of Keras.
 
     Args:
-      workdir: workdir of `launch.train_classifier`.
+      workdir: the run's folder.
       out_dir: folder for `xception.weights.h5`; created if missing.
       step: step of the checkpoint, or "best" by the run's own metric; the last one by default.
 

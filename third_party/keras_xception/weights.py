@@ -1,7 +1,4 @@
-"""Owns the conversion of Keras's Xception weights to variables of `fpgan_jax.models.xception`, and back.
-
-Does not know the layout of files (`files.py`) or the list of layers (`layout.py`), and does not need Keras.
-"""
+"""Owns the conversion of Keras's Xception weights to variables of `fpgan_jax.models.xception`, and back."""
 
 import collections
 import dataclasses

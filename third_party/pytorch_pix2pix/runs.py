@@ -1,7 +1,4 @@
-"""Owns the import of files of the PyTorch pix2pix into a workdir, and the export of a workdir's networks.
-
-Does not convert the weights (`weights.py`).
-"""
+"""Owns the import of files of the PyTorch pix2pix into a workdir, and the export of a workdir's networks."""
 
 import os
 from typing import Any
@@ -47,10 +44,10 @@ def import_run(
 
 
 def export_run(workdir: str, out_dir: str, *, step: int | str | None = None, use_ema: bool = False) -> str:
-    """Export the networks of a run to files of the PyTorch code.
+    """Export the networks of a run of `launch.train_gan` to files of the PyTorch code.
 
     Args:
-      workdir: workdir of `launch.train_gan`.
+      workdir: the run's folder.
       out_dir: folder for `latest_net_G.pth` and `latest_net_D.pth`; created if missing.
       step: step of the checkpoint, or "best" by the run's own metric; the last one by default.
       use_ema: whether to export the moving average of G's weights.

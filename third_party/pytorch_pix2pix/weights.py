@@ -1,7 +1,4 @@
-"""Owns the conversion of whole networks between files of the PyTorch pix2pix and our variables.
-
-Does not write checkpoints (`fpgan_jax.training.gan_trainer`) or know the file format (`state_file.py`).
-"""
+"""Owns the conversion of whole networks between files of the PyTorch pix2pix and our variables."""
 
 import itertools
 import os
@@ -46,18 +43,18 @@ _STALE = ("running_mean", "running_var", _COUNTER)
 
 
 def import_generator(path: str | os.PathLike, config: ConfigDict) -> dict:
-    """Read a `unet_128`, `unet_256`, or a generator of another depth.
+    """Read a `unet_128`, `unet_256`, or a generator of another depth, from a file such as `latest_net_G.pth`.
 
     Args:
-      path: a file such as `latest_net_G.pth`.
+      path: the file.
       config: the config; its generator must be that of the file.
 
     Returns:
       {"params": .., "batch_stats": ..} of the generator, float32; "batch_stats" is empty with instance norm.
 
     Raises:
-      UserError: the file cannot be read, or holds another network; the message names the fields that differ,
-        or the tensor.
+      UserError: the file cannot be read, or holds another network; the message names the fields that differ, or the
+        tensor.
     """
     arrays = state_file.read_state_file(path)
     _check_fields(path, _describe_generator(path, arrays, config), config)
@@ -67,18 +64,7 @@ def import_generator(path: str | os.PathLike, config: ConfigDict) -> dict:
 
 
 def import_discriminator(path: str | os.PathLike, config: ConfigDict) -> dict:
-    """Read a `basic`, `n_layers` or `pixel` discriminator.
-
-    Args:
-      path: a file such as `latest_net_D.pth`.
-      config: the config; its discriminator must be that of the file.
-
-    Returns:
-      See `import_generator`.
-
-    Raises:
-      UserError: see `import_generator`.
-    """
+    """Read a `basic`, `n_layers` or `pixel` discriminator, as `import_generator` reads a generator."""
     arrays = state_file.read_state_file(path)
     _check_fields(path, _describe_discriminator(path, arrays, config), config)
     expected = factory.shape_discriminator(config)
@@ -86,12 +72,7 @@ def import_discriminator(path: str | os.PathLike, config: ConfigDict) -> dict:
 
 
 def export_generator(variables: Mapping, config: ConfigDict, path: str | os.PathLike) -> None:
-    """Write a generator for `load_state_dict(strict=True)` of the PyTorch code.
-
-    Args:
-      variables: {"params": .., "batch_stats": ..}.
-      config: config of the generator.
-      path: the file to write.
+    """Write a generator, {"params": .., "batch_stats": ..}, for `load_state_dict(strict=True)` of the PyTorch code.
 
     Raises:
       UserError: the PyTorch code has no such network, or the file cannot be written.
@@ -105,16 +86,7 @@ def export_generator(variables: Mapping, config: ConfigDict, path: str | os.Path
 
 
 def export_discriminator(variables: Mapping, config: ConfigDict, path: str | os.PathLike) -> None:
-    """Write a discriminator for `load_state_dict(strict=True)` of the PyTorch code.
-
-    Args:
-      variables: {"params": .., "batch_stats": ..}.
-      config: config of the discriminator.
-      path: the file to write.
-
-    Raises:
-      UserError: the PyTorch code has no such network, or the file cannot be written.
-    """
+    """Write a discriminator, see `export_generator`."""
     _export(path, variables, _list_discriminator(config))
 
 

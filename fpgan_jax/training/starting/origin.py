@@ -81,8 +81,8 @@ class Origin:
             changes = {field: change for field, change in changes.items() if field in _SHAPE_FIELDS}
             reason = "; ".join(describe_changes(changes)) or error
             raise UserError(
-                f"--init_from={self.workdir}: its networks are not those of this config ({reason}); set these fields as they were"
-                " there"
+                f"--init_from={self.workdir}: its networks are not those of this config ({reason}); set these fields "
+                "as they were there"
             ) from error
         return state, {ORIGIN: {"workdir": self.workdir, "step": step, **hashes}}
 

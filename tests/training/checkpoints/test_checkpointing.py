@@ -110,7 +110,7 @@ def test_the_steps_to_keep_are_never_deleted(tmp_path):
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"1", "2", "4", "5"}
 
 
-def test_evaluation_reads_one_tree_and_no_optimiser(store, tmp_path):
+def test_evaluation_reads_one_tree_and_no_optimizer(store, tmp_path):
     save(store, 7)
     store.close()
     step, trees, metadata = restore_for_evaluation(str(tmp_path), ("generator",))

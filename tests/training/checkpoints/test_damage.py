@@ -1,4 +1,4 @@
-"""Damaged checkpoints and full disks: what is recognised, set aside, outlived and told."""
+"""Damaged checkpoints and full disks: what is recognized, set aside, outlived and told."""
 
 import contextlib
 import os
@@ -134,7 +134,7 @@ def test_a_fault_in_any_file_is_named_and_the_one_before_is_used(run, caplog, fa
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_damaged_checksums_are_recognised_and_missing_ones_are_done_without(run, fault):
+def test_damaged_checksums_are_recognized_and_missing_ones_are_done_without(run, fault):
     FAULTS[fault](run / "checkpoints" / "12" / checksums.CHECKSUMS_FILENAME)
     assert open_store(run) == (12 if fault == "missing" else 10)
 
