@@ -60,14 +60,7 @@ def compute_adversarial_loss(fake_logits: jax.Array, objective: str) -> jax.Arra
 
 
 def compute_l1_loss(fake_image: jax.Array, real_image: jax.Array) -> jax.Array:
-    """Compute the mean absolute difference of two batches of images.
-
-    Args:
-      fake_image: [batch, height, width, channels], any float dtype in [-1, 1].
-      real_image: the same shape.
-
-    Returns:
-      A float32 scalar in [0, 2].
+    """Compute the mean absolute difference of two batches of images in [-1, 1], a float32 scalar in [0, 2].
 
     Source: Isola et al. 2017, equation 3; differs in: the mean over pixels instead of the sum, as in the reference
       code, for which the usual lambda of 100 is meant.
@@ -78,15 +71,9 @@ def compute_l1_loss(fake_image: jax.Array, real_image: jax.Array) -> jax.Array:
 def compute_classification_loss(
     logits: jax.Array, labels: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
-    """Compute the mean softmax cross-entropy.
+    """Compute the mean softmax cross-entropy of logits [batch, num_classes] and int labels [batch], in nats, float32.
 
-    Args:
-      logits: [batch, num_classes], any float dtype.
-      labels: [batch], int, in [0, num_classes).
-      label_smoothing: the probability that is spread over all classes, in [0, 1).
-
-    Returns:
-      A float32 scalar in nats.
+    `label_smoothing`, in [0, 1), is the probability that is spread over all classes.
 
     Source: Szegedy et al. 2016, section 7 for the smoothing; differs in: nothing.
     """

@@ -29,14 +29,9 @@ DEVICE_AXIS = "devices"
 
 
 def pmap_step(step: Callable) -> jax.stages.Wrapped:
-    """Compile a step for all devices.
+    """Compile a step (state, batch, base_keys) -> outputs, which may use `DEVICE_AXIS`, for all devices.
 
-    Args:
-      step: (state, batch, base_keys) -> outputs; may use `DEVICE_AXIS`.
-
-    Returns:
-      A function of the same arguments: the state and the batch with a leading device axis, the key without. The state
-      must not be used again.
+    State and batch get a leading device axis, the keys do not. The state must not be used again.
     """
     return jax.pmap(step, axis_name=DEVICE_AXIS, in_axes=(0, 0, None), donate_argnums=0)
 
@@ -86,10 +81,7 @@ def create_dispatch(step: Callable, examples: Any = None) -> Callable:
 
 
 def fetch_metrics(metrics: Any) -> list[Any]:
-    """Fetch what a dispatch returned as metrics.
-
-    Args:
-      metrics: a pytree of arrays [devices] or [devices, steps], equal on all devices.
+    """Fetch the metrics of a dispatch, arrays [devices] or [devices, steps] that are equal on all devices.
 
     Returns:
       The same tree of NumPy scalars for each step.
@@ -163,15 +155,10 @@ def shard_batch(batch: Any) -> Any:
 
 
 def check_batch_size(global_batch_size: int, field: str, num_devices: int | None = None) -> None:
-    """Check that a batch divides over all devices of all processes.
-
-    Args:
-      global_batch_size: examples per step over all devices.
-      field: the config field that it comes from, for the message.
-      num_devices: by default the number of devices here.
+    """Check that a batch divides over `num_devices`, by default all devices of all processes.
 
     Raises:
-      UserError: it does not divide.
+      UserError: it does not divide; the message names the config field that it comes from.
     """
     num_devices = jax.device_count() if num_devices is None else num_devices
     if global_batch_size % num_devices:

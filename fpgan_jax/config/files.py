@@ -77,11 +77,7 @@ def parse_config(values: Any) -> ConfigDict:
 
 
 def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
-    """Read the config that a checkpoint was trained with from its metadata, and validate it.
-
-    Args:
-      metadata: the checkpoint's.
-      workdir: of the checkpoint, for the message.
+    """Read the config that a checkpoint in `workdir` was trained with from its metadata, and validate it.
 
     Raises:
       UserError: there is no valid config.

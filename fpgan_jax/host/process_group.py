@@ -97,12 +97,7 @@ def leave_processes() -> None:
 
 
 def end_processes(reason: str, exit_code: int) -> None:
-    """End the others, if there are any, and this process.
-
-    Args:
-      reason: why this process cannot continue.
-      exit_code: of all.
-    """
+    """End the others, if there are any, and this process, which cannot continue for this reason."""
     if _membership is not None:
         _membership.send(kind="ends", text=f"{_membership.name} cannot go on: {reason}", exit_code=exit_code)
         sys.stdout.flush()

@@ -3,6 +3,9 @@
 The range of each field by itself has been checked before (`config.checks.validate_config`).
 """
 
+import functools
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -87,36 +90,24 @@ def create_discriminator(config: ConfigDict) -> nn.Module:
 
 
 def shape_generator(config: ConfigDict) -> dict:
-    """Compute the shapes of the generator's variables without drawing them.
-
-    Returns:
-      "params" and, with batch norm, "batch_stats": nested dicts of `jax.ShapeDtypeStruct`.
+    """Compute the shapes of the generator's variables, nested dicts of `jax.ShapeDtypeStruct`, without drawing them.
 
     Raises:
       UserError: see `create_generator`.
     """
-    generator = create_generator(config)
-    return jax.eval_shape(
-        lambda key, condition, image: generator.init(
-            key, condition, deterministic=True, use_running_average=False
-        ),
-        *_shape_init_arguments(config),
-    )
+    init = functools.partial(create_generator(config).init, deterministic=True, use_running_average=False)
+    return _shape_variables(init, condition_shape(config.data))
 
 
 def shape_discriminator(config: ConfigDict) -> dict:
     """Compute the shapes of the discriminator's variables; see `shape_generator`."""
-    discriminator = create_discriminator(config)
-    return jax.eval_shape(
-        lambda key, condition, image: discriminator.init(key, condition, image, use_running_average=False),
-        *_shape_init_arguments(config),
-    )
+    init = functools.partial(create_discriminator(config).init, use_running_average=False)
+    return _shape_variables(init, condition_shape(config.data), image_shape(config.data))
 
 
-def _shape_init_arguments(config: ConfigDict) -> tuple:
-    shapes = condition_shape(config.data), image_shape(config.data)
+def _shape_variables(init: Callable, *shapes: tuple[int, int, int]) -> dict:
     images = (jax.ShapeDtypeStruct((1, *shape), jnp.float32) for shape in shapes)
-    return jax.eval_shape(lambda: jax.random.key(0)), *images
+    return jax.eval_shape(lambda *images: init(jax.random.key(0), *images), *images)
 
 
 def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
@@ -156,14 +147,8 @@ def _refuse_fields_of_isola(generator: ConfigDict) -> None:
 
 def _common_fields(network: ConfigDict) -> dict:
     """Return the fields that generators and discriminators share."""
-    return {
-        "num_features": network.num_features,
-        "norm": network.norm,
-        "norm_epsilon": network.norm_epsilon,
-        "norm_momentum": network.norm_momentum,
-        "conv_bias": network.conv_bias,
-        "dtype": jnp.dtype(network.dtype),
-    }
+    names = ("num_features", "norm", "norm_epsilon", "norm_momentum", "conv_bias")
+    return {name: network[name] for name in names} | {"dtype": jnp.dtype(network.dtype)}
 
 
 def _checked_dropout_outputs(config: ConfigDict, num_levels: int) -> tuple[int, ...]:

@@ -97,20 +97,13 @@ class InstanceNorm(nn.Module):
 def normalize_by_moments(
     x: jax.Array, scale: jax.Array, bias: jax.Array, axes: tuple[int, ...], epsilon: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Normalize by mean and variance over some axes, then scale and shift; all in float32.
+    """Normalize [.., features] by mean and variance over some axes, then scale and shift; all in float32.
 
     The gradient is written out, which takes fewer passes over the map than differentiating mean, variance and
     normalization one by one. No gradient flows into the returned moments.
 
-    Args:
-      x: [.., features], float.
-      scale: [features], float.
-      bias: [features], float.
-      axes: of `x`, without the last.
-      epsilon: added to the variance.
-
     Returns:
-      (normalized, the shape of `x`; mean; biased variance, both of that shape with 1 for each of `axes`), all float32.
+      (normalized, the shape of `x`; mean; biased variance, both of that shape with 1 for each of `axes`), float32.
 
     Source: Ioffe & Szegedy 2015, algorithm 1 and the gradients in section 3; differs in: nothing.
     """

@@ -116,10 +116,9 @@ class UNetGenerator(nn.Module):
 
 
 def count_levels(height: int, width: int) -> int:
-    """Return how often an image is halved by default.
+    """Return how often an image of this size is halved by default: log2 of the side, for a square of a power of two.
 
-    It is the largest number for which neither side grows by more than a quarter to become a multiple of 2**num_levels:
-    log2 of the side, for a square of a power of two.
+    It is the largest number for which neither side grows by more than a quarter to become a multiple of 2**num_levels.
 
     Raises:
       ValueError: a side is shorter than 4.

@@ -38,21 +38,10 @@ def train_and_evaluate(
     may_start_anew: bool = False,
     init_from: str | None = None,
 ) -> ClassifierTrainState:
-    """Train the classifier on a set's real prints, from the last checkpoint if there is one; see `gan_trainer`.
+    """Train the classifier on a set's real prints; arguments, result and errors as in `gan_trainer.train_and_evaluate`.
 
-    Args:
-      config: the experiment's config.
-      workdir: folder for config, metrics and checkpoints.
-      source: the training prints; by default those of the config (`feeding.create_classifier_source`).
-      may_start_anew: see `gan_trainer.train_and_evaluate`.
-      init_from: workdir of a run whose last checkpoint initializes a new run. If its persons are others, the last layer
-        is not taken.
-
-    Returns:
-      The final state, on the host.
-
-    Raises:
-      UserError: the config, the data or the checkpoint in the workdir does not fit.
+    The default source is `feeding.create_classifier_source`. From a run of other persons (`init_from`) the last layer
+    is not taken.
     """
     origin = None if init_from is None else Origin(init_from, ("classifier",))
     arguments = _create_training(config, workdir, source)
@@ -62,19 +51,9 @@ def train_and_evaluate(
 def start_from_weights(
     config: ConfigDict, workdir: str, variables: Mapping[str, Mapping], source: Any = None
 ) -> ClassifierTrainState:
-    """Make a workdir with a checkpoint of given weights at step 0, from which `train_and_evaluate` continues.
+    """Make a workdir with a checkpoint of given weights at step 0; see `gan_trainer.start_from_weights`.
 
-    Args:
-      config: the experiment's config.
-      workdir: the run's folder, without checkpoints; made if missing.
-      variables: {"params": .., "batch_stats": ..} of arrays, with one class per person of the set.
-      source: see `train_and_evaluate`.
-
-    Returns:
-      The state, on the host.
-
-    Raises:
-      UserError: see `train_and_evaluate`; or the workdir holds checkpoints, or the weights are of another network.
+    The variables, {"params": .., "batch_stats": ..} of arrays, have one class per person of the set.
     """
     training, state, _ = _create_training(config, workdir, source)
     return save_start(training, take_weights(state, {"classifier": variables}))
@@ -150,13 +129,7 @@ def prepare_batch(
     first_index: int | jax.Array,
     augmentation_config: ConfigDict,
 ) -> jax.Array:
-    """Scale a batch of bytes to the network's range and augment it.
-
-    Args:
-      key: random key, the same on every device.
-      batch: "image": uint8 [batch, height, width, channels].
-      first_index: position of the first example in the global batch.
-      augmentation_config: `config.classifier.augmentation`.
+    """Scale a batch of bytes to the network's range and augment it; see `gan_trainer.prepare_batch`.
 
     Returns:
       Images, float32 [batch, height, width, channels], about [-1, 1].

@@ -87,22 +87,19 @@ def train_and_evaluate(
 def start_from_weights(
     config: ConfigDict, workdir: str, variables: Mapping[str, Mapping], source: Any = None
 ) -> GanTrainState:
-    """Make a workdir with a checkpoint of given weights at step 0.
+    """Make a workdir with a checkpoint of given weights at step 0; return the state, on the host.
 
-    `train_and_evaluate` continues from it, and `drawing.synthesize` draws with it.
+    `train_and_evaluate`, which has the same arguments, continues from it, and `drawing.synthesize` draws with it.
 
     Args:
       config: the experiment's config.
       workdir: the run's folder, without checkpoints; made if missing.
       variables: "generator" and, unless D starts from random weights, "discriminator": each {"params": ..,
         "batch_stats": ..} of arrays.
-      source: see `train_and_evaluate`.
-
-    Returns:
-      The state, on the host.
+      source: the training pairs.
 
     Raises:
-      UserError: see `train_and_evaluate`; or the workdir holds checkpoints, or the weights are of other networks.
+      UserError: see `train_and_evaluate`; or the workdir has checkpoints, or the weights are of other networks.
     """
     training, state, _ = _create_training(config, workdir, source)
     return save_start(training, take_weights(state, variables))

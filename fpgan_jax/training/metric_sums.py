@@ -51,12 +51,9 @@ class MetricSums:
     def to_trees(self, *, is_due: bool) -> dict[str, Any]:
         """Return the part of a checkpoint that holds the sums; `is_due` if the schedule asks for the checkpoint."""
         trees = {_PENDING: self._pending}
-        # Orbax saves no empty tree, as the second is at step 0.
-        return (
-            trees
-            if is_due or not self._since_checkpoint
-            else trees | {_SINCE_CHECKPOINT: self._since_checkpoint}
-        )
+        if self._since_checkpoint and not is_due:  # it is empty at step 0, and Orbax saves no empty tree
+            trees[_SINCE_CHECKPOINT] = self._since_checkpoint
+        return trees
 
     def create_templates(self, store: Any) -> dict[str, Any]:
         """Return templates of the sums in the last checkpoint of a `CheckpointStore`."""

@@ -19,17 +19,9 @@ def update_network(
     tx: optax.GradientTransformation,
     axis_name: str | None,
 ) -> NetworkState:
-    """Apply one optimizer step.
+    """Apply one optimizer step, with gradients and running statistics averaged over the devices.
 
-    Args:
-      network: the state before.
-      gradients: this device's gradient with respect to `network.params`.
-      batch_stats: this device's running statistics after the step.
-      tx: the optimizer.
-      axis_name: the device axis, or None.
-
-    Returns:
-      The state after, from gradients and statistics averaged over the devices.
+    The gradients, with respect to `network.params`, and the statistics after the step are this device's.
     """
     gradients, batch_stats = parallel.average_over_devices((gradients, batch_stats), axis_name)
 
@@ -44,18 +36,11 @@ def update_network(
 def create_constant_then_linear_schedule(
     learning_rate: float, *, num_epochs: int, num_decay_epochs: int, num_examples: int, global_batch_size: int
 ) -> optax.Schedule:
-    """Create pix2pix's schedule: constant, then linear to zero, in steps of an epoch.
+    """Create pix2pix's schedule: constant, then linear to zero in the last `num_decay_epochs`, in steps of an epoch.
 
     It depends on the absolute step alone: a run that is trained on for more epochs has, from there on, the rates of a
     run with the new numbers of epochs. As in the reference code, which steps its scheduler before an epoch's first
     batch, the last constant epoch has a reduced rate and the very last one a rate of 0.
-
-    Args:
-      learning_rate: the constant rate.
-      num_epochs: all epochs.
-      num_decay_epochs: how many of them, at the end, have a decreasing rate; 0 keeps it constant.
-      num_examples: examples in the training set.
-      global_batch_size: examples per step.
 
     Source: Isola et al. 2017, section 6.2; differs in: nothing from the reference PyTorch code.
     """

@@ -16,14 +16,10 @@ class StepKeys(NamedTuple):
 
 
 def create_keys(config: ConfigDict, group: str = "") -> tuple[jax.Array, StepKeys]:
-    """Create the keys of a run from the config's seeds; keys of the same seed are independent.
+    """Create the key of a run's initial weights, and the keys of its steps, from the config's seeds.
 
-    Args:
-      config: the experiment's config.
-      group: prefix of the seeds' fields: "" for the GAN's, "classifier." for the classifier's.
-
-    Returns:
-      (the key of the initial weights, the keys of the steps).
+    `group` is the prefix of the seeds' fields: "" for the GAN's, "classifier." for the classifier's. Keys of the same
+    seed are independent.
     """
 
     def split(stream: str) -> jax.Array:

@@ -93,19 +93,13 @@ class Reporter:
             return
         self._warned.add(name)
         logging.warning("%s: step %d: %s", self.workdir, step, text)
-        try:
-            _append_csv(self._warnings_path, ("step", "warning", "text"), (step, name, text))
-        except OSError as error:
-            logging.warning("%s: not written (%s)", self._warnings_path, error.strerror)
+        _append_csv(self._warnings_path, {"step": step, "warning": name, "text": text})
 
     def write_validation(self, step: int, values: Mapping[str, float]) -> None:
         """Write one row of `validation.csv`, and to TensorBoard as `validation/NAME`; names and order stay the same."""
         if not self._is_active:
             return
-        try:
-            _append_csv(self._validation_path, ("step", *values), (step, *values.values()))
-        except OSError as error:
-            logging.warning("%s: not written at step %d (%s)", self._validation_path, step, error.strerror)
+        _append_csv(self._validation_path, {"step": step, **values})
         self._events.write_scalars(step, {f"validation/{name}": value for name, value in values.items()})
 
     def write_images(
@@ -221,10 +215,14 @@ def save_png(path: str, image: np.ndarray) -> None:
         picture.save(file, format="PNG")
 
 
-def _append_csv(path: str, names: Sequence[str], row: Sequence) -> None:
-    is_new = not os.path.exists(path)
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([*([names] if is_new else []), row])
+def _append_csv(path: str, row: Mapping[str, Any]) -> None:
+    """Append a row, after the names if the file is new; on a full disk warn."""
+    header = [] if os.path.exists(path) else [row.keys()]
+    try:
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([*header, row.values()])
+    except OSError as error:
+        logging.warning("%s: not written at step %d (%s)", path, row["step"], error.strerror)
 
 
 def _read_rows(path: str) -> list[dict[str, str]]:

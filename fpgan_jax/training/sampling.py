@@ -15,12 +15,8 @@ from fpgan_jax.data.ridges import ridge_pairs
 def create_generate(generator: nn.Module, *, deterministic: bool, use_running_average: bool) -> Callable:
     """Create a compiled function that draws each image as if it were alone in its batch, as pix2pix does.
 
-    With dropout and batch statistics as in training, an image would otherwise depend on the others in its batch.
-
-    Args:
-      generator: the module.
-      deterministic: False keeps dropout.
-      use_running_average: False normalizes each image by its own statistics.
+    With dropout (unless `deterministic`) and statistics of the batch (unless `use_running_average`), an image would
+    otherwise depend on the others in its batch.
 
     Returns:
       (variables, noise_image uint8 [batch, height, width, condition channels], keys [batch]) -> float32 [batch, height,

@@ -97,10 +97,10 @@ def create_gan_state(
     condition_shape: tuple[int, int, int] | None = None,
     use_ema: bool = False,
 ) -> GanTrainState:
-    """Create the initial state of the alternating training, not replicated.
+    """Create the initial state of the alternating training, not replicated; G and D each get a key of their own.
 
     Args:
-      key: random key; G and D each get their own from it.
+      key: random key.
       generator: its module.
       discriminator: its module.
       generator_tx: its optimizer.
@@ -137,14 +137,7 @@ def create_classifier_state(
     tx: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
 ) -> ClassifierTrainState:
-    """Create the initial state of the classifier's training, not replicated.
-
-    Args:
-      key: random key.
-      classifier: its module.
-      tx: its optimizer.
-      image_shape: (height, width, channels).
-    """
+    """Create the initial state of the classifier's training, not replicated, for images (height, width, channels)."""
 
     def create(key: jax.Array) -> ClassifierTrainState:
         image = jnp.zeros((1, *image_shape))

@@ -47,14 +47,10 @@ def _depthwise_kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve each feature with its own 3x3 kernel, stride 1, size kept (zero padding).
+    """Convolve each feature with its own 3x3 kernel [3, 3, 1, features], stride 1, size kept (zero padding).
 
     Nine shifted multiply-adds, which XLA fuses into one pass; its grouped convolution is far slower on CPU. Sums are
     float32 whatever the dtype. Only reverse-mode differentiation is defined, to any order.
-
-    Args:
-      x: [batch, height, width, features], float.
-      kernel: [3, 3, 1, features], same dtype.
 
     Source: Chollet 2017, section 2, the spatial half of a separable convolution; differs in: nothing.
     """

@@ -43,14 +43,10 @@ def _stride1_kernel_gradient_cpu(x: jax.Array, g: jax.Array, size: int, padding:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv_stride1(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
-    """Convolve with a square kernel at stride 1.
+    """Convolve with a square kernel [size, size, in_features, features] at stride 1.
 
     The numbers are lax's; the gradients are fast on CPU too. Only reverse-mode differentiation is defined, once.
-
-    Args:
-      x: [batch, height, width, in_features], float.
-      kernel: [size, size, in_features, features], same dtype.
-      padding: rows and columns of zeros on each side; less than size.
+    Padding is rows and columns of zeros on each side, less than size.
     """
     return lax.platform_dependent(
         x,
@@ -80,14 +76,10 @@ conv_stride1.defvjp(
 
 @jax.custom_vjp
 def pointwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve with a 1x1 kernel: a matrix product at every position.
+    """Convolve with a 1x1 kernel [in_features, features] of the same dtype: a matrix product at every position.
 
     Its operands are stored before the products: XLA:CPU would compute them again, transposed, for the kernel's
     gradient, ten times slower.
-
-    Args:
-      x: [batch, height, width, in_features], float.
-      kernel: [in_features, features], same dtype.
     """
     return jnp.dot(x, kernel)
 

@@ -95,15 +95,10 @@ def _choose_step(manager: ocp.CheckpointManager, workdir: str, step: int | str |
 
 
 def check_variables(variables: Mapping, expected: Any, origin: str) -> None:
-    """Check that restored variables, nested dicts, fit a module.
-
-    Args:
-      variables: of arrays.
-      expected: the same structure of anything with a `shape`.
-      origin: source of the variables, for the message.
+    """Check that restored variables, nested dicts of arrays, fit a module's, which are anything with a `shape`.
 
     Raises:
-      UserError: a leaf is missing, unknown, or of another shape.
+      UserError: a leaf is missing, unknown, or of another shape; the message begins with `origin`.
     """
     match_trees(expected, dict(variables), origin)
 

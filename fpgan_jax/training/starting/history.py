@@ -15,16 +15,10 @@ HISTORY_FILENAME = "config_history.json"
 def update_history(
     workdir: str, step: int, changes: Mapping[str, tuple[Any, Any]], origin: Mapping[str, Any] | None
 ) -> None:
-    """Write what a run is from a step on; a run without changes and origin has no such file.
+    """Write what a run is from `step` on; a run without changes and origin has no such file.
 
-    Entries of later steps are dropped, since their checkpoints are gone. One of the same step is replaced: `changes`
-    are relative to the config in that step's checkpoint.
-
-    Args:
-      workdir: the run's folder.
-      step: completed steps, from which the run continues.
-      changes: field -> (value before, value now).
-      origin: the run whose weights it started from, or None.
+    Entries of later steps are dropped, since their checkpoints are gone. One of the same step is replaced: `changes`,
+    field -> (value before, value now), are relative to the config in that step's checkpoint.
 
     Raises:
       UserError: see `read_history`.

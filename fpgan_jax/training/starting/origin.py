@@ -35,16 +35,10 @@ class Origin:
         self._loaded: tuple[Any, dict[str, Any]] | None = None
 
     def load(self, state: Any, training: Training) -> tuple[Any, dict[str, Any]]:
-        """Take the weights of its last checkpoint, which is read once.
+        """Return a new run's state, at step 0, with the weights of its last checkpoint, which is read once.
 
-        A classifier of other persons keeps its own last layer.
-
-        Args:
-          state: the new run's, at step 0.
-          training: the new run.
-
-        Returns:
-          (the state with these weights; {"init_from": workdir, step and hashes}, for the metadata).
+        A classifier of other persons keeps its own last layer. The second value, for the metadata, is {"init_from":
+        workdir, step and hashes}.
 
         Raises:
           UserError: there is no checkpoint, or its networks are others.
