@@ -14,14 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Private: JAX has no barrier of its own that needs no device.
+# Private: JAX has no public barrier that needs no device.
 from jax._src import distributed
 from jax.experimental import multihost_utils
 
 from fpgan_jax.errors import UserError
 
 _MAX_WAIT_MS = 7 * 24 * 3600 * 1000
-# Tells the barriers apart; every process passes all of them.
+# Numbers the barriers; every process passes all of them.
 _num_waits = itertools.count()
 
 # The name of pmap's axis, over which gradients are averaged.
@@ -52,7 +52,7 @@ def create_dispatch(step: Callable, examples: Any = None) -> Callable:
       used again; `batches` is a sequence of this process's batches on the host, one per step. Metrics have a leading
       device axis and, for more than one batch, then an axis of steps.
     """
-    # No argument where there are no examples: pmap counts the leaves of an empty one wrongly.
+    # Without examples there is no such argument: pmap counts the leaves of an empty one wrongly.
     placed = () if examples is None else (_place_on_every_device(examples),)
 
     def take_step(state, batch, base_keys, *placed):
@@ -95,7 +95,7 @@ def _place_on_every_device(tree: Any) -> Any:
     copies = replicate(tree)
     if jax.process_count() == 1:
         return copies
-    # pmap places its outputs as it wants its inputs; host arrays would be copied anew at each call.
+    # pmap places its outputs as it wants its inputs; host arrays would be copied again at each call.
     return jax.pmap(lambda tree: tree, axis_name=DEVICE_AXIS)(copies)
 
 
@@ -110,7 +110,7 @@ def sum_over_devices(tree: Any, axis_name: str | None) -> Any:
 
 
 def _is_alone(axis_name: str | None) -> bool:
-    # XLA keeps a reduction over a single device, as a copy of everything.
+    # XLA does not remove a reduction over a single device, which copies everything.
     return axis_name is None or jax.lax.axis_size(axis_name) == 1
 
 
@@ -132,7 +132,7 @@ def replicate(tree: Any) -> Any:
     )
     if jax.process_count() > 1:
         return copies
-    # Placed as pmap places its outputs; for NumPy arrays the first step would be compiled on their own.
+    # Placed as pmap places its outputs; for NumPy arrays the first step would be compiled separately.
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (DEVICE_AXIS,))
     return jax.device_put(copies, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(DEVICE_AXIS)))
 
@@ -141,7 +141,7 @@ def unreplicate(tree: Any) -> Any:
     """Fetch the first local device's copy of a tree to the host."""
 
     def fetch(leaf):
-        # x[0] on an output of pmap runs a program of its own for every leaf.
+        # x[0] on an output of pmap runs a separate program for every leaf.
         shards = getattr(leaf, "addressable_shards", None)
         return np.asarray(shards[0].data if shards else leaf)[0]
 
@@ -197,7 +197,7 @@ def wait_for_all(name: str) -> None:
     """Wait, however long, until every process has come to the point of this name."""
     if is_single_process():
         return
-    # Gloo and NCCL first connect within 30 s or not at all, so that the processes come together by other means before.
+    # Gloo and NCCL first connect within 30 s or not at all, so the processes meet by other means before.
     client = distributed.global_state.client
     assert client is not None  # there are several processes
     client.wait_at_barrier(f"{name} {next(_num_waits)}", timeout_in_ms=_MAX_WAIT_MS)

@@ -385,7 +385,7 @@ def _work_with_others(main: Main) -> Main:
         except (errors.UserError, OSError, KeyboardInterrupt):
             raise
         except Exception as error:
-            # Whatever it was, the other processes would wait for this one for ever.
+            # Otherwise the other processes would wait for this one forever.
             traceback.print_exc()
             _end_others(f"{type(error).__name__}: {error}", 1)
             raise

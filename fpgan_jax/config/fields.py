@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-# Steps and examples are counted in int32 on the devices, where all else is float32.
+# On the devices steps and examples are counted in int32, and other numbers are float32.
 MAX_COUNT = 2**31 - 1
 _MAX_FLOAT = (2 - 2**-23) * 2.0**127
 
@@ -85,7 +85,7 @@ class Field:
             return f"every item must be {item_type.__name__}"
         if self.choices and not set(value).issubset(self.choices):
             known = ", ".join(map(repr, self.choices))
-            # What a command line without the quotes gives.
+            # The result of a command line without the quotes.
             how = any("," in str(item) for item in value) * ", and several are written as \"('a', 'b')\""
             return f"every item must be one of {known}{how}"
         return self._find_fault_of_range(value)
@@ -103,7 +103,7 @@ _DTYPES = ("float32", "bfloat16")
 _NORMS = ("batch", "batch_per_example", "instance", "none")
 _CONV_BIASES = ("auto", "always", "last", "never")
 
-# The field of config.data in which each source's prints are named.
+# The field of config.data with the location of each source's prints.
 SOURCE_FIELDS = {
     "socofing": "socofing_dir",
     "impressions": "impressions_dir",
@@ -114,11 +114,11 @@ SOURCE_FIELDS = {
 # The sources that know each print's person.
 PERSON_SOURCES = ("socofing", "impressions", "npz")
 
-# What each channel of a condition that is made from a print holds; `data.ridges` makes them.
+# Content of each channel of a condition that `data.ridges` makes from a print.
 RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
 CONDITION_CHANNELS = {"ridges": RIDGE_CHANNELS, "minutiae": ("minutiae",)}
 
-# In the order of the tables and the report. Each is a module of `evaluation.measures`, where all else about it is.
+# Modules of `evaluation.measures`, in the order of the tables and the report.
 MEASURE_FAMILIES = (
     "similarity",
     "identity",
@@ -333,7 +333,7 @@ FIELDS: Mapping[str, Field] = {
         'statistics of the norms: "batch" | "batch_per_example" (of each example) | "instance" | "none"',
         choices=_NORMS,
     ),
-    # A norm over one pixel divides by the root of this alone.
+    # A norm over one pixel divides by the root of this number.
     "generator.norm_epsilon": Field(
         1e-5, "added to the variance", low=1e-12, is_variant=True, came_later=True
     ),
@@ -433,7 +433,7 @@ FIELDS: Mapping[str, Field] = {
     "learning_rate": Field(2e-4, "of Adam, for both networks", low=0.0, may_train_on=True),
     "adam_beta1": Field(0.5, "decay of the mean of the gradients", low=0.0, high=0.9999),
     "adam_beta2": Field(0.999, "decay of the mean of their squares", low=0.0, high=0.999999),
-    # 0 would divide zero by zero where a gradient is zero.
+    # With 0, a gradient of zero would give 0 / 0.
     "adam_eps": Field(1e-8, "added to the root of the mean of the squares", low=1e-30),
     "ema_decay": Field(
         0.0, "decay of the moving average of the generator's weights; 0: no average", low=0.0, high=0.999999
@@ -555,7 +555,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "evaluation.batch_size": Field(16, "affects the speed, and scores only by rounding", low=1, is_free=True),
     "evaluation.measures": Field(
-        # A later family is asked for by name: a default that changed would change the hash of every config.
+        # Later families are left out: another default would change the hash of every config.
         (
             *("similarity", "identity", "uniqueness", "leakage", "minutiae", "quality", "ridges"),
             *("checkerboard", "distribution", "pixels"),
@@ -587,14 +587,14 @@ FIELDS: Mapping[str, Field] = {
     ),
 }
 
-# What holds for several fields of a group.
+# Notes on several fields of a group.
 GROUP_NOTES = {
     "": "The paper leaves the training of the GAN open; Isola's defaults are assumed.",
     "classifier": "The paper leaves Xception's input size, initial weights, split and schedule open.",
 }
 
-# Fields that only ever had this one value, and are no more. Configs that hold them are read as if they did not, and a
-# config's hash counts them, so that runs keep their names.
+# Former fields that had only this value. Config files may contain them, and a config's hash includes them, so that runs
+# keep their names.
 FORMER_FIELDS = {
     "generator.param_dtype": "float32",
     "discriminator.param_dtype": "float32",
@@ -604,7 +604,7 @@ FORMER_FIELDS = {
 
 VARIANT_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_variant)
 
-# Files and folders; whoever opens one expands its `~`.
+# Files and folders; the code that opens one expands its `~`.
 PATH_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_path)
 
 # The location of a print set: the fields of config.data that differ from machine to machine.

@@ -72,7 +72,7 @@ def parse_config(values: Any) -> ConfigDict:
                 del restored[part][leaf]
         return ConfigDict(restored)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        # ConfigDict takes its own methods' names, and dots, for no field.
+        # ConfigDict accepts neither names of its methods nor dots.
         raise UserError(f"not a config ({type(error).__name__}: {error})") from error
 
 
@@ -111,7 +111,7 @@ def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
         name = name.strip().removeprefix("config.")
         if name not in FIELDS:
             raise UserError(describe_unknown(name))
-        # A file may hold 50 where the field is a float, for ConfigDict an int.
+        # A file may have 50 for a float, which ConfigDict takes for an int.
         with copy.ignore_type():
             copy.update_from_flattened_dict({name: _parse_value(name, text.strip())})
     return copy
@@ -123,7 +123,7 @@ def _parse_value(name: str, text: str) -> Any:
         if field.value_type is bool:
             return {"true": True, "false": False}[text.lower()]
         if field.item_type:
-            # With the spaces and quotes that a tuple has on the command line.
+            # The command line may have the spaces and quotes of a tuple.
             items = (item.strip(" '\"") for item in text.strip("()[]").split(","))
             return tuple(field.item_type(item) for item in items if item)
         return field.value_type(text)

@@ -20,13 +20,13 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import find_path_fault
 from fpgan_jax.host.whole_file import write_whole
 
-# What the numbers of each training depend on, as prefixes of field names.
+# Prefixes of the fields that the numbers of each training depend on.
 GAN_FIELDS = tuple(
     name for name in FIELDS if not name.startswith(("classifier.", "synthesis.", "evaluation."))
 )
 CLASSIFIER_FIELDS = ("seed", "data.", "classifier.")
 
-# What everything up to the scores' averaging depends on; the rest may change in a finished experiment.
+# Fields that everything except the averages of the scores depends on; others may change in a finished experiment.
 EXPERIMENT_FIELDS = tuple(name for name in FIELDS if not name.startswith("evaluation."))
 
 _FREE_FIELDS = frozenset(name for name, field in FIELDS.items() if field.is_free or field.is_path)
@@ -88,7 +88,7 @@ def find_changes(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) ->
 
 
 def _canonical(name: str, value: Any) -> Any:
-    # Persons are taken in the order of their ids, however they are named.
+    # Persons are used in the order of their ids.
     if name == "data.persons" and value and FIELDS[name].find_fault(value) is None:
         return sorted(value)
     # An archive contains the prints of a folder. The hash of the data shows whether they are the same.

@@ -1,6 +1,6 @@
 """Owns which files a file manager leaves in a folder, so that lists of data can skip them."""
 
-# Of macOS, Windows, KDE, Synology and archives that were packed on macOS.
+# From macOS, Windows, KDE, Synology and archives packed on macOS.
 _NAMES = frozenset(
     (
         *(".ds_store", ".localized", "icon\r", "__macosx", ".appledouble", ".spotlight-v100", ".fseventsd"),

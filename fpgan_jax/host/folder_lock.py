@@ -39,7 +39,7 @@ def hold_folder(folder: str, *, is_holder: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is held, so that it is certainly ours.
+        # Removed while we hold it, so that it is ours.
         with contextlib.suppress(OSError):
             os.remove(os.path.join(folder, LOCK_FILENAME))
         file.close()
@@ -66,7 +66,7 @@ def _lock(path: str):
             # Also on Ctrl-C: a file left open would keep its lock as long as the process lives.
             file.close()
             raise
-        # Its last holder has removed it since it was opened: the lock is on a file that nobody finds.
+        # Its last holder has removed it since it was opened, so that nobody else finds the locked file.
         file.close()
 
 

@@ -23,7 +23,7 @@ from fpgan_jax.errors import UserError
 
 # Seconds within which all processes must have come: a batch system may start them one after another.
 JOIN_SECONDS = 300
-# Seconds after which a process that hangs, or whose machine is gone without a word, is given up.
+# Seconds after which a process that hangs, or whose machine disappears silently, counts as gone.
 HEARTBEAT_SECONDS = 45
 # The exit code of a process that ends because another one did.
 EXIT_OTHER_GONE = 1
@@ -34,7 +34,7 @@ _LAUNCHERS = {
     "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     "MPI": ("PMI_SIZE", "PMI_RANK"),
 }
-# (number of this process on its machine, how many there are there: of Slurm's a list over the machines)
+# (number of this process on its machine, number of processes there; Slurm lists the latter for all machines)
 _LOCAL_PLACES = {
     "srun": ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),
     "Open MPI": ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
@@ -147,7 +147,7 @@ def _divide_devices(launcher: str | None, environment: Mapping[str, str]) -> tup
     if not rank.isdigit() or num_local == 1 or "SLURM_GPUS_PER_TASK" in environment:
         return None
     if not visible or num_local is None:
-        # A device a process, as JAX has it, of those that all of the machine see.
+        # JAX's default, one device per process, of those that all processes of the machine see.
         return (0,) if visible and "," not in visible else (int(rank),)
     num_visible = len(visible.split(","))
     if num_visible < num_local:
@@ -178,7 +178,7 @@ def _read_launcher(environment: Mapping[str, str]) -> tuple[str | None, int | No
 
 def _ask_jax(launcher: str | None) -> str:
     """Have JAX find the address that all processes know of."""
-    # Private: its public form starts what is found at once, and ends the process where one of the others is missing.
+    # Private: the public function starts at once, and ends the process if another one is missing.
     from jax._src import clusters
 
     coordinator, *_ = clusters.ClusterEnv.auto_detect_unset_distributed_params(
@@ -203,7 +203,7 @@ class _Connection:
     def __init__(self, sock: socket.socket):
         self._sock = sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # A machine that is gone without a word: asked after 15 s of silence, and then every 5 s.
+        # For machines that disappear silently: asked after 15 s of silence, and then every 5 s.
         for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
             if hasattr(socket, name):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
@@ -239,7 +239,7 @@ class _Connection:
             text, exit_code = str(message.get("text")), int(message.get("exit_code", EXIT_OTHER_GONE))
             for other in others:
                 other.send(kind="ends", text=text, exit_code=exit_code)
-            # From any thread, whatever the others wait for; everything on disk is whole at any moment.
+            # At once, whatever other threads wait for; everything on disk is whole at any moment.
             print(
                 f"\nERROR: {text}, so that this process ends too; the same commands go on from what is saved",
                 file=sys.stderr,
@@ -285,7 +285,7 @@ class _Client:
         self.name = _describe(place.process_id, place.num_processes, _introduce(place))
         self._connection = _Connection(_connect(place.coordinator, deadline))
         self._connection.send(**_introduce(place))
-        # Process 0 may have begun to wait later.
+        # Process 0 may have started to wait later.
         self._connection.set_timeout(2 * JOIN_SECONDS)
         answer = self._connection.receive()
         if answer is None:
@@ -339,7 +339,7 @@ def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connectio
         connection.set_timeout(10)
         hello = connection.receive()
         if hello is None or hello.get("kind") != "comes":
-            connection.close()  # somebody else, who tried the port
+            connection.close()  # not one of ours
             continue
         process_id = hello.get("process_id")
         if hello.get("num_processes") != place.num_processes or process_id not in missing:

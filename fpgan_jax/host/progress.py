@@ -18,7 +18,7 @@ def create_progress(
       unit_scale: factor from units to what the rate counts, as in tqdm.
       is_shown: False shows nothing, for processes that work beside one that shows its own.
     """
-    # In a log file each refresh is a line of its own: fewer of them.
+    # In a log file each refresh is a new line, so refresh rarely.
     is_terminal = sys.stderr.isatty()
     return tqdm(
         total=total,

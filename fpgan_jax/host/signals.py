@@ -5,8 +5,8 @@ import signal
 import sys
 import threading
 
-# Kubernetes, Slurm and a shell's `kill` send the first, Ctrl-C the second; the third is what Slurm's `--signal` is
-# usually given, to warn of a time limit.
+# Kubernetes, Slurm and a shell's `kill` send the first, Ctrl-C the second. The third is common for Slurm's `--signal`,
+# which warns of a time limit.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -49,7 +49,7 @@ class StopRequest:
         del frame
         if self.signal_name is not None:
             if _ends_process:
-                # Everything on disk is whole at any moment, so nothing need be tidied up.
+                # Everything on disk is whole at any moment, so there is nothing to clean up.
                 os._exit(128 + number)
             signal.signal(number, self._before[number])
             signal.raise_signal(number)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 _ROOT = pathlib.Path(__file__).parents[2]
-# What decides numbers, in the order in which it is told.
+# Packages that decide numbers, in the order of the output.
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow", "tensorflow-cpu")
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 from typing import IO
 
-# What a file is called until it is whole; a process that is killed may leave one.
+# Ending of a file until it is whole; a killed process may leave one.
 TEMPORARY_ENDING = ".tmp"
 
 
@@ -24,7 +24,7 @@ def write_whole(path: str | os.PathLike, mode: str = "w", **options) -> Iterator
     if "b" not in mode:
         options = {"encoding": "utf-8", "newline": ""} | options
     temporary = f"{os.fspath(path)}{TEMPORARY_ENDING}"
-    # What a killed process left may be a link to elsewhere, if somebody else made the folder.
+    # In a folder of somebody else, the file of a killed process may be a link to elsewhere.
     with contextlib.suppress(FileNotFoundError):
         os.remove(temporary)
     try:
@@ -32,7 +32,7 @@ def write_whole(path: str | os.PathLike, mode: str = "w", **options) -> Iterator
             yield file
         os.replace(temporary, path)
     except BaseException:
-        # On a full disk half a file would take up what is left of it.
+        # On a full disk half a file would take the rest of the space.
         with contextlib.suppress(OSError):
             os.remove(temporary)
         raise

@@ -75,7 +75,7 @@ def create_discriminator(config: ConfigDict) -> nn.Module:
     """
     discriminator = config.discriminator
     receptive_field = discriminator.receptive_field
-    # Every strided convolution halves the size; each of the two last ones takes one pixel off the map.
+    # Every strided convolution halves the size; each of the last two convolutions reduces it by one pixel.
     smallest = 3 * 2 ** NUM_STRIDED_CONVS[receptive_field]
     if min(image_shape(config.data)[:2]) < smallest:
         raise UserError(

@@ -55,7 +55,7 @@ class Conv4x4Stride2(_Conv):
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         rows, columns = x.shape[1] // 2, x.shape[2] // 2
         if x.shape[1] % 2 or x.shape[2] % 2:
-            # A row more, of zeros, makes the size even and gives one output more, which is no output of the odd size.
+            # A row of zeros makes the size even; the additional output is cropped.
             x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
         return _with_bias(conv_4x4_stride2(x, kernel)[:, :rows, :columns], bias)
 

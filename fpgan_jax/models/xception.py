@@ -53,7 +53,7 @@ class Xception(nn.Module):
         bn = self._create_norm_maker(use_running_average)
         first_exit_block = 5 + self.num_middle_blocks
         x = self._stem(images, bn)
-        # Chollet's figure has a ReLU before every separable convolution but the very first.
+        # Chollet's figure has a ReLU before every separable convolution except the first one.
         x = self._reducing_block(x, 2, (128, 128), bn, has_first_relu=False)
         x = self._reducing_block(x, 3, (256, 256), bn)
         x = self._reducing_block(x, 4, (728, 728), bn)

@@ -72,7 +72,7 @@ def _create_training(
     settings = config.classifier
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
     if source is None:
-        # Before the prints are prepared, which writes files; only then is known how many persons "all" are.
+        # Checked before the prints are prepared, which writes files and shows how many persons "all" are.
         factory.create_classifier(config, num_classes=count_persons(config) or 2)
         with parallel.main_process_first("the data is prepared"):
             source = feeding.create_classifier_source(config)

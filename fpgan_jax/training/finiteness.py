@@ -8,10 +8,10 @@ import numpy as np
 
 from fpgan_jax.models import fusion
 
-# The name among a step's metrics under which it returns its networks' probes.
+# Name of the networks' probes among a step's metrics.
 PROBES = "gradient_probes"
 
-# Reading every gradient again takes at least 2% of a step; these are a thousandth of them, at no measurable cost.
+# Reading every gradient again takes at least 2% of a step. Small leaves are a thousandth of it, at no measurable cost.
 _MAX_PROBED_SIZE = 2**14
 
 
@@ -31,7 +31,7 @@ def probe_gradients(gradients: Any) -> jax.Array:
         squares = jnp.square(jnp.concatenate([jnp.ravel(leaf).astype(jnp.float32) for leaf in leaves]))
         return jnp.where(jnp.isfinite(squares).all(), 0.0, jnp.nan).astype(jnp.float32)
 
-    # Compiled apart, so that the gradients are computed as without it.
+    # Compiled apart, so that it does not change how the gradients are computed.
     return fusion.apart_on_cpu(probe)(*small) if small else jnp.float32(0)
 
 

@@ -135,7 +135,7 @@ def train_step(
     (gradients,) = pull_back(fake_gradient)
     generator = update_network(state.generator, gradients, generator_stats, networks.generator_tx, axis_name)
     if is_judged_anew:
-        # In the other orders both updates share D's passes, which its statistics have seen.
+        # In the other orders both updates share D's passes, which its statistics already contain.
         stats = parallel.average_over_devices(discriminator_stats, axis_name)
         discriminator = discriminator.replace(batch_stats=stats)
     new_state = GanTrainState(

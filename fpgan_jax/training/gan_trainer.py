@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 from flax import linen as nn
 from ml_collections import ConfigDict
@@ -21,19 +20,17 @@ from fpgan_jax.data.ridges import print_scale, ridge_condition, ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.progress import print_line
 from fpgan_jax.models import factory
-from fpgan_jax.training import gan_step, gan_watch, random_streams
+from fpgan_jax.training import gan_step, random_streams
 from fpgan_jax.training.cadence import Schedule, last_step_of_epoch
 from fpgan_jax.training.feed import Feed
 from fpgan_jax.training.gan_step import GanNetworks, StepSettings
+from fpgan_jax.training.gan_watch import GanWatch
 from fpgan_jax.training.loop import run_training
 from fpgan_jax.training.optimizers import create_gan_optimizer
-from fpgan_jax.training.reporting import Reporter
-from fpgan_jax.training.run import Training, Watch
-from fpgan_jax.training.sampling import SampleGrid, create_generate
+from fpgan_jax.training.run import Training
 from fpgan_jax.training.starting.origin import Origin, take_weights
 from fpgan_jax.training.starting.start import check_claim, save_start
 from fpgan_jax.training.state import GanTrainState, create_gan_state
-from fpgan_jax.training.validation import Validation
 
 METRIC_NAMES = (
     "generator_loss",
@@ -183,57 +180,6 @@ def create_schedule(config: ConfigDict, num_examples: int, *, is_validated: bool
         keep_steps=frozenset(map_last_steps(config.keep_epochs)),
         sample_epochs=map_last_steps(config.sample_epochs if config.num_samples or is_validated else ()),
     )
-
-
-class GanWatch(Watch):
-    """Draws the sample grids, measures validation pairs, and warns of a failed training."""
-
-    def __init__(
-        self,
-        config: ConfigDict,
-        schedule: Schedule,
-        generator: nn.Module,
-        source: Any,
-        validation_pairs: Mapping[str, np.ndarray],
-    ):
-        # Grid, response and validation are drawn by one program.
-        samples = source.load_samples(max(config.num_samples, 2))
-        generate = create_generate(generator, deterministic=False, use_running_average=False)
-        self._epochs = schedule.sample_epochs
-        self._grid = SampleGrid(config, generate, samples) if config.num_samples else None
-        self._validation = (
-            Validation(config, generate, validation_pairs, batch_size=len(samples["noise_image"]))
-            if validation_pairs
-            else None
-        )
-        self._watch_discriminator = gan_watch.watch_discriminator(config, schedule.num_steps)
-        self._watch_generator = gan_watch.watch_generator(generate, samples, schedule.num_steps)
-
-    def see_metrics(self, step: int, averages: Mapping[str, float], reporter: Reporter) -> None:
-        """Warn once D's loss has been near zero for long."""
-        self._watch_discriminator(step, averages, reporter)
-
-    def see_state(self, step: int, state: GanTrainState, reporter: Reporter) -> None:
-        """Warn if G ignores its input."""
-        self._watch_generator(step, state, reporter)
-
-    def draw_samples(self, step: int, state: GanTrainState, reporter: Reporter) -> None:
-        """Write the grid and the validation measures of the epoch that `step` completes."""
-        if not parallel.is_main_process():
-            return
-        epoch = self._epochs[step]
-        variables = parallel.unreplicate(state.generator.replace(opt_state=())).variables
-        if self._grid:
-            reporter.write_images(step, f"epoch_{epoch:04d}", self._grid.draw(variables))
-        if self._validation:
-            values, rows = self._validation.measure(variables)
-            reporter.write_validation(step, {"epoch": epoch, **values})
-            ssim = f", SSIM {values['ssim']:.3f}" if "ssim" in values else ""
-            print_line(
-                f"GAN: epoch {epoch}: {values['num_pairs']} validation pairs: L1 {values['l1']:.3f}{ssim}"
-            )
-            if rows:
-                reporter.write_images(step, f"validation_epoch_{epoch:04d}", rows, tag="validation")
 
 
 def bind_train_step(

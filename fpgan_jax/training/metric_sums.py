@@ -6,7 +6,7 @@ from typing import Any
 from fpgan_jax import parallel
 from fpgan_jax.metrics import Mean, compute_averages, merge_metrics
 
-# Names of trees in a checkpoint. The second is there only where a signal asked for the checkpoint.
+# Names of trees in a checkpoint. The second exists only if a signal caused the checkpoint.
 _PENDING = "pending_metrics"
 _SINCE_CHECKPOINT = "metrics_since_checkpoint"
 

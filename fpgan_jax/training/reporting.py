@@ -73,7 +73,7 @@ class Reporter:
                 # The checkpoint that follows no longer holds these numbers.
                 os.fsync(file.fileno())
         except OSError:
-            # Otherwise the part that was written would be there twice after the next try.
+            # Otherwise the next try would write the first part again.
             with contextlib.suppress(OSError):
                 os.truncate(self._path, size)
             raise
@@ -198,7 +198,7 @@ def _import_tensorboardx() -> types.ModuleType:
     """Import tensorboardX without PyTorch, which it imports if it can: 2 s, for types that are not used here."""
     is_hidden = "torch" not in sys.modules
     if is_hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]  # Python's way to say that there is none
+        sys.modules["torch"] = None  # type: ignore[assignment]  # makes its import fail
     try:
         import tensorboardX
         from tensorboardX import event_file_writer, proto, summary  # noqa: F401
@@ -239,8 +239,8 @@ def _truncate_csv(path: str, last_step: int) -> list[str] | None:
         return None
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         lines = file.read().splitlines(keepends=True)
-    # A line that was being written when the run was killed has no end, even where all its commas are there: its last
-    # number may be cut. A power failure can leave zeros.
+    # A run that is killed while it writes leaves a line without an end, whose last number may be cut even if all commas
+    # are there. A power failure can leave zeros.
     whole = [line for line in lines if line.endswith("\n") and "\0" not in line]
     rows = [row for row in csv.reader(whole) if row]
     if not rows or rows[0][0] != "step":

@@ -15,7 +15,7 @@ from fpgan_jax.config.fields import RIDGE_CHANNELS
 
 # Even. Higher orders are narrower in frequency and in direction: 6 passes an eighth of ridges at 45 degrees.
 _ORDER = 6
-# Of the networks' range: ridges of less amplitude are not amplified to full ones.
+# On the networks' scale. Ridges of less amplitude are not amplified to full ones.
 _MIN_RMS = 0.02
 
 
@@ -68,14 +68,14 @@ def filter_along(images: jax.Array, orientation: jax.Array, period: float) -> ja
     Source: Freeman & Adelson 1991, steerable filters: a Gaussian's derivative across the ridges, of order `_ORDER`, is
       a sum of its derivatives down and across; differs in: nothing.
     """
-    sigma = math.sqrt(_ORDER) * period / (2 * math.pi)  # of the filter that passes this period best
+    sigma = math.sqrt(_ORDER) * period / (2 * math.pi)  # this filter passes the period best
     cosine, sine = jnp.cos(orientation), jnp.sin(orientation)
     total = jnp.zeros_like(images)
     for down in range(_ORDER + 1):
         across = _ORDER - down
         derivative = _blur(images, sigma, (down, across))
         total += math.comb(_ORDER, down) * cosine**down * sine**across * derivative
-    # Ridges of frequency f, radians, come out (-f^2)^(order / 2) as large, and blurred.
+    # The derivative multiplies ridges of frequency f, radians, by (-f^2)^(order / 2), and the Gaussian damps them.
     return total * (-math.e * sigma**2 / _ORDER) ** (_ORDER // 2)
 
 

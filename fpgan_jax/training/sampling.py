@@ -49,7 +49,7 @@ class SampleGrid:
         if config.data.condition != "noise" and config.num_samples:
             pictures = ridge_pairs.draw_condition(self._pictures, config.data.condition)
             self._pictures = pictures.repeat(config.data.num_channels, axis=-1)
-        # The same dropout every time: what changes from grid to grid is the network.
+        # The same dropout every time, so that grids differ by the network only.
         self._keys = jax.random.split(jax.random.key(config.synthesis.seed), len(self._pictures))
 
     def draw(self, variables: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

@@ -148,6 +148,6 @@ def create_classifier_state(
 
 
 def _run_once(create: Callable, key: jax.Array) -> Any:
-    # One program, not one for every kind of leaf. On a CPU, optimizing it takes seven times as long as it saves.
+    # One program, not one for each kind of leaf. On a CPU, optimizing it takes seven times the time that it saves.
     is_cpu = jax.default_backend() == "cpu"
     return jax.jit(create, compiler_options={"xla_backend_optimization_level": 0} if is_cpu else None)(key)

@@ -7,7 +7,7 @@ import numpy as np
 from fpgan_jax import parallel
 from fpgan_jax.host.signals import StopRequest
 
-# How long a signal to one of several processes may wait until the others know of it.
+# Longest time until the other processes learn of a signal to one of them.
 _SECONDS_BETWEEN_QUESTIONS = 2.0
 
 

@@ -13,7 +13,7 @@ from skimage.metrics import structural_similarity
 
 from fpgan_jax.data.preprocessing import to_uint8
 
-# Of the SSIM's window, pixels.
+# Window of the SSIM, pixels.
 _MIN_SIDE = 11
 
 
@@ -35,7 +35,7 @@ class Validation:
         self._generate = generate
         self._pairs = pairs
         self._batch_size = batch_size
-        # The same dropout every time: what changes is the network.
+        # The same dropout every time, so that results differ by the network only.
         self._keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["real_image"]))
 
     def measure(

@@ -34,7 +34,7 @@ def _depthwise_kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
     batch, height, width, features = g.shape
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))).astype(jnp.float32)
     g = g.astype(jnp.float32)
-    # Of three taps [batch, height, 3, features] at a time, summed over a row.
+    # Three taps at a time, [batch, height, 3, features], summed over a row.
     rows = [
         fusion.materialize_on_cpu(
             sum(padded[:, i : i + height, j : j + 3] * g[:, :, j : j + 1] for j in range(width))

@@ -18,7 +18,7 @@ def conv_stride1_plain(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Arr
 
 def _conv_stride1_cpu(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
     size, _, in_features, features = kernel.shape
-    # XLA's convolution is slow where few features go in, and elsewhere as fast as a product.
+    # XLA's convolution is slow for few input features, and otherwise as fast as a product.
     if in_features > 32 or features == 1:
         return conv_stride1_plain(x, kernel, padding)
     return jnp.dot(cut_patches(x, size, 1, padding), kernel.reshape(-1, features))

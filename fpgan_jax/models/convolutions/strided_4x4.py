@@ -14,12 +14,12 @@ from jax import lax
 from fpgan_jax.models import fusion
 from fpgan_jax.models.convolutions.products import NHWC, contract_plain, contract_positions, cut_patches
 
-# Up to so many positions (batch x height x width of the small map), XLA:CPU is faster with matrix products
-# than with its convolutions; beyond, the products' operands (16 values a position) no longer fit the caches.
+# Up to this number of positions (batch x height x width of the small map), XLA:CPU is faster with matrix products
+# than with its convolutions; beyond, the products' operands (16 values per position) no longer fit the caches.
 # On a GPU the weights of such a layer are more than its maps, and cuDNN would have them transposed at every use.
 _MAX_PRODUCT_POSITIONS = 512
 
-# In a kernel's gradient the batch is what XLA:CPU's convolution sums over innermost, in vectors of as many.
+# In a kernel's gradient XLA:CPU's convolution sums over the batch innermost, in vectors of this size.
 _MIN_VECTOR_BATCH = 8
 
 
@@ -60,7 +60,7 @@ def _kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
     if len(x) < _MIN_VECTOR_BATCH:
         gradients = [_kernel_gradient_by_phases(x[i, None], g[i, None]) for i in range(len(x))]
         return functools.reduce(jnp.add, gradients).astype(x.dtype)
-    # Stored first: both are read transposed, which is slow for what is computed on the way.
+    # Stored first: both are read transposed, which is slow for values that are computed on the way.
     return _kernel_gradient_plain(*fusion.materialize_on_cpu((x, g)))
 
 

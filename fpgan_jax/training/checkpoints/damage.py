@@ -16,11 +16,11 @@ FOLDER = "checkpoints"
 _DAMAGED_FOLDER = "damaged_checkpoints"
 METADATA = "metadata"
 
-# Orbax's own: its name for the metrics, and what is in the name of a folder that it has not finished.
+# Orbax's name for the metrics, and a part of the names of folders that it has not finished.
 _METRICS = "metrics"
 UNFINISHED = ".orbax-checkpoint-tmp"
 
-# Where Orbax moves what is no longer kept, so that a kill leaves no half of a checkpoint under its own name.
+# Orbax moves old checkpoints here before it deletes them, so that a kill leaves none that is half deleted.
 DELETED = f"deleted{UNFINISHED}"
 
 
@@ -34,7 +34,7 @@ def set_damaged_aside(workdir: str, root: str) -> None:
         if fault is None:
             is_last = False
             continue
-        # Every process has come to this before one moves what the others read.
+        # No process may still read what the main one moves.
         parallel.wait_for_all(f"checkpoint {step} is damaged")
         if parallel.is_main_process():
             place = _find_place(os.path.join(workdir, _DAMAGED_FOLDER), str(step))

@@ -15,8 +15,7 @@ from fpgan_jax.host.user_paths import is_utf8
 from fpgan_jax.training.checkpoints.damage import FOLDER, METADATA, find_fault, find_folder
 from fpgan_jax.training.checkpoints.stored_trees import describe_error
 
-# Orbax searches its own files by a pattern of their whole path, TensorStore takes a backslash for a slash, and both
-# take UTF-8 alone.
+# Orbax uses paths as search patterns, TensorStore takes a backslash for a slash, and both accept UTF-8 only.
 _MISREAD = re.compile(r"[*?\[\\]")
 
 
@@ -46,7 +45,7 @@ def open_root(workdir: str) -> Iterator[str]:
 
 
 def _create_reading_manager(root: str) -> ocp.CheckpointManager:
-    # Not lightweight, it reads every checkpoint's metrics and ends with Python's error where one is damaged.
+    # Otherwise it reads the metrics of every checkpoint, and a damaged one ends in a traceback.
     options = ocp.CheckpointManagerOptions(create=False, lightweight_initialize=True)
     return ocp.CheckpointManager(os.path.join(root, FOLDER), options=options)
 
@@ -126,7 +125,7 @@ def restore_items(
     Raises:
       UserError: an item is missing or damaged.
     """
-    # Without a template Orbax gives back nested dicts of NumPy arrays, whatever devices saved them.
+    # Without a template Orbax returns nested dicts of NumPy arrays, whatever devices saved them.
     if not restore_args:
         return {}
     manager.wait_until_finished()
@@ -139,7 +138,7 @@ def restore_items(
         try:
             return manager.restore(step, args=ocp.args.Composite(**restore_args))
         except Exception as error:
-            # A damaged file makes Orbax raise almost anything.
+            # On a damaged file Orbax can raise almost anything.
             fault = describe_error(error).replace(str(manager.directory), os.path.join(workdir, FOLDER))
     raise UserError(
         f"{folder}: damaged ({fault}); there are checkpoints of steps {sorted(manager.all_steps())}: choose another "

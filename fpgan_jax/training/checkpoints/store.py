@@ -40,7 +40,7 @@ def _create_manager(
 
     keep = checkpoint_managers.AnyPreservationPolicy(
         [
-            # The one before is used where the last is damaged.
+            # The one before is used if the last is damaged.
             checkpoint_managers.LatestN(2),
             checkpoint_managers.BestN(get_metric_fn=get_metric, reverse=True, n=1),
             checkpoint_managers.CustomSteps(sorted(keep_steps)),
@@ -134,7 +134,7 @@ class CheckpointStore:
         try:
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
         except Exception as error:
-            # Orbax wraps the disk's errors in others; they are told apart there.
+            # Orbax wraps errors of the disk in others.
             self._give_save_up(error)
 
     def poll(self) -> None:
@@ -213,7 +213,7 @@ class CheckpointStore:
         try:
             self._manager.wait_until_finished()
         except Exception as error:
-            # As in `save`.
+            # See `save`.
             self._give_save_up(error)
         else:
             self._saving_step = self._failure = None
@@ -223,11 +223,11 @@ class CheckpointStore:
         """Go on without a save that failed for the disk; raise any other error again."""
         step, self._saving_step = self._saving_step, None
         reason = find_disk_fault(error)
-        # Of several processes the others are still waiting for this one inside Orbax.
+        # Other processes are still waiting for this one inside Orbax.
         if reason is None or jax.process_count() > 1:
             raise error
         self._manager.close()
-        # Orbax's other threads may still be writing parts of it, and make its folder again.
+        # Other threads of Orbax may still write parts of it, and make its folder again.
         for _ in range(20):
             if remove_unfinished(self.workdir):
                 break
@@ -237,7 +237,7 @@ class CheckpointStore:
         logging.warning(
             "%s: %s; the run goes on, and the next one is tried again", self.workdir, self._failure
         )
-        # A new one reads from the disk which checkpoints there are; the old one takes some for deleted.
+        # A new manager reads from the disk which checkpoints exist; the old one believes that some are deleted.
         self._manager = _create_manager(self._root, self._best_metric, self._keep_steps, self._check_and_sum)
 
     def _check_and_sum(self) -> None:
@@ -259,10 +259,10 @@ class CheckpointStore:
         try:
             checksums.write_checksums(written)
         except OSError as error:
-            # The checkpoint itself is whole; without checksums it is judged by restoring it.
+            # The checkpoint itself is whole; without checksums all of it is read to check it.
             logging.warning("%s: without checksums (%s)", folder, error.strerror)
 
 
 def _is_for_the_user(record: std_logging.LogRecord) -> bool:
-    # Orbax logs the traceback of what it raises anyway, several times: some hundred lines for a full disk.
+    # Orbax also logs the traceback of everything that it raises, several times: hundreds of lines for a full disk.
     return not (record.exc_info and "orbax" in record.pathname)

@@ -12,9 +12,9 @@ from fpgan_jax.models.xception import HEAD
 from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
 from fpgan_jax.training.run import Training
 
-# Names the origin in a run's metadata.
+# Key of the origin in a run's metadata.
 ORIGIN = "init_from"
-# What the shapes of weights depend on.
+# Fields that determine the shapes of weights.
 _SHAPE_FIELDS = frozenset(
     {
         *("generator.form", "generator.num_levels", "generator.upsampling", "generator.num_features"),

@@ -51,14 +51,14 @@ def start_or_resume(
         state, metadata = origin.load(initial_state, training)
         training = dataclasses.replace(training, metadata={**training.metadata, **metadata})
     elif recorded := find_origin(training.workdir):
-        # Killed before its first checkpoint, or all of them are damaged: its weights are nowhere here.
+        # It was killed before its first checkpoint, or all of them are damaged, so that the weights are not here.
         raise UserError(
             f"{training.workdir}: this run starts from the weights of {recorded}, and has no checkpoint of its own; "
             f"give --init_from={recorded} again, or use another --workdir"
         )
     _write_claim(training, step=0, changes={})
     if origin:
-        # The weights may be gone from there when the run is resumed.
+        # The origin may be gone when the run is resumed.
         save_checkpoint(training, store, state, sums, is_due=False)
     return training, state, sums
 
@@ -148,7 +148,7 @@ def _write_claim(training: Training, *, step: int, changes: Mapping[str, tuple[A
     if changes:
         text = "; ".join(describe_changes(changes))
         logging.warning("%s: trained on from step %d: %s", training.workdir, step, text)
-    # The history first: after a kill between the two it is written again, from the checkpoint's own config.
+    # The history first: after a kill between the two it is written again, from the config in the checkpoint.
     update_history(training.workdir, step, changes, training.metadata.get(ORIGIN))
     claim_workdir(
         training.workdir, training.config, prefixes=training.config_fields, may_change=TRAIN_ON_FIELDS
