@@ -181,25 +181,19 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.direction": Field(
         "AtoB",
-        'Direction of its pairs: "AtoB" from the left image, or folder A, to the right one, or B; "BtoA" the '
-        "other way round",
+        'Direction of its pairs: "AtoB" is from the left image, or folder A, to the right one, or B',
         choices=("AtoB", "BtoA"),
         came_later=True,
     ),
     "data.tfds_dir": Field("", 'where TFDS keeps the prepared set; "" is the default of TFDS', is_path=True),
     "data.on_bad_file": Field(
-        "stop",
-        'what to do with a file that cannot be read: "stop" | "skip" (with a warning)',
-        choices=("stop", "skip"),
+        "stop", 'what to do with a file that cannot be read; "skip" warns', choices=("stop", "skip")
     ),
-    "data.hand": Field(
-        "Right", 'hand whose prints are used: "Left" | "Right" | "both"', choices=("Left", "Right", "both")
-    ),
+    "data.hand": Field("Right", "hand whose prints are used", choices=("Left", "Right", "both")),
     "data.finger": Field(
         "index",
-        'Finger whose prints are used: "thumb" | "index" | "middle" | "ring" | "little" | "all". With several '
-        "fingers each one counts as a person, with id 100 * person + finger, from 1 (right thumb) to 10 (left "
-        "little finger)",
+        "Finger whose prints are used. With several fingers each one counts as a person, with id 100 * person + "
+        "finger, from 1 (right thumb) to 10 (left little finger)",
         choices=("thumb", "index", "middle", "ring", "little", "all"),
     ),
     "data.num_persons": Field(5, "the first n persons by id who have this finger; 0: all", low=0),
@@ -228,16 +222,14 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.image_ppi": Field(
         0.0,
-        "Pixels per inch of the images made from them, which are cropped, or padded with white, to the size "
-        "below; 0: sensor_ppi",
+        "Pixels per inch of the images, which are cropped, or padded with white, to the size below; 0: sensor_ppi",
         low=0.0,
         high=10000.0,
         came_later=True,
     ),
     "data.frame": Field(
         "keep",
-        '"keep" keeps the constant frame of the scanner, as in the paper\'s images; "crop" removes it, so that '
-        "it does not contribute to a score",
+        "Constant frame of the scanner: kept as in the paper's images, or removed so that it does not affect a score",
         choices=("keep", "crop"),
     ),
     "data.image_size": Field(
@@ -252,8 +244,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.num_channels": Field(
         1,
-        "1: gray, to which colored pairs are converted with a warning; 3: color, for prints three equal "
-        "channels; 0: for files of pairs, as the files are",
+        "1: gray, with a warning for colored pairs; 3: color, or three equal channels for prints; 0: as the pairs are",
         choices=(0, 1, 3),
     ),
     "data.interpolation": Field(
@@ -304,8 +295,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "generator.form": Field(
         "isola",
-        '"isola" (the paper\'s figure 2) | "ronneberger" (its section 3.1; with norm "none" and without '
-        "dropout)",
+        '"isola": the paper\'s figure 2; "ronneberger": its section 3.1, for norm "none", without dropout',
         choices=("isola", "ronneberger"),
     ),
     "generator.num_levels": Field(
@@ -318,8 +308,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "generator.upsampling": Field(
         "transposed",
-        '"transposed" convolutions, or "resize" (nearest neighbor, then a 3x3 convolution) against '
-        "checkerboards",
+        'convolutions; "resize" (nearest neighbor, then a 3x3 convolution) is against checkerboards',
         choices=("transposed", "resize"),
         came_later=True,
     ),
@@ -329,9 +318,7 @@ FIELDS: Mapping[str, Field] = {
         low=1,
     ),
     "generator.norm": Field(
-        "batch",
-        'statistics of the norms: "batch" | "batch_per_example" (of each example) | "instance" | "none"',
-        choices=_NORMS,
+        "batch", 'norms; "batch_per_example" has the statistics of each example', choices=_NORMS
     ),
     # A norm over one pixel divides by the root of this number.
     "generator.norm_epsilon": Field(
@@ -353,8 +340,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "generator.conv_bias": Field(
         "auto",
-        'Which convolutions have a bias: "auto" (those without a norm that has one) | "always" | "last" (only '
-        'the last convolution) | "never"',
+        'which convolutions have a bias; "auto": those without a norm that has one, "last": only the last one',
         choices=_CONV_BIASES,
         is_variant=True,
         came_later=True,
@@ -364,7 +350,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "generator.skip": Field(
         "before_activation",
-        'what a skip connection carries: "before_activation" | "after_activation"',
+        "what a skip connection carries",
         choices=("before_activation", "after_activation"),
         is_variant=True,
         came_later=True,
@@ -414,9 +400,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "update_order": Field(
         "discriminator_first",
-        'Whether G learns from "discriminator_first" (D after its update), "simultaneous" (D before its '
-        'update) or "old_activations" (D before its update, with a gradient that goes back through its new '
-        "weights)",
+        '"discriminator_first": G learns from D after its update; "simultaneous": before it; "old_activations": before '
+        "it, with a gradient that goes back through D's new weights",
         choices=("discriminator_first", "simultaneous", "old_activations"),
         is_variant=True,
         came_later=True,
@@ -471,8 +456,7 @@ FIELDS: Mapping[str, Field] = {
     "num_samples": Field(5, "rows of a sample grid", low=0, may_train_on=True),
     "num_validation_pairs": Field(
         100,
-        "For a folder of pairs with `val` or `test`: number of these that are measured after each of "
-        "sample_epochs",
+        "For a folder of pairs with `val` or `test`: how many of these are measured after each of sample_epochs",
         low=0,
         is_free=True,
         came_later=True,
