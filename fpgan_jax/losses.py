@@ -15,7 +15,6 @@ def compute_discriminator_loss(
     Args:
       real_logits: [batch, height, width, 1], any float dtype; D's logits on real prints.
       fake_logits: the same shape; D's logits on generated prints.
-      objective: one of `GAN_OBJECTIVES`.
 
     Returns:
       (real_loss, fake_loss), float32 scalars in nats ("vanilla") or without a unit, each a mean over all patches.

@@ -274,7 +274,6 @@ def run(main: Main, *, cache_near: flags.FlagHolder | None = None, joins_process
     A `UserError` or a mistake in the flags ends with one line on standard error and exit code 1.
 
     Args:
-      main: the function.
       cache_near: flag of the folder beside which compiled programs are kept; None keeps none.
       joins_processes: whether several processes can work together, see `process_group.join_processes`.
     """

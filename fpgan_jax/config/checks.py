@@ -20,7 +20,6 @@ def validate_config(config: ConfigDict, *, needs_data: bool = True) -> None:
     """Check every field, and that the fields fit together.
 
     Args:
-      config: the config to check.
       needs_data: False does not require the location of the prints.
 
     Raises:

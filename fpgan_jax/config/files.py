@@ -94,7 +94,6 @@ def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
     """Copy a config with some fields set, like `--config.FIELD=VALUE`.
 
     Args:
-      config: the config, which is not changed.
       overrides: each "FIELD=VALUE", as "data.source=npz" or "sample_epochs=2,28".
 
     Returns:

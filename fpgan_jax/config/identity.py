@@ -67,8 +67,6 @@ def find_changes(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) ->
     """Find the fields in which two configs differ so that their numbers differ.
 
     Args:
-      old: a ConfigDict or nested dicts.
-      new: a ConfigDict or nested dicts.
       prefixes: only fields whose dotted names start with one of these.
 
     Returns:
@@ -108,8 +106,6 @@ def claim_workdir(
     If it has the same run, fields that may differ get their new values.
 
     Args:
-      workdir: the run's folder; made if missing.
-      config: the validated config.
       prefixes: the fields that must agree, see `find_differences`.
       may_change: those of them that need not.
       is_writer: False only checks; for processes other than the main one.

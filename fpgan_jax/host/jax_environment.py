@@ -58,7 +58,6 @@ def keep_compiled_programs(workdir: str, folder: str | None) -> None:
     """Set where JAX keeps compiled programs for later runs. A folder that is already in the environment stays.
 
     Args:
-      workdir: folder of the run.
       folder: the folder; None for `.jax_cache` beside the workdir, "" to keep no programs.
 
     Raises:

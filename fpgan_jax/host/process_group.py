@@ -47,7 +47,6 @@ class Place:
 
     Attributes:
       coordinator: "HOST:PORT" at which process 0 listens.
-      num_processes: number of processes.
       process_id: number of this one, from 0.
       local_device_ids: the devices that it takes of those it sees; None is all.
     """
@@ -67,7 +66,6 @@ def join_processes(
 
     Args:
       coordinator: "HOST:PORT" at which process 0 listens; the same for all.
-      num_processes: number of processes.
       process_id: number of this one, from 0.
 
     Raises:

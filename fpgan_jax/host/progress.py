@@ -11,8 +11,6 @@ def create_progress(
     """Create a progress line on standard error.
 
     Args:
-      total: units of work.
-      label: what is being done.
       unit: the name of one unit, for the rate.
       initial: units done before.
       unit_scale: factor from units to what the rate counts, as in tqdm.

@@ -16,7 +16,6 @@ def write_whole(path: str | os.PathLike, mode: str = "w", **options) -> Iterator
     Args:
       path: the file; an existing one is replaced at the end, and kept if the writing fails.
       mode: "w" (UTF-8, line ends as they are written) or "wb".
-      options: further arguments of `open`.
 
     Yields:
       The open file; its `name` is the temporary one.

@@ -26,7 +26,6 @@ class _Conv(nn.Module):
     """The common fields of convolutions; not a layer itself.
 
     Attributes:
-      features: number of output features.
       use_bias: whether a bias, initially 0, is added.
       dtype: of the computation; None is the widest of input and parameters.
       kernel_init: initializer of the kernel.
@@ -190,11 +189,9 @@ def needs_conv_bias(
     """Return whether a convolution of a generator or discriminator has a bias.
 
     Args:
-      norm: one of `NORMS`, the network's.
       conv_bias: one of `CONV_BIASES`: "auto" as the reference, if the norm has no bias of its own or there is no norm;
         "last" in the network's last convolution only.
       is_normed: whether the reference leaves the bias to the norm here.
-      is_last: whether it is the network's last convolution.
 
     Raises:
       ValueError: `conv_bias` is not one of `CONV_BIASES`.

@@ -29,15 +29,12 @@ class BatchNorm(nn.Module):
     time); the running statistics change only if it is.
 
     Attributes:
-      use_running_average: normalize by the running statistics.
       per_example: use each example's own statistics instead of the batch's: the meaning of a batch of one, at any batch
         size. The running statistics then follow the mean over the examples.
       num_passes: number of equal parts of the batch that are normalized as if they came one after another: each by its
         own statistics, and the running ones see them in that order.
       momentum: of the running statistics, in Flax's sense: new = momentum * old + (1 - momentum) * batch.
-      epsilon: added to the variance.
       dtype: of the result; None is the widest of input and parameters.
-      scale_init: initializer of the scale.
 
     Source: Ioffe & Szegedy 2015, algorithm 1; differs in: the running variance is the biased one, as in Flax, while
       PyTorch keeps the unbiased one (n / (n - 1) times as much). Only `use_running_average` shows the difference.
@@ -164,13 +161,7 @@ def create_gan_norm(
     """Create the norm of a generator or discriminator, by name; "none" is the identity.
 
     Args:
-      norm: one of `NORMS`.
       use_running_average: see `BatchNorm`; like `num_passes` and `momentum` for batch norms only.
-      dtype: of the result.
-      name: the submodule's name.
-      num_passes: see `BatchNorm`.
-      epsilon: added to the variance.
-      momentum: see `BatchNorm`.
 
     Raises:
       ValueError: `norm` is not one of `NORMS`.

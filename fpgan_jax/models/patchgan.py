@@ -24,8 +24,6 @@ class PatchDiscriminator(nn.Module):
       num_features: features of the first convolution; doubled at each of the next, up to 8 times.
       norm: one of `norms.NORMS`; `norm_epsilon` and `norm_momentum` as in `norms.BatchNorm`.
       conv_bias: one of `layers.CONV_BIASES`.
-      leaky_slope: of LeakyReLU at negative numbers.
-      dtype: of the computation.
 
     Source: Isola et al. 2017, as `NLayerDiscriminator` (`basic`, `n_layers`) and `PixelDiscriminator` of
       junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with norm "none" the convolutions have biases;
@@ -52,8 +50,6 @@ class PatchDiscriminator(nn.Module):
         Args:
           noise_image: [batch, height, width, channels], float in [-1, 1].
           image: [batch, height, width, channels], float in [-1, 1], real or generated.
-          use_running_average: see `norms.BatchNorm`; never in pix2pix.
-          num_passes: see `norms.BatchNorm`.
 
         Returns:
           Logits [batch, height', width', 1], float32, high for real: 30x30 for 256x256 and 70-pixel patches.

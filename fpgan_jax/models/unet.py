@@ -23,7 +23,6 @@ class UNetGenerator(nn.Module):
     2**num_levels is mirrored at its edges up to them, and the output is cropped back.
 
     Attributes:
-      num_channels: channels of the output.
       num_levels: how often the image is halved; 0 is `count_levels` of its size, log2 of a power of two.
       upsampling: one of `UPSAMPLINGS`: how `up{level}_conv` doubles the size, by a transposed 4x4 convolution or by
         `layers.ResizeConv3x3`.
@@ -39,7 +38,6 @@ class UNetGenerator(nn.Module):
       dropout_rate: of the decoder outputs in `dropout_outputs`.
       dropout_outputs: the decoder outputs with dropout, after the norm, by their size relative to the bottleneck map:
         pixels if that is 1x1. (4, 8, 16) is the reference's `unet_256`; its `unet_128` has (4, 8).
-      dtype: of the computation.
 
     Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with norm "none"
       the convolutions have biases; "batch_per_example", sizes that are not multiples of 2**num_levels and upsampling
@@ -157,13 +155,11 @@ class RonnebergerUNetGenerator(nn.Module):
     level's own map, and two 3x3 convolutions with ReLU. A 1x1 convolution is at the end.
 
     Attributes:
-      num_channels: channels of the output.
       upsampling: one of `UPSAMPLINGS`: the up-convolution, or `layers.ResizeConv3x3` in its place.
       num_features: features of the first level, 64 in the paper; doubled at each of four poolings.
       norm: one of `norms.NORMS`, between each 3x3 convolution and its ReLU, "none" in the paper; `norm_epsilon` and
         `norm_momentum` as in `norms.BatchNorm`.
       conv_bias: one of `layers.CONV_BIASES`; of the 3x3 convolutions and the last one.
-      dtype: of the computation.
 
     Source: Ronneberger et al. 2015, section 2, as Cordeiro & Saito, section 3.1; differs in: convolutions are padded
       (SAME), so that the size is kept and nothing is cropped before a concatenation; tanh at the end, so that the range

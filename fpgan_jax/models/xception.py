@@ -20,10 +20,8 @@ class Xception(nn.Module):
     shortcuts, which Keras names by a counter, are `block{n}_shortcut_conv` and `block{n}_shortcut_bn`.
 
     Attributes:
-      num_classes: number of logits.
       width: multiplies every feature count; Chollet's is 1.
       num_middle_blocks: blocks of the middle flow; Chollet's are 8.
-      dropout_rate: before the last layer.
       batch_norm_momentum: of the running statistics, in Flax's sense.
       dtype: of the computation. The logits are always float32.
 
@@ -45,7 +43,6 @@ class Xception(nn.Module):
         Args:
           images: [batch, height, width, channels], float in [-1, 1]; at least 71x71 pixels.
           deterministic: True leaves dropout out; False needs the "dropout" key.
-          use_running_average: normalize by the running statistics, as at test time.
 
         Returns:
           Logits [batch, num_classes], float32.

@@ -22,8 +22,6 @@ class StepSettings:
     """What a step trains, and how.
 
     Attributes:
-      classifier: the module.
-      tx: its optimizer.
       label_smoothing: see `losses.compute_classification_loss`.
       remat: recompute norms and activations in the backward pass.
     """
@@ -46,10 +44,8 @@ def train_step(
     """Take one step of softmax cross-entropy training.
 
     Args:
-      state: before the step.
       batch: this device's "image" [batch, height, width, channels] and "label" int [batch].
       base_keys: the run's; the step is folded in here, and for dropout the device.
-      settings: network, optimizer and loss.
       prepare_batch: (key, batch, first_index) -> augmented images, float32, about [-1, 1]; see `gan_step.train_step`.
       axis_name: the device axis, or None outside pmap.
 

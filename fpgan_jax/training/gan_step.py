@@ -38,8 +38,6 @@ class StepSettings:
     """What a step minimizes, and how. The defaults are those of the reference PyTorch code.
 
     Attributes:
-      gan_objective: one of `losses.GAN_OBJECTIVES`.
-      lambda_l1: weight of the L1 loss in G's loss.
       ridge_loss_weight: weight of `ridge_loss.compute_ridge_loss` in G's loss; 0 does not compute it.
       ridge_period: ridge period of the prints, pixels.
       discriminator_loss_weight: factor on the sum of D's two terms.
@@ -69,8 +67,6 @@ class StepImages(NamedTuple):
 
     Attributes:
       noise_image: the condition, G's input; it may have its own number of channels.
-      real_image: the prints.
-      fake_image: G's output.
     """
 
     noise_image: jax.Array
@@ -91,11 +87,8 @@ def train_step(
     """Take one step. One forward pass of G serves both updates, since D's update does not change G.
 
     Args:
-      state: before the step.
       batch: this device's "noise_image" and "real_image", each [batch, height, width, channels].
       base_keys: the run's; the step is folded in here, and for dropout the device.
-      networks: modules and optimizers.
-      settings: losses and the order of the updates.
       prepare_batch: (key, batch, first_index) -> (noise_image, real_image), float32 in [-1, 1]. The key is the same on
         every device; `first_index` is the position of this device's first example in the global batch.
       axis_name: the device axis, or None outside pmap.
@@ -174,9 +167,6 @@ def apply_discriminator(
     """Run D in training mode.
 
     Args:
-      discriminator: the module.
-      params: its weights.
-      batch_stats: its running statistics before.
       noise_image: the condition, [batch, height, width, channels], float32 in [-1, 1].
       image: real or generated prints, of the same batch, height and width.
       num_passes: number of equal parts of the batch, each normalized by its own statistics.
@@ -257,13 +247,6 @@ def compute_fake_gradient(
     backward_params: Any = None,
 ) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
     """Compute the gradient of G's loss with respect to `images.fake_image`, as the given state of D judges it.
-
-    Args:
-      discriminator_state: D's.
-      images: of the step.
-      networks: D's module is used.
-      settings: of the losses.
-      backward_params: see `apply_discriminator`.
 
     Returns:
       (gradient; D's running statistics after this pass; name -> float32 scalar losses).

@@ -63,7 +63,6 @@ def train_and_evaluate(
     """Train the GAN, from the last checkpoint in the workdir if there is one.
 
     Args:
-      config: the experiment's config.
       workdir: folder for config, metrics, samples and checkpoints.
       source: the training pairs; by default those of the config (`feeding.create_gan_source`). Use
         `feeding.create_gan_source_from_prints` to train from arrays, without TensorFlow.
@@ -89,11 +88,9 @@ def start_from_weights(
     `train_and_evaluate`, which has the same arguments, continues from it, and `drawing.synthesize` draws with it.
 
     Args:
-      config: the experiment's config.
       workdir: the run's folder, without checkpoints; made if missing.
       variables: "generator" and, unless D starts from random weights, "discriminator": each {"params": ..,
         "batch_stats": ..} of arrays.
-      source: the training pairs.
 
     Raises:
       UserError: see `train_and_evaluate`; or the workdir has checkpoints, or the weights are of other networks.
@@ -229,7 +226,6 @@ def prepare_batch(
     Args:
       key: random key, the same on every device.
       batch: "noise_image", "real_image": uint8 [batch, height, width, channels].
-      first_index: position of the first example in the global batch.
       jitter: pixels of enlargement before the random crop; 0 is off.
       warp_strength: see `augmentation.warp_pair`; 0 is off.
       ridge_period: ridge period of the prints, pixels.

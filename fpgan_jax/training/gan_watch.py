@@ -119,7 +119,6 @@ def watch_generator(
     Args:
       generate: from `sampling.create_generate`.
       pairs: from `pairs.create_batch`, of different persons.
-      num_steps: steps of the training.
 
     Returns:
       (completed steps, replicated state, reporter) -> None.

@@ -37,10 +37,7 @@ def run_training(
     random number, and metrics that are not written yet are part of the checkpoint.
 
     Args:
-      training: what to train.
       initial_state: the state at step 0, on the host, not replicated.
-      base_keys: the run's random keys, as the step takes them.
-      may_start_anew: see `CheckpointStore`.
       origin: the run whose weights a new run starts from.
 
     Returns:

@@ -19,9 +19,7 @@ def apply_with_backward_params(
     Args:
       module: all its parameters are in submodules without submodules, each called once.
       variables: for the forward pass, as `module.apply` takes them.
-      *args: of `module.apply`.
       backward_params: like `variables["params"]`, for the gradients.
-      **kwargs: of `module.apply`.
 
     Source: phillipi/pix2pix, train.lua, `fGx`, which calls `updateGradInput` on a network whose weights have been
       updated since its last forward pass; differs in: nothing.

@@ -31,7 +31,6 @@ class Reporter:
         """Open the files.
 
         Args:
-          workdir: the run's folder.
           start_step: completed steps; rows of later steps, from an interrupted run, are removed.
           is_active: False makes every method do nothing, for processes other than the main one.
         """
@@ -108,10 +107,7 @@ class Reporter:
         """Write a grid of images as `samples/NAME.png`, and to TensorBoard under `tag`.
 
         Args:
-          step: completed steps.
-          name: the file's name without its ending.
           rows: images uint8 [height, width, channels], all of one shape.
-          tag: the name in TensorBoard.
         """
         if not self._is_active:
             return

@@ -40,19 +40,13 @@ class Training:
 
     Attributes:
       label: its name in the progress line.
-      workdir: the run's folder.
       config: of the experiment, written to the workdir and into every checkpoint.
       config_fields: prefixes of the fields that this training depends on, see `config.identity.find_differences`.
-      schedule: when something is due.
-      feed: the batches.
-      global_batch_size: examples per step.
       step: (state, batch, base_keys) -> (state, metrics), over `parallel.DEVICE_AXIS`, not compiled.
       metric_names: the step's metrics that are written.
-      shown_metrics: those in the progress line.
       best_metric: the checkpoint with its lowest average since the checkpoint before is the best.
       checks: (network, metric's name or "gradient"), in the order in which a step computes them: if several are not
         finite, the first one is named.
-      watch: what is drawn and looked for.
       metadata: saved with each checkpoint beside the config, its hash and that of the data.
     """
 

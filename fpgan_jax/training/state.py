@@ -28,8 +28,6 @@ class GanTrainState(flax.struct.PyTreeNode):
 
     Attributes:
       step: int32 scalar, completed steps.
-      generator: state of the generator.
-      discriminator: state of the discriminator.
       generator_ema: moving average of the generator's params, or None.
     """
 
@@ -100,14 +98,8 @@ def create_gan_state(
     """Create the initial state of the alternating training, not replicated; G and D each get a key of their own.
 
     Args:
-      key: random key.
-      generator: its module.
-      discriminator: its module.
-      generator_tx: its optimizer.
-      discriminator_tx: its optimizer.
       image_shape: (height, width, channels) of a print.
       condition_shape: (height, width, channels) of G's input; by default that of a print, as for noise.
-      use_ema: whether to keep a moving average of the generator's params.
     """
 
     def create(key: jax.Array) -> GanTrainState:

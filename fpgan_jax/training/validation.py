@@ -27,7 +27,6 @@ class Validation:
 
         Args:
           config: num_samples and synthesis.seed are used.
-          generate: from `sampling.create_generate`.
           pairs: as from `pairs.create_batch`, at least one.
           batch_size: pairs per call of `generate`; that of its other calls, so that it is compiled once.
         """

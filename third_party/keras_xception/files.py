@@ -78,7 +78,6 @@ class StoredLayer:
 
     Attributes:
       key: path in the file, for messages.
-      name: name of the layer in Keras; None if the file has no names.
       kind: Keras's class in snake case, such as "separable_conv2d"; None in legacy files.
       weights: in Keras's order; at least one.
       model: path in the file of the model that contains the layer. Models can contain models.
@@ -97,9 +96,6 @@ def open_layers(path: str | os.PathLike) -> Iterator[list[StoredLayer]]:
 
     The content of the file, not its name, determines the layout: Keras 3's .weights.h5, the same within a .keras
     archive, the legacy .h5 of `save_weights`, or the one of `save`, which has the weights in "model_weights".
-
-    Args:
-      path: path of the file.
 
     Yields:
       All layers, including those of models within the model. Legacy files keep the order of the network; Keras 3 keeps

@@ -52,7 +52,6 @@ class Layer:
     Attributes:
       name: name here; the same as in Keras except for the shortcuts.
       kind: "conv2d", "separable_conv2d", "batch_normalization" or "dense".
-      weights: in Keras's order.
     """
 
     name: str
@@ -71,10 +70,7 @@ def list_layers(
     """List the layers of Xception that have weights, in the order of `keras.Model.layers`.
 
     Args:
-      num_channels: channels of the images.
       num_classes: classes of the last layer; None leaves it out.
-      width: factor on all numbers of features.
-      num_middle_blocks: blocks of the middle flow.
     """
 
     def scale(features: int) -> int:

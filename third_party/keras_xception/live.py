@@ -26,11 +26,8 @@ def build(
     A narrow model is a clone of Keras's own network with other numbers of features, not a second implementation.
 
     Args:
-      num_classes: classes of the last layer.
       input_shape: (height, width, channels) of the images.
-      width: factor on all numbers of features.
       dtype: "float32" or "float64", of weights and computation.
-      include_top: whether there is a last layer.
     """
 
     def narrow(layer: Any) -> Any:
@@ -74,10 +71,8 @@ def run(model: keras.Model, images: np.ndarray, cotangent: np.ndarray, *, traini
     """Run the forward and backward pass of a model; training updates its running statistics.
 
     Args:
-      model: from `build`, with top.
       images: [batch, height, width, channels], float.
       cotangent: [batch, num_classes]; gradients are those of its inner product with the logits.
-      training: whether to normalize with the statistics of the batch.
 
     Returns:
       {"logits": array, "batch_stats": tree after the run, "gradients": {"images": array, "params": tree}}. Trees have

@@ -20,12 +20,6 @@ def draw_variables(
     """Draw the variables of an Xception at random; none keeps an initial value such as zero or one.
 
     Kernels preserve the scale of their inputs. All values are exact in float32, so that float64 uses the same.
-
-    Args:
-      num_channels: channels of the images.
-      num_classes: classes of the last layer.
-      width: factor on all numbers of features.
-      seed: of the random numbers.
     """
     random = np.random.Generator(np.random.PCG64(seed))
     tree: dict[str, Any] = {"params": {}, "batch_stats": {}}

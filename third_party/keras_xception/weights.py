@@ -37,7 +37,6 @@ def import_classifier(
     Args:
       path: a .weights.h5, legacy .h5 or .keras file, recognized by its content. The model is
         `keras.applications.Xception` with or without top, one with the same layers, or one that contains such a model.
-      num_classes: classes of the classifier.
       num_channels: channels of its images, 1 or 3.
       seed: of a newly initialized last layer.
 

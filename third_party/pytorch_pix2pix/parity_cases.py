@@ -20,13 +20,9 @@ class Case:
     """Two networks and their input.
 
     Attributes:
-      name: name of the case.
       norm: norm of both networks, "batch" or "instance".
-      num_channels: channels of an image.
       num_levels: levels of the generator; images are 2**num_levels pixels wide and high.
-      num_features: features of the first layer of both networks.
       num_strided: strided convolutions of the discriminator; 0 for the pixel discriminator.
-      batch_size: images per batch.
     """
 
     name: str
@@ -61,7 +57,6 @@ def draw_state(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np
 
     Args:
       shapes: key -> shape, as in a state dict; counters of batches are skipped.
-      seed: of the random numbers.
     """
     random = np.random.default_rng(seed)
     arrays = {}

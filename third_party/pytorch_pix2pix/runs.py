@@ -28,7 +28,6 @@ def import_run(
       workdir: folder of the run, without checkpoints; created if missing.
       generator_path: path of `latest_net_G.pth`.
       discriminator_path: path of `latest_net_D.pth`; None initializes D at random.
-      source: the training pairs; those of the config by default.
 
     Raises:
       UserError: a file cannot be read or holds another network, or an error of `gan_trainer.start_from_weights`.
@@ -47,10 +46,8 @@ def export_run(workdir: str, out_dir: str, *, step: int | str | None = None, use
     """Export the networks of a run of `launch.train_gan` to files of the PyTorch code.
 
     Args:
-      workdir: the run's folder.
       out_dir: folder for `latest_net_G.pth` and `latest_net_D.pth`; created if missing.
       step: step of the checkpoint, or "best" by the run's own metric; the last one by default.
-      use_ema: whether to export the moving average of G's weights.
 
     Returns:
       One line with the folder, and the options with which the PyTorch code builds the networks.

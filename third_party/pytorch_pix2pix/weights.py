@@ -46,7 +46,6 @@ def import_generator(path: str | os.PathLike, config: ConfigDict) -> dict:
     """Read a `unet_128`, `unet_256`, or a generator of another depth, from a file such as `latest_net_G.pth`.
 
     Args:
-      path: the file.
       config: the config; its generator must be that of the file.
 
     Returns:

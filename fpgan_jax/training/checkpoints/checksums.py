@@ -41,7 +41,6 @@ def find_fault(folder: str, parts: Iterable[str] | None = None, *, is_quick: boo
     """Compare a checkpoint's files with their checksums.
 
     Args:
-      folder: the checkpoint.
       parts: the parts to check; None is all of them.
       is_quick: of large files, check the size only.
 

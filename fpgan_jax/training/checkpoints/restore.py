@@ -61,7 +61,6 @@ def restore_for_evaluation(
     """Restore some trees of a checkpoint; no optimizer is built or read.
 
     Args:
-      workdir: the run's folder.
       names: the trees; if empty, only the metadata is read.
       step: the checkpoint; "best" by the run's own metric, None the last one.
 
@@ -113,9 +112,6 @@ def restore_items(
     """Restore items of one checkpoint.
 
     Args:
-      manager: of the run's checkpoints.
-      workdir: the run's folder, for messages.
-      step: the checkpoint.
       restore_args: an item's name -> Orbax's arguments.
       is_checked: whether its files have been compared with their checksums already.
 

@@ -73,7 +73,6 @@ class CheckpointStore:
         `damaged_checkpoints/`, with one line that names the file, so that the last one is whole.
 
         Args:
-          workdir: the run's folder.
           best_metric: the checkpoint with its lowest value is the best.
           keep_steps: steps whose checkpoints are never deleted.
           may_start_anew: whether a run whose checkpoints are all damaged may start at step 0.
@@ -116,10 +115,8 @@ class CheckpointStore:
         or fails, that save is lost: the next save or `poll` logs a line, and earlier checkpoints stay.
 
         Args:
-          step: completed steps.
           trees: name -> pytree of host arrays; each can be restored alone.
           metadata: values that JSON can hold, including the config.
-          metrics: numbers to choose the best checkpoint by.
 
         Raises:
           UserError: the previous save could not be read back; `poll`, `finish` and `close` raise it too.

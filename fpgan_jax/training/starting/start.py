@@ -31,9 +31,7 @@ def start_or_resume(
     """Find the state from which a training continues, and write config and history into the workdir.
 
     Args:
-      training: what will be trained.
       initial_state: the state at step 0, on the host.
-      store: the workdir's checkpoints.
       origin: the run whose weights a new run starts from, or None.
 
     Returns:
