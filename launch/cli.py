@@ -271,11 +271,9 @@ def require_flag(holder: flags.FlagHolder) -> None:
 def run(main: Main, *, cache_near: flags.FlagHolder | None = None, joins_processes: bool = False) -> None:
     """Run the main function of a launch script, which takes the arguments that are not flags.
 
-    A `UserError` or a mistake in the flags ends with one line on standard error and exit code 1.
-
-    Args:
-      cache_near: flag of the folder beside which compiled programs are kept; None keeps none.
-      joins_processes: whether several processes can work together, see `process_group.join_processes`.
+    A `UserError` or a mistake in the flags ends with one line on standard error and exit code 1. Compiled programs are
+    kept beside the folder of the flag `cache_near`. With `joins_processes` several processes can work together, see
+    `process_group.join_processes`.
     """
     if {"--version", "-version"} & set(sys.argv[1:]):
         # Before absl asks for the required flags.

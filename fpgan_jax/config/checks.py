@@ -17,10 +17,7 @@ from fpgan_jax.host.user_paths import find_path_fault
 
 
 def validate_config(config: ConfigDict, *, needs_data: bool = True) -> None:
-    """Check every field, and that the fields fit together.
-
-    Args:
-      needs_data: False does not require the location of the prints.
+    """Check every field, and that the fields fit together; unless `needs_data`, prints need not be given.
 
     Raises:
       UserError: a field is unknown, missing, of a wrong type or out of range, or two fields contradict each other. The

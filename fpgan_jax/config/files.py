@@ -93,11 +93,8 @@ def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
 def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
     """Copy a config with some fields set, like `--config.FIELD=VALUE`.
 
-    Args:
-      overrides: each "FIELD=VALUE", as "data.source=npz" or "sample_epochs=2,28".
-
-    Returns:
-      The copy; its values are of their fields' types but not checked otherwise.
+    Overrides are "FIELD=VALUE", as "data.source=npz" or "sample_epochs=2,28". The values of the copy are of their
+    fields' types but not checked otherwise.
 
     Raises:
       UserError: an override has another form, its field is unknown, or its value is not of the field's type.

@@ -64,10 +64,7 @@ def describe_changes(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
 
 
 def find_changes(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) -> dict[str, tuple[Any, Any]]:
-    """Find the fields in which two configs differ so that their numbers differ.
-
-    Args:
-      prefixes: only fields whose dotted names start with one of these.
+    """Find the fields, whose dotted names start with one of `prefixes`, by which the numbers of two configs differ.
 
     Returns:
       Field -> (old value, new value), sorted by field; None if a config has no such field.

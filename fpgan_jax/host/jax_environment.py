@@ -57,8 +57,7 @@ def disable_ynnpack_convolutions() -> None:
 def keep_compiled_programs(workdir: str, folder: str | None) -> None:
     """Set where JAX keeps compiled programs for later runs. A folder that is already in the environment stays.
 
-    Args:
-      folder: the folder; None for `.jax_cache` beside the workdir, "" to keep no programs.
+    None is `.jax_cache` beside the workdir, and "" keeps no programs.
 
     Raises:
       UserError: the path in the environment is not UTF-8.

@@ -158,10 +158,9 @@ def create_gan_norm(
     epsilon: float = 1e-5,
     momentum: float = 0.9,
 ) -> Callable[[jax.Array], jax.Array]:
-    """Create the norm of a generator or discriminator, by name; "none" is the identity.
+    """Create the norm of a generator or discriminator, by its name in `NORMS`; "none" is the identity.
 
-    Args:
-      use_running_average: see `BatchNorm`; like `num_passes` and `momentum` for batch norms only.
+    Running statistics and passes are for batch norms only, see `BatchNorm`.
 
     Raises:
       ValueError: `norm` is not one of `NORMS`.

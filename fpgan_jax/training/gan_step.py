@@ -65,8 +65,7 @@ class StepSettings:
 class StepImages(NamedTuple):
     """The images of a step on one device, float32 [batch, height, width, channels] in [-1, 1].
 
-    Attributes:
-      noise_image: the condition, G's input; it may have its own number of channels.
+    `noise_image`, the condition and G's input, may have its own number of channels.
     """
 
     noise_image: jax.Array

@@ -104,11 +104,7 @@ class Reporter:
     def write_images(
         self, step: int, name: str, rows: Sequence[Sequence[np.ndarray]], *, tag: str = "samples"
     ) -> None:
-        """Write a grid of images as `samples/NAME.png`, and to TensorBoard under `tag`.
-
-        Args:
-          rows: images uint8 [height, width, channels], all of one shape.
-        """
+        """Write rows of images uint8 [height, width, channels] as `samples/NAME.png`, and to TensorBoard."""
         if not self._is_active:
             return
         grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)

@@ -23,12 +23,9 @@ class Validation:
     def __init__(
         self, config: ConfigDict, generate: Callable, pairs: Mapping[str, np.ndarray], *, batch_size: int
     ):
-        """Bind the pairs.
+        """Bind at least one pair, as from `pairs.create_batch`; of the config num_samples and synthesis.seed are used.
 
-        Args:
-          config: num_samples and synthesis.seed are used.
-          pairs: as from `pairs.create_batch`, at least one.
-          batch_size: pairs per call of `generate`; that of its other calls, so that it is compiled once.
+        The batch size is that of other calls of `generate` (`sampling.create_generate`), so that it is compiled once.
         """
         self._num_samples = config.num_samples
         self._generate = generate
@@ -71,14 +68,11 @@ def compute_l1(images: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def compute_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Compute the mean structural similarity of pairs of images, over their channels.
+    """Compute the mean structural similarity of pairs of images, over their channels; 1 for equal images.
 
     Args:
       images: uint8 [n, height, width, channels], sides of at least 11 pixels.
       others: uint8 of the same shape.
-
-    Returns:
-      float64 [n], in [-1, 1]; 1 for equal images.
 
     Source: Wang, Bovik, Sheikh & Simoncelli 2004, section III (Gaussian window of 11 pixels, standard deviation 1.5, K1
       = 0.01, K2 = 0.03), by scikit-image; differs in: for color each channel is compared by itself.

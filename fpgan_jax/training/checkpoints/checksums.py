@@ -62,10 +62,7 @@ def find_fault(folder: str, parts: Iterable[str] | None = None, *, is_quick: boo
 
 
 def hash_variables(variables: Mapping) -> str:
-    """Compute a short name for a network's weights, wherever and by whatever run they were saved.
-
-    Args:
-      variables: nested dicts of arrays.
+    """Compute a short name for a network's weights, nested dicts, wherever and by whatever run they were saved.
 
     Returns:
       12 hexadecimal digits of a SHA-256 of the arrays' names, types, shapes and values.

@@ -174,10 +174,7 @@ class CheckpointStore:
         return restore_items(self._manager, self.workdir, step, args, is_checked=True)[METADATA]
 
     def restore_latest(self, templates: Mapping[str, Any]) -> dict[str, Any]:
-        """Restore the last checkpoint's trees as NumPy arrays.
-
-        Args:
-          templates: name -> pytree of the expected structure, shapes and dtypes.
+        """Restore the last checkpoint's trees as NumPy arrays, with the structure, shapes and dtypes of templates.
 
         Raises:
           UserError: a tree has other leaves or shapes than its template.
