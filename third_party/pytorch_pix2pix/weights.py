@@ -194,15 +194,17 @@ def _export(path: str | os.PathLike, variables: Mapping, entries: Sequence[names
 
 def _check_fields(path: str | os.PathLike, found: Mapping, config: ConfigDict) -> None:
     """Compare the fields that a file shows with a config, before single tensors are compared."""
-    wrong = {name: value for name, value in found.items() if not _agrees(value, _get(config, name))}
+    # "batch_per_example" has the layers of "batch".
+    given = {name: _get(config, name) for name in found}
+    wrong = {
+        name: value
+        for name, value in found.items()
+        if value != given[name] and (value, given[name]) != ("batch", "batch_per_example")
+    }
     if wrong:
-        was = ", ".join(f"config.{name}={_get(config, name)!r}" for name in wrong)
+        was = ", ".join(f"config.{name}={given[name]!r}" for name in wrong)
         flags = " ".join(f"--config.{name}={value}" for name, value in wrong.items())
         raise UserError(f"{path}: not a network of {was}; set {flags}")
-
-
-def _agrees(found: Any, configured: Any) -> bool:
-    return found == configured or (found == "batch" and configured == "batch_per_example")
 
 
 def _get(config: ConfigDict, name: str) -> Any:
@@ -235,7 +237,8 @@ def _describe_generator(
             f"{_count_condition_channels(config, num_channels)} input channels"
         )
     num_levels = len(kernels) // 2
-    if len(kernels) % 2 == 0 and not _has_levels(config, num_levels):
+    is_isola = config.generator.form == "isola"
+    if is_isola and len(kernels) % 2 == 0 and factory.find_num_levels(config) != num_levels:
         # The PyTorch code names networks by image size; the config may set the number of levels directly.
         fields |= (
             {"generator.num_levels": num_levels}
@@ -243,10 +246,6 @@ def _describe_generator(
             else {"data.image_size": 2**num_levels}
         )
     return fields | {"generator.norm": _describe_norm(arrays, "model.model.0.bias")}
-
-
-def _has_levels(config: ConfigDict, num_levels: int) -> bool:
-    return config.generator.form != "isola" or factory.find_num_levels(config) == num_levels
 
 
 def _count_condition_channels(config: ConfigDict, num_channels: int) -> int:
