@@ -134,7 +134,7 @@ def _draw_identities(identities: str, overrides: dict[str, Any], division: dict[
 
     if _IDENTITIES_PPI.value and identities in finger_sources.WORDS:
         raise UserError(
-            f"--identities_ppi: is of a folder's prints and does nothing beside --identities={identities}; leave it out"
+            f"--identities_ppi: is for the prints of a folder, not for --identities={identities}; leave it out"
         )
     request = enlarging.Request(
         identities,

@@ -134,12 +134,12 @@ def _validate_pairs(data: ConfigDict) -> None:
         return
     if data.num_channels == 0:
         raise UserError(
-            "config.data.num_channels=0: finds out whether the files of config.data.source='paired_folder' are in "
-            f"color, and the source is {data.source!r}; set 1 (gray) or 3"
+            "config.data.num_channels=0: takes the channels of the files of config.data.source='paired_folder', but "
+            f"the source is {data.source!r}; set 1 (gray) or 3"
         )
     if data.direction != "AtoB":
         raise UserError(
-            f"config.data.direction={data.direction!r}: is of config.data.source='paired_folder', and the source is "
+            f"config.data.direction={data.direction!r}: is for config.data.source='paired_folder', but the source is "
             f"{data.source!r}; leave it out"
         )
 

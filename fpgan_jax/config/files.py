@@ -41,7 +41,7 @@ def load_config(path: str) -> ConfigDict:
     try:
         return parse_config(values)
     except UserError as error:
-        raise UserError(f"{path}: {error}; mend it, or use another workdir") from error
+        raise UserError(f"{path}: {error}; fix it, or use another workdir") from error
 
 
 def parse_config(values: Any) -> ConfigDict:

@@ -27,4 +27,4 @@ def read_json(path: str | os.PathLike) -> Any:
         reason = str(error).partition(";")[0]
     except RecursionError:
         reason = "nested too deeply"
-    raise UserError(f"{os.fspath(path)}: not JSON ({reason}); mend it there")
+    raise UserError(f"{os.fspath(path)}: not JSON ({reason}); fix it there")

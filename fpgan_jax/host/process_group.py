@@ -97,7 +97,9 @@ def leave_processes() -> None:
 def end_processes(reason: str, exit_code: int) -> None:
     """End the others, if there are any, and this process, which cannot continue for this reason."""
     if _membership is not None:
-        _membership.send(kind="ends", text=f"{_membership.name} cannot go on: {reason}", exit_code=exit_code)
+        _membership.send(
+            kind="ends", text=f"{_membership.name} cannot continue: {reason}", exit_code=exit_code
+        )
         sys.stdout.flush()
         # An orderly exit would wait for the others.
         os._exit(exit_code)
@@ -239,7 +241,7 @@ class _Connection:
                 other.send(kind="ends", text=text, exit_code=exit_code)
             # At once, whatever other threads wait for; everything on disk is whole at any moment.
             print(
-                f"\nERROR: {text}, so that this process ends too; the same commands go on from what is saved",
+                f"\nERROR: {text}, so this process ends too; run the same commands again to resume",
                 file=sys.stderr,
                 flush=True,
             )
@@ -287,7 +289,7 @@ class _Client:
         self._connection.set_timeout(2 * JOIN_SECONDS)
         answer = self._connection.receive()
         if answer is None:
-            raise UserError(f"--coordinator={place.coordinator}: process 0 has gone before all had come")
+            raise UserError(f"--coordinator={place.coordinator}: process 0 ended before all had joined")
         if answer.get("kind") != "starts":
             raise UserError(str(answer.get("text")))
         self._connection.set_timeout(None)
@@ -331,7 +333,7 @@ def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connectio
             connection = _Connection(listener.accept()[0])
         except TimeoutError:
             refuse(
-                f"process {', '.join(map(str, missing))} of {place.num_processes} has not come to "
+                f"process {', '.join(map(str, missing))} of {place.num_processes} has not joined "
                 f"{place.coordinator} within {JOIN_SECONDS} s; start all of them, with the same --coordinator"
             )
         connection.set_timeout(10)
@@ -342,9 +344,9 @@ def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connectio
         process_id = hello.get("process_id")
         if hello.get("num_processes") != place.num_processes or process_id not in missing:
             text = (
-                f"{_describe(process_id, hello.get('num_processes'), hello)}: has come where one of "
-                f"{', '.join(map(str, missing))} of {place.num_processes} was missing; give each its own "
-                "--process_id and all the same --num_processes"
+                f"{_describe(process_id, hello.get('num_processes'), hello)}: joined, but process "
+                f"{', '.join(map(str, missing))} of {place.num_processes} is missing; give each its own --process_id "
+                "and all the same --num_processes"
             )
             connection.send(kind="ends", text=text)
             refuse(text)

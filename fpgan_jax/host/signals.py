@@ -56,7 +56,7 @@ class StopRequest:
             return
         self.signal_name = signal.Signals(number).name
         print(
-            f"\n{self.signal_name}: saving and leaving after this step; once more leaves at once",
+            f"\n{self.signal_name}: saving and stopping after this step; a second signal stops at once",
             file=sys.stderr,
             flush=True,
         )

@@ -119,8 +119,7 @@ def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
     classifier = config.classifier
     if num_classes < 2:
         raise UserError(
-            f"config.data: {num_classes} person; a classifier is sure of the only one it knows, whatever it is shown: "
-            "use at least 2"
+            f"config.data: {num_classes} person; a classifier gives every image to its only class: use at least 2"
         )
     if min(image_shape(config.data)[:2]) < 71:
         raise UserError(

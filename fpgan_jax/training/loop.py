@@ -128,7 +128,7 @@ def _run_steps(
                 store.finish()
                 raise Interrupted(
                     f"{training.workdir}: stopped by {stop.signal_name or 'a signal to another process'} after step "
-                    f"{step} of {schedule.num_steps}, which is saved; the same command goes on from there"
+                    f"{step} of {schedule.num_steps}, which is saved; run the same command again to resume"
                 )
     if parallel.is_main_process():
         print(stopwatch.describe(training, schedule.num_steps - start_step), file=sys.stderr, flush=True)

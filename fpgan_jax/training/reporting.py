@@ -113,7 +113,7 @@ class Reporter:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             save_png(path, grid)
         except OSError as error:
-            logging.warning("%s: not written (%s); the run goes on without it", path, error.strerror)
+            logging.warning("%s: not written (%s); the run continues without it", path, error.strerror)
         self._events.write_image(step, tag, grid)
 
     def close(self) -> None:

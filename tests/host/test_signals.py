@@ -243,4 +243,4 @@ def test_the_second_signal_to_a_script_leaves_at_once():
     )
     result = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (130, "SIGTERM\n")
-    assert "SIGTERM: saving and leaving after this step; once more leaves at once" in result.stderr
+    assert "SIGTERM: saving and stopping after this step; a second signal stops at once" in result.stderr

@@ -40,7 +40,7 @@ def set_damaged_aside(workdir: str, root: str) -> None:
             place = _find_place(os.path.join(workdir, _DAMAGED_FOLDER), str(step))
             os.rename(os.path.join(folder, str(step)), place)
             logging.warning(
-                "%s: damaged (%s); moved to %s, and the one before it is tried",
+                "%s: damaged (%s); moved to %s; trying the one before it",
                 os.path.join(folder, str(step)),
                 fault,
                 place,
@@ -107,10 +107,10 @@ def tell_of_the_damaged(workdir: str, may_start_anew: bool) -> None:
     )
     if not may_start_anew:
         raise UserError(
-            f"{fault}; to start anew from step 0, give launch.train_gan or launch.train_classifier "
+            f"{fault}; to start again from step 0, give launch.train_gan or launch.train_classifier "
             "--may_start_anew, or move this folder away"
         )
-    logging.warning("%s; the run starts anew from step 0", fault)
+    logging.warning("%s; the run starts again from step 0", fault)
 
 
 def find_disk_fault(error: BaseException) -> str | None:

@@ -36,8 +36,8 @@ def open_root(workdir: str) -> Iterator[str]:
         root = f"/proc/self/fd/{descriptor}"
         if not os.path.isdir(root):
             raise UserError(
-                f"{workdir}: checkpoints cannot be kept under a path with one of * ? [ \\ or a byte that is no "
-                "UTF-8; use another one"
+                f"{workdir}: checkpoints cannot be kept under a path with one of * ? [ \\ or a byte that is not "
+                "UTF-8; use another path"
             )
         yield root
     finally:
@@ -88,7 +88,7 @@ def _choose_step(manager: ocp.CheckpointManager, workdir: str, step: int | str |
         return min(zip(steps, metadata, strict=True), key=lambda pair: pair[1][METADATA]["metric"])[0]
     if not steps or (step is not None and step not in steps):
         wanted = "" if step is None else f" of step {step}"
-        raise UserError(f"{workdir}: no checkpoint{wanted}; there are those of steps {steps}")
+        raise UserError(f"{workdir}: no checkpoint{wanted}; there are steps {steps}")
     return steps[-1] if step is None else int(step)
 
 
@@ -130,7 +130,7 @@ def restore_items(
     if not fault:
         for name in restore_args:
             if not os.path.isdir(os.path.join(folder, name)):
-                raise UserError(f"{folder}: holds no {name!r}; is this the workdir of another script's run?")
+                raise UserError(f"{folder}: has no {name!r}; is this the workdir of another script's run?")
         try:
             return manager.restore(step, args=ocp.args.Composite(**restore_args))
         except Exception as error:
@@ -138,7 +138,7 @@ def restore_items(
             fault = describe_error(error).replace(str(manager.directory), os.path.join(workdir, FOLDER))
     raise UserError(
         f"{folder}: damaged ({fault}); there are checkpoints of steps {sorted(manager.all_steps())}: choose another "
-        "one, or start the training again, which sets this one aside and goes on from the one before"
+        "one, or run the training again, which moves this one away and resumes from the one before"
     )
 
 

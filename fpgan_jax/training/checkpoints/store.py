@@ -155,8 +155,7 @@ class CheckpointStore:
             if self.latest_step is not None:
                 newest = f"the newest checkpoint is that of step {self.latest_step}"
             raise UserError(
-                f"{self.workdir}: {self._failure}; {newest}: make room and give the same command again, which goes "
-                "on from there"
+                f"{self.workdir}: {self._failure}; {newest}: free some space and run the same command again to resume"
             )
 
     def has_tree(self, name: str) -> bool:
@@ -228,9 +227,7 @@ class CheckpointStore:
             time.sleep(0.1)
         free = shutil.disk_usage(self.workdir).free / 1e6
         self._failure = f"the checkpoint of step {step} could not be saved ({reason}; {free:.0f} MB are free)"
-        logging.warning(
-            "%s: %s; the run goes on, and the next one is tried again", self.workdir, self._failure
-        )
+        logging.warning("%s: %s; the run continues, and the next one is tried", self.workdir, self._failure)
         # A new manager reads from the disk which checkpoints exist; the old one believes that some are deleted.
         self._manager = _create_manager(self._root, self._best_metric, self._keep_steps, self._check_and_sum)
 
@@ -247,8 +244,8 @@ class CheckpointStore:
         written = f"{find_folder(self._root, self._saving_step)}{UNFINISHED}"
         if fault := find_unreadable(written, is_quick=False):
             raise UserError(
-                f"{folder}: cannot be read back ({fault}) and does not count; the checkpoints before it are left as "
-                "they are, and the same command goes on from the last of them"
+                f"{folder}: cannot be read back ({fault}) and does not count; earlier checkpoints stay; run the same "
+                "command again to resume from the last of them"
             )
         try:
             checksums.write_checksums(written)

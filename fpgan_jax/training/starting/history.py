@@ -53,7 +53,7 @@ def read_history(workdir: str) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     if not isinstance(entries, list) or not all(map(_is_entry, entries)):
-        raise UserError(f"{path}: is no history of a run; mend it, or move it away")
+        raise UserError(f"{path}: not the history of a run; fix it, or move it away")
     return entries
 
 

@@ -66,7 +66,9 @@ class Origin:
         if metadata.get("persons") != training.metadata.get("persons"):
             head = state.classifier.params.get(HEAD)
             trees["classifier"]["params"] = trees["classifier"]["params"] | {HEAD: head}
-            logging.warning("%s: of other persons; the classifier's last layer starts anew", self.workdir)
+            logging.warning(
+                "%s: has other persons; the classifier's last layer is initialized again", self.workdir
+            )
         hashes = {name: metadata.get(name) for name in ("config_hash", "data_hash")}
         try:
             state = take_weights(state, trees)

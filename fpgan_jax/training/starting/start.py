@@ -115,7 +115,7 @@ def _resume(
     changes = find_changes(*configs, training.config_fields)
     if differences := find_differences(*configs, training.config_fields, may_change=TRAIN_ON_FIELDS):
         raise UserError(
-            f"{workdir}: the checkpoint of step {step} is of another config ({'; '.join(differences)}); use another "
+            f"{workdir}: the checkpoint of step {step} has another config ({'; '.join(differences)}); use another "
             "--workdir, or the config it was started with"
         )
     old_hash, new_hash = metadata.get("data_hash"), training.feed.data_hash

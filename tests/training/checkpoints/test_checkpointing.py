@@ -129,7 +129,7 @@ def test_evaluation_may_choose_a_step(store, tmp_path):
 def test_a_missing_step_is_named_with_those_there_are(store, tmp_path):
     save(store, 7)
     store.close()
-    with pytest.raises(UserError, match=r"no checkpoint of step 8; there are those of steps \[7\]"):
+    with pytest.raises(UserError, match=r"no checkpoint of step 8; there are steps \[7\]"):
         restore_for_evaluation(str(tmp_path), ("generator",), step=8)
 
 
@@ -141,7 +141,7 @@ def test_a_folder_without_checkpoints_is_named(tmp_path):
 def test_a_checkpoint_of_another_kind_is_named(store, tmp_path):
     save(store, 7)
     store.close()
-    with pytest.raises(UserError, match=r"checkpoints/7: holds no 'classifier'"):
+    with pytest.raises(UserError, match=r"checkpoints/7: has no 'classifier'"):
         restore_for_evaluation(str(tmp_path), ("classifier",))
 
 

@@ -171,4 +171,4 @@ def test_a_classifier_of_other_persons_takes_all_but_the_last_layer(tmp_path, mo
     assert "last layer" not in caplog.text
     other = train_classifier(tmp_path / "other", (4, 5), monkeypatch, init_from=str(source), seed=1)
     assert_equal(other.classifier.params, {"conv": params["conv"], HEAD: fresh[HEAD]})
-    assert f"{source}: of other persons; the classifier's last layer starts anew" in caplog.text
+    assert f"{source}: has other persons; the classifier's last layer is initialized again" in caplog.text
