@@ -28,7 +28,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 # Exit code of a run that was asked to stop: EX_TEMPFAIL of sysexits.h, "try again".
 EXIT_INTERRUPTED = 75
 
-Main = Callable[[list[str]], None]
+Main = Callable[[], None]
 
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
@@ -269,7 +269,7 @@ def require_flag(holder: flags.FlagHolder) -> None:
 
 
 def run(main: Main, *, cache_near: flags.FlagHolder | None = None, joins_processes: bool = False) -> None:
-    """Run the main function of a launch script, which takes the arguments that are not flags.
+    """Run the main function of a launch script.
 
     A `UserError` or a mistake in the flags ends with one line on standard error and exit code 1. Compiled programs are
     kept beside the folder of the flag `cache_near`. With `joins_processes` several processes can work together, see
@@ -328,7 +328,7 @@ def _run_main(main: Main, argv: list[str]) -> None:
     if len(argv) > 1:
         _stop(f"{argv[1]!r}: not a flag; all arguments are --NAME=VALUE, see --help")
     try:
-        main(argv)
+        main()
     except UserError as error:
         _stop(str(error))
     except OSError as error:
@@ -368,13 +368,13 @@ def _leave_at_once(code: int) -> NoReturn:
 def _work_with_others(main: Main) -> Main:
     """Wrap a main function so that it first joins the other processes of the run."""
 
-    def join_and_run(argv: list[str]) -> None:
+    def join_and_run() -> None:
         from fpgan_jax import errors
         from fpgan_jax.host import process_group
 
         process_group.join_processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
         try:
-            main(argv)
+            main()
         except errors.Interrupted:
             # All processes stop after the same step.
             process_group.leave_processes()

@@ -14,9 +14,8 @@ _CONFIG = cli.define_config_flag()
 _WORKDIR = cli.define_path_flag("workdir", "Folder of this experiment; made if missing.", required=True)
 
 
-def main(argv):
+def main() -> None:
     """Run the chain."""
-    del argv
     from fpgan_jax.reproduction import enlarging as reproduction_enlarging
 
     print(reproduction_enlarging.enlarge_database(_CONFIG.value, _WORKDIR.value))

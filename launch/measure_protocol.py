@@ -58,9 +58,8 @@ _MAX_OTHERS = flags.DEFINE_integer(
 _OUT_DIR = cli.define_path_flag("out_dir", "Gets the tables and all rows.", required=True)
 
 
-def main(argv):
+def main() -> None:
     """Measure and print."""
-    del argv
     from fpgan_jax.evaluation.enlargement import experiment, print_folders
     from fpgan_jax.evaluation.recognition.print_sets import parse_places
 

@@ -38,9 +38,8 @@ _MOVED = [
 ]
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Score all images."""
-    del argv
     from fpgan_jax.scoring import similarity
 
     overrides = {holder.name: holder.value for holder in _MOVED if holder.value is not None}

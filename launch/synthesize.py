@@ -89,9 +89,8 @@ _FORMAT = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Draw and print a summary."""
-    del argv
     given = {"shard_size": _SHARD_SIZE.value, "file_format": _FORMAT.value}
     division = {name: value for name, value in given.items() if value is not None}
     holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)

@@ -20,12 +20,15 @@ def create_config(overrides: Iterable[str] = ()) -> ConfigDict:
     """
     nested: dict[str, Any] = {}
     for name, field in FIELDS.items():
-        *groups, leaf = name.split(".")
-        group = nested
-        for part in groups:
-            group = group.setdefault(part, {})
-        group[leaf] = field.default
+        _set_default(nested, name, field.default)
     return override_fields(ConfigDict(nested), overrides)
+
+
+def _set_default(nested: dict[str, Any], name: str, value: Any) -> None:
+    *groups, leaf = name.split(".")
+    for group in groups:
+        nested = nested.setdefault(group, {})
+    nested.setdefault(leaf, value)
 
 
 def load_config(path: str) -> ConfigDict:
@@ -61,11 +64,7 @@ def parse_config(values: Any) -> ConfigDict:
     try:
         restored = restore_tuples(values)
         for name, default in list_later_defaults().items():
-            *groups, leaf = name.split(".")
-            group = restored
-            for part in groups:
-                group = group.get(part, {})
-            group.setdefault(leaf, default)
+            _set_default(restored, name, default)
         for name, value in FORMER_FIELDS.items():
             part, _, leaf = name.partition(".")
             if leaf in restored.get(part, {}) and restored[part][leaf] == value:

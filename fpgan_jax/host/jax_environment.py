@@ -75,12 +75,12 @@ def keep_compiled_programs(workdir: str, folder: str | None) -> None:
         )
 
 
-def explain_start_errors(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
+def explain_start_errors(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap a main function so that a variable with which JAX cannot start becomes a `UserError` that names it."""
 
-    def run_and_explain(argv: list[str]) -> None:
+    def run_and_explain() -> None:
         try:
-            main(argv)
+            main()
         except (AssertionError, RuntimeError, ValueError) as error:
             if line := _explain_start_error(error):
                 raise UserError(line) from error

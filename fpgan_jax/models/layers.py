@@ -92,26 +92,23 @@ class ResizeConv3x3(_Conv):
         return _with_bias(conv_transpose_4x4_stride2(x, kernel), bias)
 
 
-class UpConv2x2(nn.Module):
+class UpConv2x2(_Conv):
     """2x2 transposed convolution of stride 2: every position becomes its own 2x2 patch.
 
     Source: Ronneberger et al. 2015, section 2, "up-convolution"; differs in: nothing.
     """
 
-    features: int
-    dtype: Dtype | None = None
+    # No two patches overlap, so an output has in_features inputs and not four times as many.
+    kernel_init: Initializer = nn.initializers.he_normal(in_axis=-1, out_axis=-2, batch_axis=(0, 1))
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Convolve [batch, h, w, c] -> [batch, 2 h, 2 w, features]."""
         batch, height, width, in_features = x.shape
-        # No two patches overlap, so an output has in_features inputs and not four times as many.
-        init = nn.initializers.he_normal(in_axis=-1, out_axis=-2, batch_axis=(0, 1))
-        kernel = self.param("kernel", init, (2, 2, self.features, in_features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,), jnp.float32)
+        kernel, bias = self.create_params(2, 2, self.features, in_features)
         x, kernel, bias = promote_dtype(x, kernel, bias, dtype=self.dtype)
         patches = jnp.einsum("bhwi,pqoi->bhpwqo", x, kernel)
-        return name_conv_output(patches.reshape(batch, 2 * height, 2 * width, self.features) + bias)
+        return _with_bias(patches.reshape(batch, 2 * height, 2 * width, self.features), bias)
 
 
 def _with_bias(x: jax.Array, bias: jax.Array | None) -> jax.Array:

@@ -126,8 +126,8 @@ def create_discriminator(num_channels: int, num_strided: int, num_features: int,
 class TrainingStep:
     """The alternating step with its two optimizers; updates both networks, in training mode, in place."""
 
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, *, lambda_l1: float = 100.0):
-        self.generator, self.discriminator, self._lambda_l1 = generator, discriminator, lambda_l1
+    def __init__(self, generator: nn.Module, discriminator: nn.Module):
+        self.generator, self.discriminator = generator, discriminator
         self._optimizers = [
             torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
             for network in (generator, discriminator)
@@ -146,7 +146,7 @@ class TrainingStep:
         generator_optimizer.zero_grad()
         adversarial_loss = self._judge(noise_image, fake_image, 1.0)
         l1_loss = functional.l1_loss(fake_image, real_image)
-        (adversarial_loss + self._lambda_l1 * l1_loss).backward()
+        (adversarial_loss + 100 * l1_loss).backward()
         generator_optimizer.step()
         return {
             "discriminator_loss": discriminator_loss.item(),
