@@ -369,17 +369,16 @@ def _work_with_others(main: Main) -> Main:
     """Wrap a main function so that it first joins the other processes of the run."""
 
     def join_and_run() -> None:
-        from fpgan_jax import errors
         from fpgan_jax.host import process_group
 
         process_group.join_processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
         try:
             main()
-        except errors.Interrupted:
+        except Interrupted:
             # All processes stop after the same step.
             process_group.leave_processes()
             raise
-        except (errors.UserError, OSError, KeyboardInterrupt):
+        except (UserError, OSError, KeyboardInterrupt):
             raise
         except Exception as error:
             # Otherwise the other processes would wait for this one forever.

@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import is_utf8
-from fpgan_jax.host.xla_flags import read_flags
 
 # The variables that select JAX's devices.
 DEVICE_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
@@ -49,9 +48,23 @@ def disable_ynnpack_convolutions() -> None:
     """
     if importlib.metadata.version("jaxlib") not in _JAXLIB_WITH_YNN_FLAG:
         return
-    xla_flags = read_flags(os.environ.get("XLA_FLAGS", ""))
+    xla_flags = _read_xla_flags(os.environ.get("XLA_FLAGS", ""))
     if _YNN_FLAG not in xla_flags:
         os.environ["XLA_FLAGS"] = f"{_YNN_FLAG}=-individual_convolution {xla_flags}".rstrip()
+
+
+def _read_xla_flags(text: str) -> str:
+    # As XLA's parse_flags_from_env.cc. Further flags go in front, since XLA stops reading at the first word that is no
+    # flag, and a quote may be left open.
+    if not text or text.lstrip(" \t\r\n").startswith("-"):
+        return text
+    try:
+        with open(text, "rb") as file:
+            return os.fsdecode(file.read())
+    except OSError as error:
+        raise UserError(
+            f"XLA_FLAGS={text}: neither flags, which begin with --, nor a file of flags ({error.strerror})"
+        ) from error
 
 
 def keep_compiled_programs(workdir: str, folder: str | None) -> None:

@@ -106,7 +106,15 @@ def train_step(
 
     def generate(params: Any) -> tuple[jax.Array, Any]:
         stats = state.generator.batch_stats
-        return apply_generator(networks.generator, params, stats, noise_image, dropout_key)
+        fake_image, updates = networks.generator.apply(
+            {"params": params, "batch_stats": stats},
+            noise_image,
+            deterministic=False,
+            use_running_average=False,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+        )
+        return fake_image, updates.get("batch_stats", stats)
 
     if settings.remat:
         generate = recompute_activations(generate)
@@ -136,21 +144,6 @@ def train_step(
     metrics: dict[str, Any] = create_means(discriminator_averages | generator_averages, batch_size)
     metrics[PROBES] = {"discriminator": discriminator_probe, "generator": probe_gradients(gradients)}
     return new_state, parallel.sum_over_devices(metrics, axis_name)
-
-
-def apply_generator(
-    generator: nn.Module, params: Any, batch_stats: Any, noise_image: jax.Array, dropout_key: jax.Array
-) -> tuple[jax.Array, Any]:
-    """Run G in training mode; return (images in [-1, 1], running statistics after)."""
-    fake_image, updates = generator.apply(
-        {"params": params, "batch_stats": batch_stats},
-        noise_image,
-        deterministic=False,
-        use_running_average=False,
-        rngs={"dropout": dropout_key},
-        mutable=["batch_stats"],
-    )
-    return fake_image, updates.get("batch_stats", batch_stats)
 
 
 def apply_discriminator(

@@ -159,7 +159,8 @@ class _Events:
         with self._tell_of_failure():
             for name, value in values.items():
                 self._write(step=step, summary=self._summary.scalar(name, value))
-            self._flush()
+            if self._writer is not None:
+                self._writer.flush()
 
     def write_image(self, step: int, name: str, image: np.ndarray) -> None:
         with self._tell_of_failure():
@@ -173,10 +174,6 @@ class _Events:
     def _write(self, **fields: Any) -> None:
         if self._writer is not None:
             self._writer.write_event(self._event_type(wall_time=time.time(), **fields))
-
-    def _flush(self) -> None:
-        if self._writer is not None:
-            self._writer.flush()
 
     @contextlib.contextmanager
     def _tell_of_failure(self) -> Iterator[None]:

@@ -1,18 +1,10 @@
-"""Owns the 3x3 depthwise convolution, in a fast and in its plain form."""
+"""Owns the 3x3 depthwise convolution, in a fast form."""
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from fpgan_jax.models import fusion
-from fpgan_jax.models.convolutions.products import NHWC
-
-
-def depthwise_conv_3x3_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve like `depthwise_conv_3x3`, with lax alone."""
-    return lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=NHWC, feature_group_count=x.shape[-1]
-    )
 
 
 def _shifted(x: jax.Array) -> list[jax.Array]:
