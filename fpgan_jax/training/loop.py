@@ -1,5 +1,6 @@
 """Owns the loop that both trainings share: steps, metrics, samples, checkpoints, progress."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Iterator
@@ -55,24 +56,19 @@ def run_training(
         if parallel.is_main_process():
             check_claim(training)
         _warn_of_dispatch(training)
-        store = open_store(training, may_start_anew=may_start_anew)
-        try:
+        with contextlib.closing(open_store(training, may_start_anew=may_start_anew)) as store:
             training, state, sums = start_or_resume(training, initial_state, store, origin)
             start_step = int(state.step)
             if start_step >= training.schedule.num_steps:
                 return state
             reporter = Reporter(training.workdir, start_step=start_step, is_active=parallel.is_main_process())
-            try:
+            with contextlib.closing(reporter):
                 for row in reporter.read_metrics():
                     training.watch.see_metrics(int(row.pop("step")), row, reporter)
                 with StopRequest() as stop:
                     state = _run_steps(training, state, sums, base_keys, store, reporter, stop)
-            finally:
-                reporter.close()
             store.finish()
             return state
-        finally:
-            store.close()
 
 
 def _run_steps(

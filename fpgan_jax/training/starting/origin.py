@@ -41,7 +41,7 @@ class Origin:
         workdir, step and hashes}.
 
         Raises:
-          UserError: there is no checkpoint, or its networks are others.
+          UserError: there is no checkpoint, or its networks are not those of the config.
         """
         if self._loaded is None:
             self._loaded = self._load(state, training)

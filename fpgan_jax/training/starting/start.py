@@ -1,5 +1,6 @@
 """Owns how a run begins: at step 0, from another run's weights, or from its last checkpoint, with a changed config."""
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -86,8 +87,7 @@ def save_start(training: Training, state: Any) -> Any:
     """
     with hold_folder(training.workdir):
         check_claim(training)
-        store = open_store(training)
-        try:
+        with contextlib.closing(open_store(training)) as store:
             if store.latest_step is not None:
                 raise UserError(
                     f"{training.workdir}: holds a run already, at step {store.latest_step}; use another --workdir"
@@ -95,8 +95,6 @@ def save_start(training: Training, state: Any) -> Any:
             _write_claim(training, step=0, changes={})
             save_checkpoint(training, store, state, MetricSums(training.metric_names), is_due=False)
             store.finish()
-        finally:
-            store.close()
     return state
 
 
