@@ -1,5 +1,6 @@
 """Owns the layers of the networks: convolutions with their biases and initializers."""
 
+import functools
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 from jax.ad_checkpoint import checkpoint_name
 
+from fpgan_jax.models import norms
 from fpgan_jax.models.convolutions.depthwise_3x3 import depthwise_conv_3x3
 from fpgan_jax.models.convolutions.stride1 import conv_stride1, pointwise_conv, take_every
 from fpgan_jax.models.convolutions.strided_4x4 import (
@@ -180,24 +182,50 @@ class SeparableConv3x3(nn.Module):
         return name_conv_output(pointwise_conv(x, pointwise[0, 0]))
 
 
-def needs_conv_bias(
-    norm: str, conv_bias: str = "auto", *, is_normed: bool = True, is_last: bool = False
-) -> bool:
-    """Return whether a convolution of a generator or discriminator has a bias.
+class GanNetwork(nn.Module, kw_only=True):
+    """The common fields of generators and discriminators; not a network itself.
 
-    Args:
+    Attributes:
+      num_features: features of the first layer.
+      norm: one of `norms.NORMS`; `norm_epsilon` and `norm_momentum` as in `norms.BatchNorm`.
       conv_bias: one of `CONV_BIASES`: "auto" as the reference, if the norm has no bias of its own or there is no norm;
         "last" in the network's last convolution only.
-      is_normed: whether the reference leaves the bias to the norm here.
-
-    Raises:
-      ValueError: `conv_bias` is not one of `CONV_BIASES`.
-
-    Source: junyanz/pytorch-CycleGAN-and-pix2pix, `use_bias`; differs in: norm "none" has biases here; "always", "last"
-      and "never" are from other codes (docs/versions.md).
+      dtype: of the computation.
     """
-    if conv_bias not in CONV_BIASES:
-        raise ValueError(f"conv_bias={conv_bias!r} is not one of {CONV_BIASES}")
-    if conv_bias == "auto":
-        return not is_normed or norm in ("instance", "none")
-    return conv_bias == "always" or (conv_bias == "last" and is_last)
+
+    num_features: int = 64
+    norm: str = "batch"
+    norm_epsilon: float = 1e-5
+    norm_momentum: float = 0.9
+    conv_bias: str = "auto"
+    dtype: Dtype = jnp.float32
+
+    def bind_norm(self, use_running_average: bool) -> Callable[..., Callable]:
+        """Bind `norms.create_gan_norm` to these fields."""
+        return functools.partial(
+            norms.create_gan_norm,
+            self.norm,
+            epsilon=self.norm_epsilon,
+            momentum=self.norm_momentum,
+            use_running_average=use_running_average,
+            dtype=self.dtype,
+        )
+
+    def needs_bias(self, *, is_normed: bool = True, is_last: bool = False) -> bool:
+        """Return whether a convolution has a bias.
+
+        Args:
+          is_normed: whether the reference leaves the bias to the norm here.
+          is_last: whether it is the network's last convolution.
+
+        Raises:
+          ValueError: `conv_bias` is not one of `CONV_BIASES`.
+
+        Source: junyanz/pytorch-CycleGAN-and-pix2pix, `use_bias`; differs in: norm "none" has biases here; "always",
+          "last" and "never" are from other codes (docs/versions.md).
+        """
+        if self.conv_bias not in CONV_BIASES:
+            raise ValueError(f"conv_bias={self.conv_bias!r} is not one of {CONV_BIASES}")
+        if self.conv_bias == "auto":
+            return not is_normed or self.norm in ("instance", "none")
+        return self.conv_bias == "always" or (self.conv_bias == "last" and is_last)

@@ -183,15 +183,3 @@ def create_gan_norm(
         scale_init=gan_scale_init,
         name=name,
     )
-
-
-def bind_gan_norm(module: nn.Module, use_running_average: bool) -> Callable[..., Callable]:
-    """Bind `create_gan_norm` to the fields of a generator or discriminator."""
-    return functools.partial(
-        create_gan_norm,
-        module.norm,
-        epsilon=module.norm_epsilon,
-        momentum=module.norm_momentum,
-        use_running_average=use_running_average,
-        dtype=module.dtype,
-    )

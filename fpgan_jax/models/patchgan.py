@@ -1,19 +1,18 @@
 """Owns the PatchGAN discriminator, which tells real from generated patches of a print."""
 
 import functools
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fpgan_jax.models import layers, norms
+from fpgan_jax.models import layers
 
 # Receptive field in pixels -> number of strided convolutions; 1 is the form of 1x1 convolutions.
 NUM_STRIDED_CONVS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
 
-class PatchDiscriminator(nn.Module):
+class PatchDiscriminator(layers.GanNetwork):
     """Judge every patch of a print, given the noise image that it belongs to.
 
     Layers are `conv0`, `conv1`, ... and `norm1`, ...: the reference's order, counted from the input. The first and the
@@ -22,8 +21,6 @@ class PatchDiscriminator(nn.Module):
     Attributes:
       receptive_field: pixels that a logit sees, across and down: a key of `NUM_STRIDED_CONVS`.
       num_features: features of the first convolution; doubled at each of the next, up to 8 times.
-      norm: one of `norms.NORMS`; `norm_epsilon` and `norm_momentum` as in `norms.BatchNorm`.
-      conv_bias: one of `layers.CONV_BIASES`.
 
     Source: Isola et al. 2017, as `NLayerDiscriminator` (`basic`, `n_layers`) and `PixelDiscriminator` of
       junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with norm "none" the convolutions have biases;
@@ -33,13 +30,7 @@ class PatchDiscriminator(nn.Module):
     """
 
     receptive_field: int = 70
-    num_features: int = 64
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_momentum: float = 0.9
-    conv_bias: str = "auto"
     leaky_slope: float = 0.2
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
@@ -56,7 +47,7 @@ class PatchDiscriminator(nn.Module):
         """
         x = jnp.concatenate([noise_image, image], axis=-1)
         convs = self._create_convs()
-        norm = norms.bind_gan_norm(self, use_running_average)
+        norm = self.bind_norm(use_running_average)
         for i, conv in enumerate(convs):
             x = conv(x)
             if 0 < i < len(convs) - 1:
@@ -66,25 +57,24 @@ class PatchDiscriminator(nn.Module):
         return x.astype(jnp.float32)
 
     def _create_convs(self) -> list[nn.Module]:
-        needs_bias = functools.partial(layers.needs_conv_bias, self.norm, self.conv_bias)
         conv = functools.partial(layers.SquareConv, dtype=self.dtype)
         if self.receptive_field == 1:
             return [
-                conv(self.num_features, use_bias=needs_bias(is_normed=False), name="conv0"),
-                conv(self.num_features * 2, use_bias=needs_bias(), name="conv1"),
+                conv(self.num_features, use_bias=self.needs_bias(is_normed=False), name="conv0"),
+                conv(self.num_features * 2, use_bias=self.needs_bias(), name="conv1"),
                 # Unlike that of the other forms, the reference's last convolution has no bias here.
-                conv(1, use_bias=needs_bias(is_last=True), name="conv2"),
+                conv(1, use_bias=self.needs_bias(is_last=True), name="conv2"),
             ]
         num_strided = NUM_STRIDED_CONVS[self.receptive_field]
         features = [self.num_features * min(2**i, 8) for i in range(num_strided + 1)]
         strided_conv = functools.partial(layers.Conv4x4Stride2, dtype=self.dtype)
         conv = functools.partial(conv, size=4, padding=1)
-        last_bias = needs_bias(is_normed=False, is_last=True)
+        last_bias = self.needs_bias(is_normed=False, is_last=True)
         return [
             *(
-                strided_conv(features[i], use_bias=needs_bias(is_normed=i > 0), name=f"conv{i}")
+                strided_conv(features[i], use_bias=self.needs_bias(is_normed=i > 0), name=f"conv{i}")
                 for i in range(num_strided)
             ),
-            conv(features[num_strided], use_bias=needs_bias(), name=f"conv{num_strided}"),
+            conv(features[num_strided], use_bias=self.needs_bias(), name=f"conv{num_strided}"),
             conv(1, use_bias=last_bias, name=f"conv{num_strided + 1}"),
         ]

@@ -2,20 +2,19 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fpgan_jax.models import layers, norms
+from fpgan_jax.models import layers
 from fpgan_jax.models.convolutions.pooling import max_pool_2x2
 
 SKIPS = ("before_activation", "after_activation")
 UPSAMPLINGS = ("transposed", "resize")
 
 
-class UNetGenerator(nn.Module):
+class UNetGenerator(layers.GanNetwork):
     """Turn a noise image into a print, by Isola's U-Net of 4x4 convolutions down to 1x1 and up again.
 
     Level 0 is the outermost. A level's layers are `down{level}_conv`, `down{level}_norm`, `up{level}_conv` and
@@ -27,10 +26,8 @@ class UNetGenerator(nn.Module):
       upsampling: one of `UPSAMPLINGS`: how `up{level}_conv` doubles the size, by a transposed 4x4 convolution or by
         `layers.ResizeConv3x3`.
       num_features: features of level 0; doubled from level to level, up to 8 times.
-      norm: one of `norms.NORMS`; `norm_epsilon` and `norm_momentum` as in `norms.BatchNorm`.
       bottleneck_norm: whether the innermost convolution also has a norm. If its output is one pixel, a norm of each
         example alone (or a batch of one) passes nothing but its own bias.
-      conv_bias: one of `layers.CONV_BIASES`.
       leaky_slope: of the encoder's LeakyReLU at negative numbers.
       skip: one of `SKIPS`: what is concatenated. "before_activation": both halves before their activation, and ReLU
         over both after it. "after_activation": LeakyReLU of the encoder's half beside ReLU of the decoder's, so that
@@ -47,17 +44,11 @@ class UNetGenerator(nn.Module):
     num_channels: int = 1
     num_levels: int = 0
     upsampling: str = "transposed"
-    num_features: int = 64
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_momentum: float = 0.9
     bottleneck_norm: bool = False
-    conv_bias: str = "auto"
     leaky_slope: float = 0.2
     skip: str = "before_activation"
     dropout_rate: float = 0.5
     dropout_outputs: tuple[int, ...] = (4, 8, 16)
-    dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(
@@ -80,12 +71,11 @@ class UNetGenerator(nn.Module):
             raise ValueError(f"skip={self.skip!r} is not one of {SKIPS}")
         num_levels = self.num_levels or count_levels(*noise_image.shape[1:3])
         features = [self.num_features * min(2**level, 8) for level in range(num_levels)]
-        needs_bias = functools.partial(layers.needs_conv_bias, self.norm, self.conv_bias)
-        down = functools.partial(layers.Conv4x4Stride2, use_bias=needs_bias(), dtype=self.dtype)
+        down = functools.partial(layers.Conv4x4Stride2, use_bias=self.needs_bias(), dtype=self.dtype)
         up = functools.partial(
             _get_upsampling(self.upsampling, layers.ConvTranspose4x4Stride2), dtype=self.dtype
         )
-        norm = norms.bind_gan_norm(self, use_running_average)
+        norm = self.bind_norm(use_running_average)
         x = _mirror_edges(noise_image, 2**num_levels)
         skips = []
         for level in range(num_levels):
@@ -97,12 +87,12 @@ class UNetGenerator(nn.Module):
             x = activated
         x = skips.pop() if self.skip == "after_activation" else nn.relu(skips.pop())
         for level in reversed(range(1, num_levels)):
-            x = up(features[level - 1], use_bias=needs_bias(), name=f"up{level}_conv")(x)
+            x = up(features[level - 1], use_bias=self.needs_bias(), name=f"up{level}_conv")(x)
             x = norm(name=f"up{level}_norm")(x)
             if 2 ** (num_levels - level) in self.dropout_outputs:
                 x = nn.Dropout(self.dropout_rate, name=f"up{level}_dropout")(x, deterministic=deterministic)
             x = self._join(skips.pop(), x)
-        use_bias = needs_bias(is_normed=False, is_last=True)
+        use_bias = self.needs_bias(is_normed=False, is_last=True)
         x = up(self.num_channels, use_bias=use_bias, name="up0_conv")(x)
         x = _cut_edges(x, noise_image.shape)
         return jnp.tanh(x.astype(jnp.float32))
@@ -147,7 +137,7 @@ def _get_upsampling(upsampling: str, transposed: type[nn.Module]) -> type[nn.Mod
     return transposed if upsampling == "transposed" else layers.ResizeConv3x3
 
 
-class RonnebergerUNetGenerator(nn.Module):
+class RonnebergerUNetGenerator(layers.GanNetwork):
     """Turn a noise image into a print, by the U-Net that the paper's section 3.1 describes.
 
     Per level there are two 3x3 convolutions with ReLU. Between the levels are 2x2 max pooling with stride 2 (four
@@ -157,9 +147,8 @@ class RonnebergerUNetGenerator(nn.Module):
     Attributes:
       upsampling: one of `UPSAMPLINGS`: the up-convolution, or `layers.ResizeConv3x3` in its place.
       num_features: features of the first level, 64 in the paper; doubled at each of four poolings.
-      norm: one of `norms.NORMS`, between each 3x3 convolution and its ReLU, "none" in the paper; `norm_epsilon` and
-        `norm_momentum` as in `norms.BatchNorm`.
-      conv_bias: one of `layers.CONV_BIASES`; of the 3x3 convolutions and the last one.
+      norm: between each 3x3 convolution and its ReLU; "none" in the paper.
+      conv_bias: of the 3x3 convolutions and the last one.
 
     Source: Ronneberger et al. 2015, section 2, as Cordeiro & Saito, section 3.1; differs in: convolutions are padded
       (SAME), so that the size is kept and nothing is cropped before a concatenation; tanh at the end, so that the range
@@ -169,12 +158,7 @@ class RonnebergerUNetGenerator(nn.Module):
 
     num_channels: int = 1
     upsampling: str = "transposed"
-    num_features: int = 64
     norm: str = "none"
-    norm_epsilon: float = 1e-5
-    norm_momentum: float = 0.9
-    conv_bias: str = "auto"
-    dtype: Any = jnp.float32
 
     num_poolings = 4
 
@@ -188,7 +172,7 @@ class RonnebergerUNetGenerator(nn.Module):
           ValueError: `upsampling` is not one of `UPSAMPLINGS`.
         """
         del deterministic
-        norm = norms.bind_gan_norm(self, use_running_average)
+        norm = self.bind_norm(use_running_average)
         x = _mirror_edges(noise_image, 2**self.num_poolings)
         skips = []
         for level in range(self.num_poolings):
@@ -201,7 +185,7 @@ class RonnebergerUNetGenerator(nn.Module):
             x = self._up(features, f"up{level}_upconv")(x)
             x = jnp.concatenate([skips.pop(), x], axis=-1)
             x = self._conv_twice(x, f"up{level}", features, norm)
-        use_bias = layers.needs_conv_bias(self.norm, self.conv_bias, is_normed=False, is_last=True)
+        use_bias = self.needs_bias(is_normed=False, is_last=True)
         x = self._conv(self.num_channels, 1, "output_conv", use_bias)(_cut_edges(x, noise_image.shape))
         return jnp.tanh(x.astype(jnp.float32))
 
@@ -212,7 +196,7 @@ class RonnebergerUNetGenerator(nn.Module):
         return _get_upsampling(self.upsampling, layers.UpConv2x2)(features, **fields)
 
     def _conv_twice(self, x: jax.Array, name: str, features: int, norm: Callable[..., Callable]) -> jax.Array:
-        use_bias = layers.needs_conv_bias(self.norm, self.conv_bias)
+        use_bias = self.needs_bias()
         for i in (1, 2):
             x = layers.name_conv_output(self._conv(features, 3, f"{name}_conv{i}", use_bias)(x))
             x = nn.relu(norm(name=f"{name}_norm{i}")(x))

@@ -176,7 +176,7 @@ def test_epsilon_of_instance_norm_by_hand():
 
 def test_unknown_conv_bias_is_refused():
     with pytest.raises(ValueError, match="conv_bias='some'"):
-        layers.needs_conv_bias("batch", "some")
+        layers.GanNetwork(conv_bias="some").needs_bias()
 
 
 def test_unknown_norm_is_refused():
