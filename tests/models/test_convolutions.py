@@ -103,9 +103,9 @@ def platform(request, monkeypatch):
     return request.param
 
 
-def _parametrize(function, plain_function):
-    """Run a function as each platform does; the plain one is the same on all of them."""
-    ways = [("cpu", function), ("others", function), ("cpu", plain_function)]
+def _parametrize(function, *plain_functions):
+    """Run a function as each platform does; a plain one is the same on all of them."""
+    ways = [("cpu", function), ("others", function), *(("cpu", plain) for plain in plain_functions)]
     return pytest.mark.parametrize(("platform", "function"), ways, indirect=["platform"])
 
 
