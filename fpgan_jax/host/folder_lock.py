@@ -1,4 +1,4 @@
-"""Owns that one process at a time writes into a folder."""
+"""Owns the lock that lets one process at a time write into a folder."""
 
 import contextlib
 import fcntl

@@ -70,7 +70,7 @@ def _read_xla_flags(text: str) -> str:
 def keep_compiled_programs(workdir: str, folder: str | None) -> None:
     """Set where JAX keeps compiled programs for later runs. A folder that is already in the environment stays.
 
-    None is `.jax_cache` beside the workdir, and "" keeps no programs.
+    The folder None is `.jax_cache` beside the workdir, and "" keeps no programs.
 
     Raises:
       UserError: the path in the environment is not UTF-8.

@@ -163,7 +163,7 @@ def _divide_devices(launcher: str | None, environment: Mapping[str, str]) -> tup
 
 
 def _expand_counts(counts: str) -> list[int]:
-    """Expand Slurm's "2(x3),1" to [2, 2, 2, 1]; another text than counts to nothing."""
+    """Expand Slurm's "2(x3),1" to [2, 2, 2, 1], and other text to []."""
     found = re.findall(r"(\d+)(?:\(x(\d+)\))?", counts)
     return [int(count) for count, repeated in found for _ in range(int(repeated or 1))]
 
@@ -318,7 +318,7 @@ def _describe(process_id: int | None, num_processes: int | None, hello: Mapping)
 
 
 def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connection, dict]]:
-    """Wait until all other processes have come; return number -> (connection, its introduction)."""
+    """Wait until all other processes have joined; return number -> (connection, its introduction)."""
     members: dict[int, tuple[_Connection, dict]] = {}
     deadline = time.monotonic() + JOIN_SECONDS
 

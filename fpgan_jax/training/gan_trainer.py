@@ -184,7 +184,7 @@ def bind_train_step(
 ) -> Callable:
     """Bind `gan_step.train_step` to a config: (state, batch of bytes, base_keys) -> (state, metrics).
 
-    It runs over `parallel.DEVICE_AXIS` and is not compiled. Both networks have an optimizer `tx`.
+    It runs over `parallel.DEVICE_AXIS` and is not compiled. Each network gets an optimizer `tx`.
     """
     ridge_period = print_scale.find_sensor_period(config.data)
     return functools.partial(

@@ -213,7 +213,7 @@ class CheckpointStore:
             remove_unfinished(self.workdir)
 
     def _give_save_up(self, error: Exception) -> None:
-        """Go on without a save that failed for the disk; raise any other error again."""
+        """Continue after a save that failed because of the disk; raise any other error again."""
         step, self._saving_step = self._saving_step, None
         reason = find_disk_fault(error)
         # Other processes are still waiting for this one inside Orbax.

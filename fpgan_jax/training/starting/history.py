@@ -15,7 +15,7 @@ HISTORY_FILENAME = "config_history.json"
 def update_history(
     workdir: str, step: int, changes: Mapping[str, tuple[Any, Any]], origin: Mapping[str, Any] | None
 ) -> None:
-    """Write what a run is from `step` on; a run without changes and origin has no such file.
+    """Write what a run is from `step` on; there is no such file for a run without changes and origin.
 
     Entries of later steps are dropped, since their checkpoints are gone. One of the same step is replaced: `changes`,
     field -> (value before, value now), are relative to the config in that step's checkpoint.
