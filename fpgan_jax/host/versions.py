@@ -10,12 +10,12 @@ import sys
 _ROOT = pathlib.Path(__file__).parents[2]
 # Written by `launch/gpu_check.sh prepare` for a copy of the checkout without git's files.
 _COMMIT_FILE = _ROOT / ".gpu" / "commit"
-# What decides numbers, in the order in which it is told.
+# Packages that decide numbers, in the order of the output.
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow", "tensorflow-cpu")
 
 
 def find_version() -> str:
-    """Return this package's version: of the checkout that it runs from, else of what is installed."""
+    """Return this package's version: of the checkout that it runs from, else of the installation."""
     setup = configparser.ConfigParser()
     setup.read(_ROOT / "setup.cfg", encoding="utf-8")
     if setup.get("metadata", "name", fallback="") == "fpgan_jax":
@@ -32,8 +32,8 @@ def find_package(name: str) -> str:
 
 
 def find_commit() -> str:
-    """Return the commit of the code that runs, "-dirty" if it was changed since, or "not a checkout"."""
-    # Installed into an environment in another project's checkout, git would name that project's commit.
+    """Return the commit of the running code, with "-dirty" if it was changed since, or "not a checkout"."""
+    # If installed into an environment inside another project's checkout, git would name that project's commit.
     if (_ROOT / "setup.cfg").exists() and (_ROOT / ".git").exists():
         command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
