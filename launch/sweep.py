@@ -49,7 +49,7 @@ def main() -> None:
     # The checks below must not occupy a GPU that the runs need. Not set in the environment, which the runs inherit.
     jax.config.update("jax_platforms", "cpu")
     from fpgan_jax.sweeps import local_queue, slurm, sweep
-    from fpgan_jax.sweeps.plan import create_commands, create_runs, load_sweep_file
+    from fpgan_jax.sweeps.plan import create_runs, load_sweep_file
 
     config_flag: Any = flags.FLAGS["config"]
     runs = create_runs(
@@ -57,13 +57,13 @@ def main() -> None:
         load_sweep_file(_SWEEP.value),
         _WORKDIR.value,
         _WHAT.value,
+        start=[sys.executable, "-m", f"launch.{_WHAT.value}", f"--config={config_flag.config_filename}"],
+        common=config_flag.override_values,
         num_devices=(_GPUS.value or 1) if _SLURM.value else 1,
     )
     if _DRY_RUN.value:
         print(sweep.list_runs(runs, _WORKDIR.value))
         return
-    start = [sys.executable, "-m", f"launch.{_WHAT.value}", f"--config={config_flag.config_filename}"]
-    commands = create_commands(runs, start, config_flag.override_values)
     allocation = slurm.Allocation(
         minutes=_MINUTES.value,
         partition=_PARTITION.value,
@@ -76,7 +76,6 @@ def main() -> None:
     print(
         sweep.run_sweep(
             runs,
-            commands,
             _WORKDIR.value,
             origin={"what": _WHAT.value, "config": config_flag.config_filename, "sweep": _SWEEP.value},
             workers=None if _SLURM.value else local_queue.create_workers(_NUM_WORKERS.value, os.environ),

@@ -44,6 +44,7 @@ NEED_TENSORFLOW = (
     "fpgan_jax.data.socofing.socofing_dataset_builder",
     "fpgan_jax.data.socofing.socofing_reader",
 )
+NEED_TORCH = ("fpgan_jax.benchmarking.peers", "fpgan_jax.benchmarking.peer_programs")
 
 FILES = sorted([*pathlib.Path("fpgan_jax").rglob("*.py"), *pathlib.Path("launch").glob("*.py")])
 MODULES = [".".join(path.with_suffix("").parts) for path in FILES if path.name != "__init__.py"]
@@ -95,7 +96,8 @@ def test_nothing_imports_configs_or_tests(module):
 
 
 def test_training_and_evaluation_import_without_tensorflow():
-    names = [name for name in MODULES if name.startswith("fpgan_jax.") and name not in NEED_TENSORFLOW]
+    optional = (*NEED_TENSORFLOW, *NEED_TORCH)
+    names = [name for name in MODULES if name.startswith("fpgan_jax.") and name not in optional]
     program = "\n".join(
         [
             "import importlib, sys",

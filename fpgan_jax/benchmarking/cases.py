@@ -1,9 +1,7 @@
-"""Owns the cases of a benchmark: which there are, and the config of each.
-
-Does not own their programs (`programs.py`).
-"""
+"""Owns the cases of a benchmark: which there are, and the config of each."""
 
 import dataclasses
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -13,8 +11,6 @@ from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 
 PROGRAM_CASES = ("generator_inference", "discriminator", "gan_step", "xception_inference", "xception_step")
 INPUT_CASES = ("input_tfdata", "input_device")
-SYNTHESIS_CASES = ("synthesis",)
-STEP_CASES = ("gan_step", "xception_step")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +18,7 @@ class Case:
     """One thing to time.
 
     Attributes:
-      name: one of `PROGRAM_CASES`, `INPUT_CASES` and `SYNTHESIS_CASES`.
+      name: one of `PROGRAM_CASES`, `INPUT_CASES` and "synthesis".
       image_size: side of the square image, pixels.
       num_features: features of the first layer of both networks; 0 for Xception, whose width is in the config.
       batch_size: images per step, over all devices.
@@ -37,32 +33,22 @@ class Case:
 
 
 def create_config(config: ConfigDict, case: Case) -> ConfigDict:
-    """Create the config of a case.
+    """Create the config of a case; other fields are those of `config`, which is not changed.
 
     Dropout stays on the decoder outputs that have it in the reference code at this image size. The receptive
     field of the discriminator is the largest that fits the image, up to the configured one.
-
-    Args:
-      config: for every field that the case does not set; not changed.
-      case: the case.
-
-    Returns:
-      A new config.
     """
     size = case.image_size
     config = config.copy_and_resolve_references()
     config.data.image_size, config.data.image_width = size, 0
     config.generator.dropout_outputs = tuple(o for o in config.generator.dropout_outputs if o <= size // 16)
-    config.discriminator.receptive_field = max(
-        (
-            field
-            for field, num_strided in NUM_STRIDED_CONVS.items()
-            if field <= config.discriminator.receptive_field
-            and size % 2**num_strided == 0
-            and size >= 3 * 2**num_strided
-        ),
-        default=config.discriminator.receptive_field,
+    largest = config.discriminator.receptive_field
+    fitting = (
+        field
+        for field, num_strided in NUM_STRIDED_CONVS.items()
+        if field <= largest and size % 2**num_strided == 0 and size >= 3 * 2**num_strided
     )
+    config.discriminator.receptive_field = max(fitting, default=largest)
     for network in (config.generator, config.discriminator, config.classifier):
         network.dtype = case.dtype
     if case.num_features:
@@ -72,11 +58,7 @@ def create_config(config: ConfigDict, case: Case) -> ConfigDict:
 
 
 def check_case(case: Case, config: ConfigDict) -> None:
-    """Check that the networks of a case can be built, without compiling anything.
-
-    Args:
-      case: the case.
-      config: of the case, from `create_config`.
+    """Check that the networks of a case can be built with its config, without compiling anything.
 
     Raises:
       UserError: they cannot be built.
@@ -89,3 +71,19 @@ def check_case(case: Case, config: ConfigDict) -> None:
             factory.create_discriminator(config)
     except UserError as error:
         raise UserError(f"--cases={case.name} --sizes={case.image_size}: {error}") from error
+
+
+def describe_program(case: Case, config: ConfigDict) -> dict[str, Any]:
+    """Describe the program of a case, with its config, for PyTorch (`peer_programs.create_call`)."""
+    return {
+        "name": case.name,
+        "dtype": case.dtype,
+        "image_size": case.image_size,
+        "num_channels": config.data.num_channels,
+        "num_features": config.generator.num_features,
+        "num_strided": NUM_STRIDED_CONVS[config.discriminator.receptive_field],
+        "batch_size": case.batch_size,
+        "num_classes": config.data.num_persons,
+        "width": config.classifier.width,
+        "num_middle_blocks": config.classifier.num_middle_blocks,
+    }

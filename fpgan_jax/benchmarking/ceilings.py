@@ -1,7 +1,4 @@
-"""Owns the measured ceilings of the machine: FLOP per second of a matrix product, bytes per second of a copy.
-
-Does not own the cost of a program (`compilation.py`).
-"""
+"""Owns the measured ceilings of the machine: FLOP per second of a matrix product, bytes per second of a copy."""
 
 from collections.abc import Callable
 
@@ -10,32 +7,29 @@ import jax.numpy as jnp
 
 from fpgan_jax.benchmarking import timing
 
-_MATRIX_SIZES = {"cpu": (512, 1024, 2048), "gpu": (2048, 4096, 8192, 12288)}
-_COPY_BYTES = {"cpu": (64 * 2**20, 256 * 2**20), "gpu": (256 * 2**20, 2**30, 2**31)}
-_SMALLEST_MATRIX_SIZES, _SMALLEST_COPY_BYTES = (128,), (2**20,)
+_MATRIX_SIZES = {"cpu": (512, 1024, 2048), "gpu": (2048, 4096, 8192, 12288), "smallest": (128,)}
+_COPY_BYTES = {"cpu": (64 * 2**20, 256 * 2**20), "gpu": (256 * 2**20, 2**30, 2**31), "smallest": (2**20,)}
 
 # Names the ceiling of memory; those of arithmetic are named by their dtype.
 COPY = "copy"
 
 
 def measure_ceiling(what: str, settings: timing.Settings, *, smallest: bool = False) -> float:
-    """Measure a ceiling of the first device, the best over several sizes.
+    """Measure a ceiling of the first device, the best over several sizes; over one small size the result means nothing.
 
     Args:
       what: the dtype of a matrix product, "float32" or "bfloat16", or `COPY` for one pass over an array in memory. On a
         GPU a float32 product uses tf32, as the convolutions do.
       settings: how long each size is timed.
-      smallest: time one small size only; the result means nothing.
+      smallest: time one small size only.
 
     Returns:
       FLOP per second; or bytes per second, read and written.
     """
-    platform = "cpu" if jax.default_backend() == "cpu" else "gpu"
+    scale = "smallest" if smallest else "cpu" if jax.default_backend() == "cpu" else "gpu"
     if what == COPY:
-        copy_bytes = _SMALLEST_COPY_BYTES if smallest else _COPY_BYTES[platform]
-        return max(_time_copy(num_bytes, settings) for num_bytes in copy_bytes)
-    matrix_sizes = _SMALLEST_MATRIX_SIZES if smallest else _MATRIX_SIZES[platform]
-    return max(_time_product(size, what, settings) for size in matrix_sizes)
+        return max(_time_copy(num_bytes, settings) for num_bytes in _COPY_BYTES[scale])
+    return max(_time_product(size, what, settings) for size in _MATRIX_SIZES[scale])
 
 
 def _time_product(size: int, dtype: str, settings: timing.Settings) -> float:

@@ -1,7 +1,4 @@
-"""Owns the compilation of a program on this machine, and what the compiler says that it costs.
-
-Does not create programs (`programs.py`) or time them (`timing.py`).
-"""
+"""Owns the compilation of a program on this machine, and what the compiler says that it costs."""
 
 import contextlib
 import dataclasses
@@ -18,12 +15,9 @@ from fpgan_jax.benchmarking.programs import Program
 
 @dataclasses.dataclass
 class CompiledProgram:
-    """A compiled program, with its inputs on the devices.
+    """A compiled program, with the state for its next call and its batch on the devices.
 
     Attributes:
-      program: the source.
-      state: for the next call.
-      batch: on the devices.
       costs: the entries of `measure_costs`, "lower_seconds", "compile_seconds", and "is_compile_cached": whether the
         program came from JAX's persistent cache.
     """
@@ -39,18 +33,6 @@ class CompiledProgram:
         if self.program.is_step:
             self.state = outputs[0]
         return outputs
-
-
-def lower(program: Program) -> jax.stages.Lowered:
-    """Lower a program from shapes alone: no weight is drawn, nothing runs.
-
-    XLA counts the body of a loop once, so `cost_analysis()` is that of one step.
-    """
-    shapes = program.create_state_shape()
-    if program.is_step:
-        num_devices = jax.local_device_count()
-        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((num_devices, *x.shape), x.dtype), shapes)
-    return program.function.lower(shapes, program.batch, program.key)
 
 
 def compile_program(program: Program) -> CompiledProgram:
@@ -98,10 +80,6 @@ def _listen_for_cache_hits() -> Iterator[list[str]]:
 
 def measure_costs(lowered: jax.stages.Lowered, compiled: jax.stages.Compiled) -> dict[str, Any]:
     """Read the cost of one step from the compiler, which counts the body of a loop over steps once.
-
-    Args:
-      lowered: before XLA's optimizations.
-      compiled: after them.
 
     Returns:
       "flop" and "flop_source", "compiled" or "lowered"; "flop_lowered"; "bytes" that the operations of the compiled

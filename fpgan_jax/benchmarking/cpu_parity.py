@@ -1,6 +1,6 @@
 """Owns the comparison of two training steps on the machine's device with the same steps on its CPU.
 
-Does not own the steps (`programs.py`). Run as a module, it takes them on the first device that JAX finds.
+Run as a module, it takes the steps on the first device that JAX finds.
 """
 
 import dataclasses
@@ -13,29 +13,19 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax.benchmarking import worker_process
-from fpgan_jax.benchmarking.cases import STEP_CASES, Case
+from fpgan_jax.benchmarking.cases import Case
 
 _NUM_STEPS = 2
 # Another order of float32 sums, on a CPU without XLA's optimizations, changes losses by less than 1e-6.
 MAX_DIFFERENCE = 1e-3
-_CASES = {
-    "gan_step": Case("gan_step", 64, 16, 4, "float32"),
-    "xception_step": Case("xception_step", 71, 0, 4, "float32"),
-}
-_SMALLEST_CASES = {
-    "gan_step": Case("gan_step", 16, 2, 1, "float32"),
-    "xception_step": Case("xception_step", 71, 0, 1, "float32"),
-}
+_CASES = Case("gan_step", 64, 16, 4, "float32"), Case("xception_step", 71, 0, 4, "float32")
+_SMALLEST_CASES = Case("gan_step", 16, 2, 1, "float32"), Case("xception_step", 71, 0, 1, "float32")
 # A narrow Xception uses every operation and takes only seconds on a CPU.
 _CLASSIFIER_FIELDS = {"width": 0.125, "num_middle_blocks": 1}
 
 
 def compare_steps(config: ConfigDict, *, smallest: bool = False) -> Iterator[dict[str, Any]]:
     """Take two steps of each training on the CPU and on the device, in full float32, and compare every loss.
-
-    Args:
-      config: for every field that a case does not set.
-      smallest: use the smallest networks and images.
 
     Yields:
       One row per training: the fields of the case, the losses "cpu" and "here", the entries of
@@ -44,8 +34,7 @@ def compare_steps(config: ConfigDict, *, smallest: bool = False) -> Iterator[dic
     config = config.copy_and_resolve_references()
     if not smallest:
         config.classifier.update(_CLASSIFIER_FIELDS)
-    for name in STEP_CASES:
-        case = (_SMALLEST_CASES if smallest else _CASES)[name]
+    for case in _SMALLEST_CASES if smallest else _CASES:
         fields = dataclasses.asdict(case)
         row = {"kind": "parity", "num_steps": _NUM_STEPS} | fields
         request = {"config": config.to_dict(), "case": fields}
@@ -62,10 +51,6 @@ def compare_steps(config: ConfigDict, *, smallest: bool = False) -> Iterator[dic
 def find_largest_difference(expected: Mapping[str, float], found: Mapping[str, float]) -> dict[str, Any]:
     """Find the metric that differs most.
 
-    Args:
-      expected: name -> number.
-      found: the same names.
-
     Returns:
       "metric" and "largest_difference": |found - expected| / max(|expected|, 1e-3), infinite if not finite.
     """
@@ -79,7 +64,7 @@ def find_largest_difference(expected: Mapping[str, float], found: Mapping[str, f
 
 
 def _take_steps_elsewhere(request: dict[str, Any], platform: str) -> dict[str, float]:
-    """Take the steps in another process, on `platform` or, if that is empty, on JAX's default."""
+    # An empty platform is JAX's default.
     environment = {"JAX_PLATFORMS": platform} if platform else {}
     try:
         return worker_process.ask_module("fpgan_jax.benchmarking.cpu_parity", request, environment)

@@ -1,11 +1,12 @@
 """Owns the check on a GPU: its list of steps, and running them within a time limit.
 
-Does not measure: each step runs a launch script. `gpu_check_report.py` keeps and shows the results.
+Each step runs a launch script. `gpu_check_report.py` keeps and shows the results.
 """
 
 import contextlib
 import dataclasses
 import importlib.util
+import itertools
 import json
 import os
 import pathlib
@@ -14,25 +15,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
-from fpgan_jax.benchmarking import cases, gpu_check_report, peer_worker
+from fpgan_jax.benchmarking import cases, gpu_check_report, worker_process
 from fpgan_jax.benchmarking.cases import Case
 from fpgan_jax.errors import UserError
-from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 
 _ROOT = pathlib.Path(__file__).parents[2]
-_STEP_BATCH_1 = Case("gan_step", 256, 64, 1, "float32")
-_BATCH_64 = (
-    Case("gan_step", 256, 64, 64, "bfloat16"),
-    Case("generator_inference", 256, 64, 64, "bfloat16"),
-)
-_XCEPTION = (
-    Case("xception_step", 256, 0, 64, "bfloat16"),
-    Case("xception_inference", 256, 0, 64, "bfloat16"),
+_CASES = (
+    (Case("gan_step", 256, 64, 1, "float32"),),
+    (Case("gan_step", 256, 64, 64, "bfloat16"), Case("generator_inference", 256, 64, 64, "bfloat16")),
+    (Case("xception_step", 256, 0, 64, "bfloat16"), Case("xception_inference", 256, 0, 64, "bfloat16")),
 )
 # A training that is asked to stop has so long to save before it is killed.
 _GRACE_SECONDS = 15
@@ -44,16 +40,7 @@ _TINY_TIME_FACTOR = 10
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """Options of the check.
-
-    Attributes:
-      workdir: folder for the results, the trained networks and PyTorch's compiled programs. The check resumes there.
-      out_dir: folder for a copy of the results after every step; None copies nothing.
-      max_seconds: limit for all steps of this call.
-      only: names of steps to run even if they are done. Empty: all steps that are not done.
-      tiny: rehearse on a CPU; the times mean nothing.
-      prints_dir: folder of the prints from `gpu_check.sh prepare`.
-    """
+    """The flags of `launch.gpu_check`, whose help describes them."""
 
     workdir: str
     out_dir: str | None = None
@@ -65,11 +52,9 @@ class Options:
 
 @dataclasses.dataclass(frozen=True)
 class Step:
-    """One step of the check.
+    """One step of the check: `commands` are arguments of Python, one process after the other.
 
     Attributes:
-      name: unique name.
-      commands: arguments of Python, one process after the other.
       limit: seconds for all commands.
       minimum: the step does not start with fewer seconds left.
       is_timed: whether nothing else may use the machine meanwhile.
@@ -83,12 +68,7 @@ class Step:
 
 
 def list_steps(options: Options, *, has_torch: bool) -> list[Step]:
-    """List the steps, the most important first.
-
-    Args:
-      options: the options.
-      has_torch: whether PyTorch is installed and timed too.
-    """
+    """List the steps, the most important first."""
     tiny = options.tiny
     rows = f"--out={gpu_check_report.locate_results(options.workdir) / gpu_check_report.BENCHMARK_FILE}"
     length = ["--rounds=3", "--min_repeats=9", "--min_seconds=1.5"]
@@ -96,16 +76,15 @@ def list_steps(options: Options, *, has_torch: bool) -> list[Step]:
         length = ["--rounds=1", "--min_repeats=2", "--min_seconds=0"]
         length += ["--config.classifier.width=0.05", "--config.classifier.num_middle_blocks=0"]
     profile = ["--profile=3"] if tiny else ["--profile=20"]
-    step_1, batch_64, xception = (
-        _flag_cases(*programs, tiny=tiny) for programs in ((_STEP_BATCH_1,), _BATCH_64, _XCEPTION)
-    )
+    groups = _list_cases(tiny)
+    step_1, batch_64, xception = map(_flag_cases, groups)
 
     def benchmark(*flags: str) -> tuple[tuple[str, ...], ...]:
         return (("-m", "launch.benchmark", *flags, *length, rows),)
 
     parity = benchmark("--cases=cpu_parity", *(["--smallest"] if tiny else []))
-    drawing = dataclasses.replace(_STEP_BATCH_1, name="synthesis", dtype="float32,bfloat16")
-    synthesis = benchmark(*_flag_cases(drawing, tiny=tiny))
+    drawing = dataclasses.replace(groups[0][0], name="synthesis", dtype="float32,bfloat16")
+    synthesis = benchmark(*_flag_cases([drawing]))
     # PyTorch takes up to a minute to compile a program; our steps do not wait for it.
     ours = [
         Step("parity", parity, 150, 40, is_timed=False),
@@ -127,17 +106,22 @@ def list_steps(options: Options, *, has_torch: bool) -> list[Step]:
     ]
 
 
+def _list_cases(tiny: bool) -> list[list[Case]]:
+    """List the cases that are timed together: the step at batch size 1, the GAN at 64, Xception."""
+    return [[_shrink(case) if tiny else case for case in group] for group in _CASES]
+
+
 def _shrink(case: Case) -> Case:
     size, num_features = (71, 0) if case.name.startswith("xception") else (16, 2)
     batch_size = min(case.batch_size, 2)
     return dataclasses.replace(case, image_size=size, num_features=num_features, batch_size=batch_size)
 
 
-def _flag_cases(*all_cases: Case, tiny: bool) -> list[str]:
+def _flag_cases(group: Sequence[Case]) -> list[str]:
     """Format cases that differ only in name as flags of `launch.benchmark`."""
-    first = _shrink(all_cases[0]) if tiny else all_cases[0]
+    first = group[0]
     return [
-        f"--cases={','.join(case.name for case in all_cases)}",
+        f"--cases={','.join(case.name for case in group)}",
         f"--sizes={first.image_size}",
         *([f"--widths={first.num_features}"] if first.num_features else []),
         f"--batch_sizes={first.batch_size}",
@@ -178,17 +162,10 @@ def _synthesize(options: Options) -> tuple[str, ...]:
 
 
 def run_check(config: ConfigDict, options: Options) -> str:
-    """Run the steps that are not done, while there is time.
+    """Run the steps that are not done, while there is time, and return the report as Markdown.
 
     The results of a step are in the results folder when it ends, even if it was stopped. The next call repeats a step
     that ran out of time; it repeats a failed one only if `only` names it.
-
-    Args:
-      config: for every field that a case does not set, for PyTorch's side.
-      options: the options.
-
-    Returns:
-      The report, as Markdown.
 
     Raises:
       UserError: JAX sees no GPU, a step in `only` does not exist, or `gpu_check.sh prepare` has not been run.
@@ -232,28 +209,20 @@ def _check_machine(options: Options, known: Sequence[str]) -> dict[str, Any]:
 
 
 def describe_machine() -> dict[str, Any]:
-    """Call `report.describe_machine` in another process, so that this one does not hold the GPU.
+    """Call `machine.describe_machine` in another process, so that this one does not hold the GPU.
 
     Raises:
       UserError: JAX cannot be imported or does not start.
     """
-    program = (
-        "import json\nfrom fpgan_jax.benchmarking import report\nprint(json.dumps(report.describe_machine()))"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", program], check=False, capture_output=True, text=True, cwd=_ROOT
-    )
-    if result.returncode:
-        raise UserError(f"JAX does not start here: {(result.stderr.splitlines() or ['no message'])[-1]}")
-    return json.loads(result.stdout.splitlines()[-1])
+    try:
+        return worker_process.ask_module("fpgan_jax.benchmarking.machine", None, {})
+    except RuntimeError as error:
+        raise UserError(f"JAX does not start here: {error}") from error
 
 
 def _ask_driver() -> str | None:
-    query = [
-        "nvidia-smi",
-        "--query-gpu=name,driver_version,memory.total,power.limit",
-        "--format=csv,noheader",
-    ]
+    fields = "name,driver_version,memory.total,power.limit"
+    query = ["nvidia-smi", f"--query-gpu={fields}", "--format=csv,noheader"]
     try:
         return subprocess.run(query, check=False, capture_output=True, text=True, timeout=20).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
@@ -263,12 +232,13 @@ def _ask_driver() -> str | None:
 def _run_step(step: Step, limit: float, results: gpu_check_report.Results) -> None:
     begin = time.monotonic()
     for command in step.commands:
-        command_begin, num_rows = time.monotonic(), results.count_benchmark_rows()
+        command_begin, num_rows = time.monotonic(), len(results.read_benchmark_rows())
         left = limit - (command_begin - begin)
         if "launch.benchmark" in command:
             command = (*command, f"--max_seconds={_BENCHMARK_SHARE * left:.0f}")
         status = _run_command(command, left, results.log_path)
-        if status == "done" and results.has_case_not_begun(num_rows):
+        new_rows = results.read_benchmark_rows()[num_rows:]
+        if status == "done" and any(row.get("is_not_begun") for row in new_rows):
             status = "out of time"
         seconds = round(time.monotonic() - command_begin, 1)
         row = {"kind": "command", "step": step.name, "command": list(command)}
@@ -285,28 +255,29 @@ def _run_command(command: Sequence[str], limit: float, log_path: pathlib.Path) -
     with open(log_path, "a") as log:
         log.write(f"\n=== python {' '.join(command)}\n")
         log.flush()
-        # In a new process group, so that the processes which it starts end with it.
-        process = subprocess.Popen(
-            [sys.executable, *command], cwd=_ROOT, stdout=log, stderr=log, process_group=0
-        )
-        try:
-            code = process.wait(max(limit, 0))
-        except subprocess.TimeoutExpired:
-            return "out of time"
-        finally:
-            _end(process)
+        with _start(command, log) as process:
+            try:
+                code = process.wait(max(limit, 0))
+            except subprocess.TimeoutExpired:
+                return "out of time"
     return "done" if code == 0 else f"failed with exit code {code}"
 
 
-def _end(process: subprocess.Popen) -> None:
-    """Ask a process to save and end, then kill its whole group."""
-    if process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_SECONDS)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+@contextlib.contextmanager
+def _start(command: Sequence[str], log: IO[str], **options: Any) -> Iterator[subprocess.Popen]:
+    """Start Python; at the end ask it to save and stop, then kill it with all processes that it started."""
+    streams = {"stdout": log, "stderr": log, **options}
+    process = subprocess.Popen([sys.executable, *command], cwd=_ROOT, process_group=0, **streams)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_SECONDS)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextlib.contextmanager
@@ -316,42 +287,24 @@ def _compile_peers(config: ConfigDict, options: Options, results: gpu_check_repo
         yield
         return
     requests = describe_peer_requests(config, options.tiny)
-    with open(results.log_path, "a") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "fpgan_jax.benchmarking.peer_worker"],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            text=True,
-            cwd=_ROOT,
-            process_group=0,
-        )
+    worker = ["-m", "fpgan_jax.benchmarking.peer_worker"]
+    with open(results.log_path, "a") as log, _start(worker, log, stdin=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         # Fits into the buffer of the pipe, so this does not wait.
         process.stdin.write("".join(json.dumps(request) + "\n" for request in requests))
         process.stdin.close()
-        try:
-            yield
-        finally:
-            _end(process)
+        yield
 
 
 def describe_peer_requests(config: ConfigDict, tiny: bool) -> list[dict[str, Any]]:
-    """Create the requests with which `peer_worker` compiles the programs of all steps, in their order.
-
-    Args:
-      config: for every field that a case does not set.
-      tiny: use the sizes of a rehearsal.
-    """
+    """Create the requests with which `peer_worker` compiles the programs of all steps, in their order."""
     config = config.copy_and_resolve_references()
     if tiny:
         config.classifier.update({"width": 0.05, "num_middle_blocks": 0})
     requests: list[dict[str, Any]] = [
         {"command": "start", "device": "cpu" if tiny else "cuda", "num_threads": parallel.count_cores()}
     ]
-    for case in (_STEP_BATCH_1, *_BATCH_64, *_XCEPTION):
-        of_case = cases.create_config(config, _shrink(case) if tiny else case)
-        strided = NUM_STRIDED_CONVS[of_case.discriminator.receptive_field]
-        program = peer_worker.describe_program(case.name, of_case, num_strided=strided, dtype=case.dtype)
+    for case in itertools.chain.from_iterable(_list_cases(tiny)):
+        program = cases.describe_program(case, cases.create_config(config, case))
         requests.append({"command": "build", "variant": "compile", "program": program})
     return requests

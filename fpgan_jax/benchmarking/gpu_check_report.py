@@ -1,7 +1,4 @@
-"""Owns the results folder of a check on a GPU: rows as JSON lines, a log, and a report in Markdown.
-
-Does not run anything (`gpu_check.py`).
-"""
+"""Owns the results folder of a check on a GPU: rows as JSON lines, a log, and a report in Markdown."""
 
 import collections
 import json
@@ -38,13 +35,7 @@ class Results:
     """
 
     def __init__(self, workdir: str, out_dir: str | None, *, paper_dir: pathlib.Path):
-        """Open the results, and create their folder if missing.
-
-        Args:
-          workdir: folder of the check.
-          out_dir: folder for a copy of the results; None copies nothing.
-          paper_dir: folder of the paper's set.
-        """
+        """Create the folder of the results if missing; after every step they are copied to `out_dir`."""
         self._folder = locate_results(workdir)
         self._folder.mkdir(parents=True, exist_ok=True)
         self._out_dir = pathlib.Path(out_dir) if out_dir else None
@@ -63,14 +54,9 @@ class Results:
         found = [row["status"] for row in rows if row["kind"] == "step" and row["step"] == step]
         return found[-1] if found else ""
 
-    def count_benchmark_rows(self) -> int:
-        """Count the rows of all benchmarks so far."""
-        return len(report.read_rows(self._folder / BENCHMARK_FILE))
-
-    def has_case_not_begun(self, num_rows: int) -> bool:
-        """Return whether the rows after the first `num_rows` name a case for which there was no time."""
-        rows = report.read_rows(self._folder / BENCHMARK_FILE)[num_rows:]
-        return any(row.get("is_not_begun") for row in rows)
+    def read_benchmark_rows(self) -> list[dict[str, Any]]:
+        """Read the rows of all benchmarks so far."""
+        return report.read_rows(self._folder / BENCHMARK_FILE)
 
     def write_report(self) -> str:
         """Write the report of all results so far, copy the results, and return the report."""
@@ -78,7 +64,7 @@ class Results:
             for path in self._paper_dir.glob(pattern):
                 shutil.copy(path, self._folder / name)
         rows = report.read_rows(self._folder / _ROWS_FILE)
-        text = format_report(rows, report.read_rows(self._folder / BENCHMARK_FILE), self._read_paper_tables())
+        text = format_report(rows, self.read_benchmark_rows(), self._read_paper_tables())
         with write_whole(self._folder / _REPORT_FILE) as file:
             file.write(text)
         if self._out_dir:
@@ -97,13 +83,7 @@ class Results:
 def format_report(
     rows: Sequence[Mapping[str, Any]], benchmark_rows: Sequence[Mapping[str, Any]], paper_tables: str
 ) -> str:
-    """Format the report as Markdown: the tables of each GPU, the paper's set, and the steps.
-
-    Args:
-      rows: rows of the check.
-      benchmark_rows: rows of `launch.benchmark`.
-      paper_tables: tables of the paper's set, as Markdown; "" if there are none yet.
-    """
+    """Format the report as Markdown: the tables of each GPU and of the paper's set, and the steps."""
     machines = {row["machine"]["device"]: row for row in rows if row["kind"] == "machine"}
     parts = []
     for device, row in machines.items():

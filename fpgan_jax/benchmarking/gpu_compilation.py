@@ -1,7 +1,4 @@
-"""Owns the compilation of a program for a GPU that need not be present: its kernels and their memory traffic.
-
-Does not own the programs (`programs.py`), and cannot time kernels.
-"""
+"""Owns the compilation of a program for a GPU that need not be present: its kernels and their memory traffic."""
 
 import collections
 import dataclasses
@@ -58,17 +55,16 @@ _COMPUTATION = re.compile(r"^(ENTRY )?%?(\S+) \(.*\) -> .* \{$")
 _INSTRUCTION = re.compile(r"^(?:ROOT )?%(\S+) = (\(.*?\)|\S+) ([\w\-]+)\((.*)$")
 # Operations that start no kernel.
 _NO_KERNELS = {"parameter", "constant", "get-tuple-element", "tuple", "bitcast", "after-all", "opt-barrier"}
-KINDS = ("convolution", "product", "transposition", "copy", "reduction", "elementwise", "other")
 
 
 @dataclasses.dataclass(frozen=True)
 class Kernel:
-    """One kernel of a compiled program.
+    """One kernel of a compiled program, and what XLA says about it.
 
     Attributes:
-      kind: one of `KINDS`.
+      kind: "convolution", "product", "transposition", "copy", "reduction", "elementwise" or "other".
       operation: JAX's name of the operation that it comes from; "" if unknown.
-      shape: of its output, as XLA writes it.
+      shape: shape of its output.
       num_bytes: total size of its operands and output. An upper bound of its memory traffic, since it may read only
         a part, or data in the cache.
       count: how often one run of the program starts it.
@@ -82,11 +78,7 @@ class Kernel:
 
 
 def compile_program(program: Program, gpu: str) -> jax.stages.Compiled:
-    """Compile a program for one GPU, from shapes alone; the result cannot run here.
-
-    Args:
-      program: from `programs.create_program`.
-      gpu: one of `GPUS`.
+    """Compile a program for one of `GPUS`, from shapes alone; the result cannot run here.
 
     Raises:
       UserError: JAX's CUDA plugin is not installed.
@@ -117,20 +109,13 @@ def compile_program(program: Program, gpu: str) -> jax.stages.Compiled:
     )
     shapes = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype),
-        (program.create_state_shape(), batch, program.key),
+        (jax.eval_shape(program.init, jax.random.key(0)), batch, program.key),
     )
     return jitted.lower(*shapes).compile(compiler_options=_COMPILER_OPTIONS)
 
 
 def list_kernels(hlo: str) -> list[Kernel]:
-    """List the kernels of a compiled program in their order.
-
-    Args:
-      hlo: text of the compiled module, from `jax.stages.Compiled.as_text`.
-
-    Returns:
-      The kernels; those in a loop count once per iteration if XLA knows the number.
-    """
+    """List the kernels in the text of a compiled module; those in a loop count once per known iteration."""
     computations, entry = _parse_computations(hlo)
     return list(_list_kernels(computations, entry, 1))
 
@@ -203,12 +188,7 @@ def _count_bytes(shape: str) -> int:
 
 
 def describe_kernels(kernels: list[Kernel], gpu: str, num_steps: int = 1) -> dict[str, Any]:
-    """Sum up the kernels of a program, per training step.
-
-    Args:
-      kernels: from `list_kernels`.
-      gpu: one of `GPUS`.
-      num_steps: steps per run of the program.
+    """Sum up the kernels of a program of `num_steps` training steps, per step.
 
     Returns:
       "kernels": number of starts; "kernels_of": kind -> number; "gigabytes"; "gigabytes_of": kind -> GB;
@@ -231,12 +211,7 @@ def describe_kernels(kernels: list[Kernel], gpu: str, num_steps: int = 1) -> dic
 
 
 def describe_largest(kernels: list[Kernel], number: int, num_steps: int = 1) -> list[dict[str, Any]]:
-    """Describe the kernels with the most bytes, the largest first.
-
-    Args:
-      kernels: from `list_kernels`.
-      number: maximum number of kernels.
-      num_steps: steps per run of the program.
+    """Describe up to `number` kernels with the most bytes, the largest first.
 
     Returns:
       "kernel_kind", "operation", "shape", "gigabytes" per step and "percent" of the bytes of all kernels.

@@ -1,10 +1,6 @@
-"""Owns the timing of the input: batches alone, and a training step fed by them beside one with a resident batch.
-
-Does not make batches: `input_pipeline` (tf.data) and `feeding` (on the device) do.
-"""
+"""Owns the timing of the input: batches alone, and a training step fed by them beside one with a resident batch."""
 
 import math
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -25,12 +21,9 @@ _ENDLESS = 10**9  # steps
 
 
 def create_turns(case: Case, config: ConfigDict, resident: CompiledProgram) -> dict[str, timing.Turn]:
-    """Create the timed functions of an input, on random prints in memory.
+    """Create the timed functions of one of `cases.INPUT_CASES`, on random prints in memory.
 
-    Args:
-      case: one of `cases.INPUT_CASES`.
-      config: of the case, from `cases.create_config`.
-      resident: the gan_step of the same size, one step per call.
+    `resident` is the gan_step of the same size, with one step per call.
 
     Returns:
       "input": one batch, up to where it leaves the host; "fed": a training step including its batch; "resident": a
@@ -43,11 +36,10 @@ def create_turns(case: Case, config: ConfigDict, resident: CompiledProgram) -> d
     config.data.num_persons = max(
         config.data.num_persons, math.ceil(case.batch_size / config.data.num_replicas)
     )
-    create_batches = {"input_tfdata": _create_from_tfdata, "input_device": _create_from_device}[case.name]
-    examples, create_iterator = create_batches(config, _draw_prints(config))
-    alone, fed = create_iterator(), create_iterator()
+    feed = _create_feed(case, config)
+    alone, fed = (feed.create_batches(0, _ENDLESS) for _ in range(2))
     assert resident.program.step is not None
-    dispatch = parallel.create_dispatch(resident.program.step, examples)
+    dispatch = parallel.create_dispatch(resident.program.step, feed.examples)
     # Not the state of `resident`, which each of its calls donates.
     state = parallel.replicate(resident.program.create_state())
 
@@ -64,28 +56,16 @@ def create_turns(case: Case, config: ConfigDict, resident: CompiledProgram) -> d
     }
 
 
-def compute_wait_fraction(fed_seconds: float, resident_seconds: float) -> float:
-    """Compute the fraction of a fed step that waits for its batch; noise can make it slightly negative."""
-    return (fed_seconds - resident_seconds) / fed_seconds
-
-
-def _draw_prints(config: ConfigDict) -> PrintSet:
+def _create_feed(case: Case, config: ConfigDict) -> Feed:
     data = config.data
     persons = np.arange(1, data.num_persons + 1, dtype=np.int32)
     shape = (data.num_persons, *image_shape(data))
     images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    return PrintSet(images, persons, tuple(map(str, persons)))
-
-
-def _create_from_tfdata(config: ConfigDict, prints: PrintSet) -> tuple[None, Callable[[], Iterator]]:
+    prints = PrintSet(images, persons, tuple(map(str, persons)))
+    if case.name == "input_device":
+        return Feed(feeding.create_gan_source_from_prints(config, prints), "device")
     try:
         from fpgan_jax.data import input_pipeline  # noqa: F401
     except ImportError as error:
         raise UserError(f"--cases=input_tfdata: TensorFlow cannot be imported here ({error})") from error
-    source = feeding.GanSource(config, pairs.ReplicatedPrints(prints, config.data), uses_tfdata=True)
-    return None, lambda: source.create_batches(0, _ENDLESS)
-
-
-def _create_from_device(config: ConfigDict, prints: PrintSet) -> tuple[Any, Callable[[], Iterator]]:
-    feed = Feed(feeding.create_gan_source_from_prints(config, prints), "device")
-    return feed.examples, lambda: feed.create_batches(0, _ENDLESS)
+    return Feed(feeding.GanSource(config, pairs.ReplicatedPrints(prints, data), uses_tfdata=True), "tfdata")

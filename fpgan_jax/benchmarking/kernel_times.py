@@ -1,7 +1,4 @@
-"""Owns the times of a program's kernels: a trace of a few calls, summed by kernel.
-
-Does not time the program as a whole (`timing.py`), because tracing slows it down.
-"""
+"""Owns the times of a program's kernels: a trace of a few calls, summed by kernel."""
 
 import collections
 import dataclasses
@@ -19,14 +16,7 @@ from fpgan_jax.benchmarking.compilation import CompiledProgram
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of one kernel.
-
-    Attributes:
-      name: of the kernel.
-      operation: XLA's name of the operation.
-      start: nanoseconds, from an arbitrary origin.
-      duration: nanoseconds.
-    """
+    """One run of one kernel; `operation` is XLA's name, times are in nanoseconds from an arbitrary origin."""
 
     name: str
     operation: str
@@ -35,12 +25,7 @@ class Run:
 
 
 def trace_kernels(compiled: CompiledProgram, number: int, *, num_calls: int) -> dict[str, Any]:
-    """Trace calls of a program and sum up its kernels.
-
-    Args:
-      compiled: the program, which has run at least once.
-      number: maximum number of kernels to name.
-      num_calls: calls to trace.
+    """Trace calls of a program that has run before, and sum up its kernels.
 
     Returns:
       The entries of `sum_runs`, and "us_per_step": duration of a traced step, microseconds.
@@ -84,15 +69,10 @@ def _read_threads(planes: Iterable[Any]) -> list[list[Run]]:
 
 
 def sum_runs(threads: Sequence[Sequence[Run]], number: int, num_steps: int) -> dict[str, Any]:
-    """Sum up runs by kernel.
+    """Sum up the runs of each thread by kernel, and name up to `number` kernels.
 
     The time of a run inside another one of its thread, such as the body of a loop on a CPU, is subtracted from the
     outer run.
-
-    Args:
-      threads: the runs of each thread.
-      number: maximum number of kernels to name.
-      num_steps: number of traced steps.
 
     Returns:
       "busy_us_per_step": microseconds per step in which at least one kernel ran; "kernels_per_step"; "largest": the
@@ -124,17 +104,17 @@ def sum_runs(threads: Sequence[Sequence[Run]], number: int, num_steps: int) -> d
 
 
 def _list_own_times(runs: Sequence[Run]) -> list[tuple[Run, float]]:
-    found: list[tuple[Run, float]] = []
-    open_runs: list[int] = []  # indices in `found` of the runs that have not ended
-    for run in sorted(runs, key=lambda run: (run.start, -run.duration)):
-        while open_runs and run.start >= found[open_runs[-1]][0].start + found[open_runs[-1]][0].duration:
+    own: dict[int, float] = {}
+    open_runs: list[Run] = []  # those that have not ended, the innermost last
+    runs = sorted(runs, key=lambda run: (run.start, -run.duration))
+    for run in runs:
+        while open_runs and run.start >= open_runs[-1].start + open_runs[-1].duration:
             open_runs.pop()
         if open_runs:
-            outer, own = found[open_runs[-1]]
-            found[open_runs[-1]] = outer, own - run.duration
-        open_runs.append(len(found))
-        found.append((run, run.duration))
-    return found
+            own[id(open_runs[-1])] -= run.duration
+        own[id(run)] = run.duration
+        open_runs.append(run)
+    return [(run, own[id(run)]) for run in runs]
 
 
 def _measure_busy(runs: Iterable[Run]) -> float:

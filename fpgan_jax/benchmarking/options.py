@@ -1,9 +1,7 @@
-"""Owns the options of a benchmark, and the list of cases that they ask for.
-
-Does not run anything (`runner.py`).
-"""
+"""Owns the options of a benchmark, and the list of cases that they ask for."""
 
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +14,7 @@ from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL
 PROCESS_CASES = ("start_up", "weak_scaling", "cpu_parity")
 # The input cases come right after the step that they feed, so that it is compiled once.
 CASE_NAMES = (
-    *("generator_inference", *cases.SYNTHESIS_CASES, "discriminator", "gan_step", *cases.INPUT_CASES),
+    *("generator_inference", "synthesis", "discriminator", "gan_step", *cases.INPUT_CASES),
     *("xception_inference", "xception_step", *PROCESS_CASES),
 )
 _DTYPES = ("float32", "bfloat16")
@@ -29,29 +27,7 @@ _GOALS = (
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """The options of a benchmark; the flags of `launch.benchmark`.
-
-    Attributes:
-      cases: names from `CASE_NAMES`. Empty: all but `PROCESS_CASES`; with `smallest`, all.
-      sizes: image sizes, pixels.
-      widths: features of the first layer of both networks.
-      batch_sizes: images per step; synthesis has a fixed batch size.
-      dtypes: "float32", "bfloat16".
-      peers: time PyTorch in turn with our programs.
-      peer_variants: from `peer_worker.VARIANTS`. Empty: "eager" on a CPU, both on a GPU.
-      min_seconds: minimum time per contestant, over all rounds.
-      min_repeats: minimum number of samples per contestant, over all rounds.
-      rounds: turns per contestant.
-      max_seconds: after so many seconds no further case and no further round starts. None: no limit.
-      profile: number of kernels to name in the row of each program, by time; 0 traces nothing.
-      out: JSON-lines file to append rows to. The tables of this run go beside it as Markdown. Both are written after
-        every row. Ceilings of this machine that are in the file are not measured again. None writes nothing.
-      steps_per_dispatch: training steps per call; times in rows are per step.
-      smallest: run everything at its smallest, without compiler optimizations; the times mean nothing. Ignores all
-        lists except `cases`, and all durations.
-      goals: time the three cases in which to beat PyTorch on a CPU; sets `peers` and ignores the lists above.
-      compile_for: one of `gpu_compilation.GPUS`: count the kernels that XLA makes for that GPU instead of timing.
-    """
+    """The options of a benchmark: the flags of `launch.benchmark`, whose help describes them."""
 
     cases: tuple[str, ...] = ()
     sizes: tuple[int, ...] = (128, 256)
@@ -73,10 +49,7 @@ class Options:
 
 
 def parse_options(values: Mapping[str, Any]) -> Options:
-    """Convert flags to options.
-
-    Args:
-      values: flag name -> value; a list is a list of strings. Other flags are ignored.
+    """Convert flag values, where a list is a list of strings, to options; other flags are ignored.
 
     Raises:
       UserError: a list of numbers holds something else.
@@ -111,19 +84,12 @@ def list_cases(options: Options) -> list[Case]:
             Case(name, 71, 0, 1, "float32") if _is_xception(name) else Case(name, 16, 2, 1, "float32")
             for name in names
         ]
-    found = [
-        Case(name, size, 0 if _is_xception(name) else width, _choose_batch_size(name, batch_size), dtype)
-        for size in options.sizes
-        for width in options.widths
-        for batch_size in options.batch_sizes
-        for dtype in options.dtypes
-        for name in names
-    ]
+    found = []
+    lists = options.sizes, options.widths, options.batch_sizes, options.dtypes, names
+    for size, width, batch_size, dtype, name in itertools.product(*lists):
+        batch_size = IMAGES_PER_CALL if name == "synthesis" else batch_size
+        found.append(Case(name, size, 0 if _is_xception(name) else width, batch_size, dtype))
     return list(dict.fromkeys(found))
-
-
-def _choose_batch_size(name: str, batch_size: int) -> int:
-    return IMAGES_PER_CALL if name in cases.SYNTHESIS_CASES else batch_size
 
 
 def _is_xception(name: str) -> bool:
@@ -161,12 +127,12 @@ def _check_options(options: Options) -> None:
         raise UserError(
             "--compile_for: cannot be combined with --peers or --goals; it counts kernels and times nothing"
         )
-    for name in ("sizes", "widths", "batch_sizes"):
-        if any(value < 1 for value in getattr(options, name)):
-            raise UserError(f"--{name}: every number must be at least 1")
     for name in ("sizes", "widths", "batch_sizes", "dtypes"):
-        if not getattr(options, name):
+        values = getattr(options, name)
+        if not values:
             raise UserError(f"--{name}: is empty")
+        if name != "dtypes" and min(values) < 1:
+            raise UserError(f"--{name}: every number must be at least 1")
     if options.goals and options.smallest:
         raise UserError("--goals, --smallest: choose one of the two")
     if options.out and pathlib.Path(options.out).suffix == ".md":

@@ -1,7 +1,7 @@
 """Owns the timing of PyTorch in a separate process, which blocks on its input while our programs are timed.
 
-Does not own the programs (`peer_programs.py`) or statistics. Has both sides of the pipe: `PeerWorker` in our process,
-and the loop of `python -m fpgan_jax.benchmarking.peer_worker`. Each line in the pipe is one JSON object.
+Has both sides of the pipe: `PeerWorker` in our process, and the loop of `python -m fpgan_jax.benchmarking.peer_worker`,
+which does not import JAX. Each line in the pipe is one JSON object.
 """
 
 import contextlib
@@ -16,10 +16,21 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax.benchmarking import timing
-from fpgan_jax.config.fields import FIELDS, VARIANT_FIELDS
+from fpgan_jax.config.fields import FIELDS, VARIANT_FIELDS, flatten_config
 from fpgan_jax.errors import UserError
 
 VARIANTS = ("eager", "compile")
+# Fields for which `peers.py` has only the default.
+_PLAIN_FIELDS = (
+    *(
+        "generator.form",
+        "generator.norm",
+        "generator.num_levels",
+        "generator.upsampling",
+        "discriminator.norm",
+    ),
+    *("gan_objective", "data.jitter", "ema_decay", *VARIANT_FIELDS),
+)
 # The threads of OpenMP spin for a while after their work; our programs must not start before they sleep.
 _SETTLE_SECONDS = 0.3
 
@@ -40,50 +51,18 @@ def check_comparable(config: ConfigDict) -> None:
     Raises:
       UserError: a field has another value.
     """
-    wanted = {
-        "generator.form": "isola",
-        "generator.norm": "batch",
-        "discriminator.norm": "batch",
-        "gan_objective": "vanilla",
-        "data.jitter": 0,
-        "ema_decay": 0.0,
-        "generator.num_levels": 0,
-        "generator.upsampling": "transposed",
-    } | {name: FIELDS[name].default for name in VARIANT_FIELDS}
-    for name, value in wanted.items():
-        found = config
-        for part in name.split("."):
-            found = found[part]
-        if found != value:
-            raise UserError(f"--peers: PyTorch's side has config.{name}={value!r}, not {found!r}; set it so")
+    flat = flatten_config(config)
+    for name in _PLAIN_FIELDS:
+        default = FIELDS[name].default
+        if flat[name] != default:
+            raise UserError(
+                f"--peers: PyTorch's side has config.{name}={default!r}, not {flat[name]!r}; set it so"
+            )
     if config.discriminator.receptive_field == 1:
         raise UserError("--peers: PyTorch's side has no discriminator of 1x1 patches; use larger images")
 
 
-def describe_program(name: str, config: ConfigDict, *, num_strided: int, dtype: str) -> dict[str, Any]:
-    """Describe a program for `peer_programs.create_call`.
-
-    Args:
-      name: one of `cases.PROGRAM_CASES`.
-      config: of the case, from `cases.create_config`.
-      num_strided: strided convolutions of the discriminator.
-      dtype: of the computation, "float32" or "bfloat16".
-    """
-    return {
-        "name": name,
-        "dtype": dtype,
-        "image_size": config.data.image_size,
-        "num_channels": config.data.num_channels,
-        "num_features": config.generator.num_features,
-        "num_strided": num_strided,
-        "batch_size": config.global_batch_size,
-        "num_classes": config.data.num_persons,
-        "width": config.classifier.width,
-        "num_middle_blocks": config.classifier.num_middle_blocks,
-    }
-
-
-class PeerWorker:
+class PeerWorker(contextlib.AbstractContextManager):
     """Our side of the pipe to the worker; a context manager.
 
     Attributes:
@@ -91,11 +70,7 @@ class PeerWorker:
     """
 
     def __init__(self, *, device: str, num_threads: int):
-        """Start the worker.
-
-        Args:
-          device: "cpu" or "cuda".
-          num_threads: CPU threads that PyTorch uses.
+        """Start the worker on the device "cpu" or "cuda", with so many CPU threads.
 
         Raises:
           UserError: PyTorch is not installed, or cannot use the device.
@@ -105,19 +80,11 @@ class PeerWorker:
         self._start()
 
     def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "fpgan_jax.benchmarking.peer_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        command, pipe = [sys.executable, "-m", "fpgan_jax.benchmarking.peer_worker"], subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
         assert self._process.stdin is not None and self._process.stdout is not None
         self._requests, self._answers = self._process.stdin, self._process.stdout
         self.description = self._ask(self._start_request)
-
-    def __enter__(self) -> "PeerWorker":
-        """Return itself."""
-        return self
 
     def __exit__(self, *exception: object) -> None:
         """End the process."""
@@ -129,14 +96,7 @@ class PeerWorker:
             self._process.kill()
 
     def build(self, variant: str, program: dict[str, Any]) -> dict[str, Any]:
-        """Build a program and run it until it is compiled; restart the worker if it has ended.
-
-        Args:
-          variant: one of `VARIANTS`.
-          program: from `describe_program`.
-
-        Returns:
-          "seconds" that it took.
+        """Build and compile a program, and return the "seconds" that it took; restart the worker if it has ended.
 
         Raises:
           UserError: PyTorch cannot build or run the program.
@@ -183,9 +143,8 @@ class _Server:
         self._device = "cpu"
         self._turns: dict[str, timing.Turn] = {}
 
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        command = request.pop("command")
-        return getattr(self, f"_{command}")(**request)
+    def answer(self, command: str, **arguments: Any) -> dict[str, Any]:
+        return getattr(self, f"_{command}")(**arguments)
 
     def _start(self, device: str, num_threads: int) -> dict[str, Any]:
         import torch
@@ -243,7 +202,7 @@ def _serve() -> None:
     server = _Server()
     for line in sys.stdin:
         try:
-            answer = server.answer(json.loads(line))
+            answer = server.answer(**json.loads(line))
         except Exception as error:
             # Any error is passed to our process, where it becomes the error of this case.
             answer = {"error": f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"}

@@ -1,21 +1,12 @@
-"""Owns the same networks and training steps in PyTorch, as its users write them, to compare times with.
+"""Owns the same networks and training steps in PyTorch, as its users write them, to compare times with."""
 
-Does not time them (`peer_worker.py`). Without PyTorch the file can still be imported, but its classes do not work;
-`peer_worker.check_torch` checks that first.
-"""
-
-from __future__ import annotations
-
+import functools
 import itertools
-import types
+from collections.abc import Callable
 
-try:
-    import torch
-    from torch import nn
-    from torch.nn import functional
-except ModuleNotFoundError:
-    torch = functional = None
-    nn = types.SimpleNamespace(Module=object, Sequential=object)
+import torch
+from torch import nn
+from torch.nn import functional
 
 _LEAKY_SLOPE = 0.2
 
@@ -23,24 +14,15 @@ _LEAKY_SLOPE = 0.2
 class UNet(nn.Module):
     """Isola's U-Net with batch norm, as in the reference PyTorch code.
 
-    Attributes:
-      downs: one convolution with activation and norm per level, outermost first.
-      ups: one transposed convolution with activation and norm per level, outermost first.
-
     Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: two lists of
-      levels instead of nested ones.
+      levels, outermost first, instead of nested ones.
     """
 
     def __init__(self, image_size: int, num_features: int, num_channels: int = 1):
-        """Build the network.
-
-        Args:
-          image_size: side of the square image, pixels; a power of two.
-          num_features: of the first level.
-          num_channels: of an image.
+        """Build the network for images whose side, in pixels, is a power of two.
 
         Raises:
-          ValueError: the size is not a power of two.
+          ValueError: it is not.
         """
         super().__init__()
         num_levels = image_size.bit_length() - 1
@@ -51,15 +33,14 @@ class UNet(nn.Module):
         dropouts = {size for size in (4, 8, 16) if size <= image_size // 16}
         self.downs, self.ups = nn.ModuleList(), nn.ModuleList()
         for level, width in enumerate(features):
-            in_width = features[level - 1] if level else num_channels
+            outer_width = features[level - 1] if level else num_channels
             down = [] if level == 0 else [nn.LeakyReLU(_LEAKY_SLOPE, inplace=True)]
-            down.append(nn.Conv2d(in_width, width, 4, 2, 1, bias=False))
+            down.append(nn.Conv2d(outer_width, width, 4, 2, 1, bias=False))
             if 0 < level < num_levels - 1:
                 down.append(nn.BatchNorm2d(width))
             up_width = width if level == num_levels - 1 else 2 * width
-            out_width = features[level - 1] if level else num_channels
-            up = [nn.ReLU(inplace=True), nn.ConvTranspose2d(up_width, out_width, 4, 2, 1, bias=level == 0)]
-            up.append(nn.BatchNorm2d(out_width) if level else nn.Tanh())
+            up = [nn.ReLU(inplace=True), nn.ConvTranspose2d(up_width, outer_width, 4, 2, 1, bias=level == 0)]
+            up.append(nn.BatchNorm2d(outer_width) if level else nn.Tanh())
             if image_size >> level in dropouts:
                 up.append(nn.Dropout(0.5))
             self.downs.append(nn.Sequential(*down))
@@ -87,13 +68,7 @@ class PatchDiscriminator(nn.Sequential):
     """
 
     def __init__(self, num_features: int, num_channels: int = 1, num_strided: int = 3):
-        """Build the network.
-
-        Args:
-          num_features: of the first convolution.
-          num_channels: of one image.
-          num_strided: number of strided convolutions; 3 for patches of 70x70 pixels.
-        """
+        """Build the network; 3 strided convolutions give patches of 70x70 pixels."""
         widths = [num_features * min(2**i, 8) for i in range(num_strided + 1)]
         blocks = [nn.Conv2d(2 * num_channels, widths[0], 4, 2, 1), nn.LeakyReLU(_LEAKY_SLOPE, inplace=True)]
         for i, (in_width, width) in enumerate(itertools.pairwise(widths), start=1):
@@ -154,14 +129,7 @@ class Xception(nn.Sequential):
     def __init__(
         self, num_classes: int, num_channels: int = 1, *, width: float = 1.0, num_middle_blocks: int = 8
     ):
-        """Build the network.
-
-        Args:
-          num_classes: number of logits.
-          num_channels: of an image.
-          width: factor on all numbers of features.
-          num_middle_blocks: blocks of the middle flow.
-        """
+        """Build the network; `width` is a factor on all numbers of features."""
 
         def scale(*widths: int) -> tuple[int, ...]:
             return tuple(max(1, round(features * width)) for features in widths)
@@ -197,96 +165,92 @@ def _batch_norm(width: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(width, eps=1e-3, momentum=0.01)
 
 
-class DiscriminatorGradient:
-    """D's half of `GanStep` on given prints, up to the gradient and without the optimizer."""
+def create_inference(network: nn.Module, autocast: Callable) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Create the function that applies a network to a batch."""
 
-    def __init__(self, discriminator: nn.Module, autocast_dtype: torch.dtype | None = None):
-        """Take a network on its device, and the dtype of automatic mixed precision or None."""
-        self.discriminator = discriminator
-        self._autocast_dtype = autocast_dtype
+    def infer(images: torch.Tensor) -> torch.Tensor:
+        with torch.inference_mode(), autocast():
+            return network(images)
 
-    def __call__(
-        self, noise_image: torch.Tensor, real_image: torch.Tensor, fake_image: torch.Tensor
+    return infer
+
+
+def create_discriminator_gradient(
+    discriminator: nn.Module, autocast: Callable
+) -> Callable[..., torch.Tensor]:
+    """Create D's half of `create_gan_step` on (noise, real, fake): up to the gradient, without the optimizer."""
+
+    def compute_gradient(
+        noise_image: torch.Tensor, real_image: torch.Tensor, fake_image: torch.Tensor
     ) -> torch.Tensor:
-        """Compute the gradient; return the scalar loss, which stays on the device."""
-        self.discriminator.zero_grad()
-        with _autocast(noise_image.device.type, self._autocast_dtype):
-            fake_loss = _judge(self.discriminator, noise_image, fake_image, 0.0)
-            loss = 0.5 * (fake_loss + _judge(self.discriminator, noise_image, real_image, 1.0))
+        discriminator.zero_grad()
+        with autocast():
+            loss = _compute_discriminator_loss(discriminator, noise_image, real_image, fake_image)
         loss.backward()
         return loss.detach()
 
+    return compute_gradient
 
-class GanStep:
-    """The alternating step of the reference PyTorch code: D on detached prints, then G through the updated D.
+
+def create_gan_step(
+    generator: nn.Module, discriminator: nn.Module, autocast: Callable
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Create the alternating step on (noise, real): D on detached prints, then G through the updated D.
+
+    It returns G's scalar loss, which stays on the device.
 
     Source: Isola et al. 2017, section 3.3, as `Pix2PixModel.optimize_parameters` of
       junyanz/pytorch-CycleGAN-and-pix2pix; differs in: nothing.
     """
+    create_tx = functools.partial(torch.optim.Adam, lr=2e-4, betas=(0.5, 0.999), eps=1e-8)
+    generator_tx, discriminator_tx = create_tx(generator.parameters()), create_tx(discriminator.parameters())
 
-    def __init__(
-        self, generator: nn.Module, discriminator: nn.Module, autocast_dtype: torch.dtype | None = None
-    ):
-        """Take both networks on their device, and the dtype of automatic mixed precision or None."""
-        self.generator, self.discriminator = generator, discriminator
-        self._autocast_dtype = autocast_dtype
-        self._device_type = next(generator.parameters()).device.type
-        settings = {"lr": 2e-4, "betas": (0.5, 0.999), "eps": 1e-8}
-        self._generator_tx = torch.optim.Adam(generator.parameters(), **settings)
-        self._discriminator_tx = torch.optim.Adam(discriminator.parameters(), **settings)
-
-    def __call__(self, noise_image: torch.Tensor, real_image: torch.Tensor) -> torch.Tensor:
-        """Take one step; return G's scalar loss, which stays on the device."""
-        with self._autocast():
-            fake_image = self.generator(noise_image)
-        self.discriminator.requires_grad_(True)
-        with self._autocast():
-            fake_loss = self._judge(noise_image, fake_image.detach(), 0.0)
-            loss = 0.5 * (fake_loss + self._judge(noise_image, real_image, 1.0))
-        self._discriminator_tx.zero_grad()
+    def take_step(noise_image: torch.Tensor, real_image: torch.Tensor) -> torch.Tensor:
+        with autocast():
+            fake_image = generator(noise_image)
+        discriminator.requires_grad_(True)
+        with autocast():
+            loss = _compute_discriminator_loss(discriminator, noise_image, real_image, fake_image.detach())
+        discriminator_tx.zero_grad()
         loss.backward()
-        self._discriminator_tx.step()
-        self.discriminator.requires_grad_(False)
-        with self._autocast():
-            loss = self._judge(noise_image, fake_image, 1.0)
+        discriminator_tx.step()
+        discriminator.requires_grad_(False)
+        with autocast():
+            loss = _judge(discriminator, noise_image, fake_image, 1.0)
             loss = loss + 100.0 * functional.l1_loss(fake_image.float(), real_image)
-        self._generator_tx.zero_grad()
+        generator_tx.zero_grad()
         loss.backward()
-        self._generator_tx.step()
+        generator_tx.step()
         return loss.detach()
 
-    def _judge(self, noise_image: torch.Tensor, image: torch.Tensor, target: float) -> torch.Tensor:
-        return _judge(self.discriminator, noise_image, image, target)
-
-    def _autocast(self):
-        return _autocast(self._device_type, self._autocast_dtype)
+    return take_step
 
 
-class ClassifierStep:
-    """A training step with softmax cross-entropy and AdamW."""
+def create_classifier_step(classifier: nn.Module, autocast: Callable) -> Callable[..., torch.Tensor]:
+    """Create a training step on (images, labels), with softmax cross-entropy and AdamW."""
+    tx = torch.optim.AdamW(classifier.parameters(), lr=1e-3, weight_decay=1e-4)
 
-    def __init__(self, classifier: nn.Module, autocast_dtype: torch.dtype | None = None):
-        """Take a network on its device, and the dtype of automatic mixed precision or None."""
-        self.classifier = classifier
-        self._autocast_dtype = autocast_dtype
-        self._device_type = next(classifier.parameters()).device.type
-        self._tx = torch.optim.AdamW(classifier.parameters(), lr=1e-3, weight_decay=1e-4)
-
-    def __call__(self, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Take one step; return the scalar loss, which stays on the device."""
-        with _autocast(self._device_type, self._autocast_dtype):
-            logits = self.classifier(images)
+    def take_step(images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        with autocast():
+            logits = classifier(images)
         loss = functional.cross_entropy(logits.float(), labels)
-        self._tx.zero_grad()
+        tx.zero_grad()
         loss.backward()
-        self._tx.step()
+        tx.step()
         return loss.detach()
 
+    return take_step
 
-def _judge(discriminator: nn.Module, noise_image: torch.Tensor, image: torch.Tensor, target: float):
+
+def _compute_discriminator_loss(
+    discriminator: nn.Module, noise_image: torch.Tensor, real_image: torch.Tensor, fake_image: torch.Tensor
+) -> torch.Tensor:
+    fake_loss = _judge(discriminator, noise_image, fake_image, 0.0)
+    return 0.5 * (fake_loss + _judge(discriminator, noise_image, real_image, 1.0))
+
+
+def _judge(
+    discriminator: nn.Module, noise_image: torch.Tensor, image: torch.Tensor, target: float
+) -> torch.Tensor:
     logits = discriminator(torch.cat([noise_image, image], 1)).float()
     return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
-
-
-def _autocast(device_type: str, dtype: torch.dtype | None):
-    return torch.autocast(device_type, dtype, enabled=dtype is not None)

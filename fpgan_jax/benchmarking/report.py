@@ -1,91 +1,14 @@
-"""Owns the output of a benchmark: one JSON line per row, and tables of the rows.
-
-Does not measure: the rows come from `runner.py`.
-"""
+"""Owns the output of a benchmark: one JSON line per row, and tables of the rows."""
 
 import contextlib
-import importlib.metadata
 import json
-import os
 import pathlib
-import platform
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
+import numpy as np
 
-from fpgan_jax import parallel
 from fpgan_jax.host.whole_file import write_whole
-
-_PACKAGES = (
-    *("jax", "jaxlib", "jax-cuda13-plugin", "nvidia-cudnn-cu13", "flax", "optax", "numpy", "torch", "triton"),
-    "tensorflow-cpu",
-)
-_ENVIRONMENT = (
-    *("XLA_FLAGS", "JAX_PLATFORMS", "XLA_PYTHON_CLIENT_PREALLOCATE", "XLA_PYTHON_CLIENT_MEM_FRACTION"),
-    *("OMP_NUM_THREADS", "LD_PRELOAD", "GLIBC_TUNABLES"),
-)
-_ROOT = pathlib.Path(__file__).parents[2]
-# Written by `launch/gpu_check.sh prepare` for a copy of the checkout without git's files.
-_COMMIT_FILE = pathlib.Path(".gpu/commit")
-
-
-def describe_machine() -> dict[str, Any]:
-    """Describe the machine and the software that the numbers come from.
-
-    Returns:
-      "cpu", "num_cores" that this process may use, "platform", "device" and "num_devices" as JAX sees them, "python",
-      "versions" of the installed packages, "environment" variables, and "commit", None if unknown.
-    """
-    return {
-        "cpu": _read_cpu_model(),
-        "num_cores": parallel.count_cores(),
-        "platform": jax.default_backend(),
-        "device": jax.local_devices()[0].device_kind,
-        "num_devices": jax.local_device_count(),
-        "python": platform.python_version(),
-        "versions": {name: version for name in _PACKAGES if (version := _read_version(name))},
-        "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-        "commit": read_commit(_ROOT),
-    }
-
-
-def read_commit(root: pathlib.Path) -> str | None:
-    """Read the commit of a checkout from git's files; of a copy without them from `_COMMIT_FILE`.
-
-    Args:
-      root: folder of the checkout.
-
-    Returns:
-      The hash, 40 hexadecimal digits; for a copy with uncommitted changes "-dirty" follows. None if unknown.
-      Uncommitted changes of a checkout are not detected.
-    """
-    if commit := _read_git_commit(root):
-        return commit
-    try:
-        return (root / _COMMIT_FILE).read_text().strip() or None
-    except OSError:
-        return None
-
-
-def _read_git_commit(root: pathlib.Path) -> str | None:
-    try:
-        folder = root / ".git"
-        if folder.is_file():  # in a worktree
-            folder = root / folder.read_text().removeprefix("gitdir:").strip()
-        head = (folder / "HEAD").read_text().strip()
-        if not head.startswith("ref: "):
-            return head
-        name = head.removeprefix("ref: ")
-        common = folder / "commondir"
-        folder = folder / common.read_text().strip() if common.exists() else folder
-        if (folder / name).exists():
-            return (folder / name).read_text().strip()
-        packed = re.search(rf"^(\w+) {re.escape(name)}$", (folder / "packed-refs").read_text(), re.MULTILINE)
-        return packed and packed[1]
-    except OSError:
-        return None
 
 
 class RowWriter:
@@ -97,29 +20,23 @@ class RowWriter:
     """
 
     def __init__(self, path: str | None):
-        """Open the file, create its folder if missing, and put the tables beside it; None writes nothing."""
+        """Create the file if missing; its tables go beside it. None writes nothing."""
         self.rows: list[dict[str, Any]] = []
         self.earlier_rows: list[dict[str, Any]] = []
-        self._file = None
-        if path:
-            self._path = pathlib.Path(path)
+        self._path = pathlib.Path(path) if path else None
+        if self._path:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self.earlier_rows = read_rows(self._path)
-            self._file = open(path, "a")  # noqa: SIM115 (closed by close)
+            open(self._path, "a").close()  # fails now if it cannot be written
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Append one row, and write it and the tables to disk before returning."""
         self.rows.append(dict(row))
-        if self._file:
-            self._file.write(json.dumps(row) + "\n")
-            self._file.flush()
+        if self._path:
+            with open(self._path, "a") as file:
+                file.write(json.dumps(row) + "\n")
             with write_whole(self._path.with_suffix(".md")) as file:
                 file.write(format_rows(self.rows, markdown=True) + "\n")
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._file:
-            self._file.close()
 
 
 def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
@@ -132,21 +49,14 @@ def read_rows(path: pathlib.Path) -> list[dict[str, Any]]:
 
 
 def format_rows(rows: Sequence[Mapping[str, Any]], *, markdown: bool = False) -> str:
-    """Format the rows of a run as one table per kind, with blank lines between.
-
-    Args:
-      rows: from `runner.run_benchmark`.
-      markdown: Markdown instead of aligned text.
-    """
+    """Format the rows of a run as one table per kind, with blank lines between."""
     rows, tables = [part for row in rows for part in _split_profile(row)], []
     for kind, columns in _COLUMNS.items():
         of_kind = [row for row in rows if row["kind"] == kind]
         if of_kind:
             used = [name for name, read in columns.items() if any(read(row) is not None for row in of_kind)]
-            cells = [[columns[name](row) for name in used] for row in of_kind]
-            tables.append(
-                format_table(used, [["" if c is None else str(c) for c in r] for r in cells], markdown)
-            )
+            cells = [[columns[name](row) or "" for name in used] for row in of_kind]
+            tables.append(format_table(used, cells, markdown))
     return "\n\n".join(tables)
 
 
@@ -163,13 +73,7 @@ def _split_profile(row: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool = False) -> str:
-    """Format a table, without a final newline; the first column is left-aligned, the others right-aligned.
-
-    Args:
-      header: names of the columns.
-      rows: texts, one per column.
-      markdown: Markdown instead of aligned text.
-    """
+    """Format a table, without a final newline; the first column is left-aligned, the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
 
     def align(cells: Sequence[str]) -> list[str]:
@@ -185,18 +89,11 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]], markdown:
     return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
 
 
-def format_number(value: float | None, digits: int = 3) -> str | None:
-    """Format a number with `digits` significant digits and no exponent; None stays None."""
-    if value is None:
-        return None
-    if value and abs(value) < 10 ** (digits - 1):
-        return f"{float(f'{value:.{digits}g}'):.{_count_decimals(value, digits)}f}"
-    return f"{value:.0f}"
-
-
-def _count_decimals(value: float, digits: int) -> int:
-    exponent = int(f"{abs(value):.{digits - 1}e}".split("e")[1])
-    return max(0, digits - 1 - exponent)
+def format_number(value: float | None) -> str | None:
+    """Format a number with three significant digits, a larger one as an integer, without exponent; None stays None."""
+    if value and abs(value) < 100:
+        return np.format_float_positional(value, precision=3, unique=False, fractional=False).rstrip(".")
+    return None if value is None else f"{value:.0f}"
 
 
 def _number(name: str, scale: float = 1.0) -> Callable:
@@ -207,13 +104,8 @@ def _text(name: str) -> Callable:
     return lambda row: None if row.get(name) is None else str(row[name])
 
 
-def _range(low: str, high: str) -> Callable:
-    def read(row):
-        if row.get(low) is None:
-            return None
-        return f"{format_number(row[low])}-{format_number(row[high])}"
-
-    return read
+def _format_quartiles(row: Mapping[str, Any]) -> str | None:
+    return f"{format_number(row['ms_q1'])}-{format_number(row['ms_q3'])}" if "ms_q1" in row else None
 
 
 def _of_kind(name: str, *kinds: str) -> Callable:
@@ -256,17 +148,17 @@ _CASE_FIELDS = ("name", "image_size", "num_features", "batch_size", "dtype")
 _CASE_COLUMNS = {
     "case": _text("name"),
     "size": _text("image_size"),
-    "features": lambda row: row.get("num_features") or None,
+    "features": lambda row: str(row["num_features"]) if row.get("num_features") else None,
     "batch": _text("batch_size"),
     "dtype": _text("dtype"),
 }
+_PROGRAM_COLUMNS = _CASE_COLUMNS | {"steps a call": _text("steps_per_dispatch")}
 # kind of row -> heading -> content of the cell; a column without content is left out.
 _COLUMNS: Mapping[str, Mapping[str, Callable]] = {
-    "program": _CASE_COLUMNS
+    "program": _PROGRAM_COLUMNS
     | {
-        "steps a call": _text("steps_per_dispatch"),
         "ms": _number("ms_median"),
-        "quartiles": _range("ms_q1", "ms_q3"),
+        "quartiles": _format_quartiles,
         "images/s": _number("images_per_second"),
         "GFLOP": _number("flop", 1e-9),
         "% FLOP/s": _number("percent_of_flop_ceiling"),
@@ -276,9 +168,8 @@ _COLUMNS: Mapping[str, Mapping[str, Callable]] = {
         "eager / ours": _ratio("eager"),
         "compile / ours": _ratio("compile"),
     },
-    "compiled": _CASE_COLUMNS
+    "compiled": _PROGRAM_COLUMNS
     | {
-        "steps a call": _text("steps_per_dispatch"),
         "kernels": _number("kernels"),
         "convolutions": _of_kind("kernels_of", "convolution"),
         "GB": _number("gigabytes"),
@@ -286,9 +177,8 @@ _COLUMNS: Mapping[str, Mapping[str, Callable]] = {
         "ms by bytes": _number("bandwidth_ms"),
         "peak MiB": _number("peak_memory_bytes", 2**-20),
     },
-    "kernel": _CASE_COLUMNS
+    "kernel": _PROGRAM_COLUMNS
     | {
-        "steps a call": _text("steps_per_dispatch"),
         "kind": _text("kernel_kind"),
         "GB": _number("gigabytes"),
         "%": _number("percent"),
@@ -316,16 +206,14 @@ _COLUMNS: Mapping[str, Mapping[str, Callable]] = {
         "TB for 100 million": _number("terabytes_for_many"),
     },
     "ceiling": {"ceiling": _text("ceiling"), "at most": _format_ceiling},
-    "profile": _CASE_COLUMNS
+    "profile": _PROGRAM_COLUMNS
     | {
-        "steps a call": _text("steps_per_dispatch"),
         "us a step, traced": _number("us_per_step"),
         "of these busy": _number("busy_us_per_step"),
         "kernels a step": _number("kernels_per_step"),
     },
-    "kernel_time": _CASE_COLUMNS
+    "kernel_time": _PROGRAM_COLUMNS
     | {
-        "steps a call": _text("steps_per_dispatch"),
         "us a step": _number("us_per_step"),
         "%": _number("percent"),
         "runs a step": _number("runs_per_step"),
@@ -364,18 +252,3 @@ _COLUMNS: Mapping[str, Mapping[str, Callable]] = {
         "% of step": _number("percent_of_step"),
     },
 }
-
-
-def _read_cpu_model() -> str:
-    try:
-        found = re.search(r"^model name\s*: (.+)$", pathlib.Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1] if found else platform.processor() or platform.machine()
-
-
-def _read_version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

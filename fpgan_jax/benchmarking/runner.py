@@ -1,7 +1,4 @@
-"""Owns one run of a benchmark: it times every case and writes the rows and tables.
-
-Does not own the choice of cases (`options.py`), the programs (`programs.py`) or the timing (`timing.py`).
-"""
+"""Owns one run of a benchmark: it times every case and writes the rows and tables."""
 
 import contextlib
 import dataclasses
@@ -25,6 +22,7 @@ from fpgan_jax.benchmarking import (
     gpu_compilation,
     inputs,
     kernel_times,
+    machine,
     peer_worker,
     programs,
     report,
@@ -39,10 +37,7 @@ from fpgan_jax.benchmarking.options import Options, complete_options, list_cases
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.progress import create_progress
-from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 
-_SCALING_DEVICES = (1, 2, 4, 8)
-_SMALLEST_SCALING_DEVICES = (1, 2)
 # Kernels to list of a program that is compiled for an absent GPU.
 _NUM_LARGEST = 5
 # A trace of more calls takes long to read and shows nothing new.
@@ -50,16 +45,9 @@ _MAX_TRACED_CALLS, _MAX_TRACED_SECONDS = 10, 2.0
 
 
 def run_benchmark(config: ConfigDict, options: Options) -> str:
-    """Time everything that the options ask for.
+    """Time everything that the options ask for, and return the tables as text.
 
     A case that cannot run here becomes a row with its error. On an interruption the tables so far are printed.
-
-    Args:
-      config: for every field that a case does not set.
-      options: the options.
-
-    Returns:
-      The tables, as text.
 
     Raises:
       UserError: an option or the config is not valid, or PyTorch is needed and not installed.
@@ -77,9 +65,10 @@ def run_benchmark(config: ConfigDict, options: Options) -> str:
     if options.peers:
         peer_worker.check_comparable(config)
         peer_worker.check_torch()
-    with _quick_compilation(options.smallest), contextlib.ExitStack() as stack:
-        writer = report.RowWriter(options.out)
-        stack.callback(writer.close)
+    writer = report.RowWriter(options.out)
+    with contextlib.ExitStack() as stack:
+        if options.smallest:
+            stack.enter_context(_quick_compilation())
         try:
             _Run(config, options, writer, stack).run(all_cases)
         except BaseException:
@@ -93,8 +82,7 @@ def run_benchmark(config: ConfigDict, options: Options) -> str:
 def _prepare_config(config: ConfigDict, options: Options) -> ConfigDict:
     config = config.copy_and_resolve_references()
     if options.smallest:
-        config.classifier.width = 0.05
-        config.classifier.num_middle_blocks = 0
+        config.classifier.update({"width": 0.05, "num_middle_blocks": 0})
     if not config.data.socofing_dir:
         config.data.socofing_dir = "unused"  # nothing is read from there
     validate_config(config)
@@ -102,22 +90,19 @@ def _prepare_config(config: ConfigDict, options: Options) -> ConfigDict:
 
 
 @contextlib.contextmanager
-def _quick_compilation(is_wanted: bool) -> Iterator[None]:
+def _quick_compilation() -> Iterator[None]:
     """Compile without XLA's optimizations, in this process and in those that it starts."""
-    if not is_wanted:
-        yield
-        return
-    name, before = "JAX_DISABLE_MOST_OPTIMIZATIONS", jax.config.read("jax_disable_most_optimizations")
-    environment_before = os.environ.get(name)
-    jax.config.update(name.lower(), True)
-    os.environ[name] = "1"
+    name = "jax_disable_most_optimizations"
+    before, environment_before = jax.config.read(name), os.environ.get(name.upper())
+    jax.config.update(name, True)
+    os.environ[name.upper()] = "1"
     try:
         yield
     finally:
-        jax.config.update(name.lower(), before)
-        os.environ.pop(name)
+        jax.config.update(name, before)
+        os.environ.pop(name.upper())
         if environment_before is not None:
-            os.environ[name] = environment_before
+            os.environ[name.upper()] = environment_before
 
 
 class _Run:
@@ -129,12 +114,10 @@ class _Run:
         self._config = config
         self._options = options
         self._writer = writer
-        self._settings = (
-            timing.Settings(min_repeats=2, min_seconds=0.0, rounds=2)
-            if options.smallest
-            else timing.Settings(options.min_repeats, options.min_seconds, options.rounds)
-        )
-        self._machine = report.describe_machine()
+        self._settings = timing.Settings(options.min_repeats, options.min_seconds, options.rounds)
+        if options.smallest:
+            self._settings = timing.Settings(min_repeats=2, min_seconds=0.0, rounds=2)
+        self._machine = machine.describe_machine()
         self._worker: peer_worker.PeerWorker | None = None
         self._variants: tuple[str, ...] = ()
         # Kept because the input cases often feed the step that was timed just before.
@@ -198,19 +181,16 @@ class _Run:
 
     def _find_ceilings(self, names: list[str]) -> None:
         """Read the ceilings of this machine from the rows of earlier runs, and measure those that are missing."""
-        machine = self._machine | {"commit": None}
-        self._ceilings = {
-            row["ceiling"]: row["per_second"]
-            for row in self._writer.earlier_rows
-            if row["kind"] == "ceiling"
-            and row["machine"] | {"commit": None} == machine
-            and row["is_optimized"] != self._options.smallest
-        }
+        this_machine = self._machine | {"commit": None}
+        smallest = self._options.smallest
+        self._ceilings: dict[str, float] = {}
+        for row in self._writer.earlier_rows:
+            is_same_machine = row["machine"] | {"commit": None} == this_machine
+            if row["kind"] == "ceiling" and is_same_machine and row["is_optimized"] != smallest:
+                self._ceilings[row["ceiling"]] = row["per_second"]
         for name in names:
             if name not in self._ceilings:
-                self._ceilings[name] = ceilings.measure_ceiling(
-                    name, self._settings, smallest=self._options.smallest
-                )
+                self._ceilings[name] = ceilings.measure_ceiling(name, self._settings, smallest=smallest)
                 row = {"kind": "ceiling", "name": "ceiling", "ceiling": name}
                 self._write(row | {"per_second": self._ceilings[name]})
 
@@ -219,7 +199,7 @@ class _Run:
             return self._count_kernels(case, self._options.compile_for)
         if case.name in cases.PROGRAM_CASES:
             return [self._run_program(case)]
-        return [self._run_synthesis(case) if case.name in cases.SYNTHESIS_CASES else self._run_input(case)]
+        return [self._run_synthesis(case) if case.name == "synthesis" else self._run_input(case)]
 
     def _count_kernels(self, case: Case, gpu: str) -> list[dict[str, Any]]:
         config = cases.create_config(self._config, case)
@@ -254,16 +234,13 @@ class _Run:
         jax.block_until_ready(compiled.call())
         turns = {"ours": timing.create_turn(compiled.call, jax.block_until_ready)}
         peers = self._build_peers(self._worker, case, config) if self._worker else {}
-        if self._worker:
-            turns |= {
-                variant: _create_peer_turn(self._worker, variant, built)
-                for variant, built in peers.items()
-                if "error" not in built
-            }
+        for variant, built in peers.items():
+            if self._worker and "error" not in built:
+                turns[variant] = _create_peer_turn(self._worker, variant, built)
         rounds = self._run_rounds(turns)
         num_steps = compiled.program.num_steps
         ours = [[seconds / num_steps for seconds in samples] for samples in rounds["ours"]]
-        row = self._describe(case, "program") | timing.to_milliseconds(timing.summarize_rounds(ours))
+        row = self._describe(case, "program") | timing.to_milliseconds(timing.summarize(ours))
         row |= {"steps_per_dispatch": num_steps, "classifier_width": config.classifier.width}
         row["images_per_second"] = 1e3 * case.batch_size / row["ms_median"]
         row |= compiled.costs | {"device_peak_bytes": compilation.read_device_peak()}
@@ -291,12 +268,7 @@ class _Run:
     def _build_peers(
         self, worker: peer_worker.PeerWorker, case: Case, config: ConfigDict
     ) -> dict[str, dict[str, Any]]:
-        description = peer_worker.describe_program(
-            case.name,
-            config,
-            num_strided=NUM_STRIDED_CONVS[config.discriminator.receptive_field],
-            dtype=case.dtype,
-        )
+        description = cases.describe_program(case, config)
         peers: dict[str, dict[str, Any]] = {}
         for variant in self._variants:
             try:
@@ -310,19 +282,14 @@ class _Run:
         return {"kind": kind} | dataclasses.asdict(case)
 
     def _compare_with_ceilings(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        # Costs and ceilings are those of one device.
         seconds = row["ms_median"] / 1e3
-        flop_ceiling = self._ceilings[row["dtype"]]
-        bytes_ceiling = self._ceilings[ceilings.COPY]
-
-        # The cost and the ceiling are both of one device.
-        def percent(amount: float | None, ceiling: float) -> float | None:
-            return None if amount is None else 100 * amount / seconds / ceiling
-
+        flop_ceiling, bytes_ceiling = self._ceilings[row["dtype"]], self._ceilings[ceilings.COPY]
         return {
             "ceiling_flop_per_second": flop_ceiling,
             "ceiling_bytes_per_second": bytes_ceiling,
-            "percent_of_flop_ceiling": percent(row["flop"], flop_ceiling),
-            "percent_of_bandwidth_ceiling": percent(row["bytes"], bytes_ceiling),
+            "percent_of_flop_ceiling": row["flop"] and 100 * row["flop"] / seconds / flop_ceiling,
+            "percent_of_bandwidth_ceiling": row["bytes"] and 100 * row["bytes"] / seconds / bytes_ceiling,
         }
 
     def _run_input(self, case: Case) -> dict[str, Any]:
@@ -330,21 +297,19 @@ class _Run:
         step_case = dataclasses.replace(case, name="gan_step")
         turns = inputs.create_turns(case, config, self._compile(step_case, config, 1))
         rounds = self._run_rounds(turns)
-        summaries = {name: timing.summarize_rounds(rounds[name]) for name in turns}
+        summaries = {name: timing.summarize(rounds[name]) for name in turns}
         row = self._describe(case, "input") | timing.to_milliseconds(summaries["input"])
         row |= timing.to_milliseconds(summaries["resident"], "resident_ms")
         row |= timing.to_milliseconds(summaries["fed"], "fed_ms")
-        wait = inputs.compute_wait_fraction(summaries["fed"].median, summaries["resident"].median)
-        return row | {
-            "batches_per_second": 1 / summaries["input"].median,
-            "images_per_second": case.batch_size / summaries["input"].median,
-            "wait_fraction": wait,
-        }
+        batch, resident, fed = (summaries[name].median for name in ("input", "resident", "fed"))
+        # Noise can make the fraction slightly negative.
+        row["wait_fraction"] = (fed - resident) / fed
+        return row | {"batches_per_second": 1 / batch, "images_per_second": case.batch_size / batch}
 
     def _run_synthesis(self, case: Case) -> dict[str, Any]:
         turns, images = synthesis.create_turns(cases.create_config(self._config, case))
         rounds = self._run_rounds(turns)
-        seconds = {name: timing.summarize_rounds(rounds[name]) for name in turns}
+        seconds = {name: timing.summarize(rounds[name]) for name in turns}
         rates = synthesis.describe_rates(
             *(seconds[name].median for name in ("device", "encoder", "end_to_end")),
             is_shared=jax.default_backend() == "cpu",
@@ -354,24 +319,19 @@ class _Run:
         return row | images | rates | {"terabytes_for_many": terabytes}
 
     def _run_weak_scaling(self) -> Iterator[dict[str, Any]]:
-        devices = _SMALLEST_SCALING_DEVICES if self._options.smallest else _SCALING_DEVICES
-        size, num_features = (16, 2) if self._options.smallest else (32, 4)
-        yield from scaling.measure_weak_scaling(
-            self._config,
-            devices,
-            self._settings,
-            image_size=size,
-            num_features=num_features,
-            batch_size=4,
-            dtype="float32",
-        )
+        is_smallest = self._options.smallest
+        case = Case("gan_step", 16, 2, 4, "float32") if is_smallest else Case("gan_step", 32, 4, 4, "float32")
+        num_devices = (1, 2) if is_smallest else (1, 2, 4, 8)
+        yield from scaling.measure_weak_scaling(self._config, case, num_devices, self._settings)
+        paper = {
+            "kind": "program",
+            "name": "gan_step",
+            "image_size": 256,
+            "num_features": 64,
+            "batch_size": 1,
+        }
         for row in list(self._writer.rows):
-            if row["kind"] != "program":
-                continue
-            is_paper_size = (
-                row["name"] == "gan_step" and row["image_size"] == 256 and row["num_features"] == 64
-            )
-            if is_paper_size and row["batch_size"] == 1:
+            if row | paper == row:
                 for reduction in scaling.describe_all_reduce(row["ms_median"] / 1e3):
                     yield reduction | {"name": "all_reduce", "dtype": row["dtype"]}
 
@@ -392,18 +352,13 @@ def _create_peer_turn(worker: peer_worker.PeerWorker, variant: str, built: dict[
 
 
 def _compare_with_peers(
-    ours: list[list[float]],
-    rounds: Mapping[str, list[list[float]]],
-    peers: Mapping[str, dict[str, Any]],
+    ours: list[list[float]], rounds: Mapping[str, list[list[float]]], peers: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """Compare the times of all variants of PyTorch that ran with ours, both in seconds per round and sample."""
-    theirs = {variant: rounds[variant] for variant, peer in peers.items() if "error" not in peer}
-    ratios = {
-        variant: dataclasses.asdict(timing.compute_ratio(samples, ours))
-        for variant, samples in theirs.items()
-    }
-    times = {
-        variant: peers[variant] | timing.to_milliseconds(timing.summarize_rounds(samples))
-        for variant, samples in theirs.items()
-    }
-    return {"ratios": ratios, "peers": {**peers, **times}}
+    ratios, described = {}, dict(peers)
+    for variant, peer in peers.items():
+        if "error" not in peer:
+            samples = rounds[variant]
+            ratios[variant] = timing.compute_ratio(samples, ours)
+            described[variant] = peer | timing.to_milliseconds(timing.summarize(samples))
+    return {"ratios": ratios, "peers": described}

@@ -1,9 +1,10 @@
 """Owns weak scaling over virtual CPU devices, and the computed cost of an all-reduce on real ones.
 
-Does not own the training step (`programs.py`). Run as a module, it times one number of devices.
+Run as a module, it times one number of devices.
 """
 
 import dataclasses
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from fpgan_jax.benchmarking import timing, worker_process
+from fpgan_jax.benchmarking.cases import Case
 from fpgan_jax.errors import UserError
 
 # Bytes per second out of one device. NVLink 4 is quoted as 900 GB/s, which counts both directions.
@@ -20,72 +22,35 @@ LINKS = {"NVLink 4": 450e9, "PCIe 5 x16": 64e9, "100 Gb/s Ethernet": 12.5e9}
 NUM_PARAMS = {"generator": 54_407_809, "discriminator": 2_764_609}
 
 
-def compute_all_reduce_bytes(num_devices: int, num_params: int, *, bytes_per_param: int = 4) -> float:
-    """Compute the bytes that each device sends, and receives, in a ring all-reduce of one gradient.
+def compute_all_reduce_bytes(num_devices: int, num_params: int) -> float:
+    """Compute the bytes that each device sends, and receives, in a ring all-reduce of one float32 gradient.
 
     The gradient goes around once to be reduced and once to be distributed, except each device's own part.
 
-    Args:
-      num_devices: devices in the ring.
-      num_params: parameters of the network.
-      bytes_per_param: 4 for float32.
-
     Source: Patarasuk & Yuan 2009, section 3; differs in: nothing.
     """
-    return 2 * (num_devices - 1) / num_devices * num_params * bytes_per_param
+    return 2 * (num_devices - 1) / num_devices * num_params * 4
 
 
-def compute_all_reduce_seconds(num_devices: int, num_params: int, bytes_per_second: float) -> float:
-    """Compute the seconds of a ring all-reduce of float32 gradients, without latency and overlap.
-
-    Args:
-      num_devices: devices in the ring.
-      num_params: parameters of the network.
-      bytes_per_second: of the slowest link, one direction.
-    """
-    return compute_all_reduce_bytes(num_devices, num_params) / bytes_per_second
-
-
-def describe_all_reduce(
-    step_seconds: float, num_devices: tuple[int, ...] = (2, 4, 8)
-) -> list[dict[str, Any]]:
-    """Compute the time that the all-reduce of either network adds to a training step.
-
-    Args:
-      step_seconds: duration of the step on one device.
-      num_devices: sizes of the rings.
-
-    Returns:
-      One row per network, number of devices and link.
-    """
-    return [
-        {
-            "kind": "all_reduce",
-            "network": network,
-            "num_devices": n,
-            "link": link,
-            "bytes_per_device": compute_all_reduce_bytes(n, num_params),
-            "seconds": compute_all_reduce_seconds(n, num_params, rate),
-            "percent_of_step": 100 * compute_all_reduce_seconds(n, num_params, rate) / step_seconds,
-        }
-        for network, num_params in NUM_PARAMS.items()
-        for n in num_devices
-        for link, rate in LINKS.items()
-    ]
+def describe_all_reduce(step_seconds: float) -> list[dict[str, Any]]:
+    """Compute the time that the all-reduce of either network, without latency and overlap, adds to a training step."""
+    rows = []
+    for (network, num_params), num_devices in itertools.product(NUM_PARAMS.items(), (2, 4, 8)):
+        num_bytes = compute_all_reduce_bytes(num_devices, num_params)
+        for link, bytes_per_second in LINKS.items():
+            seconds = num_bytes / bytes_per_second
+            row = {"kind": "all_reduce", "network": network, "num_devices": num_devices, "link": link}
+            row |= {"bytes_per_device": num_bytes, "seconds": seconds}
+            rows.append(row | {"percent_of_step": 100 * seconds / step_seconds})
+    return rows
 
 
 def measure_weak_scaling(
-    config: ConfigDict, all_num_devices: tuple[int, ...], settings: timing.Settings, **case_fields: Any
+    config: ConfigDict, case: Case, all_num_devices: tuple[int, ...], settings: timing.Settings
 ) -> Iterator[dict[str, Any]]:
-    """Time the GAN's step on growing numbers of virtual CPU devices, with the same batch size on each.
+    """Time the GAN's step on growing numbers of virtual CPU devices, each with the batch size of the case.
 
     The devices share the cores of the machine, so without overhead the time per device and example is constant.
-
-    Args:
-      config: for every field that the case does not set.
-      all_num_devices: numbers of devices, 1 first; each gets a new process.
-      settings: how long each is timed.
-      **case_fields: fields of `cases.Case` except the name; the batch size is per device.
 
     Yields:
       One row per number of devices: statistics of the step in milliseconds, "ms_per_device_example", and "overhead":
@@ -95,22 +60,19 @@ def measure_weak_scaling(
       UserError: a process failed.
     """
     first = None
+    fields = dataclasses.asdict(case)
     for num_devices in all_num_devices:
         request = {
             "config": config.to_dict(),
             "settings": dataclasses.asdict(settings),
-            "case": case_fields | {"name": "gan_step", "batch_size": case_fields["batch_size"] * num_devices},
+            "case": fields | {"batch_size": case.batch_size * num_devices},
         }
         summary = _run_worker(request, num_devices)
-        per_example = summary["ms_median"] / (num_devices * case_fields["batch_size"])
+        per_example = summary["ms_median"] / (num_devices * case.batch_size)
         first = per_example if first is None else first
-        yield (
-            {"kind": "weak_scaling", "name": "weak_scaling", "num_devices": num_devices}
-            | case_fields
-            | {"per_device_batch_size": case_fields["batch_size"]}
-            | summary
-            | {"ms_per_device_example": per_example, "overhead": per_example / first - 1}
-        )
+        row = {**fields, "kind": "weak_scaling", "name": "weak_scaling", "num_devices": num_devices}
+        row |= {"per_device_batch_size": case.batch_size, **summary}
+        yield row | {"ms_per_device_example": per_example, "overhead": per_example / first - 1}
 
 
 def _run_worker(request: dict[str, Any], num_devices: int) -> dict[str, float]:
@@ -135,8 +97,7 @@ def _time_step(request: dict[str, Any]) -> dict[str, float]:
     compiled = compilation.compile_program(programs.create_program(case, config))
     settings = timing.Settings(**request["settings"])
     turn = timing.create_turn(compiled.call, jax.block_until_ready)
-    summary = timing.summarize(turn(settings.min_repeats, settings.min_seconds))
-    return timing.to_milliseconds(summary)
+    return timing.to_milliseconds(timing.summarize([turn(settings.min_repeats, settings.min_seconds)]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""Owns the timing of start-up: imports, `--help`, and the time to the first training step.
-
-Everything is timed in new processes, from their launch.
-"""
+"""Owns the timing of start-up: imports, `--help`, and the time to the first training step, each in a new process."""
 
 import os
 import pathlib
@@ -32,10 +29,8 @@ _SMALLEST_SIZE = 16
 def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[dict[str, Any]]:
     """Time imports, `--help` of every script, and the start of a training.
 
-    Args:
-      num_runs: runs of each import and `--help`; the median counts. Training starts twice: with an empty cache of
-        compiled programs and with a filled one.
-      smallest: time one script and two modules only.
+    Each import and `--help` is the median of `num_runs`. Training starts with an empty and with a filled cache of
+    compiled programs.
 
     Yields:
       Rows with "what", and "seconds" and "count" of runs, or "error". The time of an empty Python process is
@@ -46,38 +41,29 @@ def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[d
     """
     if not (_ROOT / "launch" / "train_gan.py").exists():
         raise UserError(f"--cases=start_up: no launch/train_gan.py in {_ROOT}; run it from a checkout")
-    modules, scripts = list_modules(), list_scripts()
+    # Only these two modules need an optional dependency.
+    need_torch = ("fpgan_jax.benchmarking.peers", "fpgan_jax.benchmarking.peer_programs")
+    modules = [module.name for module in pkgutil.walk_packages(fpgan_jax.__path__, "fpgan_jax.")]
+    scripts = sorted(path.stem for path in (_ROOT / "launch").glob("*.py"))
     if smallest:
         modules, scripts = ["fpgan_jax.config.fields", "fpgan_jax.training.gan_trainer"], ["train_gan"]
-    with create_progress(len(modules) + len(scripts) + 3, "start-up", "starts") as progress:
-        empty = _time_runs(["-c", ""], num_runs)
-        yield _create_row("python, empty", lambda: empty, num_runs)
-        progress.update()
-        for script in scripts:
-            arguments = ["-m", f"launch.{script}", "--help"]
+    empty = _time_runs(["-c", ""], num_runs)
+    measures: dict[str, Callable[[], float]] = {"python, empty": lambda: empty}
+    for script in scripts:
+        if script not in ("__init__", "cli"):
             # absl exits with 1 after --help.
-            measure = partial(_time_runs, arguments, num_runs, expected=(0, 1))
-            yield _create_row(f"launch.{script} --help", measure, num_runs)
-            progress.update()
-        for module in modules:
-            yield _create_row(f"import {module}", partial(_time_import, module, num_runs, empty), num_runs)
+            arguments = ["-m", f"launch.{script}", "--help"]
+            measures[f"launch.{script} --help"] = partial(_time_runs, arguments, num_runs, expected=(0, 1))
+    for module in modules:
+        if module not in need_torch:
+            measures[f"import {module}"] = partial(_time_import, module, num_runs, empty)
+    with create_progress(len(measures) + 2, "start-up", "starts") as progress:
+        for what, measure in measures.items():
+            yield _create_row(what, measure, num_runs)
             progress.update()
         for row in _measure_first_steps(_SMALLEST_SIZE if smallest else _TEST_SIZE):
             yield row
             progress.update()
-
-
-def list_modules() -> list[str]:
-    """List the modules of the package that need no optional dependency."""
-    names = [module.name for module in pkgutil.walk_packages(fpgan_jax.__path__, "fpgan_jax.")]
-    need_torch = ("fpgan_jax.benchmarking.peers", "fpgan_jax.benchmarking.peer_programs")
-    return [name for name in names if name not in need_torch]
-
-
-def list_scripts() -> list[str]:
-    """List the names of the launch scripts."""
-    names = sorted(path.stem for path in (_ROOT / "launch").glob("*.py"))
-    return [name for name in names if name not in ("__init__", "cli")]
 
 
 def _create_row(what: str, measure: Callable[[], float], count: int) -> dict[str, Any]:

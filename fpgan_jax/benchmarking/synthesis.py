@@ -1,8 +1,6 @@
-"""Owns the timing of synthesis in shards: the devices alone, the PNG encoder alone, and end to end.
+"""Owns the timing of synthesis in shards: the devices alone, the PNG encoder alone, and end to end."""
 
-Does not draw, encode or write images (`synthesis/sharded.py`).
-"""
-
+import functools
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +12,7 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
 from fpgan_jax.benchmarking import timing
-from fpgan_jax.benchmarking.programs import create_generator_init
+from fpgan_jax.benchmarking.programs import init_generator
 from fpgan_jax.data import pairs
 from fpgan_jax.synthesis import manifest, sharded, shards
 from fpgan_jax.synthesis.sharded import CALLS_PER_DEVICE, IMAGES_PER_CALL
@@ -23,17 +21,14 @@ MANY_IMAGES = 100_000_000  # as many as Cao & Jain 2018 synthesized
 
 
 def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, Any]]:
-    """Create the timed functions, with untrained weights.
-
-    Args:
-      config: of the case, from `cases.create_config`.
+    """Create the timed functions, with untrained weights, for the config of a case.
 
     Returns:
       (the turns "device", "encoder" and "end_to_end", whose samples are seconds per image; "images_per_sample" and
       "bytes_per_image" for the row).
     """
-    _, init = create_generator_init(config)
-    drawer = sharded.Drawer(config, jax.device_get(jax.jit(init)()))
+    variables = jax.jit(functools.partial(init_generator, config))(jax.random.key(0))
+    drawer = sharded.Drawer(config, jax.device_get(variables))
     metadata = {"pair_names": [], "config_hash": "", "data_hash": ""}
 
     def create_row(image: int) -> manifest.ManifestRow:
@@ -75,11 +70,8 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
 def describe_rates(device: float, encoder: float, end_to_end: float, *, is_shared: bool) -> dict[str, Any]:
     """Compute the rates of a synthesis, its bottleneck, and the time for `MANY_IMAGES`.
 
-    Args:
-      device: seconds per image, devices alone.
-      encoder: seconds per image, encoder alone on all cores.
-      end_to_end: seconds per image, everything.
-      is_shared: whether drawing and encoding share the CPU's cores.
+    `device`, `encoder` and `end_to_end` are seconds per image: devices alone, encoder alone on all cores, everything.
+    `is_shared`: drawing and encoding share the CPU's cores.
 
     Returns:
       "device_images_per_second", "encoder_images_per_second", "images_per_second"; "percent_of_possible": of the rate

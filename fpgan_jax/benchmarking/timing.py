@@ -1,9 +1,10 @@
 """Owns how a duration is measured: warm-up, blocking, repeats, interleaved rounds, and their statistics.
 
-Does not know what it times. Imports neither JAX nor PyTorch, since the processes of both use it.
+Imports neither JAX nor PyTorch, since the processes of both use it.
 """
 
 import dataclasses
+import itertools
 import math
 import statistics
 import time
@@ -20,11 +21,11 @@ _MAX_CALLS_PER_SAMPLE = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How long to time each contestant.
+    """How long to time each contestant, over all rounds.
 
     Attributes:
-      min_repeats: minimum number of samples, over all rounds.
-      min_seconds: minimum time, over all rounds.
+      min_repeats: minimum number of samples.
+      min_seconds: minimum time.
       rounds: turns per contestant. They alternate so that drift of the machine affects all contestants.
     """
 
@@ -44,21 +45,6 @@ class Summary:
     count: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Ratio:
-    """The time of one contestant divided by that of another.
-
-    Attributes:
-      median: ratio of the medians over all samples.
-      low: lowest ratio of the medians of one round.
-      high: highest ratio of the medians of one round.
-    """
-
-    median: float
-    low: float
-    high: float
-
-
 def create_turn(
     call: Callable[[], Any], block: Callable[[Any], Any], *, clock: Callable[[], float] = time.perf_counter
 ) -> Turn:
@@ -70,7 +56,7 @@ def create_turn(
     Args:
       call: the timed function; may return before its work is done.
       block: waits until the result of the last call is ready.
-      clock: returns seconds; a parameter for tests.
+      clock: returns seconds.
     """
 
     def take_turn(min_repeats: int, min_seconds: float) -> list[float]:
@@ -94,12 +80,7 @@ def create_turn(
 def run_rounds(
     turns: Mapping[str, Turn], settings: Settings, *, is_over: Callable[[], bool] = lambda: False
 ) -> dict[str, list[list[float]]]:
-    """Time contestants in turn, every second round in reverse order.
-
-    Args:
-      turns: contestant's name -> turn.
-      settings: durations, divided over the rounds.
-      is_over: called after each round; True skips the remaining rounds.
+    """Time contestants in turn, every second round in reverse order; stop after a round if `is_over` returns True.
 
     Returns:
       name -> round -> seconds per call of each sample.
@@ -115,26 +96,26 @@ def run_rounds(
     return samples
 
 
-def summarize(samples: Sequence[float]) -> Summary:
-    """Compute the statistics of one or more samples; quartiles are interpolated linearly, as in NumPy."""
-    q1, median, q3 = (
-        statistics.quantiles(samples, n=4, method="inclusive") if len(samples) > 1 else [*samples] * 3
-    )
+def summarize(rounds: Sequence[Sequence[float]]) -> Summary:
+    """Compute the statistics over the samples of all rounds; quartiles are interpolated linearly, as in NumPy."""
+    samples = list(itertools.chain.from_iterable(rounds))
+    quartiles = statistics.quantiles(samples, n=4, method="inclusive") if len(samples) > 1 else samples * 3
+    q1, median, q3 = quartiles
     return Summary(median, q1, q3, min(samples), len(samples))
 
 
-def summarize_rounds(rounds: Sequence[Sequence[float]]) -> Summary:
-    """Compute the statistics over the samples of all rounds."""
-    return summarize([sample for samples in rounds for sample in samples])
+def compute_ratio(theirs: Sequence[Sequence[float]], ours: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Compute theirs / ours from the samples of as many rounds each.
 
-
-def compute_ratio(theirs: Sequence[Sequence[float]], ours: Sequence[Sequence[float]]) -> Ratio:
-    """Compute theirs / ours from the samples of as many rounds each."""
+    Returns:
+      "median": ratio of the medians over all samples; "low" and "high": lowest and highest ratio of the medians of
+      one round.
+    """
     by_round = [
         statistics.median(their) / statistics.median(our) for their, our in zip(theirs, ours, strict=True)
     ]
-    median = summarize_rounds(theirs).median / summarize_rounds(ours).median
-    return Ratio(median, min(by_round), max(by_round))
+    median = summarize(theirs).median / summarize(ours).median
+    return {"median": median, "low": min(by_round), "high": max(by_round)}
 
 
 def to_milliseconds(summary: Summary, prefix: str = "ms") -> dict[str, float]:

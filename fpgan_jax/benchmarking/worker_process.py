@@ -1,7 +1,4 @@
-"""Owns running a module in a separate process, where JAX can start with other environment variables.
-
-Does not know what the module computes.
-"""
+"""Owns running a module in a separate process, where JAX can start with other environment variables."""
 
 import json
 import os
@@ -13,14 +10,6 @@ from typing import Any
 
 def ask_module(module: str, request: Any, environment: Mapping[str, str]) -> Any:
     """Run a module that reads a request as JSON from standard input and prints its answer as JSON on the last line.
-
-    Args:
-      module: name of the module.
-      request: anything that JSON can hold.
-      environment: variables to add to those of this process.
-
-    Returns:
-      The answer.
 
     Raises:
       RuntimeError: the module failed; the message is its last line on standard error.

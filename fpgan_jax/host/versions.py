@@ -1,12 +1,15 @@
 """Owns which versions run: this package's, its commit, Python's and those of what it uses."""
 
 import configparser
+import contextlib
 import importlib.metadata
 import pathlib
 import subprocess
 import sys
 
 _ROOT = pathlib.Path(__file__).parents[2]
+# Written by `launch/gpu_check.sh prepare` for a copy of the checkout without git's files.
+_COMMIT_FILE = _ROOT / ".gpu" / "commit"
 # Packages that decide numbers, in the order of the output.
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow", "tensorflow-cpu")
 
@@ -31,13 +34,11 @@ def find_package(name: str) -> str:
 def find_commit() -> str:
     """Return the commit of the running code, with "-dirty" if it was changed since, or "not a checkout"."""
     # If installed into an environment inside another project's checkout, git would name that project's commit.
-    if not (_ROOT / "setup.cfg").exists():
-        return "not a checkout"
-    command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "not a checkout"
+    if (_ROOT / "setup.cfg").exists() and (_ROOT / ".git").exists():
+        command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return _COMMIT_FILE.read_text().strip() if _COMMIT_FILE.exists() else "not a checkout"
 
 
 def describe_versions() -> str:

@@ -1,11 +1,12 @@
 """Owns the chain from a config to an enlarged database: a generator, impressions, new fingers, a picture, the protocol.
 
-Does not own the stages' machinery (`chain.py`), or what a stage does.
+Does not own what a stage does, or when it is done (`stages.py`).
 """
 
 import dataclasses
 import functools
 import os
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -24,15 +25,12 @@ from fpgan_jax.evaluation.plan import EvaluationPlan
 from fpgan_jax.evaluation.report import protocol
 from fpgan_jax.evaluation.study import loading, print_collection
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
-from fpgan_jax.models import factory
-from fpgan_jax.reproduction import chain
-from fpgan_jax.reproduction.chain import Stage
+from fpgan_jax.reproduction.chain import check_gan, create_source, create_training_stage
+from fpgan_jax.reproduction.stages import Stage, check_workdir, describe_files, hold_experiment, run_stages
 from fpgan_jax.scoring import figures
-from fpgan_jax.synthesis import drawing
+from fpgan_jax.synthesis import manifest
 from fpgan_jax.tables import formats
-from fpgan_jax.training import gan_trainer
 
-FIGURE_FILENAME = "enlarged.png"
 # All that the protocol asks.
 FAMILIES = ("identity", "uniqueness", "leakage", "minutiae", "variation", "quality", "distribution")
 _DESCRIPTIONS = {
@@ -40,15 +38,17 @@ _DESCRIPTIONS = {
     "real_held_out": "other real impressions of these fingers, which the generator never saw",
     "real_others": "real prints of persons whom the generator never saw, and of whom nothing was drawn",
 }
-_PROCEDURAL_FOLDER = "procedural_prints"
-_PLACES = {
-    "enlarged.png": "a row a finger: its print, its ridge map, impressions; fingers that never trained, then new ones",
+_FILES = {
+    "enlarged.png": "per finger its print, its ridge map, impressions; first fingers that never trained, then new ones",
     "protocol.{txt,md,csv,tex}": "the table above",
     "more_impressions/": "prints of fingers that never trained, with their manifest",
     "new_fingers/": "prints of new fingers; fingers.csv has which were refused",
     "rows/": "every number behind the table",
     "gan/": "the generator: config, metrics, TensorBoard events, samples, checkpoints",
 }
+# If the config names no folder of prints: persons with ten fingers each, and how often each print is in an epoch, so
+# that the training is as long as with SOCOFing's.
+_NUM_PROCEDURAL_PERSONS, _NUM_PROCEDURAL_REPLICAS = 40, 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,13 +58,11 @@ class Sizes:
     Attributes:
       num_given: fingers that never trained, of which impressions are drawn.
       num_new: new fingers.
-      num_impressions: of each of both.
-      num_training: training prints, one a finger, beside the given ones, that prints are compared with. Together 78 are
-        needed for a false accept rate of 0.1%.
+      num_impressions: impressions per finger of either kind.
+      num_training: training prints to compare with, one per finger. Together with the given ones 78 are needed for a
+        false accept rate of 0.1%.
       num_strangers: fingers that never trained and of which nothing is drawn.
-      num_rows: of the picture, for given and for new fingers.
-      num_procedural_persons: where no folder of prints is given; each has ten fingers.
-      num_procedural_replicas: of each of their prints, so that as much is learnt from few as from SOCOFing's.
+      num_rows: rows of the picture for given, and for new fingers.
     """
 
     num_given: int = 40
@@ -73,63 +71,55 @@ class Sizes:
     num_training: int = 50
     num_strangers: int = 30
     num_rows: int = 4
-    num_procedural_persons: int = 40
-    num_procedural_replicas: int = 30
 
 
 def enlarge_database(config: ConfigDict, workdir: str, sizes: Sizes = Sizes()) -> str:
-    """Train a generator from ridge maps and show what it is worth; skip what is done.
+    """Train a generator from ridge maps, enlarge a database and judge it; skip what is done.
 
     Everything that a user can get wrong is checked before the first stage.
 
     Args:
-      config: the experiment's config; without `data.socofing_dir` procedural prints are made in the workdir.
-      workdir: where everything goes.
+      config: config of the experiment; without `data.socofing_dir` procedural prints are made in the workdir.
+      workdir: folder of the experiment; created if missing.
       sizes: how much is drawn and judged.
 
     Returns:
-      The text to show: the protocol's table, and where everything lies.
+      The text to show: the protocol's table, and the list of files.
 
     Raises:
-      UserError: the config, the data or the workdir is not as it must be.
+      UserError: the config, the data or the workdir is not valid.
     """
-    config = make_prints(config, workdir, sizes)
-    with chain.hold_experiment(config, workdir, check_enlarging):
-        chain.run_stages(create_stages(config, workdir, sizes), config, workdir)
-    return _describe(workdir)
+    config = make_prints(config, workdir)
+    with hold_experiment(config, workdir, _check_enlarging(config, workdir)):
+        run_stages(_create_stages(config, workdir, sizes), config, workdir)
+    table = pathlib.Path(workdir, "protocol.txt").read_text("utf-8")
+    return f"\n{table}\n{describe_files(workdir, _FILES)}"
 
 
-def make_prints(config: ConfigDict, workdir: str, sizes: Sizes) -> ConfigDict:
-    """Make procedural prints if the config names no folder of SOCOFing's; complete them if they were interrupted.
+def make_prints(config: ConfigDict, workdir: str) -> ConfigDict:
+    """Make procedural prints in the workdir if the config names no folder, and return the config with their folder.
 
-    Args:
-      config: the experiment's config.
-      workdir: gets them.
-      sizes: says how many.
-
-    Returns:
-      The config, with the folder of these prints.
+    It completes them after an interruption.
 
     Raises:
-      UserError: the config is not as it must be.
+      UserError: the config is not valid.
     """
     check_names(config)
     if config.data.source != "socofing" or config.data.socofing_dir:
         return config
     config = config.copy_and_resolve_references()
-    folder = os.path.join(workdir, _PROCEDURAL_FOLDER)
+    folder = os.path.join(workdir, "procedural_prints")
     config.data.socofing_dir = folder
-    config.data.num_replicas = sizes.num_procedural_replicas
+    config.data.num_replicas = _NUM_PROCEDURAL_REPLICAS
     _check_config(config)
-    num_persons = sizes.num_procedural_persons
     print(
-        f"config.data.socofing_dir names no folder: procedural prints of {num_persons} persons in {folder}, each "
-        f"{sizes.num_procedural_replicas} times",
+        f"config.data.socofing_dir names no folder: procedural prints of {_NUM_PROCEDURAL_PERSONS} persons in "
+        f"{folder}, each {_NUM_PROCEDURAL_REPLICAS} times",
         flush=True,
     )
     write_prints(
         folder,
-        num_persons=num_persons,
+        num_persons=_NUM_PROCEDURAL_PERSONS,
         hands_and_fingers=parse_fingers(["all"]),
         altered=False,
         num_workers=parallel.count_cores(),
@@ -147,78 +137,42 @@ def _check_config(config: ConfigDict) -> None:
         raise UserError(
             "config.data.num_held_out_persons=0: nobody is left to judge by; keep ten persons from the training"
         )
-    factory.create_generator(config)
-    factory.create_discriminator(config)
-    parallel.check_batch_size(config.global_batch_size, "config.global_batch_size")
+    check_gan(config)
 
 
-def check_enlarging(config: ConfigDict, workdir: str) -> str:
-    """Check what would otherwise show only after the training, and write nothing.
-
-    Args:
-      config: the experiment's config.
-      workdir: where everything is to go.
-
-    Returns:
-      The hash of the data.
-
-    Raises:
-      UserError: the config, the data or the workdir is not as it must be.
-    """
+def _check_enlarging(config: ConfigDict, workdir: str) -> str:
+    """Check everything that would otherwise fail only after the training; return the hash of the data."""
     _check_config(config)
-    source = feeding.create_gan_source(config)
-    if config.data.feeding == "device":
-        source.check_device_size()
-    chain.check_workdir(config, workdir, source.data_hash)
-    return source.data_hash
+    data_hash = create_source(feeding.create_gan_source, config).data_hash
+    check_workdir(config, workdir, data_hash)
+    return data_hash
 
 
-def create_stages(config: ConfigDict, workdir: str, sizes: Sizes = Sizes()) -> list[Stage]:
-    """List the stages.
-
-    Args:
-      config: the experiment's config.
-      workdir: holds one folder or file a stage.
-      sizes: how much is drawn and judged.
-
-    Returns:
-      The stages in order.
-    """
-
-    def path(name: str) -> str:
-        return os.path.join(workdir, name)
+def _create_stages(config: ConfigDict, workdir: str, sizes: Sizes) -> list[Stage]:
+    gan = os.path.join(workdir, "gan")
 
     @functools.cache
     def create_requests() -> dict[str, enlarging.Request]:
         return _create_requests(config, sizes)
 
-    def draw(name: str) -> None:
-        print(_enlarge(config, path("gan"), path(name), create_requests()[name]), flush=True)
+    def create_drawing_stage(stage: str, name: str) -> Stage:
+        def draw() -> None:
+            out_dir, request = os.path.join(workdir, name), create_requests()[name]
+            print(enlarging.enlarge(gan, out_dir, request, **_create_overrides(config)), flush=True)
+
+        return Stage(stage, draw, (f"{name}/{manifest.MANIFEST_FILENAME}",))
+
+    def draw_figure() -> None:
+        _draw_figure(config, gan, create_requests(), sizes, os.path.join(workdir, "enlarged.png"))
 
     return [
-        Stage(
-            "train the generator",
-            lambda: gan_trainer.train_and_evaluate(config, path("gan")),
-            ("gan/metrics.csv", "gan/checkpoints"),
-        ),
-        Stage(
-            "draw more impressions of fingers that never trained",
-            lambda: draw("more_impressions"),
-            (f"more_impressions/{drawing.MANIFEST_FILENAME}",),
-        ),
-        Stage(
-            "draw new fingers",
-            lambda: draw("new_fingers"),
-            (f"new_fingers/{drawing.MANIFEST_FILENAME}",),
-        ),
-        Stage(
-            "draw the picture",
-            lambda: _draw_figure(config, path("gan"), create_requests(), sizes, path(FIGURE_FILENAME)),
-            (FIGURE_FILENAME,),
-        ),
+        create_training_stage("train the generator", config, workdir),
+        create_drawing_stage("draw more impressions of fingers that never trained", "more_impressions"),
+        create_drawing_stage("draw new fingers", "new_fingers"),
+        Stage("draw the picture", draw_figure, ("enlarged.png",)),
         Stage(
             "judge them",
-            lambda: judge(config, workdir, sizes),
+            lambda: _judge(config, workdir, sizes),
             tuple(f"protocol.{ending}" for ending in formats.FORMATS),
             fields=("evaluation.",),
         ),
@@ -226,7 +180,6 @@ def create_stages(config: ConfigDict, workdir: str, sizes: Sizes = Sizes()) -> l
 
 
 def _create_requests(config: ConfigDict, sizes: Sizes) -> dict[str, enlarging.Request]:
-    """Create the requests of both folders. A finger can only be refused where the matcher is installed."""
     try:
         nist_tools.find_matching_tool()
         is_checked = True
@@ -243,14 +196,10 @@ def _create_requests(config: ConfigDict, sizes: Sizes) -> dict[str, enlarging.Re
 
 
 def _choose_fingers(config: ConfigDict, sizes: Sizes) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the fingers that impressions are drawn of, and strangers; none of both trained."""
+    """Return (fingers to draw impressions of, strangers); neither trained."""
     held_out = print_loading.list_strangers(config)
     num_given = min(sizes.num_given, (len(held_out) + 1) // 2)
     return held_out[:num_given], held_out[num_given : num_given + sizes.num_strangers]
-
-
-def _enlarge(config: ConfigDict, gan_workdir: str, out_dir: str, request: enlarging.Request) -> str:
-    return enlarging.enlarge(gan_workdir, out_dir, request, **_create_overrides(config))
 
 
 def _create_overrides(config: ConfigDict) -> dict[str, Any]:
@@ -269,22 +218,19 @@ def _draw_figure(
     columns: dict[str, list[np.ndarray]] = {}
     for request in requests.values():
         enlargement = enlarging.open_enlargement(gan_workdir, request, **_create_overrides(config))
-        fingers = enlargement.source.fingers
-        # Of several persons, where the first fingers are one person's.
-        chosen = fingers[:: max(1, len(fingers) // sizes.num_rows)][: sizes.num_rows]
+        # Evenly spaced, because neighbors belong to the same person.
+        chosen = _space_evenly(enlargement.source.fingers, sizes.num_rows)
         for title, tiles in enlarging.draw_tiles(enlargement, chosen, sizes.num_impressions).items():
             columns.setdefault(title, []).extend(tiles)
     figures.draw_columns(columns, path)
 
 
-def judge(config: ConfigDict, workdir: str, sizes: Sizes) -> None:
-    """Answer the protocol's questions for both folders.
+def _space_evenly(values: Any, number: int) -> Any:
+    return values[:: max(1, len(values) // number)][:number]
 
-    Args:
-      config: the experiment's config.
-      workdir: holds them; gets protocol.{txt,md,csv,tex} and rows/.
-      sizes: says what they are compared with.
-    """
+
+def _judge(config: ConfigDict, workdir: str, sizes: Sizes) -> None:
+    """Answer the questions of the protocol for both folders; write the table and rows/."""
     judged = create_study(config, workdir, sizes)
     plan = EvaluationPlan(config, (), ())
     persons = {int(person) for collection in judged.collections.values() for person in collection.persons}
@@ -296,22 +242,15 @@ def judge(config: ConfigDict, workdir: str, sizes: Sizes) -> None:
 
 
 def create_study(config: ConfigDict, workdir: str, sizes: Sizes) -> Study:
-    """Put together what is judged and what it is judged by.
-
-    Args:
-      config: the experiment's config.
-      workdir: holds both folders of synthetic prints.
-      sizes: as of `judge`.
+    """Collect what is judged and what it is compared with.
 
     Returns:
       "real", the prints that impressions were drawn of, and training prints; "real_held_out", other impressions of
-      these fingers, where there are any; "real_others", strangers'; "more_impressions" and "new_fingers".
+      these fingers, if there are any; "real_others", prints of strangers; "more_impressions" and "new_fingers".
     """
     given, strangers = _choose_fingers(config, sizes)
     training = print_loading.load_prints(config)
-    # Of as many persons as there are.
-    chosen = training.persons[:: max(1, len(training) // sizes.num_training)][: sizes.num_training]
-    own = [*given, *map(int, chosen)]
+    own = [*given, *map(int, _space_evenly(training.persons, sizes.num_training))]
     sets = (
         ("real", print_collection.REFERENCE, own, print_loading.TRAINING),
         ("real_held_out", print_collection.HELD_OUT, own, print_loading.HELD_OUT),
@@ -333,11 +272,3 @@ def create_study(config: ConfigDict, workdir: str, sizes: Sizes) -> Study:
     settings.measures = FAMILIES
     settings.num_gallery_fingers = len(own) + len(strangers)
     return Study({each.name: each for each in collections}, settings, seed=config.seed)
-
-
-def _describe(workdir: str) -> str:
-    with open(os.path.join(workdir, "protocol.txt"), encoding="utf-8") as file:
-        table = file.read()
-    width = max(map(len, _PLACES))
-    lines = [f"  {name.ljust(width)}  {meaning}" for name, meaning in _PLACES.items()]
-    return "\n".join(["", table, f"Everything lies in {workdir}:", *lines])

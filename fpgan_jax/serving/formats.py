@@ -1,17 +1,6 @@
-"""Owns the file formats of exported networks, which other programs read without this package.
+"""Owns the file formats of exported networks, which other programs read without this package."""
 
-Does not know what a network computes (`networks.py`). The exported folder holds the model and `model.json`, which
-describes the inputs, the output and the origin. The folder appears as a whole or not at all.
-
-StableHLO is the format of `jax.export`. JAX reads files of versions up to six months older and three weeks newer. A
-SavedModel holds the same program, compiled by TensorFlow. The compilers sum in different orders, so a pixel can
-differ by one gray level.
-
-ONNX is not supported. jax2onnx 0.17 cannot be installed beside this package (it needs orbax-checkpoint below 0.11.37)
-and does not support `lax.platform_dependent` (the choice of convolution in the layers) or vmap of Flax's dropout
-(statistics per image). tf2onnx 1.17 does not convert a SavedModel of StableHLO.
-"""
-
+import dataclasses
 import importlib.metadata
 import json
 import os
@@ -28,11 +17,11 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import is_utf8
 from fpgan_jax.serving.networks import ArraySpec, ServedNetwork, restore_network
 
+# Not ONNX: jax2onnx 0.17 cannot be installed beside this package (it needs orbax-checkpoint below 0.11.37) and does not
+# support `lax.platform_dependent` (the choice of convolution in the layers) or vmap of Flax's dropout (statistics per
+# image). tf2onnx 1.17 does not convert a SavedModel of StableHLO.
 FORMATS = ("stablehlo", "saved_model")
 PLATFORMS = ("cpu", "cuda")
-
-STABLEHLO_FILENAME = "model.stablehlo"
-DESCRIPTION_FILENAME = "model.json"
 
 
 def export_model(
@@ -44,18 +33,13 @@ def export_model(
     step: int | str | None = None,
     overrides: Mapping[str, bool] | None = None,
 ) -> dict:
-    """Export a trained network as files that need neither this package nor the checkpoint.
+    """Export a trained network as files that need nothing else, and return the content of `model.json`.
 
     Args:
       workdir: workdir of `launch.train_gan` or `launch.train_classifier`.
-      out_dir: folder to create.
+      out_dir: folder to create; it appears complete or not at all.
       file_format: one of `FORMATS`.
-      network: see `restore_network`.
-      step: see `restore_network`.
-      overrides: see `restore_network`.
-
-    Returns:
-      The content of `model.json`.
+      network: for this, `step` and `overrides` see `restore_network`.
 
     Raises:
       UserError: the format is unknown, out_dir exists, TensorFlow is missing, or an error of `restore_network`.
@@ -71,16 +55,16 @@ def export_model(
         )
     served = restore_network(workdir, network, step=step, overrides=overrides)
     program = export_program(served)
-    description = describe(served, program, file_format)
+    description = _describe(served, program, file_format)
     partial = f"{out_dir}.{os.getpid()}.tmp"
     os.makedirs(partial)
     try:
         if file_format == "saved_model":
             _write_saved_model(partial, served)
         else:
-            with open(os.path.join(partial, STABLEHLO_FILENAME), "wb") as file:
+            with open(os.path.join(partial, "model.stablehlo"), "wb") as file:
                 file.write(program.serialize())
-        with open(os.path.join(partial, DESCRIPTION_FILENAME), "w", encoding="utf-8") as file:
+        with open(os.path.join(partial, "model.json"), "w", encoding="utf-8") as file:
             json.dump(description, file, indent=2)
         os.replace(partial, out_dir)
     finally:
@@ -95,14 +79,8 @@ def export_program(served: ServedNetwork) -> export.Exported:
     return export.export(jax.jit(served.function), platforms=PLATFORMS)(*arguments)
 
 
-def describe(served: ServedNetwork, program: export.Exported, file_format: str) -> dict:
-    """Create the content of `model.json`; "batch" in a shape stands for any size.
-
-    Args:
-      served: the network.
-      program: from `export_program`.
-      file_format: one of `FORMATS`.
-    """
+def _describe(served: ServedNetwork, program: export.Exported, file_format: str) -> dict:
+    """Create the content of `model.json`; "batch" in a shape means any size."""
     return {
         "format": file_format,
         **served.description,
@@ -115,12 +93,7 @@ def describe(served: ServedNetwork, program: export.Exported, file_format: str) 
 
 
 def _describe_array(spec: ArraySpec) -> dict:
-    return {
-        "name": spec.name,
-        "shape": ["batch", *spec.shape],
-        "dtype": spec.dtype,
-        "meaning": spec.meaning,
-    }
+    return dataclasses.asdict(spec) | {"shape": ["batch", *spec.shape]}
 
 
 def _write_saved_model(folder: str, served: ServedNetwork) -> None:
@@ -139,13 +112,13 @@ def _write_saved_model(folder: str, served: ServedNetwork) -> None:
         with_gradient=False,
         native_serialization_platforms=PLATFORMS,
     )
+    signature = [
+        tf.TensorSpec((None, *spec.shape), tf.as_dtype(spec.dtype), name=spec.name) for spec in served.inputs
+    ]
     module = tf.Module()
     module.call = tf.function(
         lambda *arguments: {served.output.name: call(*arguments)},
         autograph=False,
-        input_signature=[
-            tf.TensorSpec((None, *spec.shape), tf.as_dtype(spec.dtype), name=spec.name)
-            for spec in served.inputs
-        ],
+        input_signature=signature,
     )
     tf.saved_model.save(module, folder, signatures=module.call)

@@ -1,9 +1,9 @@
 """Owns trained networks as functions for Python programs: noise or ridge map to print, print to score.
 
-Does not own drawing (`synthesis/drawing.py`), scoring (`scoring/similarity.py`) or files for other programs
-(`formats.py`).
+Does not own drawing (`synthesis/drawing.py`), scoring (`scoring/similarity.py`) or exported files (`formats.py`).
 """
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -35,19 +35,12 @@ class RestoredGenerator:
     Attributes:
       config: config of the checkpoint, with the overrides of `synthesis`.
       step: step of the checkpoint.
-      image_shape: (height, width, channels) of the output, and of noise.
+      image_shape: (height, width, channels) of the output.
       condition_shape: (height, width, channels) of the input.
     """
 
-    def __init__(self, config: ConfigDict, step: int, variables: Mapping, metadata: dict | None = None):
-        """Bind the weights.
-
-        Args:
-          config: config of the checkpoint.
-          step: step of the checkpoint.
-          variables: "generator" or "generator_ema" of the checkpoint.
-          metadata: metadata of the checkpoint; `draw_row` needs it.
-        """
+    def __init__(self, config: ConfigDict, step: int, variables: Mapping, metadata: dict):
+        """Bind the weights, "generator" or "generator_ema" of a checkpoint with this metadata."""
         self.config = config
         self.step = step
         self.image_shape = image_shape(config.data)
@@ -55,7 +48,10 @@ class RestoredGenerator:
         self._generate, self._variables = drawing.bind_generate(config, variables)
         self._given_variables = variables
         self._metadata = metadata
-        self._drawer: sharded.Drawer | None = None
+
+    @functools.cached_property
+    def _drawer(self) -> sharded.Drawer:
+        return sharded.Drawer(self.config, self._given_variables)
 
     def __call__(self, noise_image: Image, dropout_seed: tuple[int, int, int] = (0, 0, 0)) -> np.ndarray:
         """Draw one print.
@@ -71,16 +67,17 @@ class RestoredGenerator:
           uint8 of the shape of the array; for a file or a ridge map, [height, width, channels].
 
         Raises:
-          UserError: the image does not have the size that the generator was trained on, is not uint8, or its file
-            cannot be read.
+          UserError: the image has the wrong size, is not uint8, or cannot be read.
         """
-        shape: tuple[int, ...]
-        if self.config.data.condition != "noise":
-            image, shape = _check_condition(noise_image, self.condition_shape), self.image_shape
-        else:
-            image, shape = _load_image(noise_image, self.config)
+        image, shape = self._load_input(noise_image)
         keys = drawing.create_dropout_keys(np.array([dropout_seed]).astype(np.uint32))
         return to_uint8(self._generate(self._variables, image[None], keys)).reshape(shape)
+
+    def _load_input(self, image: Image) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Return (uint8 of `condition_shape`, shape of the output)."""
+        if self.config.data.condition != "noise":
+            return _check_condition(image, self.condition_shape), self.image_shape
+        return _load_image(image, self.config)
 
     def draw_images(
         self,
@@ -106,11 +103,8 @@ class RestoredGenerator:
             raise UserError(f"dropout_seeds: {len(seeds)} for {count} images; give three numbers for each")
         if not count:
             return np.zeros((0, *self.image_shape), np.uint8)
-        if self.config.data.condition != "noise":
-            images = [_check_condition(image, self.condition_shape) for image in noise_images]
-        else:
-            images = [_load_image(image, self.config)[0] for image in noise_images]
-        drawer = self._drawer = self._drawer or sharded.Drawer(self.config, self._given_variables)
+        images = [self._load_input(image)[0] for image in noise_images]
+        drawer = self._drawer  # created before the threads use it
 
         def draw(start: int) -> np.ndarray:
             # The last batch is padded, so that all batches run the same program.
@@ -123,20 +117,18 @@ class RestoredGenerator:
         return np.concatenate(drawn)[:count]
 
     def draw_row(self, row: manifest.ManifestRow) -> np.ndarray:
-        """Draw the print of a row in a manifest again.
+        """Draw the print of a row in a manifest again; about one pixel in 10,000 can differ by one gray level.
 
         Args:
           row: from `manifest.read_manifest(folder)` or the manifest of a shard, drawn by this checkpoint.
 
         Returns:
-          uint8 [height, width, channels]: the image of the row; about one pixel in 10,000 can differ by one gray level.
+          uint8 [height, width, channels].
 
         Raises:
-          UserError: the row is from another checkpoint or other settings of `config.synthesis`, which the message
-            names; it belongs to an enlarged database; or the files it was drawn from are missing.
+          UserError: the row is from another checkpoint or other settings, from an enlarged database, or the files that
+            it was drawn from are missing.
         """
-        if self._metadata is None:
-            raise UserError("draw_row: this generator was not restored from a workdir")
         if row.noise not in ("training", "new"):
             raise UserError(
                 f"{row.file}: an impression of {row.noise}, which only launch.synthesize draws again"
@@ -164,10 +156,7 @@ class RestoredGenerator:
     def map_print(self, image: Image, noise_seed: int = 0, *, is_scan: bool | None = None) -> np.ndarray:
         """Compute the condition of a print: its ridge map and appearance, and a plane of noise; or its minutiae.
 
-        Args:
-          image: see `RestoredClassifier`.
-          noise_seed: seed of the noise, from 0.
-          is_scan: see `RestoredClassifier`.
+        For `image` and `is_scan` see `RestoredClassifier`.
 
         Returns:
           uint8 of `condition_shape`.
@@ -216,8 +205,8 @@ class RestoredClassifier:
           The similarity score: the probability of `person`, in [0, 1].
 
         Raises:
-          UserError: the person is not one of `persons`; the image does not have the size that the classifier was
-            trained on, is not uint8, or its file cannot be read; or its size does not tell whether it is a scan.
+          UserError: the person is unknown; the image has the wrong size, is not uint8, or cannot be read; or its size
+            leaves open whether it is a scan.
         """
         if person not in self.persons:
             raise UserError(f"person {person}: the classifier knows {', '.join(map(str, self.persons))}")
@@ -237,10 +226,10 @@ def restore_generator(
     overrides: Mapping | None = None,
     data_overrides: Mapping | None = None,
 ) -> RestoredGenerator:
-    """Restore a generator from a workdir.
+    """Restore a generator from the workdir of `launch.train_gan`.
 
     Args:
-      gan_workdir: workdir of `launch.train_gan`.
+      gan_workdir: the workdir.
       step: step of the checkpoint, or "best" by the run's own metric; the last one by default.
       overrides: fields of `config.synthesis` to replace, such as {"use_ema": True}.
       data_overrides: fields of `config.data` to replace, for training prints or pairs that have moved.
@@ -255,11 +244,7 @@ def restore_generator(
 
 
 def restore_classifier(classifier_workdir: str, *, step: int | str | None = None) -> RestoredClassifier:
-    """Restore a classifier from a workdir.
-
-    Args:
-      classifier_workdir: workdir of `launch.train_classifier`.
-      step: step of the checkpoint, or "best" by the run's own metric; the last one by default.
+    """Restore a classifier from the workdir of `launch.train_classifier`; for `step` see `restore_generator`.
 
     Raises:
       UserError: there is no such checkpoint, or its weights do not fit its config.
@@ -267,13 +252,15 @@ def restore_classifier(classifier_workdir: str, *, step: int | str | None = None
     return RestoredClassifier(similarity.Scorer(classifier_workdir, step=step))
 
 
+def _read(image: Image, config: ConfigDict) -> np.ndarray:
+    if isinstance(image, str | os.PathLike):
+        return read_image(image, config.data.num_channels)
+    return np.asarray(image)
+
+
 def _load_print(image: Image, config: ConfigDict, is_scan: bool | None) -> Image:
     """Preprocess a scan; return any other image unchanged."""
-    pixels = (
-        read_image(image, config.data.num_channels)
-        if isinstance(image, str | os.PathLike)
-        else np.asarray(image)
-    )
+    pixels = _read(image, config)
     shape = pixels.shape if pixels.ndim == 3 else (*pixels.shape, 1)
     has_scans_size = shape[1::-1] in SCAN_SIZES
     if is_scan is None and has_scans_size and shape == image_shape(config.data):
@@ -284,7 +271,7 @@ def _load_print(image: Image, config: ConfigDict, is_scan: bool | None) -> Image
                 "is_scan=True or is_scan=False"
             )
         return image
-    if not (is_scan or (is_scan is None and has_scans_size)):
+    if not (has_scans_size if is_scan is None else is_scan):
         return image
     if isinstance(image, str | os.PathLike):
         return preprocess_print(read_image(image, 1), config.data)
@@ -308,17 +295,13 @@ def _check_condition(condition: Image, wanted: tuple[int, int, int]) -> np.ndarr
 
 def _load_image(image: Image, config: ConfigDict) -> tuple[np.ndarray, tuple[int, ...]]:
     """Return (uint8 [height, width, channels], its original shape)."""
-    wanted = image_shape(config.data)
-    if isinstance(image, str | os.PathLike):
-        origin, pixels = os.fspath(image), read_image(image, config.data.num_channels)
-        shape = pixels.shape
-    else:
-        origin, pixels = "image", np.asarray(image)
-        if pixels.dtype != np.uint8:
-            raise UserError(f"image: an array of {pixels.dtype}; give uint8, from 0 to 255")
-        shape = pixels.shape
-        pixels = pixels[..., None] if pixels.ndim == 2 else pixels
+    wanted, pixels = image_shape(config.data), _read(image, config)
+    if pixels.dtype != np.uint8:
+        raise UserError(f"image: an array of {pixels.dtype}; give uint8, from 0 to 255")
+    shape = pixels.shape
+    pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     if pixels.shape != wanted:
+        origin = os.fspath(image) if isinstance(image, str | os.PathLike) else "image"
         raise UserError(
             f"{origin}: {'x'.join(map(str, shape))} (height, width, channels), but the network was trained on "
             f"{'x'.join(map(str, wanted))}"

@@ -1,6 +1,6 @@
 """Owns the function that a checkpoint is exported as: bytes of images in, bytes or probabilities out.
 
-Does not write files (`formats.py`). Drawing and scoring are the functions of the evaluation, with the weights bound.
+Does not write files (`formats.py`).
 """
 
 import dataclasses
@@ -24,14 +24,7 @@ NETWORKS = ("generator", "generator_ema", "classifier")
 
 @dataclasses.dataclass(frozen=True)
 class ArraySpec:
-    """An input or the output of an exported network.
-
-    Attributes:
-      name: its name in every format.
-      shape: without the leading batch axis, which can have any size.
-      dtype: name of the NumPy dtype.
-      meaning: description for readers who have only the file.
-    """
+    """An input or the output of an exported network; `shape` is without the batch axis, which can have any size."""
 
     name: str
     shape: tuple[int, ...]
@@ -46,8 +39,6 @@ class ServedNetwork:
     Attributes:
       function: takes one JAX array per input, all with the same batch size, and returns one array. Examples do not
         influence one another.
-      inputs: in the order of the arguments.
-      output: the returned array.
       description: network, checkpoint and training data, as values that JSON can hold.
     """
 
@@ -74,8 +65,7 @@ def restore_network(
       network: one of `NETWORKS`. Default: the classifier of a classifier's checkpoint, otherwise the generator that
         `launch.synthesize` uses.
       step: step of the checkpoint, or "best" by the run's own metric. Default: the last one.
-      overrides: "deterministic" and "use_running_average", which replace those of `config.synthesis`; for a generator
-        only.
+      overrides: "deterministic" and "use_running_average" in place of those of `config.synthesis`, for a generator.
 
     Raises:
       UserError: there is no such checkpoint, it does not hold the network, or its weights do not fit its config.
@@ -107,23 +97,20 @@ def restore_network(
 def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) -> ServedNetwork:
     drawing.warn_of_other_statistics(config)
     bound, variables = drawing.bind_draw(config, variables)
-    shape = image_shape(config.data)
     meaning = "noise, any bytes"
     if config.data.condition == "minutiae":
         meaning = "minutiae as directed marks; fpgan_jax.data.ridges.minutiae_map draws them"
     if config.data.condition == "ridges":
         meaning = f"planes: {', '.join(RIDGE_CHANNELS)}; fpgan_jax.data.ridges.ridge_condition makes them"
     inputs = [ArraySpec("noise_image", condition_shape(config.data), "uint8", meaning)]
-    if has_dropout := _has_dropout(config):
-        inputs.append(
-            ArraySpec(
-                "dropout_seed",
-                (3,),
-                "uint32",
-                "any three numbers per image; the seed, person and replica of a row in the manifest of "
-                "launch.synthesize (person -1 as 4294967295) draw the print of that row from its noise",
-            )
+    generator = config.generator
+    is_on = generator.form == "isola" and not config.synthesis.deterministic
+    if has_dropout := is_on and bool(generator.dropout_rate and generator.dropout_outputs):
+        meaning = (
+            "any three numbers per image; the seed, person and replica of a row in the manifest of "
+            "launch.synthesize (person -1 as 4294967295) draw the print of that row from its noise"
         )
+        inputs.append(ArraySpec("dropout_seed", (3,), "uint32", meaning))
 
     def draw(noise_image: jax.Array, dropout_seed: jax.Array | None = None) -> jax.Array:
         if dropout_seed is None:
@@ -134,9 +121,8 @@ def _serve_generator(config: ConfigDict, variables: Mapping, description: dict) 
         "dropout": "on" if has_dropout else "off",
         "statistics": "running" if config.synthesis.use_running_average else "own",
     }
-    return ServedNetwork(
-        draw, tuple(inputs), ArraySpec("image", shape, "uint8", "the print, gray from 0 to 255"), description
-    )
+    output = ArraySpec("image", image_shape(config.data), "uint8", "the print, gray from 0 to 255")
+    return ServedNetwork(draw, tuple(inputs), output, description)
 
 
 def _serve_classifier(
@@ -152,9 +138,3 @@ def _serve_classifier(
         ArraySpec("probability", (len(persons),), "float32", "of each entry of `persons`, in its order"),
         description,
     )
-
-
-def _has_dropout(config: ConfigDict) -> bool:
-    generator = config.generator
-    is_on = generator.form == "isola" and not config.synthesis.deterministic
-    return is_on and bool(generator.dropout_rate and generator.dropout_outputs)

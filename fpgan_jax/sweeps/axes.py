@@ -1,7 +1,4 @@
-"""Owns the functions for writing a sweep file: lists of overrides, and their combinations.
-
-Does not know the config's fields: `plan.py` checks the overrides of every run.
-"""
+"""Owns the functions for writing a sweep file: lists of overrides, and their combinations."""
 
 import itertools
 import math
@@ -19,12 +16,7 @@ Draw = Callable[[np.random.Generator], Any]
 
 
 def axis(field: str, values: Iterable[Any]) -> list[Overrides]:
-    """Vary one field: one dict per value.
-
-    Args:
-      field: a config field, such as "lambda_l1" or "data.noise_per".
-      values: its values.
-    """
+    """Vary one config field, such as "lambda_l1" or "data.noise_per": one dict per value."""
     return [{field: value} for value in values]
 
 
@@ -36,12 +28,6 @@ def seeds(num_seeds: int) -> list[Overrides]:
 def grid(*axes: Iterable[Overrides]) -> list[Overrides]:
     """Combine all axes with one another; the last one changes fastest.
 
-    Args:
-      axes: lists of overrides of different fields.
-
-    Returns:
-      One dict per combination.
-
     Raises:
       UserError: two axes set the same field.
     """
@@ -50,9 +36,6 @@ def grid(*axes: Iterable[Overrides]) -> list[Overrides]:
 
 def zip_axes(*axes: Iterable[Overrides]) -> list[Overrides]:
     """Combine the first entries of all axes, the second ones, and so on.
-
-    Args:
-      axes: lists of overrides of different fields, all of the same length.
 
     Raises:
       UserError: the lengths differ, or two axes set the same field.
@@ -67,15 +50,12 @@ def zip_axes(*axes: Iterable[Overrides]) -> list[Overrides]:
 
 
 def draw(num_runs: int, draws: Mapping[str, Draw], *, seed: int = 0) -> list[Overrides]:
-    """Draw every field of every run independently at random.
+    """Draw every field of every run independently at random; a larger `num_runs` adds runs at the end.
 
     Args:
-      num_runs: number of runs. The same seed with a larger number adds runs after these.
+      num_runs: number of runs.
       draws: config field -> `uniform`, `log_uniform`, `choice`, or a function of a NumPy generator.
       seed: of the random numbers.
-
-    Returns:
-      One dict per run.
 
     Source: Bergstra & Bengio 2012, section 2; differs in: nothing.
     """

@@ -1,7 +1,4 @@
-"""Owns running a sweep on this machine: a fixed number of processes at a time, the other runs in a queue.
-
-Does not record (`runs.py`) or show (`overview.py`) the state of runs.
-"""
+"""Owns running a sweep on this machine: a fixed number of processes at a time, the other runs in a queue."""
 
 import collections
 import contextlib
@@ -24,14 +21,7 @@ _POLL_SECONDS = 0.2
 
 
 def find_gpus(environment: Mapping[str, str]) -> list[str]:
-    """List the NVIDIA GPUs of this machine without using them.
-
-    Args:
-      environment: variables; CUDA_VISIBLE_DEVICES can select GPUs, and JAX_PLATFORMS=cpu deselects all.
-
-    Returns:
-      The name of each GPU in CUDA_VISIBLE_DEVICES.
-    """
+    """List the GPUs for CUDA_VISIBLE_DEVICES: those that it names in `environment`, or those of nvidia-smi."""
     if environment.get("JAX_PLATFORMS") == "cpu":
         return []
     if "CUDA_VISIBLE_DEVICES" in environment:
@@ -46,11 +36,7 @@ def find_gpus(environment: Mapping[str, str]) -> list[str]:
 
 
 def create_workers(num_workers: int | None, environment: Mapping[str, str]) -> list[dict[str, str]]:
-    """Create one environment per worker, each with its own GPU if there are GPUs.
-
-    Args:
-      num_workers: number of runs at a time. None: one per GPU, or one without GPUs.
-      environment: variables of all workers.
+    """Create the environment of each worker, with a GPU of its own if there are any; None: one worker per GPU, or one.
 
     Raises:
       UserError: there are fewer GPUs than workers.
@@ -67,10 +53,10 @@ def create_workers(num_workers: int | None, environment: Mapping[str, str]) -> l
 
 
 def check_idle(runs: Sequence[Run]) -> None:
-    """Check that no process works in the folders of the runs.
+    """Check that no process, such as one left by a killed sweep, works in the folders of the runs.
 
     Raises:
-      UserError: a process does, such as one left by a killed sweep.
+      UserError: a process does.
     """
     for run in runs:
         if os.path.isdir(run.workdir):
@@ -78,24 +64,10 @@ def check_idle(runs: Sequence[Run]) -> None:
                 pass
 
 
-def run_queue(
-    runs: Sequence[Run],
-    commands: Mapping[str, Sequence[str]],
-    workers: Sequence[Mapping[str, str]],
-    overview: Overview,
-) -> bool:
-    """Run all runs, as many at a time as there are workers.
+def run_queue(runs: Sequence[Run], workers: Sequence[Mapping[str, str]], overview: Overview) -> None:
+    """Run all runs in order, as many at a time as there are workers.
 
     A signal to stop is passed on to the active runs, which save and exit. No further run starts after it.
-
-    Args:
-      runs: in the order of their start.
-      commands: name of the run -> command.
-      workers: the environment of each worker.
-      overview: shows every start and end.
-
-    Returns:
-      Whether a signal to stop came.
     """
     waiting = collections.deque(runs)
     free = list(reversed(workers))
@@ -106,7 +78,7 @@ def run_queue(
             while active or (waiting and not stop.signal_name):
                 while waiting and free and not stop.signal_name:
                     run, environment = waiting.popleft(), free.pop()
-                    active[run.name] = (_start(run, commands[run.name], environment), environment)
+                    active[run.name] = (_start(run, environment), environment)
                     overview.note_start(run.name)
                 if stop.signal_name and not is_passed_on:
                     _terminate(attempt for attempt, _ in active.values())
@@ -122,18 +94,12 @@ def run_queue(
             # A sweep that fails, for example on a full disk, leaves no process behind.
             _terminate(attempt for attempt, _ in active.values())
             raise
-    return stop.signal_name is not None
 
 
-def _start(run: Run, command: Sequence[str], environment: Mapping[str, str]) -> Attempt:
+def _start(run: Run, environment: Mapping[str, str]) -> Attempt:
     # A new session: Ctrl-C reaches the run only once, when this process passes it on.
-    return Attempt(
-        run.workdir,
-        command,
-        hash_config(run.config),
-        env=dict(environment),
-        start_new_session=True,
-    )
+    options = {"env": dict(environment), "start_new_session": True}
+    return Attempt(run.workdir, run.command, hash_config(run.config), **options)
 
 
 def _terminate(attempts: Iterable[Attempt]) -> None:

@@ -1,7 +1,4 @@
-"""Owns the progress display of a sweep: a live table in a terminal, lines elsewhere.
-
-Does not write files (`runs.py`).
-"""
+"""Owns the progress display of a sweep: a live table in a terminal, lines elsewhere."""
 
 import sys
 import time
@@ -16,7 +13,7 @@ from rich.text import Text
 from fpgan_jax.sweeps.runs import STATES, Record, Run, count_states, read_steps
 from fpgan_jax.tables import formats
 
-HEADER = ("run", "state", "steps", "steps/s", "time left")
+_HEADER = ("run", "state", "steps", "steps/s", "time left")
 
 _STYLES = {"running": "cyan", "failed": "bold red", "finished": "green", "interrupted": "yellow"}
 _REFRESH_SECONDS = 2.0
@@ -24,29 +21,12 @@ _LINE_SECONDS = 60.0
 
 
 class Overview:
-    """Shows the runs of a sweep while they run; a context manager.
-
-    Attributes:
-      states: name of the run -> state.
-    """
+    """Shows the runs of a sweep while they run, on standard error by default; a context manager."""
 
     def __init__(
-        self,
-        runs: Sequence[Run],
-        states: Mapping[str, str],
-        *,
-        num_workers: int,
-        file: IO[str] | None = None,
+        self, runs: Sequence[Run], states: Mapping[str, str], *, num_workers: int, file: IO[str] | None = None
     ):
-        """Prepare the display of all runs.
-
-        Args:
-          runs: all runs of the sweep.
-          states: name of the run -> state.
-          num_workers: number of runs at a time.
-          file: where to write; standard error by default.
-        """
-        self.states = dict(states)
+        self._states = dict(states)
         self._runs = runs
         self._num_workers = num_workers
         console = Console(file=file or sys.stderr, highlight=False, soft_wrap=True)
@@ -72,19 +52,19 @@ class Overview:
 
     def note_start(self, name: str) -> None:
         """Show that a run has started."""
-        self.states[name] = "running"
+        self._states[name] = "running"
         self._clocks[name] = _Clock()
         self._print_event(f"{name}: started")
 
     def note_end(self, name: str, record: Record) -> None:
         """Show that a run has ended, and why if it has not finished."""
-        self.states[name] = record.state
+        self._states[name] = record.state
         reason = f": {record.message}" if record.message else ""
         self._print_event(f"{name}: {record.state} after {format_time(record.seconds)}{reason}")
         self.refresh(is_due=True)
 
     def _print_event(self, line: str) -> None:
-        num_ended = sum(state in ("finished", "failed") for state in self.states.values())
+        num_ended = sum(state in ("finished", "failed") for state in self._states.values())
         self._print(f"[{num_ended}/{len(self._runs)}] {line}")
 
     def refresh(self, *, is_due: bool = False) -> None:
@@ -95,7 +75,7 @@ class Overview:
         self._refreshed = now
         steps = {run.name: read_steps(run) for run in self._runs}
         for name, clock in self._clocks.items():
-            if self.states[name] == "running":
+            if self._states[name] == "running":
                 clock.note(steps[name], now)
         if self._live:
             self._live.update(self._draw(steps), refresh=True)
@@ -104,10 +84,10 @@ class Overview:
             self._print(self._describe(steps))
 
     def create_rows(self, steps: Mapping[str, int]) -> list[tuple[str, ...]]:
-        """Return one row of cells per run under `HEADER`, running ones first."""
+        """Return one row of cells per run under the header, running ones first."""
         rows: list[tuple[str, ...]] = []
-        for run in sorted(self._runs, key=lambda run: STATES.index(self.states[run.name])):
-            state, total = self.states[run.name], sum(run.num_steps.values())
+        for run in sorted(self._runs, key=lambda run: STATES.index(self._states[run.name])):
+            state, total = self._states[run.name], sum(run.num_steps.values())
             rate = self._find_rate(run.name)
             left = format_time((total - steps[run.name]) / rate) if rate else ""
             rows.append((run.name, state, f"{steps[run.name]}/{total}", f"{rate:.2f}" if rate else "", left))
@@ -115,11 +95,11 @@ class Overview:
 
     def _find_rate(self, name: str) -> float:
         clock = self._clocks.get(name)
-        return clock.rate if clock and self.states[name] == "running" else 0.0
+        return clock.rate if clock and self._states[name] == "running" else 0.0
 
     def _draw(self, steps: Mapping[str, int]) -> Table:
         drawn = Table(caption=self._describe(steps), caption_justify="left", box=None, pad_edge=False)
-        for number, title in enumerate(HEADER):
+        for number, title in enumerate(_HEADER):
             drawn.add_column(title, justify="left" if number < 2 else "right", no_wrap=True)
         for row in self.create_rows(steps):
             drawn.add_row(*map(Text, row), style=_STYLES.get(row[1]))
@@ -130,10 +110,10 @@ class Overview:
         done = sum(steps.values())
         total = sum(sum(run.num_steps.values()) for run in self._runs)
         rates = [rate for run in self._runs if (rate := self._find_rate(run.name))]
-        line = f"{len(self._runs)} runs: {count_states(self.states)}; step {done} of {total}"
+        line = f"{len(self._runs)} runs: {count_states(self._states)}; step {done} of {total}"
         if not rates:
             return line
-        open_runs = [run for run in self._runs if self.states[run.name] in ("running", "waiting")]
+        open_runs = [run for run in self._runs if self._states[run.name] in ("running", "waiting")]
         left = sum(sum(run.num_steps.values()) - steps[run.name] for run in open_runs)
         # Waiting runs are assumed to be as fast as the running ones.
         at_once = min(self._num_workers, len(open_runs))
@@ -162,7 +142,7 @@ class _Clock:
 def format_runs(runs: Sequence[Run], states: Mapping[str, str]) -> str:
     """Format the state of all runs as a text table, in the order of the sweep."""
     cells = [(run.name, states[run.name], f"{read_steps(run)}/{sum(run.num_steps.values())}") for run in runs]
-    return formats.format_text(HEADER[:3], cells)
+    return formats.format_text(_HEADER[:3], cells)
 
 
 def format_time(seconds: float) -> str:

@@ -1,7 +1,4 @@
-"""Owns the output of a sweep: one CSV and one self-contained HTML page.
-
-Does not compute the results (`results.py`).
-"""
+"""Owns the output of a sweep: one CSV and one self-contained HTML page."""
 
 import base64
 import csv
@@ -16,33 +13,23 @@ from fpgan_jax.sweeps.plots import draw_field
 from fpgan_jax.sweeps.results import ResultTable, format_value
 from fpgan_jax.sweeps.runs import count_states
 
-CSV_FILENAME = "results.csv"
-PAGE_FILENAME = "results.html"
-
 # The first of these that a sweep has are shown and drawn; all others are in the CSV, and collapsed on the page.
 _HEADLINES = (
-    "similarity of synthesised",
-    "similarity of new_noise",
-    "gan best l1_loss",
-    "gan l1_loss",
-    "best l1_loss",
-    "l1_loss",
-    "discriminator_loss",
-    "best loss",
-    "loss",
-    "accuracy",
+    *(
+        "similarity of synthesised",
+        "similarity of new_noise",
+        "gan best l1_loss",
+        "gan l1_loss",
+        "best l1_loss",
+    ),
+    *("l1_loss", "discriminator_loss", "best loss", "loss", "accuracy"),
 )
 _MAX_NUM_HEADLINES = 4
 
 
 def write_csv(table: ResultTable, workdir: str) -> str:
-    """Write one row per run: overrides, state, time, folder and every metric; return the path.
-
-    Args:
-      table: the results.
-      workdir: folder of the sweep.
-    """
-    path = os.path.join(workdir, CSV_FILENAME)
+    """Write one row per run: overrides, state, time, folder and every metric; return the path."""
+    path = os.path.join(workdir, "results.csv")
     with write_whole(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["run", *table.fields, "state", "seconds", "message", *table.metrics, "folder"])
@@ -50,21 +37,17 @@ def write_csv(table: ResultTable, workdir: str) -> str:
             overrides = [format_value(result.overrides.get(field, "")) for field in table.fields]
             metrics = [result.metrics.get(name, "") for name in table.metrics]
             folder = os.path.abspath(os.path.join(workdir, result.name))
-            writer.writerow(
-                [result.name, *overrides, result.state, result.seconds, result.message, *metrics, folder]
-            )
+            record = [result.state, result.seconds, result.message]
+            writer.writerow([result.name, *overrides, *record, *metrics, folder])
     return path
 
 
 def write_page(table: ResultTable, workdir: str, origin: Mapping[str, str]) -> str:
-    """Write the page: all runs, means over seeds, one plot per swept field, and failures; return the path.
+    """Write the page: means over seeds, one plot per swept field, failures, and all runs; return the path.
 
-    Args:
-      table: the results.
-      workdir: folder of the sweep.
-      origin: name -> text of facts about the sweep, such as its config.
+    `origin` has further facts about the sweep, such as its config, with their names.
     """
-    path = os.path.join(workdir, PAGE_FILENAME)
+    path = os.path.join(workdir, "results.html")
     headlines = [name for name in _HEADLINES if name in table.metrics][:_MAX_NUM_HEADLINES]
     states = {result.name: result.state for result in table.results}
     plots = {field: _draw_plots(table, field, headlines) for field in table.swept}

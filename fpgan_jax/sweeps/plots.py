@@ -1,10 +1,8 @@
-"""Owns the plots of a sweep: a metric over one field.
-
-Does not choose the metrics (`page.py`).
-"""
+"""Owns the plots of a sweep: a metric over one field."""
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -24,11 +22,6 @@ def draw_field(table: ResultTable, field: str, metric: str) -> bytes | None:
 
     A line joins the means if the values of the field are numbers.
 
-    Args:
-      table: the results.
-      field: one of `table.swept`.
-      metric: name of the metric.
-
     Returns:
       An SVG, identical for identical numbers; None if no finished run has the metric.
     """
@@ -41,24 +34,18 @@ def draw_field(table: ResultTable, field: str, metric: str) -> bytes | None:
         return None
     figure = Figure(figsize=(4.2, 3.0), layout="constrained")
     axes = figure.subplots()
-    values = list(dict.fromkeys(format_value(result.overrides[field]) for result in finished))
     numbers = {format_value(result.overrides[field]): result.overrides[field] for result in finished}
     is_number = all(
         isinstance(number, int | float) and not isinstance(number, bool) for number in numbers.values()
     )
-    places = numbers if is_number else {value: index for index, value in enumerate(values)}
-    axes.scatter(
-        [places[format_value(result.overrides[field])] for result in finished],
-        [result.metrics[metric] for result in finished],
-        s=12,
-        color="0.6",
-        zorder=1,
-    )
+    places = numbers if is_number else {text: index for index, text in enumerate(numbers)}
+    x = [places[format_value(result.overrides[field])] for result in finished]
+    axes.scatter(x, [result.metrics[metric] for result in finished], s=12, color="0.6", zorder=1)
     _draw_means(axes, _list_means(table, field, metric, places), linestyle="-" if is_number else "none")
     if is_number:
         _scale_axis(axes, sorted(numbers.values()))
     else:
-        axes.set_xticks(range(len(values)), values, rotation=20 if max(map(len, values)) > 8 else 0)
+        axes.set_xticks(range(len(places)), list(places), rotation=20 if max(map(len, places)) > 8 else 0)
     axes.set(xlabel=field, title=metric)
     axes.margins(x=0.15)
     axes.title.set_fontsize(10)
@@ -90,17 +77,14 @@ def _draw_means(axes: Axes, lines: Mapping[str, list[tuple[float, ...]]], *, lin
         return
     for label, points in lines.items():
         x, mean, low, high = np.transpose(sorted(points))
-        axes.errorbar(
-            x,
-            mean,
-            yerr=[mean - low, high - mean],
-            marker="o",
-            markersize=4,
-            capsize=3,
-            linestyle=linestyle,
-            linewidth=1.2,
-            label=label,
-        )
+        style: dict[str, Any] = {
+            "marker": "o",
+            "markersize": 4,
+            "capsize": 3,
+            "linestyle": linestyle,
+            "linewidth": 1.2,
+        }
+        axes.errorbar(x, mean, yerr=[mean - low, high - mean], label=label, **style)
 
 
 def _scale_axis(axes: Axes, numbers: Sequence[float]) -> None:

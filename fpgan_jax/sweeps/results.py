@@ -1,10 +1,8 @@
-"""Owns the results of a sweep as numbers: one row per run, and means with intervals over runs that differ in seeds.
-
-Does not format them (`page.py`).
-"""
+"""Owns the results of a sweep as numbers: one row per run, and means with intervals over runs that differ in seeds."""
 
 import csv
 import dataclasses
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -21,12 +19,9 @@ SEED_FIELDS = tuple(name for name in FIELDS if name.split(".")[-1].endswith("see
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The result of one run.
+    """The result of one run, whose `state` is one of `runs.STATES`.
 
     Attributes:
-      name: of the run.
-      state: one of `runs.STATES`.
-      overrides: config field -> value.
       metrics: name -> number: the final metrics, and "best ..." with "best step".
       seconds: duration over all starts.
       message: why it failed or was interrupted; "" otherwise.
@@ -42,11 +37,9 @@ class Result:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Finished runs that differ in seeds only.
+    """Finished runs that differ in seeds only, with their overrides other than seeds.
 
     Attributes:
-      overrides: config field -> value, without the seeds.
-      num_runs: number of runs.
       means: metric -> (mean, low, high), with the 95% interval of the mean over new seeds by the t distribution. The
         ends are NaN for a single run and for crossed seeds.
       are_seeds_crossed: whether runs share one seed and differ in another, so that they are not independent.
@@ -60,15 +53,7 @@ class Group:
 
 @dataclasses.dataclass(frozen=True)
 class ResultTable:
-    """The results of a sweep.
-
-    Attributes:
-      results: one per run, in the order of the sweep.
-      groups: in the order of their first runs.
-      fields: every field that the sweep sets, in its order.
-      swept: the fields other than seeds that have more than one value.
-      metrics: names of all metrics.
-    """
+    """The results of a sweep, with every field that it sets; `swept` are those other than seeds with several values."""
 
     results: tuple[Result, ...]
     groups: tuple[Group, ...]
@@ -78,12 +63,7 @@ class ResultTable:
 
 
 def create_table(runs: Sequence[Run], states: Mapping[str, str]) -> ResultTable:
-    """Read the results of all runs; those of an unfinished run are from its last logged step.
-
-    Args:
-      runs: in the order of the sweep.
-      states: name of the run -> one of `runs.STATES`.
-    """
+    """Read the results of all runs with their `states`; those of an unfinished run are from its last logged step."""
     results = tuple(_create_result(run, states[run.name]) for run in runs)
     fields = tuple(dict.fromkeys(field for run in runs for field in run.overrides))
     values = {field: {repr(run.overrides.get(field)) for run in runs} for field in fields}
@@ -104,14 +84,9 @@ def _create_result(run: Run, state: str) -> Result:
         prefix = f"{part} " if part else ""
         metrics |= {f"{prefix}{name}": value for name, value in _read_training(run, path).items()}
     metrics |= _read_similarities(run.workdir)
-    return Result(
-        run.name,
-        state,
-        run.overrides,
-        metrics,
-        record.seconds if record else 0.0,
-        record.message if record and state in ("failed", "interrupted") else "",
-    )
+    seconds, message = (record.seconds, record.message) if record else (0.0, "")
+    message = message if state in ("failed", "interrupted") else ""
+    return Result(run.name, state, run.overrides, metrics, seconds, message)
 
 
 def _read_training(run: Run, path: str) -> dict[str, float]:
@@ -138,9 +113,8 @@ def _read_similarities(workdir: str) -> dict[str, float]:
     def read_controls(rows: list[dict[str, str]]) -> dict[str, float]:
         return {f"similarity of {row['scored']}": float(row["mean"]) for row in rows}
 
-    return _read_csv(os.path.join(workdir, "table2.csv"), read_table) | _read_csv(
-        os.path.join(workdir, "controls.csv"), read_controls
-    )
+    table = _read_csv(os.path.join(workdir, "table2.csv"), read_table)
+    return table | _read_csv(os.path.join(workdir, "controls.csv"), read_controls)
 
 
 def _read_csv(path: str, read: Callable[[list[dict[str, str]]], dict[str, float]]) -> dict[str, float]:
@@ -162,23 +136,20 @@ def _create_groups(results: Sequence[Result]) -> list[Group]:
 
 
 def _create_group(members: Sequence[Result]) -> Group:
-    are_seeds_crossed = _are_seeds_crossed([member.overrides for member in members])
-    means = {
-        name: _compute_mean([member.metrics[name] for member in members])
-        for name in members[0].metrics
-        if all(name in member.metrics for member in members)
-    }
-    if are_seeds_crossed:
-        means = {name: (mean, float("nan"), float("nan")) for name, (mean, _, _) in means.items()}
-    return Group(_drop_seeds(members[0].overrides), len(members), means, are_seeds_crossed)
-
-
-def _are_seeds_crossed(overrides: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a seed that varies has the same value in several runs."""
-    numbers = [
-        len({repr(own.get(field)) for own in overrides}) for field in SEED_FIELDS if field in overrides[0]
-    ]
-    return any(1 < number < len(overrides) for number in numbers)
+    first = members[0]
+    # Whether a seed that varies has the same value in several runs.
+    numbers = (
+        len({repr(member.overrides.get(field)) for member in members})
+        for field in SEED_FIELDS
+        if field in first.overrides
+    )
+    are_seeds_crossed = any(1 < number < len(members) for number in numbers)
+    means = {}
+    for name in first.metrics:
+        if all(name in member.metrics for member in members):
+            mean, low, high = _compute_mean([member.metrics[name] for member in members])
+            means[name] = (mean, math.nan, math.nan) if are_seeds_crossed else (mean, low, high)
+    return Group(_drop_seeds(first.overrides), len(members), means, are_seeds_crossed)
 
 
 def _drop_seeds(overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -187,7 +158,7 @@ def _drop_seeds(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 def _compute_mean(values: Sequence[float]) -> tuple[float, float, float]:
     if not np.isfinite(values).all():
-        return float("nan"), float("nan"), float("nan")
+        return math.nan, math.nan, math.nan
     spread = compute_spread(np.array(values)[:, None])
     return spread.mean, spread.low, spread.high
 

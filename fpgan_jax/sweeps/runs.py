@@ -1,8 +1,7 @@
 """Owns one run of a sweep: its process, and the record, progress and log in its folder.
 
-Does not decide which run starts (`sweep.py`). The process that starts a run writes its record. If that process dies
-too, for example at a power cut, the record still says "running". Imports little, because a Slurm job must handle
-signals soon after its start.
+The process that starts a run writes its record. If that process dies too, for example at a power cut, the record still
+says "running". Imports little, because a Slurm job must handle signals soon after its start.
 """
 
 import dataclasses
@@ -33,13 +32,11 @@ _MAX_MESSAGE_LENGTH = 300
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of a sweep.
+    """One run of a sweep, with its config, those fields of it that the sweep overrides, and its command.
 
     Attributes:
       name: name of its folder, from its overrides.
       workdir: path of its folder.
-      overrides: config field -> value.
-      config: the whole config.
       num_steps: metrics file, relative to the workdir -> number of steps of the training that writes it.
     """
 
@@ -48,6 +45,7 @@ class Run:
     overrides: Mapping[str, Any]
     config: ConfigDict
     num_steps: Mapping[str, int]
+    command: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +57,6 @@ class Record:
       config_hash: hash of the config of the last start.
       started: time of the last start, seconds since 1970.
       seconds: duration over all starts whose end was recorded.
-      num_starts: number of starts.
       message: why it failed or was interrupted; "" otherwise.
     """
 
@@ -99,34 +96,19 @@ class Attempt:
     """
 
     def __init__(self, workdir: str, command: Sequence[str], config_hash: str, **options: Any):
-        """Start the process and record it.
-
-        Args:
-          workdir: folder of the run; created if missing.
-          command: the command.
-          config_hash: hash of the config of the run.
-          **options: further arguments of `subprocess.Popen`.
-
-        Raises:
-          OSError: the folder is not writable, or the command cannot be run.
-        """
+        """Start the process with the `options` of `subprocess.Popen`, record it, and create the folder if missing."""
         self._workdir = workdir
         self._start = time.monotonic()
         before = read_record(workdir)
-        self._record = Record(
-            "running",
-            config_hash,
-            started=time.time(),
-            seconds=before.seconds if before else 0.0,
-            num_starts=before.num_starts + 1 if before else 1,
-        )
+        seconds, num_starts = (before.seconds, before.num_starts + 1) if before else (0.0, 1)
+        self._record = Record("running", config_hash, time.time(), seconds, num_starts)
         os.makedirs(workdir, exist_ok=True)
         with open(os.path.join(workdir, LOG_FILENAME), "a", encoding="utf-8") as log:
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {shlex.join(command)}\n")
             log.flush()
-            self._write(self._record)
+            self._write_record()
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, **options
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **options
             )
 
     def end(self) -> Record:
@@ -141,17 +123,14 @@ class Attempt:
             state = "failed"
             killed = f"killed by {signal.Signals(-code).name}: " if code < 0 else ""
             message = killed + (read_last_line(self._workdir) or f"exit code {code}")
-        seconds = self._record.seconds + time.monotonic() - self._start
-        self._record = dataclasses.replace(
-            self._record, state=state, seconds=round(seconds, 1), message=message
-        )
-        self._write(self._record)
+        seconds = round(self._record.seconds + time.monotonic() - self._start, 1)
+        self._record = dataclasses.replace(self._record, state=state, seconds=seconds, message=message)
+        self._write_record()
         return self._record
 
-    def _write(self, record: Record) -> None:
+    def _write_record(self) -> None:
         with write_whole(os.path.join(self._workdir, RECORD_FILENAME)) as file:
-            json.dump(dataclasses.asdict(record), file, indent=2)
-            file.write("\n")
+            file.write(f"{json.dumps(dataclasses.asdict(self._record), indent=2)}\n")
 
 
 def read_last_line(workdir: str) -> str:

@@ -1,7 +1,7 @@
 """Owns running a sweep as a Slurm job array, through submitit, and the requeueing of its jobs.
 
-Does not own runs or their records (`runs.py`). A job that must leave its node, because its time is up or it is
-preempted, lets its run save and is requeued. The run then resumes.
+A job that must leave its node, because its time is up or it is preempted, lets its run save and is requeued. The run
+then resumes.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.sweeps.runs import Attempt, Run
 
 # In the folder of the sweep, for submitit's files and the job id of each run.
-FOLDER = "slurm"
+_FOLDER = "slurm"
 _JOBS_FILENAME = "jobs.json"
 # How often a job may be requeued; enough for any training.
 _MAX_NUM_TIMEOUTS = 1000
@@ -29,14 +29,14 @@ _MAX_NUM_TIMEOUTS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Allocation:
-    """The resources of each job.
+    """The resources of each job; None is the default of the cluster or the user.
 
     Attributes:
       minutes: time limit; a longer run is requeued.
-      partition: Slurm's partition; None for the cluster's default.
-      account: Slurm's account; None for the user's default.
+      partition: Slurm's partition.
+      account: Slurm's account.
       gpus: GPUs, on one node.
-      cpus: CPU cores, on one node; None for the cluster's default.
+      cpus: CPU cores, on one node.
       at_once: maximum number of jobs at a time.
       signal_seconds: time before the limit at which the run is asked to save and exit; at most half of the limit.
       others: further options of sbatch, such as {"mem": "16G"}.
@@ -59,7 +59,7 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
 
 
 class RunJob:
-    """A run as a job. On the node submitit calls it, and calls `checkpoint` before a requeue."""
+    """A run as a job; submitit calls it on the node, and calls `checkpoint` before a requeue."""
 
     def __init__(self, workdir: str, command: Sequence[str], config_hash: str):
         """Take the arguments of `runs.Attempt`."""
@@ -117,16 +117,8 @@ def _is_job_running() -> bool:
     return _ask_queue(f"--jobs={job_id}").get(job_id) == "RUNNING"
 
 
-def submit(
-    runs: Sequence[Run], commands: Mapping[str, Sequence[str]], workdir: str, allocation: Allocation
-) -> dict[str, str]:
-    """Submit runs as a job array.
-
-    Args:
-      runs: at least one.
-      commands: name of the run -> command.
-      workdir: folder of the sweep, on a file system that the nodes share.
-      allocation: the resources of each job.
+def submit(runs: Sequence[Run], workdir: str, allocation: Allocation) -> dict[str, str]:
+    """Submit runs, at least one, as a job array; the nodes must share the folder of the sweep.
 
     Returns:
       Name of the run -> job id.
@@ -140,25 +132,7 @@ def submit(
         raise UserError("--slurm: needs submitit; pip install -e '.[slurm]'") from error
     if shutil.which("sbatch") is None or shutil.which("srun") is None:
         raise UserError("--slurm: no sbatch here; run the command on a machine that submits to Slurm")
-    executor = submitit.SlurmExecutor(os.path.join(workdir, FOLDER), max_num_timeout=_MAX_NUM_TIMEOUTS)
-    executor.update_parameters(**_create_parameters(workdir, allocation))
-    run_jobs = [
-        RunJob(os.path.abspath(run.workdir), commands[run.name], hash_config(run.config)) for run in runs
-    ]
-    try:
-        with executor.batch():
-            jobs = [executor.submit(run_job) for run_job in run_jobs]
-    except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-        lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line.strip()]
-        raise UserError(f"--slurm: sbatch refuses the job: {'; '.join(lines)}") from error
-    job_ids = {run.name: job.job_id for run, job in zip(runs, jobs, strict=True)}
-    with write_whole(os.path.join(workdir, FOLDER, _JOBS_FILENAME)) as file:
-        json.dump(_read_jobs(workdir) | job_ids, file, indent=2)
-    return job_ids
-
-
-def _create_parameters(workdir: str, allocation: Allocation) -> dict[str, Any]:
-    """Create the parameters of submitit's executor; fields that are None keep the cluster's default."""
+    executor = submitit.SlurmExecutor(os.path.join(workdir, _FOLDER), max_num_timeout=_MAX_NUM_TIMEOUTS)
     parameters = {
         "job_name": os.path.basename(os.path.abspath(workdir)),
         "time": allocation.minutes,
@@ -171,14 +145,22 @@ def _create_parameters(workdir: str, allocation: Allocation) -> dict[str, Any]:
         # Some clusters requeue only the jobs that ask for it.
         "additional_parameters": {"requeue": True, **allocation.others},
     }
-    return {name: value for name, value in parameters.items() if value is not None}
+    executor.update_parameters(**{name: value for name, value in parameters.items() if value is not None})
+    run_jobs = [RunJob(os.path.abspath(run.workdir), run.command, hash_config(run.config)) for run in runs]
+    try:
+        with executor.batch():
+            jobs = [executor.submit(run_job) for run_job in run_jobs]
+    except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+        lines = [line.removeprefix("sbatch: error: ") for line in str(error).splitlines() if line.strip()]
+        raise UserError(f"--slurm: sbatch refuses the job: {'; '.join(lines)}") from error
+    job_ids = {run.name: job.job_id for run, job in zip(runs, jobs, strict=True)}
+    with write_whole(os.path.join(workdir, _FOLDER, _JOBS_FILENAME)) as file:
+        json.dump(_read_jobs(workdir) | job_ids, file, indent=2)
+    return job_ids
 
 
 def find_live_runs(workdir: str) -> dict[str, str]:
     """Ask Slurm for the jobs of a sweep that have not ended.
-
-    Args:
-      workdir: folder of the sweep.
 
     Returns:
       Name of the run -> "queued" or "running"; empty if no job was submitted or Slurm is not installed.
@@ -190,16 +172,13 @@ def find_live_runs(workdir: str) -> dict[str, str]:
     if not jobs or shutil.which("squeue") is None:
         return {}
     live = _ask_queue("--me")
-    return {
-        name: "running" if live[job_id] in ("RUNNING", "COMPLETING") else "queued"
-        for name, job_id in jobs.items()
-        if job_id in live
-    }
+    states = {name: live[job_id] for name, job_id in jobs.items() if job_id in live}
+    return {name: "running" if s in ("RUNNING", "COMPLETING") else "queued" for name, s in states.items()}
 
 
 def _read_jobs(workdir: str) -> dict[str, str]:
     try:
-        return read_json(os.path.join(workdir, FOLDER, _JOBS_FILENAME))
+        return read_json(os.path.join(workdir, _FOLDER, _JOBS_FILENAME))
     except (OSError, ValueError):
         return {}
 

@@ -1,7 +1,4 @@
-"""Owns a sweep as a whole: it starts what is not done, here or through Slurm, and writes the results.
-
-Does not own runs (`runs.py`), the results (`results.py`) or their page (`page.py`).
-"""
+"""Owns a sweep as a whole: it starts what is not done, here or through Slurm, and writes the results."""
 
 import json
 import os
@@ -19,34 +16,19 @@ _ORIGIN_FILENAME = "sweep.json"
 
 
 def list_runs(runs: Sequence[Run], workdir: str) -> str:
-    """Format the state of all runs, one line per run, without starting or writing anything.
-
-    Args:
-      runs: from `plan.create_runs`.
-      workdir: folder of the sweep.
-    """
+    """Format the state of all runs, one line per run, without starting or writing anything."""
     states = find_states(runs, workdir)
     return f"{format_runs(runs, states)}{len(runs)} runs: {count_states(states)}"
 
 
 def find_states(runs: Sequence[Run], workdir: str) -> dict[str, str]:
-    """Find the state of each run, from its folder or from its Slurm job.
-
-    Args:
-      runs: from `plan.create_runs`.
-      workdir: folder of the sweep.
-
-    Returns:
-      Name of the run -> one of `runs.STATES`.
-    """
-    return {run.name: find_state(run) for run in runs} | {
-        name: state for name, state in slurm.find_live_runs(workdir).items() if name in {r.name for r in runs}
-    }
+    """Return name -> state, one of `runs.STATES`, of each run, from its folder or from its Slurm job."""
+    live = slurm.find_live_runs(workdir)
+    return {run.name: live.get(run.name) or find_state(run) for run in runs}
 
 
 def run_sweep(
     runs: Sequence[Run],
-    commands: Mapping[str, Sequence[str]],
     workdir: str,
     *,
     origin: Mapping[str, str],
@@ -54,19 +36,15 @@ def run_sweep(
     allocation: slurm.Allocation | None = None,
     is_retrying_failed: bool = False,
 ) -> str:
-    """Run what is not done of a sweep, and write its results.
+    """Run what is not done of a sweep, write its results, and return the text to show.
 
     Args:
       runs: from `plan.create_runs`.
-      commands: name of the run -> command.
-      workdir: folder of the sweep; created if missing.
+      workdir: created if missing.
       origin: "what", "config" and "sweep", shown on the page. "what" must not change between calls.
       workers: from `local_queue.create_workers`; None submits to Slurm.
-      allocation: the resources of each job on Slurm; None for the defaults.
+      allocation: resources of each job on Slurm.
       is_retrying_failed: also start runs that have failed before.
-
-    Returns:
-      The text to show.
 
     Raises:
       UserError: runs have failed, the folder belongs to another kind of sweep, or another process works in it.
@@ -77,21 +55,17 @@ def run_sweep(
         states = find_states(runs, workdir)
         is_open = {"waiting", "interrupted"} | ({"failed"} if is_retrying_failed else set())
         to_start = [run for run in runs if states[run.name] in is_open]
-        if workers is None:
-            if to_start:
-                slurm.submit(to_start, commands, workdir, allocation or slurm.Allocation())
-                states = find_states(runs, workdir)
-            # Not before: a sweep that Slurm refuses is none.
-            _write_origin(workdir, origin)
-        else:
-            _write_origin(workdir, origin)
+        if to_start and workers is None:
+            slurm.submit(to_start, workdir, allocation or slurm.Allocation())
+        # Only now: a sweep that Slurm refuses leaves no file.
+        with write_whole(os.path.join(workdir, _ORIGIN_FILENAME)) as file:
+            file.write(f"{json.dumps(dict(origin), indent=2)}\n")
+        if to_start and workers is not None:
             local_queue.check_idle(to_start)
-            for run in to_start:
-                states[run.name] = "waiting"
-            if to_start:
-                overview = Overview(runs, states, num_workers=len(workers))
-                local_queue.run_queue(to_start, commands, workers, overview)
-            states = find_states(runs, workdir)
+            shown = states | {run.name: "waiting" for run in to_start}
+            overview = Overview(runs, shown, num_workers=len(workers))
+            local_queue.run_queue(to_start, workers, overview)
+        states = find_states(runs, workdir)
         table = results.create_table(runs, states)
         paths = [page.write_csv(table, workdir), page.write_page(table, workdir, origin)]
     return _conclude(runs, states, paths)
@@ -104,12 +78,6 @@ def _check_folder(workdir: str, origin: Mapping[str, str]) -> None:
         what = origin["what"]
     if what != origin["what"]:
         raise UserError(f"--what={origin['what']}: {workdir} holds runs of {what}; use another --workdir")
-
-
-def _write_origin(workdir: str, origin: Mapping[str, str]) -> None:
-    with write_whole(os.path.join(workdir, _ORIGIN_FILENAME)) as file:
-        json.dump(dict(origin), file, indent=2)
-        file.write("\n")
 
 
 def _conclude(runs: Sequence[Run], states: Mapping[str, str], paths: Sequence[str]) -> str:

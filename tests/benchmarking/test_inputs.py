@@ -1,14 +1,9 @@
-"""The share of a step that is waiting for its batch."""
+"""The input feeds the training step."""
 
 import pytest
 
 from configs import pix2pix_socofing
 from fpgan_jax.benchmarking import cases, inputs
-
-
-def test_the_wait_is_what_feeding_adds():
-    assert inputs.compute_wait_fraction(4.0, 3.0) == 0.25
-    assert inputs.compute_wait_fraction(3.0, 3.0) == 0.0
 
 
 @pytest.mark.parametrize("name", cases.INPUT_CASES)

@@ -14,6 +14,15 @@ def create(case, **fields):
     return programs.create_program(case, cases.create_config(pix2pix_socofing.get_config(), case), **fields)
 
 
+def lower(program):
+    """Lower a program from shapes alone. XLA counts the body of a loop over steps once."""
+    shapes = jax.eval_shape(program.init, jax.random.key(0))
+    if program.is_step:
+        num_devices = jax.local_device_count()
+        shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct((num_devices, *x.shape), x.dtype), shapes)
+    return program.function.lower(shapes, program.batch, program.key)
+
+
 def conv_flop(out_size, in_features, features):
     """Return the operations of a 4x4 convolution, or of its gradient by either argument: as many."""
     return 2 * 4 * 4 * in_features * features * out_size**2
@@ -42,15 +51,13 @@ def test_the_cost_of_the_gans_step_is_that_counted_by_hand():
     through_discriminator = 2 * discriminator
     by_hand = update_generator + update_discriminator + through_discriminator
     assert by_hand == pytest.approx(86e9, rel=0.01)
-    lowered = compilation.lower(create(Case("gan_step", 256, 64, 1, "float32")))
+    lowered = lower(create(Case("gan_step", 256, 64, 1, "float32")))
     assert lowered.cost_analysis()["flops"] == pytest.approx(by_hand, rel=0.03)
 
 
 def test_the_cost_of_several_steps_in_one_call_is_that_of_one():
     case = Case("gan_step", 16, 2, 1, "float32")
-    one, three = (
-        compilation.lower(create(case, steps_per_dispatch=n)).cost_analysis()["flops"] for n in (1, 3)
-    )
+    one, three = (lower(create(case, steps_per_dispatch=n)).cost_analysis()["flops"] for n in (1, 3))
     assert three == pytest.approx(one, rel=0.001)
 
 
@@ -59,8 +66,7 @@ def test_several_steps_in_one_call_take_their_batches_in_order():
         return 10 * state + batch["image"].sum(), {"loss": batch["image"].mean()}
 
     images = np.repeat(np.array([1, 2, 3], np.uint8), 2)  # three steps of a batch of two
-    shape_state = lambda: jnp.zeros(())  # noqa: E731
-    program = programs._create_step_program(step, shape_state, shape_state, {"image": images}, 3)
+    program = programs._create_step_program(step, lambda key: jnp.zeros(()), {"image": images}, 3)
     compiled = compilation.compile_program(program)
     state, metrics = compiled.call()
     assert state.tolist() == [246.0] and metrics["loss"].tolist() == [[1.0, 2.0, 3.0]]

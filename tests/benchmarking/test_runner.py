@@ -3,7 +3,7 @@
 import pytest
 
 from configs import pix2pix_socofing
-from fpgan_jax.benchmarking import ceilings, peer_worker, report, runner, timing
+from fpgan_jax.benchmarking import ceilings, machine, peer_worker, report, runner, timing
 from fpgan_jax.benchmarking.options import Options
 from fpgan_jax.errors import UserError
 
@@ -121,8 +121,8 @@ def test_ceilings_are_measured_once_and_kept(monkeypatch, tmp_path):
     (kept,) = run_smallest(monkeypatch, run, **options)
     assert kept["ceilings"] == {"float32": 2e9, "copy": 2e9}
     # Another machine's are not this one's.
-    machine = report.describe_machine() | {"device": "another"}
-    monkeypatch.setattr(report, "describe_machine", lambda: machine)
+    another = machine.describe_machine() | {"device": "another"}
+    monkeypatch.setattr(machine, "describe_machine", lambda: another)
     assert len(run_smallest(monkeypatch, run, **options)) == 3
 
 

@@ -93,7 +93,7 @@ def test_prints_are_made_where_no_folder_is_given(config, tmp_path, monkeypatch)
         lambda folder, **settings: made.update(settings, folder=folder),
     )
     config.data.update(source="socofing", socofing_dir="", sensor_ppi=0.0, image_size=128)
-    found = reproduction_enlarging.make_prints(config, str(tmp_path / "run"), SIZES)
+    found = reproduction_enlarging.make_prints(config, str(tmp_path / "run"))
     assert found.data.socofing_dir == made["folder"] == str(tmp_path / "run" / "procedural_prints")
     assert (made["num_persons"], len(made["hands_and_fingers"])) == (40, 10)
     assert config.data.socofing_dir == ""
@@ -123,5 +123,5 @@ def test_the_script_refuses_a_generator_from_noise_in_a_line(tmp_path):
 def test_a_config_without_a_field_is_named_before_prints_are_made(config, tmp_path):
     del config.data.source
     with pytest.raises(UserError, match=r"config\.data\.source: missing; start from"):
-        reproduction_enlarging.make_prints(config, str(tmp_path / "run"), Sizes())
+        reproduction_enlarging.make_prints(config, str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()

@@ -10,7 +10,7 @@ from fpgan_jax.config.derived import resolve_seed
 from fpgan_jax.data import feeding
 from fpgan_jax.errors import UserError
 from fpgan_jax.reproduction import chain, seeds
-from fpgan_jax.reproduction.chain import Stage
+from fpgan_jax.reproduction.stages import Stage
 from fpgan_jax.scoring.similarity import ScoreRow
 from fpgan_jax.tables.csv_rows import write_rows
 

@@ -8,6 +8,7 @@ from configs import test_size
 from fpgan_jax.data import feeding
 from fpgan_jax.errors import UserError
 from fpgan_jax.reproduction import chain, sets
+from fpgan_jax.reproduction.stages import Stage
 from fpgan_jax.scoring.similarity import ScoreRow
 from fpgan_jax.tables.csv_rows import write_rows
 
@@ -32,8 +33,8 @@ def ran(monkeypatch):
             write_rows(f"{workdir}/scores.csv", rows)
 
         return [
-            chain.Stage("train", lambda: ran.append(f"train {config.set_name}"), ()),
-            chain.Stage("score", score, ("scores.csv",)),
+            Stage("train", lambda: ran.append(f"train {config.set_name}"), ()),
+            Stage("score", score, ("scores.csv",)),
         ]
 
     source = type("Source", (), {"data_hash": "0123"})
@@ -78,7 +79,7 @@ def test_sets_that_are_done_are_not_run_again(ran, tmp_path):
             {"evaluation.std_over": "images"},
             r"config\.evaluation\.std_over: the sets have 'images', 'persons'",
         ),
-        ({"set_name": "p50"}, r"config\.set_name: two configs are of the set 'p50'"),
+        ({"set_name": "p50"}, r"config\.set_name: two configs have the set 'p50'"),
         ({"set_name": "../x"}, r"config\.set_name='\.\./x': cannot be the name of a folder"),
     ],
 )
@@ -113,10 +114,10 @@ def test_config_files_are_loaded_and_overridden():
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("none.py", None, r"--configs: .*none\.py is not a Python file"),
-        ("thesis.txt", "mine", r"--configs: .*thesis\.txt is not a Python file"),
+        ("none.py", None, r"--configs: .*none\.py: no such file"),
+        ("thesis.txt", "mine", r"--configs: .*thesis\.txt cannot be loaded: NameError"),
         ("broken.py", "1 +", r"--configs: .*broken\.py cannot be loaded: SyntaxError"),
-        ("empty.py", "", r"--configs: .*empty\.py cannot be loaded: AttributeError"),
+        ("empty.py", "", r"--configs: .*empty\.py defines no get_config"),
         (
             "nothing.py",
             "def get_config(): pass",

@@ -42,18 +42,16 @@ def _poll_often(monkeypatch):
     monkeypatch.setattr(local_queue, "_POLL_SECONDS", 0.01)
 
 
-def test_as_many_run_at_a_time_as_there_are_workers(create_run, command_of):
-    runs, notes = [create_run(name) for name in "abcde"], Notes()
-    commands = {run.name: command_of(run, "--seconds=0.02") for run in runs}
-    assert not local_queue.run_queue(runs, commands, [os.environ] * 2, notes)
+def test_as_many_run_at_a_time_as_there_are_workers(create_run):
+    runs, notes = [create_run(name, 3, "--seconds=0.02") for name in "abcde"], Notes()
+    local_queue.run_queue(runs, [os.environ] * 2, notes)
     assert notes.order == list("abcde") and notes.most == 2
     assert notes.states == dict.fromkeys("abcde", "finished")
 
 
-def test_a_failed_run_leaves_the_others_alone(create_run, command_of):
-    runs, notes = [create_run(name) for name in "abc"], Notes()
-    commands = {run.name: command_of(run) for run in runs} | {"b": command_of(runs[1], "--fail_at=1")}
-    local_queue.run_queue(runs, commands, [os.environ], notes)
+def test_a_failed_run_leaves_the_others_alone(create_run):
+    runs, notes = [create_run("a"), create_run("b", 3, "--fail_at=1"), create_run("c")], Notes()
+    local_queue.run_queue(runs, [os.environ], notes)
     assert notes.states == {"a": "finished", "b": "failed", "c": "finished"}
 
 
@@ -67,9 +65,8 @@ def terminal():
 
 @pytest.mark.usefixtures("terminal")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_is_passed_on_once_and_starts_no_other(create_run, command_of, number):
-    runs = [create_run(name, 9999) for name in "abc"]
-    commands = {run.name: command_of(run, "--seconds=0.02") for run in runs}
+def test_a_signal_is_passed_on_once_and_starts_no_other(create_run, number):
+    runs = [create_run(name, 9999, "--seconds=0.02") for name in "abc"]
     sent = []
 
     def interrupt():
@@ -78,7 +75,7 @@ def test_a_signal_is_passed_on_once_and_starts_no_other(create_run, command_of, 
 
     notes = Notes(interrupt)
     handlers = [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
-    assert local_queue.run_queue(runs, commands, [os.environ] * 2, notes)
+    local_queue.run_queue(runs, [os.environ] * 2, notes)
     assert notes.states == {"a": "interrupted", "b": "interrupted"}
     for run in runs[:2]:
         with open(os.path.join(run.workdir, "log.txt")) as file:
@@ -86,8 +83,8 @@ def test_a_signal_is_passed_on_once_and_starts_no_other(create_run, command_of, 
     assert handlers == [signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
 
 
-def test_under_nohup_a_lost_terminal_is_ignored(create_run, command_of):
-    run, sent = create_run("a", 20), []
+def test_under_nohup_a_lost_terminal_is_ignored(create_run):
+    run, sent = create_run("a", 20, "--seconds=0.02"), []
 
     def hang_up():
         if not sent and read_steps(run):
@@ -95,22 +92,21 @@ def test_under_nohup_a_lost_terminal_is_ignored(create_run, command_of):
 
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        command = {"a": command_of(run, "--seconds=0.02")}
-        assert not local_queue.run_queue([run], command, [os.environ], Notes(hang_up))
+        local_queue.run_queue([run], [os.environ], Notes(hang_up))
     finally:
         signal.signal(signal.SIGHUP, before)
     assert sent and read_record(run.workdir).state == "finished"
 
 
-def test_a_queue_that_cannot_go_on_leaves_no_run_behind(create_run, command_of):
-    run = create_run("a", 9999)
+def test_a_queue_that_cannot_go_on_leaves_no_run_behind(create_run):
+    run = create_run("a", 9999, "--seconds=0.02")
 
     def fail():
         if read_steps(run):
             raise OSError("no space")
 
     with pytest.raises(OSError, match="no space"):
-        local_queue.run_queue([run], {"a": command_of(run, "--seconds=0.02")}, [os.environ], Notes(fail))
+        local_queue.run_queue([run], [os.environ], Notes(fail))
     # The run was asked to stop; it lets go of its log when it has.
     with open(os.path.join(run.workdir, "log.txt")) as file:
         done = threading.Event()

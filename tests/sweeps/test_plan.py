@@ -8,7 +8,7 @@ import pytest
 from configs import test_size
 from fpgan_jax.data import feeding
 from fpgan_jax.errors import UserError
-from fpgan_jax.sweeps.plan import create_commands, create_runs, load_sweep_file, name_run
+from fpgan_jax.sweeps.plan import create_runs, load_sweep_file, name_run
 
 
 @pytest.fixture
@@ -38,14 +38,13 @@ def test_runs_have_names_folders_and_configs(config, tmp_path):
 
 
 def test_a_runs_command_sets_what_is_common_and_what_is_its_own(config, tmp_path):
-    runs = create_runs(config, [{"seed": 1, "sample_epochs": (1, 2)}], str(tmp_path), "train_gan")
-    commands = create_commands(runs, ["python", "--config=x.py"], {"seed": 9, "data.socofing_dir": "a b"})
-    assert commands == {
-        "seed=1,sample_epochs=1+2": [
-            *("python", "--config=x.py", "--config.seed=1", "--config.data.socofing_dir=a b"),
-            *("--config.sample_epochs=(1, 2)", f"--workdir={tmp_path}/seed=1,sample_epochs=1+2"),
-        ]
-    }
+    sweep, common = [{"seed": 1, "sample_epochs": (1, 2)}], {"seed": 9, "data.socofing_dir": "a b"}
+    start = ["python", "--config=x.py"]
+    (run,) = create_runs(config, sweep, str(tmp_path), "train_gan", start=start, common=common)
+    assert run.command == [
+        *("python", "--config=x.py", "--config.seed=1", "--config.data.socofing_dir=a b"),
+        *("--config.sample_epochs=(1, 2)", f"--workdir={tmp_path}/seed=1,sample_epochs=1+2"),
+    ]
 
 
 @pytest.mark.parametrize(

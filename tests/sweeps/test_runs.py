@@ -23,31 +23,32 @@ def execute(run, command, number=None):
     return attempt.end()
 
 
-def test_a_run_that_ends_well_is_finished(create_run, command_of):
+def test_a_run_that_ends_well_is_finished(create_run):
     run = create_run("a")
     assert find_state(run) == "waiting"
-    record = execute(run, command_of(run))
+    record = execute(run, run.command)
     assert (record.state, record.message, record.num_starts) == ("finished", "", 1)
     assert find_state(run) == "finished" and read_record(run.workdir) == record
 
 
-def test_a_run_that_fails_says_why(create_run, command_of):
+def test_a_run_that_fails_says_why(create_run):
     run = create_run("a")
-    record = execute(run, command_of(run, "--fail_at=2"))
+    record = execute(run, [*run.command, "--fail_at=2"])
     assert (record.state, record.message) == ("failed", "ERROR: no step 2")
     assert find_state(run) == "failed"
 
 
-def test_a_run_that_is_killed_has_failed(create_run, command_of):
-    record = execute(run := create_run("a", 999), command_of(run, "--seconds=0.02"), signal.SIGKILL)
+def test_a_run_that_is_killed_has_failed(create_run):
+    run = create_run("a", 999, "--seconds=0.02")
+    record = execute(run, run.command, signal.SIGKILL)
     assert record.state == "failed" and record.message.startswith("killed by SIGKILL")
 
 
-def test_a_run_that_was_asked_to_stop_is_interrupted_and_goes_on(create_run, command_of):
+def test_a_run_that_was_asked_to_stop_is_interrupted_and_goes_on(create_run):
     run = create_run("a", 50)
-    record = execute(run, command_of(run, "--seconds=0.02"), signal.SIGTERM)
+    record = execute(run, [*run.command, "--seconds=0.02"], signal.SIGTERM)
     assert record.state == find_state(run) == "interrupted" and read_steps(run) < 50
-    again = execute(run, command_of(run))
+    again = execute(run, run.command)
     assert (again.state, again.num_starts, read_steps(run)) == ("finished", 2, 50)
     assert again.seconds >= record.seconds
 
@@ -59,17 +60,17 @@ def test_a_run_that_is_stopped_before_it_listens_is_interrupted(create_run):
     assert attempt.end().state == "interrupted"
 
 
-def test_a_run_whose_end_nobody_saw_is_interrupted(create_run, command_of):
+def test_a_run_whose_end_nobody_saw_is_interrupted(create_run):
     run = create_run("a")
-    attempt = Attempt(run.workdir, command_of(run), hash_config(run.config))
+    attempt = Attempt(run.workdir, run.command, hash_config(run.config))
     attempt.process.wait()
     assert read_record(run.workdir).state == "running"
     assert find_state(run) == "interrupted"
 
 
-def test_a_finished_run_waits_again_if_its_evaluation_changes(create_run, command_of):
+def test_a_finished_run_waits_again_if_its_evaluation_changes(create_run):
     run = create_run("a")
-    execute(run, command_of(run))
+    execute(run, run.command)
     run.config.evaluation.std_ddof = 1
     assert find_state(run) == "waiting"
 
@@ -82,10 +83,10 @@ def test_a_damaged_record_is_none(create_run, content):
     assert find_state(run) == "waiting"
 
 
-def test_the_log_holds_every_start_with_its_command(create_run, command_of):
+def test_the_log_holds_every_start_with_its_command(create_run):
     run = create_run("a")
-    execute(run, command_of(run, "--fail_at=1"))
-    execute(run, command_of(run))
+    execute(run, [*run.command, "--fail_at=1"])
+    execute(run, run.command)
     lines = pathlib.Path(run.workdir, runs.LOG_FILENAME).read_text().splitlines()
     assert [line.endswith(f"{run.workdir} 3 --fail_at=1") for line in lines] == [True, False, False]
     assert lines[1] == "ERROR: no step 1" and lines[2].endswith(f"{run.workdir} 3")

@@ -3,6 +3,7 @@
 Whatever a job suffers, its run ends as one that was left alone; only what the user cancels stays away.
 """
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -56,12 +57,15 @@ def wait_until(is_so, what):
 
 
 @pytest.fixture(name="submit")
-def _submit(tmp_path, command_of):
+def _submit(tmp_path):
     """Return a function that submits fake runs, with options for some, and returns their jobs' ids."""
 
     def submit(runs, options=None, **allocation):
-        commands = {run.name: command_of(run, *(options or {}).get(run.name, ())) for run in runs}
-        return slurm.submit(runs, commands, str(tmp_path), slurm.Allocation(**allocation))
+        runs = [
+            dataclasses.replace(run, command=[*run.command, *(options or {}).get(run.name, ())])
+            for run in runs
+        ]
+        return slurm.submit(runs, str(tmp_path), slurm.Allocation(**allocation))
 
     yield submit
     subprocess.run(["scancel", "--me"], check=False)
@@ -179,12 +183,12 @@ def test_a_job_that_the_user_cancels_stays_away_until_the_sweep_is_started_again
 
 
 def test_a_job_asks_for_what_the_flags_say(create_run, tmp_path):
-    run = create_run("a")
     program = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    run = dataclasses.replace(create_run("a"), command=[sys.executable, "-c", program])
     allocation = slurm.Allocation(
         minutes=7, partition="urgent", account="biometrics", gpus=2, cpus=3, others={"mem": "100M"}
     )
-    job = slurm.submit([run], {"a": [sys.executable, "-c", program]}, str(tmp_path), allocation)["a"]
+    job = slurm.submit([run], str(tmp_path), allocation)["a"]
     shown = call("scontrol", "show", "job", job)
     for part in ("TimeLimit=00:07:00", "Partition=urgent", "Account=biometrics", "gres:gpu:2", "CPUs/Task=3"):
         assert part in shown

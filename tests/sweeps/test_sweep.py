@@ -1,5 +1,6 @@
 """A sweep as a whole: what is started again, what is left, and how it ends."""
 
+import dataclasses
 import os
 import sys
 
@@ -12,15 +13,18 @@ from fpgan_jax.sweeps.runs import read_record
 
 
 @pytest.fixture(name="sweep_of")
-def _sweep_of(tmp_path, command_of, monkeypatch):
+def _sweep_of(tmp_path, monkeypatch):
     """Return a function that sweeps some runs, with options for some; pages are not drawn."""
     monkeypatch.setattr(local_queue, "_POLL_SECONDS", 0.01)
     monkeypatch.setattr(page, "write_page", lambda table, workdir, origin: "page")
 
     def run(runs, options=None, what="train_gan", **further):
-        commands = {run.name: command_of(run, *(options or {}).get(run.name, ())) for run in runs}
+        runs = [
+            dataclasses.replace(run, command=[*run.command, *(options or {}).get(run.name, ())])
+            for run in runs
+        ]
         further = {"workers": [os.environ]} | further
-        return sweep.run_sweep(runs, commands, str(tmp_path), origin={"what": what}, **further)
+        return sweep.run_sweep(runs, str(tmp_path), origin={"what": what}, **further)
 
     return run
 
@@ -64,7 +68,7 @@ def test_a_sweep_goes_on_with_what_was_interrupted_and_what_is_new(create_run, s
 
 
 def test_an_interrupted_sweep_says_that_it_goes_on(create_run, sweep_of, monkeypatch):
-    monkeypatch.setattr(local_queue, "run_queue", lambda *args: True)
+    monkeypatch.setattr(local_queue, "run_queue", lambda *args: None)
     with pytest.raises(Interrupted, match="1 runs: 1 waiting; the same command goes on"):
         sweep_of([create_run("a")])
 
