@@ -24,10 +24,21 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
 
+# Imports and traced programs are millions of objects that stay. Looking for garbage among them took a third of the
+# time of collecting the tests, and of a small training.
+gc.disable()
+
 # Seconds, with an empty compile cache; those of fixtures that a file shares count for the test that comes first.
 _LIMIT = 5.0
 _FIXTURES_LIMIT = 30.0
 _NUM_SLOWEST = 10
+
+
+def pytest_collection_finish():
+    """Collect garbage from now on, seldom, and not among what was imported."""
+    gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,6 +55,16 @@ def _compile_for_a_file(request):
 @pytest.fixture(autouse=True)
 def _compile_for_a_test(request):
     with _optimize_where_marked(request.node):
+        yield
+
+
+@pytest.fixture(scope="module")
+def shared_programs(_compile_for_a_file):
+    """Have the GANs of a file that are trained by equal configs share their programs."""
+    from tests.shared_programs import share_programs
+
+    with pytest.MonkeyPatch.context() as patch:
+        share_programs(patch)
         yield
 
 
