@@ -5,6 +5,9 @@ TensorFlow trains from an archive or from arrays of its own. Does not put anythi
 `fpgan_jax.parallel` does.
 """
 
+import contextlib
+import importlib.util
+import threading
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
@@ -472,12 +475,18 @@ def _check_feeding(config: ConfigDict) -> None:
     """Find out now, not after hours of another stage, that tf.data is not to be had."""
     if config.data.feeding != "tfdata":
         return
-    try:
-        import tensorflow  # noqa: F401
-    except ImportError as error:
+    if importlib.util.find_spec("tensorflow") is None:
         raise UserError(
-            f"config.data.feeding='tfdata': TensorFlow cannot be imported here ({error}); use \"device\""
-        ) from error
+            "config.data.feeding='tfdata': TensorFlow cannot be imported here (it is not installed); use \"device\""
+        )
+    # Takes two seconds, in which networks are compiled; whoever needs it sooner waits for it.
+    threading.Thread(target=_import_tensorflow).start()
+
+
+def _import_tensorflow() -> None:
+    # An error is raised again where TensorFlow is used.
+    with contextlib.suppress(Exception):
+        import tensorflow  # noqa: F401
 
 
 def _iterate(dataset: Any) -> Iterator[Batch]:
