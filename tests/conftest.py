@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import gc
-import importlib.metadata
 import os
 import pathlib
 import sys
@@ -20,9 +19,8 @@ _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache" / "tests"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # Without LLVM's optimizations two thirds of a compilation are XLA's newer way to write fusions; the older one's numbers
-# differ by rounding. XLA ends a process that is given a flag it does not know, as 0.11 does not know this one.
-if importlib.metadata.version("jaxlib").startswith("0.10."):
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+# differ by rounding. Unlike its flags, XLA's extra options may be unknown to a version.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters")
 
 # Imports and traced programs are millions of objects that stay. Looking for garbage among them took a third of the
 # time of collecting the tests, and of a small training.
