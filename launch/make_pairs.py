@@ -24,7 +24,7 @@ def main(argv: list[str]) -> None:
     """Write the pairs, the prints, or both."""
     del argv
     from fpgan_jax.config.checks import validate_config
-    from fpgan_jax.data import pairs, print_loading
+    from fpgan_jax.data import pair_writing, print_loading
     from fpgan_jax.errors import UserError
 
     if not (_OUT_DIR.value or _NPZ.value):
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
         print(f"{num_prints} prints in {_NPZ.value}")
     if _OUT_DIR.value:
         config = print_loading.resolve_num_channels(_CONFIG.value)
-        pairs.write_pairs(print_loading.create_pairs(config), _OUT_DIR.value)
+        pair_writing.write_pairs(print_loading.create_pairs(config), _OUT_DIR.value)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from configs import test_size
-from fpgan_jax.data import feeding, pairs
+from fpgan_jax.data import feeding, pair_folder
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.serving import inference
 from fpgan_jax.synthesis import drawing
@@ -86,7 +86,7 @@ def test_pairs_of_the_size_are_read_as_they_are(tmp_path):
     sides = np.random.default_rng(0).integers(0, 256, (2, HEIGHT, WIDTH), np.uint8)
     Image.fromarray(np.concatenate(sides, axis=1)).save(tmp_path / "001_00.png")
     config = create_config(**{"data.source": "paired_folder", "data.paired_dir": str(tmp_path)})
-    pair = pairs.PairFolder(tmp_path, config.data)[0]
+    pair = pair_folder.PairFolder(tmp_path, config.data)[0]
     np.testing.assert_array_equal(np.stack([pair["noise_image"], pair["real_image"]])[..., 0], sides)
 
 

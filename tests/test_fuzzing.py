@@ -16,7 +16,7 @@ from fpgan_jax.config.identity import claim_workdir, find_differences, hash_conf
 from fpgan_jax.data import image_files, pairs
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
-from fpgan_jax.synthesis.drawing import MANIFEST_FILENAME, ManifestRow, read_manifest
+from fpgan_jax.synthesis.manifest import MANIFEST_FILENAME, ManifestRow, read_manifest
 from fpgan_jax.tables.csv_rows import read_rows, write_rows
 
 FUZZ = settings(max_examples=200, deadline=None, derandomize=True, database=None)

@@ -79,17 +79,11 @@ def _draw_prints(config: ConfigDict) -> PrintSet:
 
 def _create_from_tfdata(config: ConfigDict, prints: PrintSet) -> tuple[None, Callable[[], Iterator]]:
     try:
-        from fpgan_jax.data import input_pipeline
+        from fpgan_jax.data import input_pipeline  # noqa: F401
     except ImportError as error:
         raise UserError(f"--cases=input_tfdata: TensorFlow cannot be imported here ({error})") from error
-    training_pairs = pairs.ReplicatedPrints(prints, config.data)
-
-    def create_iterator() -> Iterator:
-        return input_pipeline.make_gan_dataset(
-            config, start_step=0, num_steps=_ENDLESS, training_pairs=training_pairs
-        ).as_numpy_iterator()
-
-    return None, create_iterator
+    source = feeding.GanSource(config, pairs.ReplicatedPrints(prints, config.data), uses_tfdata=True)
+    return None, lambda: source.create_batches(0, _ENDLESS)
 
 
 def _create_from_device(config: ConfigDict, prints: PrintSet) -> tuple[Any, Callable[[], Iterator]]:

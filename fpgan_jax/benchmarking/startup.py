@@ -19,7 +19,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import fpgan_jax
-from fpgan_jax.data import pairs
+from fpgan_jax.data import pair_writing, pairs
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.progress import create_progress
@@ -122,7 +122,7 @@ def _write_pairs(folder: pathlib.Path, size: int) -> None:
     prints = PrintSet(images, np.array([1, 2], np.int32), ("1", "2"))
     # Only these fields are needed, and `configs` is not part of the package.
     data = {"num_replicas": 2, "noise_per": "replica", "noise_seed": 0, "noise_distribution": "uniform"}
-    pairs.write_pairs(pairs.ReplicatedPrints(prints, ConfigDict(data)), folder)
+    pair_writing.write_pairs(pairs.ReplicatedPrints(prints, ConfigDict(data)), folder)
 
 
 def _time_first_step(folder: pathlib.Path, workdir: pathlib.Path, size: int) -> float:

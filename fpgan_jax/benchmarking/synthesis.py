@@ -16,7 +16,7 @@ from fpgan_jax import parallel
 from fpgan_jax.benchmarking import timing
 from fpgan_jax.benchmarking.programs import create_generator_init
 from fpgan_jax.data import pairs
-from fpgan_jax.synthesis import drawing, sharded, shards
+from fpgan_jax.synthesis import manifest, sharded, shards
 from fpgan_jax.synthesis.sharded import CALLS_PER_DEVICE, IMAGES_PER_CALL
 
 MANY_IMAGES = 100_000_000  # as many as Cao & Jain 2018 synthesized
@@ -36,8 +36,8 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
     drawer = sharded.Drawer(config, jax.device_get(jax.jit(init)()))
     metadata = {"pair_names": [], "config_hash": "", "data_hash": ""}
 
-    def create_row(image: int) -> drawing.ManifestRow:
-        return drawing.create_row(
+    def create_row(image: int) -> manifest.ManifestRow:
+        return manifest.create_row(
             config, metadata, 0, file=f"{image:010d}.png", person=pairs.UNKNOWN, replica=image
         )
 

@@ -1,6 +1,6 @@
-"""Owns random changes of images on the device: the classifier's augmentation, pix2pix's jitter, and a finger's warp.
+"""Random changes of images on the device: the classifier's augmentation, pix2pix's jitter, and a finger's warp.
 
-Does not resize or crop files (`preprocessing.py`), and never mirrors: a mirrored print is another print.
+Nothing is mirrored: a mirrored print is another print.
 """
 
 import jax
@@ -16,18 +16,14 @@ def augment_prints(
 ) -> jax.Array:
     """Change every print at random: a similarity transform, then contrast, brightness and noise.
 
-    An example's randomness depends on the key and its number in the global batch, not on how the batch
-    is divided over devices. Outside the picture its edge is continued: white would draw a wedge of which
-    the angle can be read, beside a frame that is not white.
+    An example's randomness depends on the key and on its index in the global batch, not on how the batch is divided
+    over devices. Beyond an image its edge pixels are repeated: white would be a wedge that shows the angle.
 
     Args:
       key: of `jax.random`, one for the whole global batch.
-      images: [batch, height, width, channels], float32, in [-1, 1].
+      images: [batch, height, width, channels], float32, in [-1, 1], like the result.
       augmentation_config: config.classifier.augmentation; a field that is 0 changes nothing, exactly.
-      first_index: the first example's number in the global batch; an int or a traced int.
-
-    Returns:
-      The same shape and range.
+      first_index: the first example's index in the global batch.
 
     Raises:
       UserError: scaling or contrast is not in [0, 1).
@@ -49,17 +45,9 @@ def jitter_pair(
     *,
     first_index: int | jax.Array = 0,
 ) -> tuple[jax.Array, jax.Array]:
-    """Enlarge noise and print by `jitter` pixels and crop both at the same random place.
+    """Enlarge noise and print by `jitter` pixels and crop both at the same random place; 0 changes nothing.
 
-    Args:
-      key: of `jax.random`, one for the whole global batch.
-      noise_image: [batch, height, width, channels], float32, in [-1, 1].
-      real_image: [batch, height, width, channels], float32, in [-1, 1].
-      jitter: pixels, from 0, which changes nothing.
-      first_index: as in `augment_prints`.
-
-    Returns:
-      Noise and print of the same shapes and range.
+    Both are [batch, height, width, channels], float32, in [-1, 1]; `key` and `first_index` as in `augment_prints`.
 
     Source: Isola et al. 2017, section 6.2 (286 cropped to 256); differs in: never mirrored.
     """
@@ -84,21 +72,18 @@ def warp_pair(
     neutral: tuple[float, ...] = ridge_condition.NEUTRAL,
     first_index: int | jax.Array = 0,
 ) -> tuple[jax.Array, jax.Array]:
-    """Move and distort a print and the condition made from it as one, as another impression of the finger would be.
+    """Move and distort a print together with the condition made from it, like another impression of the finger.
 
-    The noise plane stays. What comes from beyond the image's edge is neutral in the condition, and white in the print.
+    Beyond the image's edge the condition is neutral and the print white.
 
     Args:
-      key: of `jax.random`, one for the whole global batch.
+      key: as in `augment_prints`.
       condition: [batch, height, width, condition channels], float32, in [-1, 1], of `ridge_pairs`.
       real_image: [batch, height, width, channels], float32, in [-1, 1].
       strength: of `distortion.sample_pose` and `distortion.sample_field`; 0 changes nothing, exactly.
       period: of the ridges, pixels.
-      neutral: what the condition's first planes are where there is nothing of the finger; those after them stay.
+      neutral: value of each of the condition's first planes beyond the finger; the planes after them stay.
       first_index: as in `augment_prints`.
-
-    Returns:
-      Condition and print of the same shapes and range.
     """
     if strength == 0:
         return condition, real_image
@@ -112,7 +97,7 @@ def warp_pair(
         pose = distortion.sample_pose(pose_key, period, strength)
         field = distortion.sample_field(field_key, shape, period, strength)
         places = distortion.create_places(pose, field, shape)
-        # As soft as a contact's edge; further out the mirrored continuation would show ridges that turn round.
+        # As soft as a contact's edge; further out the mirrored continuation would show ridges that turn around.
         inside = distortion.find_inside(places, shape, period / 2)[..., None]
         return outside + inside * (distortion.resample(image, places) - outside)
 
@@ -125,17 +110,11 @@ def warp_pair(
 def sample_affine(
     key: jax.Array, height: int, width: int, augmentation_config: ConfigDict
 ) -> tuple[jax.Array, jax.Array]:
-    """Draw the map from a pixel of the result to the place in the picture that it shows.
-
-    Args:
-      key: of `jax.random`.
-      height: of the picture in pixels.
-      width: of the picture in pixels.
-      augmentation_config: config.classifier.augmentation.
+    """Draw the map from a result's pixel to its position in an image of height x width pixels.
 
     Returns:
-      (matrix [2, 2], offset [2]), float32: place = matrix @ (pixel - centre) + centre + offset, rows
-      first. The matrix is a rotation times a positive factor.
+      (matrix [2, 2], offset [2]), float32: position = matrix @ (pixel - center) + center + offset, rows first. The
+      matrix is a rotation times a positive factor.
     """
     turn, growth, down, across = jax.random.uniform(key, (4,), minval=-1, maxval=1)
     radians = jnp.deg2rad(turn * augmentation_config.rotation_degrees)
@@ -147,7 +126,7 @@ def sample_affine(
 
 def _augment_print(key: jax.Array, image: jax.Array, augmentation_config: ConfigDict) -> jax.Array:
     affine_key, tone_key, noise_key = jax.random.split(key, 3)
-    if _moves(augmentation_config):
+    if augmentation_config.rotation_degrees or augmentation_config.translation or augmentation_config.scaling:
         height, width, _ = image.shape
         matrix, offset = sample_affine(affine_key, height, width, augmentation_config)
         image = resample(image, matrix, offset)
@@ -161,26 +140,20 @@ def _augment_print(key: jax.Array, image: jax.Array, augmentation_config: Config
     return jnp.clip(image, -1, 1)
 
 
-def _moves(augmentation_config: ConfigDict) -> bool:
-    return bool(
-        augmentation_config.rotation_degrees or augmentation_config.translation or augmentation_config.scaling
-    )
-
-
 def resample(image: jax.Array, matrix: jax.Array, offset: jax.Array) -> jax.Array:
-    """Sample [height, width, channels] bilinearly; a place outside takes the nearest edge pixel."""
+    """Apply the map of `sample_affine` to an image [height, width, channels]."""
     height, width, _ = image.shape
-    centre = jnp.array([(height - 1) / 2, (width - 1) / 2], jnp.float32)
+    center = jnp.array([(height - 1) / 2, (width - 1) / 2], jnp.float32)
     rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
-    pixels = jnp.stack([rows, columns]).reshape(2, -1) - centre[:, None]
+    pixels = jnp.stack([rows, columns]).reshape(2, -1) - center[:, None]
     # Plain multiply-adds: a matrix product would be rounded to fewer bits on some accelerators.
-    row = matrix[0, 0] * pixels[0] + matrix[0, 1] * pixels[1] + centre[0] + offset[0]
-    column = matrix[1, 0] * pixels[0] + matrix[1, 1] * pixels[1] + centre[1] + offset[1]
+    row = matrix[0, 0] * pixels[0] + matrix[0, 1] * pixels[1] + center[0] + offset[0]
+    column = matrix[1, 0] * pixels[0] + matrix[1, 1] * pixels[1] + center[1] + offset[1]
     return sample_bilinearly(image, row, column).reshape(image.shape)
 
 
 def sample_bilinearly(image: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
-    """Sample [height, width, channels] at places [...] to [..., channels]; one outside takes the nearest edge pixel."""
+    """Sample [height, width, channels] at positions [...] to [..., channels]; outside is the nearest edge pixel."""
     height, width, num_channels = image.shape
     row = jnp.clip(row, 0, height - 1)
     column = jnp.clip(column, 0, width - 1)

@@ -1,7 +1,6 @@
-"""Owns reading image files: which are taken, and that what is taken comes out whole.
+"""Reading image files: which ones are accepted, and that those come out whole.
 
-One thing stays unseen: a JPEG that was cut short and closed again, which its library fills up with grey.
-Does not know what an image shows (`preprocessing.py`), nor where files lie.
+One damage goes unnoticed: a JPEG that was cut short and closed again, which its library fills up with gray.
 """
 
 import contextlib
@@ -21,29 +20,27 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from fpgan_jax.errors import UserError
 
-# Pillow reads 40 more, one of them by starting another program (EPS); prints and pairs come in these.
+# Prints and pairs come in these. Pillow reads 40 more formats, one of them (EPS) by starting another program.
 FORMATS = ("BMP", "PNG", "JPEG", "TIFF")
-# What the names of such files end in.
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-# A hundred times SOCOFing's larger files. A file that claims more is damaged or hostile: decoding it
-# could take all memory.
+# A hundred times SOCOFing's larger files. A file that claims more is damaged or hostile: decoding it could take all
+# memory.
 MAX_PIXELS = 100 * 241 * 298
-# As many pixels of four uncompressed bytes, and what stands beside them.
-MAX_BYTES = 4 * MAX_PIXELS + 2**20
+MAX_BYTES = 4 * MAX_PIXELS + 2**20  # uncompressed, with metadata
 
 _MODES = {1: "L", 3: "RGB"}
 # Pillow's modes of one channel of 12 or 16 bits; "I" is what it may make of such a PNG.
 _DEEP_MODES = ("I;16", "I;16B", "I;16L", "I;16N")
-_GREY_MODES = ("1", "L", "LA", *_DEEP_MODES)
-_TAKEN_MODES = (*_GREY_MODES, "P", "RGB", "RGBA")
+_GRAY_MODES = ("1", "L", "LA", *_DEEP_MODES)
+_TAKEN_MODES = (*_GRAY_MODES, "P", "RGB", "RGBA")
 # A 16-bit image that uses no more of its range than this holds 14, 12 or 10 bits in 16: scaled to 8 it would be black.
 _MIN_USED_RANGE = 0.25
-# Those whose decoders report missing data. TIFF's others fill it up, or come with several kinds of pixels.
+# Their decoders report missing data. TIFF's others fill it up, or come with several kinds of pixels.
 _TIFF_COMPRESSIONS = ("raw", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "packbits")
 _WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262
 # Where the parts of a TIFF's pixels are, and how long they are: in strips, or in tiles.
 _TIFF_PARTS = ((273, 279), (324, 325))
-# Samples a pixel, by PNG's colour types.
+# Samples per pixel, by PNG's color type.
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Each pass of Adam7 over a PNG: first column and row, and the steps to the next ones.
 _PNG_PASSES = (
@@ -65,34 +62,33 @@ warnings.filterwarnings("ignore", category=UserWarning, module="PIL.TiffImagePlu
 def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
     """Decode a whole image file, turned as its EXIF orientation says.
 
-    Gamma and color profiles change nothing: they are for screens, and the field's loaders take the stored values.
-    An alpha channel is dropped, also one that is zero everywhere: SOCOFing's own is zero in the frame, many
-    programs leave the fourth byte of a BMP's pixels at zero, and the colours are there all the same.
-
-    Grey of 12 or 16 bits is scaled from its own range, 0 to 4095 or 65535, to 0 to 255.
+    Gamma and color profiles are ignored: they are for screens, and the field's loaders take the stored values. An alpha
+    channel is dropped, even if it is zero everywhere: SOCOFing's is zero in the frame, many programs leave the fourth
+    byte of a BMP's pixels at zero, and the colors are there all the same. Gray of 12 or 16 bits is scaled from its
+    range, 0 to 4095 or 65535, to 0 to 255.
 
     Args:
-      path: of a file of `FORMATS`, whatever its name ends in. A link is followed, wherever it leads:
-        content-addressed stores keep data sets as such links.
-      num_channels: 1 for grey (luminance, which of three equal channels is each one exactly), 3 for RGB.
+      path: of a file in one of `FORMATS`, whatever its extension. A link is followed, wherever it leads:
+        content-addressed stores keep data sets as links.
+      num_channels: 1 for gray (luminance, which equals each of three equal channels exactly), 3 for RGB.
 
     Returns:
       [height, width, num_channels], uint8.
 
     Raises:
-      UserError: the file cannot be read, is none of these, is cut short, holds several images, has colors of
-        more than 8 bits a channel, grey of 16 bits of which it uses less than a quarter, damaged EXIF metadata, or more
+      UserError: the file cannot be read, has another format, is cut short, holds several images, has colors of more
+        than 8 bits per channel, gray of 16 bits of which it uses less than a quarter, damaged EXIF metadata, or more
         than `MAX_PIXELS`.
     """
     try:
         data = _read_bytes(path)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_header(image, data)
-            num_colours = _count_colours(image, data)
+            num_colors = _count_colors(image, data)
             depth = _find_depth(image)
             image.load()
-            if num_colours is not None and np.asarray(image).max() >= num_colours:
-                raise UserError(f"a pixel's colour is not among the {num_colours} of its palette")
+            if num_colors is not None and np.asarray(image).max() >= num_colors:
+                raise UserError(f"a pixel's color is not among the {num_colors} of its palette")
             image.info.pop("transparency", None)
             upright = _turn_upright(image)
             if depth is not None:
@@ -114,30 +110,25 @@ def read_image(path: str | os.PathLike, num_channels: int) -> np.ndarray:
 
 
 def is_colored(path: str | os.PathLike) -> bool:
-    """Say whether a file that `read_image` takes loses its colors where it is read as grey.
-
-    Args:
-      path: of the file.
-
-    Raises:
-      UserError: as `read_image`.
-    """
+    """Return whether a file loses colors if it is read as gray."""
     with contextlib.suppress(OSError), Image.open(path, formats=FORMATS) as image:
-        if image.mode in _GREY_MODES:
+        if image.mode in _GRAY_MODES:
             return False
     pixels = read_image(path, 3)
     return bool((pixels != pixels[..., :1]).any())
 
 
+def list_images(folder: str | os.PathLike[str]) -> list[str]:
+    """List the names of a folder's image files, sorted, without hidden ones."""
+    return sorted(
+        entry.name
+        for entry in os.scandir(folder)
+        if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
+    )
+
+
 def hash_contents(path: str | os.PathLike) -> bytes:
-    """Compute the SHA-256 of a file's bytes.
-
-    Args:
-      path: of the file.
-
-    Returns:
-      32 bytes; all zero for what `read_image` refuses without decoding it: no file, or too large a one.
-    """
+    """Compute the SHA-256 of a file's bytes; zeros for what is not a file, or too large for `read_image`."""
     try:
         return hashlib.sha256(_read_bytes(path)).digest()
     except (OSError, UserError):
@@ -145,11 +136,10 @@ def hash_contents(path: str | os.PathLike) -> bytes:
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
-    """Turn and mirror a decoded image as its EXIF orientation says."""
     try:
         return ImageOps.exif_transpose(image)
     except Exception as error:
-        # What a damaged block raises depends on its bytes.
+        # What damaged metadata raise depends on their bytes.
         raise UserError(
             "its EXIF metadata, which may say how it is turned, is damaged; save it without"
         ) from error
@@ -157,7 +147,7 @@ def _turn_upright(image: Image.Image) -> Image.Image:
 
 def _read_bytes(path: str | os.PathLike) -> bytes:
     status = os.stat(path)
-    # A pipe or a device may give nothing, or for ever.
+    # Reading a pipe or a device may block, or never end.
     if not stat.S_ISREG(status.st_mode):
         raise UserError("cannot be read as an image (not a file)")
     if status.st_size > MAX_BYTES:
@@ -178,9 +168,9 @@ def _check_header(image: ImageFile.ImageFile, data: bytes) -> None:
     # Pillow itself cuts the lower 8 bits of colors off.
     is_cut = image.format in ("PNG", "TIFF") and ";16" in str(image.tile[0].args)
     if not _is_deep(image) and (image.mode.startswith(("I", "F")) or is_cut):
-        raise UserError("more than 8 bits a channel, and not plain grey of 16; convert it to 8 bits")
+        raise UserError("more than 8 bits per channel, and not plain gray of 16; convert it to 8 bits")
     if image.mode not in _TAKEN_MODES and not _is_deep(image):
-        raise UserError(f"has {image.mode} colours; convert it to grey or RGB")
+        raise UserError(f"has {image.mode} colors; convert it to gray or RGB")
     if image.format == "BMP":
         _check_bmp(image, data)
     elif image.format == "PNG":
@@ -190,12 +180,12 @@ def _check_header(image: ImageFile.ImageFile, data: bytes) -> None:
 
 
 def _is_deep(image: Image.Image) -> bool:
-    """Say whether an opened image is grey of 12 or 16 bits."""
+    """Return whether an opened image is gray of 12 or 16 bits."""
     return image.mode in _DEEP_MODES or (image.mode == "I" and image.format == "PNG")
 
 
 def _find_depth(image: ImageFile.ImageFile) -> tuple[int, bool] | None:
-    """Return the highest value of an opened image of 12 or 16 bits and whether it is black; None for other images."""
+    """Return the highest value of an image of 12 or 16 bits, and whether it is black; None for other images."""
     if not _is_deep(image):
         return None
     highest = 2**12 - 1 if "I;12" in str(image.tile[0].args) else 2**16 - 1
@@ -203,11 +193,10 @@ def _find_depth(image: ImageFile.ImageFile) -> tuple[int, bool] | None:
 
 
 def _scale_to_bytes(image: Image.Image, highest: int, is_inverted: bool) -> Image.Image:
-    """Bring decoded grey from its own range to that of a byte, rounded."""
     values = np.asarray(image).astype(np.int64)
     if 0 < values.max() <= _MIN_USED_RANGE * highest:
         raise UserError(
-            f"its values end at {values.max()}, where those of its kind go to {highest}; scale them to that range, or "
+            f"its values end at {values.max()}, but their range goes to {highest}; scale them to that range, or "
             "save 8 bits"
         )
     values = highest - values if is_inverted else values
@@ -215,7 +204,7 @@ def _scale_to_bytes(image: Image.Image, highest: int, is_inverted: bool) -> Imag
 
 
 def _check_tiff(image: TiffImageFile, data: bytes) -> None:
-    """Refuse a TIFF whose pixels do not all lie in the file, or come by a compression that hides that."""
+    """Refuse a TIFF with missing pixels, or with a compression whose decoder would not notice."""
     compression = image.info.get("compression")
     if compression not in _TIFF_COMPRESSIONS:
         raise UserError(f"a TIFF compressed by {compression}; save it with LZW, deflate or no compression")
@@ -229,25 +218,27 @@ def _check_tiff(image: TiffImageFile, data: bytes) -> None:
 
 def _check_bmp(image: ImageFile.ImageFile, data: bytes) -> None:
     """Refuse what Pillow decodes to other pixels than the file's."""
-    bits, num_colours, end = _parse_bmp_header(data)
+    bits, num_colors, end = _parse_bmp_header(data)
     if image.tile[0].offset < end:
         raise UserError("damaged: its pixels start inside its header")
-    # Pillow takes the bits a pixel from the palette where that is black and white or grey.
+    # Pillow derives the bits per pixel from a palette of black and white, or of grays.
     if bits != {"1": 1, "L": 8}.get(image.mode, bits):
-        raise UserError(f"has a palette of {num_colours} greys at {bits} bits a pixel; save it as 8-bit grey")
+        raise UserError(
+            f"has a palette of {num_colors} grays at {bits} bits per pixel; save it as 8-bit gray"
+        )
 
 
 def _parse_bmp_header(data: bytes) -> tuple[int, int, int]:
-    """Return bits a pixel, entries of the palette (or 0), and where the pixels may start."""
+    """Return bits per pixel, entries of the palette (or 0), and where the pixels may start."""
     header_size = struct.unpack_from("<I", data, 14)[0]
     if header_size == 12:
         bits = struct.unpack_from("<H", data, 24)[0]
-        num_colours = 1 << bits if bits <= 8 else 0
-        return bits, num_colours, 14 + header_size + 3 * num_colours
+        num_colors = 1 << bits if bits <= 8 else 0
+        return bits, num_colors, 14 + header_size + 3 * num_colors
     bits, compression = struct.unpack_from("<HI", data, 28)
-    num_colours = (struct.unpack_from("<I", data, 46)[0] or 1 << bits) if bits <= 8 else 0
+    num_colors = (struct.unpack_from("<I", data, 46)[0] or 1 << bits) if bits <= 8 else 0
     masks_size = 12 if header_size == 40 and compression == 3 else 0
-    return bits, num_colours, 14 + header_size + masks_size + 4 * num_colours
+    return bits, num_colors, 14 + header_size + masks_size + 4 * num_colors
 
 
 def _check_png(image: Image.Image, data: bytes) -> None:
@@ -260,7 +251,7 @@ def _check_png(image: Image.Image, data: bytes) -> None:
     num_missing = _count_png_bytes(header)
     for name, content in chunks:
         if name == b"IDAT" and num_missing >= 0 and not stream.eof:
-            # One more than is needed, for the checksum at the end to be reached.
+            # One more than needed, to reach the checksum at the end.
             num_missing -= len(stream.decompress(content, num_missing + 1))
     if num_missing > 0 or (num_missing == 0 and not stream.eof):
         raise UserError("cannot be read as an image (its rows end early)")
@@ -275,18 +266,18 @@ def _split_png(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _count_png_bytes(header: bytes) -> int:
-    """Return the length of a PNG's rows, each with the byte that names its filter, before compression."""
-    width, height, depth, colour_type, _, _, is_interlaced = struct.unpack_from(">IIBBBBB", header)
+    """Return the uncompressed length of a PNG's rows, each with its filter byte."""
+    width, height, depth, color_type, _, _, is_interlaced = struct.unpack_from(">IIBBBBB", header)
     total = 0
     for left, top, across, down in _PNG_PASSES if is_interlaced else ((0, 0, 1, 1),):
         columns, rows = -(-(width - left) // across), -(-(height - top) // down)
         if columns > 0 and rows > 0:
-            total += rows * (1 + -(-columns * depth * _PNG_SAMPLES[colour_type] // 8))
+            total += rows * (1 + -(-columns * depth * _PNG_SAMPLES[color_type] // 8))
     return total
 
 
-def _count_colours(image: Image.Image, data: bytes) -> int | None:
-    """Return the entries of an image's palette, beyond which Pillow takes black; None without a palette."""
+def _count_colors(image: Image.Image, data: bytes) -> int | None:
+    """Return how many entries a palette has, beyond which Pillow takes black; None without a palette."""
     if image.format == "BMP":
         return _parse_bmp_header(data)[1] or None
     if image.mode != "P" or image.format != "PNG":

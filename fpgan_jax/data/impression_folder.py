@@ -1,7 +1,4 @@
-"""Owns reading a folder of several impressions of each finger, in files `<finger>_<impression>.png`, from any sensor.
-
-Does not choose fingers (`print_loading.py`) or preprocess (`preprocessing.py`).
-"""
+"""Reading a folder of several impressions of each finger, in files `<finger>_<impression>.png`, from any sensor."""
 
 import csv
 import os
@@ -19,35 +16,25 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
 
 FINGERS_A_PERSON = 100
-# Of what drew a folder's prints; of impressions it says their resolution.
+# Written with drawn prints; for impressions it has their resolution.
 MANIFEST_FILENAME = "manifest.csv"
-# Share by which a resolution that is given may differ from the manifest's, since people round.
+# Share by which a given resolution may differ from the manifest's, since people round.
 _RESOLUTION_TOLERANCE = 0.01
 _NAME = re.compile(r"(?P<first>[0-9]{1,6})(?:-(?P<finger>[0-9]{1,2}))?_(?P<impression>[0-9]{1,6})")
 
 
 class ImpressionName(NamedTuple):
-    """What a file's name says.
-
-    Attributes:
-      person: whose finger it is.
-      finger: its id: the name's number, or of `<person>-<finger>` 100 times the person plus the finger.
-      impression: number of the impression.
-    """
+    """What a file's name says."""
 
     person: int
-    finger: int
+    finger: int  # the name's number, or for `<person>-<finger>` 100 times the person plus the finger
     impression: int
 
 
 def parse_filename(filename: str) -> ImpressionName | None:
     """Parse a name such as `101_2.png`, finger 101, or `012-7_2.png`, finger 7 of person 12.
 
-    Args:
-      filename: without its folder.
-
-    Returns:
-      What it says, where a finger without a person is a person of its own; None for a name of another form.
+    A finger without a person counts as a person. None for a name of another form.
     """
     match = _NAME.fullmatch(os.path.splitext(filename)[0])
     if match is None:
@@ -58,17 +45,10 @@ def parse_filename(filename: str) -> ImpressionName | None:
 
 
 def read_records(data_config: ConfigDict) -> list[Record]:
-    """Read every impression of every finger.
-
-    Args:
-      data_config: config.data; impressions_dir and on_bad_file are used.
-
-    Returns:
-      The prints, images [height, width, 1] uint8 as stored; a record's person is the finger's id.
+    """Read every impression of every finger of config.data.impressions_dir.
 
     Raises:
-      UserError: there is no such folder or no print in it, or a file is bad and on_bad_file is "stop": unreadable,
-        blank, of another name, or one that tells the same as another's.
+      UserError: as `read_folder`, or the folder's manifest has another resolution than sensor_ppi.
     """
     check_resolution(
         data_config.impressions_dir,
@@ -91,25 +71,18 @@ def read_folder(
     Args:
       path: of the folder.
       field: where the user named it, for messages.
-      skips_bad: whether a bad file is left out, rather than all refused.
+      skips_bad: leave a bad file out, with a warning, instead of refusing the folder.
       remedy: what the user can do about a bad file, for messages.
 
     Returns:
-      As of `read_records`.
+      The prints, images [height, width, 1] uint8 as stored; a record's person is the finger's id.
 
     Raises:
-      UserError: as `read_records`.
+      UserError: there is no such folder or no print in it, or a file is bad: unreadable, blank, with another form of
+        name, or the same impression as another file.
     """
-    folder = pathlib.Path(expand_path(path))
-    if not path or not folder.is_dir():
-        raise UserError(
-            f"{field}: {path!r} is not a folder; name the one that holds <finger>_<impression>.png"
-        )
-    names = sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.name.lower().endswith(image_files.EXTENSIONS) and entry.name[0] != "."
-    )
+    folder = check_folder(path, field)
+    names = image_files.list_images(folder)
     records: list[Record] = []
     seen: dict[tuple[int, int], str] = {}
     for name in names:
@@ -127,13 +100,7 @@ def read_folder(
 
 
 def read_resolution(path: str) -> tuple[float, float] | None:
-    """Read what resolution a folder's prints have, where the manifest of what drew them says it.
-
-    Args:
-      path: of the folder.
-
-    Returns:
-      Pixels per inch (down, across); None where nothing says it.
+    """Read the pixels per inch (down, across) of a folder's prints from its manifest; None if it has none.
 
     Raises:
       UserError: the manifest is damaged.
@@ -155,15 +122,10 @@ def read_resolution(path: str) -> tuple[float, float] | None:
 
 
 def check_resolution(path: str, given: tuple[float, float], field: str) -> None:
-    """Refuse a resolution that is not the one that a folder's manifest says.
-
-    Args:
-      path: of the folder.
-      given: pixels per inch (down, across).
-      field: where the user gave it, with what was given, for messages.
+    """Check given pixels per inch (down, across) against a folder's manifest.
 
     Raises:
-      UserError: they differ.
+      UserError: they differ; `field` is where the user gave them, with the value.
     """
     known = read_resolution(path)
     if known and any(
@@ -176,17 +138,10 @@ def check_resolution(path: str, given: tuple[float, float], field: str) -> None:
 
 
 def check_folder(path: str, field: str) -> pathlib.Path:
-    """Find a folder of impressions.
-
-    Args:
-      path: of the folder.
-      field: as of `read_folder`.
-
-    Returns:
-      The path.
+    """Return the path of a folder of impressions.
 
     Raises:
-      UserError: there is no such folder.
+      UserError: there is no such folder; `field` is where the user named it.
     """
     folder = pathlib.Path(expand_path(path))
     if not path or not folder.is_dir():

@@ -1,7 +1,4 @@
-"""Owns which examples make up which batch: a pure function of the step.
-
-Does not read examples; `pairs.py` does.
-"""
+"""Which examples make up which batch: a pure function of the step."""
 
 import functools
 
@@ -11,16 +8,10 @@ from fpgan_jax.errors import UserError
 
 
 def batch_indices(step: int, *, global_batch_size: int, num_examples: int, seed: int) -> np.ndarray:
-    """Return the examples of one batch, without the batches before it.
+    """Return the examples of one batch, without computing the batches before it.
 
-    The epochs, each a permutation of its own, lie one after another and are cut into batches: a
-    batch may straddle two epochs, and no example is dropped.
-
-    Args:
-      step: from 0.
-      global_batch_size: examples in a batch, over all processes.
-      num_examples: examples in an epoch.
-      seed: of the permutations, from 0.
+    Each epoch is a permutation. The epochs follow one another and are cut into batches, so a batch may straddle two
+    epochs, and no example is dropped.
 
     Returns:
       [global_batch_size], int64, in [0, num_examples).
@@ -35,18 +26,10 @@ def batch_indices(step: int, *, global_batch_size: int, num_examples: int, seed:
 
 
 def divide_batch(field: str, global_batch_size: int, process_count: int) -> int:
-    """Return one process's share of a batch.
-
-    Args:
-      field: the config's name for the batch size, for the message.
-      global_batch_size: examples in a batch, over all processes.
-      process_count: number of processes.
-
-    Returns:
-      Examples in one process's rows.
+    """Return how many of a batch's examples one process gets.
 
     Raises:
-      UserError: the batch is empty or cannot be divided.
+      UserError: the batch is empty or cannot be divided; `field` is the batch size's name in the message.
     """
     if global_batch_size < 1 or global_batch_size % process_count:
         raise UserError(
@@ -56,16 +39,7 @@ def divide_batch(field: str, global_batch_size: int, process_count: int) -> int:
 
 
 def slice_for_process(indices: np.ndarray, process_index: int, process_count: int) -> np.ndarray:
-    """Return one process's rows of a batch.
-
-    Args:
-      indices: [global_batch_size], a multiple of process_count.
-      process_index: of the process, from 0.
-      process_count: number of processes.
-
-    Returns:
-      [global_batch_size / process_count].
-    """
+    """Return one process's rows of a batch: [global_batch_size / process_count]."""
     return np.split(indices, process_count)[process_index]
 
 

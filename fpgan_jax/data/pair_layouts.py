@@ -1,6 +1,6 @@
-"""Owns which files of a folder are pairs: two images side by side in a file, or one in each of two folders.
+"""Which files of a folder are pairs: two images side by side in a file, or one in each of two folders.
 
-Does not read pixels (`pairs.py`). The layouts are those of the other pix2pix codes; A is the left image of a file.
+The layouts are those of the other pix2pix codes; A is the left image of a file.
 """
 
 import contextlib
@@ -11,13 +11,12 @@ from collections.abc import Iterable, Sequence
 
 from absl import logging
 
-from fpgan_jax.data.image_files import EXTENSIONS
+from fpgan_jax.data.image_files import EXTENSIONS, list_images
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
 
-# The splits that training is watched on, the first that is there.
-VALIDATION_SPLITS = ("val", "test")
-# Folders of the two images of each pair, beside one another.
+# The first of these that exists has the validation pairs.
+_VALIDATION_SPLITS = ("val", "test")
 _SIDES = ("A", "B")
 _ARCHIVE_ENDINGS = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
 # Images that other programs write and `image_files` does not read.
@@ -27,53 +26,42 @@ _NUM_NAMED = 3
 
 @dataclasses.dataclass(frozen=True)
 class PairFile:
-    """One pair on disk.
+    """One pair on disk."""
 
-    Attributes:
-      name: what it is called: the file's name, or what the names of its two files have in common.
-      left: the file of both images side by side, or of A.
-      right: the file of B; None where `left` holds both.
-    """
-
-    name: str
-    left: pathlib.Path
-    right: pathlib.Path | None = None
+    name: str  # the file's, or the stem that its two files have in common and the ending of the first
+    left: pathlib.Path  # both images side by side, or A
+    right: pathlib.Path | None = None  # B; None if `left` holds both
 
     @property
     def files(self) -> tuple[pathlib.Path, ...]:
-        """The files that it is in."""
+        """Its one or two files."""
         return (self.left,) if self.right is None else (self.left, self.right)
 
 
 @dataclasses.dataclass(frozen=True)
 class PairFiles:
-    """The pairs of one split of a folder, in the order of their names.
-
-    Attributes:
-      files: the pairs.
-      origin: where they are and how, for people.
-    """
+    """The pairs of one split of a folder, in the order of their names."""
 
     files: tuple[PairFile, ...]
-    origin: str
+    origin: str  # folder and layout, for people
 
 
 def find_training_pairs(folder: str | os.PathLike, *, skips_bad: bool = False) -> PairFiles:
     """List the training pairs of a folder.
 
-    They are the first of these that there is: image files in the folder itself, or in its `train`, each of A and B side
-    by side; `train/A` and `train/B`, `A/train` and `B/train`, `trainA` and `trainB`, or `A` and `B`, whose files have
-    equal names but for their endings and an `_A` and `_B` before these.
+    The first of these layouts that is found counts: image files in the folder itself, or in its `train`, each of A and
+    B side by side; `train/A` and `train/B`, `A/train` and `B/train`, `trainA` and `trainB`, or `A` and `B`, whose files
+    have the same names except for their endings and an `_A` or `_B` before these.
 
     Args:
       folder: as the user named it.
-      skips_bad: whether a file without its other half is left out, with a warning, rather than refused.
+      skips_bad: leave a file without a counterpart out, with a warning, instead of refusing it.
 
     Returns:
       At least one pair.
 
     Raises:
-      UserError: there is no such folder, it holds no pair in any of these layouts, or a file has no other half.
+      UserError: there is no such folder, it holds no pair in any of these layouts, or a file has no counterpart.
     """
     root = _check_folder(folder)
     if found := _find(root, skips_bad):
@@ -84,22 +72,11 @@ def find_training_pairs(folder: str | os.PathLike, *, skips_bad: bool = False) -
 
 
 def find_validation_pairs(folder: str | os.PathLike, *, skips_bad: bool = False) -> PairFiles | None:
-    """List the pairs beside the training pairs that no training sees: those of `val`, or of `test`.
-
-    Args:
-      folder: as of `find_training_pairs`, like the other argument.
-      skips_bad: whether a file without its other half is left out.
-
-    Returns:
-      The pairs, or None where there are none.
-
-    Raises:
-      UserError: there is no such folder, or a file has no other half.
-    """
+    """List the pairs of `val`, or of `test`, beside the training pairs; None if there are none."""
     root = _check_folder(folder)
-    if _list_images(root):
+    if list_images(root):
         return None
-    return next(filter(None, (_find_split(root, split, skips_bad) for split in VALIDATION_SPLITS)), None)
+    return next(filter(None, (_find_split(root, split, skips_bad) for split in _VALIDATION_SPLITS)), None)
 
 
 def _check_folder(folder: str | os.PathLike) -> pathlib.Path:
@@ -116,7 +93,7 @@ def _check_folder(folder: str | os.PathLike) -> pathlib.Path:
 
 
 def _find(root: pathlib.Path, skips_bad: bool) -> PairFiles | None:
-    if names := _list_images(root):
+    if names := list_images(root):
         return _list_side_by_side(root, names)
     left, right = (root / side for side in _SIDES)
     return _find_split(root, "train", skips_bad) or _find_two_folders(left, right, skips_bad)
@@ -124,7 +101,7 @@ def _find(root: pathlib.Path, skips_bad: bool) -> PairFiles | None:
 
 def _find_split(root: pathlib.Path, split: str, skips_bad: bool) -> PairFiles | None:
     inner = root / split
-    if inner.is_dir() and (names := _list_images(inner)):
+    if inner.is_dir() and (names := list_images(inner)):
         return _list_side_by_side(inner, names)
     for left, right in (
         (inner / side for side in _SIDES),
@@ -134,14 +111,6 @@ def _find_split(root: pathlib.Path, split: str, skips_bad: bool) -> PairFiles | 
         if found := _find_two_folders(left, right, skips_bad):
             return found
     return None
-
-
-def _list_images(folder: pathlib.Path) -> list[str]:
-    return sorted(
-        entry.name
-        for entry in os.scandir(folder)
-        if entry.name.lower().endswith(EXTENSIONS) and entry.name[0] != "."
-    )
 
 
 def _list_side_by_side(folder: pathlib.Path, names: Sequence[str]) -> PairFiles:
@@ -159,7 +128,7 @@ def _find_two_folders(left: pathlib.Path, right: pathlib.Path, skips_bad: bool) 
         raise UserError(
             f"config.data.paired_dir: no image in {left} has a counterpart in {right} "
             f"({_name_some(lefts.values())} beside {_name_some(rights.values())}): these are unpaired, as CycleGAN's "
-            "sets are, and pix2pix learns from pairs; give the two images of a pair one name"
+            "sets are, and pix2pix learns from pairs; give the two images of a pair the same name"
         )
     for own, others, folder in ((lefts, rights, right), (rights, lefts, left)):
         alone = [name for stem, name in own.items() if stem not in others]
@@ -180,8 +149,8 @@ def _find_two_folders(left: pathlib.Path, right: pathlib.Path, skips_bad: bool) 
 
 
 def _key_by_stem(folder: pathlib.Path, side: str) -> dict[str, str]:
-    """Return what a file's name and that of its other half have in common -> the name."""
-    names = _list_images(folder)
+    """Return the part of a name that it shares with its counterpart's -> the name."""
+    names = list_images(folder)
     stems = [pathlib.Path(name).stem for name in names]
     if all(stem.endswith(f"_{side}") for stem in stems):
         stems = [stem.removesuffix(f"_{side}") for stem in stems]
@@ -189,8 +158,8 @@ def _key_by_stem(folder: pathlib.Path, side: str) -> dict[str, str]:
     for stem, name in zip(stems, names, strict=True):
         if stem in keyed:
             raise UserError(
-                f"config.data.paired_dir: {folder} holds {keyed[stem]} and {name}, of which only one can be of a pair; "
-                "rename one"
+                f"config.data.paired_dir: {folder} holds {keyed[stem]} and {name}, but only one of them can belong to "
+                "a pair; rename one"
             )
         keyed[stem] = name
     return keyed
@@ -209,15 +178,8 @@ def _hint_at_layout(root: pathlib.Path) -> str:
     """Say what to do with a folder that is nearly right."""
     entries = list(os.scandir(root))
     folders = {entry.name for entry in entries if entry.is_dir() and entry.name[0] != "."}
-    others = sorted(
-        {
-            ending
-            for entry in entries
-            for ending in _OTHER_ENDINGS
-            if entry.name.lower().endswith(ending) and entry.name[0] != "."
-        }
-    )
-    if others:
+    endings = {os.path.splitext(entry.name)[1].lower() for entry in entries if entry.name[0] != "."}
+    if others := sorted(endings.intersection(_OTHER_ENDINGS)):
         return f"; it holds {', '.join(others)} files, which are not read: convert them to PNG"
     if archives := [entry.name for entry in entries if entry.name.lower().endswith(_ARCHIVE_ENDINGS)]:
         return f"; unpack {archives[0]}"
@@ -230,14 +192,14 @@ def _hint_at_layout(root: pathlib.Path) -> str:
         if name in folders and not os.listdir(root / name):
             return f"; its folder {name} is empty"
     if {"A", "B"} & folders and not {"A", "B"} <= folders:
-        return "; it has one of the folders A and B, and both are needed, with files of equal names"
+        return "; it has one of the folders A and B, and both are needed, with files of the same names"
     stems = {name: _list_stems(root / name) for name in sorted(folders)}
     with_images = [name for name, own in stems.items() if own]
     if len(with_images) == 2:
         first, second = with_images
         if stems[first] & stems[second]:
             return (
-                f"; its folders {first} and {second} hold files of equal names: rename the conditions' to A and the "
+                f"; its folders {first} and {second} hold files of the same names: rename the conditions' to A and the "
                 "targets' to B"
             )
     right = with_images if len(with_images) == 1 else []
@@ -245,19 +207,19 @@ def _hint_at_layout(root: pathlib.Path) -> str:
     if right:
         return f"; did you mean {root / right[0]}?"
     return (
-        "; there may be files of A and B side by side, in the folder or in its train, or folders A and B with files of "
-        "equal names"
+        "; it may hold files of A and B side by side, in itself or in its train, or folders A and B with files of the "
+        "same names"
     )
 
 
 def _list_stems(folder: pathlib.Path) -> set[str]:
     with contextlib.suppress(OSError):
-        return {pathlib.Path(name).stem for name in _list_images(folder)}
+        return {pathlib.Path(name).stem for name in list_images(folder)}
     return set()
 
 
 def _holds_pairs(folder: pathlib.Path) -> bool:
-    """Say whether a folder has folders in one of the layouts; it looks no deeper."""
+    """Return whether a folder has folders in one of the layouts, without looking deeper."""
     with contextlib.suppress(OSError, UserError):
         return bool(_find(folder, skips_bad=False))
     return False

@@ -1,8 +1,4 @@
-"""Owns the way from an image's pixels to those that train: frame, size, value range; all of them uint8.
-
-Does not decode (`image_files.py`) or know where files lie (`socofing_dataset_builder.py`, `pairs.py`), and
-changes nothing at random (`augmentation.py`).
-"""
+"""From an image's pixels to those that the networks get: frame, size, value range. Nothing here is random."""
 
 import math
 from typing import TYPE_CHECKING, TypeVar
@@ -26,39 +22,26 @@ INTERPOLATIONS = {
 }
 # Width and height of SOCOFing's files, pixels.
 SCAN_SIZES = ((96, 103), (241, 298))
-# Width in pixels of SOCOFing's constant frame: a bevel before the print, a black band after it. It is
-# the same in files of either size.
+# Width in pixels of SOCOFing's constant frame in files of either size: a bevel before the print, a black band after it.
 FRAME_BEFORE = 2
 FRAME_AFTER = 4
 
 
 def is_blank(image: np.ndarray) -> bool:
-    """Say whether an image [height, width, channels] shows nothing: no pixel, or all of one colour."""
+    """Return whether an image [height, width, channels] has no pixel, or a single color."""
     return image.size == 0 or bool((image == image[0, 0]).all())
 
 
 def crop_frame(image: np.ndarray) -> np.ndarray:
-    """Cut SOCOFing's constant frame away.
-
-    Args:
-      image: [height, width, channels], uint8, a whole SOCOFing image of either size.
-
-    Returns:
-      [height - 6, width - 6, channels], uint8: rows 2-98 and columns 2-91 of a 96 x 103 image, rows
-      2-293 and columns 2-236 of a 241 x 298 image.
-    """
+    """Cut SOCOFing's constant frame away: [height - 6, width - 6, channels] of a whole image of either size."""
     return image[FRAME_BEFORE:-FRAME_AFTER, FRAME_BEFORE:-FRAME_AFTER]
 
 
 def find_window(data_config: ConfigDict) -> tuple[slice, slice]:
-    """Find the part of a preprocessed print that lies within the scanner's frame.
+    """Find the rows and columns of a preprocessed print that are within the scanner's frame.
 
-    Args:
-      data_config: config.data; its source, frame and image's size are used.
-
-    Returns:
-      (rows, columns) of the whole pixels inside, as they are for files of the smaller size, which nearly all are;
-      everything where the frame was cropped, or the prints are not SOCOFing's.
+    They are those of SOCOFing's smaller files, which nearly all are; everything if the frame was cropped, or the prints
+    are not SOCOFing's.
     """
     sides = image_shape(data_config)[:2]
     if data_config.frame == "crop" or not is_socofing(data_config):
@@ -71,15 +54,9 @@ def find_window(data_config: ConfigDict) -> tuple[slice, slice]:
 
 
 def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.ndarray:
-    """Resize an image; the aspect ratio is not kept, as in the paper.
+    """Resize an image [height, width, 1 or 3], uint8, to (height, width) pixels; the aspect ratio may change.
 
-    Args:
-      image: [height, width, channels], uint8, 1 or 3 channels.
-      size: (height, width) of the result in pixels.
-      interpolation: a key of `INTERPOLATIONS`, or "area".
-
-    Returns:
-      [height, width, channels], uint8 (rounded and clipped).
+    `interpolation` is a key of `INTERPOLATIONS`, or "area".
 
     Source: Cordeiro & Saito, section 4 (96x103 enlarged to 256x256); differs in: the paper names no
     interpolation.
@@ -95,17 +72,17 @@ def resize(image: np.ndarray, size: tuple[int, int], interpolation: str) -> np.n
 
 
 def _resize_by_area(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Average what each pixel of the result covers of the image; Pillow's BOX takes whole pixels only."""
+    """Average the area that each pixel of the result covers; Pillow's BOX takes whole pixels only."""
     down, across = (
         _measure_overlaps(length, side) for length, side in zip(image.shape[:2], size, strict=True)
     )
     averaged = np.einsum("ih,hwc,jw->ijc", down, image, across, optimize=True)
-    # Sums of exact products of small numbers: what is off is rounding, which must not tip a half.
+    # Rounding errors must not tip a half.
     return np.floor(np.round(averaged, 6) + 0.5).astype(np.uint8)
 
 
 def _measure_overlaps(length: int, size: int) -> np.ndarray:
-    """Return the share [size, length] of each pixel of the result that each of the image's pixels covers."""
+    """Return the share of each pixel of the result that each pixel of the image covers: [size, length]."""
     ends = np.arange(1, size + 1)[:, None] * length / size
     overlaps = np.minimum(ends, np.arange(1, length + 1)) - np.maximum(
         ends - length / size, np.arange(length)
@@ -114,14 +91,9 @@ def _measure_overlaps(length: int, size: int) -> np.ndarray:
 
 
 def place_centrally(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Cut an image's edges off, or fill them up with white, until it has a size.
+    """Crop an image [height, width, channels], uint8, or pad it with white, to a size (height, width) in pixels.
 
-    Args:
-      image: [height, width, channels], uint8.
-      size: (height, width) of the result in pixels.
-
-    Returns:
-      [height, width, channels], uint8, with the same centre to half a pixel.
+    The center stays the same to half a pixel.
     """
     placed = np.full((*size, image.shape[2]), 255, np.uint8)
     into, out_of = [], []
@@ -134,14 +106,14 @@ def place_centrally(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def preprocess_print(image: np.ndarray, data_config: ConfigDict) -> np.ndarray:
-    """Turn a grey print as stored into the pixels that train.
+    """Turn a gray print as stored into the networks' image.
 
     A print of SOCOFing is resized to the image's size, as in the paper; one whose sensor's resolution is known is
-    scaled to `image_ppi`, the same both ways, and placed in the middle.
+    scaled to `image_ppi`, the same both ways, and centered.
 
     Args:
       image: [height, width] or [height, width, 1], uint8.
-      data_config: config.data; its source, frame, resolutions, image's size, num_channels and interpolation are used.
+      data_config: config.data.
 
     Returns:
       uint8 of `config.derived.image_shape`; all channels are equal.
@@ -159,25 +131,11 @@ def preprocess_print(image: np.ndarray, data_config: ConfigDict) -> np.ndarray:
 
 
 def scale_to_unit(image: _Array) -> _Array:
-    """Scale pixels to the networks' range.
-
-    Args:
-      image: any shape, uint8; a NumPy or a JAX array.
-
-    Returns:
-      The same shape and kind of array, float32, in [-1, 1].
-    """
+    """Scale uint8 pixels of any shape to the networks' range: float32 in [-1, 1]."""
     return image.astype("float32") / 127.5 - 1
 
 
 def to_uint8(image: "np.ndarray | jax.Array") -> np.ndarray:
-    """Turn the networks' values into pixels: the inverse of `scale_to_unit`, rounding half to even.
-
-    Args:
-      image: any shape, float, in [-1, 1]; what lies outside is clipped.
-
-    Returns:
-      The same shape, uint8.
-    """
+    """Turn floats in [-1, 1] into uint8 pixels: the inverse of `scale_to_unit`, clipped, rounding half to even."""
     scaled = (np.asarray(image, np.float32) + 1) * 127.5
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)

@@ -1,7 +1,4 @@
-"""Owns the file of source "npz": everyone's preprocessed prints, in one file without TensorFlow.
-
-Does not choose or preprocess prints; `print_loading.py` does.
-"""
+"""The file of source "npz": everyone's preprocessed prints, to train from without TensorFlow."""
 
 import json
 import os
@@ -29,15 +26,20 @@ FIELDS = (
 )
 
 _MAKE = "python -m launch.make_pairs --npz=FILE"
+# What NumPy and its libraries raise for damaged files.
+_READ_ERRORS = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, SyntaxError),
+    *(NotImplementedError, MemoryError, RecursionError, zipfile.BadZipFile, zlib.error),
+)
 
 
 def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_config: ConfigDict) -> None:
     """Write prints as one .npz file, which appears whole or not at all.
 
     Args:
-      path: of the file; its folder is made if missing, and a file that is there is replaced.
+      path: of the file; its folder is made if missing, and an existing file is replaced.
       sets: split -> prints, for each of `SPLITS`, preprocessed as `data_config` says.
-      data_config: config.data; `FIELDS` of it are written beside the prints.
+      data_config: config.data, whose `FIELDS` are written too.
     """
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,73 +54,25 @@ def write_archive(path: str | os.PathLike, sets: Mapping[str, PrintSet], data_co
 
 
 def read_records(data_config: ConfigDict, split: str) -> list[Record]:
-    """Read a split of the file that a config names.
-
-    Args:
-      data_config: config.data; npz_file and `FIELDS` are used.
-      split: one of `SPLITS`.
-
-    Returns:
-      Everyone's prints, images uint8 of `config.derived.image_shape`, preprocessed.
+    """Read a split of the file that a config names: everyone's prints, preprocessed.
 
     Raises:
-      UserError: the file is missing, damaged, no such file, or made with other fields.
+      UserError: the file is missing, damaged, of another kind, or made with other `FIELDS`.
     """
     path = expand_path(data_config.npz_file)
     try:
         with np.load(path, allow_pickle=False) as file:
-            names = ("images", "persons", "filenames")
-            fields, images, persons, filenames = (
-                file[name] for name in ("fields", *(f"{split}_{name}" for name in names))
+            fields = json.loads(str(file["fields"]))
+            images, persons, filenames = (
+                file[f"{split}_{name}"] for name in ("images", "persons", "filenames")
             )
-        fields = json.loads(str(fields))
         if not isinstance(fields, dict):
-            raise ValueError("its fields are none")
+            raise ValueError("its fields are no mapping")
     except FileNotFoundError as error:
         raise UserError(f"config.data.npz_file: {path!r} is no file; {_MAKE} writes one") from error
-    except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _create_foreign_error(path, error) from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        SyntaxError,
-        MemoryError,
-        RecursionError,
-    ) as error:
+    except _READ_ERRORS as error:
         raise _create_foreign_error(path, error) from error
     _check_fields(path, fields, data_config)
-    _check_arrays(path, split, images, persons, filenames, data_config)
-    return [Record(int(p), str(n), image) for p, n, image in zip(persons, filenames, images, strict=True)]
-
-
-def _create_foreign_error(path: str, reason: object) -> UserError:
-    text = (str(reason).splitlines() or [type(reason).__name__])[0]
-    return UserError(
-        f"config.data.npz_file: {path} is damaged or no file of prints ({text}); write it with {_MAKE}"
-    )
-
-
-def _check_fields(path: str, fields: Mapping, data_config: ConfigDict) -> None:
-    later = list_later_defaults()
-    for name in FIELDS:
-        # A file from before a field came has prints of its default.
-        made = fields.get(name, later.get(f"data.{name}"))
-        if made != data_config[name]:
-            raise UserError(
-                f"config.data.npz_file: {path} was made with config.data.{name}={made!r}, not "
-                f"{data_config[name]!r}; set that field alike, or write another file with {_MAKE}"
-            )
-
-
-def _check_arrays(
-    path: str,
-    split: str,
-    images: np.ndarray,
-    persons: np.ndarray,
-    filenames: np.ndarray,
-    data_config: ConfigDict,
-) -> None:
     is_sound = (
         images.dtype == np.uint8
         and images.ndim == 4
@@ -133,3 +87,23 @@ def _check_arrays(
     for image, filename in zip(images, filenames, strict=True):
         if preprocessing.is_blank(image):
             raise _create_foreign_error(path, f"its {split} print {filename} is blank")
+    return [Record(int(p), str(n), image) for p, n, image in zip(persons, filenames, images, strict=True)]
+
+
+def _create_foreign_error(path: str, reason: object) -> UserError:
+    text = (str(reason).splitlines() or [type(reason).__name__])[0]
+    return UserError(
+        f"config.data.npz_file: {path} is damaged or no file of prints ({text}); write it with {_MAKE}"
+    )
+
+
+def _check_fields(path: str, fields: Mapping, data_config: ConfigDict) -> None:
+    later = list_later_defaults()
+    for name in FIELDS:
+        # A file older than a field has prints of its default.
+        made = fields.get(name, later.get(f"data.{name}"))
+        if made != data_config[name]:
+            raise UserError(
+                f"config.data.npz_file: {path} was made with config.data.{name}={made!r}, not "
+                f"{data_config[name]!r}; set the field to that, or write another file with {_MAKE}"
+            )

@@ -1,9 +1,10 @@
-"""Owns the way from the config to prints and pairs in memory, wherever they come from.
+"""From a config to prints and pairs, wherever they come from.
 
-Does not import TensorFlow unless the prints are read through it (`socofing/socofing_reader.py`), and does not
-batch (`feeding.py`).
+TensorFlow is imported only if prints are read through it (`socofing/socofing_reader.py`).
 """
 
+import collections
+import contextlib
 import os
 import re
 from collections.abc import Sequence
@@ -13,13 +14,13 @@ from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import image_shape
 from fpgan_jax.config.fields import PERSON_SOURCES, SOURCE_FIELDS
-from fpgan_jax.data import impression_folder, pairs, preprocessing, print_archive
+from fpgan_jax.data import impression_folder, pair_folder, pairs, preprocessing, print_archive
 from fpgan_jax.data.prints import SPLITS, PrintSet, Record
 from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.data.socofing import filenames
 from fpgan_jax.errors import UserError
 
-# Which of a person's real impressions are meant: those that train, those kept to judge by, or both.
+# Which of a person's real impressions: those trained on, those held out to judge by, or both.
 TRAINING, HELD_OUT, EVERY = "training", "held_out", "every"
 
 
@@ -35,17 +36,17 @@ def load_prints(
     Args:
       config: as in configs/pix2pix_socofing.py.
       split: "real" | "altered_easy" | "altered_medium" | "altered_hard".
-      persons: ids; None is the training set's.
+      persons: ids; None means the training set's.
       impressions: which of each person's real prints: `TRAINING`, the first config.data.num_impressions; `HELD_OUT`,
         the others; or `EVERY`.
 
     Returns:
-      The prints in order of person and name, where numbers count as numbers. The set is empty where an altered split
-      is missing, or no impression is held out.
+      The prints in order of person and name, with numbers in names compared as numbers. The set is empty if an altered
+      split is missing, or no impression is held out.
 
     Raises:
-      UserError: a config.data field, a folder, a file or a person does not fit, or TensorFlow is needed and
-        not installed; the message says which.
+      UserError: a config.data field, a folder, a file or a person does not fit, or TensorFlow is needed and not
+        installed.
     """
     if persons is None or split == "real":
         records = _read_records(config.data, "real")
@@ -59,10 +60,10 @@ def load_prints(
 
 
 def _choose_impressions(records: Sequence[Record], num_training: int, impressions: str) -> list[Record]:
-    counts: dict[int, int] = {}
+    counts: collections.Counter[int] = collections.Counter()
     chosen = []
     for record in records:
-        counts[record.person] = counts.get(record.person, 0) + 1
+        counts[record.person] += 1
         is_training = not num_training or counts[record.person] <= num_training
         if impressions == EVERY or is_training == (impressions == TRAINING):
             chosen.append(record)
@@ -70,33 +71,12 @@ def _choose_impressions(records: Sequence[Record], num_training: int, impression
 
 
 def list_persons(config: ConfigDict, split: str = "real") -> tuple[int, ...]:
-    """Return everyone who has a print of the configured finger in a split.
-
-    Args:
-      config: as in configs/pix2pix_socofing.py.
-      split: as in `load_prints`.
-
-    Returns:
-      Ids in ascending order.
-
-    Raises:
-      UserError: as `load_prints`.
-    """
+    """Return the sorted ids of everyone who has a print of the configured finger in a split."""
     return tuple(sorted({record.person for record in _read_records(config.data, split)}))
 
 
 def list_strangers(config: ConfigDict) -> tuple[int, ...]:
-    """Return everyone who has a real print and is not in the training set, nor is another finger of one who is.
-
-    Args:
-      config: as in configs/pix2pix_socofing.py.
-
-    Returns:
-      Ids in ascending order.
-
-    Raises:
-      UserError: as `load_prints`.
-    """
+    """Return the sorted ids that have a real print and belong to nobody in the training set."""
     records = _read_records(config.data, "real")
     trained = set(_choose_persons(config.data, records, None))
     known = {_find_owner(record) for record in records if record.person in trained}
@@ -104,74 +84,37 @@ def list_strangers(config: ConfigDict) -> tuple[int, ...]:
 
 
 def _find_owner(record: Record) -> int:
-    """Find the person whose finger a print is of, where its name tells fingers of one person."""
-    if (name := _parse_socofing(record.filename)) is not None:
-        return name.person
+    """Find whose finger a print shows, from its name; ids may count fingers."""
+    with contextlib.suppress(UserError):
+        return filenames.parse_filename(record.filename).person
     impression = impression_folder.parse_filename(record.filename)
-    is_finger = impression and impression.finger == record.person != impression.person
+    is_finger = impression and impression.finger == record.person
     return impression.person if impression and is_finger else record.person
 
 
-def _parse_socofing(filename: str) -> filenames.PrintName | None:
-    try:
-        return filenames.parse_filename(filename)
-    except UserError:
-        return None
-
-
 def create_pairs(config: ConfigDict) -> pairs.Pairs:
-    """Create the training set of pairs of condition and print.
-
-    Args:
-      config: as in configs/pix2pix_socofing.py.
-
-    Returns:
-      config.data.num_replicas pairs of every print, or the files of config.data.paired_dir.
-
-    Raises:
-      UserError: as `load_prints`.
-    """
+    """Create the training pairs: config.data.num_replicas of every print, or the files of config.data.paired_dir."""
     if config.data.source == "paired_folder":
-        return pairs.PairFolder(config.data.paired_dir, config.data)
+        return pair_folder.PairFolder(config.data.paired_dir, config.data)
     return ridge_pairs.create_pairs(load_prints(config), config.data)
 
 
 def create_validation_pairs(config: ConfigDict) -> pairs.Pairs | None:
-    """Create the pairs that training is watched on: of a folder's `val` or `test`, at most num_validation_pairs.
-
-    Args:
-      config: as in configs/pix2pix_socofing.py.
-
-    Returns:
-      The pairs, or None where there are none.
-
-    Raises:
-      UserError: as `pairs.PairFolder`.
-    """
+    """Create at most num_validation_pairs pairs of a folder's `val` or `test`; None if there are none."""
     if config.data.source != "paired_folder" or not config.num_validation_pairs:
         return None
-    found = pairs.PairFolder(
+    found = pair_folder.PairFolder(
         config.data.paired_dir, config.data, is_validation=True, max_pairs=config.num_validation_pairs
     )
     return found if len(found) else None
 
 
 def resolve_num_channels(config: ConfigDict) -> ConfigDict:
-    """Copy a config with `data.num_channels` as its files of pairs have it, where that is to be found out.
-
-    Args:
-      config: as in configs/pix2pix_socofing.py.
-
-    Returns:
-      The copy, or the config itself where it says the number.
-
-    Raises:
-      UserError: as `pairs.find_num_channels`.
-    """
+    """Return a copy of a config with its pairs' data.num_channels; the config itself unless that is 0."""
     if config.data.num_channels or config.data.source != "paired_folder":
         return config
     resolved = config.copy_and_resolve_references()
-    resolved.data.num_channels = pairs.find_num_channels(config.data.paired_dir, config.data)
+    resolved.data.num_channels = pair_folder.find_num_channels(config.data.paired_dir, config.data)
     return resolved
 
 
@@ -181,18 +124,18 @@ def write_archive(config: ConfigDict, path: str | os.PathLike, *, num_persons: i
     Args:
       config: as in configs/pix2pix_socofing.py.
       path: of the .npz file; its folder is made if missing.
-      num_persons: only those with the lowest ids who have a real print; None is everyone.
+      num_persons: only those with the lowest ids who have a real print; None means everyone.
 
     Returns:
       Number of prints, over all splits.
 
     Raises:
       UserError: as `load_prints`, nobody or fewer than `num_persons` have a print of this finger, or the source does
-        not tell persons.
+        not know persons.
     """
     if config.data.source not in PERSON_SOURCES:
         raise UserError(
-            f"config.data.source={config.data.source!r}: pairs do not tell prints from persons; use one of "
+            f"config.data.source={config.data.source!r}: the persons of pairs are not known; use one of "
             f"{', '.join(PERSON_SOURCES)}"
         )
     records = {split: _read_records(config.data, split) for split in SPLITS}
@@ -213,13 +156,13 @@ def write_archive(config: ConfigDict, path: str | os.PathLike, *, num_persons: i
 
 
 def describe_origin(data_config: ConfigDict) -> str:
-    """Name the field that says where the prints lie, with its value, for messages."""
+    """Name the field that says where the prints are, with its value, for messages."""
     field = SOURCE_FIELDS[data_config.source]
     return f"config.data.{field}={data_config[field]}"
 
 
 def _read_records(data: ConfigDict, split: str) -> list[Record]:
-    """Read a split in order of person and name: as stored, or preprocessed if they come from an archive."""
+    """Read a split, sorted by person and name: as stored, or preprocessed if from an archive."""
     if data.source == "npz":
         records = print_archive.read_records(data, split)
     elif data.source == "impressions":
@@ -256,7 +199,7 @@ def _create_print_set(records: list[Record], data: ConfigDict) -> PrintSet:
 def _choose_persons(
     data: ConfigDict, records: list[Record], persons: Sequence[int] | None
 ) -> tuple[int, ...]:
-    """Return the given persons, or else the configured ones, after checking that their prints are there."""
+    """Return the given persons, or the configured ones, after checking that they have prints."""
     available = sorted({record.person for record in records})
     if not available:
         raise _create_no_print_error(data)

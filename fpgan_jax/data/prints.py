@@ -1,7 +1,4 @@
-"""Owns the set of preprocessed prints that training and evaluation pass around.
-
-Does not read or preprocess them; `print_loading.py` does.
-"""
+"""The set of preprocessed prints that training and evaluation pass around."""
 
 import dataclasses
 import hashlib
@@ -11,45 +8,34 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from fpgan_jax.config.derived import image_shape
-from fpgan_jax.data import order, preprocessing
+from fpgan_jax.data import preprocessing
 from fpgan_jax.errors import UserError
 
 SPLITS = ("real", "altered_easy", "altered_medium", "altered_hard")
 
 
 class Record(NamedTuple):
-    """One print as its source keeps it.
-
-    Attributes:
-      person: id.
-      filename: without its folder.
-      image: [height, width, channels], uint8.
-    """
+    """One print as its source stores it."""
 
     person: int
-    filename: str
-    image: np.ndarray
+    filename: str  # without its folder
+    image: np.ndarray  # [height, width, channels], uint8
 
 
 @dataclasses.dataclass(frozen=True)
 class PrintSet:
     """Prints in order of person, then file name.
 
-    Attributes:
-      images: [n, height, width, channels], uint8.
-      persons: [n], integers; ids.
-      filenames: n names, without their folder.
-
     Raises:
-      UserError: the arrays are of another type or number of axes, or the three of different length.
+      UserError: an array has another type or number of axes, or the three differ in length.
     """
 
-    images: np.ndarray
-    persons: np.ndarray
-    filenames: tuple[str, ...]
+    images: np.ndarray  # [n, height, width, channels], uint8
+    persons: np.ndarray  # [n], integers; ids
+    filenames: tuple[str, ...]  # without their folder
 
     def __post_init__(self) -> None:
-        """Refuse arrays of other kinds, and parts of different length."""
+        """Check types and lengths."""
         for name, array, dtype, num_axes, wanted in (
             ("images", self.images, np.uint8, 4, "uint8 [n, height, width, channels], from 0 to 255"),
             ("persons", self.persons, np.integer, 1, "integers [n], the ids"),
@@ -69,23 +55,22 @@ class PrintSet:
 
     @property
     def data_hash(self) -> str:
-        """12 hexadecimal digits that tell these pixels and persons from any others, wherever they lie."""
+        """12 hexadecimal digits of a hash of pixels and persons."""
         digest = hashlib.sha256(repr((self.images.shape, self.persons.tolist())).encode())
         digest.update(np.ascontiguousarray(self.images).tobytes())
         return digest.hexdigest()[:12]
 
 
 def check_prints(prints: PrintSet, data_config: ConfigDict, *, is_one_a_person: bool = False) -> None:
-    """Check prints that a program gives as arrays as those that come from files are checked.
+    """Check prints in memory as strictly as prints from files.
 
     Args:
       prints: preprocessed.
       data_config: config.data; the image's size and num_channels are used.
-      is_one_a_person: whether a person may have one print only.
+      is_one_a_person: whether each person may have only one print.
 
     Raises:
-      UserError: there is no print, one is of another size than the config's or blank, or an id is none; the message
-        names the print's file.
+      UserError: there is no print, its size is not the config's, it is blank, or its id is out of range.
     """
     if not len(prints):
         raise UserError("prints: there is none; give at least one")
@@ -104,43 +89,11 @@ def check_prints(prints: PrintSet, data_config: ConfigDict, *, is_one_a_person: 
             raise UserError(f"prints.persons: {person}, of {name}; an id is from 0 to 999,999,999")
         if is_one_a_person and person in first_of:
             raise UserError(
-                f"prints.persons: {first_of[person]} and {name} are both of {person}, whose noise is one; give one "
-                "print a person"
+                f"prints.persons: {first_of[person]} and {name} are both of {person}, and would share their noise; "
+                "give one print per person"
             )
         first_of[person] = name
 
 
 def _join(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
-
-
-def label_prints(prints: PrintSet) -> np.ndarray:
-    """Return each print's label, its person's place among the set's ids: [n], int32."""
-    return np.searchsorted(np.unique(prints.persons), prints.persons).astype(np.int32)
-
-
-def create_labelled_batch(
-    step: int, prints: PrintSet, config: ConfigDict, *, process_index: int = 0, process_count: int = 1
-) -> dict[str, np.ndarray]:
-    """Create the classifier's batch of one training step, without those before it.
-
-    Args:
-      step: from 0.
-      prints: the training set.
-      config: as in configs/pix2pix_socofing.py; classifier.global_batch_size and data.shuffle_seed are
-        used.
-      process_index: of this process.
-      process_count: number of processes; each gets its rows of the global batch.
-
-    Returns:
-      {"image": [b, height, width, channels] uint8, "label": [b] int32} with
-      b = classifier.global_batch_size / process_count; a label is the person's place among the ids.
-    """
-    indices = order.batch_indices(
-        step,
-        global_batch_size=config.classifier.global_batch_size,
-        num_examples=len(prints),
-        seed=config.data.shuffle_seed,
-    )
-    indices = order.slice_for_process(indices, process_index, process_count)
-    return {"image": prints.images[indices], "label": label_prints(prints)[indices]}

@@ -1,7 +1,4 @@
-"""Owns what must be said to TensorFlow before it is used: the GPUs' memory is JAX's.
-
-Does not import it where nothing asks for it.
-"""
+"""Keeping TensorFlow off the GPUs, without importing it before it is needed."""
 
 from absl import logging
 

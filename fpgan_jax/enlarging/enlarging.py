@@ -27,7 +27,7 @@ from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.scoring import figures
-from fpgan_jax.synthesis import drawing, sharded
+from fpgan_jax.synthesis import drawing, image_folder, sharded
 from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL
 from fpgan_jax.tables.csv_rows import read_rows, write_rows
 
@@ -176,7 +176,7 @@ def _claim_folder(out_dir: str, enlargement: Enlargement, request: Request) -> N
     }
     num_fingers = len(enlargement.source.fingers)
     if request.division is None:
-        drawing.claim_folder(out_dir, settings | {"num_fingers": num_fingers})
+        image_folder.claim_folder(out_dir, settings | {"num_fingers": num_fingers})
         return
     num_images = num_fingers * request.num_impressions
     sharded.claim_folder(out_dir, settings, dataclasses.replace(request.division, num_images=num_images))

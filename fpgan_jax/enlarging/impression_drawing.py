@@ -31,15 +31,15 @@ from fpgan_jax.data.ridges.ridge_map import RidgeMap
 from fpgan_jax.enlarging import finger_sources
 from fpgan_jax.enlarging.finger_sources import Finger, FingerSource
 from fpgan_jax.errors import UserError
-from fpgan_jax.synthesis import drawing
-from fpgan_jax.synthesis.drawing import GIVEN_PRINT, NEW_FINGER
-from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL, DevicePrograms, list_dropout_seeds
+from fpgan_jax.synthesis import drawing, image_folder, manifest
+from fpgan_jax.synthesis.manifest import GIVEN_PRINT, NEW_FINGER
+from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL, DevicePrograms
 
 _IMPRESSIONS_PER_CALL = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class ImpressionRow(drawing.ManifestRow):
+class ImpressionRow(manifest.ManifestRow):
     """What is known of one synthetic impression, and all that decides it beside the prints and the checkpoint it names.
 
     Of what every synthetic print has, `person` is the finger's number, `replica` the impression's, `noise` is
@@ -129,7 +129,7 @@ class Enlargement:
 
     def describe_settings(self) -> dict:
         """Describe what decides an image of a finger and an impression, in what JSON can hold."""
-        settings = drawing.describe_settings(self.config, self.metadata, self.step, self.variables)
+        settings = image_folder.describe_settings(self.config, self.metadata, self.step, self.variables)
         return settings | {
             "fingers": self.source.content_hash,
             "training_prints": self.training_prints.data_hash,
@@ -166,7 +166,7 @@ class Enlargement:
     def _create_row(
         self, finger: Finger, impression: int, variation: Variation, others: np.ndarray
     ) -> ImpressionRow:
-        row = drawing.create_row(
+        row = manifest.create_row(
             self.config,
             self.metadata,
             self.step,
@@ -281,7 +281,7 @@ class ImpressionDrawer:
             )
             look = impressions.vary_appearance(usual_look, look)
             examples.append((maps.ridges, maps.contact, contact, look, noise, row.variation))
-        return list_dropout_seeds(rows), *jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
+        return drawing.list_dropout_seeds(rows), *jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
 
     def draw(self, *inputs) -> np.ndarray:
         """Draw images, uint8 [images, height, width, channels], from `create_inputs`."""

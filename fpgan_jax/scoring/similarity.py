@@ -24,7 +24,7 @@ from fpgan_jax.data.procedural.impressions import create_empty_print
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.models import factory
-from fpgan_jax.synthesis.drawing import ManifestRow, read_manifest
+from fpgan_jax.synthesis.manifest import ManifestRow, read_manifest
 from fpgan_jax.tables.csv_rows import write_rows
 from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
 

@@ -20,7 +20,7 @@ from fpgan_jax.data.preprocessing import SCAN_SIZES, preprocess_print, to_uint8
 from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.scoring import similarity
-from fpgan_jax.synthesis import drawing, sharded
+from fpgan_jax.synthesis import drawing, manifest, sharded
 
 # An array, or the path of an image file.
 Image = np.ndarray | str | os.PathLike
@@ -122,11 +122,11 @@ class RestoredGenerator:
             drawn = list(pool.map(draw, range(0, count, sharded.IMAGES_PER_CALL)))
         return np.concatenate(drawn)[:count]
 
-    def draw_row(self, row: drawing.ManifestRow) -> np.ndarray:
+    def draw_row(self, row: manifest.ManifestRow) -> np.ndarray:
         """Draw the print of a row in a manifest again.
 
         Args:
-          row: from `drawing.read_manifest(folder)` or the manifest of a shard, drawn by this checkpoint.
+          row: from `manifest.read_manifest(folder)` or the manifest of a shard, drawn by this checkpoint.
 
         Returns:
           uint8 [height, width, channels]: the image of the row; about one pixel in 10,000 can differ by one gray level.
@@ -141,7 +141,7 @@ class RestoredGenerator:
             raise UserError(
                 f"{row.file}: an impression of {row.noise}, which only launch.synthesize draws again"
             )
-        own = drawing.create_row(
+        own = manifest.create_row(
             self.config, self._metadata, self.step, file=row.file, person=row.person, replica=row.replica
         )
         differences = [

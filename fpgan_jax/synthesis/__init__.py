@@ -1,1 +1,1 @@
-"""From a GAN's checkpoint to synthetic prints: files or shards, each with its row of the manifest."""
+"""From a GAN's checkpoint to synthetic prints, in files or shards, with manifests."""

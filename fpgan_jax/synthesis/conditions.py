@@ -1,7 +1,4 @@
-"""Owns drawing from a folder of conditions: each image through a trained generator, to a file of the same name.
-
-Does not own how an image is drawn (`drawing.py`) or divided over devices (`sharded.py`). Needs no targets.
-"""
+"""Drawing from a folder of conditions, without targets: each image gives a file of the same name."""
 
 import dataclasses
 import os
@@ -17,45 +14,31 @@ from ml_collections import ConfigDict
 from fpgan_jax import parallel
 from fpgan_jax.config.derived import image_shape
 from fpgan_jax.data import image_files, pairs, preprocessing
+from fpgan_jax.data.impression_folder import MANIFEST_FILENAME
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.user_paths import is_utf8
-from fpgan_jax.synthesis import drawing, sharded
+from fpgan_jax.synthesis import drawing, image_folder, manifest, sharded
 from fpgan_jax.tables.csv_rows import write_rows
 
 # Which part of each file is the condition.
 PARTS = ("whole", "left", "right")
-# By how much of it a file's shape may differ from that of two images side by side and still be taken for two.
+# A file whose aspect ratio is within this share of that of two images side by side is taken for two.
 _PAIR_TOLERANCE = 0.01
 _CONDITIONS = "conditions"
-# Among so many files it is looked for a colored one, where the generator is of grey.
+# Number of files that are searched for a colored one if the generator is of gray.
 _NUM_LOOKED_AT = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class ConditionRow:
-    """What is known of one image.
-
-    Attributes:
-      file: its name in the manifest's folder.
-      condition: the name of the file that it was drawn from.
-      condition_hash: the first 16 hexadecimal digits of the SHA-256 of that file's bytes.
-      person: -1, nobody.
-      replica: the CRC-32 of the condition's name. Seed, person and replica decide the dropout.
-      seed: as of `drawing.ManifestRow`, like what follows.
-      dropout: "on" or "off".
-      statistics: "own" or "running".
-      weights: "last" or "ema".
-      checkpoint_step: completed steps of the generator.
-      config_hash: see `identity.hash_config`.
-      data_hash: of the pairs that the generator was trained on.
-    """
+    """What is known of one image; the other fields are those of `manifest.ManifestRow`."""
 
     file: str
-    condition: str
-    condition_hash: str
-    person: int
-    replica: int
+    condition: str  # name of the file that it was drawn from
+    condition_hash: str  # the first 16 hexadecimal digits of the SHA-256 of that file's bytes
+    person: int  # -1
+    replica: int  # the CRC-32 of the condition's name; seed, person and replica decide the dropout
     seed: int
     dropout: str
     statistics: str
@@ -76,24 +59,23 @@ def synthesize_conditions(
 ) -> list[ConditionRow]:
     """Draw one image from every image of a folder, over all devices of all processes.
 
-    What is drawn from a file depends on the checkpoint, the seed, the file's name and its pixels alone. Images that are
-    there are left as they are, so that an interrupted folder is completed, and more conditions can be added.
+    An image depends only on the checkpoint, the seed, and the condition's name and pixels. Existing images are kept, so
+    that an interrupted folder is completed, and conditions can be added. The arguments are those of
+    `drawing.synthesize`, and:
 
     Args:
-      gan_workdir: the workdir of `launch.train_gan`.
-      out_dir: folder for `<name>.png`, named as the conditions are, and `manifest.csv`; made if missing.
+      out_dir: folder for `<name>.png`, named like the conditions, and `manifest.csv`; made if missing.
       condition_dir: folder of image files, which are resized to the size that the generator was trained on.
-      part: one of `PARTS`; None is the whole file, if it does not look like two images side by side.
-      overrides: fields of `config.synthesis` to use in place of the checkpoint's, but for the noise and the batch size.
-      step: which checkpoint; the last one by default, "best" by the run's own metric.
+      part: one of `PARTS`; None means the whole file, and refuses one that looks like two images side by side.
+      overrides: without the noise and the batch size.
 
     Returns:
-      The rows of these conditions, in the order of their names. The manifest also keeps those of conditions that
-      were drawn from before and are no longer there.
+      The rows of these conditions, in the order of their names. The manifest also keeps those of earlier conditions
+      that were removed since.
 
     Raises:
-      UserError: no such checkpoint, it draws from ridge maps, a condition cannot be read or is no longer what it was,
-        or out_dir holds something else or is another process's.
+      UserError: no such checkpoint, it draws from ridge maps, a condition cannot be read or was changed, or out_dir
+        holds something else or is in use by another process.
       OSError: the disk is full.
     """
     overrides = dict(overrides or {})
@@ -115,9 +97,8 @@ def synthesize_conditions(
     variables = drawing.restore_variables(gan_workdir, config, step)
     with hold_folder(out_dir, is_holder=parallel.is_main_process()):
         if parallel.is_main_process():
-            settings = drawing.describe_settings(config, metadata, step, variables) | {
-                "part": part or "whole"
-            }
+            settings = image_folder.describe_settings(config, metadata, step, variables)
+            settings["part"] = part or "whole"
             conditions = _claim_folder(out_dir, settings, condition_dir, hashes)
         parallel.wait_for_all("the folder is claimed")
         missing = [row for row in rows if not os.path.exists(os.path.join(out_dir, row.file))]
@@ -130,9 +111,9 @@ def synthesize_conditions(
             drawn = [
                 _create_row(config, metadata, step, name, conditions[name]) for name in sorted(conditions)
             ]
-            # A condition that is no longer there may have left before it was drawn from.
+            # A condition may have been removed before it was drawn from.
             drawn = [row for row in drawn if os.path.exists(os.path.join(out_dir, row.file))]
-            write_rows(os.path.join(out_dir, drawing.MANIFEST_FILENAME), drawn)
+            write_rows(os.path.join(out_dir, MANIFEST_FILENAME), drawn)
     return rows
 
 
@@ -140,37 +121,30 @@ class ConditionDrawer(sharded.Drawer):
     """Draws from the files of a folder, `sharded.IMAGES_PER_CALL` at a time; any thread may call."""
 
     def __init__(self, config: ConfigDict, variables: Mapping, condition_dir: str, part: str | None):
-        """Args: as of `sharded.Drawer`, and of `synthesize_conditions`."""
+        """Compile; arguments as `sharded.Drawer` and `synthesize_conditions`."""
         super().__init__(config, variables)
         self._condition_dir = condition_dir
         self._part = part
 
     def create_inputs(self, rows: Sequence[ConditionRow]) -> tuple[np.ndarray, np.ndarray]:
-        """Read what a call draws from; as of `sharded.Drawer`.
-
-        Raises:
-          UserError: as `load_condition`.
-        """
+        """Read the conditions, and list the dropout seeds."""
         conditions = [
             load_condition(os.path.join(self._condition_dir, row.condition), self._config.data, self._part)
             for row in rows
         ]
-        return np.stack(conditions), sharded.list_dropout_seeds(rows)
+        return np.stack(conditions), drawing.list_dropout_seeds(rows)
 
 
 def load_condition(path: str | os.PathLike, data_config: ConfigDict, part: str | None = None) -> np.ndarray:
-    """Read the condition in a file, at the size that a generator was trained on.
+    """Read the condition in a file, at the size that a generator was trained on: uint8 [height, width, channels].
 
     Args:
       path: of the file.
       data_config: the checkpoint's config.data; the image's size, num_channels and interpolation are used.
-      part: one of `PARTS`; None is the whole file, if it does not look like two images side by side.
-
-    Returns:
-      uint8 [height, width, channels].
+      part: as in `synthesize_conditions`.
 
     Raises:
-      UserError: the file cannot be read, has an odd width where a half is wanted, or looks like two images.
+      UserError: the file cannot be read, its width is odd and a half is wanted, or it looks like two images.
     """
     height, width, num_channels = image_shape(data_config)
     pixels = image_files.read_image(path, num_channels)
@@ -188,14 +162,11 @@ def load_condition(path: str | os.PathLike, data_config: ConfigDict, part: str |
 
 
 def find_dropout_seed(name: str, seed: int = 0) -> tuple[int, int, int]:
-    """Find the three numbers that decide the dropout of the image that is drawn from a file.
+    """Find the (seed, person, replica) of `drawing.create_dropout_keys` for a condition's file name.
 
     Args:
-      name: the file's, without its folder.
+      name: without its folder.
       seed: config.synthesis.seed.
-
-    Returns:
-      (seed, person, replica), as of `drawing.create_dropout_keys`.
     """
     return seed, pairs.UNKNOWN, zlib.crc32(name.encode())
 
@@ -203,11 +174,7 @@ def find_dropout_seed(name: str, seed: int = 0) -> tuple[int, int, int]:
 def _list_conditions(condition_dir: str) -> list[str]:
     if not os.path.isdir(condition_dir):
         raise UserError(f"--condition_dir={condition_dir}: is not a folder of images")
-    names = sorted(
-        entry.name
-        for entry in os.scandir(condition_dir)
-        if entry.name.lower().endswith(image_files.EXTENSIONS) and entry.name[0] != "."
-    )
+    names = image_files.list_images(condition_dir)
     if not names:
         folders = sorted(entry.name for entry in os.scandir(condition_dir) if entry.is_dir())
         hint = f"; it has the folders {', '.join(folders[:3])}" if folders else ""
@@ -235,9 +202,7 @@ def _warn_of_colors(condition_dir: str, names: Sequence[str], config: ConfigDict
     for name in names[:_NUM_LOOKED_AT]:
         path = os.path.join(condition_dir, name)
         if image_files.is_colored(path):
-            logging.warning(
-                "%s is in color, perhaps others too, and is read as grey, as the training was", path
-            )
+            logging.warning("%s is in color, perhaps others too, and is read as gray, as in training", path)
             return
 
 
@@ -245,30 +210,30 @@ def _create_row(
     config: ConfigDict, metadata: Mapping, step: int, name: str, condition_hash: str
 ) -> ConditionRow:
     _, person, replica = find_dropout_seed(name)
-    row = drawing.create_row(config, metadata, step, file=_name_image(name), person=person, replica=replica)
-    shared = {field.name for field in dataclasses.fields(ConditionRow)} & set(dataclasses.asdict(row))
-    return ConditionRow(
-        condition=name, condition_hash=condition_hash, **{field: getattr(row, field) for field in shared}
-    )
+    row = manifest.create_row(config, metadata, step, file=_name_image(name), person=person, replica=replica)
+    shared = dataclasses.asdict(row)
+    for field in ("set", "noise", "noise_seed"):
+        del shared[field]
+    return ConditionRow(condition=name, condition_hash=condition_hash, **shared)
 
 
 def _claim_folder(
     out_dir: str, settings: dict[str, Any], condition_dir: str, hashes: Mapping[str, str]
 ) -> dict[str, str]:
-    """Claim an empty folder, or one of the same settings, whose conditions are what they were; return all of both."""
-    if os.path.exists(os.path.join(out_dir, drawing.SETTINGS_FILENAME)):
-        before = drawing.read_settings(out_dir).get(_CONDITIONS)
+    """Claim an empty folder, or one with the same settings and unchanged conditions; return old and new conditions."""
+    if os.path.exists(os.path.join(out_dir, image_folder.SETTINGS_FILENAME)):
+        before = image_folder.read_settings(out_dir).get(_CONDITIONS)
         if isinstance(before, dict):
             changed = [name for name in hashes if before.get(name, hashes[name]) != hashes[name]]
             if changed:
                 raise UserError(
-                    f"{os.path.join(condition_dir, changed[0])}: is another image than {out_dir} holds the result of; "
+                    f"{os.path.join(condition_dir, changed[0])}: was changed since {out_dir} was drawn from it; "
                     "use another --out_dir"
                 )
             conditions = before | dict(hashes)
-            drawing.claim_folder(out_dir, settings | {_CONDITIONS: before})
+            image_folder.claim_folder(out_dir, settings | {_CONDITIONS: before})
             if conditions != before:
-                drawing.write_settings(out_dir, settings | {_CONDITIONS: conditions})
+                image_folder.write_settings(out_dir, settings | {_CONDITIONS: conditions})
             return conditions
-    drawing.claim_folder(out_dir, settings | {_CONDITIONS: dict(hashes)})
+    image_folder.claim_folder(out_dir, settings | {_CONDITIONS: dict(hashes)})
     return dict(hashes)

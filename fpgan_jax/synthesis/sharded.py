@@ -1,11 +1,8 @@
-"""Owns synthesis by the million: image i of a checkpoint and a seed, drawn on all devices, written in shards.
+"""Synthesis by the million: image i of a checkpoint and a seed, drawn on all devices, written in shards.
 
-Does not know how a shard is written (`shards.py`), nor what one image is (`drawing.py`): image i is nobody's image
-number i of new noise there.
-
-What an image is does not depend on how the work is divided: every program call draws the same `IMAGES_PER_CALL`
-neighbours, whatever there is of devices and processes, since in a larger or smaller batch convolutions are summed in
-another order, which turns about one pixel in 100,000 by one grey. So may another kind of device, another version of
+An image does not depend on how the work is divided: every call of the program draws the same `IMAGES_PER_CALL`
+neighbors, on any number of devices and processes. In a larger or smaller batch convolutions are summed in another
+order, which changes about one pixel in 100,000 by one gray level. So may another kind of device, another version of
 XLA, and on a CPU another number of threads.
 """
 
@@ -32,38 +29,35 @@ from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.user_paths import is_utf8
 from fpgan_jax.host.whole_file import write_whole
-from fpgan_jax.synthesis import drawing, shards
+from fpgan_jax.synthesis import drawing, image_folder, manifest, shards
 from fpgan_jax.tables.csv_rows import write_rows
 
 IMAGES_PER_CALL = 16
-# Noise of nobody's images has as many seeds; see `drawing.create_noise_of_row`.
-MAX_IMAGES = 2**31
+MAX_IMAGES = 2**31  # seeds of noise without a person; see `manifest.create_noise_of_row`
 # One is computed while the inputs of the next go to the device.
 CALLS_PER_DEVICE = 2
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be drawn and how it is divided into files.
-
-    Attributes:
-      num_images: how many images.
-      shard_size: images a shard; a multiple of `IMAGES_PER_CALL`.
-      file_format: one of `shards.FORMATS`.
-    """
+    """How many images, and how they are divided into files."""
 
     num_images: int
-    shard_size: int = 10_000
-    file_format: str = "tar"
+    shard_size: int = 10_000  # images per shard; a multiple of `IMAGES_PER_CALL`
+    file_format: str = "tar"  # one of `shards.FORMATS`
 
     @property
     def num_shards(self) -> int:
-        """How many shards the images make; the last one may be smaller."""
+        """Number of shards; the last one may be smaller."""
         return -(-self.num_images // self.shard_size)
 
     def list_images(self, shard: int) -> range:
         """Return the numbers of a shard's images."""
         return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.num_images))
+
+    def count_images(self, chosen: Iterable[int]) -> int:
+        """Return how many images are in some shards."""
+        return sum(len(self.list_images(shard)) for shard in chosen)
 
 
 def synthesize_shards(
@@ -76,27 +70,25 @@ def synthesize_shards(
 ) -> int:
     """Draw any number of prints from new noise, over all devices of all processes.
 
-    Image i is a function of the checkpoint, the seed and i alone. Shards that are there are left as they are, so that
-    an interrupted folder is completed, and a finished one can be given more images, or asked for its first ones.
-
-    Args:
-      gan_workdir: the workdir of `launch.train_gan`.
-      out_dir: folder for the shards and `synthesis.json`; made if missing.
-      request: how many, and how they are divided.
-      overrides: fields of `config.synthesis` to use in place of the checkpoint's, but for the noise, which is new, and
-        the batch size, which is `IMAGES_PER_CALL` on every device.
-      step: which checkpoint; the last one by default, "best" by the run's own metric.
+    Image i is a function of the checkpoint, the seed and i alone. Existing shards are kept, so that an interrupted
+    folder is completed, and a finished one can get more images, or be asked for its first ones. The arguments are those
+    of `drawing.synthesize`; `overrides` may not hold the noise, which is new, or the batch size, which is
+    `IMAGES_PER_CALL` on every device.
 
     Returns:
       The checkpoint's step.
 
     Raises:
-      UserError: no such checkpoint, the request is not as it must be, or out_dir holds something else or is another
-        process's.
+      UserError: no such checkpoint, a bad request, or out_dir holds something else or is in use by another process.
       OSError: the disk is full; the shard in progress is lost, the others stay.
     """
     overrides = dict(overrides or {})
-    _check_request(request, out_dir, overrides)
+    check_division(request, out_dir)
+    if overrides.get("noise") == "training":
+        raise UserError(
+            "--noise=training: there is one for each training pair; leave --num_images out, or this"
+        )
+    check_batch_size(overrides)
     config, step, metadata = drawing.restore_config(
         gan_workdir, step=step, overrides=overrides | {"noise": "new"}
     )
@@ -107,13 +99,13 @@ def synthesize_shards(
     variables = drawing.restore_variables(gan_workdir, config, step)
     with hold_folder(out_dir, is_holder=parallel.is_main_process()):
         if parallel.is_main_process():
-            settings = drawing.describe_settings(config, metadata, step, variables)
+            settings = image_folder.describe_settings(config, metadata, step, variables)
             claim_folder(out_dir, settings, request, may_hold_more=True)
         parallel.wait_for_all("the folder is claimed")
-        request = limit_request(out_dir, request)
+        request = _limit_request(out_dir, request)
 
-        def create_row(image: int) -> drawing.ManifestRow:
-            return drawing.create_row(
+        def create_row(image: int) -> manifest.ManifestRow:
+            return manifest.create_row(
                 config, metadata, step, file=f"{image:010d}.png", person=pairs.UNKNOWN, replica=image
             )
 
@@ -126,33 +118,24 @@ class ImageDrawer(Protocol):
 
     def create_inputs(self, rows: Sequence[Any]) -> tuple:
         """Create what the images of these rows are drawn from."""
-        ...
 
     def draw(self, *inputs: Any) -> np.ndarray:
         """Draw them: uint8 [images, height, width, channels]."""
-        ...
 
 
 def fill_folder(
     out_dir: str,
     request: Request,
-    create_row: Callable[[int], drawing.ManifestRow],
+    create_row: Callable[[int], manifest.ManifestRow],
     create_drawer: Callable[[], ImageDrawer],
 ) -> None:
-    """Write the shards that a claimed folder lacks, each process its own.
-
-    Args:
-      out_dir: the folder of all.
-      request: how the images are divided.
-      create_row: as of `write_shards`.
-      create_drawer: called if there is anything to draw.
-    """
+    """Write this process's share of the shards that a claimed folder lacks; arguments as `write_shards`."""
     own = range(jax.process_index(), request.num_shards, jax.process_count())
     missing = [
         shard for shard in own if not os.path.exists(shards.locate_shard(out_dir, shard, request.file_format))
     ]
     if missing:
-        total, left = (_count_images(request, chosen) for chosen in (own, missing))
+        total, left = request.count_images(own), request.count_images(missing)
         with create_progress(
             total, "synthesis", "images", initial=total - left, is_shown=parallel.is_main_process()
         ) as progress:
@@ -161,7 +144,7 @@ def fill_folder(
 
 
 class DevicePrograms:
-    """A function compiled for each of the process's devices, which runs on whichever is free; any thread may call."""
+    """A function compiled for each of the process's devices, run on whichever is free; any thread may call."""
 
     def __init__(self, function: Callable, constants: Any, arguments: Sequence[Any]):
         """Put the constants on every device and compile.
@@ -169,7 +152,7 @@ class DevicePrograms:
         Args:
           function: of (constants, *arguments).
           constants: arrays.
-          arguments: arrays, or trees of them, of the shapes that all calls have.
+          arguments: arrays, or trees of them, with the shapes of all calls.
         """
         self._free: queue.Queue[tuple[Any, Any, Callable]] = queue.Queue()
         for device in jax.local_devices():
@@ -179,7 +162,7 @@ class DevicePrograms:
                 self._free.put((device, placed, program))
 
     def __call__(self, *arguments: Any) -> np.ndarray:
-        """Compute on a free device; wait for one, and for the result."""
+        """Wait for a free device, and for the result."""
         device, placed, program = slot = self._free.get()
         try:
             return np.asarray(program(placed, *jax.device_put(arguments, device)))
@@ -191,11 +174,7 @@ class Drawer:
     """Draws from noise, `IMAGES_PER_CALL` images at a time; any thread may call."""
 
     def __init__(self, config: ConfigDict, variables: Mapping):
-        """Put the weights on every device and compile.
-
-        Args:
-          config: the checkpoint's config with `synthesis` as wanted.
-          variables: the checkpoint's "generator" or "generator_ema".
+        """Put the weights on every device and compile; arguments as `drawing.bind_draw`.
 
         Raises:
           UserError: the weights do not fit the config.
@@ -208,59 +187,39 @@ class Drawer:
         )
 
     def create_inputs(self, rows: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
-        """Create what a call draws from.
-
-        Args:
-          rows: of `IMAGES_PER_CALL` images.
-
-        Returns:
-          (noise images uint8 [images, height, width, channels], dropout seeds uint32 [images, 3]).
-        """
-        noise_image = np.stack([drawing.create_noise_of_row(self._config, row) for row in rows])
-        return noise_image, list_dropout_seeds(rows)
+        """Create (noise images uint8 [images, height, width, channels], dropout seeds uint32 [images, 3])."""
+        noise_image = np.stack([manifest.create_noise_of_row(self._config, row) for row in rows])
+        return noise_image, drawing.list_dropout_seeds(rows)
 
     def draw(self, noise_image: np.ndarray, dropout_seed: np.ndarray) -> np.ndarray:
-        """Draw on a free device; wait for one, and for the images.
-
-        Args:
-          noise_image: as of `create_inputs`, like the other argument.
-          dropout_seed: uint32 [images, 3].
-
-        Returns:
-          uint8 [images, height, width, channels].
-        """
+        """Draw on a free device: uint8 [images, height, width, channels]."""
         return self._programs(noise_image, dropout_seed)
-
-
-def list_dropout_seeds(rows: Sequence[Any]) -> np.ndarray:
-    """Return uint32 [images, 3] of rows, as of `drawing.create_dropout_keys`."""
-    return np.array([(row.seed, row.person, row.replica) for row in rows]).astype(np.uint32)
 
 
 def write_shards(
     out_dir: str,
     request: Request,
     wanted: Iterable[int],
-    create_row: Callable[[int], drawing.ManifestRow],
+    create_row: Callable[[int], manifest.ManifestRow],
     drawer: ImageDrawer,
     report: Callable[[int], Any] = lambda count: None,
 ) -> None:
-    """Draw, encode and write shards, each of the three while the others go on.
+    """Draw, encode and write shards, all three at the same time.
 
-    A thread makes the noise of a call, has it drawn and encodes the images; this one writes what comes out, in order.
-    There are never more images in memory than the threads work on and as many that wait to be written.
+    Threads make the noise, have it drawn and encode the images; this one writes them in order. At most twice as many
+    calls are in memory as there are threads.
 
     Args:
-      out_dir: the folder of all.
+      out_dir: the folder of all shards.
       request: how the images are divided.
       wanted: the numbers of the shards.
-      create_row: image's number -> its manifest's row.
-      drawer: draws.
-      report: is told how many images were written since it was last told.
+      create_row: image's number -> its row of the manifest.
+      drawer: draws the images.
+      report: called with the number of images written since the last call.
     """
     wanted = list(wanted)
     calls = (call for shard in wanted for call in _divide(request.list_images(shard)))
-    # The last call draws on beyond the last image, so that all have the neighbours that they always have.
+    # The last call draws on beyond the last image, so that every image has its usual neighbors.
     rows_of_calls = ([create_row(call.start + place) for place in range(IMAGES_PER_CALL)] for call in calls)
     with contextlib.closing(draw_ahead(rows_of_calls, drawer)) as results:
         for shard in wanted:
@@ -278,18 +237,10 @@ def write_shards(
 def draw_ahead(
     rows_of_calls: Iterable[Sequence[Any]], drawer: ImageDrawer
 ) -> Generator[list[bytes], None, None]:
-    """Draw and encode images in threads while the caller writes those before.
-
-    Args:
-      rows_of_calls: `IMAGES_PER_CALL` rows a call.
-      drawer: draws.
-
-    Yields:
-      The PNG files of each call.
-    """
+    """Draw and encode `IMAGES_PER_CALL` images per call in threads, and yield each call's PNG files in order."""
     num_threads = parallel.count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
 
-    def make_images(rows: Sequence[drawing.ManifestRow]) -> list[bytes]:
+    def make_images(rows: Sequence[Any]) -> list[bytes]:
         return [shards.encode_png(image) for image in drawer.draw(*drawer.create_inputs(rows))]
 
     with ThreadPoolExecutor(num_threads) as pool:
@@ -300,13 +251,7 @@ def draw_ahead(
 
 
 def write_images(out_dir: str, rows: Sequence[Any], drawer: ImageDrawer) -> None:
-    """Draw images to files of their own, `IMAGES_PER_CALL` at a time; those that are there are left as they are.
-
-    Args:
-      out_dir: folder of the files.
-      rows: an image each; `file` is its name.
-      drawer: draws.
-    """
+    """Draw images to one file each, named `file` in its row; existing files are kept."""
     calls = [rows[start : start + IMAGES_PER_CALL] for start in range(0, len(rows), IMAGES_PER_CALL)]
     # The last call is filled up, so that all run the same program.
     filled = ([*call, *[call[-1]] * (IMAGES_PER_CALL - len(call))] for call in calls)
@@ -330,7 +275,7 @@ def _divide(images: range) -> Iterator[range]:
 def _map_ahead(
     pool: ThreadPoolExecutor, function: Callable, items: Iterable, *, max_ahead: int
 ) -> Iterator[Any]:
-    """Yield the results in the items' order, with at most `max_ahead` of them begun and not yet taken."""
+    """Yield the results in order, with at most `max_ahead` of them started and not yet taken."""
     begun: collections.deque[Future] = collections.deque()
     for item in items:
         begun.append(pool.submit(function, item))
@@ -340,30 +285,17 @@ def _map_ahead(
         yield begun.popleft().result()
 
 
-def _count_images(request: Request, chosen: Iterable[int]) -> int:
-    return sum(len(request.list_images(shard)) for shard in chosen)
-
-
-def _check_request(request: Request, out_dir: str, overrides: Mapping) -> None:
-    check_division(request, out_dir)
-    if overrides.get("noise") == "training":
-        raise UserError(
-            "--noise=training: there is one for each training pair; leave --num_images out, or this"
-        )
-    check_batch_size(overrides)
-
-
 def check_division(request: Request, out_dir: str) -> None:
-    """Refuse a request that cannot be written.
+    """Check that a request can be written.
 
     Raises:
-      UserError: the message names the flag.
+      UserError: it cannot; the message names the flag.
     """
     if not 1 <= request.num_images <= MAX_IMAGES:
         raise UserError(f"--num_images={request.num_images}: must be from 1 to {MAX_IMAGES}")
     if request.shard_size < 1 or request.shard_size % IMAGES_PER_CALL:
         raise UserError(
-            f"--shard_size={request.shard_size}: must be a multiple of {IMAGES_PER_CALL}, which are drawn at a time"
+            f"--shard_size={request.shard_size}: must be a multiple of {IMAGES_PER_CALL}, which are drawn together"
         )
     if request.file_format not in shards.FORMATS:
         raise UserError(f"--format={request.file_format}: use one of {', '.join(shards.FORMATS)}")
@@ -376,7 +308,7 @@ def check_division(request: Request, out_dir: str) -> None:
 
 
 def check_batch_size(overrides: Mapping) -> None:
-    """Refuse a batch size, which would change nothing."""
+    """Refuse a batch size, which would have no effect."""
     if "batch_size" in overrides:
         raise UserError(
             "--batch_size: does nothing beside --num_images, --identities or --condition_dir, which draw "
@@ -385,23 +317,17 @@ def check_batch_size(overrides: Mapping) -> None:
 
 
 def claim_folder(out_dir: str, settings: dict, request: Request, *, may_hold_more: bool = False) -> None:
-    """Claim an empty folder, one of the same images, or one of the first of them.
-
-    Args:
-      out_dir: the folder.
-      settings: as of `drawing.describe_settings`.
-      request: how many images, and how they are divided.
-      may_hold_more: whether a folder of more of the same images is taken too; see `limit_request`.
+    """Claim an empty folder, or one that holds the same images, or the first of them, or if allowed more of them.
 
     Raises:
       UserError: it holds something else.
     """
     settings = settings | dataclasses.asdict(request)
-    if os.path.exists(os.path.join(out_dir, drawing.SETTINGS_FILENAME)):
-        old = drawing.read_settings(out_dir)
+    if os.path.exists(os.path.join(out_dir, image_folder.SETTINGS_FILENAME)):
+        old = image_folder.read_settings(out_dir)
         num_before = old.get("num_images", 0)
-        if drawing.find_differences(old | {"num_images": request.num_images}, settings):
-            # Another number alone would have been no hindrance, and is not named.
+        if image_folder.find_differences(old | {"num_images": request.num_images}, settings):
+            # Another number is allowed, and not listed among the differences.
             settings["num_images"] = num_before
         else:
             if num_before > request.num_images and may_hold_more:
@@ -409,12 +335,12 @@ def claim_folder(out_dir: str, settings: dict, request: Request, *, may_hold_mor
             if num_before < request.num_images:
                 if num_before % request.shard_size:
                     shards.remove_shard(out_dir, num_before // request.shard_size, request.file_format)
-                drawing.write_settings(out_dir, settings)
-    drawing.claim_folder(out_dir, settings)
+                image_folder.write_settings(out_dir, settings)
+    image_folder.claim_folder(out_dir, settings)
 
 
-def limit_request(out_dir: str, request: Request) -> Request:
-    """Find what of a claimed folder's images a request for fewer of them means: the whole shards that they are in."""
-    num_held = drawing.read_settings(out_dir)["num_images"]
+def _limit_request(out_dir: str, request: Request) -> Request:
+    """Extend a request for fewer images than a claimed folder holds to whole shards."""
+    num_held = image_folder.read_settings(out_dir)["num_images"]
     wanted = min(num_held, request.num_shards * request.shard_size)
     return dataclasses.replace(request, num_images=max(request.num_images, wanted))

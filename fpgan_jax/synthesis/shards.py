@@ -1,10 +1,8 @@
-"""Owns shards: thousands of images in one file or folder that appears whole or not at all, with its manifest.
+"""Shards: thousands of images in one file or folder that appears whole or not at all, with its manifest.
 
-Does not draw images or decide which there are (`sharded.py`).
-
-"tar" is what webdataset reads, and any other program; "array_record" is what grain and TFDS read at random
-places, a record a PNG file; "png" is a folder of files, which `launch.evaluate` takes too. Beside a
-shard lies its manifest, `SHARD.csv`; in a folder it is `manifest.csv`. A shard that is there has its manifest.
+webdataset and every other program read "tar"; grain and TFDS read "array_record" at random places, with a PNG file per
+record; "png" is a folder of files, which `launch.evaluate` reads too. A shard's manifest is beside it, `SHARD.csv`; in
+a folder it is `manifest.csv`. A shard never exists without its manifest.
 """
 
 import contextlib
@@ -18,39 +16,26 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from PIL import Image
 
+from fpgan_jax.data.impression_folder import MANIFEST_FILENAME
 from fpgan_jax.host.whole_file import write_whole
-from fpgan_jax.synthesis.drawing import MANIFEST_FILENAME
 
 FORMATS = ("tar", "array_record", "png")
-# A record is read alone; PNG is compressed already.
+# Records are read one by one, and PNG is already compressed.
 _ARRAY_RECORD_OPTIONS = "group_size:1,uncompressed"
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """Compress an image.
-
-    Args:
-      image: uint8 [height, width, 1 or 3].
-
-    Returns:
-      A PNG file. Its rows' differences hold no repeats but runs; looking for others takes twice the time and
-      saves less than a hundredth.
-    """
+    """Encode an image, uint8 [height, width, 1 or 3], as a PNG file."""
     data = io.BytesIO()
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    # Looking for other repeats than runs takes twice the time and saves less than a hundredth.
     picture.save(data, "PNG", compress_type=Image.RLE)
     return data.getvalue()
 
 
 def locate_shard(out_dir: str, index: int, file_format: str) -> str:
-    """Return the path of a shard: a folder's for "png", else a file's.
-
-    Args:
-      out_dir: the folder of all.
-      index: the shard's number, from 0.
-      file_format: one of `FORMATS`.
-    """
+    """Return the path of a shard: a folder for "png", otherwise a file."""
     ending = "" if file_format == "png" else f".{file_format}"
     return os.path.join(out_dir, f"shard-{index:06d}{ending}")
 
@@ -60,7 +45,7 @@ def remove_shard(out_dir: str, index: int, file_format: str) -> None:
     path = locate_shard(out_dir, index, file_format)
     if file_format == "png":
         with contextlib.suppress(FileNotFoundError):
-            # Under its own name it would be taken for whole while it is being emptied.
+            # Under its own name it would look complete while it is being emptied.
             os.rename(path, f"{path}.tmp")
         shutil.rmtree(f"{path}.tmp", ignore_errors=True)
         return
@@ -79,13 +64,13 @@ def write_shard(
       out_dir: the folder of all.
       index: the shard's number, from 0.
       file_format: one of `FORMATS`.
-      write_manifest: writes the manifest to the path that it is given; called at the end.
+      write_manifest: writes the manifest to a path; called at the end.
 
     Yields:
       A function that adds a file: (name, content).
 
     Raises:
-      OSError: what the writing raises, a full disk among it; nothing of the shard is left.
+      OSError: for example, the disk is full; nothing of the shard is left.
     """
     path = locate_shard(out_dir, index, file_format)
     if file_format == "png":
@@ -99,7 +84,7 @@ def write_shard(
             yield add
             write_manifest(_locate_manifest(path))
     except BaseException:
-        # A manifest whose shard never appeared would name images that are not there.
+        # Without its shard, a manifest would name images that do not exist.
         with contextlib.suppress(OSError):
             os.remove(_locate_manifest(path))
         raise
@@ -123,7 +108,7 @@ def _write_folder(path: str) -> Iterator[str]:
         yield temporary
         os.rename(temporary, path)
     except BaseException:
-        # On a full disk half a shard would take up what is left of it.
+        # On a full disk half a shard would take up the remaining space.
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 
@@ -146,7 +131,7 @@ def _write_tar(path: str) -> Iterator[Callable[[str, bytes], None]]:
 
 @contextlib.contextmanager
 def _write_array_record(path: str) -> Iterator[Callable[[str, bytes], None]]:
-    # Imported here: there is none for every system.
+    # Imported here, since it does not exist for every system.
     from array_record.python import array_record_module
 
     temporary = f"{path}.tmp"
@@ -157,7 +142,7 @@ def _write_array_record(path: str) -> Iterator[Callable[[str, bytes], None]]:
             del name  # the manifest's
             writer.write(content)
             if not writer.ok():
-                writer.close()  # tells what has happened
+                writer.close()  # raises the error
 
         try:
             yield add
@@ -165,7 +150,6 @@ def _write_array_record(path: str) -> Iterator[Callable[[str, bytes], None]]:
             writer.close()
         os.replace(temporary, path)
     except BaseException as error:
-        # As above: half a shard is not left behind.
         with contextlib.suppress(OSError):
             os.remove(temporary)
         if isinstance(error, RuntimeError):
@@ -174,7 +158,7 @@ def _write_array_record(path: str) -> Iterator[Callable[[str, bytes], None]]:
 
 
 def _to_os_error(error: RuntimeError, path: str) -> Exception:
-    """Turn what ArrayRecord makes of the system's errors back into these; return others as they are."""
+    """Turn ArrayRecord's message of a system's error back into that error; return others as they are."""
     for number in _DISK_ERRORS:
         if os.strerror(number) in str(error):
             return OSError(number, os.strerror(number), path)

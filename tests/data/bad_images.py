@@ -1,7 +1,6 @@
-"""Owns the corpus of image files that are odd, damaged or hostile, and what each must come to.
+"""Image files that are odd, damaged or hostile, and what must come of each.
 
-Does not run any loader (`test_bad_images.py`), and takes no print: every file is written here, byte by byte but
-for JPEG's, so that its pixels are known without a decoder.
+Every file is written byte by byte, except for JPEGs, so that its pixels are known without a decoder.
 """
 
 import dataclasses
@@ -24,31 +23,24 @@ LARGE_WIDTH, LARGE_HEIGHT = 7_181_801, 1
 
 SMOOTH = np.add.outer(np.arange(HEIGHT), np.arange(WIDTH)).astype(np.uint8)
 _ROUGH = ((np.outer(np.arange(HEIGHT), np.arange(WIDTH)) // 16 + 7 * SMOOTH) % 256).astype(np.uint8)
+_ROUGH_RGB = _ROUGH * np.uint32(0x010101)
+# Of 32-bit BMPs with bit fields.
+_MASKS = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
 
 READ, REFUSED, EITHER = "read", "refused", "either"
 
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """One file and what must come of it.
+    """One file and what must come of it."""
 
-    Attributes:
-      kind: what is odd about it, as the corpus is counted by.
-      label: tells it from the others of its kind.
-      create: makes it at a path.
-      pixels: [height, width], uint8, grey; what it shows, where it may be read.
-      outcome: of it as a print: `READ`, `REFUSED`, or `EITHER` where what is missing is no pixel.
-      pair_outcome: of it as a pair.
-      tolerance: by how much a pixel may be off.
-    """
-
-    kind: str
-    label: str
-    create: Callable[[pathlib.Path], None]
-    pixels: np.ndarray | None
-    outcome: str
-    pair_outcome: str
-    tolerance: int = 0
+    kind: str  # what is odd about it
+    label: str  # unique within the kind
+    create: Callable[[pathlib.Path], None]  # makes it at a path
+    pixels: np.ndarray | None  # [height, width], uint8, gray; what it shows, if it may be read
+    outcome: str  # as a print: `READ`, `REFUSED`, or `EITHER` if no pixel is missing
+    pair_outcome: str  # as a pair
+    tolerance: int = 0  # of a pixel
 
 
 def _show(kind, label, data, pixels, *, tolerance=0, outcome=READ, pair_outcome=None) -> Case:
@@ -156,7 +148,7 @@ def write_bmp(
     header_size=40,
     compression=0,
     masks=None,
-    num_colours=None,
+    num_colors=None,
     gap=0,
     body=None,
     size=None,
@@ -172,20 +164,10 @@ def write_bmp(
         entries = b"".join(struct.pack("<I", entry)[:3] for entry in palette or ())
         header = struct.pack("<IHHHH", 12, width, height, 1, bits)
     else:
-        header = struct.pack(
-            "<IiiHHIIiiII",
-            fields.get("stated_header_size", header_size),
-            width,
-            -height if is_top_down else height,
-            1,
-            fields.get("stated_bits", bits),
-            compression,
-            len(body),
-            0,
-            0,
-            len(palette or ()) if num_colours is None else num_colours,
-            0,
-        )
+        sizes = (fields.get("stated_header_size", header_size), width, -height if is_top_down else height)
+        pixel_format = (1, fields.get("stated_bits", bits), compression)
+        num_colors = len(palette or ()) if num_colors is None else num_colors
+        header = struct.pack("<IiiHHIIiiII", *sizes, *pixel_format, len(body), 0, 0, num_colors, 0)
         packed_masks = struct.pack(f"<{len(masks or ())}I", *(masks or ()))
         header += (
             (packed_masks + bytes(header_size))[: header_size - 40] if header_size > 40 else packed_masks
@@ -195,23 +177,25 @@ def write_bmp(
     return struct.pack("<2sIHHI", b"BM", total, 0, 0, offset) + header + entries + bytes(gap) + body
 
 
+def write_gray_bmp(**options) -> bytes:
+    """Write `_ROUGH` with 8 bits and a palette of all grays."""
+    return write_bmp(8, _ROUGH, **{"palette": create_palette(8)} | options)
+
+
 def _pack_bmp_row(row, bits) -> bytes:
     if bits < 8:
-        shifts = np.arange(8)[8 - bits :]
-        packed = np.packbits(
-            (row[:, None] >> shifts[:bits][::-1] - (8 - bits) & 1).astype(np.uint8)
-        ).tobytes()
+        packed = np.packbits((row[:, None] >> np.arange(bits)[::-1] & 1).astype(np.uint8)).tobytes()
     else:
         packed = row.astype("<u4")[:, None].view(np.uint8)[:, : bits // 8].tobytes()
     return packed + bytes(-len(packed) % 4)
 
 
 def create_palette(bits) -> list[int]:
-    """Return all greys of a depth, each 0x00RRGGBB."""
+    """Return all grays of a depth, each 0x00RRGGBB."""
     return [value * 255 // (2**bits - 1) * 0x010101 for value in range(2**bits)]
 
 
-def _to_grey(red, green, blue) -> np.ndarray:
+def _to_gray(red, green, blue) -> np.ndarray:
     return np.uint8((299 * red.astype(int) + 587 * green.astype(int) + 114 * blue.astype(int)) // 1000)
 
 
@@ -221,63 +205,45 @@ def _create_bmps() -> Iterator[Case]:
         way = "top-down" if is_top_down else "bottom-up"
         for bits in (1, 4, 8):
             indices = _ROUGH >> 8 - bits
-            greys = indices * np.uint8(255 // (2**bits - 1))
+            grays = indices * np.uint8(255 // (2**bits - 1))
             palette = create_palette(bits)
-            for header_size in (40, 108, 124):
-                data = write_bmp(
-                    bits, indices, palette=palette, is_top_down=is_top_down, header_size=header_size
-                )
-                yield _show(kind, f"{bits} bits, {way}, header of {header_size}", data, greys)
+            for size in (40, 108, 124):
+                data = write_bmp(bits, indices, palette=palette, is_top_down=is_top_down, header_size=size)
+                yield _show(kind, f"{bits} bits, {way}, header of {size}", data, grays)
             data = write_bmp(bits, indices, palette=palette[::-1], is_top_down=is_top_down)
-            yield _show(kind, f"{bits} bits, {way}, palette inverted", data, 255 - greys)
+            yield _show(kind, f"{bits} bits, {way}, palette inverted", data, 255 - grays)
         for bits in (24, 32):
-            for header_size in (40, 108, 124):
-                data = write_bmp(
-                    bits, _ROUGH * np.uint32(0x010101), is_top_down=is_top_down, header_size=header_size
-                )
-                yield _show(kind, f"{bits} bits, {way}, header of {header_size}", data, _ROUGH)
+            for size in (40, 108, 124):
+                data = write_bmp(bits, _ROUGH_RGB, is_top_down=is_top_down, header_size=size)
+                yield _show(kind, f"{bits} bits, {way}, header of {size}", data, _ROUGH)
         fives = (_ROUGH >> 3).astype(np.uint32)
         data = write_bmp(16, fives * 0x0421, is_top_down=is_top_down)
         yield _show(kind, f"16 bits, {way}", data, np.uint8(fives * 255 // 31), tolerance=1)
-        sixes = fives << 1 | fives >> 4
-        data = write_bmp(
-            16,
-            fives << 11 | sixes << 5 | fives,
-            is_top_down=is_top_down,
-            compression=3,
-            masks=(0xF800, 0x7E0, 0x1F),
-        )
+        pixels, masks = fives << 11 | (fives << 1 | fives >> 4) << 5 | fives, (0xF800, 0x7E0, 0x1F)
+        data = write_bmp(16, pixels, is_top_down=is_top_down, compression=3, masks=masks)
         yield _show(kind, f"16 bits with masks, {way}", data, np.uint8(fives * 255 // 31), tolerance=4)
+        fields = {"is_top_down": is_top_down, "header_size": 124, "compression": 3, "masks": _MASKS}
         for alpha in (0, 1, 255):
-            masks = (0xFF0000, 0xFF00, 0xFF, 0xFF000000)
-            data = write_bmp(
-                32,
-                _ROUGH * np.uint32(0x010101) | np.uint32(alpha << 24),
-                is_top_down=is_top_down,
-                header_size=124,
-                compression=3,
-                masks=masks,
-            )
+            data = write_bmp(32, _ROUGH_RGB | np.uint32(alpha << 24), **fields)
             yield _show("alpha", f"BMP, {way}, {alpha} everywhere", data, _ROUGH)
     red, green, blue = _ROUGH, SMOOTH, 255 - _ROUGH
     pixels = red.astype(np.uint32) << 16 | green.astype(np.uint32) << 8 | blue
-    yield _show(kind, "24 bits in colour", write_bmp(24, pixels), _to_grey(red, green, blue), tolerance=1)
+    yield _show(kind, "24 bits in color", write_bmp(24, pixels), _to_gray(red, green, blue), tolerance=1)
     palette = [(value << 16 | (255 - value) << 8 | value) for value in range(256)]
-    greys = _to_grey(_ROUGH, 255 - _ROUGH, _ROUGH)
-    yield _show(kind, "8 bits in colour", write_bmp(8, _ROUGH, palette=palette), greys, tolerance=1)
+    grays = _to_gray(_ROUGH, 255 - _ROUGH, _ROUGH)
+    yield _show(kind, "8 bits in color", write_bmp(8, _ROUGH, palette=palette), grays, tolerance=1)
     for bits in (1, 4, 8):
         data = write_bmp(bits, _ROUGH >> 8 - bits, palette=create_palette(bits), header_size=12)
-        greys = (_ROUGH >> 8 - bits) * np.uint8(255 // (2**bits - 1))
-        yield _show(kind, f"{bits} bits of OS/2", data, greys)
-    yield _show(kind, "24 bits of OS/2", write_bmp(24, _ROUGH * np.uint32(0x010101), header_size=12), _ROUGH)
-    full = create_palette(8)
-    yield _show(kind, "a gap", write_bmp(8, _ROUGH, palette=full, gap=10), _ROUGH)
-    yield _show(kind, "no count of colours", write_bmp(8, _ROUGH, palette=full, num_colours=0), _ROUGH)
-    data = write_bmp(8, _ROUGH // 2, palette=full[:128])
-    yield _show(kind, "128 colours", data, _ROUGH // 2)
-    yield _show(kind, "bytes after the end", write_bmp(8, _ROUGH, palette=full) + b"more", _ROUGH)
+        grays = (_ROUGH >> 8 - bits) * np.uint8(255 // (2**bits - 1))
+        yield _show(kind, f"{bits} bits of OS/2", data, grays)
+    yield _show(kind, "24 bits of OS/2", write_bmp(24, _ROUGH_RGB, header_size=12), _ROUGH)
+    yield _show(kind, "a gap", write_gray_bmp(gap=10), _ROUGH)
+    yield _show(kind, "no count of colors", write_gray_bmp(num_colors=0), _ROUGH)
+    data = write_bmp(8, _ROUGH // 2, palette=create_palette(8)[:128])
+    yield _show(kind, "128 colors", data, _ROUGH // 2)
+    yield _show(kind, "bytes after the end", write_gray_bmp() + b"more", _ROUGH)
     body = _compress_bmp(_ROUGH[::-1])
-    yield _show(kind, "RLE8", write_bmp(8, _ROUGH, palette=full, compression=1, body=body), _ROUGH)
+    yield _show(kind, "RLE8", write_gray_bmp(compression=1, body=body), _ROUGH)
 
 
 def _compress_bmp(rows) -> bytes:
@@ -334,7 +300,7 @@ _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 
 def write_png(
     depth,
-    colour_type,
+    color_type,
     samples,
     *,
     is_interlaced=False,
@@ -355,29 +321,21 @@ def write_png(
         stream = zlib.compress(rows[: header.get("num_bytes", len(rows))])
     length = -(-len(stream) // num_parts) or 1
     parts = [stream[start : start + length] for start in range(0, len(stream), length)]
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + _chunk(
-            b"IHDR",
-            struct.pack(
-                ">IIBBBBB",
-                header.get("width", width),
-                header.get("height", height),
-                depth,
-                colour_type,
-                header.get("compression", 0),
-                header.get("filtering", 0),
-                header.get("interlacing", int(is_interlaced)),
-            ),
-        )
-        + before
-        + b"".join(_chunk(b"IDAT", part) for part in parts)
-        + _chunk(b"IEND", b"")
-    )
+    size = header.get("width", width), header.get("height", height)
+    methods = (header.get(name, 0) for name in ("compression", "filtering"))
+    interlacing = header.get("interlacing", int(is_interlaced))
+    start = struct.pack(">IIBBBBB", *size, depth, color_type, *methods, interlacing)
+    rest = b"".join(_chunk(b"IDAT", part) for part in parts) + _chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", start) + before + rest
+
+
+def write_gray_png(**options) -> bytes:
+    """Write `_ROUGH` with 8 bits."""
+    return write_png(8, 0, _ROUGH[:, :, None], **options)
 
 
 def create_palette_chunk(bits) -> bytes:
-    """Return all greys of a depth as a PNG's chunk."""
+    """Return all grays of a depth as a PNG's chunk."""
     return _chunk(b"PLTE", b"".join(struct.pack("<I", entry)[:3] for entry in create_palette(bits)))
 
 
@@ -387,58 +345,43 @@ def _stack(*channels) -> np.ndarray:
 
 def _create_pngs() -> Iterator[Case]:
     kind = "PNG that is read"
-    grey = _ROUGH[:, :, None]
+    gray = _ROUGH[:, :, None]
     for is_interlaced in (False, True):
         way = "interlaced" if is_interlaced else "plain"
         for bits in (1, 2, 4, 8):
-            samples = grey >> 8 - bits
-            greys = samples[:, :, 0] * np.uint8(255 // (2**bits - 1))
-            yield _show(
-                kind,
-                f"grey, {bits} bits, {way}",
-                write_png(bits, 0, samples, is_interlaced=is_interlaced),
-                greys,
-            )
+            samples = gray >> 8 - bits
+            grays = samples[:, :, 0] * np.uint8(255 // (2**bits - 1))
+            data = write_png(bits, 0, samples, is_interlaced=is_interlaced)
+            yield _show(kind, f"gray, {bits} bits, {way}", data, grays)
             data = write_png(bits, 3, samples, is_interlaced=is_interlaced, before=create_palette_chunk(bits))
-            yield _show(kind, f"palette, {bits} bits, {way}", data, greys)
-        colour = _stack(_ROUGH, _ROUGH, _ROUGH)
-        yield _show(kind, f"RGB, {way}", write_png(8, 2, colour, is_interlaced=is_interlaced), _ROUGH)
+            yield _show(kind, f"palette, {bits} bits, {way}", data, grays)
+        color = _stack(_ROUGH, _ROUGH, _ROUGH)
+        yield _show(kind, f"RGB, {way}", write_png(8, 2, color, is_interlaced=is_interlaced), _ROUGH)
         for alpha in (0, 128, 255):
-            for colour_type, samples in (
-                (4, _stack(_ROUGH, alpha)),
-                (6, _stack(_ROUGH, _ROUGH, _ROUGH, alpha)),
-            ):
-                data = write_png(8, colour_type, samples, is_interlaced=is_interlaced)
-                yield _show("alpha", f"PNG of type {colour_type}, {way}, {alpha} everywhere", data, _ROUGH)
-        for colour_type, samples in (
-            (0, grey),
-            (2, colour),
-            (4, colour[:, :, :2]),
-            (6, _stack(*[_ROUGH] * 4)),
-        ):
-            data = write_png(16, colour_type, samples.astype(np.uint16) * 257, is_interlaced=is_interlaced)
-            label = f"type {colour_type}, {way}"
-            if colour_type == 0:
+            for color_type, num_equal in ((4, 1), (6, 3)):
+                samples = _stack(*[_ROUGH] * num_equal, alpha)
+                data = write_png(8, color_type, samples, is_interlaced=is_interlaced)
+                yield _show("alpha", f"PNG of type {color_type}, {way}, {alpha} everywhere", data, _ROUGH)
+        for color_type, num_samples in ((0, 1), (2, 3), (4, 2), (6, 4)):
+            samples = _stack(*[_ROUGH] * num_samples).astype(np.uint16) * 257
+            data = write_png(16, color_type, samples, is_interlaced=is_interlaced)
+            label = f"type {color_type}, {way}"
+            if color_type == 0:
                 yield _show("PNG of 16 bits", label, data, _ROUGH)
             else:
                 yield _refuse("PNG of 16 bits", label, data)
     for filter_type in range(5):
-        yield _show(kind, f"filter {filter_type}", write_png(8, 0, grey, filter_type=filter_type), _ROUGH)
-        data = write_png(8, 2, colour, filter_type=filter_type)
+        yield _show(kind, f"filter {filter_type}", write_gray_png(filter_type=filter_type), _ROUGH)
+        data = write_png(8, 2, color, filter_type=filter_type)
         yield _show(kind, f"filter {filter_type} in RGB", data, _ROUGH)
     for num_parts in (2, 100):
-        yield _show(kind, f"{num_parts} parts", write_png(8, 0, grey, num_parts=num_parts), _ROUGH)
+        yield _show(kind, f"{num_parts} parts", write_gray_png(num_parts=num_parts), _ROUGH)
     for label, transparency in (("all of", bytes(256)), ("one of", b"\xff\0")):
         before = create_palette_chunk(8) + _chunk(b"tRNS", transparency)
-        yield _show("alpha", f"{label} a palette clear", write_png(8, 3, grey, before=before), _ROUGH)
-    for colour_type, samples, size in ((0, grey, 1), (2, colour, 3)):
-        before = _chunk(b"tRNS", b"\0\x14" * size)
-        yield _show(
-            "alpha",
-            f"one colour of type {colour_type} clear",
-            write_png(8, colour_type, samples, before=before),
-            _ROUGH,
-        )
+        yield _show("alpha", f"{label} a palette clear", write_png(8, 3, gray, before=before), _ROUGH)
+    for color_type, samples, size in ((0, gray, 1), (2, color, 3)):
+        data = write_png(8, color_type, samples, before=_chunk(b"tRNS", b"\0\x14" * size))
+        yield _show("alpha", f"one color of type {color_type} clear", data, _ROUGH)
     samples = _stack(0, 0, 0, _ROUGH).astype(np.uint8)
     yield _refuse("alpha", "all content in it", write_png(8, 6, samples))
     for name, content in (
@@ -447,29 +390,26 @@ def _create_pngs() -> Iterator[Case]:
         (b"pHYs", struct.pack(">IIB", 19685, 19685, 1)),
         (b"teSt", b"unknown"),
     ):
-        before = _chunk(name, content)
-        yield _show(kind, f"with {name.decode()}", write_png(8, 0, grey, before=before), _ROUGH)
-    yield _show(kind, "bytes after the end", write_png(8, 0, grey) + b"more", _ROUGH)
-    rows = _pack_png_rows(grey, 8)
-    yield _show(kind, "stored", write_png(8, 0, grey, stream=zlib.compress(rows, 0)), _ROUGH)
+        data = write_gray_png(before=_chunk(name, content))
+        yield _show(kind, f"with {name.decode()}", data, _ROUGH)
+    yield _show(kind, "bytes after the end", write_gray_png() + b"more", _ROUGH)
+    rows = _pack_png_rows(gray, 8)
+    yield _show(kind, "stored", write_gray_png(stream=zlib.compress(rows, 0)), _ROUGH)
     red, green, blue = _ROUGH, SMOOTH, 255 - _ROUGH
     data = write_png(8, 2, _stack(red, green, blue))
-    yield _show(kind, "in colour", data, _to_grey(red, green, blue), tolerance=1)
+    yield _show(kind, "in color", data, _to_gray(red, green, blue), tolerance=1)
     control = struct.pack(">IIIIIHHBB", 0, WIDTH, HEIGHT, 0, 0, 1, 10, 0, 0)
     before = _chunk(b"acTL", struct.pack(">II", 1, 0)) + _chunk(b"fcTL", control)
-    yield _show("animated", "PNG of one frame", write_png(8, 0, grey, before=before), _ROUGH)
+    yield _show("animated", "PNG of one frame", write_gray_png(before=before), _ROUGH)
     for num_frames in (2, 50):
-        data = _write_animation(grey, num_frames)
-        yield _refuse("animated", f"PNG of {num_frames} frames", data)
+        yield _refuse("animated", f"PNG of {num_frames} frames", _write_animation(num_frames))
 
 
-def _write_animation(samples, num_frames) -> bytes:
+def _write_animation(num_frames) -> bytes:
     control = struct.pack(">IIIIHHBB", WIDTH, HEIGHT, 0, 0, 1, 10, 0, 0)
-    before = _chunk(b"acTL", struct.pack(">II", num_frames, 0)) + _chunk(
-        b"fcTL", struct.pack(">I", 0) + control
-    )
-    still = write_png(8, 0, samples, before=before)
-    stream = zlib.compress(_pack_png_rows(255 - samples, 8))
+    before = _chunk(b"acTL", struct.pack(">II", num_frames, 0)) + _chunk(b"fcTL", bytes(4) + control)
+    still = write_gray_png(before=before)
+    stream = zlib.compress(_pack_png_rows(255 - _ROUGH[:, :, None], 8))
     frames = b""
     for index in range(1, num_frames):
         frames += _chunk(b"fcTL", struct.pack(">I", 2 * index - 1) + control)
@@ -498,15 +438,13 @@ def _create_jpegs() -> Iterator[Case]:
     yield _show(kind, "with a comment", save(SMOOTH, "JPEG", comment=b"\xff\0x"), SMOOTH, tolerance=8)
     for quality in (75, 95):
         yield _refuse("CMYK", f"quality {quality}", save(SMOOTH, "JPEG", "CMYK", quality=quality))
-    second = Image.fromarray(255 - SMOOTH)
-    yield _refuse(
-        "animated", "JPEG of two images", save(SMOOTH, "MPO", save_all=True, append_images=[second])
-    )
+    data = save(SMOOTH, "MPO", save_all=True, append_images=[Image.fromarray(255 - SMOOTH)])
+    yield _refuse("animated", "JPEG of two images", data)
 
 
 # TIFF
 
-_TIFF_GREYS = (0, 1)  # white is zero, black is zero
+_TIFF_GRAYS = (0, 1)  # white is zero, black is zero
 
 
 def write_tiff(pixels, *, bits=8, photometric=1, is_big_endian=False, orientation=1, num_strips=1) -> bytes:
@@ -538,7 +476,7 @@ def _create_tiffs() -> Iterator[Case]:
     kind = "TIFF"
     for is_big_endian in (False, True):
         way = "big-endian" if is_big_endian else "little-endian"
-        for photometric in _TIFF_GREYS:
+        for photometric in _TIFF_GRAYS:
             stored = _ROUGH if photometric else 255 - _ROUGH
             for bits, values in ((8, stored), (16, stored.astype(np.uint16) * 257)):
                 data = write_tiff(values, bits=bits, photometric=photometric, is_big_endian=is_big_endian)
@@ -557,9 +495,8 @@ def _create_tiffs() -> Iterator[Case]:
         yield _show(kind, f"{compression} of 16 bits", data, _ROUGH)
     for orientation in range(1, 9):
         stored = np.ascontiguousarray(turn(_ROUGH, orientation))
-        yield _show(
-            "turned by EXIF", f"TIFF, {orientation}", write_tiff(stored, orientation=orientation), _ROUGH
-        )
+        data = write_tiff(stored, orientation=orientation)
+        yield _show("turned by EXIF", f"TIFF, {orientation}", data, _ROUGH)
         deep = write_tiff(stored.astype(np.uint16) * 257, bits=16, orientation=orientation)
         yield _show("turned by EXIF", f"TIFF of 16 bits, {orientation}", deep, _ROUGH)
     for most in (4095, 16383):
@@ -610,7 +547,7 @@ def _create_turned() -> Iterator[Case]:
         stream = io.BytesIO()
         stored.save(stream, "JPEG", quality=95, exif=b"Exif\0\0" + exif)
         yield _show("turned by EXIF", f"JPEG, {orientation}", stream.getvalue(), SMOOTH, tolerance=8)
-    data = write_png(8, 0, _ROUGH[:, :, None], before=_chunk(b"eXIf", _EXIF_DAMAGED))
+    data = write_gray_png(before=_chunk(b"eXIf", _EXIF_DAMAGED))
     yield _refuse("turned by EXIF", "PNG, damaged", data)
 
 
@@ -618,42 +555,29 @@ def _create_turned() -> Iterator[Case]:
 
 
 def _create_truncated() -> Iterator[Case]:
-    full = create_palette(8)
+    pixels = _ROUGH * np.uint32(0x01010101)
     bmps = {
-        "8-bit BMP": write_bmp(8, _ROUGH, palette=full),
-        "24-bit BMP": write_bmp(24, _ROUGH * np.uint32(0x010101)),
-        "32-bit BMP": write_bmp(
-            32,
-            _ROUGH * np.uint32(0x01010101),
-            header_size=124,
-            compression=3,
-            masks=(0xFF0000, 0xFF00, 0xFF, 0xFF000000),
-        ),
-        "RLE8 BMP": write_bmp(8, _ROUGH, palette=full, compression=1, body=_compress_bmp(_ROUGH[::-1])),
+        "8-bit BMP": write_gray_bmp(),
+        "24-bit BMP": write_bmp(24, _ROUGH_RGB),
+        "32-bit BMP": write_bmp(32, pixels, header_size=124, compression=3, masks=_MASKS),
+        "RLE8 BMP": write_gray_bmp(compression=1, body=_compress_bmp(_ROUGH[::-1])),
     }
     for label, data in bmps.items():
         start = struct.unpack_from("<I", data, 10)[0]
-        middle = (start + len(data)) // 2
-        for end in sorted(
-            {1, 2, 10, 14, 18, 26, 30, 34, 53, 54, start - 1, start, start + 1, middle, len(data) - 5}
-        ):
+        ends = {start - 1, start, start + 1, (start + len(data)) // 2, len(data) - 5}
+        for end in sorted(ends | {1, 2, 10, 14, 18, 26, 30, 34, 53, 54}):
             yield _refuse("truncated", f"{label} to {end}", data[:end])
-    grey = _ROUGH[:, :, None]
     pngs = {
-        "grey PNG": write_png(8, 0, grey, num_parts=3),
-        "palette PNG": write_png(8, 3, grey, before=create_palette_chunk(8)),
-        "interlaced PNG": write_png(8, 0, grey, is_interlaced=True),
+        "gray PNG": write_gray_png(num_parts=3),
+        "palette PNG": write_png(8, 3, _ROUGH[:, :, None], before=create_palette_chunk(8)),
+        "interlaced PNG": write_gray_png(is_interlaced=True),
     }
     for label, data in pngs.items():
         for end, is_whole in _list_png_boundaries(data):
-            case = _show("truncated", f"{label} to {end}", data[:end], _ROUGH)
-            yield dataclasses.replace(
-                case, outcome=EITHER if is_whole else REFUSED, pair_outcome=EITHER if is_whole else REFUSED
-            )
-    for label, data in (
-        ("JPEG", save(SMOOTH, "JPEG")),
-        ("progressive JPEG", save(SMOOTH, "JPEG", progressive=True)),
-    ):
+            outcome = EITHER if is_whole else REFUSED
+            yield _show("truncated", f"{label} to {end}", data[:end], _ROUGH, outcome=outcome)
+    for label, is_progressive in (("JPEG", False), ("progressive JPEG", True)):
+        data = save(SMOOTH, "JPEG", progressive=is_progressive)
         for end in _list_jpeg_boundaries(data):
             yield _refuse("truncated", f"{label} to {end}", data[:end])
     yield _refuse("truncated", "to nothing", b"")
@@ -666,13 +590,7 @@ def _list_png_boundaries(data) -> Iterator[tuple[int, bool]]:
     rows_end = last + 8 + struct.unpack_from(">I", data, last)[0]
     while position < len(data):
         length = struct.unpack_from(">I", data, position)[0]
-        ends = {
-            position + 4,
-            position + 8,
-            position + 8 + length // 2,
-            position + 8 + length,
-            position + 12 + length,
-        }
+        ends = {position + offset for offset in (4, 8, 8 + length // 2, 8 + length, 12 + length)}
         yield from ((end, end >= rows_end) for end in sorted(ends) if end < len(data))
         position += 12 + length
 
@@ -692,29 +610,16 @@ def _list_jpeg_boundaries(data) -> list[int]:
 def _create_foreign() -> Iterator[Case]:
     kind = "wrong magic"
     for label, data in (
-        ("BMP", write_bmp(8, _ROUGH, palette=create_palette(8))),
-        ("PNG", write_png(8, 0, _ROUGH[:, :, None])),
+        ("BMP", write_gray_bmp()),
+        ("PNG", write_gray_png()),
         ("JPEG", save(SMOOTH, "JPEG")),
     ):
         yield _refuse(kind, f"first byte of a {label}", bytes([data[0] ^ 1]) + data[1:])
         yield _refuse(kind, f"first two bytes of a {label} swapped", data[1::-1] + data[2:])
         yield _refuse(kind, f"a byte before a {label}", b"\0" + data)
-    png = write_png(8, 0, _ROUGH[:, :, None])
-    yield _refuse(kind, "PNG through a text mode", png.replace(b"\r\n", b"\n"))
-    yield _refuse(kind, "BMP without its file header", write_bmp(8, _ROUGH, palette=create_palette(8))[14:])
-    for extension in (
-        "GIF",
-        "WEBP",
-        "PPM",
-        "ICO",
-        "EPS",
-        "PDF",
-        "TGA",
-        "PCX",
-        "SGI",
-        "JPEG2000",
-        "DIB",
-    ):
+    yield _refuse(kind, "PNG through a text mode", write_gray_png().replace(b"\r\n", b"\n"))
+    yield _refuse(kind, "BMP without its file header", write_gray_bmp()[14:])
+    for extension in ["GIF", "WEBP", "PPM", "ICO", "EPS", "PDF", "TGA", "PCX", "SGI", "JPEG2000", "DIB"]:
         yield _refuse(kind, extension, save(SMOOTH, extension))
     second = Image.fromarray(255 - SMOOTH)
     for extension in ("GIF", "TIFF", "WEBP"):
@@ -749,24 +654,18 @@ def _create_bombs() -> Iterator[Case]:
     )
     for size in sizes:
         for bits in (1, 8, 24, 32):
-            data = write_bmp(
-                bits,
-                _ROUGH,
-                size=size,
-                body=bytes(1000),
-                palette=create_palette(8)[: 2**bits] if bits < 9 else None,
-            )
+            palette = create_palette(8)[: 2**bits] if bits < 9 else None
+            data = write_bmp(bits, _ROUGH, size=size, body=bytes(1000), palette=palette)
             yield _refuse(kind, f"BMP of {bits} bits, {size[1]} x {size[0]}", data)
-        for colour_type, num_samples in ((0, 1), (6, 4)):
+        for color_type, num_samples in ((0, 1), (6, 4)):
             samples = np.repeat(_ROUGH[:, :, None], num_samples, axis=2)
-            data = write_png(8, colour_type, samples, height=size[0], width=size[1])
-            yield _refuse(kind, f"PNG of type {colour_type}, {size[1]} x {size[0]}", data)
+            data = write_png(8, color_type, samples, height=size[0], width=size[1])
+            yield _refuse(kind, f"PNG of type {color_type}, {size[1]} x {size[0]}", data)
     jpeg = save(SMOOTH, "JPEG")
     for size in ((65535, 65535), (10_000, 10_000)):
         start = jpeg.index(b"\xff\xc0") + 5
         data = jpeg[:start] + struct.pack(">HH", *size) + jpeg[start + 4 :]
         yield _refuse(kind, f"JPEG, {size[1]} x {size[0]}", data)
-    palette = create_palette(8)
     for label, size in (
         ("no width", (HEIGHT, 0)),
         ("no height", (0, WIDTH)),
@@ -774,24 +673,21 @@ def _create_bombs() -> Iterator[Case]:
         ("the most negative height", (-(2**31), WIDTH)),
         ("the most negative width", (HEIGHT, -(2**31))),
     ):
-        yield _refuse("impossible size", f"BMP of {label}", write_bmp(8, _ROUGH, size=size, palette=palette))
+        yield _refuse("impossible size", f"BMP of {label}", write_gray_bmp(size=size))
     for label, header in (
         ("no width", {"width": 0}),
         ("no height", {"height": 0}),
         ("2**32", {"width": 2**32 - 1}),
     ):
-        yield _refuse("impossible size", f"PNG of {label}", write_png(8, 0, _ROUGH[:, :, None], **header))
+        yield _refuse("impossible size", f"PNG of {label}", write_gray_png(**header))
     for by in (1, 100):
-        data = write_png(8, 0, _ROUGH[:, :, None], height=HEIGHT + by)
+        data = write_gray_png(height=HEIGHT + by)
         yield _refuse("impossible size", f"PNG of {by} rows too few", data)
     rows = _pack_png_rows(_ROUGH[:, :, None], 8)
-    bomb = zlib.compress(rows + bytes(30_000_000), 9)
-    yield _show(
-        "compressed bomb", "rows", write_png(8, 0, _ROUGH[:, :, None], stream=bomb), _ROUGH, outcome=EITHER
-    )
+    data = write_gray_png(stream=zlib.compress(rows + bytes(30_000_000), 9))
+    yield _show("compressed bomb", "rows", data, _ROUGH, outcome=EITHER)
     for name in (b"zTXt", b"iCCP"):
-        before = _chunk(name, b"Title\0\0" + zlib.compress(bytes(30_000_000), 9))
-        data = write_png(8, 0, _ROUGH[:, :, None], before=before)
+        data = write_gray_png(before=_chunk(name, b"Title\0\0" + zlib.compress(bytes(30_000_000), 9)))
         yield _show("compressed bomb", name.decode(), data, _ROUGH, outcome=EITHER)
 
 
@@ -800,81 +696,60 @@ def _create_bombs() -> Iterator[Case]:
 
 def _create_damaged_bmps() -> Iterator[Case]:
     kind = "damaged BMP"
-    full = create_palette(8)
     for offset in (1, 13, 14, 53, 55, 100, 1077, 2000, 20_000, 2**32 - 1):
-        yield _refuse(kind, f"pixels at {offset}", write_bmp(8, _ROUGH, palette=full, offset=offset))
+        yield _refuse(kind, f"pixels at {offset}", write_gray_bmp(offset=offset))
     for bits in (0, 2, 3, 5, 7, 9, 12, 48, 64, 65535):
-        yield _refuse(kind, f"{bits} bits", write_bmp(8, _ROUGH, palette=full, stated_bits=bits))
+        yield _refuse(kind, f"{bits} bits", write_gray_bmp(stated_bits=bits))
     for compression in (3, 4, 5, 6, 11, 99, 2**32 - 1):
-        data = write_bmp(8, _ROUGH, palette=full, compression=compression)
-        yield _refuse(kind, f"compression {compression}", data)
+        yield _refuse(kind, f"compression {compression}", write_gray_bmp(compression=compression))
     for header_size in (0, 3, 13, 39, 41, 200, 2**31, 2**32 - 1):
-        data = write_bmp(8, _ROUGH, palette=full, stated_header_size=header_size)
-        yield _refuse(kind, f"header of {header_size}", data)
-    for num_colours in (3, 100):
-        data = write_bmp(8, _ROUGH, palette=full[:num_colours])
-        yield _refuse(kind, f"{num_colours} of 256 colours", data)
-    colours = [index * 0x010203 & 0xFFFFFF for index in range(100)]
-    yield _refuse(kind, "100 of 256 colours, not grey", write_bmp(8, _ROUGH, palette=colours))
-    for num_colours in (70_000, 2**31):
-        data = write_bmp(8, _ROUGH, palette=full, num_colours=num_colours)
-        yield _refuse(kind, f"{num_colours} colours", data)
-    black_and_white = [0, 0xFFFFFF]
+        yield _refuse(kind, f"header of {header_size}", write_gray_bmp(stated_header_size=header_size))
+    for num_colors in (3, 100):
+        data = write_gray_bmp(palette=create_palette(8)[:num_colors])
+        yield _refuse(kind, f"{num_colors} of 256 colors", data)
+    colors = [index * 0x010203 & 0xFFFFFF for index in range(100)]
+    yield _refuse(kind, "100 of 256 colors, not gray", write_gray_bmp(palette=colors))
+    for num_colors in (70_000, 2**31):
+        yield _refuse(kind, f"{num_colors} colors", write_gray_bmp(num_colors=num_colors))
     for bits in (4, 8):
-        data = write_bmp(bits, _ROUGH & 1, palette=black_and_white)
-        yield _refuse("BMP that Pillow reads wrongly", f"two colours at {bits} bits", data)
+        data = write_bmp(bits, _ROUGH & 1, palette=[0, 0xFFFFFF])
+        yield _refuse("BMP that Pillow reads wrongly", f"two colors at {bits} bits", data)
     data = write_bmp(4, _ROUGH >> 4, palette=[0x010101 * value for value in range(16)])
-    yield _refuse("BMP that Pillow reads wrongly", "dark greys at 4 bits", data)
-    data = write_bmp(
-        32, _ROUGH * np.uint32(0x010101), compression=3, masks=(0xFF0, 0xFF000, 0xFF00000), header_size=108
-    )
+    yield _refuse("BMP that Pillow reads wrongly", "dark grays at 4 bits", data)
+    masks = (0xFF0, 0xFF000, 0xFF00000)
+    data = write_bmp(32, _ROUGH_RGB, compression=3, masks=masks, header_size=108)
     yield _refuse(kind, "other masks", data)
 
 
 def _create_damaged_pngs() -> Iterator[Case]:
     kind = "damaged PNG"
-    grey = _ROUGH[:, :, None]
+    gray = _ROUGH[:, :, None]
     for is_interlaced in (False, True):
         way = "interlaced" if is_interlaced else "plain"
         for num_bytes in (0, 1, 50, 97, 98, 2000, 97 * 50, 97 * 102, 9900):
-            data = write_png(8, 0, grey, is_interlaced=is_interlaced, num_bytes=num_bytes)
+            data = write_gray_png(is_interlaced=is_interlaced, num_bytes=num_bytes)
             yield _refuse(kind, f"{num_bytes} bytes of rows, {way}", data)
-    for depth, colour_type in (
-        (0, 0),
-        (3, 0),
-        (32, 0),
-        (1, 2),
-        (4, 2),
-        (16, 3),
-        (1, 4),
-        (2, 6),
-        (8, 1),
-        (8, 5),
-        (8, 7),
-    ):
-        data = write_png(8, 0, grey)
-        header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, depth, colour_type, 0, 0, 0)
-        data = data[:8] + _chunk(b"IHDR", header) + data[33:]
-        yield _refuse(kind, f"{depth} bits of type {colour_type}", data)
-    yield _refuse(kind, "no palette", write_png(8, 3, grey))
+    whole = write_gray_png()
+    bad_depths = {0: (0, 3, 32), 2: (1, 4), 3: (16,), 4: (1,), 6: (2,), 1: (8,), 5: (8,), 7: (8,)}
+    for color_type, depths in bad_depths.items():
+        for depth in depths:
+            header = struct.pack(">IIBBBBB", WIDTH, HEIGHT, depth, color_type, 0, 0, 0)
+            data = whole[:8] + _chunk(b"IHDR", header) + whole[33:]
+            yield _refuse(kind, f"{depth} bits of type {color_type}", data)
+    yield _refuse(kind, "no palette", write_png(8, 3, gray))
     for bits in (1, 4):
-        yield _refuse(
-            kind, f"{2**bits} of 256 colours", write_png(8, 3, grey, before=create_palette_chunk(bits))
-        )
-    yield _refuse(kind, "interlacing 2", write_png(8, 0, grey, interlacing=2))
-    yield _refuse(kind, "filtering 1", write_png(8, 0, grey, filtering=1))
-    yield _show(kind, "compression 1", write_png(8, 0, grey, compression=1), _ROUGH, outcome=EITHER)
-    rows = bytearray(_pack_png_rows(grey, 8))
+        data = write_png(8, 3, gray, before=create_palette_chunk(bits))
+        yield _refuse(kind, f"{2**bits} of 256 colors", data)
+    yield _refuse(kind, "interlacing 2", write_gray_png(interlacing=2))
+    yield _refuse(kind, "filtering 1", write_gray_png(filtering=1))
+    yield _show(kind, "compression 1", write_gray_png(compression=1), _ROUGH, outcome=EITHER)
+    rows = bytearray(_pack_png_rows(gray, 8))
     rows[97 * 50] = 9
-    yield _refuse(kind, "filter 9", write_png(8, 0, grey, stream=zlib.compress(bytes(rows))))
-    yield _refuse(kind, "no zlib", write_png(8, 0, grey, stream=b"not compressed"))
-    whole = write_png(8, 0, grey)
+    yield _refuse(kind, "filter 9", write_gray_png(stream=zlib.compress(bytes(rows))))
+    yield _refuse(kind, "no zlib", write_gray_png(stream=b"not compressed"))
     yield _refuse(kind, "no header", whole[:8] + whole[33:])
-    yield _refuse(
-        kind,
-        "two headers",
-        whole[:33] + _chunk(b"IHDR", struct.pack(">IIBBBBB", 48, 50, 8, 0, 0, 0, 0)) + whole[33:],
-    )
+    second = _chunk(b"IHDR", struct.pack(">IIBBBBB", 48, 50, 8, 0, 0, 0, 0))
+    yield _refuse(kind, "two headers", whole[:33] + second + whole[33:])
     yield _refuse(kind, "header of 5 bytes", whole[:8] + _chunk(b"IHDR", bytes(5)) + whole[33:])
     yield _refuse(kind, "a chunk of 2 GiB", whole[:33] + struct.pack(">I", 2**31 - 1) + b"tEXt" + whole[33:])
     yield _refuse(kind, "no rows", whole[:33] + _chunk(b"IEND", b""))
@@ -904,16 +779,10 @@ def _create_blank() -> Iterator[Case]:
         yield _show("blank", f"{side} half", data, pixels, outcome=READ, pair_outcome=REFUSED)
     for height, width in ((1, 1), (1, 2), (2, 2), (6, 6), (6, 100)):
         pixels = _ROUGH[:height, -width:] if width <= WIDTH else np.tile(_ROUGH, 2)[:height, :width]
-        is_pair = height > 1 and width % 2 == 0
+        pair_outcome = READ if height > 1 and width % 2 == 0 else REFUSED
         data = write_png(8, 0, np.ascontiguousarray(pixels)[:, :, None])
-        yield _show(
-            "small",
-            f"{width} x {height}",
-            data,
-            pixels,
-            outcome=REFUSED,
-            pair_outcome=READ if is_pair else REFUSED,
-        )
+        label = f"{width} x {height}"
+        yield _show("small", label, data, pixels, outcome=REFUSED, pair_outcome=pair_outcome)
     for height, width in ((8, 8), (7, 97), (97, 9), (103, 95)):
         pixels = np.ascontiguousarray(np.tile(_ROUGH, 2)[:height, :width])
         data = write_png(8, 0, pixels[:, :, None])
@@ -925,7 +794,7 @@ def _create_blank() -> Iterator[Case]:
 
 
 def _create_entries() -> Iterator[Case]:
-    data = write_png(8, 0, _ROUGH[:, :, None])
+    data = write_gray_png()
 
     def link(target):
         return lambda path: path.symlink_to(target)

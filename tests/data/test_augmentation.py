@@ -104,7 +104,7 @@ def test_resamples_half_a_pixel_bilinearly():
     np.testing.assert_array_equal(half, [[2, 3], [3.5, 5]])
 
 
-def test_resamples_a_quarter_turn_about_the_centre(images):
+def test_resamples_a_quarter_turn_about_the_center(images):
     turned = resample(images[0], jnp.array([[0.0, -1.0], [1.0, 0.0]]), jnp.zeros(2))
     np.testing.assert_array_equal(turned, np.rot90(images[0], k=-1))
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from configs import pix2pix_socofing
-from fpgan_jax.data import image_files, pairs, preprocessing, print_archive, print_loading
+from fpgan_jax.data import image_files, pair_folder, pairs, preprocessing, print_archive, print_loading
 from fpgan_jax.data.socofing import socofing_dataset_builder
 from fpgan_jax.errors import UserError
 from tests.data import bad_images
@@ -113,8 +113,8 @@ def test_a_pair_is_read_rightly_or_named(paired, config, case, num_channels):
     name = name_pair(0)
     case.create(paired / name)
     try:
-        folder = pairs.PairFolder(paired, config.data)
-        halves = pairs.read_pair(folder.files[0].left, num_channels)
+        folder = pair_folder.PairFolder(paired, config.data)
+        halves = pair_folder.read_pair(folder.files[0].left, num_channels)
     except UserError as error:
         assert case.pair_outcome != READ
         assert_names(error, name)
@@ -122,7 +122,7 @@ def test_a_pair_is_read_rightly_or_named(paired, config, case, num_channels):
         assert case.pair_outcome != REFUSED
         pixels = np.concatenate(halves, axis=1)
         assert pixels.shape[2] == num_channels
-        if num_channels == 1 or "colour" not in case.label:
+        if num_channels == 1 or "color" not in case.label:
             for channel in np.moveaxis(pixels, 2, 0):
                 assert_near(channel, case.pixels, case.tolerance)
 
@@ -154,7 +154,7 @@ def test_skipping_keeps_every_other_print(real, config, caplog):
 def test_skipping_keeps_every_other_pair(paired, config, caplog):
     config.data.on_bad_file = "skip"
     corpus = bad_images.write_corpus(paired, name_pair)
-    folder = pairs.PairFolder(paired, config.data)
+    folder = pair_folder.PairFolder(paired, config.data)
     warnings = list_warnings(caplog)
     for name, case in corpus.items():
         assert sum(f"/{name}: " in line for line in warnings) + (name in folder.names) == 1, case
@@ -219,7 +219,7 @@ def test_a_print_whose_name_almost_fits_is_named(real, config, caplog, name, on_
 def test_names_of_pairs_tell_what_they_say(paired, config):
     for name in bad_images.PAIR_NAMES:
         (paired / name).write_bytes(GOOD_PNG)
-    folder = pairs.PairFolder(paired, config.data)
+    folder = pair_folder.PairFolder(paired, config.data)
     assert {name: folder.identify(folder.find(name)) for name in folder.names} == bad_images.PAIR_NAMES
 
 
@@ -228,10 +228,10 @@ def test_a_pair_whose_name_no_manifest_can_hold_is_named(paired, config, caplog,
     for other in (name, "good.png"):
         (paired / other).write_bytes(GOOD_PNG)
     with pytest.raises(UserError, match="its name is not UTF-8") as caught:
-        pairs.PairFolder(paired, config.data)
+        pair_folder.PairFolder(paired, config.data)
     assert str(caught.value).isprintable()
     config.data.on_bad_file = "skip"
-    assert pairs.PairFolder(paired, config.data).names == ("good.png",)
+    assert pair_folder.PairFolder(paired, config.data).names == ("good.png",)
     assert len(list_warnings(caplog)) == 1
 
 
@@ -241,7 +241,7 @@ def test_a_second_pair_of_a_name_is_skipped(paired, config, caplog, content):
     (paired / "005_03.png").write_bytes(GOOD_PNG)
     other = bad_images.write_png(8, 0, np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH, 1) % 241)
     (paired / "5_3.png").write_bytes(GOOD_PNG if content == "same" else other)
-    assert pairs.PairFolder(paired, config.data).names == ("005_03.png",)
+    assert pair_folder.PairFolder(paired, config.data).names == ("005_03.png",)
     assert "5_3.png: the same person and replica as 005_03.png" in list_warnings(caplog)[0]
 
 
@@ -249,7 +249,7 @@ def test_a_bad_pair_does_not_take_the_name_of_a_good_one(paired, config):
     config.data.on_bad_file = "skip"
     (paired / "005_03.png").write_bytes(b"")
     (paired / "5_3.png").write_bytes(GOOD_PNG)
-    assert pairs.PairFolder(paired, config.data).names == ("5_3.png",)
+    assert pair_folder.PairFolder(paired, config.data).names == ("5_3.png",)
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ def test_an_unreadable_print_is_named(real, builder, no_permission):
 def test_an_unreadable_pair_is_named(paired, config, no_permission):
     (paired / "a.png").write_bytes(GOOD_PNG)
     with pytest.raises(UserError, match=r"a\.png: cannot be read as an image \(Permission denied\)"):
-        pairs.PairFolder(paired, config.data)
+        pair_folder.PairFolder(paired, config.data)
 
 
 @pytest.mark.skipif(
@@ -283,7 +283,7 @@ def test_a_file_without_permission_is_named(paired, config):
     (paired / "a.png").write_bytes(GOOD_PNG)
     (paired / "a.png").chmod(0)
     with pytest.raises(UserError, match=r"a\.png: cannot be read as an image \(Permission denied\)"):
-        pairs.PairFolder(paired, config.data)
+        pair_folder.PairFolder(paired, config.data)
 
 
 def test_a_newline_in_a_folders_name_leaves_one_line(tmp_path):

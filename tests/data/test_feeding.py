@@ -5,29 +5,9 @@ import sys
 import numpy as np
 import pytest
 
-from fpgan_jax.data import feeding, input_pipeline, pairs, print_loading, prints
+from fpgan_jax.data import feeding, pair_writing, print_loading, prints
 from fpgan_jax.errors import UserError
-
-
-def assert_same_batches(batches, expected):
-    for batch, other in zip(batches, expected, strict=True):
-        assert batch.keys() == other.keys()
-        for name in batch:
-            np.testing.assert_array_equal(batch[name], other[name])
-
-
-def test_gan_batches_are_the_datasets(config):
-    dataset = input_pipeline.make_gan_dataset(config, start_step=2, num_steps=3)
-    assert_same_batches(
-        feeding.create_gan_source(config).create_batches(2, 3), list(dataset.as_numpy_iterator())
-    )
-
-
-def test_classifier_batches_are_the_datasets(config):
-    dataset = input_pipeline.make_classifier_dataset(config, start_step=2, num_steps=3)
-    assert_same_batches(
-        feeding.create_classifier_source(config).create_batches(2, 3), list(dataset.as_numpy_iterator())
-    )
+from tests.data.conftest import assert_same_batches
 
 
 @pytest.mark.parametrize(
@@ -49,16 +29,17 @@ def test_batches_from_prints_are_those_of_tensorflow(config, create, create_from
 
 
 @pytest.mark.parametrize(
-    ("create_from_prints", "field"),
-    [
-        (feeding.create_gan_source_from_prints, r"config\.global_batch_size"),
-        (feeding.create_classifier_source_from_prints, r"config\.classifier\.global_batch_size"),
-    ],
+    ("kind", "field"),
+    [("gan", r"config\.global_batch_size"), ("classifier", r"config\.classifier\.global_batch_size")],
 )
-def test_batches_from_prints_refuse_a_batch_that_cannot_be_divided(config, create_from_prints, field):
-    source = create_from_prints(config, print_loading.load_prints(config))
-    with pytest.raises(UserError, match=field):
-        source.create_batches(0, 1, process_count=3)
+def test_a_batch_that_cannot_be_divided_is_refused(config, kind, field):
+    prints = print_loading.load_prints(config)
+    for source in (
+        getattr(feeding, f"create_{kind}_source_from_prints")(config, prints),
+        getattr(feeding, f"create_{kind}_source")(config),
+    ):
+        with pytest.raises(UserError, match=rf"{field}: 4 is not a positive multiple of 3"):
+            source.create_batches(0, 1, process_count=3)
 
 
 def test_a_source_tells_its_pairs_and_persons(config):
@@ -76,7 +57,7 @@ def test_samples_of_a_small_set_are_all_there_is(config):
 
 
 def test_a_pair_that_vanishes_in_training_is_named(config, tmp_path):
-    paths = pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
+    paths = pair_writing.write_pairs(print_loading.create_pairs(config), tmp_path)
     config.data.source, config.data.paired_dir = "paired_folder", str(tmp_path / "train")
     batches = feeding.create_gan_source(config).create_batches(0, 3)
     paths[5].unlink()
@@ -103,7 +84,7 @@ def test_batches_of_places_are_those_of_tensorflow(config, archive, tmp_path, ki
     config.global_batch_size = config.classifier.global_batch_size = 6  # batches straddle the epochs
     create = feeding.create_classifier_source if kind == "classifier" else feeding.create_gan_source
     if kind == "pairs on disk":
-        pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
+        pair_writing.write_pairs(print_loading.create_pairs(config), tmp_path)
         config.data.source, config.data.paired_dir = "paired_folder", str(tmp_path / "train")
     processes = {"process_index": 1, "process_count": 2}
     expected = list(create(config).create_batches(2, 5, **processes))
@@ -164,11 +145,11 @@ def test_tfdata_without_tensorflow_points_to_the_devices(config, archive, monkey
 
 
 def create_mixed_source(config, *, batch_size=5):
-    """Create a source of two persons: a real print each, of grey 1 and 2, and four synthetic ones, of 11 and 12."""
+    """Create a source of two persons: a real print each, of gray 1 and 2, and four synthetic ones, of 11 and 12."""
 
-    def create_prints(kind, greys, persons):
-        images = np.broadcast_to(np.array(greys, np.uint8)[:, None, None, None], (len(greys), 4, 4, 1))
-        filenames = tuple(f"{kind} {number}" for number in range(len(greys)))
+    def create_prints(kind, grays, persons):
+        images = np.broadcast_to(np.array(grays, np.uint8)[:, None, None, None], (len(grays), 4, 4, 1))
+        filenames = tuple(f"{kind} {number}" for number in range(len(grays)))
         return prints.PrintSet(images, np.array(persons, np.int32), filenames)
 
     config.classifier.global_batch_size = batch_size
@@ -178,9 +159,9 @@ def create_mixed_source(config, *, batch_size=5):
 
 
 def test_half_of_every_mixed_batch_is_synthetic_and_the_odd_one_real(config):
-    greys = [batch["image"][:, 0, 0, 0] for batch in create_mixed_source(config).create_batches(0, 8)]
+    grays = [batch["image"][:, 0, 0, 0] for batch in create_mixed_source(config).create_batches(0, 8)]
     assert (
-        np.isin(np.stack(greys)[:, 0::2], (1, 2)).all() and np.isin(np.stack(greys)[:, 1::2], (11, 12)).all()
+        np.isin(np.stack(grays)[:, 0::2], (1, 2)).all() and np.isin(np.stack(grays)[:, 1::2], (11, 12)).all()
     )
 
 

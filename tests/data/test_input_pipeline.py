@@ -1,32 +1,22 @@
-"""Tests of tf.data batches."""
+"""Batches that tf.data makes for a source."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from fpgan_jax.data import input_pipeline, noise, pairs, print_loading
-from fpgan_jax.errors import UserError
+from fpgan_jax.data import feeding, input_pipeline, noise, pair_writing, print_loading
+from tests.data.conftest import assert_same_batches
 
 
 def make_batches(config, start_step=0, num_steps=3, **kwargs):
-    dataset = input_pipeline.make_gan_dataset(config, start_step=start_step, num_steps=num_steps, **kwargs)
-    return list(dataset.as_numpy_iterator())
-
-
-def assert_same_batches(batches, expected):
-    assert len(batches) == len(expected)
-    for batch, other in zip(batches, expected, strict=True):
-        assert batch.keys() == other.keys()
-        for name in batch:
-            np.testing.assert_array_equal(batch[name], other[name])
+    return list(feeding.create_gan_source(config).create_batches(start_step, num_steps, **kwargs))
 
 
 def test_batches_have_the_shapes_and_types_promised(config):
     config.data.num_channels = 3
-    dataset = input_pipeline.make_gan_dataset(config, start_step=0, num_steps=1)
-    image = tf.TensorSpec((4, 32, 32, 3), tf.uint8)
-    number = tf.TensorSpec((4,), tf.int32)
-    assert dataset.element_spec == {
+    (batch,) = make_batches(config, num_steps=1)
+    image, number = ((4, 32, 32, 3), np.uint8), ((4,), np.int32)
+    assert {name: (leaf.shape, leaf.dtype) for name, leaf in batch.items()} == {
         "noise_image": image,
         "real_image": image,
         "person": number,
@@ -51,7 +41,7 @@ def test_an_epoch_holds_every_pair_once(config):
     assert identities == {(p, r) for p in (2, 3, 10) for r in range(4)}
 
 
-def test_a_dataset_from_a_step_goes_on_where_the_whole_one_is(config):
+def test_batches_from_a_step_on_are_those_of_the_whole(config):
     config.global_batch_size = 5  # batches straddle the epochs of 12
     whole = make_batches(config, num_steps=8)
     assert_same_batches(make_batches(config, start_step=5, num_steps=3), whole[5:])
@@ -69,41 +59,31 @@ def test_process_slices_tile_the_global_batch(config):
 
 def test_pairs_on_disk_train_as_those_in_memory(config, tmp_path):
     direct = make_batches(config, num_steps=4)
-    pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
+    pair_writing.write_pairs(print_loading.create_pairs(config), tmp_path)
     config.data.source, config.data.paired_dir = "paired_folder", str(tmp_path / "train")
     assert_same_batches(make_batches(config, num_steps=4), direct)
 
 
 def test_classifier_batches_hold_prints_with_their_labels(config):
     prints = print_loading.load_prints(config)
-    dataset = input_pipeline.make_classifier_dataset(config, start_step=0, num_steps=3)
-    batches = list(dataset.as_numpy_iterator())
+    source = feeding.create_classifier_source(config)
+    batches = list(source.create_batches(0, 3))
     labels = np.concatenate([batch["label"] for batch in batches])
     # Three prints, four in a batch: every print once in each epoch.
     np.testing.assert_array_equal(np.sort(labels.reshape(4, 3)), [[0, 1, 2]] * 4)
     images = np.concatenate([batch["image"] for batch in batches])
     np.testing.assert_array_equal(images, prints.images[labels])
+    assert_same_batches(source.create_batches(1, 2), batches[1:])
 
 
-def test_classifier_batches_go_on_where_the_whole_dataset_is(config):
-    whole, rest = (
-        list(
-            input_pipeline.make_classifier_dataset(config, start_step=s, num_steps=6 - s).as_numpy_iterator()
-        )
-        for s in (0, 4)
-    )
-    assert_same_batches(rest, whole[4:])
+def test_an_error_that_is_no_users_mistake_is_raised_as_it_is():
+    def fail(step):
+        raise ValueError(f"step {step}")
+
+    batches = input_pipeline.create_batches(fail, range(2), 1, {"label": ((), np.dtype(np.int32))})
+    with pytest.raises(tf.errors.OpError, match="step 0"):
+        list(batches)
 
 
 def test_tensorflow_is_kept_off_the_gpus():
     assert tf.config.get_visible_devices("GPU") == []
-
-
-def test_refuses_a_batch_that_the_processes_cannot_divide(config):
-    with pytest.raises(UserError, match=r"config\.global_batch_size: 4 is not"):
-        make_batches(config, process_count=3)
-
-
-def test_refuses_a_classifier_batch_that_the_processes_cannot_divide(config):
-    with pytest.raises(UserError, match=r"config\.classifier\.global_batch_size: 4 is not"):
-        input_pipeline.make_classifier_dataset(config, start_step=0, num_steps=1, process_count=3)

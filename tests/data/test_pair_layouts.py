@@ -8,7 +8,7 @@ from PIL import Image
 
 from configs import pairs as pairs_config
 from fpgan_jax.config.checks import validate_config
-from fpgan_jax.data import pair_layouts, pairs, print_loading
+from fpgan_jax.data import pair_folder, pair_layouts, pairs, print_loading
 from fpgan_jax.errors import UserError
 
 SIZE = 16
@@ -47,7 +47,7 @@ def config(tmp_path):
 
 
 def open_folder(config, **options):
-    return pairs.PairFolder(config.data.paired_dir, config.data, **options)
+    return pair_folder.PairFolder(config.data.paired_dir, config.data, **options)
 
 
 LAYOUTS = {
@@ -134,7 +134,7 @@ def test_color_is_found_out_and_said(config, tmp_path, layout, color, num_channe
     assert print_loading.resolve_num_channels(config).data.num_channels == num_channels
     folder = open_folder(config)
     assert folder[0]["noise_image"].shape == (SIZE, SIZE, num_channels)
-    assert folder.description.endswith("in color" if color else "in grey")
+    assert folder.description.endswith("in color" if color else "in gray")
 
 
 def test_what_the_config_says_of_color_is_kept(config, tmp_path):
@@ -162,14 +162,14 @@ def test_an_image_without_its_other_half_is_named(config, tmp_path, caplog):
 def test_two_files_of_one_half_are_named(config, tmp_path):
     write_two(tmp_path / "A", tmp_path / "B")
     write_image(tmp_path / "A" / "1.jpg")
-    with pytest.raises(UserError, match=r"A holds 1\.jpg and 1\.png, of which only one"):
+    with pytest.raises(UserError, match=r"A holds 1\.jpg and 1\.png, but only one of them"):
         open_folder(config)
 
 
 def test_images_of_two_shapes_are_no_pair(config, tmp_path):
     write_image(tmp_path / "A" / "1.png")
     write_image(tmp_path / "B" / "1.png", size=(2 * SIZE, SIZE))
-    with pytest.raises(UserError, match=r"1\.png: 16 x 16 pixels, where \S*B/1\.png has 32 x 16"):
+    with pytest.raises(UserError, match=r"1\.png: 16 x 16 pixels, but \S*B/1\.png has 32 x 16"):
         open_folder(config)
 
 
@@ -222,7 +222,7 @@ def write_training(root):
         (write_single, r"one image's shape.* put the conditions into a folder A"),
         (write_lower_case, r"rename its folder a to A$"),
         (write_one_level_down, r"did you mean \S*/facades\?$"),
-        (write_other_names, r"inputs and targets hold files of equal names: rename the conditions' to A"),
+        (write_other_names, r"inputs and targets hold files of the same names: rename the conditions' to A"),
         (write_archive, r"unpack facades\.tar\.gz$"),
         (write_webp, r"holds \.webp files, .*convert them to PNG$"),
         (write_only_a, r"one of the folders A and B, and both are needed"),
@@ -240,7 +240,7 @@ def test_a_folder_that_is_nearly_right_gets_a_hint(config, tmp_path, write, hint
 def test_hints_look_one_level_deep(config, tmp_path):
     write_two(tmp_path / "home" / "deep" / "A", tmp_path / "home" / "deep" / "B")
     (tmp_path / "home" / "itself").symlink_to(tmp_path)
-    with pytest.raises(UserError, match=r"files of A and B side by side, in the folder"):
+    with pytest.raises(UserError, match=r"files of A and B side by side, in itself"):
         open_folder(config)
 
 
@@ -279,7 +279,7 @@ def test_arrays_are_pairs(config):
     ("targets", "text"),
     [
         (np.zeros((3, SIZE, SIZE, 1)), "real_images: float64"),
-        (np.zeros((2, SIZE, SIZE, 1), np.uint8), "give as many of one shape"),
+        (np.zeros((2, SIZE, SIZE, 1), np.uint8), "give two arrays of the same shape"),
         ([1], "real_images: <class 'list'>"),
     ],
 )

@@ -19,9 +19,9 @@ def data_config():
     return pix2pix_socofing.get_config().data
 
 
-@pytest.mark.parametrize("pixel_format", ["rgba", "rgb", "grey"])
+@pytest.mark.parametrize("pixel_format", ["rgba", "rgb", "gray"])
 @pytest.mark.parametrize("shape", [(103, 96), (298, 241)])
-def test_every_format_decodes_to_the_same_grey_values(tmp_path, pixel_format, shape):
+def test_every_format_decodes_to_the_same_gray_values(tmp_path, pixel_format, shape):
     pixels = make_print_pixels(0, *shape)
     write_bmp(tmp_path / "print.bmp", pixels, pixel_format)
     np.testing.assert_array_equal(image_files.read_image(tmp_path / "print.bmp", 1)[:, :, 0], pixels)
@@ -97,7 +97,7 @@ def test_resizes_to_nearest():
 
 def test_resizes_bilinearly():
     image = np.array([[0, 255], [0, 255]], np.uint8)[:, :, None]
-    # Pixel centres at -1/4, 1/4, 3/4 and 5/4 of the way: 0, 63.75, 191.25 and 255, rounded.
+    # Pixel centers at -1/4, 1/4, 3/4 and 5/4 of the way: 0, 63.75, 191.25 and 255, rounded.
     expected = np.tile([0, 64, 191, 255], (4, 1))
     np.testing.assert_array_equal(preprocessing.resize(image, (4, 4), "bilinear")[:, :, 0], expected)
 
@@ -144,7 +144,7 @@ def test_preprocesses_a_print_with_its_frame(data_config):
     assert (preprocessed[-1] == 0).all()
 
 
-def test_repeats_the_grey_channel(data_config):
+def test_repeats_the_gray_channel(data_config):
     data_config.num_channels = 3
     preprocessed = preprocessing.preprocess_print(make_print_pixels(0), data_config)
     assert preprocessed.shape == (256, 256, 3)

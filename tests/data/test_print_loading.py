@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from fpgan_jax.data import pairs, preprocessing, print_loading
+from fpgan_jax.data import pair_writing, preprocessing, print_loading
 from fpgan_jax.errors import UserError
 from tests.data.conftest import RIGHT_INDEX_PERSONS, make_print_pixels
 
@@ -143,7 +143,9 @@ def test_more_persons_than_there_are_make_no_archive(config, tmp_path):
 
 def test_a_folder_of_pairs_makes_no_archive(config, tmp_path):
     config.data.source, config.data.paired_dir = "paired_folder", "pairs"
-    with pytest.raises(UserError, match=r"config\.data\.source='paired_folder': pairs do not tell"):
+    with pytest.raises(
+        UserError, match=r"config\.data\.source='paired_folder': the persons of pairs are not known"
+    ):
         print_loading.write_archive(config, tmp_path / "prints.npz")
 
 
@@ -155,7 +157,7 @@ def test_a_finger_that_nobody_has_makes_no_archive(config, tmp_path):
 
 
 def test_a_folder_of_pairs_is_its_own_set_of_pairs(config, tmp_path):
-    paths = pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
+    paths = pair_writing.write_pairs(print_loading.create_pairs(config), tmp_path)
     config.data.source, config.data.paired_dir = "paired_folder", str(tmp_path / "train")
     assert print_loading.create_pairs(config).names == tuple(path.name for path in paths)
 
@@ -232,7 +234,7 @@ def test_every_path_field_may_begin_with_a_tilde(config, archive, tmp_path, monk
         (tmp_path / name).symlink_to(path)
     config.data.socofing_dir, config.data.tfds_dir = "~/prints", "~/tfds"
     expected = print_loading.load_prints(config)
-    pairs.write_pairs(print_loading.create_pairs(config), tmp_path)
+    pair_writing.write_pairs(print_loading.create_pairs(config), tmp_path)
     config.data.source, config.data.npz_file = "npz", "~/npz"
     np.testing.assert_array_equal(print_loading.load_prints(config).images, expected.images)
     config.data.source, config.data.paired_dir = "paired_folder", "~/train"

@@ -15,8 +15,8 @@ def test_refuses_parts_of_different_length():
 
 
 def test_the_hash_sees_pixels_and_persons_but_not_names():
-    def create(grey, person, name):
-        return PrintSet(np.full((1, 2, 2, 1), grey, np.uint8), np.array([person], np.int32), (name,))
+    def create(gray, person, name):
+        return PrintSet(np.full((1, 2, 2, 1), gray, np.uint8), np.array([person], np.int32), (name,))
 
     first = create(5, 1, "a").data_hash
     assert create(5, 1, "b").data_hash == first

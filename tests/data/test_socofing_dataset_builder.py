@@ -155,17 +155,17 @@ def truncate(folder):
 
 
 def add_other_name(folder):
-    write_bmp(folder / "Real" / "10__M_Right_index.BMP", make_print_pixels(5), "grey")
+    write_bmp(folder / "Real" / "10__M_Right_index.BMP", make_print_pixels(5), "gray")
     return "10__M_Right_index.BMP"
 
 
 def add_altered_file(folder):
-    write_bmp(folder / "Real" / "12__M_Right_index_finger_CR.BMP", make_print_pixels(5), "grey")
+    write_bmp(folder / "Real" / "12__M_Right_index_finger_CR.BMP", make_print_pixels(5), "gray")
     return "12__M_Right_index_finger_CR.BMP"
 
 
 def add_second_impression(folder):
-    write_bmp(folder / "Real" / "2__M_Right_index_finger.BMP", make_print_pixels(5), "grey")
+    write_bmp(folder / "Real" / "2__M_Right_index_finger.BMP", make_print_pixels(5), "gray")
     return "2__M_Right_index_finger.BMP"
 
 

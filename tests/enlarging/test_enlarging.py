@@ -16,7 +16,7 @@ from fpgan_jax.enlarging.enlarging import Request
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.study import loading
 from fpgan_jax.models import factory
-from fpgan_jax.synthesis import drawing, sharded
+from fpgan_jax.synthesis import drawing, manifest, sharded
 from fpgan_jax.tables.csv_rows import read_rows, write_rows
 from tests.launch.scripts import run, run_well
 from tests.serving.test_formats import create_weights, save_checkpoint
@@ -262,7 +262,7 @@ def test_new_fingers_are_numbered_apart_and_may_go_unchecked(gan_workdir, tmp_pa
     request = Request("new", 2, 1, is_checked=False)
     line = enlarging.enlarge(gan_workdir, str(tmp_path / "new"), request)
     assert line == f"2 impressions of 2 new fingers, not checked, {DRAWN_AT}"
-    rows = drawing.read_manifest(str(tmp_path / "new"))
+    rows = manifest.read_manifest(str(tmp_path / "new"))
     assert [(row.file, row.noise) for row in rows] == [
         ("100001_01.png", "new_finger"),
         ("100002_01.png", "new_finger"),

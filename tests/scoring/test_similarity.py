@@ -9,7 +9,7 @@ from fpgan_jax.data import print_archive, print_loading
 from fpgan_jax.data.prints import SPLITS, PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.scoring import similarity
-from fpgan_jax.synthesis.drawing import ManifestRow
+from fpgan_jax.synthesis.manifest import ManifestRow
 from fpgan_jax.tables.csv_rows import write_rows
 
 

@@ -14,7 +14,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.scoring import similarity
 from fpgan_jax.serving import inference
-from fpgan_jax.synthesis import drawing
+from fpgan_jax.synthesis import drawing, manifest
 from tests.serving.test_formats import PERSONS, create_weights, save_checkpoint
 from tests.training import tiny
 
@@ -77,7 +77,7 @@ def test_the_documented_program_draws_and_scores(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize("noise", ["training", "new"])
 def test_a_manifests_row_is_drawn_again(folder, draw, tmp_path, noise):
     drawing.synthesize(str(folder / "tiny"), str(tmp_path), overrides={"noise": noise})
-    for row in drawing.read_manifest(str(tmp_path))[2:4]:
+    for row in manifest.read_manifest(str(tmp_path))[2:4]:
         np.testing.assert_array_equal(draw.draw_row(row)[..., 0], np.asarray(Image.open(tmp_path / row.file)))
 
 

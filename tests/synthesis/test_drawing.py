@@ -9,7 +9,7 @@ from PIL import Image
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.folder_lock import hold_folder
-from fpgan_jax.synthesis import drawing
+from fpgan_jax.synthesis import drawing, manifest
 from fpgan_jax.training import gan_trainer
 from tests.training import tiny
 
@@ -70,7 +70,7 @@ def test_every_setting_changes_the_images(gan_workdir, tmp_path, overrides):
 
 def test_the_manifest_comes_back_from_disk(gan_workdir, tmp_path):
     rows, _ = draw(gan_workdir, tmp_path, noise="new", deterministic=True)
-    assert drawing.read_manifest(str(tmp_path)) == rows
+    assert manifest.read_manifest(str(tmp_path)) == rows
     assert (rows[0].noise, rows[0].dropout, rows[0].statistics, rows[0].checkpoint_step) == (
         "new",
         "off",
@@ -166,19 +166,19 @@ def test_a_manifest_that_names_a_file_outside_its_folder_is_refused(gan_workdir,
     path = tmp_path / "manifest.csv"
     path.write_text(path.read_text().replace(rows[0].file, "../secret.png"))
     with pytest.raises(UserError, match=r"names a file outside its folder, '\.\./secret\.png'"):
-        drawing.read_manifest(str(tmp_path))
+        manifest.read_manifest(str(tmp_path))
 
 
 def test_a_foreign_manifest_is_named(tmp_path):
     (tmp_path / "manifest.csv").write_text("a,b\n1,2\n")
     with pytest.raises(UserError, match=r"manifest\.csv: not a file of launch.synthesize"):
-        drawing.read_manifest(str(tmp_path))
+        manifest.read_manifest(str(tmp_path))
 
 
 def test_a_manifest_without_persons_is_named(tmp_path):
     (tmp_path / "manifest.csv").write_text("file,condition,condition_hash\n1.png,1.png,0\n")
     with pytest.raises(UserError, match=r"manifest\.csv: of launch.synthesize --condition_dir, .* no person"):
-        drawing.read_manifest(str(tmp_path))
+        manifest.read_manifest(str(tmp_path))
 
 
 @pytest.fixture(name="change_metadata")

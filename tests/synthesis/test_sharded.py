@@ -13,25 +13,11 @@ from PIL import Image
 
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.errors import UserError
-from fpgan_jax.models import factory
 from fpgan_jax.serving import inference
-from fpgan_jax.synthesis import drawing, sharded, shards
+from fpgan_jax.synthesis import manifest, sharded, shards
 from fpgan_jax.synthesis.sharded import Request
 from fpgan_jax.tables.csv_rows import read_rows
-from tests.serving.test_formats import create_weights, save_checkpoint
-from tests.training import tiny
 from tests.training.checkpoints.test_damage import limit_files
-
-
-@pytest.fixture(scope="module")
-def gan_workdir(tmp_path_factory):
-    """Save an untrained generator with dropout and each image's own statistics."""
-    workdir = tmp_path_factory.mktemp("gan")
-    config = tiny.create_config()
-    config.generator.dropout_rate = 0.5
-    weights = create_weights(factory.create_generator(config), config, 0)
-    save_checkpoint(workdir, config, {"generator": weights}, pairs=[[1, 0]], pair_names=[])
-    return str(workdir)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +64,7 @@ def test_image_i_is_that_of_its_noise_and_seed(gan_workdir, drawn):
 
 def test_the_manifest_tells_each_image_of_its_shard(drawn):
     folder, _ = drawn
-    rows = read_rows(str(folder / "shard-000001.csv"), drawing.ManifestRow, "synthesize")
+    rows = read_rows(str(folder / "shard-000001.csv"), manifest.ManifestRow, "synthesize")
     assert [(row.file, row.person, row.replica) for row in rows] == [
         (f"{i:010d}.png", -1, i) for i in range(32, 40)
     ]
@@ -108,7 +94,7 @@ def test_array_records_are_the_same_files_in_the_manifests_order(gan_workdir, dr
 def test_folders_hold_the_same_files_and_a_manifest(gan_workdir, drawn, tmp_path):
     sharded.synthesize_shards(gan_workdir, str(tmp_path), Request(40, 32, "png"))
     rows = [
-        row for name in ("shard-000000", "shard-000001") for row in drawing.read_manifest(tmp_path / name)
+        row for name in ("shard-000000", "shard-000001") for row in manifest.read_manifest(tmp_path / name)
     ]
     folders = [tmp_path / f"shard-{row.replica // 32:06d}" for row in rows]
     images = {

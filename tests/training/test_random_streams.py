@@ -13,7 +13,7 @@ from flax import linen as nn
 from fpgan_jax.config.derived import resolve_seed
 from fpgan_jax.data import feeding
 from fpgan_jax.models import factory
-from fpgan_jax.synthesis import drawing
+from fpgan_jax.synthesis import manifest
 from fpgan_jax.training import classifier_trainer, gan_trainer, random_streams
 from tests.training import tiny
 
@@ -179,7 +179,7 @@ def test_the_seeds_of_a_synthesis_change_its_dropout_and_its_noise(changes, chan
             {"synthesis.noise": "new"} | {f"synthesis.{name}": n for name, n in changes.items()}
         )
         metadata = {"pairs": [[1, 0]], "pair_names": [], "config_hash": "", "data_hash": ""}
-        (row,) = drawing.plan_rows(config, metadata, 0)
+        (row,) = manifest.plan_rows(config, metadata, 0)
         return vars(row)
 
     before, after = plan(), plan(**changes)

@@ -113,5 +113,5 @@ def test_a_continued_run_drops_the_rows_that_it_will_write_again(trained, tmp_pa
 def test_arrays_of_another_shape_than_the_configs_are_named():
     config = tiny.create_config()
     config.data.image_size = 32
-    with pytest.raises(UserError, match=r"noise_image: \(16, 16, 1\) .* config's are \(32, 32, 1\)"):
+    with pytest.raises(UserError, match=r"noise_image: \(16, 16, 1\) .* config says \(32, 32, 1\)"):
         create_source(config)

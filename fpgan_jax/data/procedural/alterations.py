@@ -1,12 +1,10 @@
-"""Owns alterations of an impression as SOCOFing has them: obliteration, central rotation and the Z cut.
-
-Does not write files (`files.py`).
-"""
+"""Alterations of an impression as SOCOFing has them: obliteration, central rotation and the Z cut."""
 
 import math
 
 import numpy as np
-from scipy import fft, ndimage
+from numpy.random import Generator
+from scipy import ndimage
 
 from fpgan_jax.data.procedural.finger import Finger, create_finger_generator, draw_smooth_noise
 from fpgan_jax.data.procedural.impressions import SIZES, PrintSize, add_frame
@@ -15,7 +13,7 @@ from fpgan_jax.errors import UserError
 
 DIFFICULTIES = ("Easy", "Medium", "Hard")
 
-# Radius of the altered region over the file's width, beside SOCOFing's own three difficulties.
+# Radius of the altered region as a share of the file's width, chosen to look like SOCOFing's three difficulties.
 _ALTERED_RADIUS = {
     "Obl": {"Easy": 0.14, "Medium": 0.21, "Hard": 0.26},
     "CR": {"Easy": 0.12, "Medium": 0.22, "Hard": 0.27},
@@ -29,13 +27,13 @@ def alter_impression(image: np.ndarray, finger: Finger, alteration: str, difficu
     The place is the same in all difficulties, so that a harder alteration contains the easier one's.
 
     Args:
-      image: [height, width] uint8, grey, with the frame, from `create_impression`.
+      image: [height, width] uint8, with the frame, from `create_impression`.
       finger: of the impression; the alteration's place is drawn from its keys.
       alteration: "Obl" (obliteration), "CR" (central rotation) or "Zcut" (z-cut).
       difficulty: one of `DIFFICULTIES`.
 
     Returns:
-      [height, width] uint8; outside the altered region, and in the frame, the image itself.
+      [height, width] uint8, unchanged outside the altered region and in the frame.
 
     Raises:
       UserError: no such alteration, difficulty or size.
@@ -73,12 +71,12 @@ def _size_of(image: np.ndarray) -> PrintSize:
 def _sample(
     window: np.ndarray, x: np.ndarray, y: np.ndarray, x_at: np.ndarray, y_at: np.ndarray
 ) -> np.ndarray:
-    """The window at the points (x_at, y_at) of the coordinates x, y that its pixels have."""
+    """Sample the window, whose pixels have the coordinates x and y, at (x_at, y_at)."""
     return ndimage.map_coordinates(window, [y_at - y[0, 0], x_at - x[0, 0]], order=1, mode="nearest")
 
 
 def _obliterate(
-    rng: np.random.Generator, window: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float, pixel: float
+    rng: Generator, window: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float, pixel: float
 ) -> np.ndarray:
     ragged = np.hypot(x, y) * (1 + 0.22 * draw_smooth_noise(rng, window.shape, 7 * pixel))
     inside = np.exp(-((ragged / radius) ** 4))
@@ -88,7 +86,7 @@ def _obliterate(
 
 
 def _rotate_center(
-    rng: np.random.Generator, window: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float, pixel: float
+    rng: Generator, window: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float, pixel: float
 ) -> np.ndarray:
     angle = math.radians(rng.uniform(60, 120)) * rng.choice([-1, 1])
     cosine, sine = math.cos(angle), math.sin(angle)
@@ -101,7 +99,7 @@ def _rotate_center(
 
 
 def _cut_z(
-    rng: np.random.Generator, window: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float, pixel: float
+    rng: Generator, window: np.ndarray, x: np.ndarray, y: np.ndarray, radius: float, pixel: float
 ) -> np.ndarray:
     angle = rng.uniform(-0.6, 0.6)
     cosine, sine = math.cos(angle), math.sin(angle)
@@ -116,46 +114,10 @@ def _cut_z(
     sign = np.where(above, 1.0, -1.0)[..., None]
     source[..., :2] *= sign
     swapped = sign * (source @ affine)
-    turned = _sample(
-        window,
-        x,
-        y,
-        cosine * swapped[..., 0] - sine * swapped[..., 1],
-        sine * swapped[..., 0] + cosine * swapped[..., 1],
-    )
+    u, v = swapped[..., 0], swapped[..., 1]
+    turned = _sample(window, x, y, cosine * u - sine * v, sine * u + cosine * v)
     inside = (np.abs(along) <= a) & (np.abs(across) <= b)
     to_cut = np.minimum(np.abs(np.abs(across) - b), np.abs(across * a - along * b) / math.hypot(a, b))
     scar = 0.9 * np.exp(-((to_cut / (0.8 * pixel)) ** 2)) * (np.abs(along) <= a) * (np.abs(across) <= b + 1)
     altered = np.where(inside, turned, window)
     return altered + scar * (255 - altered)
-
-
-def estimate_ridge_period(image: np.ndarray) -> float:
-    """Measure a print's ridge period from its radial power spectrum.
-
-    Args:
-      image: [height, width] uint8, a print of one of `SIZES`, with its frame, which is left out.
-
-    Returns:
-      The period of the strongest ring, pixels of the file, between 5.7 and 14 master pixels.
-
-    Raises:
-      UserError: the image is of another size.
-    """
-    print_size = _size_of(image)
-    window = image[print_size.window].astype(np.float64)
-    step = 2.6 / print_size.pixel_step
-    flat = window - ndimage.gaussian_filter(window, 2 * step)
-    # Blots and the contact's outline would count as much as the ridges without equal local contrast.
-    flat /= np.sqrt(ndimage.gaussian_filter(flat**2, 4 * step)) + 20
-    flat *= np.outer(np.hanning(flat.shape[0]), np.hanning(flat.shape[1]))
-    side = 256 if print_size.pixel_step > 1 else 1024
-    power = np.abs(fft.fft2(flat, (side, side))) ** 2
-    frequency = fft.fftfreq(side)
-    ring = np.rint(np.hypot(frequency[:, None], frequency[None, :]) * side).astype(int).ravel()
-    radial = np.bincount(ring, power.ravel()) / np.bincount(ring)
-    radial = ndimage.gaussian_filter1d(radial, 2)
-    low, high = (math.ceil(side / (period / print_size.pixel_step)) for period in (14, 5.98))
-    peak = low + int(np.argmax(radial[low:high]))
-    near = np.arange(peak - 6, peak + 7)
-    return float(side * radial[near].sum() / (radial[near] * near).sum())

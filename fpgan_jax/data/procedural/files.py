@@ -1,7 +1,4 @@
-"""Owns folders of procedural prints: SOCOFing's own names and headers, so that everything downstream reads either.
-
-Does not read SOCOFing, and does not make the images.
-"""
+"""Folders of procedural prints, with SOCOFing's own names and headers, so that everything downstream reads both."""
 
 import dataclasses
 import json
@@ -28,7 +25,7 @@ MANIFEST_NAME = "MANIFEST.json"
 
 
 def _encode_real(image: np.ndarray, print_size: PrintSize) -> bytes:
-    """BMP with SOCOFing's header of real files: BITMAPV5, sRGB; 32-bit bit fields or 24-bit."""
+    """Encode a BMP with SOCOFing's header of real files: BITMAPV5, sRGB; 32-bit bit fields or 24-bit."""
     channels = print_size.bits_per_pixel // 8
     pixels = np.repeat(image[::-1, :, None], channels, axis=2)
     if channels == 4:
@@ -39,20 +36,9 @@ def _encode_real(image: np.ndarray, print_size: PrintSize) -> bytes:
     data = np.pad(rows, ((0, 0), (0, -rows.shape[1] % 4))).tobytes()
     offset = 14 + 124
     header = struct.pack("<2sIHHI", b"BM", offset + len(data), 0, 0, offset)
-    header += struct.pack(
-        "<IiiHHIIiiII",
-        124,
-        print_size.width,
-        print_size.height,
-        1,
-        print_size.bits_per_pixel,
-        3 if channels == 4 else 0,
-        len(data),
-        print_size.pixels_per_meter,
-        print_size.pixels_per_meter,
-        0,
-        0,
-    )
+    size, resolution = (print_size.width, print_size.height), [print_size.pixels_per_meter] * 2
+    pixel_format = (1, print_size.bits_per_pixel, 3 if channels == 4 else 0)
+    header += struct.pack("<IiiHHIIiiII", 124, *size, *pixel_format, len(data), *resolution, 0, 0)
     header += struct.pack("<IIII4s", 0x00FF0000, 0x0000FF00, 0x000000FF, 0xFF000000, b"BGRs")
     # The end points of sRGB in 2.30 fixed point, as the program that wrote SOCOFing's files rounds them.
     header += struct.pack(
@@ -65,13 +51,12 @@ def _encode_real(image: np.ndarray, print_size: PrintSize) -> bytes:
 
 
 def _encode_altered(image: np.ndarray, print_size: PrintSize) -> bytes:
-    """BMP with SOCOFing's header of altered files: 8-bit indices into a grey palette."""
+    """Encode a BMP with SOCOFing's header of altered files: 8-bit indices into a gray palette."""
     data = np.pad(image[::-1], ((0, 0), (0, -print_size.width % 4))).tobytes()
     offset = 14 + 40 + 1024
     header = struct.pack("<2sIHHI", b"BM", offset + len(data), 0, 0, offset)
-    header += struct.pack(
-        "<IiiHHIIiiII", 40, print_size.width, print_size.height, 1, 8, 0, 0, 3780, 3780, 256, 256
-    )
+    size, resolution = (print_size.width, print_size.height), (3780, 3780)
+    header += struct.pack("<IiiHHIIiiII", 40, *size, 1, 8, 0, 0, *resolution, 256, 256)
     levels = np.arange(256, dtype=np.uint8)
     palette = np.stack([levels, levels, levels, np.full(256, 255, np.uint8)], axis=1).tobytes()
     return header + palette + data
@@ -84,7 +69,7 @@ def _file_bytes(print_size: PrintSize, is_altered: bool) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class _FingerJob:
-    """Everything a worker needs to write one finger's files."""
+    """What a worker needs to write one finger's files."""
 
     out_dir: str
     person: int
@@ -96,9 +81,8 @@ class _FingerJob:
     altered: bool
 
     def files(self) -> list[tuple[str, str, int, str, str]]:
-        """Folder, file name, impression, alteration and difficulty of each file; "" where none."""
-        gender = choose_gender(self.seed, self.person)
-        name = PrintName(self.person, self.hand, self.finger, gender)
+        """Folder, file name, impression, alteration and difficulty of each file; "" if not altered."""
+        name = PrintName(self.person, self.hand, self.finger, choose_gender(self.seed, self.person))
         files = [("Real", name.to_filename(), 0, "", "")]
         for impression in range(1, self.num_impressions):
             files.append((f"Impressions/Impression-{impression + 1}", name.to_filename(), impression, "", ""))
@@ -110,7 +94,7 @@ class _FingerJob:
 
 
 def _write_finger(job: _FingerJob) -> int:
-    """Write the finger's files that are not there yet; return how many."""
+    """Write the finger's missing files; return how many."""
     print_size = SIZES[job.size]
     missing = []
     for file in job.files():
@@ -137,9 +121,13 @@ def _write_finger(job: _FingerJob) -> int:
 
 
 def _claim_folder(out_dir: pathlib.Path, seed: int, size: str) -> None:
-    """Make sure that the folder is empty or holds prints of just this seed, size and version."""
-    manifest = {"made_by": "fpgan_jax procedural prints", "version": SYNTHESIS_VERSION}
-    manifest |= {"seed": seed, "size": size}
+    """Check that the folder is empty or holds prints of this seed, size and version, and write its manifest."""
+    manifest = {
+        "made_by": "fpgan_jax procedural prints",
+        "version": SYNTHESIS_VERSION,
+        "seed": seed,
+        "size": size,
+    }
     if out_dir.exists() and not out_dir.is_dir():
         raise UserError(f"{out_dir}: is a file; name a folder")
     manifest_path = out_dir / MANIFEST_NAME
@@ -178,13 +166,7 @@ def _is_own_file(path: pathlib.PurePath, seed: int, has_manifest: bool) -> bool:
 
 
 def parse_fingers(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
-    """Parse names of fingers.
-
-    Args:
-      names: each `<hand>_<finger>`, for example "Right_index"; or "all" alone for all ten.
-
-    Returns:
-      (hand, finger) of each.
+    """Parse names `<hand>_<finger>`, for example "Right_index", into (hand, finger); "all" alone means all ten.
 
     Raises:
       UserError: a name is not of that form.
@@ -213,15 +195,14 @@ def write_prints(
 ) -> int:
     """Write procedural prints in SOCOFing's folders, names, sizes and BMP form.
 
-    Files are written one by one to a temporary name and renamed, and a file that is there already is kept, so an
-    interrupted call continues where it was. A larger `num_persons` adds persons and changes none.
+    Existing files are kept, so an interrupted call continues where it was, and a larger `num_persons` adds persons.
 
     Args:
       out_dir: folder; new, empty, or written by this function with the same seed and size.
       num_persons: persons 1 to this.
       hands_and_fingers: (hand, finger) pairs of each person.
-      num_impressions: impressions of each finger; the first is `Real/`, further ones, which SOCOFing does not
-        have, go to `Impressions/Impression-2/` and so on.
+      num_impressions: impressions of each finger; the first goes to `Real/`, others, which SOCOFing does not have, to
+        `Impressions/Impression-2/` and so on.
       altered: whether to write the three altered versions of the first impression in three difficulties.
       seed: of the whole set, not negative.
       size: one of `SIZES`.
@@ -231,7 +212,7 @@ def write_prints(
       Number of files written.
 
     Raises:
-      UserError: an argument is out of range, or the folder holds files of other origin or settings.
+      UserError: an argument is out of range, or the folder holds files with another origin or other settings.
 
     Source: file layout of Shehu et al. 2018, arXiv:1807.10609, section 3; differs in: every finger has every
     alteration in every difficulty.
@@ -255,10 +236,6 @@ def write_prints(
         for person in range(1, num_persons + 1)
         for hand, finger in fingers
     ]
-    return _run_jobs(jobs, num_workers)
-
-
-def _run_jobs(jobs: Sequence[_FingerJob], num_workers: int) -> int:
     num_written = 0
     with create_progress(len(jobs), "making prints", "fingers") as progress:
         for count in _write_fingers(jobs, num_workers):

@@ -1,11 +1,9 @@
-"""Owns a procedural finger: its class, its singular points, its ridges.
-
-Holds nothing taken from SOCOFing's prints: only a few population numbers (ridge period, contact area) follow it. Does
-not print the finger (`impressions.py`).
+"""A procedural finger: its class, its singular points, its ridges.
 
 A finger is grown as SFinGe grows it (Cappelli et al. 2002): a class and its singular points give an orientation
 field, and oriented filtering, iterated from noise, turns it into ridges whose minutiae appear by themselves.
-Lengths are in master pixels, 1/500 inch: a ridge period is about 8.5 of them.
+Lengths are in master pixels, 1/500 inch: a ridge period is about 8.5 of them. Nothing is taken from SOCOFing's prints
+but a few population numbers (ridge period, contact area).
 """
 
 import dataclasses
@@ -13,6 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.random import Generator
 from scipy import fft, ndimage
 
 from fpgan_jax.data.ridges import oriented_filters
@@ -25,108 +24,72 @@ PATTERNS = ("arch", "tented_arch", "left_loop", "right_loop", "whorl")
 SYNTHESIS_VERSION = 1
 MASTER_HEIGHT, MASTER_WIDTH = 400, 360
 
-# Ridges are grown on a grid this much coarser: at 5 px a period the cosine is still sampled well, and a filter
+# Ridges are grown on a grid this much coarser: at 5 pixels per period the cosine is still sampled well, and a filter
 # costs a third.
 _GROWTH_STEP = 5 / 3
-_CENTER_ROW, _CENTER_COL = 215.0, 180.0
+_CENTER = (215.0, 180.0)  # row, col
 
 
 @dataclasses.dataclass(frozen=True)
 class Growth:
-    """How ridges grow from noise; the defaults are those of the sets that `make_prints` writes.
+    """How ridges grow from noise; the defaults are those of the sets that `make_prints` writes."""
 
-    Attributes:
-      period: mean of men's index fingers, master pixels.
-      num_steps: how often the noise is filtered; each pass joins ridges, and so removes minutiae.
-      period_variation: share by which the period varies over a finger, on both sides of its mean.
-      unevenness: how much of that variation has no regular place, from 0.
-      unevenness_sigma: over how many master pixels that part is smooth.
-      bending: standard deviation of the ridges' direction about the pattern's, radians.
-      bending_sigma: over how many master pixels it is smooth.
-    """
-
-    period: float = 8.5
-    num_steps: int = 20
-    period_variation: float = 0.09
-    unevenness: float = 0.3
-    unevenness_sigma: float = 40.0
-    bending: float = 0.0
-    bending_sigma: float = 40.0
+    period: float = 8.5  # mean of men's index fingers, master pixels
+    num_steps: int = 20  # how often the noise is filtered; each pass joins ridges, and so removes minutiae
+    period_variation: float = 0.09  # of the period over a finger, as a share on both sides of its mean
+    unevenness: float = 0.3  # of that variation, how much is random in place, from 0
+    unevenness_sigma: float = 40.0  # smoothness of that part, master pixels
+    bending: float = 0.0  # standard deviation of the ridges' direction about the pattern's, radians
+    bending_sigma: float = 40.0  # smoothness of the bending, master pixels
 
 
 @dataclasses.dataclass(frozen=True)
 class Singularity:
-    """A singular point of an orientation field.
+    """A singular point of an orientation field."""
 
-    Attributes:
-      kind: "core" (Poincare index +1/2) or "delta" (-1/2).
-      row: in the master, pixels from the top.
-      col: in the master, pixels from the left.
-    """
-
-    kind: str
-    row: float
+    kind: str  # "core" (Poincare index +1/2) or "delta" (-1/2)
+    row: float  # in the master
     col: float
 
 
 @dataclasses.dataclass(frozen=True)
 class Finger:
-    """A master finger, of which impressions are taken.
+    """A master finger, of which impressions are taken; its lengths are in master pixels."""
 
-    Attributes:
-      seed, person, hand, finger: what the finger was grown from; `create_impression` draws from them too.
-      pattern: one of `PATTERNS`, as it looks on the impression.
-      ridge_period: mean period, master pixels.
-      singularities: cores and deltas.
-      orientation: [400, 360] float32, ridge direction in radians in [0, pi), counter-clockwise from the row's
-        direction.
-      ridges: [400, 360] float32, about a unit cosine across the ridges; +1 is the middle of a ridge.
-      center: (row, col) of the master that lies at the middle of the pattern.
-      half_width: half the contact's width, master pixels.
-      tip_height: from `center` up to the contact's upper end, master pixels.
-    """
-
-    seed: int
+    seed: int  # impressions draw from the four keys too
     person: int
     hand: str
     finger: str
-    pattern: str
-    ridge_period: float
+    pattern: str  # one of `PATTERNS`, as it looks on the impression
+    ridge_period: float  # mean
     singularities: tuple[Singularity, ...]
+    # [400, 360] float32, radians in [0, pi), counterclockwise from the row's direction.
     orientation: np.ndarray
-    ridges: np.ndarray
-    center: tuple[float, float]
-    half_width: float
-    tip_height: float
+    ridges: np.ndarray  # [400, 360] float32, about a unit cosine across the ridges; 1 is a ridge's middle
+    center: tuple[float, float]  # (row, col) of the middle of the pattern
+    half_width: float  # of the contact
+    tip_height: float  # from `center` to the contact's upper end
 
 
-def _generator(purpose: str, seed: int, person: int, *keys: int) -> np.random.Generator:
-    """A counter-based generator of its own for each purpose and key, whatever was drawn before."""
+def _generator(purpose: str, seed: int, person: int, *keys: int) -> Generator:
+    """Create the counter-based generator of a purpose and its keys, whatever was drawn before."""
     entropy = [seed, person, *keys, int.from_bytes(purpose.encode(), "big")]
-    return np.random.Generator(np.random.Philox(np.random.SeedSequence(entropy)))
+    return Generator(np.random.Philox(np.random.SeedSequence(entropy)))
 
 
 def create_finger_generator(
     purpose: str, seed: int, person: int, hand: str, finger: str, *keys: int
-) -> np.random.Generator:
+) -> Generator:
     """Create the random numbers of one purpose for one finger."""
     return _generator(purpose, seed, person, HANDS.index(hand), FINGERS.index(finger), *keys)
 
 
 def choose_gender(seed: int, person: int) -> str:
-    """Draw a person's gender.
-
-    Args:
-      seed: of the whole set, not negative.
-      person: id, from 1.
-
-    Returns:
-      "M" or "F", with SOCOFing's shares of 477 and 123.
-    """
+    """Draw a person's gender, "M" or "F", with SOCOFing's shares of 477 and 123."""
     return "M" if _generator("gender", seed, person).random() < 477 / 600 else "F"
 
 
-def _choose_pattern(rng: np.random.Generator, hand: str, finger: str) -> str:
+def _choose_pattern(rng: Generator, hand: str, finger: str) -> str:
     # Natural shares (Wilson, Candela & Watson 1994): loops 65.5%, whorls 27.9%, arches 3.7%, tented arches 2.9%.
     # A loop mostly opens to the little finger, on the index often to the thumb.
     toward_little_finger = 0.6 if finger == "index" else 0.95
@@ -135,8 +98,8 @@ def _choose_pattern(rng: np.random.Generator, hand: str, finger: str) -> str:
     return str(rng.choice(["arch", "tented_arch", loop, "whorl"], p=[0.037, 0.029, 0.655, 0.279]))
 
 
-def _choose_singularities(rng: np.random.Generator, pattern: str) -> list[tuple[str, float, float]]:
-    """Kind, x to the right and y up from the pattern's centre, master pixels."""
+def _choose_singularities(rng: Generator, pattern: str) -> list[tuple[str, float, float]]:
+    """Draw (kind, x to the right, y up from the pattern's center) of each, master pixels."""
     if pattern == "arch":
         return []
     if pattern == "tented_arch":
@@ -160,18 +123,15 @@ def _choose_singularities(rng: np.random.Generator, pattern: str) -> list[tuple[
 def create_orientation_field(
     pattern: str, singularities: Sequence[Singularity], *, center: tuple[float, float], arching: float
 ) -> np.ndarray:
-    """Compute the direction of the ridges over the master.
+    """Compute the direction of the ridges over the master, as `Finger.orientation`.
 
     The arching term is continuous, so the field's singular points are exactly the given ones.
 
     Args:
       pattern: one of `PATTERNS`.
-      singularities: cores and deltas, in master pixels.
+      singularities: cores and deltas.
       center: (row, col) about which the ridges arch.
       arching: slope that the finger's roundness adds at the contact's sides, radians.
-
-    Returns:
-      [400, 360] float32, radians in [0, pi), counter-clockwise from the row's direction.
 
     Source: Sherlock & Monro 1993, "A model for interpreting fingerprint topology" (zero-pole model); differs in:
     instead of the piecewise linear correction of Vizcaya & Gerhardt 1996 one smooth term bends the ridges down on
@@ -194,9 +154,9 @@ def create_orientation_field(
 
 
 def _grow_ridges(
-    rng: np.random.Generator, orientation: np.ndarray, period: float, coarseness: np.ndarray, growth: Growth
+    rng: Generator, orientation: np.ndarray, period: float, coarseness: np.ndarray, growth: Growth
 ) -> np.ndarray:
-    """Turn noise into ridges; everything on the growth grid, `coarseness` 0 to 1 from fine to coarse ridges."""
+    """Turn noise into ridges on the growth grid; `coarseness` is from 0 (fine ridges) to 1."""
     filters = np.concatenate(
         [
             oriented_filters.create_filters(
@@ -213,23 +173,21 @@ def _grow_ridges(
         response = np.zeros_like(ridges)
         for filter_, weight in zip(filters, weights, strict=True):
             response += weight * fft.irfft2(spectrum * filter_, s=ridges.shape)
-        # The local amplitude is divided out, so that ridges grow where the noise happened to be weak too.
+        # Divided by the local amplitude, so that ridges also grow where the noise happened to be weak.
         response /= np.sqrt(2 * ndimage.gaussian_filter(response**2, period)) + 1e-6
         ridges = np.tanh(1.5 * response)
     return response
 
 
-def _grow_master_ridges(
-    rng: np.random.Generator, orientation: np.ndarray, period: float, growth: Growth
-) -> np.ndarray:
+def _grow_master_ridges(rng: Generator, orientation: np.ndarray, period: float, growth: Growth) -> np.ndarray:
     shape = tuple(round(side / _GROWTH_STEP) for side in orientation.shape)
     rows, cols = np.meshgrid(*(np.arange(side) * _GROWTH_STEP for side in shape), indexing="ij")
     nearest = orientation[
         np.minimum(np.rint(rows).astype(int), orientation.shape[0] - 1),
         np.minimum(np.rint(cols).astype(int), orientation.shape[1] - 1),
     ]
-    # Ridges are finest above the centre and coarsest toward the joint.
-    below = (rows - _CENTER_ROW) / 200
+    # Ridges are finest above the center and coarsest toward the joint.
+    below = (rows - _CENTER[0]) / 200
     uneven = growth.unevenness * draw_smooth_noise(rng, shape, growth.unevenness_sigma / _GROWTH_STEP)
     coarseness = np.clip(0.6 + 0.4 * below + uneven, 0, 1)
     grown = _grow_ridges(rng, nearest, period / _GROWTH_STEP, coarseness, growth)
@@ -256,9 +214,6 @@ def create_finger(
       pattern: one of `PATTERNS`; None draws it with its natural share.
       growth: how its ridges grow.
 
-    Returns:
-      The finger; the same arguments give the same finger.
-
     Raises:
       UserError: an argument is not one of those named above.
 
@@ -275,13 +230,12 @@ def create_finger(
     rng = create_finger_generator("finger", seed, person, hand, finger)
     drawn = _choose_pattern(rng, hand, finger)
     pattern = pattern or drawn
-    center = (_CENTER_ROW, _CENTER_COL)
     singularities = tuple(
-        Singularity(kind, center[0] - y, center[1] + x) for kind, x, y in _choose_singularities(rng, pattern)
+        Singularity(kind, _CENTER[0] - y, _CENTER[1] + x)
+        for kind, x, y in _choose_singularities(rng, pattern)
     )
-    orientation = create_orientation_field(
-        pattern, singularities, center=center, arching=rng.uniform(0.45, 0.7)
-    )
+    arching = rng.uniform(0.45, 0.7)
+    orientation = create_orientation_field(pattern, singularities, center=_CENTER, arching=arching)
     scale = 1.0 if choose_gender(seed, person) == "M" else 0.89
     scale *= {"thumb": 1.04, "index": 1.0, "middle": 0.985, "ring": 0.96, "little": 0.95}[finger]
     period = growth.period * scale * math.exp(np.clip(rng.normal(0, 0.09), -0.2, 0.2))
@@ -299,14 +253,14 @@ def create_finger(
         singularities=singularities,
         orientation=orientation,
         ridges=ridges,
-        center=center,
+        center=_CENTER,
         half_width=rng.uniform(98, 122) * (1.06 if finger == "thumb" else 0.9 if finger == "little" else 1),
         tip_height=rng.uniform(160, 205),
     )
 
 
-def draw_smooth_noise(rng: np.random.Generator, shape: tuple[int, int], sigma: float) -> np.ndarray:
-    """Gaussian noise of unit variance, smooth over `sigma` pixels."""
+def draw_smooth_noise(rng: Generator, shape: tuple[int, int], sigma: float) -> np.ndarray:
+    """Draw Gaussian noise of unit variance, smooth over `sigma` pixels."""
     step = max(1, int(sigma / 2.5))
     coarse_shape = [math.ceil(side / step) + 8 for side in shape]
     coarse = ndimage.gaussian_filter(rng.standard_normal(coarse_shape), sigma / step)

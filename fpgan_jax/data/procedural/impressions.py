@@ -1,7 +1,6 @@
-"""Owns an impression of a procedural finger: where it touches, how wet it is, the scanner's frame, the file's size.
+"""An impression of a procedural finger: where it touches, how wet it is, the scanner's frame, the file's size.
 
-A 96x103 file is a window of the master sampled at every 2.6th pixel, a 241x298 file one sampled at every pixel. Does
-not alter an impression (`alterations.py`) or write it (`files.py`).
+A 96x103 file is a window of the master sampled at every 2.6th pixel, a 241x298 file one sampled at every pixel.
 """
 
 import dataclasses
@@ -9,6 +8,7 @@ import math
 
 import numpy as np
 from ml_collections import ConfigDict
+from numpy.random import Generator
 from scipy import ndimage
 
 from fpgan_jax.config.derived import image_shape, is_socofing
@@ -30,35 +30,21 @@ BAND_WIDTH = 4
 
 @dataclasses.dataclass(frozen=True)
 class PrintSize:
-    """Size of a print's file.
+    """Size of a print's file."""
 
-    Attributes:
-      width: pixels, frame included.
-      height: pixels, frame included.
-      pixel_step: master pixels per pixel of the file.
-      bits_per_pixel: of a real file; altered files have 8.
-      pixels_per_meter: the resolution that a real file's header names.
-    """
-
-    width: int
+    width: int  # pixels, with the frame
     height: int
-    pixel_step: float
-    bits_per_pixel: int
-    pixels_per_meter: int
+    pixel_step: float  # master pixels per pixel of the file
+    bits_per_pixel: int  # of a real file; altered files have 8
+    pixels_per_meter: int  # in a real file's header
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """Rows and columns of the file that are inside the frame."""
-        return (
-            slice(_BEVEL_WIDTH, self.height - BAND_WIDTH),
-            slice(_BEVEL_WIDTH, self.width - BAND_WIDTH),
-        )
+        """Rows and columns inside the frame."""
+        return (slice(_BEVEL_WIDTH, self.height - BAND_WIDTH), slice(_BEVEL_WIDTH, self.width - BAND_WIDTH))
 
 
-SIZES = {
-    "96x103": PrintSize(96, 103, 2.6, 32, 3779),
-    "241x298": PrintSize(241, 298, 1.0, 24, 4724),
-}
+SIZES = {"96x103": PrintSize(96, 103, 2.6, 32, 3779), "241x298": PrintSize(241, 298, 1.0, 24, 4724)}
 
 
 def create_impression(finger: Finger, impression: int = 0, *, size: str = "96x103") -> np.ndarray:
@@ -66,19 +52,19 @@ def create_impression(finger: Finger, impression: int = 0, *, size: str = "96x10
 
     Args:
       finger: from `create_finger`.
-      impression: number of the impression from 0; each has its own place, pressure, distortion and dirt.
+      impression: number of the impression, from 0; each has its own place, pressure, distortion and dirt.
       size: one of `SIZES`.
 
     Returns:
-      [height, width] uint8, grey, ridges dark, with the scanner's frame.
+      [height, width] uint8, ridges dark, with the scanner's frame.
 
     Raises:
       UserError: `size` is not one of `SIZES`.
 
     Source: Cappelli, Maio & Maltoni 2002, generation of impressions (contact region, ridge thickness, skin
-    distortion, noise); differs in: the
-    ridge profile's threshold carries pressure, contact, dryness, pores and scratches together, instead of
-    morphology on a binary master; distortion is a smooth random displacement instead of Cappelli's plastic model.
+    distortion, noise); differs in: the ridge profile's threshold carries pressure, contact, dryness, pores and
+    scratches together, instead of morphology on a binary master; distortion is a smooth random displacement instead of
+    Cappelli's plastic model.
     """
     if size not in SIZES:
         raise UserError(f"size {size!r}: must be one of {tuple(SIZES)}")
@@ -93,28 +79,26 @@ def create_impression(finger: Finger, impression: int = 0, *, size: str = "96x10
     return add_frame(_sample_window(window, print_size), print_size)
 
 
-def _render_window(finger: Finger, rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """Grey window at the master's resolution: float64 [rows, cols], 0 is black and 255 white."""
+def _render_window(finger: Finger, rng: Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Render the gray window at the master's resolution: float64 [rows, cols], from 0 (black) to 255."""
     x, y = _place_window(finger, rng, shape)
     ridges = ndimage.map_coordinates(
         finger.ridges, [finger.center[0] - y, finger.center[1] + x], order=1, mode="nearest"
     )
     contact = _contact_depth(finger, rng, x, y)
-    wetness = _draw_wetness(rng, x, y, shape)
+    wetness = _draw_wetness(rng, x, y)
     hardness = rng.uniform(3.5, 8)
-    coverage = 1 / (1 + np.exp(-hardness * (ridges + wetness - _loss_of_contact(rng, contact, shape))))
-    ink = _draw_ink(rng, contact, y, finger, shape)
-    coverage = np.maximum(coverage, _draw_valleys(rng, contact, y, shape))
-    grey = 255 * (1 - ink * coverage)
-    return _add_background_dust(rng, grey, contact, shape)
+    coverage = 1 / (1 + np.exp(-hardness * (ridges + wetness - _loss_of_contact(rng, contact))))
+    ink = _draw_ink(rng, contact, y, finger)
+    coverage = np.maximum(coverage, _draw_valleys(rng, contact, y))
+    gray = 255 * (1 - ink * coverage)
+    return _add_background_dust(rng, gray, contact)
 
 
-def _place_window(
-    finger: Finger, rng: np.random.Generator, shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Finger coordinates, x to the right and y up from its centre, of every pixel of the window."""
+def _place_window(finger: Finger, rng: Generator, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Find every pixel's place on the finger: x to the right and y up from its center."""
     rows, cols = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
-    # The finger's tip comes to lie at about the same distance below the window's upper edge.
+    # The finger's tip is at about the same distance below the window's upper edge.
     top = finger.tip_height + np.clip(rng.normal(20, 20), -8, 70)
     x = cols - shape[1] / 2 - np.clip(rng.normal(3, 12), -28, 28)
     y = top - rows
@@ -126,14 +110,14 @@ def _place_window(
 
 
 def create_outline(finger: Finger) -> np.ndarray:
-    """Find how far inside the usual contact's outline each pixel of a master is: master pixels, negative outside."""
+    """Measure how far inside the usual contact each pixel of a master is: master pixels, negative outside."""
     rows, cols = np.mgrid[:MASTER_HEIGHT, :MASTER_WIDTH].astype(np.float64)
     dome = 1.17 * finger.half_width
     return _measure_depth(finger, cols - finger.center[1], finger.center[0] - rows, finger.half_width, dome)
 
 
-def _contact_depth(finger: Finger, rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """How far inside the contact's outline a pixel lies, master pixels; negative outside."""
+def _contact_depth(finger: Finger, rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Measure how far inside the contact each pixel is: master pixels, negative outside."""
     half_width = finger.half_width * rng.uniform(0.93, 1.06)
     return _measure_depth(finger, x, y, half_width, finger.half_width * rng.uniform(1.0, 1.35))
 
@@ -148,31 +132,30 @@ def _measure_depth(
     return (1 - radius) * half_width
 
 
-def _loss_of_contact(rng: np.random.Generator, contact: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """What to take from the ridge profile: much outside the contact, ragged at its border."""
-    ragged = contact + 3.0 * draw_smooth_noise(rng, shape, 4) + 4.0 * draw_smooth_noise(rng, shape, 16)
+def _loss_of_contact(rng: Generator, contact: np.ndarray) -> np.ndarray:
+    """Compute what to subtract from the ridge profile: much outside the contact, ragged at its border."""
+    ragged = contact + 3.0 * draw_smooth_noise(rng, contact.shape, 4)
+    ragged += 4.0 * draw_smooth_noise(rng, contact.shape, 16)
     return np.clip(1.2 - ragged / 6, 0, 6)
 
 
-def _draw_wetness(
-    rng: np.random.Generator, x: np.ndarray, y: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray:
-    """Offset of the ridge profile: above 0 ridges are wide and merge, below they are thin and broken."""
+def _draw_wetness(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Draw the offset of the ridge profile: above 0 ridges are wide and merge, below they are thin and broken."""
     mean = np.clip(rng.normal(0.4, 0.3), -0.35, 0.95)
     slope = rng.normal(0.25, 0.15)
     uneven = rng.uniform(0.05, 0.25)
-    wetness = mean - slope * y / 100 + uneven * draw_smooth_noise(rng, shape, 32)
+    wetness = mean - slope * y / 100 + uneven * draw_smooth_noise(rng, x.shape, 32)
     wetness -= 0.15 * (x / 100) ** 2
     dryness = rng.uniform(0.1, 0.45)
-    grain = 0.7 * draw_smooth_noise(rng, shape, 1.6) + 0.7 * draw_smooth_noise(rng, shape, 3.5)
+    grain = 0.7 * draw_smooth_noise(rng, x.shape, 1.6) + 0.7 * draw_smooth_noise(rng, x.shape, 3.5)
     wetness += dryness * grain
     patch_strength = max(0.0, rng.normal(0.1, 0.5))
-    patches = draw_smooth_noise(rng, shape, 9) + 0.7 * draw_smooth_noise(rng, shape, 30) + y / 150 - 2.0
+    patches = draw_smooth_noise(rng, x.shape, 9) + 0.7 * draw_smooth_noise(rng, x.shape, 30) + y / 150 - 2.0
     wetness -= patch_strength * np.clip(patches, 0, 2)
-    return wetness - _draw_creases(rng, x, y) - _draw_pores(rng, shape)
+    return wetness - _draw_creases(rng, x, y) - _draw_pores(rng, x.shape)
 
 
-def _draw_creases(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _draw_creases(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     total = np.zeros_like(x)
     for _ in range(rng.poisson(0.5)):
         angle = rng.uniform(0, np.pi)
@@ -184,45 +167,39 @@ def _draw_creases(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np.
     return total
 
 
-def _draw_pores(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+def _draw_pores(rng: Generator, shape: tuple[int, int]) -> np.ndarray:
     pores = (rng.random(shape) < 1 / 90).astype(np.float64)
     return rng.uniform(4, 11) * ndimage.gaussian_filter(pores, 1.1)
 
 
-def _draw_ink(
-    rng: np.random.Generator, contact: np.ndarray, y: np.ndarray, finger: Finger, shape: tuple[int, int]
-) -> np.ndarray:
-    """Darkness of a full ridge, 0 to 1: weak at the fingertip, and all over in a few impressions."""
+def _draw_ink(rng: Generator, contact: np.ndarray, y: np.ndarray, finger: Finger) -> np.ndarray:
+    """Draw the darkness of a full ridge, 0 to 1: weak at the fingertip, and everywhere in a few impressions."""
     depth = rng.uniform(5, 45)
-    below_tip = finger.tip_height - y + 6 * draw_smooth_noise(rng, shape, 20)
+    below_tip = finger.tip_height - y + 6 * draw_smooth_noise(rng, contact.shape, 20)
     fade = np.clip(below_tip / depth, 0.12, 1)
     weakest = 1.0 if rng.random() < 0.9 else rng.uniform(0.7, 0.9)
-    ink = 1.06 * fade * weakest * (1 + 0.06 * draw_smooth_noise(rng, shape, 1.2))
+    ink = 1.06 * fade * weakest * (1 + 0.06 * draw_smooth_noise(rng, contact.shape, 1.2))
     return np.clip(ink * np.clip(0.6 + contact / 25, 0.6, 1), 0, 1)
 
 
-def _draw_valleys(
-    rng: np.random.Generator, contact: np.ndarray, y: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray:
-    """Coverage of the valleys, which moisture makes grey, mostly in the lower middle."""
+def _draw_valleys(rng: Generator, contact: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Draw the coverage of the valleys, which moisture makes gray, mostly in the lower middle."""
     level = np.clip(rng.normal(0.15, 0.08), 0.03, 0.35)
-    place = np.clip(1.1 - y / 120 + 0.35 * draw_smooth_noise(rng, shape, 25), 0, 2) * np.clip(
-        contact / 30, 0, 1
-    )
-    return np.clip(level * place * (1 + 0.45 * draw_smooth_noise(rng, shape, 1.2)), 0, 0.6)
+    place = np.clip(1.1 - y / 120 + 0.35 * draw_smooth_noise(rng, contact.shape, 25), 0, 2)
+    place *= np.clip(contact / 30, 0, 1)
+    return np.clip(level * place * (1 + 0.45 * draw_smooth_noise(rng, contact.shape, 1.2)), 0, 0.6)
 
 
-def _add_background_dust(
-    rng: np.random.Generator, grey: np.ndarray, contact: np.ndarray, shape: tuple[int, int]
-) -> np.ndarray:
-    """Residue of earlier fingers: grey haze and specks, mostly at the window's lower corners."""
-    height = np.linspace(1, 0, shape[0])[:, None]
+def _add_background_dust(rng: Generator, gray: np.ndarray, contact: np.ndarray) -> np.ndarray:
+    """Add residue of earlier fingers: gray haze and specks, mostly at the window's lower corners."""
+    height = np.linspace(1, 0, len(contact))[:, None]
     amount = np.clip(rng.normal(0.6, 0.45), 0.05, 1.5)
     density = amount * np.exp(-height / rng.uniform(0.12, 0.4)) * np.clip(1 - contact / 25, 0, 1)
-    grain = draw_smooth_noise(rng, shape, 1.3)
-    residue = 38 * density * np.clip(1.1 + 0.6 * draw_smooth_noise(rng, shape, 14) + 0.8 * grain, 0, None)
+    grain = draw_smooth_noise(rng, contact.shape, 1.3)
+    haze = 1.1 + 0.6 * draw_smooth_noise(rng, contact.shape, 14) + 0.8 * grain
+    residue = 38 * density * np.clip(haze, 0, None)
     specks = np.where(grain > 3.7 - density, 130.0, 0.0) * (contact < 5)
-    return np.minimum(grey, 255 - np.maximum(residue, specks))
+    return np.minimum(gray, 255 - np.maximum(residue, specks))
 
 
 def _sample_window(window: np.ndarray, print_size: PrintSize) -> np.ndarray:
@@ -241,27 +218,13 @@ def _sample_window(window: np.ndarray, print_size: PrintSize) -> np.ndarray:
 
 
 def create_empty_scan(size: str = "96x103") -> np.ndarray:
-    """Create a scan of nothing: white within the scanner's frame.
-
-    Args:
-      size: a key of `SIZES`.
-
-    Returns:
-      uint8 [height, width].
-    """
+    """Create a scan of nothing: uint8 [height, width], white within the scanner's frame."""
     rows, cols = SIZES[size].window
     return add_frame(np.full((rows.stop - rows.start, cols.stop - cols.start), 255, np.uint8), SIZES[size])
 
 
 def create_empty_print(data_config: ConfigDict) -> np.ndarray:
-    """Create what a config makes of an empty scan.
-
-    Args:
-      data_config: config.data; its source, resolutions, frame, image's size, num_channels and interpolation are used.
-
-    Returns:
-      uint8 of `config.derived.image_shape`: white, within SOCOFing's frame where the prints are SOCOFing's and keep it.
-    """
+    """Create what a config makes of an empty scan: white, within SOCOFing's frame if the prints keep it."""
     if is_socofing(data_config):
         return preprocessing.preprocess_print(create_empty_scan(), data_config)
     return np.full(image_shape(data_config), 255, np.uint8)

@@ -1,6 +1,6 @@
-"""Owns fingers that nobody has: procedural ones with as many minutiae as real ones, as whole pictures.
+"""Fingers that nobody has: procedural ones with as many minutiae as real ones, as whole images.
 
-Does not map their ridges: `ridge_map.py` reads them from a picture, as it does those of real prints.
+`ridge_map.py` maps their ridges as those of real prints.
 """
 
 import math
@@ -15,8 +15,8 @@ from fpgan_jax.data.procedural.impressions import create_outline
 # Raise it whenever a change alters any pixel.
 VERSION = 1
 
-# 9 pixels on average over men and women. Of 24 fingers a window of 256 x 256 has 33 minutiae, of the default growth 22;
-# two maps, moved and cut to real prints' contacts, score 27 or more in 96% instead of 76%.
+# The period is 9 pixels on average over men and women. On 24 fingers, a window of 256 x 256 has 33 minutiae; with the
+# default growth it has 22. Two maps, moved and cut to real prints' contacts, score 27 or more in 96% instead of 76%.
 GROWTH = Growth(
     period=9.2,
     num_steps=5,
@@ -26,34 +26,21 @@ GROWTH = Growth(
     bending=0.2,
     bending_sigma=60.0,
 )
-# Master pixels; more of a finger touches above its pattern's centre than below.
+# Master pixels; more of a finger touches above its pattern's center than below.
 _MIDDLE_ABOVE_CORE = 40
-# Master pixels over which the contact's edge wavers, and by how much.
+# Raggedness of the contact's edge, master pixels: along it and across it.
 _RAGGED_SIGMA, _RAGGED_DEPTH = 12.0, 5.0
 
 
 class NewFinger(NamedTuple):
-    """A finger's ridges and where it touches, at 500 pixels per inch.
+    """A finger's ridges and where it touches, at 500 pixels per inch."""
 
-    Attributes:
-      image: uint8 [height, width]; ridges dark, to the edges, 9 pixels from one to the next on average.
-      contact: float32 [height, width] in [0, 1]; where a finger of this size touches when it is rolled.
-    """
-
-    image: np.ndarray
-    contact: np.ndarray
+    image: np.ndarray  # uint8 [height, width]; ridges dark, to the edges, with a mean period of 9 pixels
+    contact: np.ndarray  # float32 [height, width] in [0, 1]; where a rolled finger of this size touches
 
 
 def create_new_finger(seed: int, number: int) -> NewFinger:
-    """Grow a finger.
-
-    Args:
-      seed: of all fingers.
-      number: of this one, from 1.
-
-    Returns:
-      The finger, upright; the middle of a usual impression is in its middle.
-    """
+    """Grow finger `number`, from 1, of a seed: upright, with the middle of a usual impression in its middle."""
     finger = create_finger(seed, number, growth=GROWTH)
     # Ridges are a little wider than valleys.
     ink = 1 / (1 + np.exp(-5 * (finger.ridges + 0.2)))

@@ -1,7 +1,7 @@
-"""Owns how one impression of a finger differs from another in place: pose, stretch and the skin's smooth distortion.
+"""How impressions of a finger differ geometrically: pose, stretch and the skin's smooth distortion.
 
-A distortion is for each pixel of the result the place in the picture that it shows, and a picture is sampled once.
-Does not own contact or appearance, and never mirrors: a mirrored print is another print.
+They are combined into one map from each pixel of the result to a position in the picture, which is sampled once.
+Nothing is mirrored: a mirrored print is another print.
 """
 
 import functools
@@ -12,14 +12,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Standard deviations of one impression, in ridge periods where they are lengths. From 360 pairs of impressions of nine
-# real sets at 500 pixels per inch, where 9 pixels are a period: 20 pixels an axis, 2.2 pixels in any direction.
+# Standard deviations of one impression; lengths are in ridge periods. Measured on 360 pairs of impressions of nine real
+# sets at 500 pixels per inch, where a period is 9 pixels: shifts of 20 pixels per axis, distortions of 2.2 pixels.
 _SHIFT = 20 / 9
 _STRETCH = 0.018
 _FIELD = 2.2 / 9 / math.sqrt(2)
 _FIELD_SIGMA = 30 / 9
 _ROTATION = math.radians(4)
-# A tenth of the fingers are put down askew.
+# A tenth of the fingers are askew.
 _ASKEW_SHARE = 0.1
 _ASKEW_ROTATION = math.radians(15)
 
@@ -27,30 +27,15 @@ Array = TypeVar("Array", np.ndarray, jax.Array)
 
 
 class Pose(NamedTuple):
-    """How a finger was put down.
+    """How a finger was put down."""
 
-    Attributes:
-      rotation: float32 [], radians; counter-clockwise where positive.
-      shift: float32 [2], pixels by which the finger is further down and further right.
-      stretch: float32 [2], factors down and across; the finger is larger where they are above 1.
-    """
-
-    rotation: jax.Array | np.ndarray
-    shift: jax.Array | np.ndarray
-    stretch: jax.Array | np.ndarray
+    rotation: jax.Array | np.ndarray  # float32 [], radians, counterclockwise
+    shift: jax.Array | np.ndarray  # float32 [2], pixels down and right
+    stretch: jax.Array | np.ndarray  # float32 [2], factors down and across; above 1 the finger is larger
 
 
 def sample_pose(key: jax.Array, period: float, strength: float = 1.0) -> Pose:
-    """Draw a pose as real impressions have them.
-
-    Args:
-      key: of `jax.random`.
-      period: of the ridges, pixels.
-      strength: factor on all standard deviations; 0 is no change.
-
-    Returns:
-      The pose.
-    """
+    """Draw a pose as real impressions have them; `strength` scales all standard deviations."""
     askew_key, rotation_key, shift_key, stretch_key = jax.random.split(key, 4)
     is_askew = jax.random.uniform(askew_key) < _ASKEW_SHARE
     rotation = jnp.where(is_askew, _ASKEW_ROTATION, _ROTATION) * jax.random.normal(rotation_key)
@@ -70,19 +55,19 @@ def sample_field(
       key: of `jax.random`.
       shape: (height, width) in pixels.
       period: of the ridges, pixels.
-      strength: factor on the displacement; 0 is none.
-      pixel_stretch: width over height that a square of skin has in the result's pixels.
+      strength: factor on the displacement.
+      pixel_stretch: see `create_places`.
 
     Returns:
-      float32 [2, height, width], square pixels of the same area, down and across; the mean square of their length is
-      (0.24 strength period)^2.
+      Displacements, float32 [2, height, width], down and across, in square pixels of the same area; their root mean
+      square length is 0.24 strength period.
     """
     sigma, root = _FIELD_SIGMA * period, math.sqrt(pixel_stretch)
     down, across = (
         _create_smoothing(side, each) for side, each in zip(shape, (sigma / root, sigma * root), strict=True)
     )
     noise = jax.random.normal(key, (2, down.shape[1], across.shape[1]))
-    # All bits of the operands, which an accelerator would cut otherwise.
+    # An accelerator would cut the operands' lower bits.
     smooth = jnp.einsum("hi,cij,wj->chw", down, noise, across, precision="highest")
     return strength * _FIELD * period * smooth
 
@@ -105,32 +90,32 @@ def create_places(
     pixel_stretch: float = 1.0,
     picture_stretch: float = 1.0,
 ) -> jax.Array:
-    """Find the place in a picture that each pixel of the result shows.
+    """Find the position in a picture that each pixel of the result shows.
 
-    The picture's centre comes to the result's centre, but for the shift. Both have pixels of the same area. The finger
-    is turned in square ones: turned in others, it would be sheared.
+    Without a shift the centers coincide. Both images have pixels of the same area. The finger is rotated in square
+    pixels, since rotating it in others would shear it.
 
     Args:
       pose: of `sample_pose`, in square pixels.
       field: [2, height, width] of the result, of `sample_field`.
       shape: (height, width) of the picture.
-      pixel_stretch: width over height that a square of skin has in the result's pixels.
+      pixel_stretch: width over height of a square of skin in the result's pixels.
       picture_stretch: the same in the picture's.
 
     Returns:
-      float32 [2, height, width]: row and column in the picture, of pixels' centres from 0.
+      float32 [2, height, width]: row and column in the picture; the first pixel's center is 0.
     """
     height, width = field.shape[1:]
     root, picture_root = math.sqrt(pixel_stretch), math.sqrt(picture_stretch)
     down = root * (jnp.arange(height, dtype=jnp.float32)[:, None] - (height - 1) / 2) - pose.shift[0]
     across = (jnp.arange(width, dtype=jnp.float32)[None, :] - (width - 1) / 2) / root - pose.shift[1]
     cosine, sine = jnp.cos(pose.rotation), jnp.sin(pose.rotation)
-    # Rows count down: the inverse of a counter-clockwise rotation, then that of the stretch.
+    # The inverse of a counterclockwise rotation (rows count down), then of the stretch.
     rows = (cosine * down + sine * across) / pose.stretch[0]
     columns = (cosine * across - sine * down) / pose.stretch[1]
-    centre = jnp.array([(side - 1) / 2 for side in shape], jnp.float32)
+    center = jnp.array([(side - 1) / 2 for side in shape], jnp.float32)
     to_picture = np.array([1 / picture_root, picture_root], np.float32)[:, None, None]
-    return jnp.stack([rows, columns]) * to_picture + centre[:, None, None] + field * to_picture
+    return jnp.stack([rows, columns]) * to_picture + center[:, None, None] + field * to_picture
 
 
 def move(
@@ -142,18 +127,9 @@ def move(
     pixel_stretch: float = 1.0,
     picture_stretch: float = 1.0,
 ) -> jax.Array:
-    """Find where a place of a picture comes to lie: the inverse of `create_places` without a field.
+    """Find where a picture's row and column, float [2], are in the result, float32 [2].
 
-    Args:
-      place: float [2], row and column in the picture.
-      pose: as of `create_places`, like what follows.
-      shape: (height, width) of the picture.
-      result_shape: (height, width) of the result.
-      pixel_stretch: of the result's pixels.
-      picture_stretch: of the picture's.
-
-    Returns:
-      float32 [2], row and column in the result.
+    This is the inverse of `create_places` without a field; `result_shape` is the (height, width) of the result.
     """
     root, picture_root = math.sqrt(pixel_stretch), math.sqrt(picture_stretch)
     offset = place - (np.array(shape, np.float32) - 1) / 2
@@ -164,25 +140,15 @@ def move(
 
 
 def find_square_shape(shape: tuple[int, int], stretch: float) -> tuple[int, int]:
-    """Find the (height, width) that an image has in square pixels of the same area.
-
-    Args:
-      shape: (height, width) of the image.
-      stretch: width over height that a square of skin has in it.
-    """
+    """Find an image's (height, width) in square pixels of the same area; `stretch` as in `make_square`."""
     root = math.sqrt(stretch)
     return round(shape[0] * root), round(shape[1] / root)
 
 
 def make_square(image: jax.Array, stretch: float) -> jax.Array:
-    """Sample an image in square pixels of the same area.
+    """Sample an image, float [height, width, channels], in square pixels of the same area.
 
-    Args:
-      image: float [height, width, channels].
-      stretch: width over height that a square of skin has in it.
-
-    Returns:
-      float32 of `find_square_shape`, with the same centre; it may overshoot the image's range.
+    `stretch` is the width over height of a square of skin in it. The result may overshoot the image's range.
     """
     height, width, _ = image.shape
     shape = find_square_shape((height, width), stretch)
@@ -193,15 +159,9 @@ def make_square(image: jax.Array, stretch: float) -> jax.Array:
 
 
 def find_inside(places: jax.Array, shape: tuple[int, int], fade: float) -> jax.Array:
-    """Tell how far places are inside a picture.
+    """Compute a mask of the `create_places` inside a picture of a shape: float32 [height, width] in [0, 1].
 
-    Args:
-      places: [2, height, width], of `create_places`.
-      shape: (height, width) of the picture.
-      fade: pixels beyond its edge over which the result falls to 0; a hard edge would look like the end of ridges.
-
-    Returns:
-      float32 [height, width] in [0, 1]; 1 up to the centre of the outermost pixel.
+    Over `fade` pixels beyond the outermost centers it falls to 0; a hard edge would look like the end of ridges.
     """
     inside = jnp.float32(1)
     for place, side in zip(places, shape, strict=True):
@@ -211,12 +171,12 @@ def find_inside(places: jax.Array, shape: tuple[int, int], fade: float) -> jax.A
 
 
 def resample(image: jax.Array, places: jax.Array) -> jax.Array:
-    """Sample a picture at places by cubic splines; beyond its edge it is continued as its mirror image.
+    """Sample a picture with cubic splines; beyond its edge it continues as its mirror image.
 
-    Splines keep ridges of four pixels: halfway between pixels 98% of their contrast, where cubic convolution keeps 91%.
+    Splines preserve ridges of four pixels: halfway between pixels 98% of their contrast, cubic convolution 91%.
 
     Args:
-      image: [image_height, image_width, channels], float, of at least 2 pixels a side.
+      image: [image_height, image_width, channels], float, at least 2 x 2 pixels.
       places: [2, height, width], of `create_places`.
 
     Returns:
@@ -239,7 +199,7 @@ def resample(image: jax.Array, places: jax.Array) -> jax.Array:
 
 
 def _find_taps(places: jax.Array, side: int) -> tuple[list[jax.Array], list[jax.Array]]:
-    """Find the four pixels around each place along an axis, mirrored into the picture, and their weights."""
+    """Find the four pixels around each position along an axis, mirrored into the picture, and their weights."""
     lower = jnp.floor(places)
     f = places - lower
     g = 1 - f

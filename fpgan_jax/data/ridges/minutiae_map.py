@@ -1,7 +1,6 @@
-"""Owns the minutiae map: a print's minutiae drawn as directed marks, the condition of a well-known peer.
+"""The minutiae map: a print's minutiae drawn as directed marks, the condition of a well-known peer.
 
-Nothing else of the print is in it: neither ridges nor contact nor look. Does not find minutiae itself
-(`evaluation/matcher/nist_tools.py`).
+Ridges, contact and appearance are not in it. `evaluation/matcher/nist_tools.py` finds the minutiae.
 """
 
 import math
@@ -12,33 +11,25 @@ from fpgan_jax.data.ridges.print_scale import MARGIN, PERIOD_AT_500_PPI, scale_i
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.matcher.nist_tools import MatchingTool, Minutiae, ToolError
 
-# In the networks' range, what the map is where there is no minutia.
-NEUTRAL = (0.0,)
+NEUTRAL = (0.0,)  # the map without minutiae, in the networks' range
 
 _BACKGROUND, _ENDING, _BIFURCATION = 128, 0, 255
-# Ridge periods. Long enough to see the direction at 128 pixels, and about as long as minutiae are apart.
+# Ridge periods. Long enough to show the direction at 128 pixels, and about the distance between minutiae.
 _LENGTH = 1.6
 _WIDTH = 0.5
 
 
 def map_print(
-    image: np.ndarray,
-    period: float,
-    stretch: float,
-    window: tuple[slice, slice],
-    tool: MatchingTool,
+    image: np.ndarray, period: float, stretch: float, window: tuple[slice, slice], tool: MatchingTool
 ) -> np.ndarray:
-    """Map a print's minutiae.
+    """Map a print's minutiae: `draw_minutiae` with a channel.
 
     Args:
       image: uint8 [height, width], ridges dark.
-      period: ridge period that the set's prints have in common, pixels.
-      stretch: as of `print_scale.find_stretch`.
+      period: the set's ridge period, pixels.
+      stretch: see `print_scale.find_stretch`.
       window: rows and columns within the scanner's frame.
-      tool: that finds minutiae.
-
-    Returns:
-      uint8 [height, width, 1], as of `draw_minutiae`.
+      tool: finds the minutiae.
 
     Raises:
       UserError: the tool failed on the print.
@@ -53,17 +44,10 @@ def map_print(
 def find_minutiae(
     image: np.ndarray, period: float, stretch: float, window: tuple[slice, slice], tool: MatchingTool
 ) -> Minutiae:
-    """Find a print's minutiae at 500 ppi, in the print's own pixels.
-
-    Args:
-      image: as of `map_print`, like the other arguments.
-      period: likewise.
-      stretch: likewise.
-      window: likewise.
-      tool: likewise.
+    """Find a print's minutiae at 500 ppi; arguments as `map_print`.
 
     Returns:
-      The minutiae; x and y are float64, pixels of the image, of pixels' centres from 0.
+      The minutiae; x and y are float64, pixels of the image; the first pixel's center is 0.
 
     Raises:
       ToolError: the tool failed.
@@ -71,7 +55,7 @@ def find_minutiae(
     inside = image[window]
     scaled = scale_images(inside[None], PERIOD_AT_500_PPI / period, stretch)[0]
     found = tool.extract(scaled).minutiae
-    # By the sizes, which are whole pixels, not by the factor.
+    # From the sizes, since these are rounded to whole pixels.
     down, across = (
         side / (scaled_side - 2 * MARGIN)
         for side, scaled_side in zip(inside.shape, scaled.shape, strict=True)
@@ -86,12 +70,12 @@ def find_minutiae(
 
 
 def draw_minutiae(minutiae: Minutiae, shape: tuple[int, int], period: float) -> np.ndarray:
-    """Draw minutiae as lines that begin at the minutia and run in its direction.
+    """Draw minutiae as lines from the minutia in its direction, 1.6 ridge periods long and 0.5 wide.
 
     Args:
-      minutiae: x and y in pixels of the map; what lies beyond its edge is cut.
+      minutiae: x and y in pixels of the map.
       shape: (height, width) of the map.
-      period: of the ridges, pixels; a line is 1.6 long and 0.5 wide.
+      period: of the ridges, pixels.
 
     Returns:
       uint8 [height, width]: 0 on an ending's line, 255 on a bifurcation's, 128 elsewhere, with edges one pixel soft.
@@ -105,7 +89,7 @@ def draw_minutiae(minutiae: Minutiae, shape: tuple[int, int], period: float) -> 
     for x, y, direction, is_ending in zip(
         minutiae.x, minutiae.y, minutiae.direction, minutiae.is_ending, strict=True
     ):
-        # Directions count from +x towards the top, rows towards the bottom.
+        # Directions are counterclockwise from +x; rows count down.
         along = (columns - x) * math.cos(direction) - (rows - y) * math.sin(direction)
         beside = (columns - x) * math.sin(direction) + (rows - y) * math.cos(direction)
         distance = np.hypot(along - np.clip(along, 0, length), beside)

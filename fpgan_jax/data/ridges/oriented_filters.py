@@ -1,6 +1,6 @@
-"""Owns band-pass filters that let ridges of one period and direction through, in the Fourier domain.
+"""Band-pass filters for ridges of one period and direction, in the Fourier domain.
 
-Ridges are grown with them (`procedural/finger.py`) and read from prints with them (`ridge_map.py`).
+`procedural/finger.py` grows ridges with them, and `ridge_map.py` reads ridges from prints.
 """
 
 import math
@@ -20,11 +20,11 @@ def create_filters(
       shape: (height, width) of the images.
       period: of the ridges, pixels.
       across_bandwidth: standard deviation of the Gaussian across the ridges, as a share of their frequency.
-      along_bandwidth: of the Gaussian along the ridges, as a share of their frequency.
+      along_bandwidth: the same along the ridges.
 
     Returns:
-      [orientations, height, width // 2 + 1] float32, for `scipy.fft.rfft2`; filter i is of ridges that run at
-      pi i / orientations, counter-clockwise from the row's direction.
+      [orientations, height, width // 2 + 1] float32, for `scipy.fft.rfft2`; filter i is for ridges at
+      pi i / orientations, counterclockwise from the row's direction.
     """
     up = -fft.fftfreq(shape[0])[:, None]
     right = fft.rfftfreq(shape[1])[None, :]
@@ -42,13 +42,10 @@ def create_filters(
 
 
 def compute_weights(orientation: np.ndarray) -> np.ndarray:
-    """Compute each filter's share at each pixel: the two nearest orientations, linearly.
+    """Compute each filter's weight at each pixel: [orientations, height, width] float32, whose sum is 1.
 
-    Args:
-      orientation: [height, width], radians in [0, pi), counter-clockwise from the row's direction.
-
-    Returns:
-      [orientations, height, width] float32; the sum over the orientations is 1.
+    The two nearest filters are interpolated. `orientation` [height, width] is in radians in [0, pi), counterclockwise
+    from the row's direction.
     """
     position = orientation / np.pi * NUM_ORIENTATIONS
     lower = np.floor(position).astype(int)

@@ -1,7 +1,4 @@
-"""Owns the condition that a print's ridge map and appearance make: what its channels mean, as bytes.
-
-Does not map ridges (`ridge_map.py`) or measure how a print looks (`appearance.py`).
-"""
+"""The condition of a ridge map and an appearance: what its channels mean, as bytes."""
 
 import jax
 import jax.numpy as jnp
@@ -12,51 +9,30 @@ from fpgan_jax.data.ridges import appearance, ridge_map
 from fpgan_jax.data.ridges.appearance import Appearance
 from fpgan_jax.data.ridges.ridge_map import RidgeMap
 
-# In the networks' range, what each channel but the noise is where no skin touched.
+# In the networks' range, the value of each channel but the noise where no skin touched.
 NEUTRAL = (0.0, -1.0, 0.0, -1.0)
 # A print's contrast hardly exceeds half of a byte.
 _CONTRAST_GAIN = 2.0
 
 
 def map_print(image: np.ndarray, period: float, window: tuple[slice, slice] = ridge_map.WHOLE) -> np.ndarray:
-    """Make the condition of a print's own ridges and appearance, but for the noise.
-
-    Args:
-      image: uint8 [height, width], ridges dark.
-      period: ridge period that the set's prints have in common, pixels.
-      window: rows and columns within the scanner's frame.
-
-    Returns:
-      uint8 [height, width, channels - 1], as of `create_planes`.
-
-    Raises:
-      UserError: as `ridge_map.map_ridges`.
-    """
+    """Make the planes of a print's own ridges and appearance; arguments as `ridge_map.map_ridges`."""
     maps = ridge_map.map_ridges(image, period, window)
     return create_planes(maps, appearance.measure_appearance(image, maps.contact))
 
 
 def create_planes(maps: RidgeMap, look: Appearance) -> np.ndarray:
-    """Make a condition of ridges and an appearance, which may be another print's, but for the noise.
-
-    Args:
-      maps: of one print; NumPy or JAX arrays, like the other argument.
-      look: how the print shall look.
+    """Make the planes of a condition, without the noise, of NumPy or JAX arrays; the look may be another print's.
 
     Returns:
       uint8 [height, width, channels - 1], in the order of `config.fields.RIDGE_CHANNELS`: ridges, from 1 in a valley to
-      255 on a ridge, 128 where nothing touched; contact, 255 where the skin touched; the coarse mean grey, 128 where
+      255 on a ridge, 128 where nothing touched; contact, 255 where the skin touched; the coarse mean gray, 128 where
       nothing touched; twice the coarse contrast.
     """
     mean, contrast = appearance.draw_appearance(look, maps.contact)
     planes = (128 + 127 * maps.ridges, 255 * maps.contact, mean, _CONTRAST_GAIN * contrast)
     numpy = jnp if isinstance(maps.ridges, jax.Array) else np
     return numpy.rint(numpy.stack(planes, axis=-1)).clip(0, 255).astype(np.uint8)
-
-
-def add_noise(planes: np.ndarray, noise: np.ndarray) -> np.ndarray:
-    """Add the noise plane: uint8 [height, width, channels] of `create_planes` and uint8 [height, width, 1]."""
-    return np.concatenate([planes, noise], axis=-1)
 
 
 def draw_condition(condition: np.ndarray) -> np.ndarray:

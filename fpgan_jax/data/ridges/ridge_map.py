@@ -1,7 +1,7 @@
-"""Owns the ridge map: where a print's ridges run and where the skin touched, without how the print looks.
+"""The ridge map: where a print's ridges run and where the skin touched, without how the print looks.
 
-It is what makes a print this finger's: no grey level, contrast, ridge thickness, pore or dryness is in it. Does not
-know sensors: the caller brings prints to one ridge period and gives it. Does not measure how a print looks either.
+It has the finger's identity, but no gray level, contrast, ridge thickness, pore or dryness. The caller scales prints to
+a common ridge period.
 """
 
 import functools
@@ -24,12 +24,12 @@ WHOLE = (slice(None), slice(None))
 
 # A finger's ridges are up to a fifth finer or coarser than the set's.
 _PERIODS = (0.82, 1.0, 1.22)
-# Of a ridge's frequency. Narrower filters are longer and join ridges that end.
+# Shares of a ridge's frequency. Narrower filters are longer and join ridges that end.
 _ACROSS_BANDWIDTH = 0.35
 _ALONG_BANDWIDTH = 0.3
-# Periods around the image, longer than a filter: else its left edge would reach its right one.
+# Periods around the image, more than a filter's length, so that opposite edges do not affect each other.
 _PADDING = 3
-# Grey levels; weaker contrast is a scanner's noise.
+# Gray levels; weaker contrast is a scanner's noise.
 _MIN_CONTRAST = 6.0
 # Share of the contrast that a tenth of the pixels exceed.
 _CONTACT_CONTRAST = 0.4
@@ -38,17 +38,14 @@ _MIN_RESPONSE = 0.05
 
 
 class RidgeMap(NamedTuple, Generic[Array]):
-    """The ridges of a print, or of n prints with a leading axis.
+    """The ridges of a print, or of n prints with a leading axis; both float32 [height, width].
 
-    Attributes:
-      ridges: float32 [height, width] in [-1, 1]: 1 in the middle of a ridge, -1 in the middle of a valley, 0 where the
-        skin did not touch.
-      contact: float32 [height, width] in [0, 1]: 1 where the skin touched. Its edge is a Gaussian's of half a period,
-        since a hard one shows minutiae that another finger of the same contact has too.
+    The contact's edge is a Gaussian's of half a period: a hard one would show minutiae, and the same ones for another
+    finger with the same contact.
     """
 
-    ridges: Array
-    contact: Array
+    ridges: Array  # 1 in the middle of a ridge, -1 in the middle of a valley, 0 without contact
+    contact: Array  # 1 where the skin touched, 0 elsewhere
 
 
 def map_prints(images: np.ndarray, period: float, window: tuple[slice, slice] = WHOLE) -> RidgeMap:
@@ -66,14 +63,11 @@ def map_ridges(image: np.ndarray, period: float, window: tuple[slice, slice] = W
 
     Args:
       image: uint8 [height, width], ridges dark.
-      period: ridge period that the set's prints have in common, pixels.
-      window: rows and columns within the scanner's frame, of `preprocessing.find_window`.
-
-    Returns:
-      The map, 0 outside the window.
+      period: the set's ridge period, pixels.
+      window: rows and columns within the scanner's frame, of `preprocessing.find_window`; the map is 0 outside.
 
     Raises:
-      UserError: the image is of another type or number of axes, or the period is under `MIN_PERIOD`.
+      UserError: the image has another type or number of axes, or the period is under `MIN_PERIOD`.
 
     Source: oriented filters at each pixel's own direction, Hong, Wan & Jain 1998; differs in: filters in the Fourier
       domain at three periods, weighted by their local power, instead of a local estimate of the period; the
@@ -85,16 +79,16 @@ def map_ridges(image: np.ndarray, period: float, window: tuple[slice, slice] = W
         raise UserError(f"period {period}: ridges are mapped from {MIN_PERIOD} pixels; enlarge the print")
     maps = RidgeMap(*np.zeros((2, *image.shape), np.float32))
     window = _shrink(window, image.shape, period)
-    grey = image[window].astype(np.float32)
-    contact = find_contact(grey, period)
-    normal = normalize_contrast(grey, period)
+    gray = image[window].astype(np.float32)
+    contact = find_contact(gray, period)
+    normal = normalize_contrast(gray, period)
     maps.contact[window] = contact
     maps.ridges[window] = contact * _filter_along(normal, estimate_orientation(normal, period), period)
     return maps
 
 
 def map_contact(image: np.ndarray, period: float, window: tuple[slice, slice] = WHOLE) -> np.ndarray:
-    """Map where the skin touched: the `contact` of `map_ridges`, whose arguments these are, without the ridges."""
+    """Map where the skin touched: the `contact` of `map_ridges`, with the same arguments, without the ridges."""
     contact = np.zeros(image.shape, np.float32)
     window = _shrink(window, image.shape, period)
     contact[window] = find_contact(image[window].astype(np.float32), period)
@@ -102,48 +96,38 @@ def map_contact(image: np.ndarray, period: float, window: tuple[slice, slice] = 
 
 
 def draw_maps(maps: RidgeMap) -> np.ndarray:
-    """Draw maps as prints: uint8 of their shape, ridges dark, white where the skin did not touch."""
+    """Draw maps as prints: uint8 of their shape, ridges dark, white without contact."""
     return np.rint(255 - 127.5 * (maps.contact + maps.ridges)).clip(0, 255).astype(np.uint8)
 
 
 def estimate_orientation(image: np.ndarray, period: float) -> np.ndarray:
-    """Estimate which way the ridges run.
+    """Estimate the ridges' direction: float32 [height, width], radians in [0, pi), counterclockwise from the row's.
 
-    Args:
-      image: float32 [height, width], of equal local contrast: a print's or a map's ridges.
-      period: pixels.
-
-    Returns:
-      float32 [height, width], radians in [0, pi), counter-clockwise from the row's direction.
+    `image` is of equal local contrast: the result of `normalize_contrast`, or a map's ridges.
 
     Source: structure tensor, Kass & Witkin 1987; differs in: doubled angles are smoothed once more, weighted by the
-      tensor's coherence, so that clear ridges decide about unclear ones beside them.
+      tensor's coherence, so that clear ridges decide for unclear neighbors.
     """
     down = ndimage.gaussian_filter(image, period / 6, (1, 0))
     across = ndimage.gaussian_filter(image, period / 6, (0, 1))
     xx, yy, xy = (ndimage.gaussian_filter(product, period) for product in (across**2, down**2, across * down))
     trace = xx + yy + 1e-6
     cosine, sine = (ndimage.gaussian_filter(part / trace, period / 2) for part in (xx - yy, 2 * xy))
-    # Rows count down and angles up; ridges run across the gradient.
+    # Rows count down, angles counterclockwise; ridges are perpendicular to the gradient.
     return (np.pi / 2 - np.arctan2(sine, cosine) / 2) % np.float32(np.pi)
 
 
-def find_contact(grey: np.ndarray, period: float) -> np.ndarray:
-    """Find where the skin touched: the largest area of contrast, and what is as dark beside it.
+def find_contact(gray: np.ndarray, period: float) -> np.ndarray:
+    """Find where the skin touched: the largest area of contrast, with equally dark areas beside it.
 
-    Args:
-      grey: float32 [height, width] in [0, 255], ridges dark, without a frame.
-      period: of the ridges, pixels.
-
-    Returns:
-      float32 [height, width] in [0, 1], with a soft edge.
+    `gray` is float32 [height, width] in [0, 255], without a frame; the contact is in [0, 1], with a soft edge.
     """
-    mean = ndimage.gaussian_filter(grey, period)
-    contrast = _measure_rms(grey - mean, period)
+    mean = ndimage.gaussian_filter(gray, period)
+    contrast = _measure_rms(gray - mean, period)
     is_contact = contrast > max(_MIN_CONTRAST, _CONTACT_CONTRAST * float(np.quantile(contrast, 0.9)))
     if not is_contact.any():
-        return np.zeros_like(grey)
-    # Wet skin is black and flat.
+        return np.zeros_like(gray)
+    # Wet skin is black, without contrast.
     is_contact |= mean < mean[is_contact].mean()
     padding = math.ceil(4 * period)
     is_contact = np.pad(is_contact, padding, mode="edge")
@@ -162,7 +146,7 @@ def _create_disk(radius: float) -> np.ndarray:
 
 
 def _shrink(window: tuple[slice, slice], shape: tuple[int, int], period: float) -> tuple[slice, slice]:
-    """Cut the pixels beside the frame, which resizing mixed with it."""
+    """Cut off the pixels that resizing mixed with the frame."""
     cut = math.ceil(period / 4)
     bounds = [side.indices(length)[:2] for side, length in zip(window, shape, strict=True)]
     rows, columns = (
@@ -176,9 +160,9 @@ def _measure_rms(values: np.ndarray, sigma: float) -> np.ndarray:
     return np.sqrt(np.maximum(ndimage.gaussian_filter(values**2, sigma), 0))
 
 
-def normalize_contrast(grey: np.ndarray, period: float) -> np.ndarray:
+def normalize_contrast(gray: np.ndarray, period: float) -> np.ndarray:
     """Give a print equal local contrast, ridges positive."""
-    differences = ndimage.gaussian_filter(grey, 1.5 * period) - grey
+    differences = ndimage.gaussian_filter(gray, 1.5 * period) - gray
     return differences / (_measure_rms(differences, 1.5 * period) + _MIN_CONTRAST)
 
 

@@ -1,7 +1,4 @@
-"""Owns SOCOFing's file names: parsing and writing them.
-
-Does not open files; `socofing_dataset_builder.py` does.
-"""
+"""Parsing and writing SOCOFing's file names."""
 
 import dataclasses
 import re
@@ -23,18 +20,10 @@ _PATTERN = re.compile(
 
 @dataclasses.dataclass(frozen=True, order=True)
 class PrintName:
-    """What a SOCOFing file name says of its print.
+    """What a SOCOFing file name says of its print."""
 
-    Attributes:
-      person: id of the person, from 1.
-      hand: one of `HANDS`.
-      finger: one of `FINGERS`.
-      gender: one of `GENDERS`.
-      alteration: one of `ALTERATIONS`; "none" for a real impression.
-    """
-
-    person: int
-    hand: str
+    person: int  # from 1
+    hand: str  # one of `HANDS`, and so on
     finger: str
     gender: str
     alteration: str = "none"
@@ -54,13 +43,7 @@ def number_finger(hand: str, finger: str) -> int:
 
 
 def parse_filename(filename: str) -> PrintName:
-    """Parse one file name, without its folder.
-
-    Args:
-      filename: for example `100__M_Left_index_finger.BMP`.
-
-    Returns:
-      What the name says.
+    """Parse a file name without its folder, for example `100__M_Left_index_finger.BMP`.
 
     Raises:
       UserError: the name is not of SOCOFing's form.
@@ -73,11 +56,5 @@ def parse_filename(filename: str) -> PrintName:
             f"{filename!r}: not a SOCOFing file name "
             "(<id>__<M|F>_<Left|Right>_<finger>_finger[_<CR|Obl|Zcut>].BMP)"
         )
-    fields = match.groupdict()
-    return PrintName(
-        person=int(fields["person"]),
-        hand=fields["hand"],
-        finger=fields["finger"],
-        gender=fields["gender"],
-        alteration=fields["alteration"] or "none",
-    )
+    person, gender, hand, finger, alteration = match.groups(default="none")
+    return PrintName(int(person), hand, finger, gender, alteration)

@@ -1,7 +1,4 @@
-"""Owns the TFDS builder of SOCOFing: from the dataset's folder to records of grey prints.
-
-Does not choose fingers (`socofing_reader.py`) or persons (`print_loading.py`), nor crop or resize.
-"""
+"""The TFDS builder of SOCOFing: from the dataset's folder to records of whole gray prints."""
 
 import contextlib
 import dataclasses
@@ -33,33 +30,29 @@ SPLIT_FOLDERS = {
 DIFFICULTIES = ("none", "easy", "medium", "hard")
 _DIFFICULTY_OF_SPLIT = dict(zip(SPLIT_FOLDERS, DIFFICULTIES, strict=True))
 
-# TFDS warns of every config that its class does not list; those of a user's folder cannot be listed.
+# TFDS warns about every config that its class does not list; those of a user's folder cannot be listed.
 logging.get_absl_logger().addFilter(
     lambda record: "Using custom data configuration" not in record.getMessage()
 )
-# One progress line of our own stands in place of TFDS's five.
-tfds.disable_progress_bar()
+tfds.disable_progress_bar()  # five lines; we show one of our own
 
 
 @dataclasses.dataclass(eq=False)
 class SocofingConfig(tfds.core.BuilderConfig):
     """One split of one state of the dataset's folder.
 
-    Attributes:
-      split: a key of `SPLIT_FOLDERS`. A config holds one split, so that a run that wants the 6,000 real
-        files does not wait for the 49,270 altered ones.
-      on_bad_file: "stop" | "skip".
+    It is one split, so that a run that needs the 6,000 real files does not wait for the 49,270 altered ones.
     """
 
-    split: str = "real"
-    on_bad_file: str = "stop"
+    split: str = "real"  # a key of `SPLIT_FOLDERS`
+    on_bad_file: str = "stop"  # or "skip"
 
 
 class Builder(tfds.core.GeneratorBasedBuilder):
     """Builds one split; the folder of SOCOFing is TFDS's manual folder.
 
-    Source: Shehu et al. 2018, arXiv:1807.10609; differs in: every image is kept as one grey channel (the
-    colour channels of every file are equal) and without alpha.
+    Source: Shehu et al. 2018, arXiv:1807.10609; differs in: every image is kept as one gray channel (the
+    color channels of every file are equal) and without alpha.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -123,12 +116,12 @@ class Builder(tfds.core.GeneratorBasedBuilder):
 def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: str = "stop") -> Builder:
     """Prepare a split, unless the folder as it is now has been prepared already.
 
-    What is prepared has a folder of its own for every listing of names and contents, so that a changed folder is
-    never answered with old records, and a moved one is not prepared again. Nothing is downloaded.
+    The records are stored under a hash of the files' names and contents, so that a changed folder never gives old
+    records, and a moved one is not prepared again. Nothing is downloaded.
 
     Args:
       socofing_dir: the folder that holds Real/ and Altered/.
-      split: a key of `SPLIT_FOLDERS` whose folder is there.
+      split: a key of `SPLIT_FOLDERS` whose folder exists.
       tfds_dir: where TFDS keeps its data; "" is TFDS's default.
       on_bad_file: "stop" | "skip".
 
@@ -136,8 +129,8 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
       The builder, ready for `as_dataset`.
 
     Raises:
-      UserError: the folder has no file of that split, or a bad file while on_bad_file is "stop", or
-        tfds_dir cannot be written, or what was prepared has been damaged.
+      UserError: the split has no file, or a bad file while on_bad_file is "stop"; tfds_dir cannot be written, or the
+        prepared records are damaged.
     """
     folder = pathlib.Path(socofing_dir).resolve()
     fingerprint = _fingerprint(folder / SPLIT_FOLDERS[split], on_bad_file)
@@ -145,10 +138,10 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
         name=f"{split}-{fingerprint}", description=f"Split {split}.", split=split, on_bad_file=on_bad_file
     )
     data_dir = expand_path(tfds_dir) or None
-    # TFDS takes a path for a pattern, and UTF-8 alone.
+    # TFDS takes a path for a pattern, and only UTF-8.
     if "**" in tfds_dir or not is_utf8(tfds_dir):
         raise UserError(
-            f"config.data.tfds_dir: TFDS cannot use {tfds_dir}, which holds ** or a byte that is no UTF-8"
+            f"config.data.tfds_dir: TFDS cannot use {tfds_dir}, which contains ** or is not UTF-8"
         )
     try:
         builder = Builder(data_dir=data_dir, config=builder_config)
@@ -156,18 +149,17 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
         raise create_damage_error(builder_config, "dataset_info.json cannot be read") from error
     if builder.data_path.exists():
         if split not in builder.info.splits:
-            raise create_damage_error(builder_config, "dataset_info.json tells of no prints")
+            raise create_damage_error(builder_config, "dataset_info.json lists no prints")
         return builder
     download_config = tfds.download.DownloadConfig(
         manual_dir=folder, try_download_gcs=False, compute_stats=tfds.download.ComputeStatsMode.SKIP
     )
     try:
-        # TFDS prints a paragraph about a download that there is none of.
+        # TFDS prints a paragraph about a download, though nothing is downloaded.
         with contextlib.redirect_stdout(io.StringIO()):
             builder.download_and_prepare(download_config=download_config)
     except OSError as error:
-        # Another process was quicker: TFDS prepares in a temporary folder, and its last step, the
-        # renaming, fails where the folder is there by then.
+        # If another process was quicker, the last step fails: TFDS renames its temporary folder.
         if not builder.data_path.exists():
             raise UserError(
                 f"config.data.tfds_dir: {builder.data_path} cannot be written ({error})"
@@ -177,15 +169,7 @@ def prepare(socofing_dir: str, split: str, *, tfds_dir: str = "", on_bad_file: s
 
 
 def create_damage_error(builder_config: SocofingConfig, reason: str) -> UserError:
-    """Create the error of a prepared folder that is not as it was written.
-
-    Args:
-      builder_config: of the folder.
-      reason: what is wrong.
-
-    Returns:
-      The error, to raise.
-    """
+    """Create the error of a prepared folder that was changed."""
     return UserError(
         f"config.data.tfds_dir: the folder {builder_config.name} that was prepared in it is damaged ({reason}); "
         "delete that one, and the same command prepares it again"
@@ -194,12 +178,6 @@ def create_damage_error(builder_config: SocofingConfig, reason: str) -> UserErro
 
 def list_files(folder: str | os.PathLike) -> list[pathlib.Path]:
     """List a split's files in the order of their names, without hidden ones and what file managers leave.
-
-    Args:
-      folder: for example SOCOFing's `Real`.
-
-    Returns:
-      Paths.
 
     Raises:
       UserError: the folder is missing or empty.
@@ -225,7 +203,6 @@ def _show_progress(paths: list[pathlib.Path], split: str) -> Iterator[pathlib.Pa
 
 
 def _read_print(path: pathlib.Path) -> np.ndarray:
-    """Read a file that shows something inside SOCOFing's frame, kept or not."""
     image = image_files.read_image(path, num_channels=1)
     if preprocessing.is_blank(preprocessing.crop_frame(image)):
         raise UserError(f"{path}: shows nothing inside SOCOFing's frame")
@@ -240,7 +217,7 @@ def _encode_png(image: np.ndarray) -> bytes:
 
 
 def _parse_name(path: pathlib.Path, *, is_altered: bool, seen: dict) -> filenames.PrintName:
-    """Parse a name that fits its folder and is the only one of its print."""
+    """Parse a name, which must fit its folder and be the first of its print."""
     try:
         name = filenames.parse_filename(path.name)
     except UserError as error:
@@ -257,7 +234,7 @@ def _parse_name(path: pathlib.Path, *, is_altered: bool, seen: dict) -> filename
 
 
 def _fingerprint(folder: pathlib.Path, on_bad_file: str) -> str:
-    """Hash what is prepared of a folder: sizes and times may be the same for other contents, as after `mv`."""
+    """Hash a folder's names and contents: sizes and times may stay the same when contents change, as after `mv`."""
     digest = hashlib.sha256(f"{on_bad_file}\n".encode())
     for path in list_files(folder):
         digest.update(os.fsencode(f"{path.name}\0") + image_files.hash_contents(path))

@@ -1,7 +1,4 @@
-"""Owns reading SOCOFing's prints of one finger or of several, as stored, through TFDS.
-
-Does not choose persons (`print_loading.py`) or preprocess (`preprocessing.py`).
-"""
+"""Reading SOCOFing's prints of one finger or of several, as stored, through TFDS."""
 
 import pathlib
 
@@ -30,12 +27,12 @@ def read_records(data_config: ConfigDict, split: str) -> list[Record]:
       split: "real" | "altered_easy" | "altered_medium" | "altered_hard".
 
     Returns:
-      Everyone's prints, images [height, width, 1] uint8 as stored; none where an altered split's folder is
-      missing. Of several fingers, a record's person is the finger's id.
+      Everyone's prints, images [height, width, 1] uint8 as stored; none if an altered split's folder is missing. With
+      several fingers, a record's person is the finger's id.
 
     Raises:
-      UserError: the folder is not SOCOFing's, a file is bad and on_bad_file is "stop", or what was prepared of it
-        before has been damaged.
+      UserError: the folder is not SOCOFing's, a file is bad and on_bad_file is "stop", or its prepared records are
+        damaged.
     """
     folder = _check_socofing_dir(data_config)
     if split != "real" and not (folder / socofing_dataset_builder.SPLIT_FOLDERS[split]).is_dir():
@@ -43,7 +40,7 @@ def read_records(data_config: ConfigDict, split: str) -> list[Record]:
     builder = socofing_dataset_builder.prepare(
         str(folder), split, tfds_dir=data_config.tfds_dir, on_bad_file=data_config.on_bad_file
     )
-    # Most records are of other fingers; they are dropped before their image is decoded.
+    # Most records are of other fingers, and are dropped before their image is decoded.
     examples = builder.as_dataset(split=split, decoders={"image": tfds.decode.SkipDecoding()})
     for name, wanted in (("hand", data_config.hand), ("finger", data_config.finger)):
         if wanted not in _EVERY:

@@ -19,7 +19,7 @@ from fpgan_jax.evaluation.enlargement.print_folders import Posed, scale_to_windo
 from fpgan_jax.evaluation.recognition.print_sets import SetPlace
 from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.print_collection import PrintCollection
-from fpgan_jax.synthesis.drawing import GIVEN_PRINT, MANIFEST_FILENAME
+from fpgan_jax.synthesis.manifest import GIVEN_PRINT, MANIFEST_FILENAME
 from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL
 from fpgan_jax.tables.csv_rows import read_rows
 

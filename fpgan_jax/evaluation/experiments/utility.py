@@ -26,7 +26,7 @@ from fpgan_jax.evaluation.statistics.seed_spread import MIN_SEEDS
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.models import factory
 from fpgan_jax.scoring import similarity
-from fpgan_jax.synthesis.drawing import read_manifest
+from fpgan_jax.synthesis.manifest import read_manifest
 from fpgan_jax.tables.csv_rows import read_rows, write_rows
 from fpgan_jax.training import classifier_trainer
 

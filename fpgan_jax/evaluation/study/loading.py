@@ -20,7 +20,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.print_collection import PrintCollection
 from fpgan_jax.host.file_managers import is_leftover
-from fpgan_jax.synthesis.drawing import GIVEN_PRINT, MANIFEST_FILENAME, NEW_FINGER, read_manifest
+from fpgan_jax.synthesis.manifest import GIVEN_PRINT, MANIFEST_FILENAME, NEW_FINGER, read_manifest
 
 DIFFICULTIES = ("easy", "medium", "hard")
 # One way against the other; SOCOFing's own scans are stretched by 1.08 on their way into a square.

@@ -23,8 +23,8 @@ def draw_blob(row: float, column: float) -> np.ndarray:
 resample = jax.jit(distortion.resample)
 
 
-def find_centre(image) -> list[float]:
-    """Find a spot's centre, to a tenth of a pixel."""
+def find_center(image) -> list[float]:
+    """Find a spot's center, to a tenth of a pixel."""
     weights = np.asarray(image)[..., 0]
     return [float((weights * place).sum() / weights.sum()) for place in np.mgrid[: SHAPE[0], : SHAPE[1]]]
 
@@ -39,7 +39,7 @@ def test_sampling_is_scipys_cubic_spline():
 @pytest.mark.parametrize(
     ("change", "wanted"),
     [
-        ({}, (9.5, 18.5)),  # two pixels up and four right of the centre
+        ({}, (9.5, 18.5)),  # two pixels up and four right of the center
         ({"shift": jnp.array([3.0, -2.0])}, (12.5, 16.5)),
         ({"rotation": jnp.float32(np.pi / 2)}, (7.5, 12.5)),  # counter-clockwise: four up and two left
         ({"stretch": jnp.array([1.0, 1.5])}, (9.5, 20.5)),
@@ -48,7 +48,7 @@ def test_sampling_is_scipys_cubic_spline():
 def test_finger_moves_as_its_pose_says(change, wanted):
     places = distortion.create_places(STILL._replace(**change), NO_FIELD, SHAPE)
     moved = resample(draw_blob(9.5, 18.5), places)
-    np.testing.assert_allclose(find_centre(moved), wanted, atol=0.1)
+    np.testing.assert_allclose(find_center(moved), wanted, atol=0.1)
 
 
 def test_picture_comes_to_the_middle_of_a_larger_result():

@@ -45,13 +45,13 @@ def test_a_mark_begins_at_the_minutia_and_points_its_way():
     assert marked[:, 1].min() == 18 and marked[:, 1].max() == 38
 
 
-def test_directions_count_from_the_right_towards_the_top():
+def test_directions_count_from_the_right_toward_the_top():
     upright = draw((30, 30, math.pi / 2, True))
     rows = np.argwhere(upright < 64)[:, 0]
     assert rows.min() == 12 and rows.max() == 32
 
 
-def test_endings_are_black_bifurcations_white_and_the_rest_grey():
+def test_endings_are_black_bifurcations_white_and_the_rest_gray():
     drawn = draw((10, 10, 0.0, True), (10, 30, 0.0, False))
     assert (drawn[10, 10], drawn[30, 10], drawn[20, 50]) == (0, 255, 128)
 
@@ -60,7 +60,7 @@ def test_a_mark_at_the_edge_is_cut():
     assert draw((58, 20, 0.0, True))[20, 56:].tolist() == [0, 0, 0, 0]
 
 
-def test_a_print_without_minutiae_is_grey():
+def test_a_print_without_minutiae_is_gray():
     none = Minutiae(*(np.zeros(0) for _ in range(3)), np.zeros(0, bool), np.zeros(0))
     assert (minutiae_map.draw_minutiae(none, (5, 6), PERIOD) == 128).all()
 

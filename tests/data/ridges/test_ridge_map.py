@@ -11,7 +11,7 @@ from fpgan_jax.data.ridges import ridge_map
 from fpgan_jax.errors import UserError
 
 SIDE, PERIOD = 128, 4.5
-ROWS, COLS = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2  # from the centre, down and to the right
+ROWS, COLS = np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2  # from the center, down and to the right
 INNER = (slice(12, -12), slice(12, -12))
 
 
@@ -33,7 +33,7 @@ def ink(phase, *, ridge=40, valley=230, duty=0.5):
 
 
 def touch(image, half_height=50, half_width=40, background=250):
-    """Keep what is inside an ellipse; also return each pixel's distance from its centre, 1 at its edge."""
+    """Keep what is inside an ellipse; also return each pixel's distance from its center, 1 at its edge."""
     distance = np.hypot(ROWS / half_height, COLS / half_width)
     return np.where(distance < 1, image, background).astype(np.uint8), distance
 
@@ -54,7 +54,7 @@ def find_windings(ridges, period=PERIOD):
 
 
 def find_minutiae(ridges):
-    """Centres of the places with a winding, (turns, row, col) from the image's centre, in order of rows."""
+    """Centers of the places with a winding, (turns, row, col) from the image's center, in order of rows."""
     windings = find_windings(ridges)
     found = []
     for sign in (-1, 1):

@@ -5,7 +5,7 @@ import pytest
 
 from configs import pix2pix_socofing
 from fpgan_jax.config.fields import RIDGE_CHANNELS
-from fpgan_jax.data import pairs
+from fpgan_jax.data import pair_writing, pairs
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.data.ridges import ridge_condition, ridge_pairs
@@ -34,8 +34,9 @@ def prints():
 
 
 def test_a_pair_has_its_prints_ridges_contact_and_look(prints, data_config):
-    example = ridge_pairs.create_pairs(prints, data_config)[3]
-    assert (example["person"], example["replica"]) == (11, 1)
+    made = ridge_pairs.create_pairs(prints, data_config)
+    example = made[3]
+    assert made.identify(3) == (11, 1)
     np.testing.assert_array_equal(example["real_image"], prints.images[1])
     planes = dict(zip(RIDGE_CHANNELS, np.moveaxis(example["noise_image"], -1, 0), strict=True))
     middle = (slice(12, -12), slice(12, -12))
@@ -76,7 +77,7 @@ def test_images_too_small_for_ridges_are_refused(prints, data_config):
 
 def test_pairs_of_unlike_channels_make_no_files(prints, data_config, tmp_path):
     with pytest.raises(UserError, match=r"config\.data\.condition: 5 channels do not fit"):
-        pairs.write_pairs(ridge_pairs.create_pairs(prints, data_config), tmp_path)
+        pair_writing.write_pairs(ridge_pairs.create_pairs(prints, data_config), tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,7 @@ from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.experiments import utility, utility_table
 from fpgan_jax.scoring import similarity
-from fpgan_jax.synthesis.drawing import ManifestRow
+from fpgan_jax.synthesis.manifest import ManifestRow
 from fpgan_jax.tables.csv_rows import write_rows
 from fpgan_jax.training import classifier_trainer
 

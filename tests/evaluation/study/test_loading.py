@@ -17,7 +17,7 @@ from fpgan_jax.evaluation.study.print_collection import (
     SYNTHETIC,
     PrintCollection,
 )
-from fpgan_jax.synthesis.drawing import ManifestRow
+from fpgan_jax.synthesis.manifest import ManifestRow
 from fpgan_jax.tables.csv_rows import write_rows
 
 ROW = ManifestRow(
