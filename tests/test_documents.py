@@ -151,6 +151,33 @@ def test_flags_of_the_scripts_are_there():
     assert not missing
 
 
+def read_required_flags(script):
+    """Names of the flags that are defined with required=True, found in the script's syntax."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse((ROOT / "launch" / f"{script}.py").read_text()))
+        if isinstance(node, ast.Call)
+    ]
+    required = {
+        call.args[0].value
+        for call in calls
+        if any(keyword.arg == "required" and keyword.value.value for keyword in call.keywords)
+    }
+    asks_config = any(
+        ast.unparse(call.func) == "cli.define_config_flag" and not call.keywords for call in calls
+    )
+    return required | ({"config"} if asks_config else set())
+
+
+def test_commands_give_the_flags_that_their_scripts_require():
+    missing = []
+    for block, script, words in list_script_commands():
+        given = {word.removeprefix("--").split("=")[0] for word in words}
+        if not given & {"help", "helpfull", "version", "..."}:  # "..." leaves some out
+            missing += [f"{block}: {script} --{name}" for name in read_required_flags(script) - given]
+    assert not missing
+
+
 def test_scripts_are_there():
     assert not [f"{block}: {script}" for block, script, _ in list_script_commands() if not find(script)]
 

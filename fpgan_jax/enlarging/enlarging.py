@@ -1,10 +1,9 @@
-"""Owns the enlargement of a database: impressions of given prints or of new fingers, as files with their manifest.
+"""Owns the enlargement of a database: impressions of given prints or of new fingers, as files with a manifest.
 
 Does not draw an impression (`impression_drawing.py`), find fingers (`finger_sources.py`) or write shards
 (`sharded.py`).
 """
 
-import contextlib
 import dataclasses
 import functools
 import itertools
@@ -24,10 +23,8 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.matcher import nist_tools
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.host.folder_lock import hold_folder
-from fpgan_jax.host.progress import create_progress
-from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.scoring import figures
-from fpgan_jax.synthesis import drawing, image_folder, sharded
+from fpgan_jax.synthesis import drawing, image_folder, manifest, sharded
 from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL
 from fpgan_jax.tables.csv_rows import read_rows, write_rows
 
@@ -38,16 +35,15 @@ _MAX_FIGURE_ROWS = 8
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is to be drawn.
+    """What is drawn.
 
     Attributes:
-      identities: as of `finger_sources.open_source`.
-      num_fingers: how many; None is all of given prints.
-      num_impressions: of each finger.
-      sensor_ppi: of a folder's prints.
-      is_checked: whether new fingers are refused that match another print.
-      is_square: whether images get square pixels; else the generator's own, which SOCOFing's enlargement squeezes.
-      division: into shards; None is one folder. Its number of images does not count.
+      identities: as in `finger_sources.open_source`.
+      num_fingers: None is all given prints.
+      sensor_ppi: of the prints in a folder.
+      is_checked: whether new fingers that match another print are refused.
+      is_square: whether images get square pixels, not the generator's own, which SOCOFing's enlargement squeezes.
+      division: into shards, its number of images unused; None is one folder without shards.
     """
 
     identities: str
@@ -67,20 +63,17 @@ def open_enlargement(
     data_overrides: Mapping | None = None,
     step: int | str | None = None,
 ) -> Enlargement:
-    """Restore a generator, and read the prints that are drawn from.
+    """Restore a generator and read the prints that it draws from; new fingers are not checked yet.
 
     Args:
       gan_workdir: the workdir of `launch.train_gan`.
-      request: what is to be drawn.
-      overrides: fields of `config.synthesis` to use in place of the checkpoint's.
+      request: what is drawn.
+      overrides: fields of `config.synthesis` that replace the checkpoint's.
       data_overrides: fields of `config.data`, for training prints that have moved.
-      step: which checkpoint; the last one by default, "best" by the run's own metric.
-
-    Returns:
-      All of it; new fingers are not checked yet.
+      step: of the checkpoint; the last one by default, "best" by the run's own metric.
 
     Raises:
-      UserError: no such checkpoint, it is not one of a generator from ridge maps, or there are not these prints.
+      UserError: there is no such checkpoint, it does not draw from ridge maps, or the prints are missing.
     """
     config, step, metadata = drawing.restore_config(
         gan_workdir, step=step, overrides=overrides, data_overrides=data_overrides
@@ -117,26 +110,24 @@ def enlarge(
     matcher: Matcher | None = None,
     figure: str | None = None,
 ) -> str:
-    """Draw impressions of given prints or of new fingers.
-
-    What is there of an interrupted folder is left as it is.
+    """Draw impressions of given prints or of new fingers; images that exist are kept.
 
     Args:
-      gan_workdir: as of `open_enlargement`, like the keywords but for the last.
-      out_dir: folder for `<finger>_<impression>.png` and `manifest.csv`, or for shards; made if missing. Of new fingers
-        `fingers.csv` says which were refused.
-      request: what is to be drawn.
-      overrides: fields of `config.synthesis`.
-      data_overrides: fields of `config.data`.
-      step: which checkpoint.
-      matcher: that new fingers are checked with; None is NIST's.
-      figure: a PNG to draw of the first fingers, a row each.
+      gan_workdir: as in `open_enlargement`.
+      out_dir: folder for `<finger>_<impression>.png` and `manifest.csv`, or for shards; created if missing. For new
+        fingers it also gets `fingers.csv`, which says which were refused.
+      request: what is drawn.
+      overrides: as in `open_enlargement`.
+      data_overrides: as in `open_enlargement`.
+      step: as in `open_enlargement`.
+      matcher: checks new fingers; None is NIST's.
+      figure: a PNG to draw, with the first fingers in one row each.
 
     Returns:
-      What was drawn, in a line.
+      A one-line summary.
 
     Raises:
-      UserError: as `open_enlargement`, out_dir holds something else or is another process's, or no matcher is
+      UserError: as in `open_enlargement`, out_dir holds something else or another process uses it, or no matcher is
         installed.
       OSError: the disk is full.
     """
@@ -159,9 +150,8 @@ def enlarge(
         fingers, line = _list_fingers(out_dir, enlargement, request)
         _draw_fingers(out_dir, enlargement, request, fingers)
     if figure and parallel.is_main_process():
-        draw_figure(
-            enlargement, fingers[:_MAX_FIGURE_ROWS], min(request.num_impressions, NUM_IMPRESSIONS), figure
-        )
+        num_columns = min(request.num_impressions, NUM_IMPRESSIONS)
+        figures.draw_columns(draw_tiles(enlargement, fingers[:_MAX_FIGURE_ROWS], num_columns), figure)
     height, width = enlargement.image_shape
     return (
         f"{len(fingers) * request.num_impressions} impressions of {line}, step {enlargement.step}, "
@@ -183,7 +173,7 @@ def _claim_folder(out_dir: str, enlargement: Enlargement, request: Request) -> N
 
 
 def _check_new_fingers(out_dir: str, enlargement: Enlargement, matcher: Matcher | None) -> None:
-    """Write which new fingers are refused, going on from what is there."""
+    """Write `FINGERS_FILENAME`, continuing from the fingers that were checked before."""
     path = os.path.join(out_dir, FINGERS_FILENAME)
     known = read_rows(path, refusal.FingerRow, "synthesize") if os.path.exists(path) else []
     source, prints, data = enlargement.source, enlargement.training_prints, enlargement.config.data
@@ -208,7 +198,7 @@ def _check_new_fingers(out_dir: str, enlargement: Enlargement, matcher: Matcher 
 
 
 def _list_fingers(out_dir: str, enlargement: Enlargement, request: Request) -> tuple[Sequence[Finger], str]:
-    """Return the fingers that are drawn, and what they are in words."""
+    """Return the fingers to draw, and a description of them."""
     source, fingers = enlargement.source, enlargement.source.fingers
     if not isinstance(source, finger_sources.NewFingers):
         return fingers, f"{len(fingers)} fingers of {request.identities}"
@@ -244,71 +234,40 @@ def _draw_fingers(
         return
     rows = [row for finger in fingers for row in create_rows(finger)]
     calls = [rows[start : start + IMAGES_PER_CALL] for start in range(0, len(rows), IMAGES_PER_CALL)]
+    # Whole calls, so that an image has the same neighbors when a stopped folder is completed.
     missing = [
-        call for call in calls if not all(os.path.exists(os.path.join(out_dir, row.file)) for row in call)
+        row
+        for call in calls
+        if not all(os.path.exists(os.path.join(out_dir, row.file)) for row in call)
+        for row in call
     ]
     if missing:
-        _write_images(out_dir, missing, create_drawer())
-    write_rows(os.path.join(out_dir, drawing.MANIFEST_FILENAME), rows)
-
-
-def _write_images(out_dir: str, calls: Sequence[Sequence[ImpressionRow]], drawer: ImpressionDrawer) -> None:
-    # The last call is filled up, so that all run the same program.
-    filled = ([*call, *[call[-1]] * (IMAGES_PER_CALL - len(call))] for call in calls)
-    with (
-        create_progress(sum(map(len, calls)), "synthesis", "images") as progress,
-        contextlib.closing(sharded.draw_ahead(filled, drawer)) as results,
-    ):
-        for call, contents in zip(calls, results, strict=True):
-            for row, content in zip(call, contents, strict=False):
-                path = os.path.join(out_dir, row.file)
-                if not os.path.exists(path):
-                    with write_whole(path, "wb") as file:
-                        file.write(content)
-            progress.update(len(call))
-
-
-def draw_figure(enlargement: Enlargement, fingers: Sequence[Finger], num_impressions: int, path: str) -> None:
-    """Draw fingers, a row each: the print, its ridge map, and impressions.
-
-    Args:
-      enlargement: what is drawn from.
-      fingers: of its source.
-      num_impressions: of each.
-      path: the PNG to write.
-    """
-    figures.draw_columns(draw_tiles(enlargement, fingers, num_impressions), path)
+        sharded.write_images(out_dir, missing, create_drawer())
+    write_rows(os.path.join(out_dir, manifest.MANIFEST_FILENAME), rows)
 
 
 def draw_tiles(
     enlargement: Enlargement, fingers: Sequence[Finger], num_impressions: int
 ) -> dict[str, list[np.ndarray]]:
-    """Draw what a figure of fingers shows.
-
-    Args:
-      enlargement: what is drawn from.
-      fingers: of its source.
-      num_impressions: of each.
+    """Draw the tiles of a figure of fingers.
 
     Returns:
-      Title -> uint8 [height, width] of each finger: the print, its ridge map, and impressions; all of one size, but for
-      the generator's own pixels.
+      Title -> one uint8 [height, width] per finger: the print, its ridge map and the impressions. All have one size,
+      unless the impressions have the generator's own pixels.
     """
     source = enlargement.source
     size = dataclasses.replace(enlargement, is_square=True).image_shape
-    prints = [source.load_print(finger.source) for finger in fingers]
-    maps = [
-        ridge_map.draw_maps(ridge_map.map_ridges(image, source.period, source.window)) for image in prints
-    ]
-    tiles = {
-        title: [
-            preprocessing.place_centrally(
-                scale_images(image[None], 1.0, source.stretch, margin=0)[0, ..., None], size
-            )[..., 0]
-            for image in images
-        ]
-        for title, images in (("print", prints), ("ridge map", maps))
-    }
+
+    def make_square(image: np.ndarray) -> np.ndarray:
+        scaled = scale_images(image[None], 1.0, source.stretch, margin=0)[0]
+        return preprocessing.place_centrally(scaled[..., None], size)[..., 0]
+
+    tiles: dict[str, list[np.ndarray]] = {"print": [], "ridge map": []}
+    for finger in fingers:
+        image = source.load_print(finger.source)
+        maps = ridge_map.map_ridges(image, source.period, source.window)
+        tiles["print"].append(make_square(image))
+        tiles["ridge map"].append(make_square(ridge_map.draw_maps(maps)))
     rows = [row for finger in fingers for row in enlargement.create_rows(finger, num_impressions)]
     images = [image[..., 0] for image in draw_rows(enlargement, rows)]
     return tiles | {

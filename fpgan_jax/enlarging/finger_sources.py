@@ -1,7 +1,8 @@
-"""Owns the fingers of which impressions are drawn: those of given prints, or new ones.
+"""Owns the fingers whose impressions are drawn: those of given prints, or new ones.
 
-Each is one print, on a canvas larger than the images where the print shows more, so that ridges from beyond the image's
-edge can be moved in. Does not move them (`data/ridges/impressions.py`) or check that new ones are new (`refusal.py`).
+A finger is one print, on a canvas that is larger than the images where the print shows more, so that ridges from
+beyond the image's edge can move in. Does not move them (`data/ridges/impressions.py`) or check that new fingers are new
+(`refusal.py`).
 """
 
 import itertools
@@ -11,39 +12,31 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import Image
 
 from fpgan_jax.config.derived import image_shape
 from fpgan_jax.config.fields import FIELDS
 from fpgan_jax.data import impression_folder, preprocessing, print_loading
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.data.procedural import new_fingers
-from fpgan_jax.data.ridges import ridge_map
+from fpgan_jax.data.ridges import print_scale, ridge_map
 from fpgan_jax.data.ridges.distortion import find_square_shape
-from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI, find_sensor_period, find_stretch
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import expand_path
 
 NEW, TRAINING, HELD_OUT = WORDS = "new", "training", "held_out"
-# Numbers of new fingers in files' names, apart from those of real persons' in the usual sets.
+# New fingers have numbers that no finger of the usual data sets has.
 FIRST_NEW = 100_001
 MAX_NEW = 899_999
-# Ridge periods beside the image on every side: more than twice the usual shift of a finger.
+# Ridge periods on every side of the image: more than twice the usual shift of a finger.
 _MARGIN = 5
 
 
 class Finger(NamedTuple):
-    """A finger of a source.
+    """A finger of a source."""
 
-    Attributes:
-      number: its id.
-      name: what its files' names begin with.
-      source: the file of its print, or of a new finger `new:SEED:NUMBER`.
-    """
-
-    number: int
-    name: str
-    source: str
+    number: int  # its id
+    name: str  # what its files' names begin with
+    source: str  # the file of its print, or `new:SEED:NUMBER` for a new finger
 
 
 class FingerSource(Protocol):
@@ -61,15 +54,10 @@ class FingerSource(Protocol):
 
 
 class GivenPrints:
-    """The first print of each of the first fingers of a set."""
+    """The first print of each of the first `num_fingers` fingers in a set, on the canvas of a config."""
 
     def __init__(self, prints: PrintSet, num_fingers: int | None, data_config: ConfigDict):
-        """Take a set's fingers.
-
-        Args:
-          prints: on their canvas.
-          num_fingers: None is all.
-          data_config: config.data of the canvas.
+        """Choose the fingers; None is all.
 
         Raises:
           UserError: there are fewer.
@@ -86,8 +74,8 @@ class GivenPrints:
             for number, name in zip(chosen.persons, chosen.filenames, strict=True)
         )
         self.window = preprocessing.find_window(data_config)
-        self.period = find_sensor_period(data_config)
-        self.stretch = find_stretch(data_config)
+        self.period = print_scale.find_sensor_period(data_config)
+        self.stretch = print_scale.find_stretch(data_config)
         self.content_hash = chosen.data_hash
         self._images = dict(zip(chosen.filenames, chosen.images[..., 0], strict=True))
 
@@ -97,32 +85,27 @@ class GivenPrints:
 
 
 class NewFingers:
-    """Fingers that nobody has, as the sensor of the training prints would show them, in square pixels."""
+    """Fingers that nobody has, in square pixels, as the sensor of the training prints would show them."""
 
     window = ridge_map.WHOLE
     stretch = 1.0
 
     def __init__(self, num_fingers: int, seed: int, data_config: ConfigDict):
-        """Number the fingers; each is grown when it is first asked for.
-
-        Args:
-          num_fingers: from 1 to `MAX_NEW`.
-          seed: of all of them.
-          data_config: config.data of the training.
+        """Number the fingers; each is grown when its print is loaded.
 
         Raises:
-          UserError: there cannot be so many.
+          UserError: the number is not from 1 to `MAX_NEW`.
         """
         if not 1 <= num_fingers <= MAX_NEW:
             raise UserError(f"--num_identities={num_fingers}: must be from 1 to {MAX_NEW} new fingers")
         self._seed = seed
         self.fingers = tuple(itertools.islice(self.list_candidates(), num_fingers))
-        self.period = find_sensor_period(data_config)
+        self.period = print_scale.find_sensor_period(data_config)
         self.content_hash = f"{NEW}:{seed}:{new_fingers.VERSION}"
         self._shape = find_canvas_shape(data_config)
 
     def list_candidates(self) -> Iterator[Finger]:
-        """Yield new fingers in order, those that follow on the chosen ones too."""
+        """Yield new fingers in order, also those after `fingers`."""
         for number in range(1, MAX_NEW + 1):
             name = FIRST_NEW - 1 + number
             yield Finger(name, f"{name:06d}", f"{NEW}:{self._seed}:{number}")
@@ -135,10 +118,9 @@ class NewFingers:
         """Grow a finger and print it on its canvas."""
         image, contact = self._grow(source)
         image = np.rint(255 - contact * (255 - image.astype(np.float32))).astype(np.uint8)
-        factor = self.period / PERIOD_AT_500_PPI
-        height, width = (max(1, round(side * factor)) for side in image.shape)
-        scaled = Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC)
-        return preprocessing.place_centrally(np.asarray(scaled)[..., None], self._shape)[..., 0]
+        factor = self.period / print_scale.PERIOD_AT_500_PPI
+        (scaled,) = print_scale.scale_images(image[None], factor, margin=0)
+        return preprocessing.place_centrally(scaled[..., None], self._shape)[..., 0]
 
     @staticmethod
     def _grow(source: str) -> new_fingers.NewFinger:
@@ -147,9 +129,9 @@ class NewFingers:
 
 
 def find_canvas_shape(data_config: ConfigDict) -> tuple[int, int]:
-    """Find the (height, width) in square pixels that shows a config's images, and ridges to move in from beyond."""
-    height, width = find_square_shape(image_shape(data_config)[:2], find_stretch(data_config))
-    margin = round(_MARGIN * find_sensor_period(data_config))
+    """Find the (height, width) in square pixels that shows a config's images and a margin of ridges around them."""
+    height, width = find_square_shape(image_shape(data_config)[:2], print_scale.find_stretch(data_config))
+    margin = round(_MARGIN * print_scale.find_sensor_period(data_config))
     return height + 2 * margin, width + 2 * margin
 
 
@@ -159,18 +141,15 @@ def open_source(
     """Find the fingers that a user names.
 
     Args:
-      identities: "new"; "training"; "held_out", the prints of the persons who were kept from the training; a folder of
+      identities: "new"; "training"; "held_out", the prints of persons held out of training; a folder of
         `<finger>_<impression>.png`; or a file of `launch.make_pairs --npz`.
-      num_fingers: the first so many; None is all there are.
+      num_fingers: the first fingers; None is all.
       config: the checkpoint's.
       seed: of new fingers.
-      sensor_ppi: of a folder's prints.
-
-    Returns:
-      The fingers.
+      sensor_ppi: of the prints in a folder.
 
     Raises:
-      UserError: there are no such prints or not so many, or a flag is missing.
+      UserError: there are no such prints or too few, or a flag is missing.
     """
     if identities == NEW:
         if num_fingers is None:
@@ -198,28 +177,28 @@ def open_source(
                 )
             if fault := FIELDS["data.sensor_ppi"].find_fault(sensor_ppi):
                 raise UserError(f"--identities_ppi={sensor_ppi:g}: {fault}")
-            ppi = 500 * find_sensor_period(data) / PERIOD_AT_500_PPI
+            ppi = 500 * print_scale.find_sensor_period(data) / print_scale.PERIOD_AT_500_PPI
             data.update(
                 source="impressions", impressions_dir=identities, sensor_ppi=sensor_ppi, image_ppi=ppi
             )
     data.num_impressions = 1
     if data.sensor_ppi and data.source != "npz":
-        # Scaled the same both ways and placed in the middle: a larger image shows more of the same.
+        # Prints of a known sensor keep their scale and are centered: a larger image shows more skin.
         data.image_size, data.image_width = canvas_shape
     try:
         prints = print_loading.load_prints(config, persons=persons)
     except UserError as error:
-        # Fields that the user did not set.
-        message = str(error)
+        # The user gave flags, not these fields.
+        message = str(error).replace("config.data.sensor_ppi", "--identities_ppi")
+        message = message.replace("config.data.num_persons", "--num_identities")
         for field in ("config.data.impressions_dir", "config.data.npz_file"):
             message = message.replace(field, "--identities")
-        message = message.replace("config.data.sensor_ppi", "--identities_ppi")
-        raise UserError(message.replace("config.data.num_persons", "--num_identities")) from error
+        raise UserError(message) from error
     return GivenPrints(prints, num_fingers, data)
 
 
 def _name_finger(number: int, filename: str) -> str:
-    """Name a finger as its own files are named, so that new impressions can be put beside them."""
+    """Name a finger as its own files do, so that new impressions can be put beside them."""
     if impression_folder.parse_filename(filename):
         return filename.rpartition("_")[0]
     return f"{number:03d}"

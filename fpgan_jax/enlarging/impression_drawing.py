@@ -1,12 +1,11 @@
-"""Owns one impression: its manifest's row, and drawing it from the row, the prints that the row names and a checkpoint.
+"""Owns one impression: its row of the manifest, and drawing it from the row, the prints named there and a checkpoint.
 
-A row is a function of the checkpoint, the seed, the finger and the impression alone. Does not make conditions
-(`data/ridges/impressions.py`), find fingers (`finger_sources.py`) or write files (`enlarging.py`).
+A row depends only on the checkpoint, the seed, the finger and the impression.
 """
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +16,10 @@ from fpgan_jax.config import derived
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
-from fpgan_jax.data.ridges import distortion, impressions, minutiae_map, ridge_map, ridge_pairs
+from fpgan_jax.data.ridges import distortion, impressions, minutiae_map, print_scale, ridge_map, ridge_pairs
 from fpgan_jax.data.ridges.appearance import Appearance, measure_appearance
 from fpgan_jax.data.ridges.distortion import Pose
 from fpgan_jax.data.ridges.impressions import Variation
-from fpgan_jax.data.ridges.print_scale import (
-    find_resolution,
-    find_sensor_period,
-    find_stretch,
-    write_resolution,
-)
 from fpgan_jax.data.ridges.ridge_map import RidgeMap
 from fpgan_jax.enlarging import finger_sources
 from fpgan_jax.enlarging.finger_sources import Finger, FingerSource
@@ -40,28 +33,11 @@ _IMPRESSIONS_PER_CALL = 16
 
 @dataclasses.dataclass(frozen=True)
 class ImpressionRow(manifest.ManifestRow):
-    """What is known of one synthetic impression, and all that decides it beside the prints and the checkpoint it names.
+    """A row of the manifest: with the checkpoint and the prints that it names, all that decides an impression.
 
-    Of what every synthetic print has, `person` is the finger's number, `replica` the impression's, `noise` is
-    "given_print" or "new_finger", and `noise_seed` -1.
-
-    Pixels of its numbers are square, and as large as the image's where these are not.
-
-    Attributes:
-      ppi: the image's pixels per inch; ACROSSxDOWN where its pixels are not square.
-      source: file of the finger's print, or `new:SEED:NUMBER`.
-      rotation: radians, counter-clockwise.
-      shift_down: pixels.
-      shift_right: pixels.
-      stretch_down: factor.
-      stretch_right: factor.
-      field_seed: of the skin's distortion and of the noise plane.
-      contact: file of the training print whose contact was taken.
-      contact_down: pixels by which its middle is below that of the finger's own contact.
-      contact_right: pixels.
-      finger_appearance: file of the print whose appearance is the finger's usual one: `source`, or of a new finger a
-        training print.
-      appearance: file of the training print towards whose appearance the impression's was moved.
+    docs/enlarging.md describes the columns. Of those that all manifests have, `person` is the finger's number,
+    `replica` the impression's, `noise` is "given_print" or "new_finger", and `noise_seed` is -1. Lengths are in square
+    pixels of the same area as the image's.
     """
 
     ppi: str
@@ -75,12 +51,12 @@ class ImpressionRow(manifest.ManifestRow):
     contact: str
     contact_down: float
     contact_right: float
-    finger_appearance: str
-    appearance: str
+    finger_appearance: str  # of `source`, or for a new finger of a training print
+    appearance: str  # of the training print towards whose appearance the impression's is moved
 
     @property
     def variation(self) -> Variation:
-        """What was drawn for the impression, but for the choices of prints."""
+        """What was drawn at random for the impression, without the choices of prints."""
         pose = Pose(
             np.array(self.rotation, np.float32),
             np.array([self.shift_down, self.shift_right], np.float32),
@@ -93,30 +69,20 @@ class ImpressionRow(manifest.ManifestRow):
 
 @dataclasses.dataclass(frozen=True)
 class Enlargement:
-    """A checkpoint, the fingers and the training prints that impressions are drawn from.
+    """A checkpoint, and the fingers and training prints that impressions are drawn from."""
 
-    Attributes:
-      config: the checkpoint's config with `synthesis` as wanted.
-      step: the checkpoint's step.
-      metadata: the checkpoint's.
-      variables: the checkpoint's "generator" or "generator_ema".
-      source: the fingers.
-      training_prints: whose contacts and appearances are taken.
-      is_square: whether images get square pixels, rather than the generator's own.
-    """
-
-    config: ConfigDict
+    config: ConfigDict  # the checkpoint's config with the wanted `synthesis`
     step: int
-    metadata: dict
-    variables: dict
+    metadata: dict  # the checkpoint's
+    variables: dict  # the checkpoint's "generator" or "generator_ema"
     source: FingerSource
-    training_prints: PrintSet
-    is_square: bool = True
+    training_prints: PrintSet  # give contact areas and appearances
+    is_square: bool = True  # whether images get square pixels, not the generator's own
 
     @property
     def resolution(self) -> tuple[float, float]:
-        """Pixels per inch of the images, down and across."""
-        down, across = find_resolution(self.config.data)
+        """Pixels per inch of the images, (down, across)."""
+        down, across = print_scale.find_resolution(self.config.data)
         return ((down * across) ** 0.5,) * 2 if self.is_square else (down, across)
 
     @property
@@ -124,16 +90,18 @@ class Enlargement:
         """(height, width) of the images, pixels."""
         shape = derived.image_shape(self.config.data)[:2]
         return (
-            distortion.find_square_shape(shape, find_stretch(self.config.data)) if self.is_square else shape
+            distortion.find_square_shape(shape, print_scale.find_stretch(self.config.data))
+            if self.is_square
+            else shape
         )
 
     def describe_settings(self) -> dict:
-        """Describe what decides an image of a finger and an impression, in what JSON can hold."""
+        """Describe what decides an image besides finger and impression, as values that JSON can hold."""
         settings = image_folder.describe_settings(self.config, self.metadata, self.step, self.variables)
         return settings | {
             "fingers": self.source.content_hash,
             "training_prints": self.training_prints.data_hash,
-            "ppi": write_resolution(self.resolution),
+            "ppi": print_scale.write_resolution(self.resolution),
         }
 
     def create_rows(self, finger: Finger, num_impressions: int) -> list[ImpressionRow]:
@@ -143,28 +111,33 @@ class Enlargement:
             raise UserError(
                 "the generator was trained on this finger alone; no other gives its contact and appearance"
             )
-        # Impression 0, which is not drawn, chooses what they have in common.
-        usual = jax.device_get(
-            _sample_variations(self.config.synthesis.seed, finger.number, 0, self.source.period)
-        ).appearance_choice[0]
+        # Impression 0, which is not drawn, selects the appearance that all impressions share.
+        usual = int(self._sample(finger, 0).appearance_choice[0])
         is_new = isinstance(self.source, finger_sources.NewFingers)
         finger_appearance = self._choose_print(others, usual) if is_new else finger.source
         rows = []
         for first in range(1, num_impressions + 1, _IMPRESSIONS_PER_CALL):
-            variations = jax.device_get(
-                _sample_variations(self.config.synthesis.seed, finger.number, first, self.source.period)
-            )
+            variations = self._sample(finger, first)
             for place in range(min(_IMPRESSIONS_PER_CALL, num_impressions + 1 - first)):
                 variation = jax.tree.map(lambda leaf, place=place: leaf[place], variations)
-                row = self._create_row(finger, first + place, variation, others)
-                rows.append(dataclasses.replace(row, finger_appearance=finger_appearance))
+                rows.append(self._create_row(finger, first + place, variation, others, finger_appearance))
         return rows
+
+    def _sample(self, finger: Finger, first: int) -> Variation:
+        """Sample `_IMPRESSIONS_PER_CALL` variations, from impression `first` on, on the host."""
+        seed, period = self.config.synthesis.seed, self.source.period
+        return jax.device_get(_sample_variations(seed, finger.number, first, period))
 
     def _choose_print(self, others: np.ndarray, choice: int) -> str:
         return self.training_prints.filenames[others[choice % len(others)]]
 
     def _create_row(
-        self, finger: Finger, impression: int, variation: Variation, others: np.ndarray
+        self,
+        finger: Finger,
+        impression: int,
+        variation: Variation,
+        others: np.ndarray,
+        finger_appearance: str,
     ) -> ImpressionRow:
         row = manifest.create_row(
             self.config,
@@ -174,15 +147,11 @@ class Enlargement:
             person=finger.number,
             replica=impression,
         )
-        pose = variation.pose
-        contact, appearance = (
-            self._choose_print(others, int(choice))
-            for choice in (variation.contact_choice, variation.appearance_choice)
-        )
         is_new = isinstance(self.source, finger_sources.NewFingers)
+        pose = variation.pose
         return ImpressionRow(
             **dataclasses.asdict(row) | {"noise": NEW_FINGER if is_new else GIVEN_PRINT, "noise_seed": -1},
-            ppi=write_resolution(self.resolution),
+            ppi=print_scale.write_resolution(self.resolution),
             source=finger.source,
             rotation=float(pose.rotation),
             shift_down=float(pose.shift[0]),
@@ -190,32 +159,26 @@ class Enlargement:
             stretch_down=float(pose.stretch[0]),
             stretch_right=float(pose.stretch[1]),
             field_seed=int(variation.field_seed),
-            contact=contact,
+            contact=self._choose_print(others, int(variation.contact_choice)),
             contact_down=float(variation.contact_shift[0]),
             contact_right=float(variation.contact_shift[1]),
-            finger_appearance="",
-            appearance=appearance,
+            finger_appearance=finger_appearance,
+            appearance=self._choose_print(others, int(variation.appearance_choice)),
         )
 
 
 @functools.partial(jax.jit, static_argnames="period")
 def _sample_variations(seed, number, first, period: float) -> Variation:
-    # As many whatever is asked for: another program may round otherwise.
-    numbers = first + jnp.arange(_IMPRESSIONS_PER_CALL)
-    return jax.vmap(lambda impression: impressions.sample_variation(seed, number, impression, period))(
-        numbers
-    )
+    # Always the same number, since a program for another number may round differently.
+    sample = functools.partial(impressions.sample_variation, seed, number, period=period)
+    return jax.vmap(sample)(first + jnp.arange(_IMPRESSIONS_PER_CALL))
 
 
 class ImpressionDrawer:
-    """Draws the impressions that rows describe, `IMAGES_PER_CALL` at a time; any thread may call."""
+    """Draws the impressions of rows, `IMAGES_PER_CALL` at a time; thread-safe."""
 
     def __init__(self, enlargement: Enlargement, first_row: ImpressionRow):
-        """Put the weights on every device and compile.
-
-        Args:
-          enlargement: what is drawn from.
-          first_row: any row.
+        """Put the weights on every device and compile for rows like `first_row`.
 
         Raises:
           UserError: the weights do not fit the config.
@@ -226,58 +189,45 @@ class ImpressionDrawer:
         self._prints = dict(
             zip(enlargement.training_prints.filenames, enlargement.training_prints.images, strict=True)
         )
-        self._period = find_sensor_period(self._config.data)
+        self._period = print_scale.find_sensor_period(self._config.data)
         self._window = preprocessing.find_window(self._config.data)
-        # Fingers come one after the other, the other prints in any order.
+        # Fingers come one by one, training prints in random order.
         self._map_finger = functools.lru_cache(maxsize=256)(self._map_finger_anew)
         self._map_training_print = functools.lru_cache(maxsize=4096)(self._map_training_print_anew)
-        stretch = find_stretch(self._config.data)
+        stretch = print_scale.find_stretch(self._config.data)
         make_square = jax.vmap(functools.partial(distortion.make_square, stretch=stretch))
-        draw, variables = drawing.bind_draw(
-            self._config,
-            enlargement.variables,
-            make_square if enlargement.is_square and stretch != 1 else lambda images: images,
-        )
+        finish = make_square if enlargement.is_square and stretch != 1 else lambda images: images
+        draw, variables = drawing.bind_draw(self._config, enlargement.variables, finish)
         num_channels = derived.condition_shape(self._config.data)[2]
+        stretches = {"pixel_stretch": stretch, "canvas_stretch": self._source.stretch}
 
-        create_condition: Callable[..., jax.Array] = functools.partial(
-            impressions.create_condition,
-            period=self._period,
-            pixel_stretch=stretch,
-            canvas_stretch=self._source.stretch,
-        )
-
-        def create(*inputs):
-            # Marks move with the finger as its ridges do, and have no other plane.
-            condition = create_condition(*inputs)
+        def create(ridges, contact, other_contact, look, noise, variation):
+            condition = impressions.create_condition(
+                ridges, contact, other_contact, look, noise, variation, self._period, **stretches
+            )
+            # Minutiae move as ridges do, but their condition has no planes beyond the first.
             return condition[..., :num_channels]
 
         def draw_impressions(variables, dropout_seed, *inputs):
             return draw(variables, jax.vmap(create)(*inputs), dropout_seed)
 
         self._create_conditions = jax.jit(jax.vmap(create))
-        self._programs = DevicePrograms(
-            draw_impressions, variables, self.create_inputs([first_row] * IMAGES_PER_CALL)
-        )
+        inputs = self.create_inputs([first_row] * IMAGES_PER_CALL)
+        self._programs = DevicePrograms(draw_impressions, variables, inputs)
 
     def create_inputs(self, rows: Sequence[ImpressionRow]) -> tuple:
-        """Create what a call draws from: dropout seeds, and what `impressions.create_condition` takes, stacked."""
+        """Create the inputs of a call: dropout seeds, and the stacked arguments of `impressions.create_condition`."""
         shape = (*derived.image_shape(self._config.data)[:2], 1)
+        distribution = self._config.data.noise_distribution
         examples = []
         for row in rows:
             maps, usual_look = self._map_finger(row.source)
             if row.finger_appearance != row.source:
                 usual_look = self._map_training_print(row.finger_appearance)[1]
-            contact, look = (
-                self._map_training_print(row.contact)[0],
-                self._map_training_print(row.appearance)[1],
-            )
+            contact, _ = self._map_training_print(row.contact)
+            _, look = self._map_training_print(row.appearance)
             noise = create_noise_image(
-                row.field_seed,
-                row.person,
-                row.replica,
-                shape=shape,
-                distribution=self._config.data.noise_distribution,
+                *(row.field_seed, row.person, row.replica), shape=shape, distribution=distribution
             )
             look = impressions.vary_appearance(usual_look, look)
             examples.append((maps.ridges, maps.contact, contact, look, noise, row.variation))
@@ -288,16 +238,22 @@ class ImpressionDrawer:
         return self._programs(*inputs)
 
     def create_conditions(self, rows: Sequence[ImpressionRow]) -> np.ndarray:
-        """Create what the generator is given: uint8 [rows, height, width, condition channels]."""
-        return np.asarray(self._create_conditions(*self.create_inputs(rows)[1:]))
+        """Create the generator's inputs for any number of rows: uint8 [rows, height, width, condition channels]."""
+        parts = [
+            np.asarray(self._create_conditions(*self.create_inputs(call)[1:]))[:count]
+            for call, count in _list_calls(rows)
+        ]
+        return np.concatenate(parts)
 
     def _map_finger_anew(self, source: str) -> tuple[RidgeMap, Appearance]:
         image, period, window = self._source.load_print(source), self._source.period, self._source.window
         maps = ridge_map.map_ridges(image, period, window)
         contact = _to_bytes(255 * maps.contact)
-        # Cells are laid over what an image shows of the canvas.
+        # The appearance has a grid of cells over the part of the canvas that an image shows.
         shape = derived.image_shape(self._config.data)[:2]
-        shape = distortion.find_square_shape(shape, find_stretch(self._config.data) / self._source.stretch)
+        shape = distortion.find_square_shape(
+            shape, print_scale.find_stretch(self._config.data) / self._source.stretch
+        )
         shown = (preprocessing.place_centrally(each[..., None], shape)[..., 0] for each in (image, contact))
         look = measure_appearance(next(shown), next(shown) / np.float32(255))
         if self._minutiae_tool:
@@ -316,18 +272,15 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
 
 
 def draw_rows(enlargement: Enlargement, rows: Sequence[ImpressionRow]) -> Iterator[np.ndarray]:
-    """Draw the impressions that rows describe, which may be a manifest's.
-
-    Args:
-      enlargement: of the checkpoint and the prints that the rows name.
-      rows: any.
-
-    Yields:
-      uint8 [height, width, channels] of each row.
-    """
+    """Draw the impressions of rows, which may be a manifest's: uint8 [height, width, channels] each."""
     drawer = ImpressionDrawer(enlargement, rows[0])
+    for call, count in _list_calls(rows):
+        yield from drawer.draw(*drawer.create_inputs(call))[:count]
+
+
+def _list_calls(rows: Sequence[ImpressionRow]) -> Iterator[tuple[list[ImpressionRow], int]]:
+    """Yield the rows of each call, and how many of them are wanted."""
     for start in range(0, len(rows), IMAGES_PER_CALL):
         chosen = rows[start : start + IMAGES_PER_CALL]
         # The last call is filled up, so that all run the same program.
-        filled = [*chosen, *[chosen[0]] * (IMAGES_PER_CALL - len(chosen))]
-        yield from drawer.draw(*drawer.create_inputs(filled))[: len(chosen)]
+        yield [*chosen, *[chosen[-1]] * (IMAGES_PER_CALL - len(chosen))], len(chosen)

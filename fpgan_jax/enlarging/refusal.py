@@ -1,8 +1,8 @@
-"""Owns the refusal of new fingers that match a training print, its mirror image, or a new finger before them.
+"""Owns the refusal of new fingers that match a training print, its mirror image, or an earlier new finger.
 
-New fingers are compared whole. Windows of a small sensor's shape have false minutiae at their edges: against 500 prints
-of SOCOFing and their mirror images 15 of 20 other real prints scored above 27 at least once, of 20 new fingers' windows
-18, and of the same fingers whole none.
+New fingers are compared whole: windows of a small sensor's shape have false minutiae at their edges. Against 500 prints
+of SOCOFing and their mirror images, 15 of 20 other real prints scored above 27 at least once; so did the windows of 18
+of 20 new fingers, and none of the same fingers whole.
 """
 
 import dataclasses
@@ -15,33 +15,24 @@ from fpgan_jax.enlarging.finger_sources import Finger
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.matcher.matching import Matcher
 
-# Of BOZORTH3: above it 1% of windows of different fingers match.
+# BOZORTH3's score that 1% of windows of different fingers exceed.
 MAX_SCORE = 27
 EARLIER, TRAINING, MIRRORED = "earlier", "training", "mirrored_training"
-# Candidates that are compared in one go.
+# Candidates compared at once.
 _BLOCK = 16
-# For each finger wanted; where nearly all are refused it would go on for ever.
+# Per wanted finger. Without a limit it would not end where nearly all are refused.
 _MAX_CANDIDATES = 20
 
 
 @dataclasses.dataclass(frozen=True)
 class FingerRow:
-    """What was found of a new finger.
-
-    Attributes:
-      number: its id.
-      source: of it.
-      is_refused: 1 or 0.
-      score: the highest against any print that it was compared with.
-      kind: of that print: "earlier", "training" or "mirrored_training".
-      other: that print's file or source.
-    """
+    """The result of checking a new finger: its highest score, and the file or source of the other print."""
 
     number: int
     source: str
-    is_refused: int
+    is_refused: int  # 1 or 0
     score: float
-    kind: str
+    kind: str  # of the other print: "earlier", "training" or "mirrored_training"
     other: str
 
 
@@ -55,23 +46,23 @@ def choose_fingers(
     matcher: Matcher,
     known: Iterable[FingerRow] = (),
 ) -> list[FingerRow]:
-    """Take new fingers one after the other, and refuse those that match what was there before.
+    """Take new fingers in order, and refuse those that match a training print or an earlier finger.
 
     Args:
-      candidates: in order, from the first.
+      candidates: from the first.
       num_fingers: how many are wanted.
       load_print: `Finger.source` -> uint8 [height, width] at 500 ppi, all of one shape.
       training_images: uint8 [n, height, width] at 500 ppi.
       training_names: their n files.
-      matcher: of BOZORTH3's scores.
-      known: what was found before of the first candidates.
+      matcher: whose scores are BOZORTH3's.
+      known: earlier results, of the first candidates.
 
     Returns:
-      A row of every candidate up to the last one wanted.
+      A row per candidate, up to the last one wanted.
 
     Raises:
       UserError: nearly all are refused.
-      ToolError: as of `Matcher.compare`.
+      ToolError: as in `Matcher.compare`.
     """
     rows = list(known)
     candidates = itertools.islice(candidates, len(rows), _MAX_CANDIDATES * num_fingers)
@@ -84,29 +75,27 @@ def choose_fingers(
                 "training print or another new finger; ask for fewer"
             )
         prints = np.stack([load_print(finger.source) for finger in block])
-        # A mirrored finger and a print score as the finger and the mirrored print, of which there are more.
+        # Mirroring the new fingers gives the scores of mirroring the training prints, of which there are more.
         scores = {
             kind: _compare_all(matcher, probes, training_images, "new fingers against training prints")
             for kind, probes in ((TRAINING, prints), (MIRRORED, prints[:, :, ::-1]))
         }
-        earlier = (
-            np.concatenate([[load_print(row.source) for row in accepted], prints]) if accepted else prints
-        )
+        earlier = np.stack([*(load_print(row.source) for row in accepted), *prints])
         scores[EARLIER] = _compare_all(matcher, prints, earlier, "new fingers against one another")
         names = {
             TRAINING: training_names,
             MIRRORED: training_names,
             EARLIER: [row.source for row in accepted] + [finger.source for finger in block],
         }
-        # Of the block, a finger is compared with those before it that were not refused.
-        is_open = np.arange(len(names[EARLIER])) < len(accepted)
+        # Within the block, a finger is only compared with accepted fingers before it.
+        is_accepted = np.arange(len(names[EARLIER])) < len(accepted)
         first = len(accepted)
         for place, finger in enumerate(block):
-            scores[EARLIER][place, ~is_open] = 0
+            scores[EARLIER][place, ~is_accepted] = 0
             row = _create_row(finger, {kind: scores[kind][place] for kind in scores}, names)
             rows.append(row)
             if not row.is_refused:
-                is_open[first + place] = True
+                is_accepted[first + place] = True
                 accepted.append(row)
     return rows
 
@@ -127,7 +116,7 @@ def _compare_all(matcher: Matcher, probes: np.ndarray, gallery: np.ndarray, labe
 
 
 def describe_choice(rows: Sequence[FingerRow]) -> str:
-    """Say how many fingers were refused, and by what."""
+    """Say how many fingers were refused, and why."""
     refused = [row for row in rows if row.is_refused]
     kinds = {kind: sum(row.kind == kind for row in refused) for kind in (EARLIER, TRAINING, MIRRORED)}
     reasons = ", ".join(f"{count} by {kind.replace('_', ' ')}" for kind, count in kinds.items() if count)

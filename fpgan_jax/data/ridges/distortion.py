@@ -18,7 +18,8 @@ _SHIFT = 20 / 9
 _STRETCH = 0.018
 _FIELD = 2.2 / 9 / math.sqrt(2)
 _FIELD_SIGMA = 30 / 9
-_ROTATION = math.radians(4)
+# Two impressions then differ by 2.8 degrees in the median and 0.5 in a tenth of the pairs, as those 360 pairs do.
+_ROTATION = math.radians(2.4)
 # A tenth of the fingers are askew.
 _ASKEW_SHARE = 0.1
 _ASKEW_ROTATION = math.radians(15)

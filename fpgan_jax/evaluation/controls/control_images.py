@@ -1,9 +1,6 @@
-"""Owns the negative controls: images of which it is known what is wrong with them, made from the study's real prints.
+"""Owns the negative controls: images with a known fault, made from real prints and measured like synthetic ones."""
 
-Does not measure them; each measure sees them as it sees synthetic prints, and `control_table.py` says which catches
-which.
-"""
-
+import functools
 import math
 
 import numpy as np
@@ -21,20 +18,20 @@ from fpgan_jax.evaluation.study.print_collection import CONTROL, PrintCollection
 
 DESCRIPTIONS = {
     "control_other_person": "a real print of another person",
-    "control_white_noise": "white noise, each of the 256 greys alike",
-    "control_low_pass_noise": "noise as smooth as ridges, of about the own print's mean grey and contrast",
-    "control_blurred": "the own print, blurred until a tenth of its ridges' contrast is left",
+    "control_white_noise": "white noise, each of the 256 gray levels equally likely",
+    "control_low_pass_noise": "noise as smooth as ridges, with about the mean and contrast of the person's own print",
+    "control_blurred": "the person's own print, blurred until a tenth of its ridges' contrast is left",
     "control_mean_print": "the mean of all reference prints, the same for everyone",
-    "control_average_of_two": "the mean of the own print and the next person's",
-    "control_mosaic": "the left half of the own print, the right half of the next person's",
-    "control_mirrored": "the own print, left and right exchanged",
+    "control_average_of_two": "the mean of the person's own print and the next person's",
+    "control_mosaic": "the left half of the person's own print, the right half of the next person's",
+    "control_mirrored": "the person's own print, left and right exchanged",
     "control_bare_frame": "an empty scan, the same for everyone",
-    "control_exact_copy": "the own print itself",
-    "control_checkered": "the own print, every other pixel 4 grey levels darker, the rest as much lighter",
+    "control_exact_copy": "the person's own print itself",
+    "control_checkered": "the person's own print, every other pixel 4 gray levels darker, the rest as much lighter",
 }
 # A Gaussian of this many ridge periods leaves exp(-2 pi^2 0.3415^2) = a tenth of the ridges' contrast.
 BLUR_PERIODS = math.sqrt(math.log(10) / 2) / math.pi
-# Blobs of noise as wide as a ridge, which is half a period, are of this standard deviation.
+# In ridge periods: a Gaussian of this standard deviation makes blobs as wide as a ridge, which is half a period.
 SMOOTH_PERIODS = 0.2
 RIDGES_ACROSS = 28
 CHECKERED_LEVELS = 4
@@ -43,24 +40,24 @@ CHECKERED_LEVELS = 4
 def create_controls(
     real: PrintCollection, real_others: PrintCollection | None, data_config: ConfigDict, *, seed: int
 ) -> list[PrintCollection]:
-    """Create every control, one print for each person of the reference, made of the person's first.
+    """Create every control, one print for each person of the reference, made from the person's first.
 
-    Where the scanner's frame is kept, a control has its person's frame too: only what lies within is changed, so that
-    no measure catches a control by its frame.
+    Where the scanner's frame is kept, only what is inside it is changed, so that no measure catches a control by its
+    frame.
 
     Args:
       real: the reference.
       real_others: prints of persons outside the reference, or None.
-      data_config: config.data; its source, frame, image's size and interpolation are used.
+      data_config: config.data; its source, frame, image size and interpolation are used.
       seed: of the noise.
 
     Returns:
-      The controls in the order of `DESCRIPTIONS`, counted under the reference's persons. `control_other_person` is of
-      `real_others`, or of the next person in the reference where there are none; the average and the mosaic are with
-      the next person in the reference. What needs a second person is left out where there is none.
+      The controls in the order of `DESCRIPTIONS`, with the reference's persons. `control_other_person` takes from
+      `real_others`, or else from the next person in the reference, as the average and the mosaic do. Controls that need
+      a second person are left out if there is none.
 
     Raises:
-      ValueError: the prints are not of config.data's size, or have fewer than 48 pixels a side.
+      ValueError: the prints do not have config.data's size, or have fewer than 48 pixels a side.
     """
     size = image_shape(data_config)[:2]
     if real.images.shape[1:] != size:
@@ -71,22 +68,18 @@ def create_controls(
     rows, columns = preprocessing.find_window(data_config)
     within = own[:, rows, columns]
     period = find_sensor_period(data_config) or _find_period(real.images[:, rows, columns])
+    smooth_noise = _blur(_draw_noise(real.persons, 1, size, "gaussian", seed), SMOOTH_PERIODS * period)
     images = {
         "control_white_noise": _draw_noise(real.persons, 0, size, "uniform", seed)[:, rows, columns],
-        "control_low_pass_noise": _match_greys(
-            _blur(_draw_noise(real.persons, 1, size, "gaussian", seed), SMOOTH_PERIODS * period)[
-                :, rows, columns
-            ],
-            within,
-        ),
+        "control_low_pass_noise": _match_gray_levels(smooth_noise[:, rows, columns], within),
         "control_blurred": _blur(within, BLUR_PERIODS * period),
         "control_mean_print": np.broadcast_to(within.mean(0), within.shape),
         "control_mirrored": within[:, :, ::-1],
         "control_exact_copy": within,
         "control_checkered": within + _draw_checkerboard(*within.shape[1:]),
     }
-    other, following = _choose_others(real, real_others)
-    if other is not None:
+    if others := _choose_others(real, real_others):
+        other, following = others
         half = columns.start + within.shape[2] // 2
         mosaic = np.concatenate([own[:, :, :half], following[:, :, half:]], axis=2)
         images |= {
@@ -94,6 +87,7 @@ def create_controls(
             "control_average_of_two": ((own + following) / 2)[:, rows, columns],
             "control_mosaic": mosaic[:, rows, columns],
         }
+    # Everything outside the window is the scanner's frame, which all controls keep.
     controls = {}
     for name, inner in images.items():
         controls[name] = real.images.copy()
@@ -115,7 +109,7 @@ def create_controls(
 
 
 def _find_period(images: np.ndarray) -> float:
-    """Find the prints' ridge period; of prints without ridges, what a print that fills its image would have."""
+    """Find the prints' ridge period; without ridges, that of a print that fills its image."""
     try:
         return find_period(images)
     except NoScaleError:
@@ -124,31 +118,23 @@ def _find_period(images: np.ndarray) -> float:
 
 def _choose_others(
     real: PrintCollection, real_others: PrintCollection | None
-) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Choose a stranger and a following person for each person of the reference, float64 [n, height, width] each."""
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Choose a stranger's print and the next person's print for each person: float64 [n, height, width] each."""
     following = np.roll(real.images, -1, axis=0) if len(real) > 1 else None
-    strangers = None
+    strangers = following
     if real_others is not None and len(real_others):
-        # Spread evenly over them, each once if there are enough.
+        # Evenly spread, each one once if there are enough.
         strangers = real_others.images[np.arange(len(real)) * len(real_others) // len(real)]
-    if following is None and strangers is None:
-        return None, None
-    first = strangers if strangers is not None else following
-    second = following if following is not None else strangers
-    return first.astype(np.float64), second.astype(np.float64)
+    if strangers is None:
+        return None
+    return strangers.astype(np.float64), (strangers if following is None else following).astype(np.float64)
 
 
 def _draw_noise(
     persons: np.ndarray, replica: int, size: tuple[int, int], distribution: str, seed: int
 ) -> np.ndarray:
-    return np.stack(
-        [
-            create_noise_image(seed, int(person), replica, shape=(*size, 1), distribution=distribution)[
-                ..., 0
-            ]
-            for person in persons
-        ]
-    ).astype(np.float64)
+    draw = functools.partial(create_noise_image, shape=(*size, 1), distribution=distribution)
+    return np.stack([draw(seed, int(person), replica)[..., 0] for person in persons]).astype(np.float64)
 
 
 def _blur(images: np.ndarray, sigma: float) -> np.ndarray:
@@ -159,8 +145,8 @@ def _draw_checkerboard(height: int, width: int) -> np.ndarray:
     return CHECKERED_LEVELS * (1.0 - 2 * (np.indices((height, width)).sum(0) % 2))
 
 
-def _match_greys(images: np.ndarray, models: np.ndarray) -> np.ndarray:
+def _match_gray_levels(images: np.ndarray, models: np.ndarray) -> np.ndarray:
     """Give each image its model's mean and standard deviation."""
-    centred = images - images.mean((1, 2), keepdims=True)
+    centered = images - images.mean((1, 2), keepdims=True)
     contrast = models.std((1, 2), keepdims=True) / images.std((1, 2), keepdims=True)
-    return models.mean((1, 2), keepdims=True) + contrast * centred
+    return models.mean((1, 2), keepdims=True) + contrast * centered

@@ -1,7 +1,4 @@
-"""Owns how prints stand to real ones by each measure: better, worse, equivalent or undecided.
-
-Does not measure, and does not know how a difference is told from none (`statistics/differences.py`).
-"""
+"""Owns the verdicts on prints beside real ones, by each measure: better, worse, equivalent or undecided."""
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,36 +16,17 @@ Values = Mapping[tuple[str, str], tuple[np.ndarray, np.ndarray]]
 
 
 class Comparison(NamedTuple):
-    """A row beside the rows of real prints.
+    """A row compared with the rows of real prints."""
 
-    Attributes:
-      nearest: the collection of real prints whose number is nearest.
-      difference: from that.
-      margin: a difference of no account; NaN where none is known.
-      verdict: of `differences.judge`, beside all of them.
-    """
-
-    nearest: str
+    nearest: str  # the collection of real prints with the nearest number, from which the difference is
     difference: Difference
-    margin: float
-    verdict: str
+    margin: float  # largest difference that counts as equivalent; NaN where none is known
+    verdict: str  # from `differences.judge`, over all collections of real prints
 
 
 @dataclasses.dataclass(frozen=True)
 class VerdictRow:
-    """How one collection stands to real prints by one measure; as of `Comparison`.
-
-    Attributes:
-      measure: as in `MeasureRow`.
-      collection: what is judged.
-      nearest: as of `Comparison`.
-      difference: the collection's number minus that of `nearest`, over the persons compared.
-      low: lower end of its 95% interval; NaN where there is none.
-      high: upper end.
-      num_paired: persons who were compared each with themself; 0 where the two were taken as independent samples.
-      margin: as of `Comparison`.
-      verdict: as of `Comparison`.
-    """
+    """A `Comparison` of one collection by one measure, and its `Difference`, as a row of a table."""
 
     measure: str
     collection: str
@@ -62,29 +40,13 @@ class VerdictRow:
 
 
 def find_margin(measure: str, real_value: float) -> float:
-    """Find what difference of a measure is of no account.
-
-    Args:
-      measure: its name.
-      real_value: what real prints have.
-
-    Returns:
-      At least 0; NaN where none is known.
-    """
+    """Find the largest difference from the real prints' number that counts as equivalent; NaN if unknown."""
     found = find_measure(measure)
     return found.find_margin(real_value) if found else float("nan")
 
 
 def choose_real(study: Study, rows: Sequence[MeasureRow]) -> list[MeasureRow]:
-    """Choose a measure's rows of real prints that its other rows are compared with.
-
-    Args:
-      study: tells the roles.
-      rows: of one measure.
-
-    Returns:
-      Measured rows; may be empty.
-    """
+    """Choose a measure's measured rows of real prints, its baseline; may be empty."""
     if not rows:
         return []
     for roles in find_baseline(rows[0].family, rows[0].measure):
@@ -99,28 +61,23 @@ def collect_values(images: Iterable[ImageRow]) -> Values:
     found: dict[tuple[str, str], list[tuple[float, int]]] = {}
     for row in images:
         found.setdefault((row.measure, row.collection), []).append((row.value, row.person))
+    columns = {place: zip(*pairs, strict=True) for place, pairs in found.items()}
     return {
-        place: (
-            np.array([value for value, _ in pairs], np.float64),
-            np.array([person for _, person in pairs]),
-        )
-        for place, pairs in found.items()
+        place: (np.array(values, np.float64), np.array(persons))
+        for place, (values, persons) in columns.items()
     }
 
 
 def compare(row: MeasureRow, real: Sequence[MeasureRow], values: Values) -> Comparison | None:
-    """Compare a row with those of real prints.
+    """Compare a row with those of real prints; None without real prints, a number or a better direction.
 
-    Where single prints have values, persons who are in both are compared each with themself. Of rates, and of what is
-    not a mean over prints, the two intervals are combined, as of independent samples.
+    Where single prints have values, persons who are in both are compared with themselves. For rates, and for numbers
+    that are not a mean over prints, the two intervals are combined as for independent samples.
 
     Args:
-      row: measured, and with a better direction.
-      real: of `choose_real`.
-      values: of `collect_values`.
-
-    Returns:
-      The comparison; None where there is nothing to compare.
+      row: what is judged.
+      real: from `choose_real`.
+      values: from `collect_values`.
     """
     if not real or not is_measured(row) or not row.better:
         return None
@@ -135,7 +92,7 @@ def compare(row: MeasureRow, real: Sequence[MeasureRow], values: Values) -> Comp
 def _subtract(row: MeasureRow, other: MeasureRow, values: Values) -> Difference:
     places = (row.measure, row.collection), (row.measure, other.collection)
     samples = [values[place] for place in places if place in values]
-    # Of rates near 0 and 1 most persons' differences are 0, of which Student's interval is too narrow.
+    # Near rates of 0 and 1 most persons' differences are 0, so that Student's interval is too narrow.
     if len(samples) == 2 and not all(_is_rate(sample) for sample, _ in samples):
         return differences.compute_difference(*samples[0], *samples[1])
     return differences.combine_intervals(*((one.value, one.low, one.high) for one in (row, other)))
@@ -148,16 +105,7 @@ def _is_rate(values: np.ndarray) -> bool:
 def judge_synthetic(
     study: Study, measures: Sequence[MeasureRow], images: Sequence[ImageRow]
 ) -> list[VerdictRow]:
-    """Judge every number of synthetic prints that has a better direction.
-
-    Args:
-      study: tells the roles.
-      measures: rows of all families.
-      images: values of single prints.
-
-    Returns:
-      A row a measure and collection, in the order of `measures`; what has no real prints beside it is left out.
-    """
+    """Judge every number of synthetic prints that has a better direction and a baseline, in the order of `measures`."""
     by_measure: dict[str, list[MeasureRow]] = {}
     for row in measures:
         by_measure.setdefault(row.measure, []).append(row)

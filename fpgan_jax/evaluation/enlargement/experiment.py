@@ -1,7 +1,4 @@
-"""Owns the protocol's run: both studies measured by every matcher, and their tables written.
-
-What was measured is kept and not measured twice. Does not know a measure or a question.
-"""
+"""Owns the protocol's run: measures both studies by every matcher, once, and writes their tables."""
 
 import functools
 import os
@@ -21,15 +18,9 @@ from fpgan_jax.evaluation.measures.families import FAMILIES
 from fpgan_jax.evaluation.measures.family import Tools, merge_findings
 from fpgan_jax.evaluation.report import protocol
 from fpgan_jax.evaluation.report.protocol import Question
+from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.findings import Findings
-from fpgan_jax.evaluation.study.print_collection import (
-    CONTROL,
-    POPULATION,
-    REFERENCE,
-    SYNTHETIC,
-    PrintCollection,
-    Study,
-)
+from fpgan_jax.evaluation.study.print_collection import CONTROL, SYNTHETIC, PrintCollection, Study
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.tables import formats
 from fpgan_jax.tables.report_table import ReportTable
@@ -37,10 +28,10 @@ from fpgan_jax.tables.report_table import ReportTable
 _SCORE_FAMILIES = ("identity", "uniqueness", "leakage")
 _LIKENESS_FAMILIES = ("minutiae", "variation")
 _LOOK_FAMILIES = ("quality", "distribution")
-# Lines that ask for the look of the training's sensor, which more impressions have whatever their finger's sensor is.
+# These lines ask for the look of the training's sensor, which more impressions have on any sensor's fingers.
 _LOOK_LINES = (9,)
 _FAST = "nbis"
-# Prints of others that it compares for each that a slow matcher does.
+# How many times as many prints of others it compares as a slow matcher.
 _FAST_FACTOR = 4
 _SLOW_REASON = "a slow matcher judges the first set alone"
 _TITLES = {
@@ -58,23 +49,23 @@ def measure_protocol(
     recognition_csv: str = "",
     max_others: int = 20,
 ) -> str:
-    """Ask all questions of all sets of synthetic prints, beside real prints and controls.
+    """Ask all questions about all sets of synthetic prints, beside real prints and controls.
 
     Args:
       request: what is judged.
-      config: of the generators' training: whose prints must not leak, and whose looks are wanted;
-        `config.evaluation.matchers` are asked, of which all but NIST's judge the first set of each chain alone.
+      config: of the generators' training, whose prints must not leak and whose look is wanted. Of
+        `config.evaluation.matchers`, all but NIST's judge only the first set of each study.
       out_dir: gets protocol_more_impressions and protocol_new_fingers as .{txt,md,csv,tex}, and rows/.
       gan_workdir: of the generator of the first set of more impressions; "" leaves out the controls in its poses.
-      recognition_csv: as of `use.create_question`.
-      max_others: prints of other fingers that each print is compared with; of new fingers four times as many by NIST's
-        matcher. Half of them are the training's.
+      recognition_csv: as in `use.create_question`.
+      max_others: prints of other fingers that each print is compared with, half of them training prints; for new
+        fingers NIST's matcher compares four times as many.
 
     Returns:
       The first set's answers as text, and where the tables are.
 
     Raises:
-      UserError: a set's name, a folder, the config, the generator or the file is not as it must be.
+      UserError: a set's name, a folder, the config, the generator or the file is wrong.
       OSError: the disk is full.
     """
     validate_config(config, needs_data=bool(request.more_fingers))
@@ -88,7 +79,10 @@ def measure_protocol(
         if request.more_impressions:
             collections = print_folders.load_more_impressions(request, window)
             if gan_workdir:
-                collections += _create_posed_controls(request, collections, config, gan_workdir, window)
+                places = {name: config.data[name] for name in PLACE_FIELDS if config.data[name]}
+                collections += posed_controls.create_posed_controls(
+                    gan_workdir, request, collections, window, places
+                )
             tables += run.judge(protocol.MORE_IMPRESSIONS, collections, use_question)
         if request.more_fingers:
             collections = print_folders.load_new_fingers(request, config, window)
@@ -97,33 +91,16 @@ def measure_protocol(
     return "\n".join([*map(_describe_first, tables), f"All sets and controls: {out_dir}"])
 
 
-def _create_posed_controls(
-    request: Request,
-    collections: Sequence[PrintCollection],
-    config: ConfigDict,
-    gan_workdir: str,
-    window: tuple[int, int],
-) -> list[PrintCollection]:
-    first = request.more_impressions[0].name
-    real = {place.name: place for place in request.real}
-    posed = {one.real: (one, real[one.real]) for one in request.more_impressions if one.name == first}
-    drawn = next(collection for collection in collections if collection.name == first)
-    places = {name: config.data[name] for name in PLACE_FIELDS if config.data[name]}
-    return posed_controls.create_posed_controls(gan_workdir, posed, drawn, window, places)
-
-
 class _Run:
-    """Measures studies at 500 ppi, with the same matchers, which compare two prints once."""
+    """Measures studies at 500 ppi by the same matchers, which compare each pair of prints once."""
 
     def __init__(self, config: ConfigDict, window: tuple[int, int], out_dir: str, max_others: int):
-        settings = config.evaluation.to_dict()
-        # Both studies say how many fingers they have.
-        settings |= {
+        settings = {
             "measures": _SCORE_FAMILIES + _LIKENESS_FAMILIES + _LOOK_FAMILIES,
-            "num_gallery_fingers": MAX_COUNT,
-            "max_others": max_others,
+            "num_gallery_fingers": MAX_COUNT,  # the studies' own numbers of fingers are the limit
+            "max_others": max_others,  # not a field, but the rows that are kept depend on it
         }
-        self._settings = ConfigDict(settings)
+        self._settings = ConfigDict(config.evaluation.to_dict() | settings)
         self._seed, self._out_dir = config.seed, out_dir
         self._data = config.data.copy_and_resolve_references()
         self._data.update(
@@ -139,7 +116,7 @@ class _Run:
         name, title = _TITLES[kind]
         for matcher_name, matcher in self._matchers.items():
             if isinstance(matcher, Matcher):
-                # Only of new fingers a line asks about others' prints.
+                # Only the lines on new fingers ask about others' prints.
                 is_asked = matcher_name == _FAST and kind == protocol.NEW_FINGERS
                 matcher.max_others = self._max_others * (_FAST_FACTOR if is_asked else 1)
         study = self._create_study(collections)
@@ -154,7 +131,7 @@ class _Run:
         if len(names) > 1:
             disagreements = identity.compare_decisions(study, merged.measures, merged.matches, names[:2])
             merged = merge_findings([merged, Findings(disagreements)])
-        numbers = protocol.arrange(study, merged, (POPULATION, REFERENCE))
+        numbers = protocol.arrange(study, merged, (print_collection.POPULATION, print_collection.REFERENCE))
         questions = [*protocol.list_questions(names), use_question]
         questions.sort(key=lambda question: question.number)
         if kind == protocol.MORE_IMPRESSIONS:
@@ -173,30 +150,32 @@ class _Run:
         rows_dir = os.path.join(self._out_dir, "rows", label)
         return evaluate.measure_families(study, families, rows_dir, label)[0]
 
-    def _list_families(self, kind: str) -> Mapping[str, Callable[[Study], Findings]]:
+    def _list_families(self, kind: str) -> dict[str, Callable[[Study], Findings]]:
         names = _LIKENESS_FAMILIES + (_LOOK_FAMILIES if kind == protocol.NEW_FINGERS else ())
+        scores = self._bind_scores(_FAST, kind) if _FAST in self._matchers else {}
         tools = self._create_tools(_FAST)
-        families = {name: functools.partial(FAMILIES[name].compute, tools=tools) for name in names}
-        return {**(self._bind_scores(_FAST, kind) if _FAST in self._matchers else {}), **families}
+        return scores | {name: _bind(FAMILIES[name].compute, tools) for name in names}
 
-    def _bind_scores(self, name: str, kind: str) -> Mapping[str, Callable[[Study], Findings]]:
-        tools = self._create_tools(name)
-        asked = {
-            family: functools.partial(FAMILIES[family].compute, tools=tools) for family in _SCORE_FAMILIES
-        }
+    def _bind_scores(self, matcher: str, kind: str) -> dict[str, Callable[[Study], Findings]]:
+        tools = self._create_tools(matcher)
+        asked = {name: _bind(FAMILIES[name].compute, tools) for name in _SCORE_FAMILIES}
         if kind == protocol.MORE_IMPRESSIONS:
-            # Their fingers are those of the real prints: nobody asks whether two of them match, or a mirrored print.
+            # The fingers are those of the real prints, so nobody asks whether two of them match, or a mirrored print.
             del asked["uniqueness"]
             measure = functools.partial(leakage.measure, has_mirrored=False)
-            asked["leakage"] = functools.partial(leakage.FAMILY.compute_by_each, measure, tools=tools)
+            asked["leakage"] = _bind(functools.partial(leakage.FAMILY.compute_by_each, measure), tools)
         return asked
 
     def _create_tools(self, matcher: str) -> Tools:
         return Tools(self._data, {name: found for name, found in self._matchers.items() if name == matcher})
 
 
+def _bind(compute: Callable[[Study, Tools], Findings], tools: Tools) -> Callable[[Study], Findings]:
+    return lambda study: compute(study, tools)
+
+
 def _leave_out(collections: Sequence[PrintCollection]) -> list[PrintCollection]:
-    """Leave out what a slow matcher does not judge: controls, and all synthetic sets but the first."""
+    """Keep what a slow matcher judges: no controls, and only the first synthetic set."""
     first = next(collection.name for collection in collections if collection.role == SYNTHETIC)
     return [
         collection
@@ -206,21 +185,19 @@ def _leave_out(collections: Sequence[PrintCollection]) -> list[PrintCollection]:
 
 
 def _explain_left_out(study: Study, few: Study, findings: Findings) -> Findings:
-    """Say of each measure of a slow matcher why the other synthetic prints have none."""
-    first = next(name for name, collection in few.collections.items() if collection.role == SYNTHETIC)
-    others = [c for name, c in study.collections.items() if c.role == SYNTHETIC and name != first]
-    return Findings(
-        [
-            FAMILIES[row.family].refuse(FAMILIES[row.family].by_name[row.measure], collection, _SLOW_REASON)
-            for row in findings.measures
-            for collection in others
-            if row.collection == first
-        ]
-    )
+    """Refuse each measure of a slow matcher for the synthetic sets that it did not judge."""
+    (first,) = (c.name for c in few.collections.values() if c.role == SYNTHETIC)
+    others = [c for c in study.collections.values() if c.role == SYNTHETIC and c.name != first]
+    rows = []
+    for row in findings.measures:
+        if row.collection == first:
+            family = FAMILIES[row.family]
+            rows += [family.refuse(family.by_name[row.measure], other, _SLOW_REASON) for other in others]
+    return Findings(rows)
 
 
 def _describe_first(table: ReportTable) -> str:
-    """Write a table's first set of synthetic prints for a terminal."""
+    """Format a table's first synthetic set for a terminal."""
     if table.header[0] != "line":
         return f"{table.title}\n{formats.format_text(table.header, table.cells)}"
     chosen = (0, 1, 5, 2, 3)

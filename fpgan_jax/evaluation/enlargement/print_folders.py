@@ -1,7 +1,4 @@
-"""Owns how folders of prints of several sensors become two studies at one scale: more impressions, and new fingers.
-
-Does not measure (`experiment.py`), and makes no posed controls (`posed_controls.py`).
-"""
+"""Owns how folders of prints of several sensors become two studies at one scale: more impressions, and new fingers."""
 
 import dataclasses
 import functools
@@ -11,115 +8,61 @@ from typing import NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
-from PIL import Image
 
 from fpgan_jax.data import impression_folder, preprocessing, print_loading
-from fpgan_jax.data.impression_folder import parse_filename
 from fpgan_jax.data.prints import PrintSet
-from fpgan_jax.data.procedural.finger import create_finger
-from fpgan_jax.data.procedural.impressions import SIZES, create_impression
-from fpgan_jax.data.ridges.print_scale import (
-    PERIOD_AT_500_PPI,
-    find_sensor_period,
-    find_stretch,
-    scale_images,
-)
+from fpgan_jax.data.ridges import print_scale
 from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.recognition import print_sets
 from fpgan_jax.evaluation.recognition.print_sets import SetPlace
 from fpgan_jax.evaluation.study import print_collection
-from fpgan_jax.evaluation.study.print_collection import PrintCollection
+from fpgan_jax.evaluation.study.print_collection import CONTROL, SYNTHETIC, PrintCollection
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.user_paths import expand_path
 
 PPI = 500.0
 COPY, STRANGER, PROCEDURAL = "control_copy", "control_stranger", "procedural"
-_PROCEDURAL_SIZE = "241x298"
-# Names of collections that are not the user's.
+# Names that sets of the user cannot have.
 _RESERVED = ("all", "real", "real_held_out", "real_others", PROCEDURAL)
 _CONTROL_PREFIX = "control_"
 
 
 class Posed(NamedTuple):
-    """Impressions of real fingers.
+    """A folder of impressions of real fingers."""
 
-    Attributes:
-      name: who made them.
-      real: name of the set of real prints whose fingers they are.
-      place: of the folder.
-    """
-
-    name: str
-    real: str
-    place: SetPlace
+    real: str  # name of the set of real prints that has these fingers
+    place: SetPlace  # the folder, named after what made it
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What is judged.
+    """What is judged."""
 
-    Attributes:
-      real: sets of real fingers with several impressions; a finger's first is the print that was enlarged.
-      more_impressions: further impressions of these fingers; several of one name are judged together.
-      more_fingers: new fingers.
-      num_fingers: of each real set, the first so many.
-      num_impressions: of each real finger, at least 2.
-      num_synthetic: impressions of each synthetic finger, at most.
-      num_new_fingers: of each set of new fingers, at most.
-      num_procedural: fingers of the procedural renderer, as one more set; 0 is none.
-      num_training: training prints, and as many strangers', that new fingers are compared with, one a finger.
-    """
-
-    real: Sequence[SetPlace]
-    more_impressions: Sequence[Posed] = ()
-    more_fingers: Sequence[SetPlace] = ()
-    num_fingers: int = 40
-    num_impressions: int = 3
-    num_synthetic: int = 4
-    num_new_fingers: int = 48
-    num_procedural: int = 48
-    num_training: int = 100
+    real: Sequence[SetPlace]  # fingers with several impressions, the first of which was enlarged
+    more_impressions: Sequence[Posed] = ()  # of these fingers; folders of one name are judged together
+    more_fingers: Sequence[SetPlace] = ()  # sets of new fingers
+    num_fingers: int = 40  # of each real set, the first
+    num_impressions: int = 3  # of each real finger, at most; at least 2
+    num_synthetic: int = 4  # impressions of each synthetic finger, at most
+    num_new_fingers: int = 48  # of each set of new fingers, at most
+    num_procedural: int = 48  # fingers of the procedural renderer, as one more set; 0 for none
+    num_training: int = 100  # training prints, and strangers', one a finger, as real prints of new fingers
 
 
 class Print(NamedTuple):
-    """A print of a folder.
-
-    Attributes:
-      finger: its id in the folder.
-      filename: without the folder.
-      image: uint8 [height, width], in the studies' window.
-    """
+    """A print, uint8 [height, width] in the studies' window, of a finger with an id in its own set."""
 
     finger: int
     filename: str
     image: np.ndarray
 
 
-class Numbering:
-    """Numbers fingers of several sets apart, from 1."""
-
-    def __init__(self):
-        """Nobody has a number yet."""
-        self._numbers: dict[tuple[str, int], int] = {}
-
-    def find(self, set_name: str, finger: int) -> int:
-        """Return a finger's number, a new one where it has none."""
-        return self._numbers.setdefault((set_name, finger), len(self._numbers) + 1)
-
-
-def parse_posed(places: Sequence[SetPlace], real: Iterable[str]) -> list[Posed]:
-    """Divide the folders of `--more_impressions`, each written REAL:FOLDER, from the sets that they are of.
-
-    Args:
-      places: as `print_sets.parse_places` reads them.
-      real: names of the sets of real prints.
-
-    Returns:
-      The same, with the sets.
+def parse_posed(places: Sequence[SetPlace], real: Sequence[str]) -> list[Posed]:
+    """Split the folders of `--more_impressions`, written REAL:FOLDER, from the names of real sets.
 
     Raises:
-      UserError: a folder has no set in front of it, or one that is not there.
+      UserError: a folder has no real set in front, or an unknown one.
     """
-    real = list(real)
     found = []
     for place in places:
         name, colon, folder = place.folder.partition(":")
@@ -128,38 +71,35 @@ def parse_posed(places: Sequence[SetPlace], real: Iterable[str]) -> list[Posed]:
                 f"--more_impressions={place.name}={place.folder}: say whose fingers these are, as "
                 f"{place.name}={real[0]}:FOLDER@PPI; --real has {', '.join(real)}"
             )
-        found.append(Posed(place.name, name, place._replace(folder=expand_path(folder))))
+        found.append(Posed(name, place._replace(folder=expand_path(folder))))
     return found
 
 
 def check_request(request: Request) -> None:
-    """Check that sets are told apart by their names, and that folders have the resolution that is given for them.
+    """Check the names of the sets, and the resolutions given for their folders.
 
     Raises:
-      UserError: a name is taken, or a folder's manifest says another resolution.
+      UserError: a name is taken, or a folder's manifest gives another resolution.
     """
-    names = {
-        "real": [place.name for place in request.real],
-        "more_impressions": [posed.name for posed in request.more_impressions],
-        "more_fingers": [place.name for place in request.more_fingers],
+    sets = {
+        "real": request.real,
+        "more_impressions": [posed.place for posed in request.more_impressions],
+        "more_fingers": request.more_fingers,
     }
-    for flag, given in names.items():
-        for name in given:
+    for flag, places in sets.items():
+        names = [place.name for place in places]
+        for name in names:
             if flag != "real" and (name in _RESERVED or name.startswith(_CONTROL_PREFIX)):
                 raise UserError(f"--{flag}: {name!r} has a meaning of its own; give the set another name")
-            if flag != "more_impressions" and given.count(name) > 1:
+            if flag != "more_impressions" and names.count(name) > 1:
                 raise UserError(f"--{flag}: two sets are called {name!r}")
-    whose = [(posed.name, posed.real) for posed in request.more_impressions]
+    whose = [(posed.place.name, posed.real) for posed in request.more_impressions]
     for name, real in whose:
         if whose.count((name, real)) > 1:
             raise UserError(
                 f"--more_impressions: two folders of {name!r} are of fingers of {real!r}; give one"
             )
-    for flag, places in (
-        ("real", request.real),
-        ("more_impressions", [posed.place for posed in request.more_impressions]),
-        ("more_fingers", request.more_fingers),
-    ):
+    for flag, places in sets.items():
         for place in places:
             impression_folder.check_resolution(place.folder, place.ppi, f"--{flag}: {place.name}")
 
@@ -175,209 +115,172 @@ def find_window(request: Request) -> tuple[int, int]:
     if not places:
         raise UserError("--more_impressions, --more_fingers: give one at least, which is what is judged")
     image = impression_folder.read_folder(places[0].folder, f"--{flag}")[0].image
-    return tuple(round(side * PPI / ppi) for side, ppi in zip(image.shape[:2], places[0].ppi, strict=True))
+    return _scale_shape(image.shape, places[0].ppi)
 
 
-@functools.lru_cache(maxsize=32)
-def load_folder(place: SetPlace, flag: str, window: tuple[int, int]) -> tuple[Print, ...]:
-    """Load a folder's prints at 500 ppi, cut to a window or filled up with white, in order of finger and impression.
-
-    Args:
-      place: of the folder.
-      flag: that named it, for messages.
-      window: (height, width).
-
-    Returns:
-      The prints.
-
-    Raises:
-      UserError: as of `impression_folder.read_folder`.
-    """
-    records = impression_folder.read_folder(place.folder, f"--{flag}")
-    records.sort(key=lambda record: (record.person, parse_filename(record.filename).impression))
-    return tuple(
-        Print(record.person, record.filename, scale_to_window(record.image, place.ppi, window))
-        for record in records
-    )
+def _scale_shape(shape: Sequence[int], ppi: tuple[float, float]) -> tuple[int, int]:
+    """Scale (height, width, ...) to 500 ppi."""
+    return max(1, round(shape[0] * PPI / ppi[0])), max(1, round(shape[1] * PPI / ppi[1]))
 
 
 def scale_to_window(image: np.ndarray, ppi: tuple[float, float], window: tuple[int, int]) -> np.ndarray:
-    """Bring a print to 500 ppi and a window: uint8 [height, width, 1] and (down, across) to uint8 of the window."""
-    height, width = (
-        max(1, round(side * PPI / each)) for side, each in zip(image.shape[:2], ppi, strict=True)
+    """Scale a print to 500 ppi, and crop it or pad it with white: uint8 [height, width, 1] to uint8 of the window."""
+    scaled = preprocessing.resize(image, _scale_shape(image.shape, ppi), "bicubic")
+    return preprocessing.place_centrally(scaled, window)[..., 0]
+
+
+@functools.lru_cache(maxsize=32)  # both studies have the real prints
+def _load_folder(place: SetPlace, flag: str, window: tuple[int, int]) -> tuple[Print, ...]:
+    """Load a folder's prints in order of finger and impression."""
+    return tuple(
+        Print(record.person, record.filename, scale_to_window(record.image, place.ppi, window))
+        for record in print_sets.read_prints(place, flag)
     )
-    scaled = Image.fromarray(image[..., 0]).resize((width, height), Image.Resampling.BICUBIC)
-    return preprocessing.place_centrally(np.asarray(scaled)[..., None], window)[..., 0]
 
 
-def choose(prints: Sequence[Print], num_fingers: int, num_impressions: int) -> list[list[Print]]:
-    """Choose the first impressions of the first fingers: a list a finger."""
-    groups = [list(group) for _, group in itertools.groupby(prints, key=lambda one: one.finger)]
-    return [group[:num_impressions] for group in groups[:num_fingers]]
+def _group(prints: Iterable[Print], num_impressions: int) -> list[list[Print]]:
+    """Return the first impressions of each finger."""
+    groups = itertools.groupby(prints, key=lambda one: one.finger)
+    return [list(itertools.islice(group, num_impressions)) for _, group in groups]
+
+
+def _load_real(request: Request, place: SetPlace, window: tuple[int, int]) -> list[list[Print]]:
+    """Return the first impressions of the first fingers."""
+    return _group(_load_folder(place, "real", window), request.num_impressions)[: request.num_fingers]
+
+
+def _number(
+    numbers: dict[tuple[str, int], int], set_name: str, prints: Iterable[Print], prefix: str = ""
+) -> list[Print]:
+    """Give the fingers of all sets numbers of their own, from 1, and put a prefix before the filenames."""
+    return [
+        Print(numbers.setdefault((set_name, one.finger), len(numbers) + 1), prefix + one.filename, one.image)
+        for one in prints
+    ]
+
+
+def _collect(name: str, role: str, prints: Sequence[Print], description: str) -> PrintCollection:
+    fingers, filenames, images = zip(*prints, strict=True)
+    return PrintCollection(
+        name, role, np.stack(images), np.array(fingers, np.int32), tuple(filenames), description
+    )
 
 
 def load_more_impressions(request: Request, window: tuple[int, int]) -> list[PrintCollection]:
     """Load the study of more impressions: the prints that were enlarged, other real impressions, and the synthetic.
-
-    Args:
-      request: what is judged.
-      window: (height, width) at 500 ppi.
 
     Returns:
       "real", "real_held_out", then each name of `more_impressions`, and the controls: a copy of the finger's own print,
       and another finger's.
 
     Raises:
-      UserError: a folder is not as it must be, or none of the synthetic prints is of a finger that was chosen.
+      UserError: a folder cannot be read, or none of the synthetic prints is of a chosen finger.
     """
-    numbering = Numbering()
-    sources: list[tuple[int, str, np.ndarray]] = []
-    held_out: list[tuple[int, str, np.ndarray]] = []
-    strangers: list[np.ndarray] = []
+    numbers: dict[tuple[str, int], int] = {}
+    sources: list[Print] = []
+    held_out: list[Print] = []
+    strangers: list[Print] = []
     chosen: dict[str, set[int]] = {}
     for place in request.real:
-        groups = choose(load_folder(place, "real", window), request.num_fingers, request.num_impressions)
-        groups = [group for group in groups if len(group) > 1]
+        groups = [group for group in _load_real(request, place, window) if len(group) > 1]
         if len(groups) < 2:
             raise UserError(f"--real={place.name}: {place.folder} has no two fingers with two impressions")
         chosen[place.name] = {group[0].finger for group in groups}
-        named = [
-            [(numbering.find(place.name, p.finger), f"{place.name}/{p.filename}", p.image) for p in group]
-            for group in groups
+        numbered = [_number(numbers, place.name, group, f"{place.name}/") for group in groups]
+        firsts = [group[0] for group in numbered]
+        sources += firsts
+        held_out += [one for group in numbered for one in group[1:]]
+        # Prints of the next finger on the same sensor, so that only the finger differs.
+        strangers += [
+            own._replace(image=other.image)
+            for own, other in zip(firsts, [*firsts[1:], firsts[0]], strict=True)
         ]
-        sources += [group[0] for group in named]
-        held_out += [one for group in named for one in group[1:]]
-        # Of the same sensor, so that it is the finger that differs.
-        strangers += [group[0][2] for group in (*named[1:], named[0])]
     collections = [
         _collect("real", print_collection.REFERENCE, sources, "the real prints that were enlarged"),
         _collect(
             "real_held_out", print_collection.HELD_OUT, held_out, "other real impressions of the same fingers"
         ),
     ]
-    for name in dict.fromkeys(posed.name for posed in request.more_impressions):
-        rows = []
+    for name in dict.fromkeys(posed.place.name for posed in request.more_impressions):
+        prints: list[Print] = []
         for posed in request.more_impressions:
-            if posed.name != name:
+            if posed.place.name != name:
                 continue
-            prints = [
-                p
-                for p in load_folder(posed.place, "more_impressions", window)
-                if p.finger in chosen[posed.real]
-            ]
-            for group in choose(prints, len(prints), request.num_synthetic):
-                rows += [
-                    (numbering.find(posed.real, p.finger), f"{posed.real}/{p.filename}", p.image)
-                    for p in group
-                ]
-        if not rows:
+            found = _load_folder(posed.place, "more_impressions", window)
+            groups = _group((one for one in found if one.finger in chosen[posed.real]), request.num_synthetic)
+            prints += _number(numbers, posed.real, itertools.chain(*groups), f"{posed.real}/")
+        if not prints:
             raise UserError(
                 f"--more_impressions={name}: none of its prints is of the first {request.num_fingers} fingers of --real"
             )
-        collections.append(_collect(name, print_collection.SYNTHETIC, rows, "more impressions"))
-    copies = [(number, f"copy/{name}", image) for number, name, image in sources]
-    others = [
-        (number, f"stranger/{name}", image)
-        for (number, name, _), image in zip(sources, strangers, strict=True)
-    ]
+        collections.append(_collect(name, SYNTHETIC, prints, "more impressions"))
+    copies = [one._replace(filename=f"copy/{one.filename}") for one in sources]
+    others = [one._replace(filename=f"stranger/{one.filename}") for one in strangers]
     return [
         *collections,
-        _collect(COPY, print_collection.CONTROL, copies, "the print that was enlarged, as it is"),
-        _collect(STRANGER, print_collection.CONTROL, others, "a real print of another finger"),
+        _collect(COPY, CONTROL, copies, "the print that was enlarged, as it is"),
+        _collect(STRANGER, CONTROL, others, "a real print of another finger"),
     ]
 
 
 def load_new_fingers(request: Request, config: ConfigDict, window: tuple[int, int]) -> list[PrintCollection]:
     """Load the study of new fingers: training prints and strangers', real fingers' impressions, and the synthetic.
 
-    Args:
-      request: what is judged.
-      config: of the training.
-      window: (height, width) at 500 ppi.
-
     Returns:
-      "real" (training prints, one a finger), "real_held_out" (real fingers of other sensors, each with several
-      impressions), "real_others" (prints of the training's sensor that it never saw), each set of `more_fingers`, and
-      as a control training prints as they are.
+      "real" (training prints, one a finger), "real_held_out" (real fingers of other sensors, several impressions each),
+      "real_others" (unseen prints of the training's sensor), each set of `more_fingers`, "procedural", and the control:
+      training prints as they are.
 
     Raises:
-      UserError: a folder is not as it must be, or nobody was held out of the training.
+      UserError: a folder cannot be read, or nobody was held out of the training.
     """
-    numbering = Numbering()
+    numbers: dict[tuple[str, int], int] = {}
     training = _load_sensor(print_loading.load_prints(config), config, request.num_training, window)
-    others = print_loading.list_strangers(config)
-    if not others:
+    persons = print_loading.list_strangers(config)
+    if not persons:
         raise UserError(
             "config.data: the generator was trained on everybody, so what strangers' prints score is not known; set "
             "config.data.num_held_out_persons as in its training"
         )
-    strangers = print_loading.load_prints(config, persons=others, impressions=print_loading.EVERY)
-    strangers = _load_sensor(strangers, config, request.num_training, window)
-    impressions = []
+    others = print_loading.load_prints(config, persons=persons, impressions=print_loading.EVERY)
+    strangers = _load_sensor(others, config, request.num_training, window)
+    impressions: list[Print] = []
     for place in request.real:
-        groups = choose(load_folder(place, "real", window), request.num_fingers, request.num_impressions)
-        impressions += [
-            (numbering.find(place.name, p.finger), f"{place.name}/{p.filename}", p.image)
-            for group in groups
-            for p in group
-        ]
-
-    def number(set_name: str, prints: Iterable[Print]) -> list[tuple[int, str, np.ndarray]]:
-        return [(numbering.find(set_name, p.finger), p.filename, p.image) for p in prints]
-
-    rows = number("training", training)
+        groups = _load_real(request, place, window)
+        impressions += _number(numbers, place.name, itertools.chain(*groups), f"{place.name}/")
+    real = _number(numbers, "training", training)
+    real_others = _number(numbers, "strangers", strangers)
+    unseen = "prints of the training's sensor that it never saw"
     collections = [
-        _collect("real", print_collection.REFERENCE, rows, "prints that the generator was trained on"),
+        _collect("real", print_collection.REFERENCE, real, "prints that the generator was trained on"),
         _collect("real_held_out", print_collection.HELD_OUT, impressions, "real fingers of other sensors"),
-        _collect(
-            "real_others",
-            print_collection.POPULATION,
-            number("strangers", strangers),
-            "prints of the training's sensor that it never saw",
-        ),
+        _collect("real_others", print_collection.POPULATION, real_others, unseen),
     ]
     for place in request.more_fingers:
-        groups = choose(
-            load_folder(place, "more_fingers", window), request.num_new_fingers, request.num_synthetic
-        )
-        prints = [p for group in groups for p in group]
-        collections.append(
-            _collect(
-                place.name, print_collection.SYNTHETIC, number(f"new {place.name}", prints), "new fingers"
-            )
-        )
+        groups = _group(_load_folder(place, "more_fingers", window), request.num_synthetic)
+        chosen = itertools.chain(*groups[: request.num_new_fingers])
+        prints = _number(numbers, f"new {place.name}", chosen)
+        collections.append(_collect(place.name, SYNTHETIC, prints, "new fingers"))
     if request.num_procedural:
-        prints = render_fingers(request.num_procedural, request.num_synthetic, config.seed, window)
-        rows = number("procedural", prints)
-        collections.append(
-            _collect(PROCEDURAL, print_collection.SYNTHETIC, rows, "fingers of the procedural renderer")
-        )
-    # Under new numbers, as if they were new fingers.
-    copies = number("copies", [p._replace(filename=f"copy/{p.filename}") for p in training])
-    return [*collections, _collect(COPY, print_collection.CONTROL, copies, "training prints as they are")]
+        rendered = _render_fingers(request.num_procedural, request.num_synthetic, config.seed, window)
+        prints = _number(numbers, "procedural", rendered)
+        collections.append(_collect(PROCEDURAL, SYNTHETIC, prints, "fingers of the procedural renderer"))
+    # With numbers of their own, as if they were new fingers.
+    copies = _number(numbers, "copies", training, "copy/")
+    return [*collections, _collect(COPY, CONTROL, copies, "training prints as they are")]
 
 
-def render_fingers(num_fingers: int, num_impressions: int, seed: int, window: tuple[int, int]) -> list[Print]:
-    """Render new fingers without a generator, as `launch.make_prints` does, at 500 ppi.
-
-    Args:
-      num_fingers: how many.
-      num_impressions: of each.
-      seed: of the fingers.
-      window: (height, width).
-
-    Returns:
-      The prints, in order of finger and impression.
-    """
-    size = SIZES[_PROCEDURAL_SIZE]
+def _render_fingers(
+    num_fingers: int, num_impressions: int, seed: int, window: tuple[int, int]
+) -> list[Print]:
+    """Render new fingers without a generator, as `launch.make_prints` does, at 500 ppi."""
     prints = []
     with create_progress(num_fingers, "procedural fingers", "fingers") as progress:
-        for number in range(1, num_fingers + 1):
-            finger = create_finger(seed, number)
-            for impression in range(num_impressions):
-                made = create_impression(finger, impression, size=_PROCEDURAL_SIZE)
-                image = preprocessing.place_centrally(made[size.window][..., None], window)[..., 0]
-                prints.append(Print(number, f"{number:03d}_{impression + 1:02d}.png", image))
+        for finger in range(1, num_fingers + 1):
+            images = print_sets.render_finger(seed, finger, num_impressions)
+            for impression, image in enumerate(images, start=1):
+                placed = preprocessing.place_centrally(image[..., None], window)[..., 0]
+                prints.append(Print(finger, f"{finger:03d}_{impression:02d}.png", placed))
             progress.update()
     return prints
 
@@ -390,13 +293,13 @@ def _load_sensor(
     count = min(num_prints, len(first))
     places = first[np.arange(count) * len(first) // count]
     rows, columns = preprocessing.find_window(config.data)
-    period = find_sensor_period(config.data)
+    period = print_scale.find_sensor_period(config.data)
     if not period:
         raise UserError("config.data: nobody knows the scale of these prints; use prints of a known sensor")
-    scaled = scale_images(
+    scaled = print_scale.scale_images(
         prints.images[places][:, rows, columns, 0],
-        PERIOD_AT_500_PPI / period,
-        find_stretch(config.data),
+        print_scale.PERIOD_AT_500_PPI / period,
+        print_scale.find_stretch(config.data),
         margin=0,
     )
     return [
@@ -407,12 +310,3 @@ def _load_sensor(
         )
         for place, image in zip(places, scaled, strict=True)
     ]
-
-
-def _collect(
-    name: str, role: str, rows: Sequence[tuple[int, str, np.ndarray]], description: str
-) -> PrintCollection:
-    numbers, filenames, images = zip(*rows, strict=True)
-    return PrintCollection(
-        name, role, np.stack(images), np.array(numbers, np.int32), tuple(filenames), description
-    )

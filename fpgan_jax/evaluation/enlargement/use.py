@@ -1,7 +1,4 @@
-"""Owns the protocol's line 10: whether a recogniser is better for the prints, read from `launch.measure_recognition`.
-
-Does not train recognisers (`evaluation/recognition/`).
-"""
+"""Owns the protocol's line 10: whether prints improve a recognizer, by results of `launch.measure_recognition`."""
 
 import math
 
@@ -18,13 +15,10 @@ _NO_RESULTS = "give --recognition, the results.csv of launch.measure_recognition
 
 
 def create_question(results_csv: str) -> Question:
-    """Create the question.
+    """Create the question; without results it answers that there are none.
 
     Args:
-      results_csv: of `launch.measure_recognition`, whose arms are named as the sets of prints; "" is none.
-
-    Returns:
-      The question, which without results answers that there are none.
+      results_csv: of `launch.measure_recognition`, with arms named as the sets of prints; "" for none.
 
     Raises:
       UserError: the file is not one.

@@ -1,7 +1,6 @@
-"""Owns the proof of the matcher itself on real prints, before it judges any others.
+"""Owns the test of a matcher on real prints, before it judges any others.
 
-Fingers with several real impressions are matched with one another; where there is one impression of each, with its
-altered copies. Does not own the numbers (`verification.py`) or the way of matching (`identity.py`).
+Several real impressions of a finger are matched with one another; if there is only one, with its altered copies.
 """
 
 import dataclasses
@@ -24,65 +23,43 @@ from fpgan_jax.evaluation.study.findings import MatchRow
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 from fpgan_jax.tables.csv_rows import write_rows
 
-# More cost time and change little.
-MAX_PERSONS = 60
-# Draws of persons behind a threshold's interval.
+MAX_PERSONS = 60  # more cost time and change little
+# Of persons, for a threshold's interval.
 _NUM_RESAMPLES = 2000
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """How well a matcher tells real fingers apart.
-
-    Attributes:
-      matcher: its name.
-      num_persons: fingers with real prints.
-      num_prints: real prints of them.
-      num_altered: altered impressions of their fingers that were matched; 0 where two real impressions were.
-      genuine_scores: float64 [g]; two real impressions of one finger, or an altered one and the print it was made of.
-      genuine_persons: int [g]; whose prints they are.
-      impostors: altered impressions against every other finger's real print.
-      unaltered_impostors: real prints of two fingers.
-      rank_1: share of the altered impressions whose own print scores highest, alone; NaN where there are none.
-      failure_to_enrol: share of the real prints that score nothing even against themselves.
-      period: the sensor's ridge period before scaling, pixels.
-      factor: by which they were enlarged to 500 ppi.
-    """
+    """How well a matcher tells real fingers apart."""
 
     matcher: str
     num_persons: int
     num_prints: int
-    num_altered: int
+    num_altered: int  # altered impressions that were matched; 0 if real impressions were
+    # float64 [g]; two real impressions of a finger, or an altered one and its original
     genuine_scores: np.ndarray
-    genuine_persons: np.ndarray
-    impostors: Impostors
-    unaltered_impostors: Impostors
-    rank_1: float
-    failure_to_enrol: float
-    period: float
-    factor: float
+    genuine_persons: np.ndarray  # int [g]; whose prints they are
+    impostors: Impostors  # altered impressions against every other finger's real print
+    unaltered_impostors: Impostors  # real prints of two fingers
+    rank_1: float  # share of the altered impressions whose original scores higher than all others; NaN without any
+    failure_to_enrol: float  # share of the real prints that score nothing even against themselves
+    period: float  # the sensor's ridge period before scaling, pixels
+    factor: float  # of the enlargement to 500 ppi
 
 
 def calibrate_matcher(
-    config: ConfigDict,
-    scores_path: str,
-    *,
-    max_persons: int = MAX_PERSONS,
-    matcher: Matcher | None = None,
+    config: ConfigDict, scores_path: str, *, max_persons: int = MAX_PERSONS, matcher: Matcher | None = None
 ) -> Calibration:
-    """Match real impressions of one finger with one another, or for want of them altered ones with everybody's print.
+    """Match real impressions of one finger with one another, or without any, altered ones with all real prints.
 
-    Altered impressions are the same scan, altered, so that a matcher which looked at the image could do well without
-    telling fingers; one of minutiae alone is the stricter witness.
+    Altered impressions are the same scan, altered: a matcher that compares images could do well without telling fingers
+    apart. One that only uses minutiae is tested more strictly.
 
     Args:
-      config: the experiment's config; its `data` says which fingers' prints these are, and how they are preprocessed.
-      scores_path: the CSV to write, a `MatchRow` a comparison.
-      max_persons: the first so many persons take part.
-      matcher: None makes that of config.evaluation.matchers, of which there is one.
-
-    Returns:
-      The scores.
+      config: the experiment's config; its `data` selects and preprocesses the prints.
+      scores_path: the CSV to write, one `MatchRow` per comparison.
+      max_persons: the first persons take part.
+      matcher: None for that of config.evaluation.matchers.
 
     Raises:
       UserError: there are no such prints, no second impressions, fewer than two persons, or no matcher is installed.
@@ -100,26 +77,20 @@ def calibrate_matcher(
         raise UserError(
             f"{origin}: no second impressions of these persons' fingers, nor altered ones; a matcher is tried on them"
         )
-    made = Study(collections=collections, settings=config.evaluation)
+    study = Study(collections=collections, settings=config.evaluation)
     try:
         matcher = matcher or Matcher(find_tool(config.evaluation.matchers[0]))
-        prepared = prepare_prints(made, config.data)
+        prepared = prepare_prints(study, config.data)
         if has_impressions:
-            return _try_on_impressions(made.reference, prepared, matcher, scores_path)
-        comparisons = identity.compare_with_gallery(made, prepared, matcher)
+            return _try_on_impressions(study.reference, prepared, matcher, scores_path)
+        comparisons = identity.compare_with_gallery(study, prepared, matcher)
     except (ToolError, NoScaleError) as error:
         raise UserError(str(error)) from error
     baselines = [c for c in collections.values() if c.role == print_collection.BASELINE]
-    write_rows(
-        scores_path,
-        [
-            row
-            for collection in baselines
-            for row in identity.create_match_rows(
-                comparisons, collection, comparisons.scores[collection.name]
-            )
-        ],
-    )
+    rows: list[MatchRow] = []
+    for collection in baselines:
+        rows += identity.create_match_rows(comparisons, collection, comparisons.scores[collection.name])
+    write_rows(scores_path, rows)
     return _collect(comparisons, baselines, prepared)
 
 
@@ -165,21 +136,19 @@ def _collect(
 ) -> Calibration:
     scores = np.concatenate([comparisons.scores[c.name] for c in baselines])
     persons = np.concatenate([c.persons for c in baselines])
-    gallery = comparisons.gallery.persons[None, :]
-    is_own = persons[:, None] == gallery
+    others = comparisons.gallery.persons
+    is_own = persons[:, None] == others
     genuine = scores[is_own]
+    probes, originals = np.nonzero(~is_own)
     best_other = np.where(is_own, -np.inf, scores).max(1)
     return Calibration(
         matcher=comparisons.matcher,
-        num_persons=len(comparisons.gallery.images),
-        num_prints=len(comparisons.gallery.images),
+        num_persons=len(others),
+        num_prints=len(others),
         num_altered=len(scores),
         genuine_scores=genuine,
         genuine_persons=persons,
-        impostors=Impostors(
-            scores[~is_own],
-            np.stack([array[~is_own] for array in np.broadcast_arrays(persons[:, None], gallery)], axis=1),
-        ),
+        impostors=Impostors(scores[~is_own], np.stack([persons[probes], others[originals]], axis=1)),
         unaltered_impostors=comparisons.unaltered_impostors,
         rank_1=float(np.mean(genuine > best_other)),
         failure_to_enrol=float(np.mean(comparisons.self_scores["real"] == 0)),
@@ -189,7 +158,7 @@ def _collect(
 
 
 def describe_calibration(calibration: Calibration) -> str:
-    """Write a calibration for a terminal."""
+    """Format a calibration for a terminal."""
     genuine = calibration.genuine_scores
     low, median, high = np.quantile(genuine, (0.05, 0.5, 0.95))
     lines = [
@@ -228,24 +197,23 @@ def _describe_rates(calibration: Calibration, impostors: Impostors) -> list[str]
     for rate in verification.FALSE_ACCEPT_RATES:
         needed = verification.count_needed_impostors(rate)
         is_enough = impostors.count_pairs() >= needed
-        # Other impressions are other comparisons, as altered copies of one print are not; of few fingers all the same.
+        # Comparisons of several impressions count, though of few fingers; those of altered copies of a print do not.
         if not is_enough and (calibration.num_altered or len(impostors.scores) < needed):
             lines.append(f"  TAR at FAR {rate:.1%}: refused, {needed:,} pairs of persons are needed")
             continue
         threshold = verification.find_threshold(impostors.scores, rate)
         is_accepted = genuine >= threshold
-        if not is_enough:
-            lines.append(
-                f"  TAR {is_accepted.mean():.2%} at FAR {rate:.1%}, from score {threshold:g}, of these persons; for "
-                f"others {needed:,} pairs of persons are needed"
+        accepted = ends = note = ""
+        if is_enough:
+            accepted = _write_interval(intervals.compute_rate_interval(is_accepted, persons), ".2%")
+            found = verification.find_threshold_interval(
+                impostors, rate, num_resamples=_NUM_RESAMPLES, seed=0
             )
-            continue
-        ends = verification.find_threshold_interval(impostors, rate, num_resamples=_NUM_RESAMPLES, seed=0)
-        accepted = intervals.compute_rate_interval(is_accepted, persons)
-        lines.append(
-            f"  TAR {is_accepted.mean():.2%}{_write_interval(accepted, '.2%')} at FAR {rate:.1%}, from score "
-            f"{threshold:g}{_write_interval(ends, 'g')}"
-        )
+            ends = _write_interval(found, "g")
+        else:
+            note = f", of these persons; for others {needed:,} pairs of persons are needed"
+        tar = f"TAR {is_accepted.mean():.2%}{accepted} at FAR {rate:.1%}"
+        lines.append(f"  {tar}, from score {threshold:g}{ends}{note}")
     return lines
 
 

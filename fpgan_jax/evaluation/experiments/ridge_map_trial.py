@@ -1,7 +1,4 @@
-"""Owns the proof of the ridge map: whether a map is still accepted as the finger whose print it was made of.
-
-Does not map (`ridge_map.py`) or compare (`matching.py`).
-"""
+"""Owns the test of ridge maps: whether a matcher still accepts a map as the finger of its print."""
 
 import dataclasses
 import time
@@ -23,46 +20,33 @@ from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 
-# BOZORTH3's lowest scores that keep the false accept rate to 1% and to 0.1% on sets of six sensors.
+# BOZORTH3's scores at which the false accept rate is 1% and 0.1% on sets of six sensors.
 _THRESHOLDS = (27, 37)
 
 
 @dataclasses.dataclass(frozen=True)
 class Trial:
-    """What a set's ridge maps are worth, beside the prints that they were made of.
+    """What the ridge maps of a set are worth, compared with the prints that they were made from."""
 
-    Attributes:
-      shape: of the images, (height, width) pixels.
-      num_prints: of all fingers.
-      period: the set's ridge period, pixels.
-      seconds: of processor time that a map took, on average.
-      num_minutiae: collection ("real" or "ridge_maps") -> minutiae of a print, on average.
-      persons: int [g]; the finger of each genuine comparison.
-      genuine: collection -> float64 [g]; each print or map against another real print of its finger. Where no finger
-        has two, the map against its own print, and no "real".
-      impostors: collection -> float64 [k]; each print or map against a real print of another finger.
-    """
-
-    shape: tuple[int, int]
-    num_prints: int
-    period: float
-    seconds: float
-    num_minutiae: dict[str, float]
-    persons: np.ndarray
+    shape: tuple[int, int]  # of the images, (height, width) pixels
+    num_prints: int  # of all fingers
+    period: float  # ridge period of the set, pixels
+    seconds: float  # processor time per map
+    num_minutiae: dict[str, float]  # collection ("real" or "ridge_maps") -> mean number of minutiae
+    persons: np.ndarray  # int [g]; the finger of each genuine comparison
+    # Collection -> float64 [g]; each print or map against another real print of its finger. If no finger has two,
+    # only "ridge_maps", each map against its own print.
     genuine: dict[str, np.ndarray]
-    impostors: dict[str, np.ndarray]
+    impostors: dict[str, np.ndarray]  # collection -> float64 [k]; each against a real print of another finger
 
 
 def try_ridge_maps(config: ConfigDict, *, max_persons: int, matcher: Matcher | None = None) -> Trial:
     """Match ridge maps with real prints, and real prints with one another in the same comparisons.
 
     Args:
-      config: the experiment's config; its `data` says which fingers' prints these are, and how they are preprocessed.
-      max_persons: the first so many fingers take part.
-      matcher: None makes NIST's.
-
-    Returns:
-      The scores.
+      config: the experiment's config; its `data` selects and preprocesses the prints.
+      max_persons: the first fingers take part.
+      matcher: None for NIST's.
 
     Raises:
       UserError: there are no such prints, they show no ridges, or no matcher is installed.
@@ -76,17 +60,12 @@ def try_ridge_maps(config: ConfigDict, *, max_persons: int, matcher: Matcher | N
         start = time.process_time()
         maps = ridge_map.draw_maps(ridge_map.map_prints(images, period, window))
         seconds = (time.process_time() - start) / len(images)
-        study = Study(
-            {
-                name: PrintCollection(name, role, drawn, prints.persons, prints.filenames)
-                for name, role, drawn in (
-                    ("real", print_collection.REFERENCE, images),
-                    ("ridge_maps", print_collection.CONTROL, maps),
-                )
-            },
-            config.evaluation,
-        )
-        prepared = prepare_prints(study, config.data).images
+        sets = ("real", print_collection.REFERENCE, images), ("ridge_maps", print_collection.CONTROL, maps)
+        collections = {
+            name: PrintCollection(name, role, drawn, prints.persons, prints.filenames)
+            for name, role, drawn in sets
+        }
+        prepared = prepare_prints(Study(collections, config.evaluation), config.data).images
         return Trial(
             shape=images.shape[1:],
             num_prints=len(images),
@@ -120,7 +99,7 @@ def _compare(prepared: Mapping[str, np.ndarray], persons: np.ndarray, matcher: M
 
 
 def describe_trial(trial: Trial) -> str:
-    """Write a trial for a terminal."""
+    """Format a trial for a terminal."""
     height, width = trial.shape
     kind = "another print of the finger" if "real" in trial.genuine else "the print it was made of"
     num_fingers = len(np.unique(trial.persons))

@@ -1,37 +1,37 @@
 """Owns the survey that a sensor's scale is set from: the ridge period of every print of a folder, in the files' pixels.
 
-Does not keep what it finds: SOCOFing's stands in `resolution.py`, another sensor's in config.data.sensor_ppi.
+Does not keep the result: SOCOFing's is in `data/ridges/print_scale.py`, another sensor's in config.data.sensor_ppi.
 """
 
+import math
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
+from ml_collections import ConfigDict
 
 from fpgan_jax.data import image_files, impression_folder, preprocessing
-from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI
+from fpgan_jax.data.ridges.print_scale import PERIOD_AT_500_PPI, scale_images
 from fpgan_jax.data.socofing.filenames import parse_filename
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.matcher.ridge_spectrum import measure_ridges
 from fpgan_jax.host.user_paths import expand_path
 
-# Ridges are measured in prints at least this high: in SOCOFing's own pixels many are too fine to be told from noise.
+# Prints are enlarged to at least this height: in SOCOFing's own pixels many ridges are too fine to tell from noise.
 _MIN_HEIGHT = 288
 
 
-def survey_periods(data_config) -> np.ndarray:
+def survey_periods(data_config: ConfigDict) -> np.ndarray:
     """Measure the ridge period of every print of a folder.
 
     Args:
-      data_config: config.data of source "socofing", of which all fingers' real prints of 96x103 pixels are taken, or
-        "impressions".
+      data_config: config.data of source "socofing", whose real prints of 96x103 pixels are used, or "impressions".
 
     Returns:
       float64 [n], pixels of the files; NaN for a print without ridges.
 
     Raises:
-      UserError: another source, no such folder, or a file that is none of its prints.
+      UserError: another source, no such folder, or a file that is not one of its prints.
     """
     if data_config.source == "socofing":
         images = _read_socofing(data_config.socofing_dir)
@@ -46,7 +46,7 @@ def survey_periods(data_config) -> np.ndarray:
 
 
 def describe_periods(periods: Sequence[float] | np.ndarray) -> str:
-    """Write a survey for a terminal."""
+    """Format a survey for a terminal."""
     found = np.asarray(periods)[~np.isnan(periods)]
     if not len(found):
         return f"{len(periods):,} prints, none with a ridge period"
@@ -75,7 +75,5 @@ def _read_socofing(socofing_dir: str) -> list[np.ndarray]:
 
 
 def _measure_period(image: np.ndarray) -> float:
-    factor = -(-_MIN_HEIGHT // image.shape[0])
-    size = (image.shape[1] * factor, image.shape[0] * factor)
-    enlarged = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-    return float(measure_ridges(enlarged[None]).period[0]) / factor
+    factor = math.ceil(_MIN_HEIGHT / image.shape[0])
+    return float(measure_ridges(scale_images(image[None], factor, margin=0)).period[0]) / factor

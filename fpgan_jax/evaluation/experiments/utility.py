@@ -1,12 +1,13 @@
 """Owns experiment 3: does training on synthetic prints help a classifier with impressions that no training saw?
 
-Does not own the training (`classifier_trainer.py`) nor what the results amount to (`utility_table.py`).
+`utility_table.py` evaluates the results.
 """
 
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -32,28 +33,21 @@ from fpgan_jax.training import classifier_trainer
 
 SCORES_FILENAME = "scores.csv"
 RESULTS_FILENAME = "results.csv"
-# The fewest seeds that give an interval worth having.
+# With fewer seeds the intervals are too wide to be useful.
 ENOUGH_SEEDS = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class Condition:
-    """What a classifier is trained on.
+class Condition(NamedTuple):
+    """What a classifier is trained on."""
 
-    Attributes:
-      name: as in the tables; with "_" for "+" its folder's name.
-      is_augmented: whether prints are changed at random as config.classifier.augmentation says, or not at all.
-      noise: which synthetic prints are half of every batch, those of "training" noise or of "new" noise; None for
-        real prints alone.
-    """
-
-    name: str
-    is_augmented: bool
+    name: str  # as in the tables; its folder has "_" for "+"
+    is_augmented: bool  # whether config.classifier.augmentation is applied
+    # "training" or "new" for half a batch of synthetic prints of that noise; None for real prints alone
     noise: str | None
 
 
-# Every other condition is compared with the first. The last one runs only where there are prints of new noise: a
-# control, since their person is none that the noise could tell.
+# The last one runs only if there are prints of new noise. It is a control: new noise carries no identity, so that the
+# prints' persons are arbitrary.
 CONDITIONS = (
     Condition("real", False, None),
     Condition("real+augmentation", True, None),
@@ -65,40 +59,21 @@ CONDITIONS = (
 
 @dataclasses.dataclass(frozen=True)
 class UtilityScore:
-    """One print scored by one trained classifier; one row of a training's CSV.
-
-    Attributes:
-      condition: the name of one of `CONDITIONS`.
-      seed: of the training.
-      synthetic_dir: where its synthetic prints came from, "" for none.
-      test_set: one of `prints.SPLITS`; "real" are the very prints that every condition trains on.
-      person: whose print it is.
-      file: its name.
-      similarity_score: the classifier's probability of `person`, in [0, 1].
-      top_person: the most probable person.
-      data_hash: of everything that was trained on and scored.
-    """
+    """One print scored by one trained classifier; one row of a training's CSV."""
 
     condition: str
     seed: int
     synthetic_dir: str
-    test_set: str
+    test_set: str  # one of `prints.SPLITS`; "real" are the prints that every condition trains on
     person: int
     file: str
-    similarity_score: float
-    top_person: int
-    data_hash: str
+    similarity_score: float  # the classifier's probability of `person`
+    top_person: int  # the most probable person
+    data_hash: str  # of everything that was trained on and scored
 
 
-@dataclasses.dataclass(frozen=True)
-class SyntheticFolder:
-    """The prints of a folder of `launch.synthesize`.
-
-    Attributes:
-      path: the folder.
-      noise: "training" or "new".
-      prints: all of its prints.
-    """
+class SyntheticFolder(NamedTuple):
+    """All prints of a folder of `launch.synthesize`, of "training" or "new" noise."""
 
     path: str
     noise: str
@@ -110,33 +85,34 @@ def measure_utility(
 ) -> str:
     """Train the classifier under every condition and seed, and test it on altered prints; skip what is done.
 
-    Conditions differ in what they train on and in nothing else: the same steps, batch size, rates and first weights.
-    Of a batch with synthetic prints half are real (`feeding.MixedClassifierSource`), so that neither kind drowns the
-    other however many there are. A seed decides the weights, dropout, augmentation and order of the batches.
+    Conditions differ only in what they train on. Half of a batch with synthetic prints is real
+    (`feeding.MixedClassifierSource`), so that neither kind dominates. A seed decides weights, dropout, augmentation and
+    the order of batches.
 
     Args:
       config: the experiment's config; its seed, classifier.seed and data.shuffle_seed are not used.
-      synthetic_dirs: folders of `launch.synthesize`, drawn by generators that were trained on the config's prints.
-        Of n folders of training noise the training of the i-th seed gets the (i mod n)-th; of new noise likewise.
-      out_dir: gets a folder a training, `RESULTS_FILENAME`, what `utility_table.write_tables` writes, and utility.png.
-      seeds: at least two, each once.
+      synthetic_dirs: folders of `launch.synthesize`, by generators that were trained on the config's prints. The
+        training of the i-th seed gets the (i mod n)-th of n folders of training noise, and likewise of new noise.
+      out_dir: gets a folder for each training, `RESULTS_FILENAME`, the files of `utility_table.write_tables`, and
+        utility.png.
+      seeds: distinct, at least `MIN_SEEDS`.
 
     Returns:
       The text to show: the tables and how to read them.
 
     Raises:
-      UserError: the config, the seeds, the prints or a folder of synthetic ones is not as it must be, or out_dir holds
-        another experiment.
+      UserError: the config, the seeds, the prints or a folder of synthetic ones is wrong, or out_dir holds another
+        experiment.
     """
     _check_settings(config, seeds)
     real, tests = _load_prints(config)
-    folders = [load_synthetic_folder(path, real, config.data) for path in synthetic_dirs]
+    folders = [_load_synthetic_folder(path, real, config.data) for path in synthetic_dirs]
     if not any(folder.noise == "training" for folder in folders):
         raise UserError(
             "--synthetic_dirs: names no folder of training noise; run python -m launch.synthesize"
         )
     factory.create_classifier(config, num_classes=len(set(real.persons.tolist())))
-    plan = plan_trainings(seeds, folders)
+    plan = _plan_trainings(seeds, folders)
     with hold_folder(out_dir):
         claim_workdir(out_dir, config, prefixes=CLASSIFIER_FIELDS)
         trainer = _Trainer(config, real, tests, out_dir)
@@ -144,33 +120,24 @@ def measure_utility(
         for number, (condition, seed, folder) in enumerate(plan, start=1):
             print(f"[{number}/{len(plan)}] {condition.name}, seed {seed}: ", end="", flush=True)
             scores += trainer.run(condition, seed, folder)
-        results = compute_results(scores)
+        results = _average_scores(scores)
         write_rows(os.path.join(out_dir, RESULTS_FILENAME), results)
         text = utility_table.write_tables(results, out_dir)
         utility_table.draw(results, os.path.join(out_dir, "utility.png"))
-    return f"\n{text}\nEverything lies in {out_dir}"
+    return f"\n{text}\nEverything is in {out_dir}"
 
 
-def plan_trainings(
+def _plan_trainings(
     seeds: Sequence[int], folders: Sequence[SyntheticFolder]
 ) -> list[tuple[Condition, int, SyntheticFolder | None]]:
-    """List what is to be trained: seed by seed, so that a stopped experiment has whole seeds to compare.
-
-    Args:
-      seeds: in the order in which they take the folders in turn.
-      folders: of training noise and, for the last condition, of new noise.
-
-    Returns:
-      (condition, seed, where its synthetic prints come from) for each training.
-    """
+    """List the trainings, seed by seed, so that an interrupted experiment has whole seeds to compare."""
     plan: list[tuple[Condition, int, SyntheticFolder | None]] = []
     for place, seed in enumerate(seeds):
         for condition in CONDITIONS:
             fitting = [folder for folder in folders if folder.noise == condition.noise]
-            if condition.noise is None:
-                plan.append((condition, seed, None))
-            elif fitting:
-                plan.append((condition, seed, fitting[place % len(fitting)]))
+            if fitting or condition.noise is None:
+                folder = fitting[place % len(fitting)] if fitting else None
+                plan.append((condition, seed, folder))
     return plan
 
 
@@ -204,7 +171,7 @@ def _check_settings(config: ConfigDict, seeds: Sequence[int]) -> None:
 
 
 def _load_prints(config: ConfigDict) -> tuple[PrintSet, dict[str, PrintSet]]:
-    """Load the training prints, and every set that is tested."""
+    """Load the training prints and all test sets."""
     real = print_loading.load_prints(config)
     persons = np.unique(real.persons)
     origin = print_loading.describe_origin(config.data)
@@ -222,21 +189,8 @@ def _load_prints(config: ConfigDict) -> tuple[PrintSet, dict[str, PrintSet]]:
     return real, tests
 
 
-def load_synthetic_folder(path: str, real: PrintSet, data_config: ConfigDict) -> SyntheticFolder:
-    """Load a folder of synthetic prints that a classifier of the real ones may train on.
-
-    Args:
-      path: of the folder.
-      real: the classifier's real prints.
-      data_config: config.data.
-
-    Returns:
-      The folder's prints.
-
-    Raises:
-      UserError: it is no folder of `launch.synthesize`, its generator was trained on other prints, its prints are of
-        other persons or another size, or of both kinds of noise.
-    """
+def _load_synthetic_folder(path: str, real: PrintSet, data_config: ConfigDict) -> SyntheticFolder:
+    """Load a folder of synthetic prints, of the same persons and size as the classifier's real prints."""
     rows = read_manifest(path)
     similarity.check_origin(path, rows, real.data_hash)
     found, wanted = (
@@ -251,29 +205,17 @@ def load_synthetic_folder(path: str, real: PrintSet, data_config: ConfigDict) ->
     if len(noises) != 1 or noises[0] not in ("training", "new"):
         raise UserError(f"{path}: its noise is {' and '.join(noises)}; must be all training or all new")
     images = [similarity.read_synthetic_image(os.path.join(path, row.file), data_config) for row in rows]
-    prints = PrintSet(
-        np.stack(images),
-        np.array([row.person for row in rows], np.int32),
-        tuple(row.file for row in rows),
-    )
+    persons = np.array([row.person for row in rows], np.int32)
+    prints = PrintSet(np.stack(images), persons, tuple(row.file for row in rows))
     return SyntheticFolder(path, noises[0], prints)
 
 
-def create_training_config(config: ConfigDict, condition: Condition, seed: int) -> ConfigDict:
-    """Create the config of one training.
-
-    Args:
-      config: the experiment's.
-      condition: what to train on.
-      seed: of everything random, but for a stream of config.classifier that has a seed of its own.
-
-    Returns:
-      A copy that differs in the seeds, in the augmentation (every field 0 where the condition has none: an image then
-      goes in bit for bit as it is), and in having one checkpoint, at the end: many trainings lie side by side.
-    """
+def _create_training_config(config: ConfigDict, condition: Condition, seed: int) -> ConfigDict:
+    """Create the config of one training; streams of config.classifier that have a seed of their own keep it."""
     own = config.copy_and_resolve_references()
     own.seed = own.data.shuffle_seed = seed
     own.classifier.seed = -1
+    # Many trainings share the disk.
     own.classifier.checkpoint_every_steps = own.classifier.num_steps
     if not condition.is_augmented:
         for field in own.classifier.augmentation:
@@ -282,20 +224,18 @@ def create_training_config(config: ConfigDict, condition: Condition, seed: int) 
 
 
 class _Trainer:
-    """Runs single trainings of an experiment, and keeps the program that scores."""
+    """Trains and scores classifiers, all with one compiled scoring program."""
 
     def __init__(self, config: ConfigDict, real: PrintSet, tests: Mapping[str, PrintSet], out_dir: str):
-        self._config = config
-        self._real = real
-        self._tests = tests
-        self._out_dir = out_dir
+        self._config, self._out_dir = config, out_dir
+        self._real, self._tests = real, tests
         self._compute_probabilities: Callable | None = None
 
     def run(self, condition: Condition, seed: int, synthetic: SyntheticFolder | None) -> list[UtilityScore]:
-        """Train and score, or read what was scored before."""
+        """Train and score, or read earlier scores."""
         workdir = os.path.join(self._out_dir, condition.name.replace("+", "_"), f"seed_{seed}")
         path = os.path.join(workdir, SCORES_FILENAME)
-        config = create_training_config(self._config, condition, seed)
+        config = _create_training_config(self._config, condition, seed)
         if synthetic is None:
             source = feeding.create_classifier_source_from_prints(config, self._real)
         else:
@@ -311,52 +251,41 @@ class _Trainer:
                 )
             return scores
         print(f"training in {workdir}", flush=True)
-        state = classifier_trainer.train_and_evaluate(config, workdir, source)
-        network = state.classifier
+        network = classifier_trainer.train_and_evaluate(config, workdir, source).classifier
         variables = {"params": network.params, "batch_stats": network.batch_stats}
         folder = "" if synthetic is None else synthetic.path
-        rows = [
+        scores = [
             UtilityScore(condition.name, seed, folder, *values, data_hash)
             for values in self._score(variables, source.persons)
         ]
-        write_rows(path, rows)
-        return rows
+        write_rows(path, scores)
+        return scores
 
     def _hash_data(self, source: feeding.ClassifierSource) -> str:
         parts = [source.data_hash, *(f"{name} {prints.data_hash}" for name, prints in self._tests.items())]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
-    def _score(self, variables: Mapping, persons: Sequence[int]) -> list[tuple[str, int, str, float, int]]:
-        """Score every test print: (test set, person, file, probability of the person, most probable person)."""
-        compute_probabilities = self._compute_probabilities
-        if compute_probabilities is None:
-            compute_probabilities, _ = similarity.bind_classifier(
+    def _score(
+        self, variables: Mapping, persons: Sequence[int]
+    ) -> Iterator[tuple[str, int, str, float, int]]:
+        """Yield (test set, person, file, probability of the person, most probable person) of every test print."""
+        if self._compute_probabilities is None:
+            self._compute_probabilities, _ = similarity.bind_classifier(
                 self._config, variables, len(persons), self._out_dir
             )
-            self._compute_probabilities = compute_probabilities
         variables = jax.device_put(variables)
-        scores = []
         for name, prints in self._tests.items():
             probabilities = similarity.compute_in_batches(
-                compute_probabilities, variables, prints.images, self._config.evaluation.batch_size
+                self._compute_probabilities, variables, prints.images, self._config.evaluation.batch_size
             )
             for row, person, file in zip(
                 probabilities, prints.persons.tolist(), prints.filenames, strict=True
             ):
-                top_person = persons[int(row.argmax())]
-                scores.append((name, person, file, float(row[persons.index(person)]), top_person))
-        return scores
+                yield name, person, file, float(row[persons.index(person)]), persons[int(row.argmax())]
 
 
-def compute_results(scores: Sequence[UtilityScore]) -> list[ResultRow]:
-    """Average the scores of every training by test set.
-
-    Args:
-      scores: of any number of trainings.
-
-    Returns:
-      A row a condition, seed and test set, in the order in which they come.
-    """
+def _average_scores(scores: Sequence[UtilityScore]) -> list[ResultRow]:
+    """Average the scores of every condition, seed and test set."""
     groups: dict[tuple[str, int, str, str], list[UtilityScore]] = {}
     for score in scores:
         key = (score.condition, score.seed, score.synthetic_dir, score.test_set)

@@ -1,7 +1,4 @@
-"""Owns what experiment 3's results amount to: means, paired differences, their intervals, tables and the figure.
-
-Does not train or score; `utility.py` does.
-"""
+"""Owns the evaluation of experiment 3's results: means, paired differences, intervals, tables and the figure."""
 
 import dataclasses
 import itertools
@@ -34,68 +31,32 @@ COMPARISONS = (
     ("real+synthetic_new", "real"),
 )
 HEADER = (
-    "tested on",
-    "measure",
-    "trained on",
-    "images",
-    "persons",
-    "seeds",
-    "mean",
-    "95% low",
-    "95% high",
+    *("tested on", "measure", "trained on", "images", "persons", "seeds"),
+    *("mean", "95% low", "95% high"),
 )
 DIFFERENCE_HEADER = (
-    "tested on",
-    "measure",
-    "trained on",
-    "minus",
-    "difference",
-    "95% low",
-    "95% high",
-    "verdict",
+    *("tested on", "measure", "trained on", "minus"),
+    *("difference", "95% low", "95% high", "verdict"),
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class ResultRow:
-    """What one trained classifier reaches on one test set; one row of the CSV.
-
-    Attributes:
-      condition: what it was trained on.
-      seed: of its training.
-      synthetic_dir: where its synthetic prints came from, "" for none.
-      test_set: "real" (the training prints themselves), "altered_easy", "altered_medium" or "altered_hard".
-      num_images: prints tested.
-      num_persons: of how many persons.
-      accuracy: share of the prints whose most probable person is their own.
-      own_probability: mean probability of the own person, in [0, 1].
-    """
+    """What one trained classifier reaches on one test set; one row of the CSV."""
 
     condition: str
     seed: int
-    synthetic_dir: str
-    test_set: str
+    synthetic_dir: str  # where its synthetic prints came from; "" for none
+    test_set: str  # "real" (the training prints), "altered_easy", "altered_medium" or "altered_hard"
     num_images: int
     num_persons: int
-    accuracy: float
-    own_probability: float
+    accuracy: float  # share of the prints whose most probable person is right
+    own_probability: float  # mean probability of the right person
 
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """One measure of one condition on one test set, over the seeds.
-
-    Attributes:
-      test_set: as of `ResultRow`.
-      measure: one of `MEASURES`.
-      condition: as of `ResultRow`.
-      num_images: as of `ResultRow`.
-      num_persons: as of `ResultRow`.
-      values: seed -> the measure, in ascending order of the seeds.
-      mean: of the values.
-      low: lower end of the mean's 95% interval.
-      high: upper end.
-    """
+    """One measure of one condition on one test set: its values by seed, ascending, their mean and its 95% interval."""
 
     test_set: str
     measure: str
@@ -110,17 +71,7 @@ class Summary:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """How much better one condition is than another on one test set.
-
-    Attributes:
-      test_set: as of `ResultRow`.
-      measure: one of `MEASURES`.
-      condition: as of `ResultRow`.
-      other: the condition that is subtracted.
-      mean: over the seeds, of the condition's value minus the other's of the same seed.
-      low: lower end of the mean's 95% interval.
-      high: upper end.
-    """
+    """A condition minus another one on one test set: the mean over the seeds, and its 95% interval."""
 
     test_set: str
     measure: str
@@ -132,12 +83,12 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """Decide as of `differences.judge`, with `MARGIN`."""
+        """From `differences.judge`, with `MARGIN`."""
         return differences.judge([differences.Difference(self.mean, self.low, self.high)], "higher", MARGIN)
 
 
 def read_results(path: str) -> list[ResultRow]:
-    """Read what `launch.measure_utility` wrote as results.csv.
+    """Read results.csv of `launch.measure_utility`.
 
     Raises:
       UserError: the file is another one.
@@ -149,30 +100,23 @@ def read_results(path: str) -> list[ResultRow]:
 
 
 def compute_summaries(rows: Sequence[ResultRow]) -> list[Summary]:
-    """Average over the seeds.
+    """Average over the seeds, which all conditions must share, by test set, measure and condition.
 
-    The interval is Student's t. Fewer than `seed_spread.MIN_SEEDS` seeds have none, and neither have seeds that all
-    gave the same number.
-
-    Args:
-      rows: every condition with the same seeds.
-
-    Returns:
-      A summary a test set, measure and condition, in that order, each as it first comes.
+    The interval is Student's t. There is none for fewer than `seed_spread.MIN_SEEDS` seeds, or if all seeds gave the
+    same number.
     """
     groups: dict[tuple[str, str], list[ResultRow]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row.seed):
         groups.setdefault((row.test_set, row.condition), []).append(row)
-    test_sets, conditions = (
-        dict.fromkeys(getattr(row, name) for row in rows) for name in ("test_set", "condition")
-    )
+    test_sets = dict.fromkeys(row.test_set for row in rows)
+    conditions = dict.fromkeys(row.condition for row in rows)
     summaries = []
     for test_set, measure, condition in itertools.product(test_sets, MEASURES, conditions):
-        group = sorted(groups[test_set, condition], key=lambda row: row.seed)
+        group = groups[test_set, condition]
         values = {row.seed: getattr(row, measure) for row in group}
         counts = (group[0].num_images, group[0].num_persons)
         mean, *ends = _average(list(values.values()))
-        # Student's interval does not know that a share ends at 0 and 1.
+        # Student's interval does not know that a share is between 0 and 1.
         summaries.append(
             Summary(test_set, measure, condition, *counts, values, mean, *np.clip(ends, 0, 1).tolist())
         )
@@ -180,15 +124,9 @@ def compute_summaries(rows: Sequence[ResultRow]) -> list[Summary]:
 
 
 def compute_differences(summaries: Sequence[Summary]) -> list[Difference]:
-    """Compare conditions seed by seed.
+    """Compare the `COMPARISONS` seed by seed, for each test set and measure.
 
-    The trainings of a seed start from the same weights under every condition, so that their results are paired.
-
-    Args:
-      summaries: of `compute_summaries`.
-
-    Returns:
-      The `COMPARISONS` whose conditions are there, for each test set and measure.
+    The trainings of one seed start from the same weights under every condition, so that their results are paired.
 
     Source: Student 1908 (paired t).
     """
@@ -204,111 +142,79 @@ def compute_differences(summaries: Sequence[Summary]) -> list[Difference]:
 
 
 def _average(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean and its 95% interval by the t distribution."""
-    # That of a table of one row is the t distribution's.
+    """Return the mean and its 95% interval, which for a table of one row is Student's t."""
     mean, low, high = compute_spread(np.array([values]))[:3]
     return mean, low, high
 
 
 def create_cells(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
-    """Write the means as cells.
-
-    Args:
-      summaries: of `compute_summaries`.
-
-    Returns:
-      Rows of strings under `HEADER`.
-    """
+    """Write the means as rows of strings under `HEADER`."""
     return [
         (
-            summary.test_set,
-            summary.measure,
-            summary.condition,
-            str(summary.num_images),
-            str(summary.num_persons),
-            str(len(summary.values)),
-            *write_numbers((summary.mean, summary.low, summary.high), ".4f"),
+            *(row.test_set, row.measure, row.condition),
+            *map(str, (row.num_images, row.num_persons, len(row.values))),
+            *write_numbers((row.mean, row.low, row.high), ".4f"),
         )
-        for summary in summaries
+        for row in summaries
     ]
 
 
-def create_difference_cells(differences: Sequence[Difference]) -> list[tuple[str, ...]]:
-    """Write the differences as cells.
-
-    Args:
-      differences: of `compute_differences`.
-
-    Returns:
-      Rows of strings under `DIFFERENCE_HEADER`.
-    """
+def create_difference_cells(found: Sequence[Difference]) -> list[tuple[str, ...]]:
+    """Write the differences as rows of strings under `DIFFERENCE_HEADER`."""
     return [
         (
-            difference.test_set,
-            difference.measure,
-            difference.condition,
-            difference.other,
-            *write_numbers((difference.mean, difference.low, difference.high), "+.4f"),
-            difference.verdict,
+            *(row.test_set, row.measure, row.condition, row.other),
+            *write_numbers((row.mean, row.low, row.high), "+.4f"),
+            row.verdict,
         )
-        for difference in differences
+        for row in found
     ]
 
 
 def write_numbers(numbers: Iterable[float], form: str) -> list[str]:
-    """Write a mean and its interval's ends, "-" where there is none."""
+    """Format a mean and the ends of its interval, "-" for NaN."""
     return ["-" if np.isnan(number) else format(number, form) for number in numbers]
 
 
 def describe(rows: Sequence[ResultRow]) -> str:
-    """Say what the numbers are and are not.
-
-    Args:
-      rows: as of `compute_summaries`.
-
-    Returns:
-      Lines for people.
-    """
+    """Explain what the numbers mean, in lines of text."""
     num_seeds = len({row.seed for row in rows})
     summaries = compute_summaries(rows)
     found = compute_differences(summaries)
     lines = [
-        "real: the prints that every condition trains on, which show that it learnt them; altered: prints that no "
+        "real: the prints that every condition trains on, which show that it learned them; altered: prints that no "
         "training saw, though of the same scans.",
         f"Intervals: 95%, by the t distribution over {num_seeds} seeds, differences paired by seed. They are for new "
         "seeds with these persons; other persons may differ by more.",
-        f"Verdicts: better or worse where the difference's interval leaves 0 out, equivalent where it lies within "
+        f"Verdicts: better or worse where the difference's interval excludes 0, equivalent where it is within "
         f"{MARGIN:g} of 0, else undecided. {len(found)} comparisons are made: where nothing differs, about one in "
-        "twenty comes out better or worse all the same.",
+        "twenty is still called better or worse.",
     ]
-    num_folders = {
-        condition: len({row.synthetic_dir for row in rows if row.condition == condition} - {""})
-        for condition in dict.fromkeys(row.condition for row in rows)
-    }
-    few = [name for name, number in num_folders.items() if 0 < number < num_seeds]
+    folders: dict[str, set[str]] = {}
+    for row in rows:
+        folders.setdefault(row.condition, set()).update({row.synthetic_dir} - {""})
+    few = [condition for condition, paths in folders.items() if 0 < len(paths) < num_seeds]
     if few:
         lines.append(
-            f"{', '.join(few)}: fewer folders of synthetic prints than seeds; how much another GAN would differ is "
-            "not in these intervals, or not enough."
+            f"{', '.join(few)}: fewer folders of synthetic prints than seeds, so the intervals do not cover, or not "
+            "fully, how much another GAN would differ."
         )
     if num_seeds < MIN_SEEDS:
         lines.append(
             f"-: no interval, and nothing is decided: {num_seeds} seeds, and fewer than {MIN_SEEDS} give none."
         )
     elif any(np.isnan(low) for low in (*(row.low for row in summaries), *(row.low for row in found))):
-        lines.append("-: no interval: every seed gave the same number, as where all prints are recognised.")
+        lines.append(
+            "-: no interval: every seed gave the same number, for example where all prints are recognized."
+        )
     return "\n".join(lines)
 
 
 def write_tables(rows: Sequence[ResultRow], out_dir: str) -> str:
-    """Write means and differences in every form.
-
-    Args:
-      rows: as of `compute_summaries`.
-      out_dir: gets utility.{txt,md,csv,tex} and utility_differences.{txt,md,csv,tex}.
+    """Write means and differences as utility.{txt,md,csv,tex} and utility_differences.{txt,md,csv,tex}.
 
     Returns:
-      Both tables as text and how to read them.
+      Both tables as text, and how to read them.
     """
     summaries = compute_summaries(rows)
     tables = {
@@ -319,15 +225,9 @@ def write_tables(rows: Sequence[ResultRow], out_dir: str) -> str:
 
 
 def draw(rows: Sequence[ResultRow], path: str | os.PathLike) -> None:
-    """Draw each measure on the altered prints by condition: a dot a seed, the mean, and its 95% interval.
-
-    Args:
-      rows: as of `compute_summaries`; a line is drawn at the first condition's mean.
-      path: the PNG to write.
-    """
+    """Draw each measure on the altered prints by condition, with a line at the first condition's mean, to a PNG."""
     summaries = compute_summaries(rows)
     test_sets = list(dict.fromkeys(row.test_set for row in rows if row.test_set != "real"))
-    conditions = list(dict.fromkeys(row.condition for row in rows))
     figure = Figure(figsize=(1 + 3 * len(test_sets), 6), layout="constrained")
     all_axes = figure.subplots(len(MEASURES), len(test_sets), squeeze=False, sharey="row", sharex=True)
     for (measure, label), axes in zip(MEASURES.items(), all_axes, strict=True):
@@ -335,28 +235,26 @@ def draw(rows: Sequence[ResultRow], path: str | os.PathLike) -> None:
         for axis, test_set in zip(axes, test_sets, strict=True):
             axis.set_title(test_set.replace("_", " "), fontsize=10)
             chosen = [s for s in summaries if (s.measure, s.test_set) == (measure, test_set)]
-            for place, summary in enumerate(chosen):
-                values = list(summary.values.values())
-                draw_interval(axis, place, values, (summary.mean, summary.low, summary.high))
-            axis.axhline(chosen[0].mean, color="0.8", linewidth=1, zorder=0)
-            axis.set_xticks(range(len(conditions)), conditions, rotation=30, ha="right")
-            axis.grid(axis="y", alpha=0.3)
+            bars = {s.condition: (list(s.values.values()), (s.mean, s.low, s.high)) for s in chosen}
+            draw_intervals(axis, bars, chosen[0].mean)
     with write_whole(path, "wb") as file:
         figure.savefig(file, format="png", dpi=120)
 
 
-def draw_interval(
-    axis: Axes, place: int, values: Sequence[float], average: tuple[float, float, float]
+def draw_intervals(
+    axis: Axes, bars: Mapping[str, tuple[Sequence[float], tuple[float, float, float]]], level: float
 ) -> None:
-    """Draw a dot a seed, and beside them their mean and its interval.
+    """Draw a dot for each seed, and beside the dots their mean and its interval.
 
     Args:
       axis: to draw on.
-      place: on the horizontal axis; it chooses the color.
-      values: a seed each.
-      average: (mean, low, high); NaN ends are not drawn.
+      bars: label -> (a value for each seed, (mean, low, high)); NaN ends are not drawn.
+      level: of a horizontal line.
     """
-    axis.plot([place + 0.15] * len(values), values, "o", color="0.6", markersize=3)
-    mean, low, high = average
-    interval = np.nan_to_num([[mean - low], [high - mean]])
-    axis.errorbar(place, mean, interval, fmt="o", capsize=4, color=f"C{place}")
+    for place, (values, (mean, low, high)) in enumerate(bars.values()):
+        axis.plot([place + 0.15] * len(values), values, "o", color="0.6", markersize=3)
+        interval = np.nan_to_num([[mean - low], [high - mean]])
+        axis.errorbar(place, mean, interval, fmt="o", capsize=4, color=f"C{place}")
+    axis.axhline(level, color="0.8", linewidth=1, zorder=0)
+    axis.set_xticks(range(len(bars)), list(bars), rotation=30, ha="right")
+    axis.grid(axis="y", alpha=0.3)

@@ -1,7 +1,4 @@
-"""Owns the rigid alignment of two prints by their minutiae, and which minutiae they then have in common.
-
-Does not score how alike two prints are (`matching.py`) and does not find minutiae (`nist_tools.py`).
-"""
+"""Owns the rigid alignment of two prints by their minutiae, and which minutiae they then have in common."""
 
 import math
 from typing import NamedTuple
@@ -11,60 +8,48 @@ from scipy import optimize, spatial
 
 from fpgan_jax.evaluation.matcher.nist_tools import Minutiae
 
-# Two minutiae that are this near and point this near the same way are the same: about a ridge, and two directions.
-MAX_DISTANCE = 10.0
+# Two minutiae are the same within this distance, about a ridge, and turn, two of MINDTCT's directions.
+MAX_DISTANCE = 10.0  # pixels
 MAX_TURN = math.radians(22.5)
-# Alignments are voted for in bins of this many pixels and this many radians, MINDTCT's two directions.
-_BIN = 12.0
+# Size of the bins for votes.
+_BIN = 12.0  # pixels
 _TURN_BIN = math.radians(22.5)
 _NUM_CANDIDATES = 8
 _NUM_REFINEMENTS = 3
-# Pixels beyond a print's outermost minutiae that it still covers: about two ridges.
+# Pixels around its outermost minutiae that a print also covers: about two ridges.
 _MARGIN = 20.0
 
 
 class Common(NamedTuple):
-    """What two aligned prints have in common.
+    """What two aligned prints have in common."""
 
-    Attributes:
-      pairs: int64 [k, 2]; places of the minutiae that are the same.
-      num_first: the first print's minutiae that the second covers.
-      num_second: the second print's minutiae that the first covers.
-      turn: radians in (-pi, pi] that turn the first print onto the second, from +x towards the bottom; NaN with fewer
-        than two pairs.
-      shift: pixels by which the middle of the common minutiae moves; NaN likewise.
-      residual: pixels, root mean square distance of the common minutiae once aligned; NaN likewise.
-    """
-
-    pairs: np.ndarray
-    num_first: int
-    num_second: int
+    pairs: np.ndarray  # int64 [k, 2]; indices of the common minutiae in the first and the second print
+    num_first: int  # minutiae of the first print in the area that the second covers
+    num_second: int  # minutiae of the second print in the area that the first covers
+    # Radians in (-pi, pi] that turn the first print onto the second, from +x towards the bottom; NaN, like what
+    # follows, with fewer than two pairs.
     turn: float = math.nan
-    shift: float = math.nan
-    residual: float = math.nan
+    shift: float = math.nan  # pixels by which the middle of the common minutiae moves
+    residual: float = math.nan  # root mean square distance of the common minutiae after alignment, pixels
 
 
 def align(first: Minutiae, second: Minutiae) -> Common:
-    """Turn and shift one print so that as many minutiae as can be are the same in both.
+    """Turn and shift one print so that it shares as many minutiae as possible with the other.
 
-    Every two minutiae, one of each print, vote for the rotation and shift that lay one on the other; those with the
-    most votes are refined by least squares, and the one with the most common minutiae is taken. Prints of different
-    fingers have an alignment too, which says how much chance gives.
-
-    Args:
-      first: of one print.
-      second: of the other.
+    Every pair of minutiae, one of each print, votes for the rotation and shift that would map one onto the other. The
+    most frequent ones are refined by least squares, and the one with the most common minutiae wins. Prints of different
+    fingers have an alignment too, which shows what chance gives.
 
     Returns:
-      The common minutiae, one to one, no further apart than `MAX_DISTANCE` and `MAX_TURN`; a pair may be of an ending
-      and a bifurcation, which a little ink makes of each other.
+      The common minutiae, one to one, within `MAX_DISTANCE` and `MAX_TURN`; an ending may be paired with a bifurcation,
+      since a little ink turns one into the other.
 
     Source: Ratha et al. 1996, section 3 (the vote for rotation and shift); differs in: no scale, and the refinement.
     """
     if len(first.x) < 2 or len(second.x) < 2:
         return Common(np.zeros((0, 2), np.int64), 0, 0)
     points, others = _stack(first), _stack(second)
-    # Directions count from +x towards the top, points turn towards the bottom.
+    # Directions count towards the top, points turn towards the bottom.
     turns = first.direction[:, None] - second.direction[None, :]
     best, best_pairs = points, np.zeros((0, 2), np.int64)
     for turn, shift in _vote(points, others, turns):
@@ -95,7 +80,7 @@ def _rotation(turn: float) -> np.ndarray:
 
 
 def _vote(points: np.ndarray, others: np.ndarray, turns: np.ndarray) -> list[tuple[float, np.ndarray]]:
-    """Return the rotations and shifts with the most votes, the most first."""
+    """Return the rotations and shifts with the most votes, in descending order."""
     cosines, sines = np.cos(turns), np.sin(turns)
     x, y = points.T[..., None]
     moved = np.stack([cosines * x - sines * y, sines * x + cosines * y], axis=-1)
@@ -106,7 +91,7 @@ def _vote(points: np.ndarray, others: np.ndarray, turns: np.ndarray) -> list[tup
     keys, counts = np.unique(bins, axis=0, return_counts=True)
     found = []
     for key in keys[np.argsort(-counts, kind="stable")[:_NUM_CANDIDATES]]:
-        # With the neighbouring bins, or what lies on an edge would be cut.
+        # With the neighboring bins, so that a cluster on an edge is not cut.
         is_near = (turn_bins == key[0]) & (np.abs(bins[:, 1:] - key[1:]) <= 1).all(1)
         turn = math.atan2(sines.ravel()[is_near].mean(), cosines.ravel()[is_near].mean())
         found.append((turn, np.median(shifts[is_near], axis=0)))
@@ -114,11 +99,11 @@ def _vote(points: np.ndarray, others: np.ndarray, turns: np.ndarray) -> list[tup
 
 
 def _pair(distances: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """Pair minutiae that are the same, one to one: [n, m] pixels and radians to places [k, 2]."""
-    # Directions come in steps, whose sums are rounded.
+    """Pair the same minutiae one to one: distances and turns [n, m], pixels and radians, to indices [k, 2]."""
+    # Directions come in steps, so that turns may be at the limit up to rounding.
     is_same_way = np.abs((turns + math.pi) % (2 * math.pi) - math.pi) <= MAX_TURN + 1e-9
     is_near = (distances <= MAX_DISTANCE) & is_same_way
-    # As many pairs as can be; of as many, the nearest.
+    # The most pairs, and among these the nearest.
     first, second = optimize.linear_sum_assignment(np.where(is_near, distances - 1e3 * MAX_DISTANCE, 0.0))
     return np.stack([first, second], axis=1)[is_near[first, second]]
 
@@ -132,7 +117,7 @@ def _fit(points: np.ndarray, others: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _covers(points: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Tell which points the hull of others covers, widened by `_MARGIN`: [n, 2] and [m, 2] to bool [n]."""
+    """Find which points [n, 2] are in the hull of others [m, 2] widened by `_MARGIN`: bool [n]."""
     try:
         hull = spatial.ConvexHull(others)
     except spatial.QhullError:  # fewer than three, or all on a line

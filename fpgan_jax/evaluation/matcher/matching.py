@@ -1,7 +1,7 @@
-"""Owns the work of matching many prints: every distinct print is read once, every distinct pair compared once.
+"""Owns matching many prints: every distinct print is read once, and every distinct pair compared once.
 
-Work is divided among processes, since NIST's code is not made for threads. Does not know the tools (`nist_tools.py`)
-or what scores mean (`identity.py`).
+The work is divided among processes, since NIST's code is not thread-safe. Does not know the tools (`nist_tools.py`) or
+what scores mean (`identity.py`).
 """
 
 import collections
@@ -21,34 +21,22 @@ from fpgan_jax.host.progress import create_progress
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-# Of each process: templates by tool and print.
+# Templates by tool and print, in each process.
 _templates: dict[tuple[str, str], Template] = {}
-# About half a second's work.
-_PAIRS_A_JOB = 128
+_PAIRS_A_JOB = 128  # about half a second
 _PRINTS_A_JOB = 8
 
 
 class Workers:
-    """Processes of their own for tools, which may end without ending ours; each remembers what it has read."""
+    """Processes for tools, so that a crash does not end this one; each remembers the prints that it has read."""
 
     def __init__(self, num_workers: int | None = None):
-        """Plan the processes, which start with the first job and end with this one.
-
-        Args:
-          num_workers: one a core by default; 0 works in this process.
-        """
+        """Plan the processes, which start with the first job: one per core by default, 0 to work in this process."""
         self._num_workers = _count_cores() if num_workers is None else num_workers
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
-        """Run jobs.
-
-        Args:
-          function: of a module's top level.
-          jobs: what it takes, one at a time.
-
-        Yields:
-          Its results, in order.
+        """Yield the results of a module's top-level function on each job, in order.
 
         Raises:
           ToolError: a process ended.
@@ -65,26 +53,15 @@ class Workers:
             yield from self._pool.map(function, jobs)
         except BrokenProcessPool as error:
             self._pool = None
-            raise ToolError("the tool's process ended abnormally, on a print that it cannot bear") from error
+            raise ToolError("the tool's process ended abnormally, on a print that crashes it") from error
 
 
 class Matcher:
-    """A tool, and what it has found so far.
-
-    Attributes:
-      name: the tool's, as in `MatchRow.matcher`.
-      max_others: of a slow tool, how many real prints of other fingers a print is compared with; None is all.
-    """
+    """A tool and its results so far, with `num_workers` as in `Workers`."""
 
     def __init__(self, tool: MatchingTool, *, num_workers: int | None = None, max_others: int | None = None):
-        """Make a matcher.
-
-        Args:
-          tool: of `nist_tools.find_matching_tool`.
-          num_workers: as of `Workers`.
-          max_others: as of the attribute.
-        """
-        self.name = tool.name
+        self.name = tool.name  # as in `MatchRow.matcher`
+        # Real prints of other fingers that a print is compared with, for a slow tool; None is all.
         self.max_others = max_others
         self._tool = tool
         self._workers = Workers(num_workers)
@@ -92,14 +69,7 @@ class Matcher:
         self._minutiae: dict[str, Minutiae] = {}
 
     def extract(self, images: np.ndarray, label: str = "minutiae") -> list[Minutiae]:
-        """Find the minutiae of prints.
-
-        Args:
-          images: uint8 [n, height, width], at 500 ppi.
-          label: of the progress line.
-
-        Returns:
-          n minutiae sets.
+        """Find the minutiae of prints, uint8 [n, height, width] at 500 ppi.
 
         Raises:
           ToolError: the tool ended its process.
@@ -123,12 +93,12 @@ class Matcher:
 
         Args:
           probes: uint8 [n, height, width], at 500 ppi.
-          gallery: uint8 [m, height, width], alike.
-          pairs: int [p, 2], places in probes and in the gallery.
+          gallery: uint8 [m, height, width], at 500 ppi.
+          pairs: int [p, 2], indices of probes and of the gallery; their order does not matter.
           label: of the progress line.
 
         Returns:
-          float64 [p]; higher is more alike. The order within a pair does not matter.
+          float64 [p]; higher is more similar.
 
         Raises:
           ToolError: the tool ended its process.
@@ -146,7 +116,7 @@ class Matcher:
 
     def _divide(self, pairs: Sequence[tuple[str, str]], images: Mapping[str, np.ndarray]) -> Iterator[tuple]:
         """Yield jobs, each with the prints of its pairs."""
-        # Those of one print together, so that few processes read it.
+        # Pairs of one print come together, so that few processes read it.
         counts = collections.Counter(name for pair in pairs for name in pair)
         pairs = sorted(pairs, key=lambda pair: min(pair, key=lambda name: (counts[name], name)))
         for start in range(0, len(pairs), _PAIRS_A_JOB):
@@ -155,18 +125,15 @@ class Matcher:
 
 
 def _count_cores() -> int:
-    # Those that a container may use, where the system tells.
+    # Of the container, if the system knows. `parallel.count_cores` does the same but would load JAX in every process.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find_distinct(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the prints that differ from all before them.
-
-    Args:
-      images: uint8 [n, height, width].
+    """Find the distinct prints of uint8 [n, height, width].
 
     Returns:
-      (int64 [m], places of the distinct ones; int64 [n], each print's place among them).
+      (int64 [m], the index of each one's first copy; int64 [n], each print's number among the distinct ones).
     """
     names, _ = _name_prints(images)
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}

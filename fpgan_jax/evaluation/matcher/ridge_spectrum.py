@@ -1,8 +1,4 @@
-"""Owns the ridges' period, and how far they run one way within a small part of the print, from spectra of blocks.
-
-Does not look for single ridges or minutiae (`nist_tools.py`), and does not know a print's resolution (`resolution.py`
-learns it from here).
-"""
+"""Owns the ridge period and the local coherence of ridges, both from spectra of blocks."""
 
 from typing import NamedTuple
 
@@ -12,52 +8,49 @@ from scipy import fft, ndimage, signal
 # A print that fills its image has about 28 ridges across: 4.7 in a block.
 BLOCKS_PER_SIDE = 6
 MIN_SIDE = 8 * BLOCKS_PER_SIDE  # pixels of an image
-MIN_PERIOD = 2.5  # pixels; below, two samples a ridge are near
-# Of a block's width; the Hann window smears everything coarser into the block's mean.
+MIN_PERIOD = 2.5  # pixels, just above two samples a ridge
+# Share of a block's width; the Hann window smears longer periods into the block's mean.
 _MAX_PERIOD = 0.4
 _PADDING = 2
-# Of a ring's power density; what stands out less is chance.
+# Share of a ring's power density; smaller peaks are chance.
 _MIN_PROMINENCE = 0.03
-# Frequencies that count as ridges, as multiples of the print's own.
+# Frequencies that count as ridges, as multiples of the print's ridge frequency.
 _RING = (0.7, 1.4)
-# Blocks with less than this share of the median block's contrast hold no ridges.
+# Blocks with a smaller share of the median block's contrast have no ridges.
 _MIN_CONTRAST = 0.5
 _CHUNK = 16
 
 
 class Ridges(NamedTuple):
-    """Each print's ridges.
+    """Each print's ridges."""
 
-    Attributes:
-      period: float64 [n], pixels; NaN where no period stands out, as in a blank image or in white noise.
-      coherence: float64 [n], in [0, 1]: 1 where all ridges of a block are parallel, near 0 where they run all ways;
-        the mean over the blocks. NaN for a blank image.
-    """
-
+    # float64 [n], pixels; NaN if no period stands out, as in a blank image or in white noise
     period: np.ndarray
+    # float64 [n], mean over blocks: 1 if all ridges of a block are parallel, near 0 if they run in all directions;
+    # NaN for a blank image
     coherence: np.ndarray
 
 
 def measure_ridges(images: np.ndarray) -> Ridges:
     """Measure the ridges of prints.
 
-    A print's spectrum is the mean of its blocks' power spectra, each of power 1. Its ridges' frequency is that of the
-    strongest maximum of power density times frequency, over rings of equal frequency, between `MIN_PERIOD` and two
-    fifths of a block. A block's coherence is that of the directions of its power near that frequency (in the whole
-    range, where there is none): the length of the mean of exp(2i angle), weighted by power.
+    A print's spectrum is the mean of its blocks' power spectra, each of power 1. The ridge frequency is the strongest
+    maximum of power density times frequency, over rings of equal frequency, between `MIN_PERIOD` and two fifths of a
+    block. A block's coherence is the length of the mean of exp(2i angle), weighted by power, near that frequency (or in
+    the whole range if there is none).
 
     Args:
       images: uint8 [n, height, width], each side at least `MIN_SIDE` pixels.
 
     Returns:
-      The ridges. Blur takes more of the narrow ridges than of the wide ones, so that a blurred print reads as wider: at
-      a period of 4.4 pixels by 5 to 15% with a Gaussian of 1 pixel, and hardly any print has a period left with 1.6.
+      The ridges. Blur removes more of the narrow ridges than of the wide ones, so that a blurred print seems wider: at
+      a period of 4.4 pixels by 5 to 15% with a Gaussian of 1 pixel; with 1.6 pixels hardly any print has a period left.
 
     Raises:
       ValueError: a side is shorter.
 
     Source: mean of windowed periodograms, Welch 1967; coherence of directions, Kass & Witkin 1987, in the spectrum;
-      differs in: blocks count alike, whatever their contrast.
+      differs in: all blocks have equal weight, whatever their contrast.
     """
     if min(images.shape[1:]) < MIN_SIDE:
         raise ValueError(describe_small(images))
@@ -91,7 +84,7 @@ def _measure_chunk(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cut_blocks(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return windowed blocks without their mean, [n, blocks, side, side], and which have contrast, [n, blocks]."""
+    """Return windowed blocks without their mean, [n, blocks, side, side], and which have contrast, bool [n, blocks]."""
     side = min(images.shape[1:]) // BLOCKS_PER_SIDE
     windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), (1, 2))
     blocks = windows[:, :: side // 2, :: side // 2].reshape(len(images), -1, side, side).astype(np.float64)
@@ -101,35 +94,30 @@ def _cut_blocks(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     contrasts = np.sqrt(np.einsum("nbyx,yx->nb", blocks**2, weights))
     is_ridged = np.zeros(contrasts.shape, bool)
     for place, contrast in enumerate(contrasts):
-        # Less than one grey level is rounding.
+        # Less than one gray level is rounding.
         if (seen := contrast[contrast >= 1]).size:
             is_ridged[place] = contrast >= max(1, _MIN_CONTRAST * np.median(seen))
     return blocks * weights, is_ridged
 
 
 class _Rings:
-    """The rings of a block's spectrum, of width one step of the padded transform.
-
-    Attributes:
-      side: of the padded transform.
-      multiplicity: [side, side // 2 + 1]; 2 for what stands for its mirror image too.
-      angle: alike, radians; of the frequency's direction.
-      is_in_range: alike; frequencies that ridges may have.
-    """
+    """The rings of a block's spectrum, one step of the padded transform wide; arrays are [side, side // 2 + 1]."""
 
     def __init__(self, block_side: int):
-        self.side = _PADDING * block_side
+        self.side = _PADDING * block_side  # of the padded transform
         down, across = fft.fftfreq(self.side)[:, None], fft.rfftfreq(self.side)[None, :]
         self._radius = np.hypot(down, across) * self.side
-        self.angle = np.arctan2(down, across)
+        self.angle = np.arctan2(down, across)  # direction of the frequency, radians
+        # 2 where the half-spectrum leaves out a mirrored entry.
         self.multiplicity = np.where((across > 0) & (across < 0.5), 2.0, 1.0) * np.ones_like(self._radius)
         self._low, self._high = self.side / (_MAX_PERIOD * block_side), self.side / MIN_PERIOD
+        # Frequencies that ridges may have.
         self.is_in_range = (self._radius >= self._low) & (self._radius <= self._high)
         self._number = np.rint(self._radius).astype(int).ravel()
         self._size = np.bincount(self._number, self.multiplicity.ravel())
 
     def find_peak(self, power: np.ndarray) -> float:
-        """Return the frequency of the strongest ring that stands out, steps of the transform; NaN if none does."""
+        """Return the frequency of the strongest ring that stands out, in steps of the transform; NaN if none does."""
         density = np.bincount(self._number, power.ravel()) / self._size
         weighted = ndimage.gaussian_filter1d(density * np.arange(len(density)), _PADDING / 2)
         peaks, shapes = signal.find_peaks(weighted, prominence=0)

@@ -1,8 +1,8 @@
-"""Owns the matchers that a config may name, and the way to the second of them, the package fingerprint-recognition.
+"""Owns the matchers that a config may name, and access to the second one, the package fingerprint-recognition.
 
-It is of another kind than NIST's (`nist_tools.py`): ridges enhanced by Gabor filters, minutiae of the thinned ridges,
-prints aligned by descriptors of the ridges around them, and then a count of minutiae at one place. It takes half a
-second a print.
+It is of another kind than NIST's (`nist_tools.py`): it enhances ridges by Gabor filters, takes minutiae of the thinned
+ridges, aligns prints by descriptors of the ridges around them, and counts the minutiae that then coincide. It takes
+half a second per print.
 """
 
 import functools
@@ -15,7 +15,6 @@ from fpgan_jax.evaluation.matcher import nist_tools
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import MatchingTool, Minutiae, Template, ToolError
 
-# A matcher's name -> the same for people.
 MATCHER_TITLES = {"nbis": "NBIS", "fingerprint_recognition": "Fingerprint recognition"}
 
 
@@ -27,29 +26,27 @@ class FingerprintRecognition:
     def extract(self, image: np.ndarray) -> Template:
         """Find the minutiae of a print, uint8 [height, width], at 500 ppi."""
         package = _import_package()
-        # It divides by the deviation, which is 0 in a blank print.
+        # The package divides by the standard deviation, which is 0 in a blank print.
         features = package.extract_features(np.ascontiguousarray(image)) if np.ptp(image) else None
         found = features.minutiae if features else ()
-        return Template(
-            Minutiae(
-                np.array([minutia.x for minutia in found], np.int32),
-                np.array([minutia.y for minutia in found], np.int32),
-                np.array([-minutia.angle for minutia in found], np.float64) % (2 * np.pi),
-                np.array([minutia.kind == package.MinutiaKind.ENDING for minutia in found], bool),
-                np.ones(len(found)),
-            ),
-            features,
+        minutiae = Minutiae(
+            np.array([minutia.x for minutia in found], np.int32),
+            np.array([minutia.y for minutia in found], np.int32),
+            np.array([-minutia.angle for minutia in found], np.float64) % (2 * np.pi),
+            np.array([minutia.kind == package.MinutiaKind.ENDING for minutia in found], bool),
+            np.ones(len(found)),
         )
+        return Template(minutiae, features)
 
     def compare(self, first: Template, second: Template) -> float:
-        """Count the minutiae that lie at one place once the prints are aligned; the lower of both directions."""
+        """Count the minutiae that coincide once the prints are aligned; the lower of both directions."""
         if first.handle is None or second.handle is None:
             return 0.0
         return float(_import_package().match_features(first.handle, second.handle).score)
 
 
 def find_tool(name: str) -> MatchingTool:
-    """Find the matcher of a name of `config.fields.MATCHERS`.
+    """Find the matcher with a name of `config.fields.MATCHERS`.
 
     Raises:
       ToolError: it is not installed.
@@ -61,7 +58,7 @@ def find_tool(name: str) -> MatchingTool:
 
 
 def find_matchers(names: Sequence[str]) -> dict[str, Matcher | ToolError]:
-    """Find the matchers of config.evaluation.matchers: a name -> the matcher, or why there is none."""
+    """Find the matchers of config.evaluation.matchers: name -> the matcher, or why it is missing."""
     found: dict[str, Matcher | ToolError] = {}
     for name in names:
         try:

@@ -1,7 +1,4 @@
-"""Owns the classical augmentation that synthetic prints have to beat: pose, skin distortion, ridge thickness, contact.
-
-Does not align prints (`alignment.py`).
-"""
+"""Owns the classical augmentation that synthetic prints must beat: pose, skin distortion, ridge thickness, contact."""
 
 import functools
 
@@ -12,14 +9,14 @@ from fpgan_jax.data import augmentation
 from fpgan_jax.data.ridges import distortion
 from fpgan_jax.evaluation.recognition.alignment import PERIOD, SIDE
 
-# The network's view: aligned prints reach further, so that what is turned or shifted is skin up to the edge.
+# The network's view, smaller than aligned prints, so that a turned or shifted print has skin up to the edge.
 VIEW_SIDE = 96
 # Real prints are shifted by 20 pixels of 500 per inch, but these are aligned by their cores.
 _SHIFT_SHARE = 0.35
 _MAX_CONTRAST = 0.3
 _MAX_THINNING = 0.5
 _NOISE_STD = 0.2
-# Of the prints, some of which is cut away as by a contact that is smaller.
+# Share of the prints that lose a side, as in a smaller contact.
 _CUT_SHARE = 0.5
 
 
@@ -29,7 +26,7 @@ def augment(key: jax.Array, images: jax.Array, strength: jax.Array | float) -> j
     Args:
       key: of `jax.random`.
       images: int8 [batch, SIDE, SIDE].
-      strength: 1 is as real impressions differ, 0 changes nothing, so that the view is the print's middle.
+      strength: 1 for the variation of real impressions, 0 for the unchanged middle of the print.
 
     Returns:
       float32 [batch, VIEW_SIDE, VIEW_SIDE, 1], about a unit cosine across the ridges.
@@ -39,7 +36,7 @@ def augment(key: jax.Array, images: jax.Array, strength: jax.Array | float) -> j
 
 
 def cut_view(images: jax.Array) -> jax.Array:
-    """Cut the view out of prints as they are: int8 [batch, SIDE, SIDE] to float32 as of `augment`."""
+    """Cut the view out of unchanged prints: int8 [batch, SIDE, SIDE] to float32 as in `augment`."""
     start = (SIDE - VIEW_SIDE) // 2
     inside = slice(start, start + VIEW_SIDE)
     return _scale(images[:, inside, inside])[..., None]
@@ -64,12 +61,12 @@ def _augment_print(key: jax.Array, image: jax.Array, strength) -> jax.Array:
 
 
 def _change_thickness(view: jax.Array, amount: jax.Array) -> jax.Array:
-    """Make ridges thinner (amount from -1) or thicker (to 1) by grey erosion or dilation of one pixel."""
+    """Make ridges thinner (amount from -1) or thicker (to 1) by gray-level erosion or dilation of one pixel."""
     side = len(view)
-    # Erosion is the dilation of what is not there.
+    # Erosion is dilation of the negative.
     sign = jnp.where(amount < 0, -1.0, 1.0)
     padded = jnp.pad(view, ((1, 1), (1, 1), (0, 0)))
-    # Kept, or XLA samples the view again for each of the neighbors.
+    # Without the barrier XLA samples the view again for each neighbor.
     padded = jax.lax.optimization_barrier(sign * padded)
     shifted = [padded[row : row + side, column : column + side] for row in range(3) for column in range(3)]
     changed = sign * functools.reduce(jnp.maximum, shifted)
@@ -77,10 +74,10 @@ def _change_thickness(view: jax.Array, amount: jax.Array) -> jax.Array:
 
 
 def _draw_cut(key: jax.Array) -> jax.Array:
-    """Draw what is cut away at one side: float32 [VIEW_SIDE, VIEW_SIDE, 1], 1 where it is, with a soft edge."""
+    """Draw the side that is lost: float32 [VIEW_SIDE, VIEW_SIDE, 1], 1 where it is, with a soft edge."""
     angle_key, depth_key, is_cut_key = jax.random.split(key, 3)
     angle = jax.random.uniform(angle_key, maxval=2 * jnp.pi)
-    # Up to a fifth of the view from its middle.
+    # The cut is at least a fifth of the view from its middle.
     distance = VIEW_SIDE * jax.random.uniform(depth_key, minval=0.2, maxval=0.5)
     places = jnp.arange(VIEW_SIDE, dtype=jnp.float32) - (VIEW_SIDE - 1) / 2
     depth = jnp.cos(angle) * places[:, None] + jnp.sin(angle) * places[None, :] - distance

@@ -1,7 +1,4 @@
-"""Owns the recogniser's network: from an aligned print to an embedding, and from embeddings to a class's logits.
-
-Does not train it (`training.py`).
-"""
+"""Owns the recognizer's network: from an aligned print to an embedding, and from embeddings to logits of classes."""
 
 import flax.linen as nn
 import jax
@@ -9,29 +6,18 @@ import jax.numpy as jnp
 
 
 class EmbeddingNetwork(nn.Module):
-    """Small residual network whose embedding keeps places, as aligned prints allow.
+    """Small residual network whose embedding depends on position, since prints are aligned.
 
-    Every norm is an example's own, so that an embedding does not depend on the prints beside it in a batch, which
-    differ from arm to arm.
-
-    Attributes:
-      widths: features at a half, a quarter, an eighth ... of the image's size.
-      embedding_size: length of the embedding.
+    Normalization is per example, so that an embedding does not depend on the other prints of a batch, which differ from
+    arm to arm.
     """
 
-    widths: tuple[int, ...] = (16, 24, 48, 64)
+    widths: tuple[int, ...] = (16, 24, 48, 64)  # features at 1/2, 1/4, 1/8 ... of the image's size
     embedding_size: int = 128
 
     @nn.compact
     def __call__(self, images: jax.Array) -> jax.Array:
-        """Embed prints.
-
-        Args:
-          images: float32 [batch, height, width, 1].
-
-        Returns:
-          float32 [batch, embedding_size], of length 1.
-        """
+        """Embed prints: float32 [batch, height, width, 1] to [batch, embedding_size], of length 1."""
         x = nn.relu(_normalize(nn.Conv(self.widths[0], (7, 7), strides=2, use_bias=False)(images)))
         for width in self.widths[1:]:
             x = nn.relu(_normalize(nn.Conv(width, (3, 3), strides=2, use_bias=False)(x)))
@@ -45,21 +31,12 @@ def _normalize(x: jax.Array) -> jax.Array:
 
 
 def normalize_length(vectors: jax.Array) -> jax.Array:
-    """Bring vectors [..., n] to length 1."""
+    """Scale vectors [..., n] to length 1."""
     return vectors * jax.lax.rsqrt(jnp.sum(vectors**2, -1, keepdims=True) + 1e-12)
 
 
 def draw_class_weights(key: jax.Array, num_classes: int, embedding_size: int) -> jax.Array:
-    """Draw a weight for each class, which does not depend on how many classes follow.
-
-    Args:
-      key: of `jax.random`.
-      num_classes: how many.
-      embedding_size: of the embeddings.
-
-    Returns:
-      float32 [num_classes, embedding_size].
-    """
+    """Draw float32 [num_classes, embedding_size]; a class's weights do not depend on the number of classes."""
     keys = jax.vmap(lambda label: jax.random.fold_in(key, label))(jnp.arange(num_classes))
     return 0.1 * jax.vmap(lambda one: jax.random.normal(one, (embedding_size,)))(keys)
 
@@ -73,15 +50,15 @@ def compute_cosface_logits(
     scale: float,
     margin: float,
 ) -> jax.Array:
-    """Compute logits of which the own class's cosine must exceed the others' by a margin.
+    """Compute logits in which the right class's cosine must exceed the others' by a margin.
 
     Args:
       embeddings: float32 [batch, n], of length 1.
       class_weights: float32 [max_classes, n], of any length.
       labels: int32 [batch], in [0, num_classes).
-      num_classes: int32 []; the weights that follow are nobody's, their logits -inf.
+      num_classes: int32 []; further classes are unused, their logits -inf.
       scale: of the cosines.
-      margin: taken from the own class's cosine.
+      margin: subtracted from the right class's cosine.
 
     Returns:
       float32 [batch, max_classes].

@@ -1,22 +1,18 @@
-"""Owns the sets of prints that recognisers train on and are tested on: aligned prints with the ids of their fingers.
+"""Owns the sets of prints that recognizers train on and are tested on: aligned prints with the ids of their fingers."""
 
-Does not align them (`alignment.py`) or choose what trains (`experiment.py`).
-"""
-
-import functools
 import hashlib
+import inspect
 import math
 import os
-import pathlib
 import re
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from fpgan_jax.data import impression_folder, preprocessing
-from fpgan_jax.data.impression_folder import parse_filename
+from fpgan_jax.data.prints import Record
 from fpgan_jax.data.procedural.finger import SYNTHESIS_VERSION, create_finger
 from fpgan_jax.data.procedural.impressions import SIZES, create_impression
 from fpgan_jax.data.ridges import ridge_map
@@ -35,55 +31,40 @@ _PPI_RANGE = (100, 2000)
 
 
 class SetPlace(NamedTuple):
-    """Where a set of prints is.
+    """Where a set of prints is."""
 
-    Attributes:
-      name: as in the tables.
-      folder: of `<finger>_<impression>.png`.
-      ppi: of its files, pixels per inch down and across.
-    """
-
-    name: str
-    folder: str
-    ppi: tuple[float, float]
+    name: str  # as in the tables
+    folder: str  # of `<finger>_<impression>.png`
+    ppi: tuple[float, float]  # of its files, (down, across)
 
 
 class FingerPrints(NamedTuple):
-    """Aligned prints.
-
-    Attributes:
-      name: of the set.
-      images: int8 [n, alignment.SIDE, alignment.SIDE].
-      fingers: int64 [n]; ids.
-    """
+    """Aligned prints: int8 [n, alignment.SIDE, alignment.SIDE], and the ids of their fingers, int64 [n]."""
 
     name: str
     images: np.ndarray
     fingers: np.ndarray
 
     def choose(self, is_chosen: np.ndarray) -> "FingerPrints":
-        """Choose some of the prints: bool [n]."""
+        """Choose some of the prints by bool [n]."""
         return self._replace(images=self.images[is_chosen], fingers=self.fingers[is_chosen])
 
     def hash(self) -> str:
-        """Compute 12 hexadecimal digits that tell these pixels and ids from any others."""
+        """Hash the pixels and the ids, to 12 hexadecimal digits."""
         digest = hashlib.sha256(repr((self.images.shape, self.fingers.tolist())).encode())
         digest.update(np.ascontiguousarray(self.images).tobytes())
         return digest.hexdigest()[:12]
 
 
 def parse_places(texts: Sequence[str], flag: str) -> list[SetPlace]:
-    """Read NAME=FOLDER@PPI or NAME=FOLDER@ACROSSxDOWN, several with commas between them.
+    """Parse NAME=FOLDER@PPI or NAME=FOLDER@ACROSSxDOWN, several separated by commas.
 
     Args:
-      texts: such as "uareu=prints/uareu@512,crossmatch=prints/crossmatch@500"; a folder's name may have commas.
+      texts: for example "uareu=prints/uareu@512,crossmatch=prints/crossmatch@500"; a folder's name may have commas.
       flag: that they were given to, for messages.
 
-    Returns:
-      A place each.
-
     Raises:
-      UserError: a text is of another form.
+      UserError: a text has another form.
     """
     parts = [part for text in texts for part in _SEPARATOR.split(text)]
     return [_parse_place(part, flag) for part in parts]
@@ -104,6 +85,21 @@ def _parse_place(text: str, flag: str) -> SetPlace:
     return SetPlace(name, expand_path(folder), (numbers[-1], numbers[0]))
 
 
+def read_prints(place: SetPlace, flag: str) -> list[Record]:
+    """Read a folder's prints in order of finger and impression; `flag` named the folder, for messages.
+
+    Raises:
+      UserError: as in `impression_folder.read_folder`.
+    """
+
+    def sort_key(record: Record) -> tuple[int, int]:
+        name = impression_folder.parse_filename(record.filename)
+        assert name is not None  # or it would not have been read
+        return record.person, name.impression
+
+    return sorted(impression_folder.read_folder(place.folder, f"--{flag}"), key=sort_key)
+
+
 def load_prints(place: SetPlace, flag: str, cache_dir: str) -> FingerPrints:
     """Load and align all prints of a folder, in order of finger and impression.
 
@@ -112,74 +108,61 @@ def load_prints(place: SetPlace, flag: str, cache_dir: str) -> FingerPrints:
       flag: that named it, for messages.
       cache_dir: where aligned prints are kept.
 
-    Returns:
-      The prints.
-
     Raises:
-      UserError: as `impression_folder.read_folder`.
+      UserError: as in `read_prints`, or the folder's manifest gives another resolution.
     """
     impression_folder.check_resolution(place.folder, place.ppi, f"--{flag}: {place.name}")
-    records = impression_folder.read_folder(place.folder, f"--{flag}")
-    records.sort(key=lambda record: (record.person, parse_filename(record.filename).impression))
+    records = read_prints(place, flag)
     fingers = np.array([record.person for record in records], np.int64)
     digest = hashlib.sha256(repr((place.ppi, fingers.tolist())).encode())
     for record in records:
         digest.update(repr(record.image.shape).encode() + record.image.tobytes())
-    images = [functools.partial(_take, record.image) for record in records]
-    return FingerPrints(
-        place.name, _align(images, place.ppi, digest.hexdigest(), place.name, cache_dir), fingers
-    )
-
-
-def _take(image: np.ndarray) -> np.ndarray:
-    return image[..., 0]
+    images = (record.image[..., 0] for record in records)
+    aligned = _align(images, len(records), place.ppi, digest.hexdigest(), place.name, cache_dir)
+    return FingerPrints(place.name, aligned, fingers)
 
 
 def grow_prints(name: str, num_fingers: int, num_impressions: int, seed: int, cache_dir: str) -> FingerPrints:
-    """Grow fingers with the procedural renderer, and align its prints of them.
-
-    Args:
-      name: of the set.
-      num_fingers: how many.
-      num_impressions: of each.
-      seed: of the fingers.
-      cache_dir: as of `load_prints`.
-
-    Returns:
-      The prints; the fingers' ids are from 1.
-    """
-    fingers = np.repeat(np.arange(1, num_fingers + 1), num_impressions)
-    grow = functools.lru_cache(maxsize=1)(functools.partial(create_finger, seed))
-    window = SIZES[_PROCEDURAL_SIZE].window
-
-    def render(finger: int, impression: int) -> np.ndarray:
-        made = create_impression(grow(finger), impression, size=_PROCEDURAL_SIZE)
-        return made[window]
-
-    images = [
-        functools.partial(render, int(finger), place % num_impressions)
-        for place, finger in enumerate(fingers)
-    ]
+    """Render impressions of procedural fingers with ids from 1, and align them."""
+    numbers = range(1, num_fingers + 1)
+    images = (image for number in numbers for image in render_finger(seed, number, num_impressions))
     key = f"{seed} {num_fingers} {num_impressions} {SYNTHESIS_VERSION}"
-    return FingerPrints(name, _align(images, _PROCEDURAL_PPI, key, name, cache_dir), fingers)
+    num_prints = num_fingers * num_impressions
+    aligned = _align(images, num_prints, _PROCEDURAL_PPI, key, name, cache_dir)
+    return FingerPrints(name, aligned, np.repeat(numbers, num_impressions))
+
+
+def render_finger(seed: int, number: int, num_impressions: int) -> list[np.ndarray]:
+    """Render impressions of a procedural finger, uint8 [height, width] each, at 500 ppi."""
+    finger = create_finger(seed, number)
+    window = SIZES[_PROCEDURAL_SIZE].window
+    return [
+        create_impression(finger, impression, size=_PROCEDURAL_SIZE)[window]
+        for impression in range(num_impressions)
+    ]
 
 
 def _align(
-    images: list[Callable[[], np.ndarray]], ppi: tuple[float, float], key: str, name: str, cache_dir: str
+    images: Iterable[np.ndarray],
+    num_images: int,
+    ppi: tuple[float, float],
+    key: str,
+    name: str,
+    cache_dir: str,
 ) -> np.ndarray:
     """Align prints, or read what was aligned before: int8 [n, SIDE, SIDE]."""
-    code = (pathlib.Path(module.__file__).read_bytes() for module in (alignment, ridge_map, preprocessing))
+    code = (inspect.getsource(module).encode() for module in (alignment, ridge_map, preprocessing))
     digest = hashlib.sha256(b"".join([key.encode(), *code])).hexdigest()[:16]
     path = os.path.join(cache_dir, f"{digest}.npz")
     try:
         with np.load(path) as kept:
             return kept["images"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        pass  # not there, or half of a file: made anew
-    with create_progress(len(images), f"{name}: prints", "print") as progress:
-        aligned = []
+        pass  # missing or incomplete
+    aligned = []
+    with create_progress(num_images, f"{name}: prints", "print") as progress:
         for image in images:
-            aligned.append(alignment.align_print(image(), ppi))
+            aligned.append(alignment.align_print(image, ppi))
             progress.update()
     os.makedirs(cache_dir, exist_ok=True)
     with write_whole(path, "wb") as file:

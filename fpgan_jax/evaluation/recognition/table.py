@@ -1,9 +1,7 @@
-"""Owns what recognisers' results amount to: means, differences paired by seed and finger, intervals, tables, a figure.
-
-Does not train or compare prints (`experiment.py`).
-"""
+"""Owns the evaluation of recognizers' results: means, paired differences, intervals, tables and a figure."""
 
 import itertools
+import math
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,31 +23,18 @@ MEASURES = {
     "tar_01": ("TAR at FAR 0.1%", "higher"),
     "equal_error": ("equal error rate", "lower"),
 }
-# What synthetic prints are to add to classical augmentation, of which less is of no account.
+# What synthetic prints must add to classical augmentation; also the margin of equivalence.
 GOAL = 0.03
-# No better than chance would be 0.5.
+# An equal error rate that is hardly better than chance, which gives 0.5.
 _WORTHLESS = 0.4
 HEADER = (
-    "tested on",
-    "measure",
-    "trained on",
-    "fingers",
-    "genuine pairs",
-    "seeds",
-    "mean",
-    "95% low",
-    "95% high",
+    *("tested on", "measure", "trained on", "fingers", "genuine pairs", "seeds"),
+    *("mean", "95% low", "95% high"),
 )
 
 
 class Average(NamedTuple):
-    """A mean over the fingers of a test set and over seeds.
-
-    Attributes:
-      mean: every finger and every seed has equal weight.
-      low: lower end of the 95% interval, for other fingers and other seeds; NaN where there is none.
-      high: upper end.
-    """
+    """A mean over fingers and seeds with equal weights, and its 95% interval for others; NaN if there is none."""
 
     mean: float
     low: float
@@ -60,7 +45,7 @@ class Results:
     """The rows of an experiment, as tables of fingers and seeds."""
 
     def __init__(self, rows: Sequence[FingerRow]):
-        """Args: every arm with the same seeds and the same fingers."""
+        """Group rows; every arm must have the same seeds and fingers."""
         self.rows = rows
         self.arms = list(dict.fromkeys(row.arm for row in rows))
         self.test_sets = list(dict.fromkeys(row.test_set for row in rows))
@@ -75,30 +60,31 @@ class Results:
         return np.array(values, np.float64).reshape(-1, self.num_seeds)
 
     def count_pairs(self, test_set: str) -> tuple[int, int]:
-        """Count a test's fingers and genuine pairs."""
+        """Count a test set's fingers and genuine pairs."""
         counts = {row.finger: row.num_genuine for row in self._groups[self.arms[0], test_set]}
         return len(counts), sum(counts.values())
 
     def average(self, arm: str, test_set: str, measure: str) -> Average:
-        """Average over fingers and seeds; NaN where the measure is refused."""
+        """Average over fingers and seeds; NaN if the measure is refused."""
         mean, low, high = _average(self.tabulate(arm, test_set, measure))
         return Average(mean, *np.clip([low, high], 0, 1).tolist())
 
     def compare(self, arm: str, other: str, test_set: str, measure: str) -> Average:
-        """Average the differences of two arms, each finger's and seed's own."""
+        """Average the differences of two arms, paired by finger and seed."""
         first, second = (self.tabulate(name, test_set, measure) for name in (arm, other))
         return Average(*_average(first - second))
 
 
 def _average(table: np.ndarray) -> tuple[float, float, float]:
     if np.isnan(table).any():
-        return (float("nan"),) * 3
-    # Rows and columns are two kinds of random effects, whichever they are.
-    return tuple(compute_spread(table)[:3])
+        return math.nan, math.nan, math.nan
+    # Fingers and seeds are crossed random effects.
+    mean, low, high = compute_spread(table)[:3]
+    return mean, low, high
 
 
 def list_comparisons(arms: Sequence[str]) -> list[tuple[str, str]]:
-    """List which arm is compared with which: what each adds to augmentation, and to the procedural renderer."""
+    """List the pairs of arms to compare: what each adds to augmentation, and to the procedural renderer."""
     found = [(AUGMENTATION, REAL)]
     for other in (AUGMENTATION, PROCEDURAL):
         done = {REAL, AUGMENTATION, other}
@@ -130,19 +116,12 @@ def create_difference_cells(results: Results) -> list[tuple[str, ...]]:
 
 
 def reaches_goal(difference: Average) -> bool:
-    """Tell whether a difference of true accept rates is `GOAL` at least and surely above 0."""
+    """Tell whether a difference of true accept rates is at least `GOAL` and significantly above 0."""
     return difference.mean >= GOAL and difference.low > 0
 
 
 def describe(results: Results) -> str:
-    """Say what the numbers are and are not.
-
-    Args:
-      results: of an experiment.
-
-    Returns:
-      Lines for people.
-    """
+    """Explain what the numbers mean, in lines of text."""
     headline = results.test_sets[-1]
     seeds = f" and other seeds ({results.num_seeds} here)" if results.num_seeds > 1 else " (of one seed)"
     lines = [
@@ -150,7 +129,7 @@ def describe(results: Results) -> str:
         "sets not compared. Every finger has equal weight.",
         f"Intervals: 95%, for other fingers{seeds}; thresholds are taken as they are. Differences are paired by finger "
         "and seed.",
-        f"Verdicts: better or worse where the interval leaves 0 out, equivalent where it is within {GOAL:g} of 0, else "
+        f"Verdicts: better or worse where the interval excludes 0, equivalent where it is within {GOAL:g} of 0, else "
         "undecided.",
     ]
     if any(np.isnan(results.average(results.arms[0], name, "tar_01").mean) for name in results.test_sets):
@@ -164,19 +143,15 @@ def describe(results: Results) -> str:
                 f"on {headline}."
             )
     if results.average(AUGMENTATION, headline, "equal_error").mean > _WORTHLESS:
-        lines.append("Recognisers that are no better than chance compare nothing: train for more steps.")
+        lines.append("Recognizers that are no better than chance compare nothing: train for more steps.")
     return "\n".join(lines)
 
 
 def write_tables(rows: Sequence[FingerRow], out_dir: str) -> str:
-    """Write means and differences in every form.
-
-    Args:
-      rows: of every arm, seed, test set and finger.
-      out_dir: gets recognition.{txt,md,csv,tex} and recognition_differences.{txt,md,csv,tex}.
+    """Write means and differences as recognition.{txt,md,csv,tex} and recognition_differences.{txt,md,csv,tex}.
 
     Returns:
-      Both tables as text and how to read them.
+      Both tables as text, and how to read them.
     """
     results = Results(rows)
     tables = {
@@ -187,11 +162,9 @@ def write_tables(rows: Sequence[FingerRow], out_dir: str) -> str:
 
 
 def draw(rows: Sequence[FingerRow], path: str | os.PathLike) -> None:
-    """Draw the true accept rate at FAR 1%, or the equal error rate where that is refused, of every arm and test set.
+    """Draw the true accept rate at FAR 1%, or else the equal error rate, of every arm and test set to a PNG.
 
-    Args:
-      rows: as of `write_tables`; a line is drawn at classical augmentation's mean.
-      path: the PNG to write.
+    A line is at classical augmentation's mean.
     """
     results = Results(rows)
     figure = Figure(figsize=(1 + 3 * len(results.test_sets), 4), layout="constrained")
@@ -201,13 +174,11 @@ def draw(rows: Sequence[FingerRow], path: str | os.PathLike) -> None:
         measure = "equal_error" if is_refused else "tar_1"
         axis.set_title(test_set, fontsize=10)
         axis.set_ylabel(MEASURES[measure][0])
-        for place, arm in enumerate(results.arms):
-            seeds = results.tabulate(arm, test_set, measure).mean(0)
-            utility_table.draw_interval(axis, place, seeds, results.average(arm, test_set, measure))
-        axis.axhline(
-            results.average(AUGMENTATION, test_set, measure).mean, color="0.8", linewidth=1, zorder=0
-        )
-        axis.set_xticks(range(len(results.arms)), results.arms, rotation=30, ha="right")
-        axis.grid(axis="y", alpha=0.3)
+        averages = {arm: results.average(arm, test_set, measure) for arm in results.arms}
+        bars = {
+            arm: (results.tabulate(arm, test_set, measure).mean(0), average)
+            for arm, average in averages.items()
+        }
+        utility_table.draw_intervals(axis, bars, averages[AUGMENTATION].mean)
     with write_whole(path, "wb") as file:
         figure.savefig(file, format="png", dpi=120)

@@ -1,10 +1,6 @@
-"""Owns the training of one recogniser: a fixed number of steps, whatever the arm, on batches of equal shares.
-
-Does not own the network or what is compared (`experiment.py`).
-"""
+"""Owns the training of one recognizer: for every arm the same number of steps, on batches with equal shares."""
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,33 +15,22 @@ from fpgan_jax.evaluation.recognition.print_sets import FingerPrints
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How every recogniser is built and trained.
-
-    Attributes:
-      num_steps: of training.
-      batch_size: prints a step.
-      learning_rate: at the start; it falls to 0 along a cosine.
-      weight_decay: of AdamW.
-      scale: of the cosines in the loss.
-      margin: of the loss.
-      widths: as of `network.EmbeddingNetwork`.
-      embedding_size: as of `network.EmbeddingNetwork`.
-    """
+    """How every recognizer is built and trained."""
 
     num_steps: int = 400
-    batch_size: int = 48
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-3
-    scale: float = 16.0
-    margin: float = 0.2
+    batch_size: int = 48  # prints per step
+    learning_rate: float = 2e-3  # initial; it falls to 0 along a cosine
+    weight_decay: float = 1e-3  # of AdamW
+    scale: float = 16.0  # of the cosines in the loss
+    margin: float = 0.2  # of the loss
     widths: tuple[int, ...] = (16, 24, 48, 64)
     embedding_size: int = 128
 
 
 def choose_batch(step: int, sizes: Sequence[int], batch_size: int, seed: int) -> list[np.ndarray]:
-    """Choose a step's prints: an equal share from every source, each in an order and in epochs of its own.
+    """Choose a step's prints: an equal share of every source, each shuffled by itself.
 
-    The real prints come first; what the others hold does not change which of them are chosen, only how many.
+    The other sources only change how many real prints are chosen, not which.
 
     Args:
       step: from 0.
@@ -54,7 +39,7 @@ def choose_batch(step: int, sizes: Sequence[int], batch_size: int, seed: int) ->
       seed: of the orders.
 
     Returns:
-      Places in each source, int64; the first sources have one more where the batch cannot be divided.
+      Indices of each source, int64; the first sources have one more if the batch cannot be divided.
     """
     shares = [len(part) for part in np.array_split(np.arange(batch_size), len(sizes))]
     return [
@@ -64,10 +49,10 @@ def choose_batch(step: int, sizes: Sequence[int], batch_size: int, seed: int) ->
 
 
 class Trainer:
-    """Trains and applies recognisers of one form; every arm runs the same compiled programs."""
+    """Trains and applies recognizers of one form; every arm runs the same compiled programs."""
 
     def __init__(self, settings: Settings, max_classes: int):
-        """Args: the settings, and the most classes that an arm has."""
+        """Build the programs for arms of at most `max_classes` classes."""
         self._settings = settings
         self._max_classes = max_classes
         self._network = network.EmbeddingNetwork(settings.widths, settings.embedding_size)
@@ -77,7 +62,7 @@ class Trainer:
         self._embed = jax.jit(lambda params, images: self._network.apply(params, classical.cut_view(images)))
 
     def create_params(self, seed: int) -> dict[str, Any]:
-        """Draw the first weights: the same for every arm, those of the real fingers' classes too."""
+        """Draw the first weights: the same for every arm, also for the classes of the real fingers."""
         network_key, classes_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 0))
         view = np.zeros((1, classical.VIEW_SIDE, classical.VIEW_SIDE, 1), np.float32)
         weights = network.draw_class_weights(classes_key, self._max_classes, self._settings.embedding_size)
@@ -91,10 +76,10 @@ class Trainer:
         seed: int,
         show: Callable[[float], None] = lambda loss: None,
     ) -> Any:
-        """Train a recogniser.
+        """Train a recognizer.
 
         Args:
-          sources: the real prints, then each synthetic set's; a finger id is a class.
+          sources: the real prints, then each synthetic set; a finger is a class.
           strength: of the classical augmentation.
           seed: of weights, augmentation and order.
           show: called after each step with its loss.
@@ -107,10 +92,9 @@ class Trainer:
         opt_state = self._tx.init(params)
         key = jax.random.fold_in(jax.random.key(seed), 1)
         num_classes = 1 + max(int(part.max()) for part in labels)
+        sizes = [len(source.images) for source in sources]
         for step in range(self._settings.num_steps):
-            chosen = choose_batch(
-                step, [len(source.images) for source in sources], self._settings.batch_size, seed
-            )
+            chosen = choose_batch(step, sizes, self._settings.batch_size, seed)
             images = np.concatenate([s.images[places] for s, places in zip(sources, chosen, strict=True)])
             classes = np.concatenate([part[places] for part, places in zip(labels, chosen, strict=True)])
             params, opt_state, loss = self._step(
@@ -129,16 +113,14 @@ class Trainer:
 
     def _compute_step(self, params, opt_state, key, images, labels, num_classes, strength):
         views = classical.augment(key, images, strength)
-        compute_loss = functools.partial(
-            self._compute_loss, views=views, labels=labels, num_classes=num_classes
-        )
-        loss, gradients = jax.value_and_grad(compute_loss)(params)
+        loss, gradients = jax.value_and_grad(self._compute_loss)(params, views, labels, num_classes)
         updates, opt_state = self._tx.update(gradients, opt_state, params)
         return optax.apply_updates(params, updates), opt_state, loss
 
-    def _compute_loss(self, params, *, views, labels, num_classes):
+    def _compute_loss(self, params, views, labels, num_classes):
+        embeddings: Any = self._network.apply(params["network"], views)
         logits = network.compute_cosface_logits(
-            self._network.apply(params["network"], views),
+            embeddings,
             params["classes"],
             labels,
             num_classes,
@@ -149,7 +131,7 @@ class Trainer:
 
 
 def label_fingers(sources: Sequence[FingerPrints]) -> list[np.ndarray]:
-    """Number the fingers of all sources from 0 in the order in which sources bring them: int32 [n] each."""
+    """Number the fingers of all sources from 0, source by source: int32 [n] each."""
     numbers: dict[int, int] = {}
     labels = []
     for source in sources:

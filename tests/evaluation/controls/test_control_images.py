@@ -43,7 +43,7 @@ def test_each_has_a_print_of_each_person(made):
     assert all(tuple(control.persons) == PERSONS for control in made.values())
 
 
-def test_no_two_filenames_are_alike(made):
+def test_all_filenames_differ(made):
     names = [name for control in made.values() for name in control.filenames]
     assert len(set(names)) == len(names) == 33
 
@@ -76,7 +76,7 @@ def test_one_person_alone_has_no_other(real, data):
     assert names == [name for name in control_images.DESCRIPTIONS if name not in left_out]
 
 
-def test_white_noise_has_each_grey_alike(made):
+def test_white_noise_has_all_gray_levels_equally_often(made):
     images = made["control_white_noise"].images
     counts = np.bincount(images.ravel(), minlength=256)
     expected = images.size / 256
@@ -95,12 +95,12 @@ def test_low_pass_noise_is_smooth(made):
 
     images = made["control_low_pass_noise"].images.astype(float)
     # Gaussian smoothing of white noise by sigma correlates pixels at d by exp(-d^2 / (4 sigma^2)): 0.75 for the next
-    # one with sigma = 0.2 * 4.6. Clipped greys lower it a little.
+    # one with sigma = 0.2 * 4.6. Clipped grays lower it a little.
     assert 0.6 < correlate(images, 1) < 0.8
     assert abs(correlate(images, 6)) < 0.05
 
 
-def test_low_pass_noise_has_the_prints_grey(made, real):
+def test_low_pass_noise_has_the_mean_of_the_prints(made, real):
     means = made["control_low_pass_noise"].images.mean((1, 2))
     np.testing.assert_allclose(means, real.images.mean((1, 2)), atol=8)
 
@@ -176,7 +176,7 @@ def test_prints_without_ridges_have_controls_too(data):
 def test_where_the_frame_is_kept_a_control_has_it():
     data = twin_p50.get_config().data
     data.frame = "keep"
-    scans = [np.full((103, 96), grey, np.uint8) for grey in (90, 120, 150)]
+    scans = [np.full((103, 96), gray, np.uint8) for gray in (90, 120, 150)]
     empty = create_empty_scan()
     for scan in scans:
         scan[np.where(empty != 255)] = empty[np.where(empty != 255)]

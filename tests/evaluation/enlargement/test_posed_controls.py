@@ -10,7 +10,8 @@ from fpgan_jax.data.ridges import distortion
 from fpgan_jax.data.ridges.distortion import Pose
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.enlargement import posed_controls
-from fpgan_jax.evaluation.enlargement.print_folders import Posed
+from fpgan_jax.evaluation.enlargement.posed_controls import MAP, WARPED
+from fpgan_jax.evaluation.enlargement.print_folders import Posed, Request
 from fpgan_jax.evaluation.recognition.print_sets import SetPlace
 from fpgan_jax.evaluation.study.print_collection import SYNTHETIC, PrintCollection
 
@@ -27,9 +28,9 @@ def create(monkeypatch):
         enlargement = types.SimpleNamespace(resolution=(250.0, 250.0))
         monkeypatch.setattr(posed_controls, "read_rows", lambda *_: [row])
         monkeypatch.setattr(posed_controls.enlarging, "open_enlargement", lambda *_, **__: enlargement)
-        monkeypatch.setattr(posed_controls, "_draw", lambda *_: ([image], [image]))
-        posed = {"a": (Posed("ours", "a", SetPlace("ours", "drawn", ppi)), REAL)}
-        return posed_controls.create_posed_controls("gan", posed, DRAWN, (40, 40), {})
+        monkeypatch.setattr(posed_controls, "_draw", lambda *_: {WARPED: [image], MAP: [image]})
+        request = Request(real=[REAL], more_impressions=[Posed("a", SetPlace("ours", "drawn", ppi))])
+        return posed_controls.create_posed_controls("gan", request, [DRAWN], (40, 40), {})
 
     return create_controls
 
@@ -37,7 +38,7 @@ def create(monkeypatch):
 @pytest.mark.parametrize("ppi", [(250.0, 250.0), (230.0, 272.0)])
 def test_controls_have_square_pixels_whatever_the_impressions_have(create, ppi):
     warped, drawn_map = create(ppi)
-    assert (warped.name, drawn_map.name) == (posed_controls.WARPED, posed_controls.MAP)
+    assert (warped.name, drawn_map.name) == (WARPED, MAP)
     # 10 of 20 pixels at 250 per inch are 20 of 40 at 500, both ways.
     is_dark = warped.images[0] < 128
     assert (is_dark.any(1).sum(), is_dark.any(0).sum()) == (20, 20)

@@ -14,14 +14,14 @@ WINDOW = (20, 10)
 
 @pytest.fixture
 def write(tmp_path):
-    def write_folder(name, greys, size=(10, 20)):
+    def write_folder(name, levels, size=(10, 20), called=""):
         folder = tmp_path / name
         folder.mkdir()
-        for filename, grey in greys.items():
-            image = np.full(size[::-1], grey, np.uint8)
+        for filename, level in levels.items():
+            image = np.full(size[::-1], level, np.uint8)
             image[0, 0] = 0  # not blank
             Image.fromarray(image).save(folder / filename)
-        return SetPlace(name, str(folder), (500.0, 500.0))
+        return SetPlace(called or name, str(folder), (500.0, 500.0))
 
     return write_folder
 
@@ -33,13 +33,13 @@ def request_(write):
     )
     second = write("b", {"1_1.png": 111, "1_2.png": 112, "2_1.png": 121, "2_2.png": 122})
     drawn = [
-        Posed("ours", "a", write("drawn_a", {"1_01.png": 51, "2_01.png": 52, "3_01.png": 53})),
-        Posed("ours", "b", write("drawn_b", {"1_01.png": 61, "1_02.png": 62})),
+        Posed("a", write("drawn_a", {"1_01.png": 51, "2_01.png": 52, "3_01.png": 53}, called="ours")),
+        Posed("b", write("drawn_b", {"1_01.png": 61, "1_02.png": 62}, called="ours")),
     ]
     return Request(real=(first, second), more_impressions=drawn, num_impressions=2, num_synthetic=1)
 
 
-def read_greys(collection):
+def read_levels(collection):
     return {
         (int(person), int(image[10, 5]))
         for person, image in zip(collection.persons, collection.images, strict=True)
@@ -48,25 +48,25 @@ def read_greys(collection):
 
 def test_fingers_of_two_sets_are_different_fingers_and_a_single_impression_is_none(request_):
     made = {one.name: one for one in print_folders.load_more_impressions(request_, WINDOW)}
-    assert read_greys(made["real"]) == {(1, 11), (2, 21), (3, 111), (4, 121)}
-    assert read_greys(made["real_held_out"]) == {(1, 12), (2, 22), (3, 112), (4, 122)}
+    assert read_levels(made["real"]) == {(1, 11), (2, 21), (3, 111), (4, 121)}
+    assert read_levels(made["real_held_out"]) == {(1, 12), (2, 22), (3, 112), (4, 122)}
 
 
 def test_synthetic_prints_are_counted_under_the_finger_of_their_set(request_):
     made = {one.name: one for one in print_folders.load_more_impressions(request_, WINDOW)}
     # Finger 3 of the first set has no second impression, and one synthetic impression of each is judged.
-    assert read_greys(made["ours"]) == {(1, 51), (2, 52), (3, 61)}
+    assert read_levels(made["ours"]) == {(1, 51), (2, 52), (3, 61)}
 
 
 def test_controls_are_the_own_print_and_another_finger_s_of_the_same_sensor(request_):
     made = {one.name: one for one in print_folders.load_more_impressions(request_, WINDOW)}
-    assert read_greys(made["control_copy"]) == read_greys(made["real"])
-    assert read_greys(made["control_stranger"]) == {(1, 21), (2, 11), (3, 121), (4, 111)}
+    assert read_levels(made["control_copy"]) == read_levels(made["real"])
+    assert read_levels(made["control_stranger"]) == {(1, 21), (2, 11), (3, 121), (4, 111)}
 
 
 def test_the_window_is_that_of_the_first_synthetic_prints(request_, write):
     half = write("half", {"1_01.png": 51}, size=(8, 6))._replace(ppi=(250.0, 200.0))
-    request = Request(real=request_.real, more_impressions=[Posed("ours", "a", half)])
+    request = Request(real=request_.real, more_impressions=[Posed("a", half)])
     # 6 pixels down at 250 per inch, 8 across at 200.
     assert print_folders.find_window(request) == (12, 20)
 
@@ -88,7 +88,7 @@ def test_a_set_must_say_whose_fingers_it_has(write):
 
 
 def test_impressions_of_nobody_chosen_are_refused(request_, write):
-    stray = Posed("ours", "a", write("stray", {"9_01.png": 1}))
+    stray = Posed("a", write("stray", {"9_01.png": 1}, called="ours"))
     request = Request(real=request_.real, more_impressions=[stray])
     with pytest.raises(UserError, match="--more_impressions=ours: none of its prints"):
         print_folders.load_more_impressions(request, WINDOW)

@@ -116,7 +116,7 @@ def test_use_is_what_an_arm_adds_to_augmentation(results_csv, name, expected):
     assert cells["real prints"].startswith("+20.0 points")
 
 
-def test_without_recognisers_use_says_how_to_get_them():
+def test_without_recognizers_use_says_how_to_get_them():
     found = use.create_question("").find(None, "ours")
     assert "launch.measure_recognition" in found.reason
 

@@ -29,7 +29,7 @@ SCORES = {(21, 11): 90, (22, 11): 4, (22, 12): 6, (23, 12): 70, (31, 13): 50}
 def create_prints(values, persons):
     images = np.zeros((len(values), 32, 32, 1), np.uint8)
     images[:] = np.array(values, np.uint8).reshape(-1, 1, 1, 1)
-    images[:, -1, -1] = 0  # a print of one grey is refused
+    images[:, -1, -1] = 0  # a print of one gray is refused
     names = tuple(f"{person}_{value}.BMP" for value, person in zip(values, persons, strict=True))
     return PrintSet(images, np.array(persons, np.int32), names)
 

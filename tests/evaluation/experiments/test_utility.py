@@ -19,8 +19,8 @@ from fpgan_jax.tables.csv_rows import write_rows
 from fpgan_jax.training import classifier_trainer
 
 PERSONS = (4, 7)
-# Person 7's probability is the image's grey of 255; the training prints are of grey 0 and 255.
-GREYS = {
+# Person 7's probability is the image's gray of 255; the training prints are of gray 0 and 255.
+GRAYS = {
     "real": {4: [0], 7: [255]},
     "altered_easy": {4: [51], 7: [204]},
     "altered_hard": {4: [153], 7: [102]},
@@ -32,8 +32,8 @@ class Killed(Exception):
 
 
 def create_prints(split):
-    pairs = [(person, grey) for person, greys in GREYS.get(split, {}).items() for grey in greys]
-    images = [np.full((128, 128, 1), grey, np.uint8) for _, grey in pairs]
+    pairs = [(person, gray) for person, grays in GRAYS.get(split, {}).items() for gray in grays]
+    images = [np.full((128, 128, 1), gray, np.uint8) for _, gray in pairs]
     for image in images if split == "real" else ():
         image[-1, -1] ^= 1  # what trains is not blank
     return PrintSet(
@@ -43,7 +43,7 @@ def create_prints(split):
     )
 
 
-def write_folder(folder, *, persons=PERSONS, noises=("training", "training"), grey=77, size=128, **fields):
+def write_folder(folder, *, persons=PERSONS, noises=("training", "training"), gray=77, size=128, **fields):
     """Write a folder of synthetic prints, one a person."""
     folder.mkdir()
     values = {
@@ -63,7 +63,7 @@ def write_folder(folder, *, persons=PERSONS, noises=("training", "training"), gr
         for person, noise in zip(persons, noises, strict=True)
     ]
     for row in rows:
-        Image.fromarray(np.full((size, size), grey, np.uint8)).save(folder / row.file)
+        Image.fromarray(np.full((size, size), gray, np.uint8)).save(folder / row.file)
     write_rows(str(folder / "manifest.csv"), rows)
     return str(folder)
 
@@ -90,7 +90,7 @@ class Trainings:
         if len(self.notes) == self.stop_after:
             raise Killed
         (batch,) = source.create_batches(0, 1)
-        note = types.SimpleNamespace(config=config, workdir=workdir, greys=batch["image"][:, 0, 0, 0])
+        note = types.SimpleNamespace(config=config, workdir=workdir, grays=batch["image"][:, 0, 0, 0])
         self.notes.append(note)
         return types.SimpleNamespace(classifier=types.SimpleNamespace(params={}, batch_stats={}))
 
@@ -106,7 +106,7 @@ def compute_probabilities(variables, images):
 
 @pytest.fixture
 def trained(monkeypatch):
-    """Let every training only be noted, and every print be scored by its grey; return the notes."""
+    """Let every training only be noted, and every print be scored by its gray; return the notes."""
     trainings = Trainings()
     monkeypatch.setattr(classifier_trainer, "train_and_evaluate", trainings.train_and_evaluate)
     monkeypatch.setattr(similarity, "bind_classifier", lambda *args: (compute_probabilities, {}))
@@ -147,7 +147,7 @@ def test_conditions_differ_in_augmentation_and_in_half_of_the_batch(config, trai
     augmentations = [set(note.config.classifier.augmentation.values()) for note in trained.notes[:4]]
     own = set(config.classifier.augmentation.values())
     assert augmentations == [{0.0}, own, {0.0}, own]
-    num_synthetic = [int((note.greys == 77).sum()) for note in trained.notes[:4]]
+    num_synthetic = [int((note.grays == 77).sum()) for note in trained.notes[:4]]
     assert num_synthetic == [0, 0, 2, 2]
 
 
@@ -168,10 +168,10 @@ def test_a_training_has_one_checkpoint(config, trained, tmp_path):
 
 
 def test_seeds_take_the_gans_in_turn(config, trained, tmp_path):
-    folders = [write_folder(tmp_path / "a", grey=70), write_folder(tmp_path / "b", grey=80)]
+    folders = [write_folder(tmp_path / "a", gray=70), write_folder(tmp_path / "b", gray=80)]
     measure(config, folders, tmp_path, seeds=(5, 3, 9))
-    greys = [int(note.greys[1]) for note in trained.notes if "real_synthetic" in note.workdir]
-    assert greys == [70, 80, 70]
+    grays = [int(note.grays[1]) for note in trained.notes if "real_synthetic" in note.workdir]
+    assert grays == [70, 80, 70]
     found = {
         row["seed"]: row["synthetic_dir"][-1] for row in read_results(tmp_path) if row["condition"] == "all"
     }
@@ -179,16 +179,16 @@ def test_seeds_take_the_gans_in_turn(config, trained, tmp_path):
 
 
 def test_prints_of_new_noise_make_a_condition_more(config, trained, tmp_path):
-    folders = [write_folder(tmp_path / "a"), write_folder(tmp_path / "b", noises=("new", "new"), grey=88)]
+    folders = [write_folder(tmp_path / "a"), write_folder(tmp_path / "b", noises=("new", "new"), gray=88)]
     measure(config, folders, tmp_path)
     assert trained.names[4] == "real_synthetic_new/seed_0" and len(trained.names) == 15
-    assert [int((note.greys == 88).sum()) for note in trained.notes[:5]] == [0, 0, 0, 0, 2]
+    assert [int((note.grays == 88).sum()) for note in trained.notes[:5]] == [0, 0, 0, 0, 2]
 
 
 def test_every_test_set_is_scored_apart(config, trained, tmp_path):
     measure(config, [write_folder(tmp_path / "a")], tmp_path)
     rows = [row for row in read_results(tmp_path) if (row["condition"], row["seed"]) == ("all", "1")]
-    # Greys 51 and 204: each is given 0.8 as itself. 153 and 102: 0.4, and the other person 0.6.
+    # Grays 51 and 204: each is given 0.8 as itself. 153 and 102: 0.4, and the other person 0.6.
     assert [(row["test_set"], float(row["accuracy"]), float(row["own_probability"])) for row in rows] == [
         ("real", 1.0, 1.0),
         ("altered_easy", 1.0, 0.8),
@@ -229,7 +229,7 @@ def test_seeds_may_be_added(config, trained, tmp_path):
 def test_other_synthetic_prints_in_the_same_folder_are_refused(config, trained, tmp_path):
     measure(config, [write_folder(tmp_path / "a")], tmp_path)
     with pytest.raises(UserError, match=r"real_synthetic/seed_0/scores\.csv: made from other prints"):
-        measure(config, [write_folder(tmp_path / "b", grey=78)], tmp_path)
+        measure(config, [write_folder(tmp_path / "b", gray=78)], tmp_path)
 
 
 def test_another_config_in_the_same_folder_is_refused(config, trained, tmp_path):

@@ -90,7 +90,7 @@ def prints():
             images.append(preprocessing.preprocess_print(image, data)[..., 0])
     images = np.stack(images)
     factor = print_scale.PERIOD_AT_500_PPI / resolution.find_period(images)
-    return resolution.scale_images(images, factor, print_scale.find_stretch(data))
+    return print_scale.scale_images(images, factor, print_scale.find_stretch(data))
 
 
 @pytest.fixture

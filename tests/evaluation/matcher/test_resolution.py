@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from configs import test_size
-from fpgan_jax.data.ridges.print_scale import SOCOFING_PERIOD
+from fpgan_jax.data.ridges import print_scale
 from fpgan_jax.evaluation.matcher import resolution
 from fpgan_jax.evaluation.matcher.ridge_spectrum import measure_ridges
 from fpgan_jax.evaluation.study import print_collection
@@ -69,7 +69,7 @@ def test_a_sensors_scale_is_not_asked_of_its_prints():
         data.sensor_ppi = 512.0
         assert resolution.prepare_prints(study, data).factor == pytest.approx(500 / 512)
         factor = resolution.prepare_prints(study, create_data_config()).factor
-        assert factor == pytest.approx(9 / (SOCOFING_PERIOD * np.sqrt(128 / 90 * 128 / 97)))
+        assert factor == pytest.approx(9 / (print_scale.SOCOFING_PERIOD * np.sqrt(128 / 90 * 128 / 97)))
 
 
 def test_a_whole_image_of_a_known_sensor_is_matched_as_it_is():
@@ -81,22 +81,22 @@ def test_a_whole_image_of_a_known_sensor_is_matched_as_it_is():
     np.testing.assert_array_equal(prepared.images["real"][0], image)
 
 
-def test_undoing_the_stretch_makes_upright_and_level_ridges_alike():
+def test_undoing_the_stretch_gives_upright_and_level_ridges_one_period():
     # Ridges of 9 pixels in a scan of 90 x 97, made square at 256: 9 * 256 / 90 / 2.7 across, 9 * 256 / 97 / 2.7 down.
     across, down = 9 * 256 / 90 / 2.7, 9 * 256 / 97 / 2.7
     images = np.stack([draw_wave(256, across, 0), draw_wave(256, down, 90)])
-    scaled = resolution.scale_images(images, 1.0, 97 / 90)[:, 24:-24, 24:-24]
+    scaled = print_scale.scale_images(images, 1.0, 97 / 90)[:, 24:-24, 24:-24]
     level, upright = measure_ridges(scaled).period
     assert level == pytest.approx(upright, rel=0.02)
 
 
 def test_the_shape_after_scaling_by_hand():
     # 100 * 2 * sqrt(1.21) = 220, 100 * 2 / sqrt(1.21) = 181.8; and 24 on each side.
-    assert resolution.scale_images(np.zeros((2, 100, 100), np.uint8), 2, 1.21).shape == (2, 268, 230)
+    assert print_scale.scale_images(np.zeros((2, 100, 100), np.uint8), 2, 1.21).shape == (2, 268, 230)
 
 
 def test_the_margin_is_white():
-    scaled = resolution.scale_images(np.zeros((1, 10, 10), np.uint8), 1)
+    scaled = print_scale.scale_images(np.zeros((1, 10, 10), np.uint8), 1)
     assert (scaled[0, :24] == 255).all() and (scaled[0, :, -24:] == 255).all() and scaled[0, 24, 24] == 0
 
 

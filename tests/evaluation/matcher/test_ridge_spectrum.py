@@ -67,9 +67,9 @@ def test_white_noise_has_no_period_and_no_direction():
     assert found.coherence.max() < 0.2
 
 
-@pytest.mark.parametrize("grey", [0, 200, 255])
-def test_a_blank_image_has_neither(grey):
-    found = measure_ridges(np.full((1, 64, 64), grey, np.uint8))
+@pytest.mark.parametrize("gray", [0, 200, 255])
+def test_a_blank_image_has_neither(gray):
+    found = measure_ridges(np.full((1, 64, 64), gray, np.uint8))
     assert np.isnan(found.period[0]) and np.isnan(found.coherence[0])
 
 

@@ -1,4 +1,4 @@
-"""The comparison of recognisers: who trains on what, what is done once, and what is refused."""
+"""The comparison of recognizers: who trains on what, what is done once, and what is refused."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""The recogniser's network: embeddings of length 1, and CosFace's logits worked out by hand."""
+"""The recognizer's network: embeddings of length 1, and CosFace's logits worked out by hand."""
 
 import jax
 import jax.numpy as jnp

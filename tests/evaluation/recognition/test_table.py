@@ -1,4 +1,4 @@
-"""What recognisers' results amount to: means, paired differences and what is refused, by hand."""
+"""What recognizers' results amount to: means, paired differences and what is refused, by hand."""
 
 import math
 
@@ -91,6 +91,6 @@ def test_tables_and_figure_are_written(tmp_path):
     assert (tmp_path / "recognition.png").stat().st_size > 0 and (tmp_path / "recognition.md").exists()
 
 
-def test_recognisers_that_learned_nothing_are_pointed_out():
+def test_recognizers_that_learned_nothing_are_pointed_out():
     rows = create_rows({"real": [[0.0]] * 3, "augmentation": [[0.01], [0.02], [0.03]]})
     assert "no better than chance" in table.describe(Results(rows))

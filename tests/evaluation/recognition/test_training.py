@@ -1,4 +1,4 @@
-"""A recogniser's training: the same steps, first weights and real prints in every arm."""
+"""A recognizer's training: the same steps, first weights and real prints in every arm."""
 
 import jax
 import numpy as np
