@@ -16,9 +16,9 @@ def get_config() -> ConfigDict:
     config = enlarge_demo.get_config()
     config.set_name = "enlarge"
     config.data.image_size = 256
-    # Fifty noise planes a print, ten times as many steps as the demo has.
+    # Fifty noise planes per print, and ten times the steps of the demo.
     config.data.num_replicas = 50
-    config.generator.num_features = 64  # as pix2pix has them
+    config.generator.num_features = 64  # as in pix2pix
     config.discriminator.num_features = 64
     config.discriminator.receptive_field = 70  # eight ridge periods of 8.6 pixels
     config.log_every_steps = 50

@@ -20,26 +20,26 @@ def get_config() -> ConfigDict:
     data = config.data
     data.condition = "ridges"
     data.warp_strength = 1.0
-    # All fingers of everybody, but of ten persons by whom the result is judged.
+    # All fingers of everybody except ten persons, who judge the result.
     data.hand = "both"
     data.finger = "all"
     data.num_persons = 0
     data.num_held_out_persons = 10
-    # Each print five times, with another noise plane each time: one that came back would be learnt by heart.
+    # Each print five times, with another noise plane each time: a repeated one would be learned by heart.
     data.num_replicas = 5
-    # No score is owed to the scanner's frame.
+    # The scanner's frame must not contribute to a score.
     data.frame = "crop"
     data.image_size = 128
     config.generator.num_features = 32
-    # Ten images at a time use the machine well; each has its own statistics, as it is drawn.
+    # Ten images at a time use the machine well; each has its own statistics, as when it is drawn.
     config.generator.norm = "batch_per_example"
-    # The noise plane is what varies.
+    # The noise plane makes the variety.
     config.generator.dropout_outputs = ()
     config.discriminator.num_features = 32
     config.discriminator.norm = "batch_per_example"
     config.discriminator.receptive_field = 34  # eight ridge periods of 4.3 pixels
     config.gan_objective = "lsgan"
-    # The ridge loss keeps the finger. With an L1 weight of 100 hardly a pore or a break is drawn.
+    # The ridge loss keeps the finger. With an L1 weight of 100, pores and breaks are hardly drawn.
     config.lambda_l1 = 20.0
     config.ridge_loss_weight = 5.0
     config.global_batch_size = 10

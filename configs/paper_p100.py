@@ -1,6 +1,6 @@
 r"""The paper's set P100 at full scale: 10 persons x 10 replicas, 256x256 pixels.
 
-Reproduces: Cordeiro & Saito, table 2, row P100 (real 1.0000 +- 0.0000, synthesised 0.9998 +- 0.0003).
+Reproduces: Cordeiro & Saito, table 2, row P100 (real 1.0000 +- 0.0000, synthesized 0.9998 +- 0.0003).
 Takes: 16,000 steps of the GAN (10 persons x 10 x 160 epochs, batch 1); meant for a GPU; not measured here.
 Command: python -m launch.reproduce --config=configs/paper_p100.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/paper_p100

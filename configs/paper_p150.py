@@ -1,6 +1,6 @@
 r"""The paper's set P150 at full scale: 15 persons x 10 replicas, 256x256 pixels.
 
-Reproduces: Cordeiro & Saito, table 2, row P150 (real 1.0000 +- 0.0000, synthesised 1.0000 +- 0.0000).
+Reproduces: Cordeiro & Saito, table 2, row P150 (real 1.0000 +- 0.0000, synthesized 1.0000 +- 0.0000).
 Takes: 24,000 steps of the GAN (15 persons x 10 x 160 epochs, batch 1); meant for a GPU; not measured here.
 Command: python -m launch.reproduce --config=configs/paper_p150.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/paper_p150

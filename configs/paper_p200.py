@@ -1,6 +1,6 @@
 r"""The paper's set P200 at full scale: 20 persons x 10 replicas, 256x256 pixels.
 
-Reproduces: Cordeiro & Saito, table 2, row P200 (real 1.0000 +- 0.0000, synthesised 0.9973 +- 0.0055).
+Reproduces: Cordeiro & Saito, table 2, row P200 (real 1.0000 +- 0.0000, synthesized 0.9973 +- 0.0055).
 Takes: 32,000 steps of the GAN (20 persons x 10 x 160 epochs, batch 1); meant for a GPU; not measured here.
 Command: python -m launch.reproduce --config=configs/paper_p200.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/paper_p200

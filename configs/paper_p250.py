@@ -1,6 +1,6 @@
 r"""The paper's set P250 at full scale: 25 persons x 10 replicas, 256x256 pixels.
 
-Reproduces: Cordeiro & Saito, table 2, row P250 (real 1.0000 +- 0.0000, synthesised 0.9185 +- 0.2273).
+Reproduces: Cordeiro & Saito, table 2, row P250 (real 1.0000 +- 0.0000, synthesized 0.9185 +- 0.2273).
 Takes: 40,000 steps of the GAN (25 persons x 10 x 160 epochs, batch 1); meant for a GPU; not measured here.
 Command: python -m launch.reproduce --config=configs/paper_p250.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/paper_p250

@@ -1,6 +1,6 @@
 r"""The paper's experiment 1 and 2 for its smallest set, P50, at full scale.
 
-Reproduces: Cordeiro & Saito, table 2, row P50 (real 0.9924 +- 0.0060, synthesised 0.8794 +- 0.0990).
+Reproduces: Cordeiro & Saito, table 2, row P50 (real 0.9924 +- 0.0060, synthesized 0.8794 +- 0.0990).
 Takes: 8,000 steps of the GAN (5 persons x 10 x 160 epochs, batch 1); meant for a GPU; not measured here.
 Command: python -m launch.reproduce --config=configs/pix2pix_socofing.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/p50

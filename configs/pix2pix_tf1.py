@@ -19,9 +19,8 @@ def get_config() -> ConfigDict:
     config = pix2pix_socofing.get_config()
     config.data.interpolation = "area"
     config.data.jitter = 30  # --scale_size 286, CROP_SIZE 256
-    config.generator.norm_momentum = (
-        0.1  # TensorFlow's sense is Flax's; that code itself never reads these statistics
-    )
+    # TensorFlow's sense is Flax's; that code itself never reads these statistics.
+    config.generator.norm_momentum = 0.1
     config.generator.bottleneck_norm = True
     config.generator.conv_bias = "always"
     config.generator.dropout_outputs = (2, 4, 8)

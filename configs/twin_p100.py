@@ -1,6 +1,6 @@
 r"""A small twin of the paper's P100: 10 persons x 10 replicas, 128x128 pixels and 32 features.
 
-Reproduces: the shape of table 2's row P100 (real 1.0000 +- 0.0000, synthesised 0.9998 +- 0.0003).
+Reproduces: the shape of table 2's row P100 (real 1.0000 +- 0.0000, synthesized 0.9998 +- 0.0003).
 Takes: about 8 minutes on 2 cores without a GPU (estimated: 8,000 images in the GAN at the
     23 a second measured for twin_p250, and 2 minutes for the rest).
 Command: python -m launch.reproduce --config=configs/twin_p100.py \

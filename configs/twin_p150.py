@@ -1,6 +1,6 @@
 r"""A small twin of the paper's P150: 15 persons x 10 replicas, 128x128 pixels and 32 features.
 
-Reproduces: the shape of table 2's row P150 (real 1.0000 +- 0.0000, synthesised 1.0000 +- 0.0000).
+Reproduces: the shape of table 2's row P150 (real 1.0000 +- 0.0000, synthesized 1.0000 +- 0.0000).
 Takes: about 10 minutes on 2 cores without a GPU (estimated: 12,000 images in the GAN at the
     23 a second measured for twin_p250, and 2 minutes for the rest).
 Command: python -m launch.reproduce --config=configs/twin_p150.py \

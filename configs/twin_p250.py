@@ -1,6 +1,6 @@
 r"""A small twin of the paper's P250: 25 persons x 10 replicas, 128x128 pixels and 32 features.
 
-Reproduces: the shape of table 2's row P250 (real 1.0000 +- 0.0000, synthesised 0.9185 +- 0.2273).
+Reproduces: the shape of table 2's row P250 (real 1.0000 +- 0.0000, synthesized 0.9185 +- 0.2273).
 Takes: 16 minutes on 2 cores without a GPU (measured).
 Command: python -m launch.reproduce --config=configs/twin_p250.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/twin_p250

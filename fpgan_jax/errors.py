@@ -1,14 +1,11 @@
-"""Owns the exceptions that are no bugs: what the user can mend, and a stop that was asked for.
-
-Does not own how they are printed: `launch.cli` turns each into one line and an exit code.
-"""
+"""Owns the exceptions that are not bugs; `launch.cli` prints each as one line with an exit code."""
 
 
 class UserError(ValueError):
     """A mistake in a config, a flag or a file that its user can correct.
 
-    The message is one line that names the field or file and says what to do. What cannot be printed, as a
-    file name may hold, is escaped in it.
+    The message is one line that names the field or file and the remedy. Unprintable characters, as in file names, are
+    escaped.
     """
 
     def __init__(self, message: str):

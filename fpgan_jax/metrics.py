@@ -1,7 +1,4 @@
-"""Owns metrics as (sum, count) pairs: they are added across devices and steps and divided once.
-
-Does not own where they are written; `training/reporting.py` does.
-"""
+"""Owns metrics as (sum, count) pairs: they are added across devices and steps and divided once."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -12,12 +9,7 @@ import numpy as np
 
 
 class Mean(NamedTuple):
-    """A mean that is not yet divided.
-
-    Attributes:
-      total: float scalar, the sum of the values.
-      count: float scalar, how many values the sum holds.
-    """
+    """A mean that is not yet divided: the sum of the values, and their number; float scalars."""
 
     total: jax.Array | np.ndarray | float
     count: jax.Array | np.ndarray | float  # type: ignore[assignment]  # hides tuple.count, which nobody calls
@@ -27,29 +19,15 @@ Metrics = Mapping[str, Mean]
 
 
 def create_means(averages: Mapping[str, jax.Array], batch_size: int) -> dict[str, Mean]:
-    """Turn averages over one batch into means that weigh by examples.
-
-    Args:
-      averages: name -> scalar average over the batch.
-      batch_size: examples in the batch.
-
-    Returns:
-      name -> `Mean` with float32 fields.
-    """
+    """Turn averages over one batch into means, with float32 fields, that weigh by examples."""
     count = jnp.float32(batch_size)
     return {name: Mean(value.astype(jnp.float32) * count, count) for name, value in averages.items()}
 
 
 def merge_metrics(metrics: Iterable[Metrics]) -> dict[str, Mean]:
-    """Add metrics of several steps, one after the other, in float64 on the host.
+    """Add the metrics of several steps, one after the other, in float64 on the host; empty if there are no steps.
 
-    Adding in order makes the result independent of where a checkpoint cut the steps in two.
-
-    Args:
-      metrics: the steps' metrics, all with the same names.
-
-    Returns:
-      name -> `Mean` of NumPy float64 scalars; empty if `metrics` is.
+    Adding in order makes the result independent of where a checkpoint divided the steps.
     """
     merged: dict[str, Mean] = {}
     for step_metrics in metrics:
@@ -60,14 +38,7 @@ def merge_metrics(metrics: Iterable[Metrics]) -> dict[str, Mean]:
 
 
 def compute_averages(metrics: Metrics) -> dict[str, float]:
-    """Divide each sum by its count.
-
-    Args:
-      metrics: name -> `Mean`.
-
-    Returns:
-      name -> float average; nan where nothing was counted.
-    """
+    """Divide each sum by its count; nan if nothing was counted."""
     return {
         name: float(mean.total) / float(mean.count) if mean.count else float("nan")
         for name, mean in metrics.items()

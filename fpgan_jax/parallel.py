@@ -1,6 +1,6 @@
 """Owns all code that knows of a device axis: pmap, replication, sharding, several processes.
 
-Does not own what a step computes. A move from `pmap` to `shard_map` touches this file alone.
+A move from `pmap` to `shard_map` changes this file alone.
 """
 
 import contextlib
@@ -14,62 +14,51 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-# Private: JAX has no barrier of its own that needs no device.
+# Private: JAX has no public barrier that needs no device.
 from jax._src import distributed
 from jax.experimental import multihost_utils
 
 from fpgan_jax.errors import UserError
 
 _MAX_WAIT_MS = 7 * 24 * 3600 * 1000
-# Tells the barriers apart; every process passes all of them.
+# Numbers the barriers; every process passes all of them.
 _num_waits = itertools.count()
 
 # The name of pmap's axis, over which gradients are averaged.
 DEVICE_AXIS = "devices"
 
 
-def pmap_step(step: Callable, *, num_state_args: int = 1) -> jax.stages.Wrapped:
-    """Compile a step for all devices.
+def pmap_step(step: Callable) -> jax.stages.Wrapped:
+    """Compile a step (state, batch, base_keys) -> outputs, which may use `DEVICE_AXIS`, for all devices.
 
-    Args:
-      step: (state, batch, base_keys) -> outputs; may use `DEVICE_AXIS`.
-      num_state_args: how many leading arguments carry a device axis and are donated.
-
-    Returns:
-      A function of the same arguments: the state and the batch with a leading device axis, the key
-      without. The state that is passed in must not be used again.
+    State and batch get a leading device axis, the keys do not. The state must not be used again.
     """
-    return jax.pmap(
-        step,
-        axis_name=DEVICE_AXIS,
-        in_axes=(0,) * (num_state_args + 1) + (None,),
-        donate_argnums=tuple(range(num_state_args)),
-    )
+    return jax.pmap(step, axis_name=DEVICE_AXIS, in_axes=(0, 0, None), donate_argnums=0)
 
 
 def create_dispatch(step: Callable, examples: Any = None) -> Callable:
     """Compile a step for all devices, alone and several in a row.
 
-    Several are one program, so that the devices do not wait for the host between them. One alone is the program
-    that `pmap_step` makes of it.
+    Several are one program, so that the devices do not wait for the host between them. One alone is the program of
+    `pmap_step`.
 
     Args:
       step: (state, batch, base_keys) -> (state, metrics); may use `DEVICE_AXIS`.
-      examples: a pytree of host arrays [num_examples, ...], which are laid onto every device now; a batch is then
-        an array of places in them, from which the step's batch is gathered on the device. None: batches are
-        pytrees of arrays themselves.
+      examples: a pytree of host arrays [num_examples, ...], which are copied to every device now; a batch is then an
+        array of indices of examples, which the device gathers. None: batches are pytrees of arrays.
 
     Returns:
-      A function (state, batches, base_keys) -> (state, metrics). The state has a leading device axis and must not
-      be used again; `batches` is a sequence of one process's batches on the host, one a step. Metrics have a
-      leading device axis and, where there is more than one batch, the steps' axis behind it.
+      A function (state, batches, base_keys) -> (state, metrics). The state has a leading device axis and must not be
+      used again; `batches` is a sequence of this process's batches on the host, one per step. Metrics have a leading
+      device axis and, for more than one batch, then an axis of steps.
     """
-    # No argument where there are no examples: pmap counts the leaves of an empty one wrongly.
+    # Without examples there is no such argument: pmap counts the leaves of an empty one wrongly.
     placed = () if examples is None else (_place_on_every_device(examples),)
 
     def take_step(state, batch, base_keys, *placed):
         if placed:
-            batch = _gather(placed[0], batch)
+            # All indices are valid, so that none is clipped.
+            batch = jax.tree.map(lambda leaf: jnp.take(leaf, batch, axis=0, mode="clip"), placed[0])
         return step(state, batch, base_keys)
 
     def take_steps(state, batches, base_keys, *placed):
@@ -91,16 +80,8 @@ def create_dispatch(step: Callable, examples: Any = None) -> Callable:
     return dispatch
 
 
-def _gather(examples: Any, indices: jax.Array) -> Any:
-    # The places are the order's own, so that none is clipped.
-    return jax.tree.map(lambda leaf: jnp.take(leaf, indices, axis=0, mode="clip"), examples)
-
-
 def fetch_metrics(metrics: Any) -> list[Any]:
-    """Fetch what a dispatch returned as metrics.
-
-    Args:
-      metrics: a pytree of arrays [devices] or [devices, steps], equal on all devices.
+    """Fetch the metrics of a dispatch, arrays [devices] or [devices, steps] that are equal on all devices.
 
     Returns:
       The same tree of NumPy scalars for each step.
@@ -114,67 +95,53 @@ def _place_on_every_device(tree: Any) -> Any:
     copies = replicate(tree)
     if jax.process_count() == 1:
         return copies
-    # pmap places its outputs as it wants its inputs; host arrays would be copied anew at each call.
+    # pmap places its outputs as it wants its inputs; host arrays would be copied again at each call.
     return jax.pmap(lambda tree: tree, axis_name=DEVICE_AXIS)(copies)
 
 
 def average_over_devices(tree: Any, axis_name: str | None) -> Any:
-    """Average every leaf over the device axis; the tree itself where `axis_name` is None."""
+    """Average every leaf over the device axis; the tree itself if `axis_name` is None."""
     return tree if _is_alone(axis_name) else jax.lax.pmean(tree, axis_name)
 
 
 def sum_over_devices(tree: Any, axis_name: str | None) -> Any:
-    """Add every leaf over the device axis; the tree itself where `axis_name` is None."""
+    """Add every leaf over the device axis; the tree itself if `axis_name` is None."""
     return tree if _is_alone(axis_name) else jax.lax.psum(tree, axis_name)
 
 
 def _is_alone(axis_name: str | None) -> bool:
-    # XLA keeps a reduction over a single device, as a copy of everything.
+    # XLA does not remove a reduction over a single device, which copies everything.
     return axis_name is None or jax.lax.axis_size(axis_name) == 1
 
 
 def fold_in_device(key: jax.Array, axis_name: str | None) -> jax.Array:
-    """Give each device a random key of its own; the key itself where `axis_name` is None."""
+    """Give each device a random key of its own; the key itself if `axis_name` is None."""
     return key if axis_name is None else jax.random.fold_in(key, jax.lax.axis_index(axis_name))
 
 
 def find_first_example(per_device_batch_size: int, axis_name: str | None) -> jax.Array | int:
-    """Compute the place in the global batch of this device's first example; 0 where `axis_name` is None."""
+    """Compute the position of this device's first example in the global batch; 0 if `axis_name` is None."""
     return 0 if axis_name is None else jax.lax.axis_index(axis_name) * per_device_batch_size
 
 
 def replicate(tree: Any) -> Any:
-    """Copy every leaf to each local device.
-
-    Args:
-      tree: a pytree of arrays.
-
-    Returns:
-      The same tree with a leading axis of `jax.local_device_count()`.
-    """
+    """Copy every leaf to each local device, along a new leading axis."""
     num_devices = jax.local_device_count()
     copies = jax.tree.map(
         lambda leaf: np.broadcast_to(np.asarray(leaf), (num_devices, *np.shape(leaf))), tree
     )
     if jax.process_count() > 1:
         return copies
-    # Placed as pmap places its outputs; for NumPy arrays the first step would be compiled on their own.
+    # Placed as pmap places its outputs; for NumPy arrays the first step would be compiled separately.
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (DEVICE_AXIS,))
     return jax.device_put(copies, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(DEVICE_AXIS)))
 
 
 def unreplicate(tree: Any) -> Any:
-    """Fetch the first local device's copy to the host.
-
-    Args:
-      tree: a pytree with a leading device axis.
-
-    Returns:
-      The same tree of NumPy arrays without that axis.
-    """
+    """Fetch the first local device's copy of a tree to the host."""
 
     def fetch(leaf):
-        # x[0] on an output of pmap runs a program of its own for every leaf.
+        # x[0] on an output of pmap runs a separate program for every leaf.
         shards = getattr(leaf, "addressable_shards", None)
         return np.asarray(shards[0].data if shards else leaf)[0]
 
@@ -182,28 +149,16 @@ def unreplicate(tree: Any) -> Any:
 
 
 def shard_batch(batch: Any) -> Any:
-    """Divide a process's batch over its devices.
-
-    Args:
-      batch: a pytree of arrays [local_batch, ...].
-
-    Returns:
-      The same tree, [local_devices, per_device_batch, ...].
-    """
+    """Divide a process's batch over its devices: [local_batch, ...] -> [local_devices, per_device_batch, ...]."""
     num_devices = jax.local_device_count()
     return jax.tree.map(lambda leaf: leaf.reshape(num_devices, -1, *leaf.shape[1:]), batch)
 
 
 def check_batch_size(global_batch_size: int, field: str, num_devices: int | None = None) -> None:
-    """Check that a batch divides over all devices of all processes.
-
-    Args:
-      global_batch_size: examples a step over all devices.
-      field: the config field that it comes from, for the message.
-      num_devices: over how many; None is over those that there are here.
+    """Check that a batch divides over `num_devices`, by default all devices of all processes.
 
     Raises:
-      UserError: it does not divide.
+      UserError: it does not divide; the message names the config field that it comes from.
     """
     num_devices = jax.device_count() if num_devices is None else num_devices
     if global_batch_size % num_devices:
@@ -214,34 +169,23 @@ def check_batch_size(global_batch_size: int, field: str, num_devices: int | None
 
 
 def is_main_process() -> bool:
-    """Say whether this process is the one that writes what is shared."""
+    """Return whether this process writes what is shared."""
     return jax.process_index() == 0
 
 
 def is_single_process() -> bool:
-    """Say whether all devices are this process's."""
+    """Return whether all devices are this process's."""
     return jax.process_count() == 1
 
 
 def compute_maximum(values: np.ndarray) -> np.ndarray:
-    """Compute the largest of all processes' values; all must ask at the same point, and wait for one another.
-
-    Args:
-      values: [n] of this process.
-
-    Returns:
-      [n], the same in every process.
-    """
+    """Compute the elementwise maximum over all processes, which must ask at the same point and wait for one another."""
     return multihost_utils.process_allgather(values).reshape(-1, len(values)).max(axis=0)
 
 
 @contextlib.contextmanager
 def main_process_first(name: str) -> Iterator[None]:
-    """Run a `with` block in the main process, and then in the others, which find what it wrote.
-
-    Args:
-      name: of the block; the same in all.
-    """
+    """Run a `with` block in the main process first, so that the others, with the same name for it, find its files."""
     if not is_main_process():
         wait_for_all(name)
     yield
@@ -250,14 +194,10 @@ def main_process_first(name: str) -> Iterator[None]:
 
 
 def wait_for_all(name: str) -> None:
-    """Wait until every process has come to this point, however long that takes.
-
-    Args:
-      name: of the point; the same in all.
-    """
+    """Wait, however long, until every process has come to the point of this name."""
     if is_single_process():
         return
-    # Gloo and NCCL first connect within 30 s or not at all, so that the processes come together by other means before.
+    # Gloo and NCCL first connect within 30 s or not at all, so the processes meet by other means before.
     client = distributed.global_state.client
     assert client is not None  # there are several processes
     client.wait_at_barrier(f"{name} {next(_num_waits)}", timeout_in_ms=_MAX_WAIT_MS)
@@ -265,5 +205,5 @@ def wait_for_all(name: str) -> None:
 
 
 def count_cores() -> int:
-    """Count the cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -54,9 +54,8 @@ flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Time everything that the flags ask for."""
-    del argv
     from fpgan_jax.benchmarking import options, runner
 
     chosen = options.parse_options(flags.FLAGS.flag_values_dict())

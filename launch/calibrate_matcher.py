@@ -22,9 +22,8 @@ _MAX_PERSONS = flags.DEFINE_integer(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Calibrate the matcher and print its error rates."""
-    del argv
     from fpgan_jax.config.checks import validate_config
     from fpgan_jax.evaluation.experiments import calibration
 

@@ -1,7 +1,4 @@
-"""Owns what all launch scripts share: types of flags, running, and turning a user's mistake into one line.
-
-Does not own the flags of a script.
-"""
+"""Owns what all launch scripts share: types of flags, running, and turning a user's mistake into one line."""
 
 import csv
 import errno
@@ -32,7 +29,7 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 # Exit code of a run that was asked to stop: EX_TEMPFAIL of sysexits.h, "try again".
 EXIT_INTERRUPTED = 75
 
-Main = Callable[[list[str]], None]
+Main = Callable[[], None]
 
 _COORDINATOR = flags.DEFINE_string(
     "coordinator",
@@ -161,11 +158,7 @@ def _check_config_file(argument: str) -> None:
 def define_config_flag(*, is_required: bool = True) -> flags.FlagHolder:
     """Define `--config`: a Python file or the config.json of a run, with overrides such as `--config.lambda_l1=50`.
 
-    Args:
-      is_required: whether the flag must be given.
-
-    Returns:
-      The holder of the flag; `.value` is a ConfigDict, or None if the flag is not given.
+    Its `.value` is a ConfigDict, or None if the flag is not given.
     """
     holder = config_flags.DEFINE_config_file(
         "config",
@@ -186,18 +179,7 @@ def define_path_flag(
     required: bool = False,
     may_be_empty: bool = False,
 ) -> flags.FlagHolder:
-    """Define a flag for a file or folder on this machine.
-
-    Args:
-      name: name of the flag.
-      description: text for `--help`.
-      default: a path, or None.
-      required: whether the flag must be given.
-      may_be_empty: whether "" is allowed.
-
-    Returns:
-      The holder of the flag; `.value` is a string with `~` expanded, or None.
-    """
+    """Define a flag for a file or folder on this machine; `.value` has `~` expanded."""
     parser = _PathParser(may_be_empty=may_be_empty)
     return _show_in_help(flags.DEFINE(parser, name, default, description, required=required))
 
@@ -208,15 +190,6 @@ def define_paths_flag(
     """Define a flag for several files or folders, separated by commas or given as several flags.
 
     A path that contains a comma needs CSV's double quotes only if it does not exist, or if its parts exist too.
-
-    Args:
-      name: name of the flag.
-      description: text for `--help`.
-      default: paths, or None.
-      required: whether the flag must be given.
-
-    Returns:
-      The holder of the flag; `.value` is a list of strings, or None.
     """
     flag = _PathsFlag(_PathsParser(), flags.ArgumentSerializer(), name, default, description)
     return _show_in_help(flags.DEFINE_flag(flag, required=required))
@@ -232,16 +205,7 @@ _CACHE_DIR = flags.DEFINE(
 
 
 def define_seeds_flag(name: str, default: str | None, description: str) -> flags.FlagHolder:
-    """Define a flag for several seeds.
-
-    Args:
-      name: name of the flag.
-      default: text such as "0,1,2", or None.
-      description: text for `--help`.
-
-    Returns:
-      The holder of the flag; `.value` is a tuple of ints, or None.
-    """
+    """Define a flag for several seeds, with a default such as "0,1,2"; `.value` is a tuple of ints, or None."""
     return _show_in_help(flags.DEFINE(_SeedsParser(), name, default, description))
 
 
@@ -285,10 +249,9 @@ def _is_config_given() -> bool:
 
 
 def insert_experiment_config(name: str) -> None:
-    """Insert the config of an experiment's folder if fields are overridden and no `--config` is given.
+    """Insert the config.json in an experiment's folder if fields are overridden and no `--config` is given.
 
-    Args:
-      name: of the flag with the folder, which holds config.json.
+    The folder is the value of the flag `name`.
     """
     given = [argument.lstrip("-") for argument in sys.argv[1:]]
     if _is_config_given() or not any(argument.startswith("config.") for argument in given):
@@ -309,12 +272,9 @@ def require_flag(holder: flags.FlagHolder) -> None:
 def run(main: Main, *, cache_near: flags.FlagHolder | None = None, joins_processes: bool = False) -> None:
     """Run the main function of a launch script.
 
-    A `UserError` or a mistake in the flags ends with one line on standard error and exit code 1.
-
-    Args:
-      main: takes the arguments that are not flags.
-      cache_near: flag of the folder beside which compiled programs are kept; None keeps none.
-      joins_processes: whether several processes can work together, see `process_group.join_processes`.
+    A `UserError` or a mistake in the flags ends with one line on standard error and exit code 1. Compiled programs are
+    kept beside the folder of the flag `cache_near`. With `joins_processes` several processes can work together, see
+    `process_group.join_processes`.
     """
     if {"--version", "-version"} & set(sys.argv[1:]):
         # Before absl asks for the required flags.
@@ -372,7 +332,7 @@ def _run_main(main: Main, argv: list[str]) -> None:
     if len(argv) > 1:
         _stop(f"{argv[1]!r}: not a flag; all arguments are --NAME=VALUE, see --help")
     try:
-        main(argv)
+        main()
     except UserError as error:
         _stop(str(error))
     except OSError as error:
@@ -412,21 +372,20 @@ def _leave_at_once(code: int) -> NoReturn:
 def _work_with_others(main: Main) -> Main:
     """Wrap a main function so that it first joins the other processes of the run."""
 
-    def join_and_run(argv: list[str]) -> None:
-        from fpgan_jax import errors
+    def join_and_run() -> None:
         from fpgan_jax.host import process_group
 
         process_group.join_processes(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
         try:
-            main(argv)
-        except errors.Interrupted:
+            main()
+        except Interrupted:
             # All processes stop after the same step.
             process_group.leave_processes()
             raise
-        except (errors.UserError, OSError, KeyboardInterrupt):
+        except (UserError, OSError, KeyboardInterrupt):
             raise
         except Exception as error:
-            # Whatever it was, the other processes would wait for this one for ever.
+            # Otherwise the other processes would wait for this one forever.
             traceback.print_exc()
             _end_others(f"{type(error).__name__}: {error}", 1)
             raise

@@ -10,9 +10,8 @@ from launch import cli
 _OUT = cli.define_path_flag("out", "The page to write.", default="docs/fields.md")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Write the page."""
-    del argv
     from fpgan_jax.config.page import format_page
     from fpgan_jax.host.whole_file import write_whole
 

@@ -4,8 +4,8 @@ python -m launch.enlarge --config=configs/enlarge_demo.py --workdir=runs/enlarge
     --config.data.socofing_dir=SOCOFING_FOLDER
 
 Without a folder it makes procedural prints. Without NIST's programs (bash launch/setup_biometrics.sh) new fingers are
-not checked, and little is judged. Ends with the picture enlarged.png and the protocol's table. Stop it at will: the
-same command goes on where it stopped, and stages that are done are skipped.
+not checked, and little is judged. Ends with the picture enlarged.png and the protocol's table. An
+interrupted chain resumes with the same command, and skips the stages that are done.
 """
 
 from launch import cli
@@ -14,9 +14,8 @@ _CONFIG = cli.define_config_flag()
 _WORKDIR = cli.define_path_flag("workdir", "Folder of this experiment; made if missing.", required=True)
 
 
-def main(argv):
+def main() -> None:
     """Run the chain."""
-    del argv
     from fpgan_jax.reproduction import enlarging as reproduction_enlarging
 
     print(reproduction_enlarging.enlarge_database(_CONFIG.value, _WORKDIR.value))

@@ -45,9 +45,8 @@ _OUT_DIR = cli.define_path_flag(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Evaluate and print the path of the report."""
-    del argv
     from fpgan_jax.evaluation import evaluate
     from fpgan_jax.evaluation.plan import create_plan
 

@@ -31,9 +31,8 @@ _DETERMINISTIC = flags.DEFINE_bool("deterministic", None, "As in launch.synthesi
 _USE_RUNNING_AVERAGE = flags.DEFINE_bool("use_running_average", None, "As in launch.synthesize.")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Export the network."""
-    del argv
     from fpgan_jax.serving import formats
 
     overrides = {

@@ -20,9 +20,8 @@ _STEP = cli.define_step_flag()
 _USE_EMA = flags.DEFINE_bool("use_ema", False, "pytorch_pix2pix: export the moving average of G's weights.")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Export the weights."""
-    del argv
     if _TO.value == "pytorch_pix2pix":
         from third_party.pytorch_pix2pix import runs as pix2pix_runs
 

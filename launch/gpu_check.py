@@ -25,9 +25,8 @@ flags.DEFINE_bool("tiny", False, "Rehearse on a CPU; the times mean nothing.")
 cli.define_path_flag("prints_dir", "Folder of the prints from gpu_check.sh prepare.", default=".gpu")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Run the steps."""
-    del argv
     import dataclasses
 
     from fpgan_jax.benchmarking import gpu_check

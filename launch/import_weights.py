@@ -25,9 +25,8 @@ _CONFIG = cli.define_config_flag()
 _WORKDIR = cli.define_path_flag("workdir", "Folder of the run; created if missing.", required=True)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Import the weights."""
-    del argv
     if _FROM.value == "pytorch_pix2pix":
         cli.require_flag(_GENERATOR)
         from third_party.pytorch_pix2pix import runs as pix2pix_runs

@@ -20,9 +20,8 @@ _NPZ_NUM_PERSONS = flags.DEFINE_integer(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Write the pairs, the prints, or both."""
-    del argv
     from fpgan_jax.config.checks import validate_config
     from fpgan_jax.data import pair_writing, print_loading
     from fpgan_jax.errors import UserError

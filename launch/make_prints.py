@@ -34,9 +34,8 @@ _SIZE = flags.DEFINE_enum("size", "96x103", list(SIZES), "Width x height of the 
 _NUM_WORKERS = flags.DEFINE_integer("num_workers", 1, "Number of processes.", lower_bound=1)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Write the prints that the flags describe."""
-    del argv
     num_written = write_prints(
         _OUT_DIR.value,
         num_persons=_NUM_PERSONS.value,

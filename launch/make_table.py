@@ -22,9 +22,8 @@ _STD_DDOF = flags.DEFINE_integer(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Make the table."""
-    del argv
     from fpgan_jax.scoring import table2
 
     print(

@@ -6,8 +6,8 @@ python -m launch.measure_protocol --config=configs/enlarge_demo.py --config.data
     --more_fingers=ours=runs/new@238,sfinge=prints/fvc2002_db4_sfinge@500 --out_dir=runs/protocol
 
 A set is NAME=FOLDER@PPI, a folder of <finger>_<impression>.png and its pixels per inch (or ACROSSxDOWN); several have
-commas between them. Writes protocol_more_impressions and protocol_new_fingers as .txt, .md, .csv and .tex. Stop it at
-will: the same command goes on.
+commas between them. Writes protocol_more_impressions and protocol_new_fingers as .txt, .md, .csv and .tex. An
+interrupted measurement resumes with the same command.
 """
 
 from absl import flags
@@ -58,9 +58,8 @@ _MAX_OTHERS = flags.DEFINE_integer(
 _OUT_DIR = cli.define_path_flag("out_dir", "Gets the tables and all rows.", required=True)
 
 
-def main(argv):
+def main() -> None:
     """Measure and print."""
-    del argv
     from fpgan_jax.evaluation.enlargement import experiment, print_folders
     from fpgan_jax.evaluation.recognition.print_sets import parse_places
 

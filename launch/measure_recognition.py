@@ -44,9 +44,8 @@ _SEEDS = cli.define_seeds_flag("seeds", "0,1,2,3,4", "Seeds of the recognizer; u
 _OUT_DIR = cli.define_path_flag("out_dir", "Folder of this experiment; created if missing.", required=True)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measure and print."""
-    del argv
     from fpgan_jax.evaluation.recognition import experiment
     from fpgan_jax.evaluation.recognition.print_sets import parse_places
     from fpgan_jax.evaluation.recognition.training import Settings

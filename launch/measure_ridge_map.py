@@ -20,9 +20,8 @@ _MAX_PERSONS = flags.DEFINE_integer(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measure and print."""
-    del argv
     from fpgan_jax.config.checks import validate_config
     from fpgan_jax.evaluation.experiments import ridge_map_trial
 

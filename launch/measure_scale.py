@@ -13,9 +13,8 @@ from launch import cli
 _CONFIG = cli.define_config_flag()
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measure and print."""
-    del argv
     from fpgan_jax.evaluation.experiments import sensor_scale
 
     print(sensor_scale.describe_periods(sensor_scale.survey_periods(_CONFIG.value.data)))

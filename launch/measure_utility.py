@@ -23,9 +23,8 @@ _SEEDS = cli.define_seeds_flag(
 _OUT_DIR = cli.define_path_flag("out_dir", "Folder of this experiment; created if missing.", required=True)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Measure and print the table."""
-    del argv
     from fpgan_jax.evaluation.experiments import utility
 
     print(utility.measure_utility(_CONFIG.value, _SYNTHETIC_DIRS.value, _OUT_DIR.value, seeds=_SEEDS.value))

@@ -26,9 +26,8 @@ _CLASSIFIER_SEEDS = cli.define_seeds_flag(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Run all stages."""
-    del argv
     from fpgan_jax.config.checks import validate_config
     from fpgan_jax.config.derived import resolve_seed
     from fpgan_jax.reproduction import chain

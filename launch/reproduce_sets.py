@@ -25,9 +25,8 @@ _OVERRIDE = flags.DEFINE_multi_string(
 _WORKDIR = cli.define_path_flag("workdir", "Folder of all sets; created if missing.", required=True)
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Run all sets."""
-    del argv
     from fpgan_jax.reproduction import sets
 
     configs = sets.load_configs(_CONFIGS.value, _OVERRIDE.value)

@@ -24,30 +24,25 @@ _NUM_TEST_PERSONS = flags.DEFINE_integer(
     "Number of persons to score, the first ones by id; from the classifier's config by default.",
     lower_bound=1,
 )
-_SOCOFING_DIR = cli.define_path_flag(
-    "socofing_dir", "Folder of the real prints, if it has moved since the training."
-)
-_IMPRESSIONS_DIR = cli.define_path_flag(
-    "impressions_dir", "Folder of several impressions, if it has moved since the training."
-)
-_NPZ_FILE = cli.define_path_flag(
-    "npz_file", "File of launch.make_pairs --npz, if it has moved since the training."
-)
-_TFDS_DIR = cli.define_path_flag(
-    "tfds_dir", "Folder of TFDS's prepared prints, if it has moved since the training.", may_be_empty=True
-)
+_PLACES = {
+    "socofing_dir": "Folder of the real prints",
+    "impressions_dir": "Folder of several impressions",
+    "npz_file": "File of launch.make_pairs --npz",
+    "tfds_dir": "Folder of TFDS's prepared prints",
+}
+_MOVED = [
+    cli.define_path_flag(
+        name, f"{place}, if it has moved since the training.", may_be_empty=name == "tfds_dir"
+    )
+    for name, place in _PLACES.items()
+]
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Score all images."""
-    del argv
     from fpgan_jax.scoring import similarity
 
-    overrides = {
-        holder.name: holder.value
-        for holder in (_SOCOFING_DIR, _IMPRESSIONS_DIR, _NPZ_FILE, _TFDS_DIR)
-        if holder.value is not None
-    }
+    overrides = {holder.name: holder.value for holder in _MOVED if holder.value is not None}
     evaluation = {"num_test_persons": _NUM_TEST_PERSONS.value} if _NUM_TEST_PERSONS.value else {}
     rows = similarity.score_similarity(
         _CLASSIFIER_WORKDIR.value,

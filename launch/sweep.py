@@ -42,9 +42,8 @@ _MINUTES = flags.DEFINE_integer("time", 60, "Time limit in minutes; a longer run
 _SBATCH = flags.DEFINE_multi_string("sbatch", [], "A further option of sbatch, such as mem=16G or exclusive.")
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Run what is not done of the sweep."""
-    del argv
     import jax
 
     # The checks below must not occupy a GPU that the runs need. Not set in the environment, which the runs inherit.

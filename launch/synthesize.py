@@ -89,9 +89,8 @@ _FORMAT = flags.DEFINE_string(
 )
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Draw and print a summary."""
-    del argv
     given = {"shard_size": _SHARD_SIZE.value, "file_format": _FORMAT.value}
     division = {name: value for name, value in given.items() if value is not None}
     holders = (_NOISE, _DETERMINISTIC, _USE_RUNNING_AVERAGE, _USE_EMA, _BATCH_SIZE, _SEED, _NOISE_SEED)
@@ -134,7 +133,7 @@ def _draw_identities(identities: str, overrides: dict[str, Any], division: dict[
 
     if _IDENTITIES_PPI.value and identities in finger_sources.WORDS:
         raise UserError(
-            f"--identities_ppi: is of a folder's prints and does nothing beside --identities={identities}; leave it out"
+            f"--identities_ppi: is for the prints of a folder, not for --identities={identities}; leave it out"
         )
     request = enlarging.Request(
         identities,

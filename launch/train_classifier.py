@@ -18,9 +18,8 @@ _INIT_FROM = cli.define_path_flag("init_from", "Workdir of a run from whose weig
 _MAY_START_ANEW = cli.define_start_anew_flag()
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Train the classifier."""
-    del argv
     from fpgan_jax.training import classifier_trainer
 
     classifier_trainer.train_and_evaluate(

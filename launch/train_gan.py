@@ -20,9 +20,8 @@ _INIT_FROM = cli.define_path_flag("init_from", "Workdir of a run from whose weig
 _MAY_START_ANEW = cli.define_start_anew_flag()
 
 
-def main(argv: list[str]) -> None:
+def main() -> None:
     """Train the GAN."""
-    del argv
     from fpgan_jax.training import gan_trainer
 
     gan_trainer.train_and_evaluate(

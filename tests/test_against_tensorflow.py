@@ -155,7 +155,7 @@ def test_area_is_tensorflows(size):
 
     image = np.random.default_rng(0).integers(0, 256, (103, 96, 3), np.uint8)
     exact = tf.image.resize(image.astype(np.float32), (size, size), method="area").numpy()
-    # Half a grey level of rounding, and float32 sums of up to 12 pixels.
+    # Half a gray level of rounding, and float32 sums of up to 12 pixels.
     assert np.abs(preprocessing.resize(image, (size, size), "area") - exact).max() < 0.5 + 1e-3
 
 
@@ -170,10 +170,10 @@ def test_the_tensorflow_1_ports_generator_learns_through_new_weights(use_resourc
         w = v1.get_variable("w", initializer=ones, use_resource=use_resource)
         a = v1.get_variable("a", initializer=ones, use_resource=use_resource)
         logit = tf.matmul(tf.matmul(ones, w), a)
-        discriminator_optimiser = v1.train.GradientDescentOptimizer(0.25)
+        discriminator_optimizer = v1.train.GradientDescentOptimizer(0.25)
         # Its gradient by a is the logit times G's output, so that D's pass comes before D's update, as there.
-        gradients = discriminator_optimiser.compute_gradients(tf.square(logit) / 2, [a])
-        with tf.control_dependencies([discriminator_optimiser.apply_gradients(gradients)]):
+        gradients = discriminator_optimizer.compute_gradients(tf.square(logit) / 2, [a])
+        with tf.control_dependencies([discriminator_optimizer.apply_gradients(gradients)]):
             gradient = v1.train.GradientDescentOptimizer(1.0).compute_gradients(logit, [w])[0][0]
         session.run(v1.global_variables_initializer())
         found, judged = session.run([gradient, logit])

@@ -1,7 +1,6 @@
 """What `pip install` of the repository brings: all modules of the package, and the files that they read."""
 
 import configparser
-import fnmatch
 import pathlib
 
 from setuptools import find_packages
@@ -26,21 +25,15 @@ def test_every_module_is_in_a_package_that_is_installed():
 
 
 def test_every_file_that_is_no_module_is_installed_with_its_package():
-    data = {name: patterns.split() for name, patterns in read_setup()["options.package_data"].items()}
-    others = [
+    installed = {
         path
-        for path in (ROOT / "fpgan_jax").rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc")
-    ]
-    left_out = [
-        str(path.relative_to(ROOT))
-        for path in others
-        if not any(
-            fnmatch.fnmatch(path.name, pattern)
-            for pattern in data.get(".".join(path.parent.relative_to(ROOT).parts), ())
-        )
-    ]
-    assert others and left_out == []
+        for name, patterns in read_setup()["options.package_data"].items()
+        for pattern in patterns.split()
+        for path in ROOT.joinpath(*name.split(".")).glob(pattern)
+    }
+    files = {path for path in (ROOT / "fpgan_jax").rglob("*") if path.is_file()}
+    others = {path for path in files if path.suffix not in (".py", ".pyc")}
+    assert others and others == installed
 
 
 def test_nothing_but_the_package_is_installed():

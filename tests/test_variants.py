@@ -155,8 +155,8 @@ def _conv_transpose(x, layer):
 
 
 def _norm(x, layer, epsilon):
-    centred = x - x.mean((0, 1, 2))
-    return centred / np.sqrt(x.var((0, 1, 2)) + x.dtype.type(epsilon)) * layer["scale"] + layer["bias"]
+    centered = x - x.mean((0, 1, 2))
+    return centered / np.sqrt(x.var((0, 1, 2)) + x.dtype.type(epsilon)) * layer["scale"] + layer["bias"]
 
 
 def _relu(x, slope=0.0):

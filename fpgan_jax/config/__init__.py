@@ -1,1 +1,1 @@
-"""What a valid config is: one declaration a field, checks, the hash that names a run, files, the page of fields."""
+"""What a valid config is: one declaration per field, checks, the hash that names a run, files, the page of fields."""

@@ -1,7 +1,4 @@
-"""Owns the check of a whole config, before anything is written.
-
-Does not own a single field's type and range (`fields.py`).
-"""
+"""Owns the check of a whole config, before anything is written."""
 
 from ml_collections import ConfigDict
 
@@ -20,15 +17,11 @@ from fpgan_jax.host.user_paths import find_path_fault
 
 
 def validate_config(config: ConfigDict, *, needs_data: bool = True) -> None:
-    """Check every field, before anything is written.
-
-    Args:
-      config: the config to check.
-      needs_data: False does not ask where the prints lie.
+    """Check every field, and that the fields fit together; unless `needs_data`, prints need not be given.
 
     Raises:
-      UserError: a field is unknown, missing, of a wrong type or out of range, or two fields
-        contradict each other. The message names the field as it is written on the command line.
+      UserError: a field is unknown, missing, of a wrong type or out of range, or two fields contradict each other. The
+        message names the field as it is written on the command line.
     """
     check_names(config)
     flat = flatten_config(config)
@@ -44,7 +37,7 @@ def validate_config(config: ConfigDict, *, needs_data: bool = True) -> None:
 
 
 def check_names(config: ConfigDict) -> None:
-    """Check that a config has every field and no other, before one is read from it.
+    """Check that a config has every field and no other.
 
     Raises:
       UserError: a field is unknown or missing.
@@ -57,16 +50,17 @@ def check_names(config: ConfigDict) -> None:
 
 
 def _check_place(config: ConfigDict) -> None:
+    hints = {
+        "socofing": "FOLDER (python -m launch.make_prints makes prints to start with)",
+        "npz": "FILE (python -m launch.make_pairs --npz=FILE writes one)",
+        "paired_folder": "FOLDER (it holds A/ and B/, or files of A and B side by side)",
+        "impressions": "FOLDER (of <finger>_<impression>.png)",
+    }
     place = SOURCE_FIELDS[config.data.source]
     if not config.data[place]:
-        hint = "FOLDER (python -m launch.make_prints makes prints to start with)"
-        if config.data.source == "npz":
-            hint = "FILE (python -m launch.make_pairs --npz=FILE writes one)"
-        if config.data.source == "paired_folder":
-            hint = "FOLDER (it holds A/ and B/, or files of A and B side by side)"
-        if config.data.source == "impressions":
-            hint = "FOLDER (of <finger>_<impression>.png)"
-        raise UserError(f"config.data.{place}: not given; set --config.data.{place}={hint}")
+        raise UserError(
+            f"config.data.{place}: not given; set --config.data.{place}={hints[config.data.source]}"
+        )
 
 
 def _validate_combinations(config: ConfigDict) -> None:
@@ -120,21 +114,19 @@ def _validate_condition(config: ConfigDict) -> None:
             f"config.data.warp_strength={data.warp_strength}: needs config.data.condition='ridges' or 'minutiae', "
             f"which is {data.condition!r}"
         )
-    if data.condition == "ridges":
-        if config.best_metric == "ridge_loss" and not config.ridge_loss_weight:
-            raise UserError(
-                "config.best_metric='ridge_loss': config.ridge_loss_weight=0 computes none; set one of the two"
-            )
-        return
-    needs_ridges = {
+    uses_ridge_loss = {
         f"ridge_loss_weight={config.ridge_loss_weight}": config.ridge_loss_weight > 0,
         f"best_metric={config.best_metric!r}": config.best_metric == "ridge_loss",
     }
-    for assignment, is_set in needs_ridges.items():
-        if is_set:
+    for assignment, is_set in uses_ridge_loss.items():
+        if is_set and data.condition != "ridges":
             raise UserError(
                 f"config.{assignment}: needs config.data.condition='ridges', which is {data.condition!r}"
             )
+    if config.best_metric == "ridge_loss" and not config.ridge_loss_weight:
+        raise UserError(
+            "config.best_metric='ridge_loss': config.ridge_loss_weight=0 computes none; set one of the two"
+        )
 
 
 def _validate_pairs(data: ConfigDict) -> None:
@@ -142,12 +134,12 @@ def _validate_pairs(data: ConfigDict) -> None:
         return
     if data.num_channels == 0:
         raise UserError(
-            "config.data.num_channels=0: finds out whether the files of config.data.source='paired_folder' are in "
-            f"color, and the source is {data.source!r}; set 1 (gray) or 3"
+            "config.data.num_channels=0: takes the channels of the files of config.data.source='paired_folder', but "
+            f"the source is {data.source!r}; set 1 (gray) or 3"
         )
     if data.direction != "AtoB":
         raise UserError(
-            f"config.data.direction={data.direction!r}: is of config.data.source='paired_folder', and the source is "
+            f"config.data.direction={data.direction!r}: is for config.data.source='paired_folder', but the source is "
             f"{data.source!r}; leave it out"
         )
 

@@ -1,7 +1,7 @@
-"""Owns every config field: one declaration each, with its default, meaning, range and what else is known of it alone.
+"""Owns every config field: one declaration each, with its default, meaning, range and other properties.
 
-Does not own what fields must be together (`checks.py`), what follows from them (`derived.py`), nor what only the data
-or the networks can tell, such as whether a size fits the levels; that is checked where it is used.
+Conditions that involve several fields are in `checks.py`. Those that depend on the data or the networks, such as
+whether a size fits the levels, are checked where they are used.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-# Steps and examples are counted in int32 on the devices, where all else is float32.
+# On the devices steps and examples are counted in int32, and other numbers are float32.
 MAX_COUNT = 2**31 - 1
 _MAX_FLOAT = (2 - 2**-23) * 2.0**127
 
@@ -28,17 +28,16 @@ class Field:
       meaning: text for docs/fields.md.
       choices: allowed values, if they can be listed; for a tuple those of its items.
       low: lowest allowed number; for a tuple, of its items.
-      high: highest allowed number, likewise.
+      high: highest allowed number; for a tuple, of its items. `MAX_COUNT` by default for an int.
       item_type: type of the items of a tuple.
       fallback: for seeds that can be -1: the field whose value is used then.
       is_path: it names a file or a folder. Paths differ between machines, so they never count as a difference.
       is_free: a run can continue with another value, since no number depends on it. The batch sizes of inference change
         numbers only by the order of sums.
-      may_train_on: a run can be trained on in its workdir with another value: how long, at what rate, and what is
-        written when.
+      may_train_on: a run can be trained on in its workdir with another value, such as its length or rate.
       is_variant: the well-known pix2pix codes differ in it (docs/versions.md); the default is that of the reference
         PyTorch code.
-      came_later: there are config.json files written before it existed. Its default is assumed for these, and is left
+      came_later: some config.json files were written before it existed. Its default is assumed for these, and is left
         out of the hash, so that runs keep their names. Set it for every new field.
     """
 
@@ -62,11 +61,11 @@ class Field:
 
     @property
     def type_name(self) -> str:
-        """Return the type as messages and the page of fields write it, as "tuple of int"."""
+        """Return the type for messages and the page of fields, as "tuple of int"."""
         return f"tuple of {self.item_type.__name__}" if self.item_type else self.value_type.__name__
 
     def find_fault(self, value: Any) -> str | None:
-        """Say what is wrong with a value, or None."""
+        """Return what is wrong with a value, or None."""
         if self.item_type:
             return self._find_fault_of_tuple(value, self.item_type)
         own = self.value_type
@@ -86,7 +85,7 @@ class Field:
             return f"every item must be {item_type.__name__}"
         if self.choices and not set(value).issubset(self.choices):
             known = ", ".join(map(repr, self.choices))
-            # What a command line without the quotes gives.
+            # The result of a command line without the quotes.
             how = any("," in str(item) for item in value) * ", and several are written as \"('a', 'b')\""
             return f"every item must be one of {known}{how}"
         return self._find_fault_of_range(value)
@@ -94,8 +93,9 @@ class Field:
     def _find_fault_of_range(self, numbers: tuple | list) -> str | None:
         if self.low is not None and any(number < self.low for number in numbers):
             return f"must be at least {self.low}"
-        if self.high is not None and any(number > self.high for number in numbers):
-            return f"must be at most {self.high}"
+        high = MAX_COUNT if self.high is None and self.value_type is int else self.high
+        if high is not None and any(number > high for number in numbers):
+            return f"must be at most {high}"
         return None
 
 
@@ -103,7 +103,7 @@ _DTYPES = ("float32", "bfloat16")
 _NORMS = ("batch", "batch_per_example", "instance", "none")
 _CONV_BIASES = ("auto", "always", "last", "never")
 
-# The field of config.data in which each source's prints are named.
+# The field of config.data with the location of each source's prints.
 SOURCE_FIELDS = {
     "socofing": "socofing_dir",
     "impressions": "impressions_dir",
@@ -114,11 +114,11 @@ SOURCE_FIELDS = {
 # The sources that know each print's person.
 PERSON_SOURCES = ("socofing", "impressions", "npz")
 
-# What each channel of a condition that is made from a print holds; `data.ridges` makes them.
+# Content of each channel of a condition that `data.ridges` makes from a print.
 RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
 CONDITION_CHANNELS = {"ridges": RIDGE_CHANNELS, "minutiae": ("minutiae",)}
 
-# In the order of the tables and the report. Each is a module of `evaluation.measures`, where all else about it is.
+# Modules of `evaluation.measures`, in the order of the tables and the report.
 MEASURE_FAMILIES = (
     "similarity",
     "identity",
@@ -134,36 +134,27 @@ MEASURE_FAMILIES = (
 )
 MATCHERS = ("nbis", "fingerprint_recognition")
 
+
+def _fallback_seed(meaning: str, fallback: str) -> Field:
+    return Field(
+        -1, f"{meaning}; -1: `{fallback}`", low=-1, high=_MAX_SEED, fallback=fallback, came_later=True
+    )
+
+
 FIELDS: Mapping[str, Field] = {
     "set_name": Field(
         "P50", "name of the set: the row of the paper's table 2 that its results are compared with"
     ),
     "seed": Field(
         0,
-        "Parent of every seed below that is -1: of the GAN's three and of `classifier.seed`. "
-        "`data.noise_seed`, `data.shuffle_seed` and `synthesis.seed` are seeds of their own",
+        "Value of every seed below that is -1: the GAN's three and `classifier.seed`. `data.noise_seed`, "
+        "`data.shuffle_seed` and `synthesis.seed` do not depend on it",
         low=0,
         high=_MAX_SEED,
     ),
-    "weights_seed": Field(
-        -1, "initial weights of the GAN; -1: `seed`", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
-    ),
-    "dropout_seed": Field(
-        -1,
-        "dropout of the GAN in training; -1: `seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="seed",
-        came_later=True,
-    ),
-    "augmentation_seed": Field(
-        -1,
-        "random places of `data.jitter` and `data.warp_strength`; -1: `seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="seed",
-        came_later=True,
-    ),
+    "weights_seed": _fallback_seed("initial weights of the GAN", "seed"),
+    "dropout_seed": _fallback_seed("dropout of the GAN in training", "seed"),
+    "augmentation_seed": _fallback_seed("random places of `data.jitter` and `data.warp_strength`", "seed"),
     "data.source": Field(
         "socofing",
         '"socofing" | "impressions" (files <finger>_<impression>.png, from any sensor) | "npz" (prints of '
@@ -190,48 +181,35 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.direction": Field(
         "AtoB",
-        'Direction of its pairs: "AtoB" from the left image, or folder A, to the right one, or B; "BtoA" the '
-        "other way round",
+        'Direction of its pairs: "AtoB" is from the left image, or folder A, to the right one, or B',
         choices=("AtoB", "BtoA"),
         came_later=True,
     ),
     "data.tfds_dir": Field("", 'where TFDS keeps the prepared set; "" is the default of TFDS', is_path=True),
     "data.on_bad_file": Field(
-        "stop",
-        'what to do with a file that cannot be read: "stop" | "skip" (with a warning)',
-        choices=("stop", "skip"),
+        "stop", 'what to do with a file that cannot be read; "skip" warns', choices=("stop", "skip")
     ),
-    "data.hand": Field(
-        "Right", 'hand whose prints are used: "Left" | "Right" | "both"', choices=("Left", "Right", "both")
-    ),
+    "data.hand": Field("Right", "hand whose prints are used", choices=("Left", "Right", "both")),
     "data.finger": Field(
         "index",
-        'Finger whose prints are used: "thumb" | "index" | "middle" | "ring" | "little" | "all". With several '
-        "fingers each one counts as a person, with id 100 * person + finger, from 1 (right thumb) to 10 (left "
-        "little finger)",
+        "Finger whose prints are used. With several fingers each one counts as a person, with id 100 * person + "
+        "finger, from 1 (right thumb) to 10 (left little finger)",
         choices=("thumb", "index", "middle", "ring", "little", "all"),
     ),
-    "data.num_persons": Field(
-        5, "the first n persons by id who have this finger; 0: all", low=0, high=MAX_COUNT
-    ),
+    "data.num_persons": Field(5, "the first n persons by id who have this finger; 0: all", low=0),
     "data.num_held_out_persons": Field(
         0,
         "The last n persons by id are kept for evaluation: none of their fingers is trained on",
         low=0,
-        high=MAX_COUNT,
         came_later=True,
     ),
     "data.persons": Field(
-        (),
-        "ids to use instead of the first n; their order does not matter",
-        low=1,
-        item_type=int,
+        (), "ids of the persons to use instead of the first n, in any order", low=1, item_type=int
     ),
-    "data.num_replicas": Field(10, "repetitions of each print (section 4)", low=1, high=MAX_COUNT),
+    "data.num_replicas": Field(10, "repetitions of each print (section 4)", low=1),
     "data.num_impressions": Field(
         0,
-        "Impressions per finger that are trained on, the first ones; the others are kept for evaluation. 0: "
-        "all are trained on",
+        "Impressions per finger to train on, the first ones; the others are kept for evaluation. 0: all",
         low=0,
         came_later=True,
     ),
@@ -244,16 +222,14 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.image_ppi": Field(
         0.0,
-        "Pixels per inch of the images made from them, which are cropped, or padded with white, to the size "
-        "below; 0: sensor_ppi",
+        "Pixels per inch of the images, which are cropped, or padded with white, to the size below; 0: sensor_ppi",
         low=0.0,
         high=10000.0,
         came_later=True,
     ),
     "data.frame": Field(
         "keep",
-        '"keep" keeps the constant frame of the scanner, as in the paper\'s images; "crop" removes it, so that '
-        "it does not contribute to a score",
+        "Constant frame of the scanner: kept as in the paper's images, or removed so that it does not affect a score",
         choices=("keep", "crop"),
     ),
     "data.image_size": Field(
@@ -268,8 +244,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.num_channels": Field(
         1,
-        "1: gray, to which colored pairs are converted with a warning; 3: color, for prints three equal "
-        "channels; 0: for files of pairs, as the files are",
+        "1: gray, with a warning for colored pairs; 3: color, or three equal channels for prints; 0: as the pairs are",
         choices=(0, 1, 3),
     ),
     "data.interpolation": Field(
@@ -287,8 +262,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "data.warp_strength": Field(
         0.0,
-        'For "ridges" and "minutiae": map and print are moved and distorted together, at random, as impressions of one '
-        "finger differ; a factor on the spread of real impressions, 0: off",
+        'For "ridges" and "minutiae": random movement and distortion of map and print together, like those between '
+        "impressions of a finger; a factor on the spread of real impressions, 0: off",
         low=0.0,
         high=4.0,
         came_later=True,
@@ -320,23 +295,20 @@ FIELDS: Mapping[str, Field] = {
     ),
     "generator.form": Field(
         "isola",
-        '"isola" (the paper\'s figure 2) | "ronneberger" (its section 3.1; with norm "none" and without '
-        "dropout)",
+        '"isola": the paper\'s figure 2; "ronneberger": its section 3.1, for norm "none", without dropout',
         choices=("isola", "ronneberger"),
     ),
     "generator.num_levels": Field(
         0,
-        "How often Isola's form halves the image. The edges are mirrored up to a multiple of 2**num_levels, "
-        "and the output is cropped back; 0: as often as adds at most a quarter to a side, 8 times for 256 "
-        "pixels",
+        "How often Isola's form halves the image. The edges are mirrored up to a multiple of 2**num_levels, and the "
+        "output is cropped back. 0: as often as possible with at most a quarter added to a side, 8 for 256 pixels",
         low=0,
         high=12,
         came_later=True,
     ),
     "generator.upsampling": Field(
         "transposed",
-        '"transposed" convolutions, or "resize" (nearest neighbor, then a 3x3 convolution) against '
-        "checkerboards",
+        'convolutions; "resize" (nearest neighbor, then a 3x3 convolution) is against checkerboards',
         choices=("transposed", "resize"),
         came_later=True,
     ),
@@ -344,20 +316,13 @@ FIELDS: Mapping[str, Field] = {
         64,
         "features of the outermost level; doubled from level to level, in Isola's form up to 8 times",
         low=1,
-        high=MAX_COUNT,
     ),
     "generator.norm": Field(
-        "batch",
-        'statistics of the norms: "batch" | "batch_per_example" (of each example) | "instance" | "none"',
-        choices=_NORMS,
+        "batch", 'norms; "batch_per_example" has the statistics of each example', choices=_NORMS
     ),
-    # A norm over one pixel divides by the root of this alone.
+    # A norm over one pixel divides by the root of this number.
     "generator.norm_epsilon": Field(
-        1e-5,
-        "added to the variance",
-        low=1e-12,
-        is_variant=True,
-        came_later=True,
+        1e-5, "added to the variance", low=1e-12, is_variant=True, came_later=True
     ),
     "generator.norm_momentum": Field(
         0.9,
@@ -375,8 +340,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "generator.conv_bias": Field(
         "auto",
-        'Which convolutions have a bias: "auto" (those without a norm that has one) | "always" | "last" (only '
-        'the last convolution) | "never"',
+        'which convolutions have a bias; "auto": those without a norm that has one, "last": only the last one',
         choices=_CONV_BIASES,
         is_variant=True,
         came_later=True,
@@ -386,7 +350,7 @@ FIELDS: Mapping[str, Field] = {
     ),
     "generator.skip": Field(
         "before_activation",
-        'what a skip connection carries: "before_activation" | "after_activation"',
+        "what a skip connection carries",
         choices=("before_activation", "after_activation"),
         is_variant=True,
         came_later=True,
@@ -408,10 +372,7 @@ FIELDS: Mapping[str, Field] = {
         70, "side in pixels of the patch that each logit judges", choices=(1, 16, 34, 70, 142, 286)
     ),
     "discriminator.num_features": Field(
-        64,
-        "features of the first convolution; doubled from one to the next, up to 8 times",
-        low=1,
-        high=MAX_COUNT,
+        64, "features of the first convolution; doubled from one to the next, up to 8 times", low=1
     ),
     "discriminator.norm": Field("batch", "as the generator's", choices=_NORMS),
     "discriminator.norm_epsilon": Field(
@@ -427,16 +388,10 @@ FIELDS: Mapping[str, Field] = {
         0.2, "slope of its LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
     ),
     "discriminator.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
-    "global_batch_size": Field(1, "pairs per step, over all devices", low=1, high=MAX_COUNT),
-    "num_epochs": Field(
-        160, "passes over the set; 160 is the last in figure 3", low=1, high=MAX_COUNT, may_train_on=True
-    ),
+    "global_batch_size": Field(1, "pairs per step, over all devices", low=1),
+    "num_epochs": Field(160, "passes over the set; 160 is the last in figure 3", low=1, may_train_on=True),
     "num_decay_epochs": Field(
-        0,
-        "linear decay of the rate to 0 over the last n epochs",
-        low=0,
-        high=MAX_COUNT,
-        may_train_on=True,
+        0, "linear decay of the rate to 0 over the last n epochs", low=0, may_train_on=True
     ),
     "gan_objective": Field(
         "vanilla",
@@ -445,9 +400,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "update_order": Field(
         "discriminator_first",
-        'Whether G learns from "discriminator_first" (D after its update), "simultaneous" (D before its '
-        'update) or "old_activations" (D before its update, with a gradient that goes back through its new '
-        "weights)",
+        '"discriminator_first": G learns from D after its update; "simultaneous": before it; "old_activations": before '
+        "it, with a gradient that goes back through D's new weights",
         choices=("discriminator_first", "simultaneous", "old_activations"),
         is_variant=True,
         came_later=True,
@@ -464,7 +418,7 @@ FIELDS: Mapping[str, Field] = {
     "learning_rate": Field(2e-4, "of Adam, for both networks", low=0.0, may_train_on=True),
     "adam_beta1": Field(0.5, "decay of the mean of the gradients", low=0.0, high=0.9999),
     "adam_beta2": Field(0.999, "decay of the mean of their squares", low=0.0, high=0.999999),
-    # 0 would divide zero by zero where a gradient is zero.
+    # With 0, a gradient of zero would give 0 / 0.
     "adam_eps": Field(1e-8, "added to the root of the mean of the squares", low=1e-30),
     "ema_decay": Field(
         0.0, "decay of the moving average of the generator's weights; 0: no average", low=0.0, high=0.999999
@@ -480,9 +434,9 @@ FIELDS: Mapping[str, Field] = {
         "recompute norms and activations for the gradients: less memory on a GPU, a little more time",
         came_later=True,
     ),
-    "log_every_steps": Field(50, "steps per row of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True),
+    "log_every_steps": Field(50, "steps per row of metrics.csv", low=1, may_train_on=True),
     "checkpoint_every_steps": Field(
-        2000, "steps between checkpoints; 0: only one, at the end", low=0, high=MAX_COUNT, may_train_on=True
+        2000, "steps between checkpoints; 0: only one, at the end", low=0, may_train_on=True
     ),
     "keep_epochs": Field(
         (),
@@ -499,48 +453,23 @@ FIELDS: Mapping[str, Field] = {
         item_type=int,
         may_train_on=True,
     ),
-    "num_samples": Field(5, "rows of a sample grid", low=0, high=MAX_COUNT, may_train_on=True),
+    "num_samples": Field(5, "rows of a sample grid", low=0, may_train_on=True),
     "num_validation_pairs": Field(
         100,
-        "For a folder of pairs with `val` or `test`: number of these that are measured after each of "
-        "sample_epochs",
+        "For a folder of pairs with `val` or `test`: how many of these are measured after each of sample_epochs",
         low=0,
-        high=MAX_COUNT,
         is_free=True,
         came_later=True,
     ),
     "best_metric": Field(
         "l1_loss",
-        "the checkpoint with its lowest value is kept, beside the last one",
+        "the checkpoint with the lowest value of this metric is kept, beside the last two",
         choices=("l1_loss", "generator_loss", "adversarial_loss", "ridge_loss"),
     ),
-    "classifier.seed": Field(
-        -1, "parent of the three below; -1: `seed`", low=-1, high=_MAX_SEED, fallback="seed", came_later=True
-    ),
-    "classifier.weights_seed": Field(
-        -1,
-        "its initial weights; -1: `classifier.seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="classifier.seed",
-        came_later=True,
-    ),
-    "classifier.dropout_seed": Field(
-        -1,
-        "its dropout in training; -1: `classifier.seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="classifier.seed",
-        came_later=True,
-    ),
-    "classifier.augmentation_seed": Field(
-        -1,
-        "its augmentation; -1: `classifier.seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="classifier.seed",
-        came_later=True,
-    ),
+    "classifier.seed": _fallback_seed("value of each of the three below that is -1", "seed"),
+    "classifier.weights_seed": _fallback_seed("its initial weights", "classifier.seed"),
+    "classifier.dropout_seed": _fallback_seed("its dropout in training", "classifier.seed"),
+    "classifier.augmentation_seed": _fallback_seed("its augmentation", "classifier.seed"),
     "classifier.width": Field(1.0, "factor on all feature counts; Chollet's is 1", low=0.01, high=4.0),
     "classifier.num_middle_blocks": Field(
         8, "blocks of three separable convolutions; Chollet's has 8", low=0, high=64
@@ -550,10 +479,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "classifier.batch_norm_momentum": Field(0.99, "of the running statistics", low=0.0, high=0.9999),
     "classifier.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
-    "classifier.global_batch_size": Field(10, "prints per step, over all devices", low=1, high=MAX_COUNT),
-    "classifier.num_steps": Field(
-        1000, "steps of the whole training", low=1, high=MAX_COUNT, may_train_on=True
-    ),
+    "classifier.global_batch_size": Field(10, "prints per step, over all devices", low=1),
+    "classifier.num_steps": Field(1000, "steps of the whole training", low=1, may_train_on=True),
     "classifier.learning_rate": Field(
         1e-3, "of Adam at the start; cosine decay to 0", low=0.0, may_train_on=True
     ),
@@ -563,11 +490,9 @@ FIELDS: Mapping[str, Field] = {
     ),
     "classifier.steps_per_dispatch": Field(1, "as `steps_per_dispatch`", low=1, came_later=True),
     "classifier.remat": Field(False, "as `remat`", came_later=True),
-    "classifier.log_every_steps": Field(
-        20, "steps per row of metrics.csv", low=1, high=MAX_COUNT, may_train_on=True
-    ),
+    "classifier.log_every_steps": Field(20, "steps per row of metrics.csv", low=1, may_train_on=True),
     "classifier.checkpoint_every_steps": Field(
-        500, "steps between checkpoints; 0: only one, at the end", low=0, high=MAX_COUNT, may_train_on=True
+        500, "steps between checkpoints; 0: only one, at the end", low=0, may_train_on=True
     ),
     "classifier.augmentation.rotation_degrees": Field(
         10.0, "uniform in +- this; prints are never mirrored", low=0.0, high=180.0
@@ -596,38 +521,25 @@ FIELDS: Mapping[str, Field] = {
     ),
     "synthesis.use_ema": Field(False, "draw with the moving average of the weights"),
     "synthesis.batch_size": Field(
-        16,
-        "affects the speed, and about one pixel in 10,000 by one gray level",
-        low=1,
-        high=MAX_COUNT,
-        is_free=True,
+        16, "affects the speed, and about one pixel in 10,000 by one gray level", low=1, is_free=True
     ),
     "synthesis.seed": Field(0, "dropout in synthesis", low=0, high=_MAX_SEED),
-    "synthesis.noise_seed": Field(
-        -1,
-        "new noise; -1: `synthesis.seed`",
-        low=-1,
-        high=_MAX_SEED,
-        fallback="synthesis.seed",
-        came_later=True,
-    ),
+    "synthesis.noise_seed": _fallback_seed("new noise", "synthesis.seed"),
     "evaluation.num_test_persons": Field(
-        3, "Open in the paper which ones; the first n of the set by id", low=1, high=MAX_COUNT
+        3, "Open in the paper which ones; the first n of the set by id", low=1
     ),
     "evaluation.std_over": Field(
         "persons",
         "Open in the paper. Over persons: each person's ten scores are averaged first",
         choices=("persons", "images"),
     ),
-    "evaluation.std_ddof": Field(0, "the deviation divides by n minus this", choices=(0, 1)),
+    "evaluation.std_ddof": Field(0, "the standard deviation divides by n minus this", choices=(0, 1)),
     "evaluation.num_unseen_persons": Field(
-        5, "control: persons whom the classifier was not trained on", low=0, high=MAX_COUNT
+        5, "control: persons whom the classifier was not trained on", low=0
     ),
-    "evaluation.batch_size": Field(
-        16, "affects the speed, and scores only by rounding", low=1, high=MAX_COUNT, is_free=True
-    ),
+    "evaluation.batch_size": Field(16, "affects the speed, and scores only by rounding", low=1, is_free=True),
     "evaluation.measures": Field(
-        # A later family is asked for by name: a default that changed would change the hash of every config.
+        # Later families are left out: another default would change the hash of every config.
         (
             *("similarity", "identity", "uniqueness", "leakage", "minutiae", "quality", "ridges"),
             *("checkerboard", "distribution", "pixels"),
@@ -647,10 +559,8 @@ FIELDS: Mapping[str, Field] = {
     ),
     "evaluation.num_gallery_fingers": Field(
         60,
-        "Real fingers, with all their impressions, that prints are compared with. A false accept rate of 0.1% "
-        "takes 78",
+        "Real fingers, with all their impressions, that prints are compared with. A false accept rate of 0.1% needs 78",
         low=2,
-        high=MAX_COUNT,
         came_later=True,
     ),
     "evaluation.num_epoch_replicas": Field(
@@ -661,14 +571,14 @@ FIELDS: Mapping[str, Field] = {
     ),
 }
 
-# What holds for several fields of a group.
+# Notes on several fields of a group.
 GROUP_NOTES = {
     "": "The paper leaves the training of the GAN open; Isola's defaults are assumed.",
     "classifier": "The paper leaves Xception's input size, initial weights, split and schedule open.",
 }
 
-# Fields that only ever had this one value, and are no more. Configs that hold them are read as if they did not, and a
-# config's hash counts them, so that runs keep their names.
+# Former fields that had only this value. Config files may contain them, and a config's hash includes them, so that runs
+# keep their names.
 FORMER_FIELDS = {
     "generator.param_dtype": "float32",
     "discriminator.param_dtype": "float32",
@@ -678,22 +588,15 @@ FORMER_FIELDS = {
 
 VARIANT_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_variant)
 
-# Files and folders; whoever opens one expands its `~`.
+# Files and folders; the code that opens one expands its `~`.
 PATH_FIELDS = tuple(name for name, field in FIELDS.items() if field.is_path)
 
-# Where a print set is, and what it is read through: the fields of config.data that differ from machine to machine.
+# The location of a print set: the fields of config.data that differ from machine to machine.
 PLACE_FIELDS = tuple(name.removeprefix("data.") for name in PATH_FIELDS if name != "data.paired_dir")
 
 
 def flatten_config(config: Mapping) -> dict[str, Any]:
-    """Flatten nested fields to dotted names.
-
-    Args:
-      config: a ConfigDict or nested dicts.
-
-    Returns:
-      "data.finger" -> value, with tuples for lists.
-    """
+    """Flatten nested fields to dotted names: "data.finger" -> value, with tuples for lists."""
     flat: dict[str, Any] = {}
     for name, value in config.items():
         if isinstance(value, Mapping | ConfigDict):
@@ -704,21 +607,16 @@ def flatten_config(config: Mapping) -> dict[str, Any]:
 
 
 def list_later_defaults() -> dict[str, Any]:
-    """List the defaults of the fields that came later than some files of configs."""
+    """List the defaults of the fields that came later than some config files."""
     return {name: field.default for name, field in FIELDS.items() if field.came_later}
 
 
 def is_at_later_default(name: str, value: Any) -> bool:
-    """Say whether a field came later and has the value that files without it mean.
-
-    Args:
-      name: the field's, dotted.
-      value: its value.
-    """
+    """Return whether a field came later and has the value that is assumed for files without it."""
     return name in FIELDS and FIELDS[name].came_later and value == FIELDS[name].default
 
 
 def describe_unknown(name: str) -> str:
-    """Say that there is no field of this name, and which one may be meant."""
+    """Say that no field has this name, and which one may be meant."""
     near = difflib.get_close_matches(name, FIELDS, n=1)
     return f"config.{name}: no such field" + (f"; did you mean config.{near[0]}?" if near else "")

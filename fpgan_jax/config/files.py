@@ -1,7 +1,4 @@
-"""Owns reading a config: from its file, from a checkpoint, and from overrides of single fields.
-
-Does not write one (`identity.py`, which claims the folder).
-"""
+"""Owns reading a config: from its file, from a checkpoint, and from overrides of single fields."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -17,38 +14,28 @@ CONFIG_FILENAME = "config.json"
 
 
 def create_config(overrides: Iterable[str] = ()) -> ConfigDict:
-    """Create the config of `configs/pix2pix_socofing.py`: every field at its default, but for the overrides.
+    """Create the config of `configs/pix2pix_socofing.py`, all defaults, with some overrides; see `override_fields`.
 
-    Args:
-      overrides: as of `override_fields`, as ["data.source=paired_folder", "data.paired_dir=facades"].
-
-    Returns:
-      The config, not validated.
-
-    Raises:
-      UserError: as `override_fields`.
+    It is not validated.
     """
     nested: dict[str, Any] = {}
     for name, field in FIELDS.items():
-        *groups, leaf = name.split(".")
-        group = nested
-        for part in groups:
-            group = group.setdefault(part, {})
-        group[leaf] = field.default
+        _set_default(nested, name, field.default)
     return override_fields(ConfigDict(nested), overrides)
 
 
+def _set_default(nested: dict[str, Any], name: str, value: Any) -> None:
+    *groups, leaf = name.split(".")
+    for group in groups:
+        nested = nested.setdefault(group, {})
+    nested.setdefault(leaf, value)
+
+
 def load_config(path: str) -> ConfigDict:
-    """Read a config that `claim_workdir` wrote.
-
-    Args:
-      path: a JSON file.
-
-    Returns:
-      As of `parse_config`.
+    """Read a JSON file that `claim_workdir` wrote; see `parse_config`.
 
     Raises:
-      UserError: the file is missing, not JSON or no config.
+      UserError: the file is missing, not JSON or not a config.
     """
     try:
         values = read_json(path)
@@ -57,21 +44,16 @@ def load_config(path: str) -> ConfigDict:
     try:
         return parse_config(values)
     except UserError as error:
-        raise UserError(f"{path}: {error}; mend it, or use another workdir") from error
+        raise UserError(f"{path}: {error}; fix it, or use another workdir") from error
 
 
 def parse_config(values: Any) -> ConfigDict:
-    """Make a config of what JSON gave: nested dicts, lists for tuples.
+    """Make a config of nested dicts from JSON, with tuples for lists.
 
-    Args:
-      values: nested dicts; anything else is refused.
-
-    Returns:
-      The config, with tuples for lists. Fields that came after it was written are at their defaults,
-      and those of `FORMER_FIELDS` are left out.
+    Fields that came after it was written are at their defaults, and those of `FORMER_FIELDS` are left out.
 
     Raises:
-      UserError: these are no config's values.
+      UserError: the values are not those of a config.
     """
 
     def restore_tuples(value):
@@ -82,33 +64,22 @@ def parse_config(values: Any) -> ConfigDict:
     try:
         restored = restore_tuples(values)
         for name, default in list_later_defaults().items():
-            *groups, leaf = name.split(".")
-            group = restored
-            for part in groups:
-                group = group.get(part, {})
-            group.setdefault(leaf, default)
+            _set_default(restored, name, default)
         for name, value in FORMER_FIELDS.items():
             part, _, leaf = name.partition(".")
             if leaf in restored.get(part, {}) and restored[part][leaf] == value:
                 del restored[part][leaf]
         return ConfigDict(restored)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
-        # ConfigDict takes its own methods' names, and dots, for no field.
+        # ConfigDict accepts neither names of its methods nor dots.
         raise UserError(f"not a config ({type(error).__name__}: {error})") from error
 
 
 def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
-    """Read the config that a checkpoint was trained with.
-
-    Args:
-      metadata: the checkpoint's.
-      workdir: where it lies, for the message.
-
-    Returns:
-      The config, validated.
+    """Read the config that a checkpoint in `workdir` was trained with from its metadata, and validate it.
 
     Raises:
-      UserError: it holds no valid config.
+      UserError: there is no valid config.
     """
     try:
         config = parse_config(metadata.get("config"))
@@ -119,17 +90,13 @@ def restore_config(metadata: Mapping, workdir: str) -> ConfigDict:
 
 
 def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
-    """Copy a config with some fields set, as `--config.FIELD=VALUE` would set them.
+    """Copy a config with some fields set, like `--config.FIELD=VALUE`.
 
-    Args:
-      config: the config, which is left as it is.
-      overrides: each "FIELD=VALUE", as "data.source=npz" or "sample_epochs=2,28".
-
-    Returns:
-      The copy; its values are of their fields' types but not checked otherwise.
+    Overrides are "FIELD=VALUE", as "data.source=npz" or "sample_epochs=2,28". The values of the copy are of their
+    fields' types but not checked otherwise.
 
     Raises:
-      UserError: an override is of another form, its field is unknown, or its value is not of the field's type.
+      UserError: an override has another form, its field is unknown, or its value is not of the field's type.
     """
     copy = config.copy_and_resolve_references()
     for override in overrides:
@@ -139,7 +106,7 @@ def override_fields(config: ConfigDict, overrides: Iterable[str]) -> ConfigDict:
         name = name.strip().removeprefix("config.")
         if name not in FIELDS:
             raise UserError(describe_unknown(name))
-        # A file may hold 50 where the field is a float, for ConfigDict an int.
+        # A file may have 50 for a float, which ConfigDict takes for an int.
         with copy.ignore_type():
             copy.update_from_flattened_dict({name: _parse_value(name, text.strip())})
     return copy
@@ -151,7 +118,7 @@ def _parse_value(name: str, text: str) -> Any:
         if field.value_type is bool:
             return {"true": True, "false": False}[text.lower()]
         if field.item_type:
-            # With the spaces and quotes that a tuple has on the command line.
+            # The command line may have the spaces and quotes of a tuple.
             items = (item.strip(" '\"") for item in text.strip("()[]").split(","))
             return tuple(field.item_type(item) for item in items if item)
         return field.value_type(text)

@@ -1,7 +1,4 @@
-"""Owns which configs are the same run: the hash, the differences, and the claim on a folder.
-
-Does not read configs (`files.py`).
-"""
+"""Owns which configs are the same run: the hash, the differences, and the claim on a folder."""
 
 import hashlib
 import json
@@ -23,13 +20,13 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import find_path_fault
 from fpgan_jax.host.whole_file import write_whole
 
-# What the numbers of each training depend on, as prefixes of field names.
+# Prefixes of the fields that the numbers of each training depend on.
 GAN_FIELDS = tuple(
     name for name in FIELDS if not name.startswith(("classifier.", "synthesis.", "evaluation."))
 )
 CLASSIFIER_FIELDS = ("seed", "data.", "classifier.")
 
-# What everything up to the scores' averaging depends on; the rest may change in a finished experiment.
+# Fields that everything except the averages of the scores depends on; others may change in a finished experiment.
 EXPERIMENT_FIELDS = tuple(name for name in FIELDS if not name.startswith("evaluation."))
 
 _FREE_FIELDS = frozenset(name for name, field in FIELDS.items() if field.is_free or field.is_path)
@@ -41,12 +38,9 @@ TRAIN_ON_FIELDS = frozenset(name for name, field in FIELDS.items() if field.may_
 def hash_config(config: Mapping) -> str:
     """Compute a short name for everything in a config that changes a number.
 
-    Args:
-      config: a ConfigDict or nested dicts.
-
     Returns:
-      12 hexadecimal digits of a SHA-256, the same on every machine and for every folder. A field that came
-      later counts only where it is not at its default, so that a config keeps the name it had before.
+      12 hexadecimal digits of a SHA-256, the same on every machine and for every folder. A field that came later counts
+      only if it is not at its default, so that existing configs keep their names.
     """
     relevant = FORMER_FIELDS | {
         name: _canonical(name, value)
@@ -59,36 +53,21 @@ def hash_config(config: Mapping) -> str:
 def find_differences(
     old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",), *, may_change: Collection[str] = ()
 ) -> list[str]:
-    """List the fields in which two configs differ so that their numbers differ.
-
-    Args:
-      old: a ConfigDict or nested dicts.
-      new: likewise.
-      prefixes: only fields whose dotted names start with one of these.
-      may_change: fields to leave out.
-
-    Returns:
-      Lines "config.lambda_l1 was 100.0, is 50.0", sorted.
-    """
+    """List the changes that `find_changes` finds, except those of the fields in `may_change`, as `describe_changes`."""
     changes = find_changes(old, new, prefixes)
     return describe_changes({name: change for name, change in changes.items() if name not in may_change})
 
 
 def describe_changes(changes: Mapping[str, tuple[Any, Any]]) -> list[str]:
-    """Write each of the changes that `find_changes` found as "config.lambda_l1 was 100.0, is 50.0"."""
+    """Write each change that `find_changes` found as "config.lambda_l1 was 100.0, is 50.0"."""
     return [f"config.{name} was {was!r}, is {now!r}" for name, (was, now) in changes.items()]
 
 
 def find_changes(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) -> dict[str, tuple[Any, Any]]:
-    """Find the fields in which two configs differ so that their numbers differ.
-
-    Args:
-      old: a ConfigDict or nested dicts.
-      new: likewise.
-      prefixes: only fields whose dotted names start with one of these.
+    """Find the fields, whose dotted names start with one of `prefixes`, by which the numbers of two configs differ.
 
     Returns:
-      Field -> (old value, new value), sorted by field; None where a config has no such field.
+      Field -> (old value, new value), sorted by field; None if a config has no such field.
     """
     old, new = (list_later_defaults() | flatten_config(config) for config in (old, new))
     names = (
@@ -104,10 +83,10 @@ def find_changes(old: Mapping, new: Mapping, prefixes: Iterable[str] = ("",)) ->
 
 
 def _canonical(name: str, value: Any) -> Any:
-    # Persons are taken in the order of their ids, however they are named.
+    # Persons are used in the order of their ids.
     if name == "data.persons" and value and FIELDS[name].find_fault(value) is None:
         return sorted(value)
-    # An archive holds a folder's prints; that they are the same ones is what their hash tells.
+    # An archive contains the prints of a folder. The hash of the data shows whether they are the same.
     return "socofing" if name == "data.source" and value == "npz" else value
 
 
@@ -119,19 +98,17 @@ def claim_workdir(
     may_change: Collection[str] = (),
     is_writer: bool = True,
 ) -> None:
-    """Write the config into a run's folder, if the folder holds no run of another one.
+    """Write the config into a run's folder, unless the folder has a run of another one.
 
-    Where it holds the same run, fields that may differ are written as they are now.
+    If it has the same run, fields that may differ get their new values.
 
     Args:
-      workdir: the run's folder; made if missing.
-      config: the validated config.
       prefixes: the fields that must agree, see `find_differences`.
       may_change: those of them that need not.
       is_writer: False only checks; for processes other than the main one.
 
     Raises:
-      UserError: the folder holds a run of another config, which is left untouched.
+      UserError: the folder has a run of another config, which is left untouched.
     """
     if fault := find_path_fault(workdir):
         raise UserError(f"--workdir={workdir}: {fault}")

@@ -1,9 +1,6 @@
-"""Owns the page that lists every config field, made from `config.fields.FIELDS`.
+"""Owns the page that lists every config field, made from `config.fields.FIELDS`."""
 
-Does not own what a field means: its declaration does.
-"""
-
-from fpgan_jax.config.fields import FIELDS, GROUP_NOTES, MAX_COUNT, Field
+from fpgan_jax.config.fields import FIELDS, GROUP_NOTES, Field
 from fpgan_jax.config.identity import CLASSIFIER_FIELDS, GAN_FIELDS
 from fpgan_jax.tables.formats import format_markdown
 
@@ -49,7 +46,7 @@ def _describe_range(field: Field) -> str:
     if field.choices:
         return ", ".join(map(str, field.choices))
     low = None if field.low is None else str(field.low)
-    high = None if field.high in (None, MAX_COUNT) else str(field.high)
+    high = None if field.high is None else str(field.high)
     if low is not None and high is not None:
         return f"{low} to {high}"
     return f"at least {low}" if low is not None else f"at most {high}" if high is not None else ""

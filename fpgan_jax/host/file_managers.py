@@ -1,9 +1,6 @@
-"""Owns which files a file manager leaves in a folder that somebody has looked into.
+"""Owns which files a file manager leaves in a folder, so that lists of data can skip them."""
 
-Does not remove any: who lists a folder of data passes them over.
-"""
-
-# Of macOS, Windows, KDE, Synology and archives that were packed on macOS.
+# From macOS, Windows, KDE, Synology and archives packed on macOS.
 _NAMES = frozenset(
     (
         *(".ds_store", ".localized", "icon\r", "__macosx", ".appledouble", ".spotlight-v100", ".fseventsd"),
@@ -15,10 +12,6 @@ _PREFIXES = ("._", ".trash", "thumbs.db:", "desktop.ini:")
 
 
 def is_leftover(name: str) -> bool:
-    """Say whether a file manager, and not a user or this program, made an entry of a folder.
-
-    Args:
-      name: without its folder.
-    """
+    """Return whether a file manager made an entry of a folder, given its name without the folder."""
     name = name.lower()
     return name in _NAMES or name.startswith(_PREFIXES)

@@ -1,7 +1,4 @@
-"""Owns that one process at a time writes into a folder.
-
-Does not know what is written there.
-"""
+"""Owns the lock that lets one process at a time write into a folder."""
 
 import contextlib
 import fcntl
@@ -11,19 +8,17 @@ from collections.abc import Iterator
 
 from fpgan_jax.errors import UserError
 
+# Not the package filelock: it does not say who holds a lock, leaves its file behind, and on a file system without locks
+# either fails or puts up a marker that outlives a killed process.
 LOCK_FILENAME = ".lock"
 
 
 @contextlib.contextmanager
 def hold_folder(folder: str, *, is_holder: bool = True) -> Iterator[None]:
-    """Keep other processes out of a folder within a `with` block.
+    """Keep other processes out of a folder, which is made if missing, within a `with` block.
 
-    The operating system lets go of the lock when its holder ends, however that happens. Where the file system
-    knows no locks, nobody is kept out.
-
-    Args:
-      folder: made if missing.
-      is_holder: False does nothing: for processes that work beside the one that holds it.
+    The operating system releases the lock when its holder ends, in whatever way. On a file system without locks, nobody
+    is kept out. With `is_holder=False` nothing happens, for processes that work beside the holder.
 
     Raises:
       UserError: another process holds it, or it cannot be written to.
@@ -44,7 +39,7 @@ def hold_folder(folder: str, *, is_holder: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        # Removed while it is held, so that it is certainly ours.
+        # Removed while we hold it, so that it is ours.
         with contextlib.suppress(OSError):
             os.remove(os.path.join(folder, LOCK_FILENAME))
         file.close()
@@ -52,7 +47,7 @@ def hold_folder(folder: str, *, is_holder: bool = True) -> Iterator[None]:
 
 def _lock(path: str):
     while True:
-        # Not truncated on opening: it may be another's, and tells who that is.
+        # Not truncated on opening: it may be another's, and says who that is.
         file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+", encoding="utf-8")
         try:
             try:
@@ -71,7 +66,7 @@ def _lock(path: str):
             # Also on Ctrl-C: a file left open would keep its lock as long as the process lives.
             file.close()
             raise
-        # Its last holder has removed it since it was opened: the lock is on a file that nobody finds.
+        # Its last holder has removed it since it was opened, so that nobody else finds the locked file.
         file.close()
 
 

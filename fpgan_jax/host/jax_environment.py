@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import is_utf8
-from fpgan_jax.host.xla_flags import read_flags
 
 # The variables that select JAX's devices.
 DEVICE_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
@@ -49,17 +48,29 @@ def disable_ynnpack_convolutions() -> None:
     """
     if importlib.metadata.version("jaxlib") not in _JAXLIB_WITH_YNN_FLAG:
         return
-    xla_flags = read_flags(os.environ.get("XLA_FLAGS", ""))
+    xla_flags = _read_xla_flags(os.environ.get("XLA_FLAGS", ""))
     if _YNN_FLAG not in xla_flags:
         os.environ["XLA_FLAGS"] = f"{_YNN_FLAG}=-individual_convolution {xla_flags}".rstrip()
+
+
+def _read_xla_flags(text: str) -> str:
+    # As XLA's parse_flags_from_env.cc. Further flags go in front, since XLA stops reading at the first word that is no
+    # flag, and a quote may be left open.
+    if not text or text.lstrip(" \t\r\n").startswith("-"):
+        return text
+    try:
+        with open(text, "rb") as file:
+            return os.fsdecode(file.read())
+    except OSError as error:
+        raise UserError(
+            f"XLA_FLAGS={text}: neither flags, which begin with --, nor a file of flags ({error.strerror})"
+        ) from error
 
 
 def keep_compiled_programs(workdir: str, folder: str | None) -> None:
     """Set where JAX keeps compiled programs for later runs. A folder that is already in the environment stays.
 
-    Args:
-      workdir: folder of the run; the default is `.jax_cache` beside it.
-      folder: the folder; None for the default, "" to keep no programs.
+    The folder None is `.jax_cache` beside the workdir, and "" keeps no programs.
 
     Raises:
       UserError: the path in the environment is not UTF-8.
@@ -77,12 +88,12 @@ def keep_compiled_programs(workdir: str, folder: str | None) -> None:
         )
 
 
-def explain_start_errors(main: Callable[[list[str]], None]) -> Callable[[list[str]], None]:
+def explain_start_errors(main: Callable[[], None]) -> Callable[[], None]:
     """Wrap a main function so that a variable with which JAX cannot start becomes a `UserError` that names it."""
 
-    def run_and_explain(argv: list[str]) -> None:
+    def run_and_explain() -> None:
         try:
-            main(argv)
+            main()
         except (AssertionError, RuntimeError, ValueError) as error:
             if line := _explain_start_error(error):
                 raise UserError(line) from error
@@ -92,7 +103,7 @@ def explain_start_errors(main: Callable[[list[str]], None]) -> Callable[[list[st
 
 
 def _explain_start_error(error: Exception) -> str | None:
-    # JAX has no error classes for these; only the text tells.
+    # JAX has no error classes for these, only texts.
     text = str(error)
     option = re.search(r"for (?:JAX flag|environment) '?(jax_\w+)", text, re.IGNORECASE)
     if option and (name := option[1].upper()) in os.environ:

@@ -1,7 +1,4 @@
-"""Owns reading JSON that an editor may have saved: in any Unicode encoding, and with a mistake told by its place.
-
-Does not write any (`whole_file.py`), nor know what must be in it.
-"""
+"""Owns reading JSON that an editor may have saved."""
 
 import json
 import os
@@ -12,13 +9,7 @@ from fpgan_jax.errors import UserError
 
 
 def read_json(path: str | os.PathLike) -> Any:
-    """Read a JSON file, in UTF-8 or in what its byte-order mark says.
-
-    Args:
-      path: the file.
-
-    Returns:
-      What it holds.
+    """Read a JSON file, in UTF-8 or in the encoding of its byte-order mark.
 
     Raises:
       UserError: it is not JSON; the message has the line and the column of the mistake.
@@ -36,4 +27,4 @@ def read_json(path: str | os.PathLike) -> Any:
         reason = str(error).partition(";")[0]
     except RecursionError:
         reason = "nested too deeply"
-    raise UserError(f"{os.fspath(path)}: not JSON ({reason}); mend it there")
+    raise UserError(f"{os.fspath(path)}: not JSON ({reason}); fix it there")

@@ -1,10 +1,8 @@
-"""Owns how the processes of one run come together, and that all of them end when one is gone.
+"""Owns how the processes of one run find one another, and that all of them end when one is gone.
 
-Does not divide work among them (`parallel.py`), which they do through `jax.distributed` once they have come together.
-
-Process 0 listens at the address that all are given. Each of the others connects, says who it is, and keeps the
-connection: it ends with the process, which the operating system tells at once. JAX's own heartbeats tell it later, do
-not name a process of the run, and end the others with a stack trace; they are left to find processes that hang.
+Process 0 listens at the address that all are given. Each of the others connects, introduces itself, and keeps the
+connection, which ends with its process at once. JAX's own heartbeats notice later, do not name a process of the run,
+and end the others with a stack trace; they are left to find processes that hang.
 """
 
 import contextlib
@@ -25,7 +23,7 @@ from fpgan_jax.errors import UserError
 
 # Seconds within which all processes must have come: a batch system may start them one after another.
 JOIN_SECONDS = 300
-# Seconds after which a process that hangs, or whose machine is gone without a word, is given up.
+# Seconds after which a process that hangs, or whose machine disappears silently, counts as gone.
 HEARTBEAT_SECONDS = 45
 # The exit code of a process that ends because another one did.
 EXIT_OTHER_GONE = 1
@@ -36,7 +34,7 @@ _LAUNCHERS = {
     "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
     "MPI": ("PMI_SIZE", "PMI_RANK"),
 }
-# (number of this process on its machine, how many there are there: of Slurm's a list over the machines)
+# (number of this process on its machine, number of processes there; Slurm lists the latter for all machines)
 _LOCAL_PLACES = {
     "srun": ("SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"),
     "Open MPI": ("OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"),
@@ -45,12 +43,11 @@ _LOCAL_PLACES = {
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a process stands among the others.
+    """The place of a process among the others.
 
     Attributes:
       coordinator: "HOST:PORT" at which process 0 listens.
-      num_processes: how many there are.
-      process_id: the number of this one, from 0.
+      process_id: number of this one, from 0.
       local_device_ids: the devices that it takes of those it sees; None is all.
     """
 
@@ -63,17 +60,16 @@ class Place:
 def join_processes(
     coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Bring the processes of one run together, if there are several.
+    """Bring the processes of one run together, if there are several; to be called before JAX is used.
 
-    To be called before JAX is used. Under srun and Open MPI's mpirun nothing need be given.
+    Under srun and Open MPI's mpirun no argument is needed.
 
     Args:
       coordinator: "HOST:PORT" at which process 0 listens; the same for all.
-      num_processes: how many there are.
-      process_id: the number of this one, from 0.
+      process_id: number of this one, from 0.
 
     Raises:
-      UserError: what is given or found does not suffice or is contradictory, or not all processes have come.
+      UserError: the place is incomplete or contradictory, or not all processes have come.
     """
     place = find_place(coordinator, num_processes, process_id, os.environ)
     if place is None:
@@ -91,7 +87,7 @@ def join_processes(
 
 
 def leave_processes() -> None:
-    """Tell the others that this process has done its part; alone, do nothing."""
+    """Tell the others, if there are any, that this process has finished its part."""
     global _membership
     if _membership is not None:
         _membership.send(kind="leaves")
@@ -99,14 +95,11 @@ def leave_processes() -> None:
 
 
 def end_processes(reason: str, exit_code: int) -> None:
-    """End the others and this process; alone, do nothing.
-
-    Args:
-      reason: why this process cannot go on.
-      exit_code: of all.
-    """
+    """End the others, if there are any, and this process, which cannot continue for this reason."""
     if _membership is not None:
-        _membership.send(kind="ends", text=f"{_membership.name} cannot go on: {reason}", exit_code=exit_code)
+        _membership.send(
+            kind="ends", text=f"{_membership.name} cannot continue: {reason}", exit_code=exit_code
+        )
         sys.stdout.flush()
         # An orderly exit would wait for the others.
         os._exit(exit_code)
@@ -118,19 +111,10 @@ def find_place(
     process_id: int | None,
     environment: Mapping[str, str],
 ) -> Place | None:
-    """Find out where this process stands among the others.
-
-    Args:
-      coordinator: as of `join_processes`, like the two that follow.
-      num_processes: how many.
-      process_id: which.
-      environment: of the process; what is not given is taken from it.
-
-    Returns:
-      The place, or None for a process that is alone.
+    """Find the place of this process, or None if it is alone; see `join_processes`.
 
     Raises:
-      UserError: what is given or found does not suffice or is contradictory.
+      UserError: the place is incomplete or contradictory.
     """
     launcher, found_num, found_id = _read_launcher(environment)
     num_processes = found_num if num_processes is None else num_processes
@@ -154,11 +138,7 @@ def find_place(
 
 
 def _divide_devices(launcher: str | None, environment: Mapping[str, str]) -> tuple[int, ...] | None:
-    """Choose this process's devices of those that it sees: its part where others of its machine see them too.
-
-    Raises:
-      UserError: they do not divide.
-    """
+    """Choose this process's part of the devices that it sees, if others of its machine see them too."""
     rank_name, count_name = _LOCAL_PLACES.get(launcher or "", ("", ""))
     rank, counts = environment.get(rank_name, ""), _expand_counts(environment.get(count_name, ""))
     visible = environment.get("CUDA_VISIBLE_DEVICES", "")
@@ -167,7 +147,7 @@ def _divide_devices(launcher: str | None, environment: Mapping[str, str]) -> tup
     if not rank.isdigit() or num_local == 1 or "SLURM_GPUS_PER_TASK" in environment:
         return None
     if not visible or num_local is None:
-        # A device a process, as JAX has it, of those that all of the machine see.
+        # JAX's default, one device per process, of those that all processes of the machine see.
         return (0,) if visible and "," not in visible else (int(rank),)
     num_visible = len(visible.split(","))
     if num_visible < num_local:
@@ -183,7 +163,7 @@ def _divide_devices(launcher: str | None, environment: Mapping[str, str]) -> tup
 
 
 def _expand_counts(counts: str) -> list[int]:
-    """Expand Slurm's "2(x3),1" to [2, 2, 2, 1]; another text than counts to nothing."""
+    """Expand Slurm's "2(x3),1" to [2, 2, 2, 1], and other text to []."""
     found = re.findall(r"(\d+)(?:\(x(\d+)\))?", counts)
     return [int(count) for count, repeated in found for _ in range(int(repeated or 1))]
 
@@ -198,7 +178,7 @@ def _read_launcher(environment: Mapping[str, str]) -> tuple[str | None, int | No
 
 def _ask_jax(launcher: str | None) -> str:
     """Have JAX find the address that all processes know of."""
-    # Private: its public form starts what is found at once, and ends the process where one of the others is missing.
+    # Private: the public function starts at once, and ends the process if another one is missing.
     from jax._src import clusters
 
     coordinator, *_ = clusters.ClusterEnv.auto_detect_unset_distributed_params(
@@ -218,12 +198,12 @@ def _split_address(address: str) -> tuple[str, int]:
 
 
 class _Connection:
-    """Messages, a line of JSON each, to and from one other process."""
+    """Messages, one line of JSON each, to and from one other process."""
 
     def __init__(self, sock: socket.socket):
         self._sock = sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # A machine that is gone without a word: asked after 15 s of silence, and then every 5 s.
+        # For machines that disappear silently: asked after 15 s of silence, and then every 5 s.
         for name, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
             if hasattr(socket, name):
                 sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
@@ -234,7 +214,7 @@ class _Connection:
             self._sock.sendall(json.dumps(message).encode() + b"\n")
 
     def receive(self) -> dict | None:
-        """Wait for a message; None if the other is gone, or sends what is none."""
+        """Wait for a message; None if the other is gone, or sends something else."""
         try:
             message = json.loads(self._lines.readline(2**16))
         except (OSError, ValueError):
@@ -249,7 +229,7 @@ class _Connection:
         self._sock.close()
 
     def watch(self, who: str, others: "list[_Connection]") -> None:
-        """End this process, and tell `others`, when the other one is gone or says that it cannot go on."""
+        """End this process, and tell `others`, when the other one is gone or cannot continue."""
 
         def wait():
             message = self.receive()
@@ -259,9 +239,9 @@ class _Connection:
             text, exit_code = str(message.get("text")), int(message.get("exit_code", EXIT_OTHER_GONE))
             for other in others:
                 other.send(kind="ends", text=text, exit_code=exit_code)
-            # From any thread, whatever the others wait for; everything on disk is whole at any moment.
+            # At once, whatever other threads wait for; everything on disk is whole at any moment.
             print(
-                f"\nERROR: {text}, so that this process ends too; the same commands go on from what is saved",
+                f"\nERROR: {text}, so this process ends too; run the same commands again to resume",
                 file=sys.stderr,
                 flush=True,
             )
@@ -275,9 +255,10 @@ class _Server:
 
     def __init__(self, place: Place):
         host, port = _split_address(place.coordinator)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self.name = _describe(0, place.num_processes, _introduce(place))
         try:
-            with socket.create_server(("", port), family=_choose_family(host)) as listener:
+            with socket.create_server(("", port), family=family) as listener:
                 members = _gather(listener, place)
         except OSError as error:
             raise UserError(
@@ -297,18 +278,18 @@ class _Server:
 
 
 class _Client:
-    """Another process: comes to process 0, and waits for its end or for its word that another one has ended."""
+    """Another process: joins process 0, and waits for its end or for its word that another one has ended."""
 
     def __init__(self, place: Place):
         deadline = time.monotonic() + JOIN_SECONDS
         self.name = _describe(place.process_id, place.num_processes, _introduce(place))
         self._connection = _Connection(_connect(place.coordinator, deadline))
         self._connection.send(**_introduce(place))
-        # Process 0 may have begun to wait later.
+        # Process 0 may have started to wait later.
         self._connection.set_timeout(2 * JOIN_SECONDS)
         answer = self._connection.receive()
         if answer is None:
-            raise UserError(f"--coordinator={place.coordinator}: process 0 has gone before all had come")
+            raise UserError(f"--coordinator={place.coordinator}: process 0 ended before all had joined")
         if answer.get("kind") != "starts":
             raise UserError(str(answer.get("text")))
         self._connection.set_timeout(None)
@@ -336,12 +317,8 @@ def _describe(process_id: int | None, num_processes: int | None, hello: Mapping)
     return f"process {process_id} of {num_processes} ({hello.get('pid')} on {hello.get('host')})"
 
 
-def _choose_family(host: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in host else socket.AF_INET
-
-
 def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connection, dict]]:
-    """Wait until all other processes have come; return number -> (connection, what it said of itself)."""
+    """Wait until all other processes have joined; return number -> (connection, its introduction)."""
     members: dict[int, tuple[_Connection, dict]] = {}
     deadline = time.monotonic() + JOIN_SECONDS
 
@@ -356,20 +333,20 @@ def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connectio
             connection = _Connection(listener.accept()[0])
         except TimeoutError:
             refuse(
-                f"process {', '.join(map(str, missing))} of {place.num_processes} has not come to "
+                f"process {', '.join(map(str, missing))} of {place.num_processes} has not joined "
                 f"{place.coordinator} within {JOIN_SECONDS} s; start all of them, with the same --coordinator"
             )
         connection.set_timeout(10)
         hello = connection.receive()
         if hello is None or hello.get("kind") != "comes":
-            connection.close()  # somebody else, who tried the port
+            connection.close()  # not one of ours
             continue
         process_id = hello.get("process_id")
         if hello.get("num_processes") != place.num_processes or process_id not in missing:
             text = (
-                f"{_describe(process_id, hello.get('num_processes'), hello)}: has come where one of "
-                f"{', '.join(map(str, missing))} of {place.num_processes} was missing; give each its own "
-                "--process_id and all the same --num_processes"
+                f"{_describe(process_id, hello.get('num_processes'), hello)}: joined, but process "
+                f"{', '.join(map(str, missing))} of {place.num_processes} is missing; give each its own --process_id "
+                "and all the same --num_processes"
             )
             connection.send(kind="ends", text=text)
             refuse(text)

@@ -1,7 +1,4 @@
-"""Owns how long work shows that it goes on: a line with the rate and the time left.
-
-Does not own what is logged to files; `training/reporting.py` does.
-"""
+"""Owns the display of progress: a line with the rate and the time left."""
 
 import sys
 
@@ -14,17 +11,12 @@ def create_progress(
     """Create a progress line on standard error.
 
     Args:
-      total: how many units make the work.
-      label: what is being done.
       unit: the name of one unit, for the rate.
       initial: units done before.
-      unit_scale: factor from units to what the rate counts, as tqdm's.
+      unit_scale: factor from units to what the rate counts, as in tqdm.
       is_shown: False shows nothing, for processes that work beside one that shows its own.
-
-    Returns:
-      A `tqdm` bar: call `update(n)` and `close()`, or use it as a context manager.
     """
-    # In a log file each refresh is a line of its own: fewer of them.
+    # In a log file each refresh is a new line, so refresh rarely.
     is_terminal = sys.stderr.isatty()
     return tqdm(
         total=total,

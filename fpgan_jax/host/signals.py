@@ -1,15 +1,12 @@
-"""Owns what a signal to stop does to a training: it is noted, and the loop saves and leaves when it next looks.
-
-Does not save anything; `loop.py` does.
-"""
+"""Owns what a signal to stop does to a training: it is noted, and the loop saves and leaves when it next looks."""
 
 import os
 import signal
 import sys
 import threading
 
-# Kubernetes, Slurm and a shell's `kill` send the first, Ctrl-C the second; the third is what Slurm's `--signal` is
-# usually given, to warn of a time limit.
+# Kubernetes, Slurm and a shell's `kill` send the first, Ctrl-C the second. The third is common for Slurm's `--signal`,
+# which warns of a time limit.
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -25,9 +22,8 @@ def end_process_at_second_signal() -> None:
 class StopRequest:
     """Notes the first of `SIGNALS` within a `with` block; the second does what it would do without this.
 
-    In a notebook a second Ctrl-C is a KeyboardInterrupt then, which leaves its process alive.
-
-    Only a program's main thread can be signalled; in another nothing is noted, and signals do what they did.
+    In a notebook a second Ctrl-C then is a KeyboardInterrupt, which leaves its process alive. Only a program's main
+    thread gets signals; in another thread nothing is noted.
 
     Attributes:
       signal_name: of the signal that came, as "SIGTERM", or None.
@@ -53,14 +49,14 @@ class StopRequest:
         del frame
         if self.signal_name is not None:
             if _ends_process:
-                # Everything on disk is whole at any moment, so nothing need be tidied up.
+                # Everything on disk is whole at any moment, so there is nothing to clean up.
                 os._exit(128 + number)
             signal.signal(number, self._before[number])
             signal.raise_signal(number)
             return
         self.signal_name = signal.Signals(number).name
         print(
-            f"\n{self.signal_name}: saving and leaving after this step; once more leaves at once",
+            f"\n{self.signal_name}: saving and stopping after this step; a second signal stops at once",
             file=sys.stderr,
             flush=True,
         )

@@ -1,7 +1,4 @@
-"""Owns what a path means that a user gives: `~` is the home folder, and what is no path on this machine is refused.
-
-Does not look at what is there.
-"""
+"""Owns what a path given by a user means: `~` is the home folder, and what is no path on this machine is refused."""
 
 import os
 import re
@@ -15,7 +12,7 @@ def expand_path(path: str) -> str:
 
 
 def is_utf8(path: str) -> bool:
-    """Return whether a path's bytes, which Python has as surrogates where they are no UTF-8, are UTF-8."""
+    """Return whether a path's bytes are UTF-8; Python has others as surrogates."""
     try:
         path.encode()
     except UnicodeEncodeError:

@@ -7,12 +7,12 @@ import subprocess
 import sys
 
 _ROOT = pathlib.Path(__file__).parents[2]
-# What decides numbers, in the order in which it is told.
+# Packages that decide numbers, in the order of the output.
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow", "tensorflow-cpu")
 
 
 def find_version() -> str:
-    """Return this package's version: of the checkout that it runs from, else of what is installed."""
+    """Return this package's version: of the checkout that it runs from, else of the installation."""
     setup = configparser.ConfigParser()
     setup.read(_ROOT / "setup.cfg", encoding="utf-8")
     if setup.get("metadata", "name", fallback="") == "fpgan_jax":
@@ -29,8 +29,8 @@ def find_package(name: str) -> str:
 
 
 def find_commit() -> str:
-    """Return the commit of the code that runs, "-dirty" if it was changed since, or "not a checkout"."""
-    # Installed into an environment that lies in another project's checkout, it would name that one's.
+    """Return the commit of the running code, with "-dirty" if it was changed since, or "not a checkout"."""
+    # If installed into an environment inside another project's checkout, git would name that project's commit.
     if not (_ROOT / "setup.cfg").exists():
         return "not a checkout"
     command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=12"]

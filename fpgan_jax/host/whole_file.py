@@ -1,14 +1,11 @@
-"""Owns how a file appears: whole, or not at all.
-
-Does not make folders, and does not know what is in a file.
-"""
+"""Owns how a file appears: whole, or not at all."""
 
 import contextlib
 import os
 from collections.abc import Iterator
 from typing import IO
 
-# What a file is called until it is whole; a process that is killed may leave one.
+# Ending of a file until it is whole; a killed process may leave one.
 TEMPORARY_ENDING = ".tmp"
 
 
@@ -17,20 +14,16 @@ def write_whole(path: str | os.PathLike, mode: str = "w", **options) -> Iterator
     """Open a file that takes its name only once everything is written.
 
     Args:
-      path: the file; one that is there is replaced at the end, and left alone if the writing fails.
+      path: the file; an existing one is replaced at the end, and kept if the writing fails.
       mode: "w" (UTF-8, line ends as they are written) or "wb".
-      options: further arguments of `open`.
 
     Yields:
       The open file; its `name` is the temporary one.
-
-    Raises:
-      OSError: what `open` and the writing raise; nothing of the new file is left.
     """
     if "b" not in mode:
         options = {"encoding": "utf-8", "newline": ""} | options
     temporary = f"{os.fspath(path)}{TEMPORARY_ENDING}"
-    # What a killed process left may be a link to elsewhere, if somebody else made the folder.
+    # In a folder of somebody else, the file of a killed process may be a link to elsewhere.
     with contextlib.suppress(FileNotFoundError):
         os.remove(temporary)
     try:
@@ -38,7 +31,7 @@ def write_whole(path: str | os.PathLike, mode: str = "w", **options) -> Iterator
             yield file
         os.replace(temporary, path)
     except BaseException:
-        # On a full disk half a file would take up what is left of it.
+        # On a full disk half a file would take the rest of the space.
         with contextlib.suppress(OSError):
             os.remove(temporary)
         raise

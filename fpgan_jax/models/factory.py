@@ -1,8 +1,10 @@
 """Owns the way from a config to a network, and the check that the image's size suits it.
 
-Does not own the networks, nor weights: `training.state` draws those. Nor the range of a field by itself,
-which `config.checks.validate_config` has checked before.
+The range of each field by itself has been checked before (`config.checks.validate_config`).
 """
+
+import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -17,17 +19,11 @@ from fpgan_jax.models.xception import Xception
 
 
 def create_generator(config: ConfigDict) -> nn.Module:
-    """Create the generator that `config.generator` asks for.
-
-    Args:
-      config: the whole config.
-
-    Returns:
-      A `UNetGenerator` or `RonnebergerUNetGenerator`.
+    """Create the `UNetGenerator` or `RonnebergerUNetGenerator` that `config.generator` asks for.
 
     Raises:
-      UserError: the image's size does not suit the form, a decoder output is not among its own, or a field asks for
-        what the form has not.
+      UserError: the image's size does not suit the form, it has no such decoder output, or a field is not for this
+        form.
     """
     generator = config.generator
     fields = _common_fields(generator) | {
@@ -53,13 +49,7 @@ def create_generator(config: ConfigDict) -> nn.Module:
 
 
 def find_num_levels(config: ConfigDict) -> int:
-    """Find how often an Isola generator halves the image.
-
-    Args:
-      config: the whole config.
-
-    Returns:
-      config.generator.num_levels, or where that is 0 `unet.count_levels` of the image's size.
+    """Find how often an Isola generator halves the image: config.generator.num_levels, or if 0 `unet.count_levels`.
 
     Raises:
       UserError: the image is too small, or one pixel is left before the last halving.
@@ -80,18 +70,12 @@ def find_num_levels(config: ConfigDict) -> int:
 def create_discriminator(config: ConfigDict) -> nn.Module:
     """Create the discriminator that `config.discriminator` asks for.
 
-    Args:
-      config: the whole config.
-
-    Returns:
-      A `PatchDiscriminator`.
-
     Raises:
       UserError: the image is too small to give one logit.
     """
     discriminator = config.discriminator
     receptive_field = discriminator.receptive_field
-    # Every strided convolution halves the size; each of the two last ones takes one pixel off the map.
+    # Every strided convolution halves the size; each of the last two convolutions reduces it by one pixel.
     smallest = 3 * 2 ** NUM_STRIDED_CONVS[receptive_field]
     if min(image_shape(config.data)[:2]) < smallest:
         raise UserError(
@@ -106,50 +90,28 @@ def create_discriminator(config: ConfigDict) -> nn.Module:
 
 
 def shape_generator(config: ConfigDict) -> dict:
-    """Compute the shapes of the generator's variables; nothing is drawn.
-
-    Args:
-      config: the whole config.
-
-    Returns:
-      "params" and, with batch norm, "batch_stats": nested dicts of `jax.ShapeDtypeStruct`.
+    """Compute the shapes of the generator's variables, nested dicts of `jax.ShapeDtypeStruct`, without drawing them.
 
     Raises:
-      UserError: as `create_generator`.
+      UserError: see `create_generator`.
     """
-    generator = create_generator(config)
-    return jax.eval_shape(
-        lambda key, condition, image: generator.init(
-            key, condition, deterministic=True, use_running_average=False
-        ),
-        *_shape_init_arguments(config),
-    )
+    init = functools.partial(create_generator(config).init, deterministic=True, use_running_average=False)
+    return _shape_variables(init, condition_shape(config.data))
 
 
 def shape_discriminator(config: ConfigDict) -> dict:
     """Compute the shapes of the discriminator's variables; see `shape_generator`."""
-    discriminator = create_discriminator(config)
-    return jax.eval_shape(
-        lambda key, condition, image: discriminator.init(key, condition, image, use_running_average=False),
-        *_shape_init_arguments(config),
-    )
+    init = functools.partial(create_discriminator(config).init, use_running_average=False)
+    return _shape_variables(init, condition_shape(config.data), image_shape(config.data))
 
 
-def _shape_init_arguments(config: ConfigDict) -> tuple:
-    shapes = condition_shape(config.data), image_shape(config.data)
+def _shape_variables(init: Callable, *shapes: tuple[int, int, int]) -> dict:
     images = (jax.ShapeDtypeStruct((1, *shape), jnp.float32) for shape in shapes)
-    return jax.eval_shape(lambda: jax.random.key(0)), *images
+    return jax.eval_shape(lambda *images: init(jax.random.key(0), *images), *images)
 
 
 def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
-    """Create the classifier that `config.classifier` asks for.
-
-    Args:
-      config: the whole config.
-      num_classes: number of persons.
-
-    Returns:
-      An `Xception`.
+    """Create the classifier that `config.classifier` asks for, of `num_classes` persons.
 
     Raises:
       UserError: the image is too small, or there is only one person.
@@ -157,8 +119,7 @@ def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:
     classifier = config.classifier
     if num_classes < 2:
         raise UserError(
-            f"config.data: {num_classes} person; a classifier is sure of the only one it knows, whatever it is shown: "
-            "use at least 2"
+            f"config.data: {num_classes} person; a classifier gives every image to its only class: use at least 2"
         )
     if min(image_shape(config.data)[:2]) < 71:
         raise UserError(
@@ -185,14 +146,8 @@ def _refuse_fields_of_isola(generator: ConfigDict) -> None:
 
 def _common_fields(network: ConfigDict) -> dict:
     """Return the fields that generators and discriminators share."""
-    return {
-        "num_features": network.num_features,
-        "norm": network.norm,
-        "norm_epsilon": network.norm_epsilon,
-        "norm_momentum": network.norm_momentum,
-        "conv_bias": network.conv_bias,
-        "dtype": jnp.dtype(network.dtype),
-    }
+    names = ("num_features", "norm", "norm_epsilon", "norm_momentum", "conv_bias")
+    return {name: network[name] for name in names} | {"dtype": jnp.dtype(network.dtype)}
 
 
 def _checked_dropout_outputs(config: ConfigDict, num_levels: int) -> tuple[int, ...]:

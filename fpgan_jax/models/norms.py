@@ -1,7 +1,4 @@
-"""Owns the norms, and the types that modules declare their fields with.
-
-Does not own convolutions (`layers.py`).
-"""
+"""Owns the norms, and the types of modules' fields."""
 
 import functools
 from collections.abc import Callable
@@ -28,26 +25,19 @@ def gan_scale_init(key: jax.Array, shape: tuple[int, ...], dtype: Dtype = jnp.fl
 class BatchNorm(nn.Module):
     """Batch normalization over all examples or over each example alone, with float32 statistics.
 
-    Normalizing by the batch's own statistics works whether or not "batch_stats" is mutable (pix2pix does so
-    at test time); the running statistics move only where it is.
+    Normalizing by the batch's own statistics works whether or not "batch_stats" is mutable (pix2pix does so at test
+    time); the running statistics change only if it is.
 
     Attributes:
-      use_running_average: normalize by the running statistics.
-      per_example: each example's own statistics instead of the batch's: what a batch of one means, at any
-        batch size. The running statistics then move towards the mean over the examples.
-      num_passes: number of equal parts of the batch that are normalized as if they came one after another:
-        each by its own statistics, and the running ones see them in that order.
+      per_example: use each example's own statistics instead of the batch's: the meaning of a batch of one, at any batch
+        size. The running statistics then follow the mean over the examples.
+      num_passes: number of equal parts of the batch that are normalized as if they came one after another: each by its
+        own statistics, and the running ones see them in that order.
       momentum: of the running statistics, in Flax's sense: new = momentum * old + (1 - momentum) * batch.
-      epsilon: added to the variance.
       dtype: of the result; None is the widest of input and parameters.
-      param_dtype: of scale and bias.
-      scale_init: initialiser of the scale.
-      axis_name: device axis over which statistics are averaged; None keeps them on the device. With
-        `per_example` only the running statistics are.
 
-    Source: Ioffe & Szegedy 2015, algorithm 1; differs in: the running variance is the biased one, as in Flax,
-      where PyTorch keeps the unbiased one (n / (n - 1) times as much). Only `use_running_average` sees the
-      difference.
+    Source: Ioffe & Szegedy 2015, algorithm 1; differs in: the running variance is the biased one, as in Flax, while
+      PyTorch keeps the unbiased one (n / (n - 1) times as much). Only `use_running_average` shows the difference.
     """
 
     use_running_average: bool
@@ -56,48 +46,35 @@ class BatchNorm(nn.Module):
     momentum: float = 0.9
     epsilon: float = 1e-5
     dtype: Dtype | None = None
-    param_dtype: Dtype = jnp.float32
     scale_init: Initializer = nn.initializers.ones_init()
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Normalize [batch, h, w, features]."""
         shape = (x.shape[-1],)
-        scale = self.param("scale", self.scale_init, shape, self.param_dtype)
-        bias = self.param("bias", nn.initializers.zeros_init(), shape, self.param_dtype)
+        scale = self.param("scale", self.scale_init, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros_init(), shape, jnp.float32)
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, shape, jnp.float32)
         running_var = self.variable("batch_stats", "var", jnp.ones, shape, jnp.float32)
         if self.use_running_average:
             return _normalize(x, running_mean.value, running_var.value, self.epsilon, scale, bias, self.dtype)
         passes = x.reshape(self.num_passes, -1, *x.shape[1:])
         axes = (2, 3) if self.per_example else (1, 2, 3)
-        if self.per_example or self.is_initializing() or self.axis_name is None:
-            y, mean, var = normalize_by_moments(passes, scale, bias, axes, self.epsilon)
-            y = y.astype(_result_dtype(self.dtype, x, scale, bias))
-        else:
-            mean, var = _compute_moments(passes, axes, self.axis_name)
-            y = _normalize(passes, mean, var, self.epsilon, scale, bias, self.dtype)
+        y, mean, var = normalize_by_moments(passes, scale, bias, axes, self.epsilon)
         self._update(running_mean, mean)
         self._update(running_var, var)
-        return y.reshape(x.shape)
+        return y.reshape(x.shape).astype(_result_dtype(self.dtype, x, scale, bias))
 
     def _update(self, running: nn.Variable, values: jax.Array) -> None:
         if self.is_initializing() or not self.is_mutable_collection("batch_stats"):
             return
         values = values.reshape(self.num_passes, -1, values.shape[-1]).mean(1)
-        if self.per_example and self.axis_name is not None:
-            values = lax.pmean(values, self.axis_name)
         for value in values:
             running.value = self.momentum * running.value + (1 - self.momentum) * value
 
 
 class InstanceNorm(nn.Module):
     """Normalize each example and feature by its own mean and variance; no parameters, no running statistics.
-
-    Attributes:
-      epsilon: added to the variance.
-      dtype: of the result; None is the input's.
 
     Source: Ulyanov et al. 2016, as torch.nn.InstanceNorm2d; differs in: nothing.
     """
@@ -117,25 +94,20 @@ class InstanceNorm(nn.Module):
 def normalize_by_moments(
     x: jax.Array, scale: jax.Array, bias: jax.Array, axes: tuple[int, ...], epsilon: float
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Normalize by mean and variance over some axes, then scale and shift; all in float32.
+    """Normalize [.., features] by mean and variance over some axes, then scale and shift; all in float32.
 
-    Its gradient is written out, which takes fewer passes over the map than differentiating mean, variance and
-    normalization one by one. No gradient flows into the moments that come out.
-
-    Args:
-      x: [.., features], float.
-      scale: [features], float.
-      bias: [features], float.
-      axes: of `x`, without the last.
-      epsilon: added to the variance.
+    The gradient is written out, which takes fewer passes over the map than differentiating mean, variance and
+    normalization one by one. No gradient flows into the returned moments.
 
     Returns:
-      (normalized, the shape of `x`; mean; biased variance, both of that shape with 1 for each of `axes`), all
-      float32.
+      (normalized, the shape of `x`; mean; biased variance, both of that shape with 1 for each of `axes`), float32.
 
     Source: Ioffe & Szegedy 2015, algorithm 1 and the gradients in section 3; differs in: nothing.
     """
-    mean, var = _compute_moments(x, axes, None)
+    values = x.astype(jnp.float32)
+    mean = values.mean(axes, keepdims=True)
+    # Two passes: mean(x^2) - mean^2 loses all digits if the mean is large compared with the spread.
+    var = jnp.square(values - mean).mean(axes, keepdims=True)
     return _normalize(x, mean, var, epsilon, scale, bias, jnp.float32), mean, var
 
 
@@ -147,13 +119,13 @@ def _normalize_forward(x, scale, bias, axes, epsilon):
 def _normalize_backward(axes, epsilon, residuals, cotangents):
     x, scale, bias, mean, var = residuals
     g = cotangents[0]
-    centred = x.astype(jnp.float32) - mean
+    centered = x.astype(jnp.float32) - mean
     inverse = lax.rsqrt(var + epsilon)
     factor = inverse * scale.astype(jnp.float32)
     g_sum = g.sum(axes, keepdims=True)
-    product_sum = (g * centred).sum(axes, keepdims=True)
+    product_sum = (g * centered).sum(axes, keepdims=True)
     count = x.size // g_sum.size
-    x_gradient = factor * (g - g_sum / count - centred * (jnp.square(inverse) * product_sum / count))
+    x_gradient = factor * (g - g_sum / count - centered * (jnp.square(inverse) * product_sum / count))
     others = tuple(range(x.ndim - 1))
     scale_gradient = (product_sum * inverse).sum(others)
     return (
@@ -164,21 +136,6 @@ def _normalize_backward(axes, epsilon, residuals, cotangents):
 
 
 normalize_by_moments.defvjp(_normalize_forward, _normalize_backward)
-
-
-def _compute_moments(
-    x: jax.Array, axes: tuple[int, ...], axis_name: str | None
-) -> tuple[jax.Array, jax.Array]:
-    """Return mean and biased variance in float32, over `axes` and over the devices of `axis_name`."""
-
-    def average(values):
-        values = values.mean(axes, keepdims=True)
-        return values if axis_name is None else lax.pmean(values, axis_name)
-
-    x = x.astype(jnp.float32)
-    mean = average(x)
-    # Two passes: mean(x^2) - mean^2 loses all digits where the mean is large beside the spread.
-    return mean, average(jnp.square(x - mean))
 
 
 def _normalize(x, mean, var, epsilon, scale, bias, dtype):
@@ -196,28 +153,14 @@ def create_gan_norm(
     *,
     use_running_average: bool,
     dtype: Dtype | None,
-    param_dtype: Dtype,
-    axis_name: str | None,
     name: str,
     num_passes: int = 1,
     epsilon: float = 1e-5,
     momentum: float = 0.9,
 ) -> Callable[[jax.Array], jax.Array]:
-    """Create the norm of a generator or discriminator, by name.
+    """Create the norm of a generator or discriminator, by its name in `NORMS`; "none" is the identity.
 
-    Args:
-      norm: one of `NORMS`.
-      use_running_average: batch norms only: normalize by the running statistics.
-      dtype: of the result.
-      param_dtype: of scale and bias.
-      axis_name: device axis over which batch statistics are averaged, or None.
-      name: the submodule's name.
-      num_passes: see `BatchNorm`.
-      epsilon: added to the variance.
-      momentum: batch norms only: of the running statistics, see `BatchNorm`.
-
-    Returns:
-      A module, or the identity for "none".
+    Running statistics and passes are for batch norms only, see `BatchNorm`.
 
     Raises:
       ValueError: `norm` is not one of `NORMS`.
@@ -237,8 +180,6 @@ def create_gan_norm(
         momentum=momentum,
         epsilon=epsilon,
         dtype=dtype,
-        param_dtype=param_dtype,
         scale_init=gan_scale_init,
-        axis_name=axis_name,
         name=name,
     )

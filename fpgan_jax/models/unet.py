@@ -1,77 +1,54 @@
-"""Owns the generators: pix2pix's U-Net (Isola's form) and the paper's section 3.1 (Ronneberger's form).
-
-Does not check a config; `factory` does, and says which field to mend.
-"""
+"""Owns the generators: pix2pix's U-Net (Isola's form) and that of the paper's section 3.1 (Ronneberger's form)."""
 
 import functools
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fpgan_jax.models import layers, norms
+from fpgan_jax.models import layers
 from fpgan_jax.models.convolutions.pooling import max_pool_2x2
 
 SKIPS = ("before_activation", "after_activation")
 UPSAMPLINGS = ("transposed", "resize")
 
 
-class UNetGenerator(nn.Module):
+class UNetGenerator(layers.GanNetwork):
     """Turn a noise image into a print, by Isola's U-Net of 4x4 convolutions down to 1x1 and up again.
 
-    Level 0 is outermost; a level's layers are `down{level}_conv`, `down{level}_norm`, `up{level}_conv` and
-    `up{level}_norm`; `up{level}` puts out size / 2**level pixels. An image whose sides are no multiples of
-    2**num_levels is mirrored at its edges up to them, and what comes out is cut back.
+    Level 0 is the outermost. A level's layers are `down{level}_conv`, `down{level}_norm`, `up{level}_conv` and
+    `up{level}_norm`; the output of `up{level}` has size / 2**level pixels. An image whose sides are not multiples of
+    2**num_levels is mirrored at its edges up to them, and the output is cropped back.
 
     Attributes:
-      num_channels: channels of the image that comes out.
       num_levels: how often the image is halved; 0 is `count_levels` of its size, log2 of a power of two.
-      upsampling: one of `UPSAMPLINGS`: what doubles the size on the way up, a transposed 4x4 convolution or
-        `layers.ResizeConv3x3`, also named `up{level}_conv`.
-      num_features: features of level 0; each level has twice as many as the one above it, 8 times this at
-        most.
-      norm: one of `norms.NORMS`.
-      norm_epsilon: added to the variance.
-      norm_momentum: of the running statistics, in Flax's sense (see `norms.BatchNorm`).
-      bottleneck_norm: whether the innermost convolution has a norm too. Where it puts out one pixel, a norm
-        of each example alone (or a batch of one) lets nothing but its own bias through.
-      conv_bias: one of `layers.CONV_BIASES`.
+      upsampling: one of `UPSAMPLINGS`: how `up{level}_conv` doubles the size, by a transposed 4x4 convolution or by
+        `layers.ResizeConv3x3`.
+      num_features: features of level 0; doubled from level to level, up to 8 times.
+      bottleneck_norm: whether the innermost convolution also has a norm. If its output is one pixel, a norm of each
+        example alone (or a batch of one) passes nothing but its own bias.
       leaky_slope: of the encoder's LeakyReLU at negative numbers.
-      skip: one of `SKIPS`: what is concatenated. "before_activation": both halves before their activation,
-        and ReLU over both after it. "after_activation": LeakyReLU of the encoder's half beside ReLU of the
-        decoder's, so that a skip's negative numbers stay; nor has the bottleneck a ReLU after its LeakyReLU.
+      skip: one of `SKIPS`: what is concatenated. "before_activation": both halves before their activation, and ReLU
+        over both after it. "after_activation": LeakyReLU of the encoder's half beside ReLU of the decoder's, so that
+        negative numbers of a skip stay; the bottleneck has no ReLU after its LeakyReLU then.
       dropout_rate: of the decoder outputs in `dropout_outputs`.
-      dropout_outputs: the decoder outputs that have dropout, after the norm, by how many times as large as the
-        innermost map they are: pixels, where that is one. (4, 8, 16) is the reference's `unet_256`; its
-        `unet_128` has (4, 8).
-      dtype: of the computation; None is the widest of input and parameters.
-      param_dtype: of the parameters.
-      axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
+      dropout_outputs: the decoder outputs with dropout, after the norm, by their size relative to the bottleneck map:
+        pixels if that is 1x1. (4, 8, 16) is the reference's `unet_256`; its `unet_128` has (4, 8).
 
-    Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with
-      norm "none" the convolutions have biases; "batch_per_example" is new, and so are sizes that are no
-      multiples of 2**num_levels and upsampling "resize"; what other codes do instead can be chosen
-      (docs/versions.md).
+    Source: Isola et al. 2017, as `UnetGenerator` of junyanz/pytorch-CycleGAN-and-pix2pix; differs in: with norm "none"
+      the convolutions have biases; "batch_per_example", sizes that are not multiples of 2**num_levels and upsampling
+      "resize" are new; variants of other codes can be chosen (docs/versions.md).
     """
 
     num_channels: int = 1
     num_levels: int = 0
     upsampling: str = "transposed"
-    num_features: int = 64
-    norm: str = "batch"
-    norm_epsilon: float = 1e-5
-    norm_momentum: float = 0.9
     bottleneck_norm: bool = False
-    conv_bias: str = "auto"
     leaky_slope: float = 0.2
     skip: str = "before_activation"
     dropout_rate: float = 0.5
     dropout_outputs: tuple[int, ...] = (4, 8, 16)
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(
@@ -81,9 +58,8 @@ class UNetGenerator(nn.Module):
 
         Args:
           noise_image: [batch, height, width, channels], float in [-1, 1]; height and width at least 4.
-          deterministic: True leaves dropout out; False needs the "dropout" key. Pix2pix has False at test
-            time too.
-          use_running_average: normalize by the running statistics; pix2pix has False at test time too.
+          deterministic: True leaves dropout out; False needs the "dropout" key. False at test time too in pix2pix.
+          use_running_average: see `norms.BatchNorm`; False at test time too in pix2pix.
 
         Returns:
           [batch, height, width, num_channels], float32 in [-1, 1].
@@ -95,79 +71,42 @@ class UNetGenerator(nn.Module):
             raise ValueError(f"skip={self.skip!r} is not one of {SKIPS}")
         num_levels = self.num_levels or count_levels(*noise_image.shape[1:3])
         features = [self.num_features * min(2**level, 8) for level in range(num_levels)]
-        norm = _bind_norm(self, use_running_average)
+        down = functools.partial(layers.Conv4x4Stride2, use_bias=self.needs_bias(), dtype=self.dtype)
+        up = functools.partial(
+            _get_upsampling(self.upsampling, layers.ConvTranspose4x4Stride2), dtype=self.dtype
+        )
+        norm = self.bind_norm(use_running_average)
         x = _mirror_edges(noise_image, 2**num_levels)
         skips = []
         for level in range(num_levels):
-            x = self._down(level, features[level])(x)
+            x = down(features[level], name=f"down{level}_conv")(x)
             if 0 < level < num_levels - 1 + self.bottleneck_norm:
                 x = norm(name=f"down{level}_norm")(x)
             activated = nn.leaky_relu(x, self.leaky_slope)
             skips.append(activated if self.skip == "after_activation" else x)
             x = activated
-        x = self._rectify_bottleneck(skips.pop())
+        x = skips.pop() if self.skip == "after_activation" else nn.relu(skips.pop())
         for level in reversed(range(1, num_levels)):
-            x = self._up(level, features[level - 1])(x)
+            x = up(features[level - 1], use_bias=self.needs_bias(), name=f"up{level}_conv")(x)
             x = norm(name=f"up{level}_norm")(x)
             if 2 ** (num_levels - level) in self.dropout_outputs:
                 x = nn.Dropout(self.dropout_rate, name=f"up{level}_dropout")(x, deterministic=deterministic)
             x = self._join(skips.pop(), x)
-        x = _cut_edges(self._up(0, self.num_channels)(x), noise_image.shape)
+        use_bias = self.needs_bias(is_normed=False, is_last=True)
+        x = up(self.num_channels, use_bias=use_bias, name="up0_conv")(x)
+        x = _cut_edges(x, noise_image.shape)
         return jnp.tanh(x.astype(jnp.float32))
-
-    def _rectify_bottleneck(self, x: jax.Array) -> jax.Array:
-        return x if self.skip == "after_activation" else nn.relu(x)
 
     def _join(self, skip: jax.Array, x: jax.Array) -> jax.Array:
         if self.skip == "after_activation":
             return jnp.concatenate([skip, nn.relu(x)], axis=-1)
         return nn.relu(jnp.concatenate([skip, x], axis=-1))
 
-    def _down(self, level: int, features: int) -> nn.Module:
-        return layers.Conv4x4Stride2(
-            features,
-            use_bias=layers.needs_conv_bias(self.norm, self.conv_bias),
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name=f"down{level}_conv",
-        )
-
-    def _up(self, level: int, features: int) -> nn.Module:
-        return _get_upsampling(self.upsampling, layers.ConvTranspose4x4Stride2)(
-            features,
-            use_bias=layers.needs_conv_bias(
-                self.norm, self.conv_bias, is_normed=level > 0, is_last=level == 0
-            ),
-            dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            name=f"up{level}_conv",
-        )
-
-
-def _bind_norm(module: nn.Module, use_running_average: bool) -> Callable[..., Callable]:
-    """Return the maker of the module's norms, which wants their names only."""
-    return functools.partial(
-        norms.create_gan_norm,
-        module.norm,
-        epsilon=module.norm_epsilon,
-        momentum=module.norm_momentum,
-        use_running_average=use_running_average,
-        dtype=module.dtype,
-        param_dtype=module.param_dtype,
-        axis_name=module.axis_name,
-    )
-
 
 def count_levels(height: int, width: int) -> int:
-    """Count how often an image is halved where nothing else is asked for.
+    """Return how often an image of this size is halved by default: log2 of the side, for a square of a power of two.
 
-    Args:
-      height: at least 4, pixels.
-      width: alike.
-
-    Returns:
-      The largest number for which neither side grows by more than a quarter to become a multiple of
-      2**num_levels: log2 of the side, for a square of a power of two.
+    It is the largest number for which neither side grows by more than a quarter to become a multiple of 2**num_levels.
 
     Raises:
       ValueError: a side is shorter than 4.
@@ -187,7 +126,7 @@ def _mirror_edges(x: jax.Array, multiple: int) -> jax.Array:
 
 
 def _cut_edges(x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-    """Cut off what `_mirror_edges` added to an image of a shape."""
+    """Crop what `_mirror_edges` added to an image of this shape."""
     top, left = ((padded - side) // 2 for padded, side in zip(x.shape[1:3], shape[1:3], strict=True))
     return x[:, top : top + shape[1], left : left + shape[2]]
 
@@ -198,41 +137,28 @@ def _get_upsampling(upsampling: str, transposed: type[nn.Module]) -> type[nn.Mod
     return transposed if upsampling == "transposed" else layers.ResizeConv3x3
 
 
-class RonnebergerUNetGenerator(nn.Module):
+class RonnebergerUNetGenerator(layers.GanNetwork):
     """Turn a noise image into a print, by the U-Net that the paper's section 3.1 describes.
 
-    Two 3x3 convolutions with ReLU a level, 2x2 max pooling with stride 2 between the levels (four poolings,
-    64 to 1024 features), a 2x2 up-convolution that halves the features, concatenation with the level's own
-    map, two 3x3 convolutions with ReLU, and a 1x1 convolution at the end.
+    Per level there are two 3x3 convolutions with ReLU. Between the levels are 2x2 max pooling with stride 2 (four
+    poolings, 64 to 1024 features) and back a 2x2 up-convolution that halves the features, concatenation with the
+    level's own map, and two 3x3 convolutions with ReLU. A 1x1 convolution is at the end.
 
     Attributes:
-      num_channels: channels of the image that comes out.
       upsampling: one of `UPSAMPLINGS`: the up-convolution, or `layers.ResizeConv3x3` in its place.
       num_features: features of the first level, 64 in the paper; doubled at each of four poolings.
-      norm: one of `norms.NORMS`, between each 3x3 convolution and its ReLU; the paper has "none".
-      norm_epsilon: added to the variance.
-      norm_momentum: of the running statistics, in Flax's sense (see `norms.BatchNorm`).
-      conv_bias: one of `layers.CONV_BIASES`; of the 3x3 convolutions and the last one.
-      dtype: of the computation; None is the widest of input and parameters.
-      param_dtype: of the parameters.
-      axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
+      norm: between each 3x3 convolution and its ReLU; "none" in the paper.
+      conv_bias: of the 3x3 convolutions and the last one.
 
-    Source: Ronneberger et al. 2015, section 2, as Cordeiro & Saito, section 3.1; differs in: convolutions are
-      padded (SAME), so that the size is kept and nothing is cropped before a concatenation; tanh at the end,
-      so that the range is [-1, 1]; weights start from He's normal distribution, as Ronneberger's section 3
-      asks. Sides that are no multiples of 16 are mirrored at the edges up to them, and cut back.
+    Source: Ronneberger et al. 2015, section 2, as Cordeiro & Saito, section 3.1; differs in: convolutions are padded
+      (SAME), so that the size is kept and nothing is cropped before a concatenation; tanh at the end, so that the range
+      is [-1, 1]; weights start from He's normal distribution, as in Ronneberger's section 3. Sides that are not
+      multiples of 16 are mirrored at the edges up to them, and the output is cropped back.
     """
 
     num_channels: int = 1
     upsampling: str = "transposed"
-    num_features: int = 64
     norm: str = "none"
-    norm_epsilon: float = 1e-5
-    norm_momentum: float = 0.9
-    conv_bias: str = "auto"
-    dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     num_poolings = 4
 
@@ -240,22 +166,13 @@ class RonnebergerUNetGenerator(nn.Module):
     def __call__(
         self, noise_image: jax.Array, *, deterministic: bool, use_running_average: bool
     ) -> jax.Array:
-        """Generate images.
-
-        Args:
-          noise_image: [batch, height, width, channels], float in [-1, 1].
-          deterministic: without effect, since this form has no dropout; here so that both forms are called
-            alike.
-          use_running_average: normalize by the running statistics.
-
-        Returns:
-          [batch, height, width, num_channels], float32 in [-1, 1].
+        """Generate images, as `UNetGenerator` does; `deterministic` has no effect, since this form has no dropout.
 
         Raises:
           ValueError: `upsampling` is not one of `UPSAMPLINGS`.
         """
         del deterministic
-        norm = _bind_norm(self, use_running_average)
+        norm = self.bind_norm(use_running_average)
         x = _mirror_edges(noise_image, 2**self.num_poolings)
         skips = []
         for level in range(self.num_poolings):
@@ -268,18 +185,18 @@ class RonnebergerUNetGenerator(nn.Module):
             x = self._up(features, f"up{level}_upconv")(x)
             x = jnp.concatenate([skips.pop(), x], axis=-1)
             x = self._conv_twice(x, f"up{level}", features, norm)
-        use_bias = layers.needs_conv_bias(self.norm, self.conv_bias, is_normed=False, is_last=True)
+        use_bias = self.needs_bias(is_normed=False, is_last=True)
         x = self._conv(self.num_channels, 1, "output_conv", use_bias)(_cut_edges(x, noise_image.shape))
         return jnp.tanh(x.astype(jnp.float32))
 
     def _up(self, features: int, name: str) -> nn.Module:
-        fields = {"dtype": self.dtype, "param_dtype": self.param_dtype, "name": name}
+        fields = {"dtype": self.dtype, "name": name}
         if self.upsampling == "resize":
             fields["kernel_init"] = nn.initializers.he_normal()
         return _get_upsampling(self.upsampling, layers.UpConv2x2)(features, **fields)
 
     def _conv_twice(self, x: jax.Array, name: str, features: int, norm: Callable[..., Callable]) -> jax.Array:
-        use_bias = layers.needs_conv_bias(self.norm, self.conv_bias)
+        use_bias = self.needs_bias()
         for i in (1, 2):
             x = layers.name_conv_output(self._conv(features, 3, f"{name}_conv{i}", use_bias)(x))
             x = nn.relu(norm(name=f"{name}_norm{i}")(x))
@@ -291,7 +208,6 @@ class RonnebergerUNetGenerator(nn.Module):
             (kernel_size, kernel_size),
             use_bias=use_bias,
             dtype=self.dtype,
-            param_dtype=self.param_dtype,
             kernel_init=nn.initializers.he_normal(),
             name=name,
         )

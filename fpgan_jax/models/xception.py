@@ -1,7 +1,4 @@
-"""Owns Xception, the classifier of persons.
-
-Does not own its training, its weights' import, nor what a score means.
-"""
+"""Owns Xception, the classifier of persons."""
 
 from typing import Any
 
@@ -19,21 +16,17 @@ HEAD = "predictions"
 class Xception(nn.Module):
     """Classify images by Chollet's network of separable convolutions.
 
-    Layers bear Keras's names (`block1_conv1`, `block1_conv1_bn`, `block2_sepconv1`, ..., `predictions`). The
-    four shortcuts, which Keras names by a counter, are `block{n}_shortcut_conv` and `block{n}_shortcut_bn`.
+    Layers have Keras's names (`block1_conv1`, `block1_conv1_bn`, `block2_sepconv1`, ..., `predictions`). The four
+    shortcuts, which Keras names by a counter, are `block{n}_shortcut_conv` and `block{n}_shortcut_bn`.
 
     Attributes:
-      num_classes: number of logits.
-      width: multiplies every feature count; 1 is Chollet's.
-      num_middle_blocks: blocks of the middle flow; 8 is Chollet's.
-      dropout_rate: before the last layer.
+      width: multiplies every feature count; Chollet's is 1.
+      num_middle_blocks: blocks of the middle flow; Chollet's are 8.
       batch_norm_momentum: of the running statistics, in Flax's sense.
-      dtype: of the computation; None is the widest of input and parameters. The logits are always float32.
-      param_dtype: of the parameters.
-      axis_name: device axis over which batch statistics are averaged; None keeps them on the device.
+      dtype: of the computation. The logits are always float32.
 
-    Source: Chollet 2017, figure 5, as keras.applications.Xception; differs in: logits without the softmax;
-      dropout is Chollet's section 4.4, which Keras leaves out.
+    Source: Chollet 2017, figure 5, as keras.applications.Xception; differs in: logits without the softmax; dropout is
+      Chollet's section 4.4, which Keras leaves out.
     """
 
     num_classes: int
@@ -42,8 +35,6 @@ class Xception(nn.Module):
     dropout_rate: float = 0.5
     batch_norm_momentum: float = 0.99
     dtype: Any = jnp.float32
-    param_dtype: Any = jnp.float32
-    axis_name: str | None = None
 
     @nn.compact
     def __call__(self, images: jax.Array, *, deterministic: bool, use_running_average: bool) -> jax.Array:
@@ -52,7 +43,6 @@ class Xception(nn.Module):
         Args:
           images: [batch, height, width, channels], float in [-1, 1]; at least 71x71 pixels.
           deterministic: True leaves dropout out; False needs the "dropout" key.
-          use_running_average: normalize by the running statistics, as at test time.
 
         Returns:
           Logits [batch, num_classes], float32.
@@ -60,7 +50,7 @@ class Xception(nn.Module):
         bn = self._create_norm_maker(use_running_average)
         first_exit_block = 5 + self.num_middle_blocks
         x = self._stem(images, bn)
-        # Chollet's figure has a ReLU before every separable convolution but the very first.
+        # Chollet's figure has a ReLU before every separable convolution except the first one.
         x = self._reducing_block(x, 2, (128, 128), bn, has_first_relu=False)
         x = self._reducing_block(x, 3, (256, 256), bn)
         x = self._reducing_block(x, 4, (728, 728), bn)
@@ -74,7 +64,6 @@ class Xception(nn.Module):
         return nn.Dense(
             self.num_classes,
             dtype=jnp.float32,
-            param_dtype=self.param_dtype,
             kernel_init=nn.initializers.glorot_uniform(),
             name=HEAD,
         )(x)
@@ -87,7 +76,6 @@ class Xception(nn.Module):
             "VALID",
             use_bias=False,
             dtype=self.dtype,
-            param_dtype=self.param_dtype,
             kernel_init=nn.initializers.glorot_uniform(),
             name="block1_conv1",
         )(x)
@@ -96,7 +84,6 @@ class Xception(nn.Module):
         return nn.relu(bn("block1_conv2_bn")(x))
 
     def _reducing_block(self, x, block, features, bn, *, has_first_relu=True):
-        """Two separable convolutions and a pooling that halves the size, beside a strided shortcut."""
         shortcut = self._conv(f"block{block}_shortcut_conv", features[1], 1, 2)(x)
         shortcut = bn(f"block{block}_shortcut_bn")(shortcut)
         for i in (1, 2):
@@ -111,19 +98,16 @@ class Xception(nn.Module):
         return x + shortcut
 
     def _sepconv(self, x, name, features, bn):
-        x = layers.SeparableConv3x3(
-            self.scale(features), dtype=self.dtype, param_dtype=self.param_dtype, name=name
-        )(x)
+        x = layers.SeparableConv3x3(self.scale(features), dtype=self.dtype, name=name)(x)
         return bn(f"{name}_bn")(x)
 
     def _conv(self, name, features, size, strides):
         return layers.SquareConv(
             self.scale(features),
-            size,
-            strides,
+            size=size,
+            strides=strides,
             use_bias=False,
             dtype=self.dtype,
-            param_dtype=self.param_dtype,
             kernel_init=nn.initializers.glorot_uniform(),
             name=name,
         )
@@ -134,11 +118,9 @@ class Xception(nn.Module):
             momentum=self.batch_norm_momentum,
             epsilon=1e-3,
             dtype=self.dtype,
-            param_dtype=self.param_dtype,
-            axis_name=self.axis_name,
             name=name,
         )
 
     def scale(self, features: int) -> int:
-        """Return how many features this width leaves of those of the paper."""
+        """Scale a number of features of the paper to this width."""
         return max(1, round(features * self.width))

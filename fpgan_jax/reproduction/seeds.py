@@ -216,7 +216,7 @@ def create_cells(rows: Sequence[PairRow]) -> list[tuple[str, ...]]:
     """
     set_name = rows[0].set
     paper = table2.PAPER.get(set_name)
-    paper_means = {"real": paper.real_mean, "synthetic": paper.synthetic_mean} if paper else {}
+    paper_means = {"real": paper.real.mean, "synthetic": paper.synthetic.mean} if paper else {}
     num_classifiers = str(len({row.classifier_seed for row in rows}))
     cells = []
     for kind in (kind for kind in KINDS if any(row.kind == kind for row in rows)):

@@ -1,7 +1,4 @@
-"""Owns the pictures of a finished run: the grid over the epochs and the loss curves.
-
-Does not draw the sample grids of single epochs; the trainer does.
-"""
+"""The pictures of a finished run: prints by epoch, and the loss curves."""
 
 import csv
 import glob
@@ -26,16 +23,16 @@ _CURVES = (
 
 
 def draw_epochs(gan_workdir: str, path: str, tile_size: tuple[int, int], condition: str = "noise") -> None:
-    """Draw noise, or ridge maps, the prints generated after each sampled epoch, and the real prints, a row a pair.
+    """Draw the conditions, the prints generated after each sampled epoch, and the real prints; a row per pair.
 
     Args:
       gan_workdir: the workdir of `launch.train_gan`.
       path: the PNG to write.
       tile_size: (height, width) of the run's images, pixels.
-      condition: config.data.condition of the run.
+      condition: config.data.condition of the run, the title of its column.
 
     Raises:
-      UserError: the workdir holds no sample grids.
+      UserError: the workdir has no sample grids.
 
     Source: Cordeiro & Saito, figure 3; differs in: several persons in place of one.
     """
@@ -50,25 +47,15 @@ def draw_epochs(gan_workdir: str, path: str, tile_size: tuple[int, int], conditi
 
 
 def _split_grid(file: str, tile_size: tuple[int, int]) -> list[list[np.ndarray]]:
-    """Split a grid of three tiles a row into its three columns."""
+    """Split a grid of three tiles per row into its three columns."""
     picture = np.asarray(Image.open(file))
     height, width = tile_size
-    return [
-        [
-            picture[row : row + height, column * width : (column + 1) * width]
-            for row in range(0, len(picture), height)
-        ]
-        for column in range(3)
-    ]
+    columns = (picture[:, left : left + width] for left in range(0, 3 * width, width))
+    return [[column[top : top + height] for top in range(0, len(picture), height)] for column in columns]
 
 
 def draw_columns(columns: dict[str, list[np.ndarray]], path: str) -> None:
-    """Draw grey tiles below their columns' titles.
-
-    Args:
-      columns: title -> uint8 [height, width] of each row.
-      path: the PNG to write.
-    """
+    """Draw columns of gray tiles, title -> uint8 [height, width] of each row, as a PNG."""
     num_rows = len(next(iter(columns.values())))
     figure = Figure(figsize=(1.6 * len(columns), 1.6 * num_rows + 0.3), layout="constrained")
     axes = figure.subplots(num_rows, len(columns), squeeze=False)
@@ -82,14 +69,10 @@ def draw_columns(columns: dict[str, list[np.ndarray]], path: str) -> None:
 
 
 def draw_losses(gan_workdir: str, path: str) -> None:
-    """Draw the losses over the steps.
-
-    Args:
-      gan_workdir: the workdir of `launch.train_gan`.
-      path: the PNG to write.
+    """Draw the losses of a workdir of `launch.train_gan` over the steps, as a PNG.
 
     Raises:
-      UserError: the workdir holds no metrics.
+      UserError: the workdir has no metrics.
     """
     source = os.path.join(gan_workdir, METRICS_FILENAME)
     try:

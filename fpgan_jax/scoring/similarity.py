@@ -1,7 +1,4 @@
-"""Owns the paper's similarity: the probability that the classifier gives a print's own person.
-
-Does not average (`table.py`). Controls are scored by the same code as the prints they stand beside.
-"""
+"""The paper's similarity: the probability that the classifier assigns to a print's own person."""
 
 import dataclasses
 import os
@@ -28,7 +25,7 @@ from fpgan_jax.synthesis.manifest import ManifestRow, read_manifest
 from fpgan_jax.tables.csv_rows import write_rows
 from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
 
-# What each kind of row is, in the order of the table. All but the first two are controls.
+# The kinds of rows in the order of the table. All but the first two are controls.
 KINDS = {
     "real": "the set's real prints, which the classifier was trained on",
     "synthetic": "drawn from the training noise",
@@ -54,9 +51,9 @@ class ScoreRow:
       person: the person whom the image is scored as.
       replica: number of the replica, or 0.
       file: where the image came from.
-      similarity_score: the classifier's probability of `person`, in [0, 1].
+      similarity_score: probability of `person`.
       top_person: the most probable person.
-      top_score: that person's probability, in [0, 1].
+      top_score: that person's probability.
     """
 
     set: str
@@ -71,15 +68,7 @@ class ScoreRow:
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """An image that is to be scored.
-
-    Attributes:
-      kind: one of `KINDS`.
-      person: the person whom it is scored as.
-      replica: number of the replica, or 0.
-      file: where it came from.
-      image: uint8 [height, width, channels].
-    """
+    """An image to be scored, uint8 [height, width, channels]; the other fields are as in `ScoreRow`."""
 
     kind: str
     person: int
@@ -98,11 +87,11 @@ class Scorer:
     """
 
     def __init__(self, classifier_workdir: str, *, step: int | str | None = None):
-        """Restore a classifier; no optimiser is built.
+        """Restore a classifier without its optimizer.
 
         Args:
           classifier_workdir: the workdir of `launch.train_classifier`.
-          step: which checkpoint; the last one by default.
+          step: of the checkpoint; the last one by default.
 
         Raises:
           UserError: there is no such checkpoint, or its weights do not fit its config.
@@ -116,37 +105,29 @@ class Scorer:
         )
 
     def compute_probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Compute each image's probabilities.
-
-        Args:
-          images: uint8 [n, height, width, channels], preprocessed as the training prints were.
-
-        Returns:
-          float32 [n, len(persons)]; each row adds up to 1.
-        """
-        return compute_in_batches(
-            self._compute_probabilities, self._variables, images, self.config.evaluation.batch_size
-        )
+        """Compute probabilities, float32 [n, len(persons)], of images as in `compute_in_batches`."""
+        batch_size = self.config.evaluation.batch_size
+        return compute_in_batches(self._compute_probabilities, self._variables, images, batch_size)
 
 
 def compute_in_batches(
     compute_probabilities: Callable, variables: Mapping, images: np.ndarray, batch_size: int
 ) -> np.ndarray:
-    """Compute the probabilities of any number of images by one program.
+    """Compute the probabilities of any number of images with one compiled program.
 
     Args:
-      compute_probabilities: as of `bind_classifier`.
-      variables: the weights, likewise.
-      images: uint8 [n, height, width, channels], n at least 1.
-      batch_size: images a call.
+      compute_probabilities: from `bind_classifier`.
+      variables: from `bind_classifier`.
+      images: uint8 [n > 0, height, width, channels], preprocessed like the training prints.
+      batch_size: images per call.
 
     Returns:
-      float32 [n, num_classes].
+      float32 [n, num_classes]; each row adds up to 1.
     """
     results = []
     for start in range(0, len(images), batch_size):
         batch = images[start : start + batch_size]
-        # Filled up, so that every batch runs the same program.
+        # Another size of the last batch would be another program.
         padded = np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch), axis=0)])
         results.append(np.asarray(compute_probabilities(variables, padded))[: len(batch)])
     return np.concatenate(results)
@@ -155,37 +136,29 @@ def compute_in_batches(
 def bind_classifier(
     config: ConfigDict, variables: Mapping, num_classes: int, origin: str
 ) -> tuple[Callable, dict]:
-    """Put restored weights into the classifier that a config asks for.
+    """Bind a checkpoint's "classifier" to its config's network.
 
     Args:
       config: the checkpoint's config.
-      variables: the checkpoint's "classifier".
+      variables: the weights.
       num_classes: number of persons.
       origin: where the weights came from, for the message.
 
     Returns:
-      (a compiled function of (variables, uint8 [n, height, width, channels]) that returns float32
-      [n, num_classes] probabilities, the variables that it takes, on the device).
+      (a compiled function of (variables, uint8 [n, height, width, channels]) that returns probabilities, float32
+      [n, num_classes]; its variables on the device).
 
     Raises:
       UserError: the weights do not fit the config.
     """
-    shape = image_shape(config.data)
     classifier = factory.create_classifier(config, num_classes=num_classes)
-    expected = jax.eval_shape(
-        lambda: classifier.init(
-            jax.random.key(0),
-            np.zeros((1, *shape), np.float32),
-            deterministic=True,
-            use_running_average=True,
-        )
-    )
+    images = np.zeros((1, *image_shape(config.data)), np.float32)
+    mode: dict[str, Any] = {"deterministic": True, "use_running_average": True}
+    expected = jax.eval_shape(lambda: classifier.init(jax.random.key(0), images, **mode))
     check_variables(variables, dict(expected), origin)
 
-    def compute_probabilities(variables, images):
-        logits: Any = classifier.apply(
-            variables, scale_to_unit(images), deterministic=True, use_running_average=True
-        )
+    def compute_probabilities(variables: Mapping, images: jax.Array) -> jax.Array:
+        logits: Any = classifier.apply(variables, scale_to_unit(images), **mode)
         return jax.nn.softmax(logits.astype(np.float32))
 
     return jax.jit(compute_probabilities), jax.device_put(variables)
@@ -200,19 +173,15 @@ def score_similarity(
     evaluation_overrides: Mapping | None = None,
     step: int | str | None = None,
 ) -> list[ScoreRow]:
-    """Score real prints, synthetic prints and controls; write one CSV row an image.
+    """Score real prints, synthetic prints and controls, and write one CSV row per image.
 
     Args:
       classifier_workdir: the workdir of `launch.train_classifier`.
-      synthetic_dirs: folders of `launch.synthesize`, of training noise, new noise or both.
-      scores_path: the CSV to write; it appears when it is whole.
-      data_overrides: fields of `config.data` to use in place of the checkpoint's, for a dataset that
-        has moved.
-      evaluation_overrides: fields of `config.evaluation`, alike.
-      step: which checkpoint of the classifier; the last one by default, "best" by the run's own metric.
-
-    Returns:
-      The rows.
+      synthetic_dirs: folders of `launch.synthesize`, from training noise, new noise or both.
+      scores_path: the CSV to write, which appears when it is complete.
+      data_overrides: fields of `config.data` to use instead of the checkpoint's, for a dataset that has moved.
+      evaluation_overrides: fields of `config.evaluation`.
+      step: of the classifier's checkpoint; the last one by default, "best" by the run's own metric.
 
     Raises:
       UserError: a folder or checkpoint is missing or does not fit the classifier, the prints are not
@@ -224,7 +193,7 @@ def score_similarity(
     scorer.config.data.update(data_overrides or {})
     scorer.config.evaluation.update(evaluation_overrides or {})
     validate_config(scorer.config)
-    # Before the work: a place that cannot be written to shows here.
+    # A path that cannot be written to fails here, before the work.
     os.makedirs(os.path.dirname(os.path.abspath(scores_path)), exist_ok=True)
     if os.path.isdir(scores_path):
         raise UserError(f"--scores={scores_path}: is a folder; name a file in it")
@@ -240,10 +209,8 @@ def score_similarity(
         for start in range(0, len(candidates), chunk_size):
             chunk = candidates[start : start + chunk_size]
             probabilities = scorer.compute_probabilities(np.stack([candidate.image for candidate in chunk]))
-            rows += [
-                _create_row(scorer, candidate, values)
-                for candidate, values in zip(chunk, probabilities, strict=True)
-            ]
+            pairs_of_chunk = zip(chunk, probabilities, strict=True)
+            rows += [_create_row(scorer, candidate, values) for candidate, values in pairs_of_chunk]
             progress.update(len(chunk))
     write_rows(scores_path, rows)
     return rows
@@ -264,18 +231,18 @@ def _create_row(scorer: Scorer, candidate: Candidate, probabilities: np.ndarray)
 
 
 def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterator[Candidate]:
-    """Load everything that comes from the dataset: real, held-out, other, unseen and altered prints."""
+    """Load the dataset's prints: real, held-out, other, unseen and altered ones."""
     config, known = scorer.config, scorer.persons
     real = print_loading.load_prints(config, split="real", persons=known)
     if real.data_hash != scorer.data_hash:
         raise UserError(
             f"{print_loading.describe_origin(config.data)}: these are not the prints that the classifier was "
-            "trained on; name where those lie"
+            "trained on; name where those are"
         )
     for image, owner, name in zip(real.images, real.persons, real.filenames, strict=True):
         for person in persons:
             if person == owner:
-                # Ten replicas of a print are one image; the rows repeat so that the counts are the paper's.
+                # The replicas of a print are one image; the rows repeat to give the paper's counts.
                 for replica in range(config.data.num_replicas):
                     yield Candidate("real", person, replica, name, image)
             else:
@@ -290,10 +257,10 @@ def _load_candidates_of_prints(scorer: Scorer, persons: Sequence[int]) -> Iterat
         prints = print_loading.load_prints(config, split="real", persons=unseen)
         for image, name in zip(prints.images, prints.filenames, strict=True):
             yield from (Candidate("unseen_person", person, 0, name, image) for person in persons)
-    for difficulty in ("easy", "medium", "hard"):
-        prints = print_loading.load_prints(config, split=f"altered_{difficulty}", persons=persons)
+    for split in ("altered_easy", "altered_medium", "altered_hard"):
+        prints = print_loading.load_prints(config, split=split, persons=persons)
         for image, person, name in zip(prints.images, prints.persons, prints.filenames, strict=True):
-            yield Candidate(f"altered_{difficulty}", int(person), 0, name, image)
+            yield Candidate(split, int(person), 0, name, image)
 
 
 def _load_synthetic(scorer: Scorer, folders: Sequence[str], persons: Sequence[int]) -> Iterator[Candidate]:
@@ -307,9 +274,7 @@ def _load_synthetic(scorer: Scorer, folders: Sequence[str], persons: Sequence[in
                 f"{folder}: none of its prints is of a person who is scored ({', '.join(map(str, persons))}); "
                 "launch.evaluate judges prints that are nobody's"
             )
-        for row in rows:
-            if row.person not in persons:
-                continue
+        for row in (row for row in rows if row.person in persons):
             path = os.path.join(folder, row.file)
             kind = "synthetic" if row.noise == "training" else "new_noise"
             first = paths.setdefault((kind, row.person, row.replica), path)
@@ -317,22 +282,14 @@ def _load_synthetic(scorer: Scorer, folders: Sequence[str], persons: Sequence[in
                 raise UserError(
                     f"{path}: would count twice, since {first} is of the same pair; give one of them"
                 )
-            image = read_synthetic_image(path, config.data)
-            yield Candidate(kind, row.person, row.replica, row.file, image)
+            yield Candidate(kind, row.person, row.replica, row.file, read_synthetic_image(path, config.data))
 
 
 def read_synthetic_image(path: str, data_config: ConfigDict) -> np.ndarray:
-    """Read a synthetic print that a classifier is to see.
-
-    Args:
-      path: of the file.
-      data_config: the classifier's config.data.
-
-    Returns:
-      uint8 [height, width, channels].
+    """Read a synthetic print, uint8 [height, width, channels], for a classifier with this config.data.
 
     Raises:
-      UserError: it cannot be read, or is of another size.
+      UserError: it cannot be read or has another size.
     """
     image = read_image(path, data_config.num_channels)
     height, width, _ = image_shape(data_config)
@@ -345,12 +302,7 @@ def read_synthetic_image(path: str, data_config: ConfigDict) -> np.ndarray:
 
 
 def check_origin(folder: str, rows: Sequence[ManifestRow], data_hash: str) -> None:
-    """Check that a generator's prints were the classifier's; warn where that cannot be told.
-
-    Args:
-      folder: of the synthetic prints.
-      rows: its manifest.
-      data_hash: of the classifier's prints.
+    """Check that a folder's generator was trained on the classifier's prints; warn if that is unknown.
 
     Raises:
       UserError: the generator was trained on other prints.
@@ -358,8 +310,7 @@ def check_origin(folder: str, rows: Sequence[ManifestRow], data_hash: str) -> No
     origin = rows[0].data_hash
     if origin.startswith(pairs.FILES_PREFIX):
         logging.warning(
-            "%s: drawn by a generator of pair files; whether they hold this classifier's prints "
-            "cannot be told",
+            "%s: drawn by a generator of pair files, which may hold other prints than this classifier's",
             folder,
         )
     elif origin != data_hash:
@@ -370,17 +321,13 @@ def check_origin(folder: str, rows: Sequence[ManifestRow], data_hash: str) -> No
 
 
 def _create_artificial(config: ConfigDict, persons: Sequence[int]) -> Iterator[Candidate]:
-    """Create what is no print at all: the noise images, and a scan of nothing."""
+    """Create images that are not prints: the noise images, and an empty scan."""
     data = config.data
     empty_scan = create_empty_print(data)
     for person in persons:
         for replica in range(data.num_replicas):
-            image = create_noise_image(
-                data.noise_seed,
-                person,
-                replica if data.noise_per == "replica" else 0,
-                shape=image_shape(data),
-                distribution=data.noise_distribution,
-            )
+            number = replica if data.noise_per == "replica" else 0
+            settings = {"shape": image_shape(data), "distribution": data.noise_distribution}
+            image = create_noise_image(data.noise_seed, person, number, **settings)
             yield Candidate("pure_noise", person, replica, "noise", image)
         yield Candidate("bare_frame", person, 0, "empty scan", empty_scan)

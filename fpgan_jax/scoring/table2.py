@@ -1,7 +1,4 @@
-"""Owns table 2: a pure function of score rows.
-
-Does not score (`similarity.py`) or format (`formats.py`).
-"""
+"""Table 2 of the paper, from the rows of `similarity.py`."""
 
 import dataclasses
 import math
@@ -17,14 +14,7 @@ from fpgan_jax.tables.formats import format_text, write_table
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """Mean and standard deviation of similarity scores.
-
-    Attributes:
-      mean: over all images, in [0, 1].
-      std: over persons' means or over images.
-      num_images: how many scores.
-      num_persons: of how many persons.
-    """
+    """Mean, over all images, and standard deviation of similarity scores."""
 
     mean: float
     std: float
@@ -34,13 +24,7 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class ControlScore:
-    """The score of one kind of control.
-
-    Attributes:
-      kind: one of `similarity.KINDS`.
-      score: its similarity score.
-      recognised: share of the images whose most probable person is the one they are scored as.
-    """
+    """The score of a kind of control, and the share of its images whose most probable person is the one scored."""
 
     kind: str
     score: Score
@@ -49,50 +33,35 @@ class ControlScore:
 
 @dataclasses.dataclass(frozen=True)
 class SetResult:
-    """One set's row of table 2 with its controls.
-
-    Attributes:
-      name: the set, for example "P50".
-      real: score of the real prints.
-      synthetic: score of the synthetic prints.
-      controls: every other kind that was scored.
-    """
+    """A set's row of table 2, and its controls."""
 
     name: str
     real: Score
     synthetic: Score
-    controls: tuple[ControlScore, ...]
+    controls: tuple[ControlScore, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
-class PaperRow:
-    """A row of the paper's table 2."""
-
-    num_images: int
-    num_persons: int
-    real_mean: float
-    real_std: float
-    synthetic_mean: float
-    synthetic_std: float
+def _create_paper_row(
+    name: str, num_images: int, num_persons: int, real: tuple[float, float], synthetic: tuple[float, float]
+) -> SetResult:
+    counts = (num_images, num_persons)
+    return SetResult(name, Score(*real, *counts), Score(*synthetic, *counts))
 
 
 # Source: Cordeiro & Saito, table 2.
 PAPER = {
-    "P50": PaperRow(30, 3, 0.9924, 0.0060, 0.8794, 0.0990),
-    "P100": PaperRow(50, 5, 1.0000, 0.0000, 0.9998, 0.0003),
-    "P150": PaperRow(80, 8, 1.0000, 0.0000, 1.0000, 0.0000),
-    "P200": PaperRow(100, 10, 1.0000, 0.0000, 0.9973, 0.0055),
-    "P250": PaperRow(130, 13, 1.0000, 0.0000, 0.9185, 0.2273),
+    row.name: row
+    for row in (
+        _create_paper_row("P50", 30, 3, (0.9924, 0.0060), (0.8794, 0.0990)),
+        _create_paper_row("P100", 50, 5, (1.0000, 0.0000), (0.9998, 0.0003)),
+        _create_paper_row("P150", 80, 8, (1.0000, 0.0000), (1.0000, 0.0000)),
+        _create_paper_row("P200", 100, 10, (1.0000, 0.0000), (0.9973, 0.0055)),
+        _create_paper_row("P250", 130, 13, (1.0000, 0.0000), (0.9185, 0.2273)),
+    )
 }
 
 HEADER = (
-    "set",
-    "source",
-    "test images",
-    "persons",
-    "real mean",
-    "real std",
-    "synthesised mean",
+    *("set", "source", "test images", "persons", "real mean", "real std", "synthesised mean"),
     "synthesised std",
 )
 CONTROL_HEADER = ("set", "scored", "images", "mean", "std", "recognised", "what it is")
@@ -107,21 +76,18 @@ def compute_score(rows: Sequence[ScoreRow], *, std_over: str, std_ddof: int) -> 
       std_ddof: 0 divides by n, 1 by n - 1.
 
     Returns:
-      The score. A deviation that its number of values cannot carry (one value with ddof 1) is nan.
+      The score; its deviation is NaN if there are no more values than `std_ddof`.
     """
     by_person: dict[int, list[float]] = {}
     for row in rows:
         by_person.setdefault(row.person, []).append(row.similarity_score)
     scores = [row.similarity_score for row in rows]
-    values = (
-        [np.mean(person_scores) for person_scores in by_person.values()] if std_over == "persons" else scores
-    )
-    std = compute_std(np.array(values), std_ddof)
-    return Score(float(np.mean(scores)), std, len(scores), len(by_person))
+    values = [np.mean(own) for own in by_person.values()] if std_over == "persons" else scores
+    return Score(float(np.mean(scores)), compute_std(np.array(values), std_ddof), len(scores), len(by_person))
 
 
 def compute_std(values: np.ndarray, ddof: int) -> float:
-    """Compute a standard deviation; NaN where there are no more values than `ddof`, so that nothing can be said."""
+    """Compute a standard deviation; NaN if there are no more values than `ddof`."""
     return float(np.std(values, ddof=ddof)) if len(values) > ddof else float("nan")
 
 
@@ -136,13 +102,13 @@ def compute_table(
       std_ddof: see `compute_score`.
 
     Returns:
-      A result a set, in the paper's order, others behind.
+      A result per set: first the paper's, in its order.
 
     Raises:
       UserError: a set has no real or no synthetic prints, a row is of an unknown kind, or its score is not finite.
 
     Source: Cordeiro & Saito, table 2; differs in: the paper does not say what its deviation is over;
-      both readings can be had.
+      `std_over` has both readings.
     """
     by_set: dict[str, dict[str, list[ScoreRow]]] = {}
     for row in rows:
@@ -151,7 +117,7 @@ def compute_table(
         if not math.isfinite(row.similarity_score):
             raise UserError(
                 f"{row.file}: similarity_score is {row.similarity_score} in the scores of set {row.set}; train its "
-                "classifier again, whose weights are no longer finite, and run python -m launch.score_similarity"
+                "classifier again, since its weights are not finite, and run python -m launch.score_similarity"
             )
         by_set.setdefault(row.set, {}).setdefault(row.kind, []).append(row)
     order = [name for name in PAPER if name in by_set] + sorted(by_set.keys() - PAPER.keys())
@@ -164,59 +130,38 @@ def _compute_set(name: str, by_kind: dict[str, list[ScoreRow]], std_over: str, s
             raise UserError(
                 f"set {name}: the scores hold no {kind} prints; run python -m launch.score_similarity"
             )
-
-    def compute(kind):
-        return compute_score(by_kind[kind], std_over=std_over, std_ddof=std_ddof)
-
-    controls = tuple(
-        ControlScore(
-            kind, compute(kind), float(np.mean([row.top_person == row.person for row in by_kind[kind]]))
-        )
+    scores = {
+        kind: compute_score(by_kind[kind], std_over=std_over, std_ddof=std_ddof)
         for kind in KINDS
-        if kind in by_kind and kind not in ("real", "synthetic")
+        if kind in by_kind
+    }
+    controls = tuple(
+        ControlScore(kind, score, float(np.mean([row.top_person == row.person for row in by_kind[kind]])))
+        for kind, score in scores.items()
+        if kind not in ("real", "synthetic")
     )
-    return SetResult(name, compute("real"), compute("synthetic"), controls)
+    return SetResult(name, scores["real"], scores["synthetic"], controls)
 
 
 def create_cells(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
-    """Write table 2 as cells: our row of each set, and the paper's below it.
-
-    Args:
-      results: of `compute_table`.
-
-    Returns:
-      Rows of strings under `HEADER`.
-    """
+    """Write table 2 as rows of strings under `HEADER`: ours of each set, then the paper's."""
     cells = []
     for result in results:
-        scores = (result.real.mean, result.real.std, result.synthetic.mean, result.synthetic.std)
-        counts = (str(result.synthetic.num_images), str(result.synthetic.num_persons))
-        cells.append((result.name, "ours", *counts, *map(_write_number, scores)))
-        if paper := PAPER.get(result.name):
-            scores = (paper.real_mean, paper.real_std, paper.synthetic_mean, paper.synthetic_std)
-            counts = (str(paper.num_images), str(paper.num_persons))
-            cells.append((result.name, "paper", *counts, *(f"{value:.4f}" for value in scores)))
+        for source, row in (("ours", result), ("paper", PAPER.get(result.name))):
+            if row:
+                counts = (str(row.synthetic.num_images), str(row.synthetic.num_persons))
+                numbers = (row.real.mean, row.real.std, row.synthetic.mean, row.synthetic.std)
+                cells.append((result.name, source, *counts, *map(_write_number, numbers)))
     return cells
 
 
 def create_control_cells(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
-    """Write the controls as cells.
-
-    Args:
-      results: of `compute_table`.
-
-    Returns:
-      Rows of strings under `CONTROL_HEADER`.
-    """
+    """Write the controls as rows of strings under `CONTROL_HEADER`."""
     return [
         (
-            result.name,
-            control.kind,
-            str(control.score.num_images),
-            f"{control.score.mean:.4f}",
-            _write_number(control.score.std),
-            f"{control.recognised:.0%}",
-            KINDS[control.kind],
+            *(result.name, control.kind, str(control.score.num_images)),
+            *(_write_number(control.score.mean), _write_number(control.score.std)),
+            *(f"{control.recognised:.0%}", KINDS[control.kind]),
         )
         for result in results
         for control in result.controls
@@ -224,11 +169,11 @@ def create_control_cells(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
 
 
 def _write_number(value: float) -> str:
-    return "-" if np.isnan(value) else f"{value:.4f}"
+    return "-" if math.isnan(value) else f"{value:.4f}"
 
 
 def describe_std(std_over: str, std_ddof: int) -> str:
-    """Say in words what the deviations are."""
+    """Describe the deviations in words."""
     values = "the persons' means" if std_over == "persons" else "all images"
     divisor = "n - 1; -: one value has none" if std_ddof else "n"
     return f"std: over {values}, divided by {divisor}"
@@ -237,19 +182,19 @@ def describe_std(std_over: str, std_ddof: int) -> str:
 def write_tables(
     score_paths: Sequence[str], out_dir: str, *, std_over: str = "persons", std_ddof: int = 0
 ) -> str:
-    """Write table 2 and its controls in every form.
+    """Write table 2 and its controls in every format.
 
     Args:
-      score_paths: CSV files of `launch.score_similarity`, of one set each.
+      score_paths: CSV files of `launch.score_similarity`, one per set.
       out_dir: gets table2.{txt,md,csv,tex} and controls.{txt,md,csv,tex}.
       std_over: see `compute_score`.
       std_ddof: see `compute_score`.
 
     Returns:
-      Both tables as text, with a line that says what the deviations are.
+      Both tables as text, with a line on what the deviations are.
 
     Raises:
-      UserError: a file is missing or not such a CSV, or two files are of the same set.
+      UserError: a file is missing or not a CSV of scores, or two files have the same set.
     """
     rows: list[ScoreRow] = []
     origins: dict[str, str] = {}
@@ -258,7 +203,7 @@ def write_tables(
         for name in {row.set for row in new_rows}:
             if name in origins:
                 raise UserError(
-                    f"{path}: set {name} was already read from {origins[name]}; give one file a set"
+                    f"{path}: set {name} was already read from {origins[name]}; give one file per set"
                 )
             origins[name] = path
         rows += new_rows

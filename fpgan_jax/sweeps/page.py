@@ -7,17 +7,9 @@ import base64
 import csv
 import math
 import os
-import urllib.parse
 from collections.abc import Mapping, Sequence
 
-from fpgan_jax.evaluation.report.html import (
-    Content,
-    Element,
-    create_details,
-    create_element,
-    create_table,
-    format_page,
-)
+from fpgan_jax.evaluation.report.html import create_environment
 from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.sweeps.overview import format_time
 from fpgan_jax.sweeps.plots import draw_field
@@ -74,124 +66,34 @@ def write_page(table: ResultTable, workdir: str, origin: Mapping[str, str]) -> s
     """
     path = os.path.join(workdir, PAGE_FILENAME)
     headlines = [name for name in _HEADLINES if name in table.metrics][:_MAX_NUM_HEADLINES]
-    title = f"Sweep {os.path.basename(os.path.abspath(workdir))}"
     states = {result.name: result.state for result in table.results}
-    facts = {"runs": f"{len(states)}: {count_states(states)}", **origin}
-    head = create_element(
-        "header",
-        create_element("h1", title),
-        create_element("dl", [_create_fact(*fact) for fact in facts.items()], class_="facts"),
+    plots = {field: _draw_plots(table, field, headlines) for field in table.swept}
+    text = _TEMPLATES.get_template("sweep.html").render(
+        title=f"Sweep {os.path.basename(os.path.abspath(workdir))}",
+        facts={"runs": f"{len(states)}: {count_states(states)}", **origin},
+        table=table,
+        headlines=headlines,
+        plots={field: pictures for field, pictures in plots.items() if pictures},
     )
-    sections = [
-        _create_means(table, headlines),
-        *(_create_plot(table, field, headlines) for field in table.swept),
-        _create_reasons(table),
-        _create_runs(table, headlines),
-    ]
     with write_whole(path, errors="backslashreplace") as file:
-        file.write(format_page(title, [head, create_element("main", sections)]))
+        file.write(text)
     return path
 
 
-def _create_fact(name: str, text: str) -> Element:
-    return create_element("div", create_element("dt", name), create_element("dd", text))
-
-
-def _create_section(title: str, *content: Content) -> Element:
-    return create_element("section", create_element("h2", title), *content)
-
-
-def _create_means(table: ResultTable, headlines: Sequence[str]) -> Element | None:
-    if not table.groups:
-        return None
-    header = ["group", *table.swept, "runs", *headlines]
-    rows: list[list[Content]] = [
-        [
-            f"{number}",
-            *(format_value(group.overrides.get(field, "")) for field in table.swept),
-            str(group.num_runs),
-            *(_describe_mean(group.means.get(name)) for name in headlines),
-        ]
-        for number, group in enumerate(table.groups, start=1)
-    ]
-    text = "Finished runs that differ in seeds only, with the 95% interval of the mean over new seeds."
-    if any(group.are_seeds_crossed for group in table.groups):
-        text += (
-            " Runs that share one seed and differ in another are not independent, so they have no interval; "
-            "zip_axes in the sweep file changes both at once."
-        )
-    return _create_section("Means over seeds", create_element("p", text), create_table(text, header, rows))
-
-
-def _describe_mean(mean: tuple[float, float, float] | None) -> list | str:
-    if mean is None:
-        return "-"
-    middle, low, high = map(_format_number, mean)
-    return [middle, None if math.isnan(mean[1]) else create_element("small", f"{low} to {high}")]
-
-
-def _create_reasons(table: ResultTable) -> Element | None:
-    rows: list[list[Content]] = [
-        [_create_link(result.name, "log.txt"), result.state, result.message]
-        for result in table.results
-        if result.message
-    ]
-    if not rows:
-        return None
-    shown = create_table(
-        "Why runs did not finish", ["run (link to its log)", "state", "reason"], rows, class_="words"
-    )
-    return _create_section("Runs that did not finish", shown)
-
-
-def _create_runs(table: ResultTable, headlines: Sequence[str]) -> Element:
-    def create_runs_table(caption: str, metrics: Sequence[str]) -> Element:
-        header = ["run (link to its folder)", *table.fields, "state", *metrics, "time"]
-        rows: list[list[Content]] = [
-            [
-                _create_link(result.name, ""),
-                *(format_value(result.overrides.get(field, "")) for field in table.fields),
-                result.state,
-                *(_format_number(result.metrics.get(name, math.nan)) for name in metrics),
-                format_time(result.seconds),
-            ]
-            for result in table.results
-        ]
-        return create_table(caption, header, rows, class_="plain")
-
-    everything = create_runs_table("Every metric of every run", table.metrics)
-    return _create_section(
-        "Runs",
-        create_runs_table("One row per run", headlines),
-        create_details("Every metric of every run, as in results.csv", everything),
-    )
-
-
-def _create_link(name: str, file: str) -> Element:
-    return create_element("a", name, href=f"{urllib.parse.quote(name)}/{file}")
-
-
-def _create_plot(table: ResultTable, field: str, headlines: Sequence[str]) -> Element | None:
-    pictures = {metric: draw_field(table, field, metric) for metric in headlines}
-    figures = [
-        create_element(
-            "figure",
-            create_element(
-                "img",
-                src=f"data:image/svg+xml;base64,{base64.b64encode(picture).decode()}",
-                alt=f"{metric} over {field}",
-            ),
-        )
+def _draw_plots(table: ResultTable, field: str, metrics: Sequence[str]) -> dict[str, str]:
+    """Draw each metric over a field: its name -> base64 of an SVG."""
+    pictures = {metric: draw_field(table, field, metric) for metric in metrics}
+    return {
+        metric: base64.b64encode(picture).decode()
         for metric, picture in pictures.items()
         if picture is not None
-    ]
-    if not figures:
-        return None
-    key = "Gray: finished runs; blue: their means, with 95% intervals over seeds."
-    return _create_section(
-        f"Over {field}", create_element("p", key), create_element("div", figures, class_="figures")
-    )
+    }
 
 
-def _format_number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.4g}"
+def _format_number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+_TEMPLATES = create_environment(
+    "fpgan_jax.sweeps", number=_format_number, time=format_time, value=format_value
+)

@@ -1,1 +1,1 @@
-"""Rows as CSV files, and tables as text, Markdown, CSV and LaTeX; nothing here knows what the numbers mean."""
+"""Rows as CSV files, and tables as text, Markdown, CSV and LaTeX."""

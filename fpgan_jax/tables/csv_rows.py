@@ -1,7 +1,4 @@
-"""Owns CSV files whose rows are dataclasses: the manifests and scores that stages hand on.
-
-Does not know what a row means.
-"""
+"""CSV files whose rows are dataclasses, such as manifests and scores."""
 
 import csv
 import dataclasses
@@ -24,18 +21,15 @@ def read_rows(path: str, row_type: type[Row], script: str) -> list[Row]:
     Args:
       path: the CSV.
       row_type: a dataclass of str, int and float fields.
-      script: the launch script that writes such a file, for messages.
-
-    Returns:
-      The rows.
+      script: the launch script that writes the file, for messages.
 
     Raises:
-      UserError: the file is missing, empty, or of another form.
+      UserError: the file is missing, has no rows, or is another kind of file.
     """
     fields: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(row_type)}
     place = ""
     try:
-        # A spreadsheet begins what it saves with a byte-order mark.
+        # Files saved by a spreadsheet begin with a byte-order mark.
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             rows = []
@@ -57,19 +51,19 @@ def read_rows(path: str, row_type: type[Row], script: str) -> list[Row]:
 
 
 def write_rows(path: str, rows: Sequence) -> None:
-    """Write dataclasses as a CSV, which appears whole or not at all.
+    """Write dataclasses as a CSV, which appears whole or not at all, and from which floats come back exactly.
 
     Args:
       path: the CSV; its folder is made if missing.
-      rows: at least one, all of one dataclass. Floats come back exactly.
+      rows: at least one, all of one dataclass.
     """
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     names = [field.name for field in dataclasses.fields(rows[0])]
     values = [[getattr(row, name) for name in names] for row in rows]
-    # Python leaves a carriage return unquoted, at which its reader ends the row.
-    is_quoted = any("\r" in str(value) for row in values for value in row)
+    # Python's writer leaves a carriage return unquoted, and its reader ends the row there.
+    has_return = any("\r" in str(value) for row in values for value in row)
     with write_whole(path) as file:
         writer = csv.writer(
-            file, lineterminator="\n", quoting=csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL
+            file, lineterminator="\n", quoting=csv.QUOTE_ALL if has_return else csv.QUOTE_MINIMAL
         )
         writer.writerows([names, *values])

@@ -1,7 +1,4 @@
-"""Owns the forms of a table of strings: aligned text, Markdown, CSV and LaTeX, and their files.
-
-Does not know what a cell means.
-"""
+"""Tables of strings as aligned text, Markdown, CSV and LaTeX, and their files."""
 
 import csv
 import io
@@ -11,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 from fpgan_jax.host.whole_file import write_whole
 
-# Line breaks would end a row, and a terminal obeys the other control characters.
+# Line breaks would end a row, and a terminal would obey other control characters.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _MARKDOWN_HTML = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
-# An underscore within a word is no markup, and names are full of them.
+# An underscore within a word is not markup, and names are full of them.
 _MARKDOWN_MARKUP = re.compile(r"[\\`*\[\]|~]|(?<![^\W_])_|_(?![^\W_])")
 _LATEX_MARKUP = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
@@ -24,7 +21,7 @@ _LATEX_MARKUP = str.maketrans(
         "^": r"\textasciicircum{}",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
-        "[": "{[}",  # after the \\ of the row before it would open that command's argument
+        "[": "{[}",  # at the start of a row it would be an argument of the \\ before
     }
 )
 
@@ -41,7 +38,7 @@ def format_text(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 
 
 def format_markdown(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Format cells as a Markdown table; what Markdown or HTML would take for markup is escaped."""
+    """Format cells as a Markdown table, with Markdown and HTML escaped."""
 
     def escape(cell: str) -> str:
         cell = _CONTROL.sub(" ", cell).translate(_MARKDOWN_HTML)
@@ -60,7 +57,7 @@ def format_csv(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 
 
 def format_latex(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
-    """Format cells as a LaTeX tabular with booktabs' rules; LaTeX's own characters are escaped."""
+    """Format cells as a LaTeX tabular with booktabs' rules, with special characters escaped."""
 
     def write_row(row: Sequence[str]) -> str:
         return " & ".join(_CONTROL.sub(" ", cell).translate(_LATEX_MARKUP) for cell in row) + r" \\"
@@ -72,37 +69,17 @@ def format_latex(header: Sequence[str], cells: Sequence[Sequence[str]]) -> str:
 FORMATS = {"txt": format_text, "md": format_markdown, "csv": format_csv, "tex": format_latex}
 
 
-def write_table(out_dir: str, name: str, header: Sequence[str], cells: Sequence[Sequence[str]]) -> list[str]:
-    """Write a table in every form.
-
-    Args:
-      out_dir: gets NAME.{txt,md,csv,tex}; made if missing.
-      name: of the files, without ending.
-      header: names of the columns.
-      cells: rows of as many strings.
-
-    Returns:
-      The names of the files.
-    """
+def write_table(out_dir: str, name: str, header: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
+    """Write a table as NAME.{txt,md,csv,tex}; out_dir is made if missing."""
     os.makedirs(out_dir, exist_ok=True)
-    filenames = [f"{name}.{ending}" for ending in FORMATS]
-    for filename, format_cells in zip(filenames, FORMATS.values(), strict=True):
-        # A file name that is no UTF-8 comes as lone surrogates, which UTF-8 cannot hold.
-        with write_whole(os.path.join(out_dir, filename), errors="backslashreplace") as file:
+    for ending, format_cells in FORMATS.items():
+        # A cell may be a file name that is not UTF-8, and so have lone surrogates.
+        with write_whole(os.path.join(out_dir, f"{name}.{ending}"), errors="backslashreplace") as file:
             file.write(format_cells(header, cells))
-    return filenames
 
 
 def write_tables(out_dir: str, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]]) -> str:
-    """Write several tables in every form.
-
-    Args:
-      out_dir: as of `write_table`.
-      tables: name -> (header, cells).
-
-    Returns:
-      All of them as text.
-    """
+    """Write several tables, name -> (header, cells), in every format, and return all of them as text."""
     for name, (header, cells) in tables.items():
         write_table(out_dir, name, header, cells)
     return "\n".join(format_text(*parts) for parts in tables.values())

@@ -1,22 +1,11 @@
-"""Owns a table with its title and how to read it, as whoever measures gives it to a report.
-
-Does not lay it out (`evaluation/report/`) or write it (`formats.py`).
-"""
+"""A table of strings with its title and an explanation, as the report shows it."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 
 class ReportTable(NamedTuple):
-    """A table of strings that the report shows as it is.
-
-    Attributes:
-      name: of its files, such as "seeds".
-      title: for people.
-      explanation: how to read it.
-      header: names of the columns.
-      cells: rows of as many strings.
-    """
+    """A table; `name` is that of its files, `explanation` says how to read it."""
 
     name: str
     title: str

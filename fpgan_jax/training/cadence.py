@@ -1,7 +1,4 @@
-"""Owns the answers to "is it time?" in a training.
-
-Does not own what is done then (`loop.py`), nor where the numbers come from (the trainers).
-"""
+"""Owns the answers to "is it time?" in a training."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,15 +6,15 @@ from collections.abc import Mapping
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """What is due after which step. Steps are counted from 1, by those completed.
+    """What is due after which step. Steps are counted from 1, when they are complete.
 
     Attributes:
-      num_steps: the last step, after which a row of metrics and a checkpoint are always due.
+      num_steps: the last step; a row of metrics and a checkpoint are always due after it.
       log_every_steps: interval of the rows of metrics; 0 is at the end only.
       checkpoint_every_steps: interval of the checkpoints; 0 is at the end only.
-      steps_per_dispatch: steps that one call to the devices runs, where so many are left before something is due.
+      steps_per_dispatch: steps that one call to the devices runs, unless something is due before the last of them.
       keep_steps: steps with a checkpoint that is never deleted.
-      sample_epochs: step -> the epoch that it completes and after which samples are drawn.
+      sample_epochs: step -> the epoch that it completes, for epochs after which samples are drawn.
     """
 
     num_steps: int
@@ -40,9 +37,9 @@ class Schedule:
         return step in self.sample_epochs
 
     def count_next_steps(self, step: int) -> int:
-        """Count the steps to dispatch together after `step`: never past one after which something is due.
+        """Count the steps to dispatch together after `step`, so that nothing is due before the last of them.
 
-        So a resumed run dispatches the same programs as one that never stopped: those of one and of several steps
+        A resumed run therefore runs the same programs as one that never stopped; programs of one and of several steps
         may round differently.
         """
         count = self.steps_per_dispatch
@@ -58,30 +55,14 @@ class Schedule:
 
 
 def is_time(step: int, every_steps: int, num_steps: int) -> bool:
-    """Say whether something that happens every N steps, and at the end, happens now.
-
-    Args:
-      step: completed steps, from 1.
-      every_steps: the interval; 0 means at the end only.
-      num_steps: the last step.
-
-    Returns:
-      True at each multiple of `every_steps` and at `num_steps`, which need not be one.
-    """
+    """Say whether it is time, at every multiple of `every_steps` (0: none) and at the last step, `num_steps`."""
     return step == num_steps or (every_steps > 0 and step % every_steps == 0)
 
 
 def last_step_of_epoch(epoch: int, num_examples: int, global_batch_size: int) -> int:
-    """Compute the step that completes an epoch.
+    """Compute the step that completes an epoch, both counted from 1.
 
-    A batch may straddle two epochs; the epoch is complete once its last example has been used.
-
-    Args:
-      epoch: completed epochs, from 1.
-      num_examples: examples in the training set.
-      global_batch_size: examples a step.
-
-    Returns:
-      Completed steps, from 1.
+    A batch may contain the end of one epoch and the start of the next; the epoch is complete once its last example has
+    been used.
     """
     return -(-epoch * num_examples // global_batch_size)

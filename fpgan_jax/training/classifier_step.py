@@ -1,8 +1,6 @@
-"""Owns one training step of the classifier.
+"""Owns one training step of the classifier. Network, settings and data come in as arguments."""
 
-Does not own augmentation or data; a function for them comes in as an argument.
-"""
-
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,29 +17,36 @@ from fpgan_jax.training.random_streams import StepKeys, fold_in_step
 from fpgan_jax.training.state import ClassifierTrainState
 
 
+@dataclasses.dataclass(frozen=True)
+class StepSettings:
+    """What a step trains, and how.
+
+    Attributes:
+      label_smoothing: see `losses.compute_classification_loss`.
+      remat: recompute norms and activations in the backward pass.
+    """
+
+    classifier: nn.Module
+    tx: optax.GradientTransformation
+    label_smoothing: float = 0.0
+    remat: bool = False
+
+
 def train_step(
     state: ClassifierTrainState,
     batch: Mapping[str, jax.Array],
     base_keys: StepKeys,
     *,
-    classifier: nn.Module,
-    tx: optax.GradientTransformation,
+    settings: StepSettings,
     prepare_batch: Callable,
-    label_smoothing: float = 0.0,
-    remat: bool = False,
     axis_name: str | None = None,
 ) -> tuple[ClassifierTrainState, dict[str, Any]]:
     """Take one step of softmax cross-entropy training.
 
     Args:
-      state: before the step.
       batch: this device's "image" [batch, height, width, channels] and "label" int [batch].
       base_keys: the run's; the step is folded in here, and for dropout the device.
-      classifier: the module.
-      tx: its optimizer.
       prepare_batch: (key, batch, first_index) -> augmented images, float32, about [-1, 1]; see `gan_step.train_step`.
-      label_smoothing: see `losses.compute_classification_loss`.
-      remat: recompute norms and activations in the backward pass.
       axis_name: the device axis, or None outside pmap.
 
     Returns:
@@ -55,7 +60,7 @@ def train_step(
     images = prepare_batch(keys.augmentation, batch, first_index=first_index)
 
     def compute_loss(params: Any) -> tuple[jax.Array, tuple[Any, dict[str, jax.Array]]]:
-        logits, updates = classifier.apply(
+        logits, updates = settings.classifier.apply(
             {"params": params, "batch_stats": state.classifier.batch_stats},
             images,
             deterministic=False,
@@ -63,16 +68,13 @@ def train_step(
             rngs={"dropout": dropout_key},
             mutable=["batch_stats"],
         )
-        loss = losses.compute_classification_loss(logits, batch["label"], label_smoothing)
+        loss = losses.compute_classification_loss(logits, batch["label"], settings.label_smoothing)
         accuracy = (logits.argmax(-1) == batch["label"]).mean()
         return loss, (updates["batch_stats"], {"loss": loss, "accuracy": accuracy})
 
-    if remat:
+    if settings.remat:
         compute_loss = recompute_activations(compute_loss)
     gradients, (batch_stats, averages) = jax.grad(compute_loss, has_aux=True)(state.classifier.params)
-    network = update_network(state.classifier, gradients, batch_stats, tx, axis_name)
+    network = update_network(state.classifier, gradients, batch_stats, settings.tx, axis_name)
     metrics = create_means(averages, batch_size) | {PROBES: {"classifier": probe_gradients(gradients)}}
-    return (
-        ClassifierTrainState(step=state.step + 1, classifier=network),
-        parallel.sum_over_devices(metrics, axis_name),
-    )
+    return ClassifierTrainState(state.step + 1, network), parallel.sum_over_devices(metrics, axis_name)

@@ -1,7 +1,4 @@
-"""Owns the training of experiment 2's classifier: which person is this print?
-
-Does not own the step, the loop or the data; it binds them.
-"""
+"""Owns the training of experiment 2's classifier: which person is this print?"""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -16,20 +13,20 @@ from fpgan_jax import parallel
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.derived import count_persons, image_shape
 from fpgan_jax.config.fields import PERSON_SOURCES
-from fpgan_jax.config.identity import CLASSIFIER_FIELDS, TRAIN_ON_FIELDS, claim_workdir
+from fpgan_jax.config.identity import CLASSIFIER_FIELDS
 from fpgan_jax.data import augmentation, feeding
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_step, random_streams
 from fpgan_jax.training.cadence import Schedule
-from fpgan_jax.training.checkpoints.restore import check_variables
+from fpgan_jax.training.classifier_step import StepSettings
 from fpgan_jax.training.feed import Feed
 from fpgan_jax.training.loop import run_training
 from fpgan_jax.training.optimizers import create_classifier_optimizer
 from fpgan_jax.training.run import Training
-from fpgan_jax.training.starting.origin import Origin
-from fpgan_jax.training.starting.start import save_start
+from fpgan_jax.training.starting.origin import Origin, take_weights
+from fpgan_jax.training.starting.start import check_claim, save_start
 from fpgan_jax.training.state import ClassifierTrainState, create_classifier_state
 
 
@@ -41,21 +38,10 @@ def train_and_evaluate(
     may_start_anew: bool = False,
     init_from: str | None = None,
 ) -> ClassifierTrainState:
-    """Train the classifier on a set's real prints, from the last checkpoint if there is one.
+    """Train the classifier on a set's real prints; arguments, result and errors as in `gan_trainer.train_and_evaluate`.
 
-    Args:
-      config: the experiment's config.
-      workdir: where config, metrics and checkpoints go.
-      source: the training prints; by default the config's own (`feeding.create_classifier_source`).
-      may_start_anew: whether a run whose checkpoints are all damaged begins at step 0 rather than stops.
-      init_from: workdir of a run whose last checkpoint gives a new run its first weights; of other persons, all but
-        those of the last layer.
-
-    Returns:
-      The final state, on the host.
-
-    Raises:
-      UserError: the config, the data or the workdir's checkpoint does not fit.
+    The default source is `feeding.create_classifier_source`. From a run of other persons (`init_from`) the last layer
+    is not taken.
     """
     origin = None if init_from is None else Origin(init_from, ("classifier",))
     arguments = _create_training(config, workdir, source)
@@ -65,34 +51,18 @@ def train_and_evaluate(
 def start_from_weights(
     config: ConfigDict, workdir: str, variables: Mapping[str, Mapping], source: Any = None
 ) -> ClassifierTrainState:
-    """Make a workdir whose run is at step 0 and starts from given weights.
+    """Make a workdir with a checkpoint of given weights at step 0; see `gan_trainer.start_from_weights`.
 
-    `train_and_evaluate` goes on from it.
-
-    Args:
-      config: the experiment's config.
-      workdir: the run's folder, without checkpoints; made if missing.
-      variables: {"params": .., "batch_stats": ..} of arrays, with a class for each of the set's persons.
-      source: see `train_and_evaluate`.
-
-    Returns:
-      The state, on the host.
-
-    Raises:
-      UserError: see `train_and_evaluate`; or the workdir holds checkpoints, or the weights are of another network.
+    The variables, {"params": .., "batch_stats": ..} of arrays, have one class per person of the set.
     """
     training, state, _ = _create_training(config, workdir, source)
-    network = state.classifier
-    check_variables(variables, network.variables, "classifier")
-    state = state.replace(classifier=network.replace(**variables))
-    save_start(training, state)
-    return state
+    return save_start(training, take_weights(state, {"classifier": variables}))
 
 
 def _create_training(
     config: ConfigDict, workdir: str, source: Any
 ) -> tuple[Training, ClassifierTrainState, random_streams.StepKeys]:
-    """Check everything, the workdir too, and bind what the loop runs: (training, state at step 0, keys)."""
+    """Check everything, including the workdir, and bind what the loop runs: (training, state at step 0, keys)."""
     validate_config(config, needs_data=source is None)
     if config.data.source not in PERSON_SOURCES:
         raise UserError(
@@ -102,20 +72,12 @@ def _create_training(
     settings = config.classifier
     parallel.check_batch_size(settings.global_batch_size, "config.classifier.global_batch_size")
     if source is None:
-        # Before the prints are prepared, which writes files; only then is known how many persons "all" are.
+        # Checked before the prints are prepared, which writes files and shows how many persons "all" are.
         factory.create_classifier(config, num_classes=count_persons(config) or 2)
         with parallel.main_process_first("the data is prepared"):
             source = feeding.create_classifier_source(config)
-    feed = Feed(source, config.data.feeding)
     classifier = factory.create_classifier(config, num_classes=len(source.persons))
-    # A refused config is not written; the loop checks again once it holds the workdir.
-    claim_workdir(workdir, config, prefixes=CLASSIFIER_FIELDS, may_change=TRAIN_ON_FIELDS, is_writer=False)
-
     tx = create_classifier_optimizer(config)
-    weights_key, step_keys = random_streams.create_keys(config, "classifier.")
-    state = create_classifier_state(
-        weights_key, classifier=classifier, tx=tx, image_shape=image_shape(config.data)
-    )
     training = Training(
         label="classifier",
         workdir=workdir,
@@ -127,7 +89,7 @@ def _create_training(
             checkpoint_every_steps=settings.checkpoint_every_steps,
             steps_per_dispatch=settings.steps_per_dispatch,
         ),
-        feed=feed,
+        feed=Feed(source, config.data.feeding),
         global_batch_size=settings.global_batch_size,
         step=bind_train_step(config, classifier=classifier, tx=tx),
         metric_names=("loss", "accuracy"),
@@ -136,31 +98,26 @@ def _create_training(
         checks=(("classifier", "loss"), ("classifier", "gradient")),
         metadata={"persons": [int(person) for person in source.persons]},
     )
+    check_claim(training)
+    weights_key, step_keys = random_streams.create_keys(config, "classifier.")
+    state = create_classifier_state(
+        weights_key, classifier=classifier, tx=tx, image_shape=image_shape(config.data)
+    )
     return training, state, step_keys
 
 
 def bind_train_step(
     config: ConfigDict, *, classifier: nn.Module, tx: optax.GradientTransformation
 ) -> Callable:
-    """Bind the step to a config's settings.
+    """Bind `classifier_step.train_step` to a config: (state, batch of bytes, base_keys) -> (state, metrics).
 
-    Args:
-      config: the experiment's config.
-      classifier: the module.
-      tx: its optimizer.
-
-    Returns:
-      `classifier_step.train_step` as (state, batch, base_keys) -> (state, metrics), over
-      `parallel.DEVICE_AXIS`, not compiled; the batch is of bytes, as `prepare_batch` takes it.
+    It runs over `parallel.DEVICE_AXIS` and is not compiled.
     """
     settings = config.classifier
     return functools.partial(
         classifier_step.train_step,
-        classifier=classifier,
-        tx=tx,
+        settings=StepSettings(classifier, tx, settings.label_smoothing, settings.remat),
         prepare_batch=functools.partial(prepare_batch, augmentation_config=settings.augmentation),
-        label_smoothing=settings.label_smoothing,
-        remat=settings.remat,
         axis_name=parallel.DEVICE_AXIS,
     )
 
@@ -172,13 +129,7 @@ def prepare_batch(
     first_index: int | jax.Array,
     augmentation_config: ConfigDict,
 ) -> jax.Array:
-    """Scale a batch of bytes to the network's range and augment it.
-
-    Args:
-      key: random key, the same on every device.
-      batch: "image": uint8 [batch, height, width, channels].
-      first_index: position of the first example in the global batch.
-      augmentation_config: `config.classifier.augmentation`.
+    """Scale a batch of bytes to the network's range and augment it; see `gan_trainer.prepare_batch`.
 
     Returns:
       Images, float32 [batch, height, width, channels], about [-1, 1].

@@ -1,7 +1,4 @@
-"""Owns what feeds a training's step in this process: batches from the host, or indices of examples on the devices.
-
-Does not own the examples or their order (`data/feeding.py`), nor puts anything on devices (`parallel.py`).
-"""
+"""Owns what feeds a training's step in this process: batches from the host, or indices of examples on the devices."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,19 +8,15 @@ import numpy as np
 
 
 class Feed:
-    """A source's batches, as config.data.feeding asks for them.
+    """The batches of a `feeding.Source`, as config.data.feeding (`kind`) asks for them.
 
     Attributes:
       data_hash: identifies the examples.
-      examples: the whole training set as arrays [num_examples, ...] for the devices; None where batches are sent.
+      examples: for "device", the whole training set as arrays [num_examples, ...]; otherwise None.
     """
 
     def __init__(self, source: Any, kind: str):
-        """Load the examples if they are kept on the devices.
-
-        Args:
-          source: a `feeding.Source`.
-          kind: config.data.feeding.
+        """Load the examples if the devices keep them.
 
         Raises:
           UserError: the examples are too large for the devices.
@@ -35,11 +28,9 @@ class Feed:
     def create_batches(
         self, start_step: int, num_steps: int
     ) -> Iterator[Mapping[str, np.ndarray] | np.ndarray]:
-        """Iterate over this process's part of the batches: examples, or their indices in `examples`.
+        """Iterate over this process's part of the batches from `start_step` (from 0) on: examples, or their indices.
 
-        Args:
-          start_step: of the first batch, from 0; a batch depends on its step only.
-          num_steps: number of batches.
+        A batch depends on its step only.
         """
         source = self._source
         create = source.create_batches if self.examples is None else source.create_index_batches

@@ -1,7 +1,4 @@
-"""Owns the search for numbers that are not finite, in a step's gradients and in a state.
-
-Does not own what follows (`run.py`).
-"""
+"""Owns the search for numbers that are not finite, in a step's gradients and in a state."""
 
 from typing import Any
 
@@ -11,10 +8,10 @@ import numpy as np
 
 from fpgan_jax.models import fusion
 
-# The name among a step's metrics under which it returns its networks' probes.
+# Name of the networks' probes among a step's metrics.
 PROBES = "gradient_probes"
 
-# Reading every gradient again takes at least 2% of a step; these are a thousandth of them, at no measurable cost.
+# Reading every gradient again takes at least 2% of a step. Small leaves are a thousandth of it, at no measurable cost.
 _MAX_PROBED_SIZE = 2**14
 
 
@@ -25,11 +22,8 @@ def probe_gradients(gradients: Any) -> jax.Array:
     reaches its bias or norm, and those of all layers before it. An overflow in the gradient of a large kernel alone is
     found by the next step's loss, or by `find_non_finite` before a checkpoint.
 
-    Args:
-      gradients: a pytree of float arrays.
-
     Returns:
-      A float32 scalar: 0 if they are finite, nan if not.
+      A float32 scalar: 0 if all are finite, nan if not.
     """
     small = [leaf for leaf in jax.tree.leaves(gradients) if leaf.size <= _MAX_PROBED_SIZE]
 
@@ -37,19 +31,12 @@ def probe_gradients(gradients: Any) -> jax.Array:
         squares = jnp.square(jnp.concatenate([jnp.ravel(leaf).astype(jnp.float32) for leaf in leaves]))
         return jnp.where(jnp.isfinite(squares).all(), 0.0, jnp.nan).astype(jnp.float32)
 
-    # Compiled apart, so that the gradients are computed as without it.
+    # Compiled apart, so that it does not change how the gradients are computed.
     return fusion.apart_on_cpu(probe)(*small) if small else jnp.float32(0)
 
 
 def find_non_finite(tree: Any) -> str | None:
-    """Find an array that holds a number that is not finite.
-
-    Args:
-      tree: a pytree of host arrays.
-
-    Returns:
-      Path of the first such array, as "generator/params/down0/kernel"; None if all are finite.
-    """
+    """Return the path of the first host array with a number that is not finite, as "generator/params/down0/kernel"."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
         if not np.isfinite(np.asarray(leaf)).all():
             return jax.tree_util.keystr(path, simple=True, separator="/")

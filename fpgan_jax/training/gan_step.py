@@ -1,7 +1,4 @@
-"""Owns one step of the GAN's training: D's update, then G's through the updated D, or in the order of other codes.
-
-Does not own loops, devices or data: everything comes in as an argument.
-"""
+"""Owns one step of the GAN's training. Networks, settings and data come in as arguments."""
 
 import dataclasses
 import functools
@@ -28,14 +25,7 @@ UPDATE_ORDERS = ("discriminator_first", "simultaneous", "old_activations")
 
 @dataclasses.dataclass(frozen=True)
 class GanNetworks:
-    """The two networks and their optimizers.
-
-    Attributes:
-      generator: G's module.
-      discriminator: D's module.
-      generator_tx: G's optimizer.
-      discriminator_tx: D's optimizer.
-    """
+    """The modules of generator (G) and discriminator (D), and their optimizers."""
 
     generator: nn.Module
     discriminator: nn.Module
@@ -45,21 +35,16 @@ class GanNetworks:
 
 @dataclasses.dataclass(frozen=True)
 class StepSettings:
-    """What a step minimizes, and how. The defaults are the reference PyTorch code's.
+    """What a step minimizes, and how. The defaults are those of the reference PyTorch code.
 
     Attributes:
-      gan_objective: one of `losses.GAN_OBJECTIVES`.
-      lambda_l1: weight of the L1 loss in G's loss.
-      ridge_loss_weight: weight of `ridge_loss.compute_ridge_loss` in G's loss; 0 computes none.
+      ridge_loss_weight: weight of `ridge_loss.compute_ridge_loss` in G's loss; 0 does not compute it.
       ridge_period: ridge period of the prints, pixels.
       discriminator_loss_weight: factor on the sum of D's two terms.
-      ema_decay: decay of the moving average of G's weights, where the state has one.
-      update_order: one of `UPDATE_ORDERS`. G learns from D after its update; from D before it; or from D's output
+      ema_decay: decay of the moving average of G's weights, if the state has one.
+      update_order: one of `UPDATE_ORDERS`. G learns from D after D's update; from D before it; or from D's output
         before it, with a gradient that goes back through D's new weights.
       remat: recompute norms and activations in the backward pass: less memory, a little more time.
-
-    Raises:
-      ValueError: `update_order` is not one of `UPDATE_ORDERS`.
     """
 
     gan_objective: str = "vanilla"
@@ -78,12 +63,9 @@ class StepSettings:
 
 
 class StepImages(NamedTuple):
-    """The images of a step on one device, float32 in [-1, 1].
+    """The images of a step on one device, float32 [batch, height, width, channels] in [-1, 1].
 
-    Attributes:
-      noise_image: [batch, height, width, condition channels]; G's input, the condition.
-      real_image: [batch, height, width, channels]; the prints.
-      fake_image: the same shape; G's output.
+    `noise_image`, the condition and G's input, may have its own number of channels.
     """
 
     noise_image: jax.Array
@@ -101,16 +83,13 @@ def train_step(
     prepare_batch: Callable,
     axis_name: str | None = None,
 ) -> tuple[GanTrainState, dict[str, Any]]:
-    """Take one step. One forward pass of G serves both updates, since D's update leaves G alone.
+    """Take one step. One forward pass of G serves both updates, since D's update does not change G.
 
     Args:
-      state: before the step.
-      batch: this device's "noise_image" (the condition) and "real_image", each [batch, height, width, channels].
+      batch: this device's "noise_image" and "real_image", each [batch, height, width, channels].
       base_keys: the run's; the step is folded in here, and for dropout the device.
-      networks: modules and optimizers.
-      settings: losses and the order of the updates.
-      prepare_batch: (key, batch, first_index) -> (noise_image, real_image), float32 in [-1, 1]. The key is the same
-        on every device; `first_index` is the position of this device's first example in the global batch.
+      prepare_batch: (key, batch, first_index) -> (noise_image, real_image), float32 in [-1, 1]. The key is the same on
+        every device; `first_index` is the position of this device's first example in the global batch.
       axis_name: the device axis, or None outside pmap.
 
     Returns:
@@ -127,7 +106,15 @@ def train_step(
 
     def generate(params: Any) -> tuple[jax.Array, Any]:
         stats = state.generator.batch_stats
-        return apply_generator(networks.generator, params, stats, noise_image, dropout_key)
+        fake_image, updates = networks.generator.apply(
+            {"params": params, "batch_stats": stats},
+            noise_image,
+            deterministic=False,
+            use_running_average=False,
+            rngs={"dropout": dropout_key},
+            mutable=["batch_stats"],
+        )
+        return fake_image, updates.get("batch_stats", stats)
 
     if settings.remat:
         generate = recompute_activations(generate)
@@ -148,7 +135,7 @@ def train_step(
     (gradients,) = pull_back(fake_gradient)
     generator = update_network(state.generator, gradients, generator_stats, networks.generator_tx, axis_name)
     if is_judged_anew:
-        # In the other orders both updates share D's passes, which its statistics have seen.
+        # In the other orders both updates share D's passes, which its statistics already contain.
         stats = parallel.average_over_devices(discriminator_stats, axis_name)
         discriminator = discriminator.replace(batch_stats=stats)
     new_state = GanTrainState(
@@ -157,25 +144,6 @@ def train_step(
     metrics: dict[str, Any] = create_means(discriminator_averages | generator_averages, batch_size)
     metrics[PROBES] = {"discriminator": discriminator_probe, "generator": probe_gradients(gradients)}
     return new_state, parallel.sum_over_devices(metrics, axis_name)
-
-
-def apply_generator(
-    generator: nn.Module, params: Any, batch_stats: Any, noise_image: jax.Array, dropout_key: jax.Array
-) -> tuple[jax.Array, Any]:
-    """Run G in training mode.
-
-    Returns:
-      (fake images, [batch, height, width, channels] in [-1, 1]; running statistics after).
-    """
-    fake_image, updates = generator.apply(
-        {"params": params, "batch_stats": batch_stats},
-        noise_image,
-        deterministic=False,
-        use_running_average=False,
-        rngs={"dropout": dropout_key},
-        mutable=["batch_stats"],
-    )
-    return fake_image, updates.get("batch_stats", batch_stats)
 
 
 def apply_discriminator(
@@ -191,9 +159,6 @@ def apply_discriminator(
     """Run D in training mode.
 
     Args:
-      discriminator: the module.
-      params: its weights.
-      batch_stats: its running statistics before.
       noise_image: the condition, [batch, height, width, channels], float32 in [-1, 1].
       image: real or generated prints, of the same batch, height and width.
       num_passes: number of equal parts of the batch, each normalized by its own statistics.
@@ -226,16 +191,9 @@ def update_discriminator(
 ) -> tuple[NetworkState, dict[str, jax.Array], jax.Array]:
     """Update D on real and generated prints, in one batch of two passes: half the number of operations.
 
-    Args:
-      state: D's state before.
-      images: no gradient flows into them.
-      networks: D's module and optimizer are used.
-      settings: gan_objective, discriminator_loss_weight and remat are used.
-      axis_name: the device axis, or None.
-
     Returns:
-      (D's state after; name -> float32 scalar: the loss, and the share of patches that D got right; the probe of
-      its gradients).
+      (D's state after; name -> float32 scalar: the loss, and the share of patches that D got right; the probe of its
+      gradients).
 
     Source: Isola et al. 2017, section 3.3; differs in: nothing from the reference PyTorch code. As there, running
       statistics see the generated prints first.
@@ -280,17 +238,10 @@ def compute_fake_gradient(
     *,
     backward_params: Any = None,
 ) -> tuple[jax.Array, Any, dict[str, jax.Array]]:
-    """Compute the gradient of G's loss with respect to G's output.
-
-    Args:
-      discriminator_state: D's, which judges the generated prints.
-      images: of the step.
-      networks: D's module is used.
-      settings: gan_objective, lambda_l1, remat and what begins with ridge_ are used.
-      backward_params: D's weights that the gradient goes back through; None is its state's.
+    """Compute the gradient of G's loss with respect to `images.fake_image`, as the given state of D judges it.
 
     Returns:
-      (gradient, of `fake_image`'s shape; D's running statistics after this pass; name -> float32 scalar losses).
+      (gradient; D's running statistics after this pass; name -> float32 scalar losses).
 
     Source: Isola et al. 2017, equation 4: L_cGAN + lambda L_L1; differs in: nothing.
     """

@@ -1,15 +1,12 @@
-"""Owns the loop that both trainings share: steps, metrics, samples, checkpoints, progress.
+"""Owns the loop that both trainings share: steps, metrics, samples, checkpoints, progress."""
 
-Does not own what a step or a state is, or when something is due; `gan_trainer.py` and `classifier_trainer.py` say.
-"""
-
+import contextlib
 import sys
 import time
 from collections.abc import Iterator
 from typing import Any
 
 from absl import logging
-from tqdm import tqdm
 
 from fpgan_jax import parallel
 from fpgan_jax.errors import Interrupted
@@ -41,19 +38,16 @@ def run_training(
     random number, and metrics that are not written yet are part of the checkpoint.
 
     Args:
-      training: what to train.
-      initial_state: the state at step 0, on the host, not replicated, with `to_trees` and `from_trees`.
-      base_keys: the run's random keys, as the step takes them.
-      may_start_anew: see `CheckpointStore`.
+      initial_state: the state at step 0, on the host, not replicated.
       origin: the run whose weights a new run starts from.
 
     Returns:
       The final state, on the host, not replicated.
 
     Raises:
-      UserError: the checkpoint does not fit the state or the data, all are damaged, a metric, a gradient or the
-        state is no longer finite, the last checkpoint could not be saved, or another process works in the workdir.
-      Interrupted: a signal asked to stop; the state after the step under way is saved.
+      UserError: the checkpoint does not fit the state or the data, all are damaged, a metric, a gradient or the state
+        is no longer finite, the last checkpoint could not be saved, or another process uses the workdir.
+      Interrupted: a signal asked to stop; the state after the current step is saved.
     """
     if origin and not has_checkpoints(training.workdir):
         # Weights that do not fit are refused before anything is written.
@@ -62,24 +56,19 @@ def run_training(
         if parallel.is_main_process():
             check_claim(training)
         _warn_of_dispatch(training)
-        store = open_store(training, may_start_anew=may_start_anew)
-        try:
+        with contextlib.closing(open_store(training, may_start_anew=may_start_anew)) as store:
             training, state, sums = start_or_resume(training, initial_state, store, origin)
             start_step = int(state.step)
             if start_step >= training.schedule.num_steps:
                 return state
             reporter = Reporter(training.workdir, start_step=start_step, is_active=parallel.is_main_process())
-            try:
+            with contextlib.closing(reporter):
                 for row in reporter.read_metrics():
                     training.watch.see_metrics(int(row.pop("step")), row, reporter)
                 with StopRequest() as stop:
                     state = _run_steps(training, state, sums, base_keys, store, reporter, stop)
-            finally:
-                reporter.close()
             store.finish()
             return state
-        finally:
-            store.close()
 
 
 def _run_steps(
@@ -96,8 +85,14 @@ def _run_steps(
     dispatch = parallel.create_dispatch(training.step, training.feed.examples)
     state = parallel.replicate(state)
     batches = training.feed.create_batches(start_step, schedule.num_steps - start_step)
-    progress = _create_progress(training, start_step)
     stopwatch, agreement = _Stopwatch(), StopAgreement(stop, start_step)
+    progress = create_progress(
+        schedule.num_steps * training.global_batch_size,
+        training.label,
+        "images",
+        initial=start_step * training.global_batch_size,
+        is_shown=parallel.is_main_process(),
+    )
     with progress:
         while step < schedule.num_steps:
             num_steps = schedule.count_next_steps(step)
@@ -129,7 +124,7 @@ def _run_steps(
                 store.finish()
                 raise Interrupted(
                     f"{training.workdir}: stopped by {stop.signal_name or 'a signal to another process'} after step "
-                    f"{step} of {schedule.num_steps}, which is saved; the same command goes on from there"
+                    f"{step} of {schedule.num_steps}, which is saved; run the same command again to resume"
                 )
     if parallel.is_main_process():
         print(stopwatch.describe(training, schedule.num_steps - start_step), file=sys.stderr, flush=True)
@@ -145,16 +140,6 @@ def _warn_of_dispatch(training: Training) -> None:
             count,
             shortest,
         )
-
-
-def _create_progress(training: Training, start_step: int) -> tqdm:
-    return create_progress(
-        training.schedule.num_steps * training.global_batch_size,
-        training.label,
-        "images",
-        initial=start_step * training.global_batch_size,
-        is_shown=parallel.is_main_process(),
-    )
 
 
 class _Stopwatch:

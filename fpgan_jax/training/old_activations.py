@@ -1,7 +1,4 @@
-"""Owns a gradient that goes back through other weights than the forward pass used, as in Isola's Torch code.
-
-Does not own the step that asks for it (`gan_step.py`).
-"""
+"""Owns a gradient that goes back through other weights than the forward pass used, as in Isola's Torch code."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,15 +19,10 @@ def apply_with_backward_params(
     Args:
       module: all its parameters are in submodules without submodules, each called once.
       variables: for the forward pass, as `module.apply` takes them.
-      *args: of `module.apply`.
       backward_params: like `variables["params"]`, for the gradients.
-      **kwargs: of `module.apply`.
 
-    Returns:
-      What `module.apply` returns.
-
-    Source: phillipi/pix2pix, train.lua, `fGx`, which calls `updateGradInput` on a network whose weights have
-      been updated since its last forward pass; differs in: nothing.
+    Source: phillipi/pix2pix, train.lua, `fGx`, which calls `updateGradInput` on a network whose weights have been
+      updated since its last forward pass; differs in: nothing.
     """
 
     def apply_layer(

@@ -1,7 +1,4 @@
-"""Owns the optimizers and learning-rate schedules of both experiments, and one update of a network.
-
-Does not own gradients; `gan_step.py` and `classifier_step.py` compute them.
-"""
+"""Owns the optimizers and learning-rate schedules of both experiments, and one update of a network."""
 
 from typing import Any
 
@@ -22,17 +19,9 @@ def update_network(
     tx: optax.GradientTransformation,
     axis_name: str | None,
 ) -> NetworkState:
-    """Apply one optimizer step, with gradients and statistics averaged over the devices.
+    """Apply one optimizer step, with gradients and running statistics averaged over the devices.
 
-    Args:
-      network: the state before.
-      gradients: this device's gradient with respect to `network.params`.
-      batch_stats: this device's running statistics after the step.
-      tx: the optimizer.
-      axis_name: the device axis, or None.
-
-    Returns:
-      The state after, the same on every device.
+    The gradients, with respect to `network.params`, and the statistics after the step are this device's.
     """
     gradients, batch_stats = parallel.average_over_devices((gradients, batch_stats), axis_name)
 
@@ -47,21 +36,11 @@ def update_network(
 def create_constant_then_linear_schedule(
     learning_rate: float, *, num_epochs: int, num_decay_epochs: int, num_examples: int, global_batch_size: int
 ) -> optax.Schedule:
-    """Create pix2pix's schedule: constant, then linear to zero, in steps of an epoch.
+    """Create pix2pix's schedule: constant, then linear to zero in the last `num_decay_epochs`, in steps of an epoch.
 
-    A function of the absolute step alone: a run that is trained on for more epochs has, from there on, the rates of a
+    It depends on the absolute step alone: a run that is trained on for more epochs has, from there on, the rates of a
     run with the new numbers of epochs. As in the reference code, which steps its scheduler before an epoch's first
     batch, the last constant epoch has a reduced rate and the very last one a rate of 0.
-
-    Args:
-      learning_rate: the constant rate.
-      num_epochs: epochs in all.
-      num_decay_epochs: how many of them, at the end, have a decreasing rate; 0 keeps it constant.
-      num_examples: examples in the training set.
-      global_batch_size: examples a step.
-
-    Returns:
-      A function of the number of completed updates, int, to the rate, float32.
 
     Source: Isola et al. 2017, section 6.2; differs in: nothing from the reference PyTorch code.
     """
@@ -78,17 +57,9 @@ def create_constant_then_linear_schedule(
 
 
 def create_gan_optimizer(config: ConfigDict, num_examples: int) -> optax.GradientTransformation:
-    """Create the optimizer of the generator; the discriminator has another of the same kind.
+    """Create the optimizer of each of the two networks: Adam with the constant-then-linear schedule.
 
-    Args:
-      config: the experiment's config.
-      num_examples: pairs in the training set.
-
-    Returns:
-      Adam with the constant-then-linear schedule.
-
-    Source: Isola et al. 2017, section 3.3 (Adam, rate 2e-4, beta1 0.5, beta2 0.999); differs in:
-      nothing.
+    Source: Isola et al. 2017, section 3.3 (Adam, rate 2e-4, beta1 0.5, beta2 0.999); differs in: nothing.
     """
     schedule = create_constant_then_linear_schedule(
         config.learning_rate,
@@ -104,15 +75,7 @@ def create_gan_optimizer(config: ConfigDict, num_examples: int) -> optax.Gradien
 
 
 def scale_by_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformation:
-    """Scale by Adam as `optax.scale_by_adam` does, with moments that XLA:CPU can update in place.
-
-    Args:
-      b1: decay of the mean of the gradients.
-      b2: decay of the mean of their squares.
-      eps: added to the root of the second.
-
-    Returns:
-      The transformation; its state is Optax's own.
+    """Scale by Adam as `optax.scale_by_adam`, whose state it has, with moments that XLA:CPU can update in place.
 
     Source: Kingma & Ba 2015, algorithm 1; differs in: nothing.
     """
@@ -133,16 +96,11 @@ def scale_by_adam(b1: float, b2: float, eps: float) -> optax.GradientTransformat
 def create_classifier_optimizer(config: ConfigDict) -> optax.GradientTransformation:
     """Create the classifier's optimizer: AdamW with a cosine decay to zero at `classifier.num_steps`.
 
-    The rate is a function of the absolute step: where a run is trained on for more steps, it rises again.
+    The rate depends on the absolute step: if a run is trained on for more steps, it rises again. Weight decay applies
+    to kernels only, not to biases and norms.
 
-    Args:
-      config: the experiment's config.
-
-    Returns:
-      The optimizer. Weight decay applies to kernels only, not to biases and norms.
-
-    Source: the paper names none; Loshchilov & Hutter 2017 and 2019; differs in: Chollet 2017 used
-      SGD or RMSprop with long schedules on millions of images.
+    Source: the paper does not say; Loshchilov & Hutter 2017 and 2019; differs in: Chollet 2017 used SGD or RMSprop with
+      long schedules on millions of images.
     """
     classifier = config.classifier
     schedule = optax.cosine_decay_schedule(classifier.learning_rate, classifier.num_steps)

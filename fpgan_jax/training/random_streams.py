@@ -1,8 +1,4 @@
-"""Owns which seed decides which random numbers of a training: initial weights, dropout, augmentation.
-
-Does not own noise images and the order of examples, whose seeds `fpgan_jax.data` takes, nor the fallback of a seed
-that is not given (`config/derived.py`).
-"""
+"""Owns which seed decides which random numbers of a training: initial weights, dropout, augmentation."""
 
 from typing import NamedTuple
 
@@ -13,26 +9,17 @@ from fpgan_jax.config.derived import resolve_seed
 
 
 class StepKeys(NamedTuple):
-    """The random keys of a training's steps, or of one of them.
-
-    Attributes:
-      dropout: decides the dropout.
-      augmentation: decides how images are augmented.
-    """
+    """The random keys of a run's steps, or of one step."""
 
     dropout: jax.Array
     augmentation: jax.Array
 
 
 def create_keys(config: ConfigDict, group: str = "") -> tuple[jax.Array, StepKeys]:
-    """Create the keys of a run from the config's seeds.
+    """Create the key of a run's initial weights, and the keys of its steps, from the config's seeds.
 
-    Args:
-      config: the experiment's config.
-      group: prefix of the seeds' fields: "" for the GAN's, "classifier." for the classifier's.
-
-    Returns:
-      (the key of the initial weights, the keys of the steps). Keys of one seed are independent of one another.
+    `group` is the prefix of the seeds' fields: "" for the GAN's, "classifier." for the classifier's. Keys of the same
+    seed are independent.
     """
 
     def split(stream: str) -> jax.Array:
@@ -43,15 +30,7 @@ def create_keys(config: ConfigDict, group: str = "") -> tuple[jax.Array, StepKey
 
 
 def fold_in_step(base_keys: StepKeys, step: jax.Array) -> StepKeys:
-    """Create the keys of one step.
-
-    Args:
-      base_keys: the run's.
-      step: completed steps, int.
-
-    Returns:
-      Its keys, the same for a run that was resumed.
-    """
+    """Derive the keys of one step from the run's keys and the number of completed steps."""
     dropout_key, _ = jax.random.split(jax.random.fold_in(base_keys.dropout, step))
     _, augmentation_key = jax.random.split(jax.random.fold_in(base_keys.augmentation, step))
     return StepKeys(dropout_key, augmentation_key)

@@ -1,7 +1,4 @@
-"""Owns what a run writes for people: metrics as CSV and TensorBoard events, image grids, and warnings.
-
-Does not own when it is time (`cadence.py`) or checkpoints (`checkpoints/`).
-"""
+"""Owns what a run writes for people: metrics as CSV and TensorBoard events, image grids, and warnings."""
 
 import contextlib
 import csv
@@ -25,19 +22,15 @@ VALIDATION_FILENAME = "validation.csv"
 
 
 class Reporter:
-    """Writes one run's metrics and pictures; a continued run goes on in the same files.
+    """Writes one run's metrics and pictures; a continued run appends to the same files.
 
-    On a full disk the run goes on: rows of metrics are written with the next one, a picture is left out.
-
-    Attributes:
-      workdir: the run's folder.
+    On a full disk the run continues: rows of metrics are written with the next one, a picture is left out.
     """
 
     def __init__(self, workdir: str, *, start_step: int, is_active: bool = True):
         """Open the files.
 
         Args:
-          workdir: the run's folder.
           start_step: completed steps; rows of later steps, from an interrupted run, are removed.
           is_active: False makes every method do nothing, for processes other than the main one.
         """
@@ -57,12 +50,7 @@ class Reporter:
         self._events = _Events(os.path.join(workdir, "events"), start_step + 1)
 
     def write_metrics(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one row.
-
-        Args:
-          step: completed steps.
-          values: name -> number; the same names every time.
-        """
+        """Write one row; the names in `values` are the same every time."""
         if not self._is_active:
             return
         if self._names is None:
@@ -84,14 +72,14 @@ class Reporter:
                 # The checkpoint that follows no longer holds these numbers.
                 os.fsync(file.fileno())
         except OSError:
-            # Otherwise the part that was written would be there twice after the next try.
+            # Otherwise the next try would write the first part again.
             with contextlib.suppress(OSError):
                 os.truncate(self._path, size)
             raise
         self._unwritten = []
 
     def read_metrics(self) -> list[dict[str, float]]:
-        """Read the rows that are written: "step" and each column's name -> number."""
+        """Read the written rows: "step" and the name of each column -> number."""
         rows = []
         for row in _read_rows(self._path) if self._is_active else ():
             with contextlib.suppress(ValueError):  # a damaged number
@@ -99,48 +87,24 @@ class Reporter:
         return rows
 
     def warn_once(self, step: int, name: str, text: str) -> None:
-        """Warn, and add a row to `warnings.csv`, unless this run has had a warning of this name.
-
-        Args:
-          step: completed steps.
-          name: of the warning.
-          text: one line with the measure and its value.
-        """
+        """Warn, and add a row to `warnings.csv`, unless this run has had a warning of this name."""
         if not self._is_active or name in self._warned:
             return
         self._warned.add(name)
         logging.warning("%s: step %d: %s", self.workdir, step, text)
-        try:
-            _append_csv(self._warnings_path, ("step", "warning", "text"), (step, name, text))
-        except OSError as error:
-            logging.warning("%s: not written (%s)", self._warnings_path, error.strerror)
+        _append_csv(self._warnings_path, {"step": step, "warning": name, "text": text})
 
     def write_validation(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one row of `validation.csv`, and to TensorBoard as `validation/NAME`.
-
-        Args:
-          step: completed steps.
-          values: name -> number; the same names in the same order every time.
-        """
+        """Write one row of `validation.csv`, and to TensorBoard as `validation/NAME`; names and order stay the same."""
         if not self._is_active:
             return
-        try:
-            _append_csv(self._validation_path, ("step", *values), (step, *values.values()))
-        except OSError as error:
-            logging.warning("%s: not written at step %d (%s)", self._validation_path, step, error.strerror)
+        _append_csv(self._validation_path, {"step": step, **values})
         self._events.write_scalars(step, {f"validation/{name}": value for name, value in values.items()})
 
     def write_images(
         self, step: int, name: str, rows: Sequence[Sequence[np.ndarray]], *, tag: str = "samples"
     ) -> None:
-        """Write a grid of images as `samples/NAME.png` and to TensorBoard.
-
-        Args:
-          step: completed steps.
-          name: the file's name without its ending.
-          rows: images uint8 [height, width, channels], all of one shape.
-          tag: what TensorBoard calls it.
-        """
+        """Write rows of images uint8 [height, width, channels] as `samples/NAME.png`, and to TensorBoard."""
         if not self._is_active:
             return
         grid = np.concatenate([np.concatenate(list(row), axis=1) for row in rows], axis=0)
@@ -149,7 +113,7 @@ class Reporter:
             os.makedirs(os.path.dirname(path), exist_ok=True)
             save_png(path, grid)
         except OSError as error:
-            logging.warning("%s: not written (%s); the run goes on without it", path, error.strerror)
+            logging.warning("%s: not written (%s); the run continues without it", path, error.strerror)
         self._events.write_image(step, tag, grid)
 
     def close(self) -> None:
@@ -195,7 +159,8 @@ class _Events:
         with self._tell_of_failure():
             for name, value in values.items():
                 self._write(step=step, summary=self._summary.scalar(name, value))
-            self._flush()
+            if self._writer is not None:
+                self._writer.flush()
 
     def write_image(self, step: int, name: str, image: np.ndarray) -> None:
         with self._tell_of_failure():
@@ -210,10 +175,6 @@ class _Events:
         if self._writer is not None:
             self._writer.write_event(self._event_type(wall_time=time.time(), **fields))
 
-    def _flush(self) -> None:
-        if self._writer is not None:
-            self._writer.flush()
-
     @contextlib.contextmanager
     def _tell_of_failure(self) -> Iterator[None]:
         try:
@@ -226,7 +187,7 @@ def _import_tensorboardx() -> types.ModuleType:
     """Import tensorboardX without PyTorch, which it imports if it can: 2 s, for types that are not used here."""
     is_hidden = "torch" not in sys.modules
     if is_hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]  # Python's way to say that there is none
+        sys.modules["torch"] = None  # type: ignore[assignment]  # makes its import fail
     try:
         import tensorboardX
         from tensorboardX import event_file_writer, proto, summary  # noqa: F401
@@ -237,21 +198,20 @@ def _import_tensorboardx() -> types.ModuleType:
 
 
 def save_png(path: str, image: np.ndarray) -> None:
-    """Write a PNG file, which appears whole or not at all.
-
-    Args:
-      path: where to.
-      image: uint8 [height, width, 1 or 3].
-    """
+    """Write an image, uint8 [height, width, 1 or 3], as a PNG file that appears whole or not at all."""
     picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     with write_whole(path, "wb") as file:
         picture.save(file, format="PNG")
 
 
-def _append_csv(path: str, names: Sequence[str], row: Sequence) -> None:
-    is_new = not os.path.exists(path)
-    with open(path, "a", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([*([names] if is_new else []), row])
+def _append_csv(path: str, row: Mapping[str, Any]) -> None:
+    """Append a row, after the names if the file is new; on a full disk warn."""
+    header = [] if os.path.exists(path) else [row.keys()]
+    try:
+        with open(path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file, lineterminator="\n").writerows([*header, row.values()])
+    except OSError as error:
+        logging.warning("%s: not written at step %d (%s)", path, row["step"], error.strerror)
 
 
 def _read_rows(path: str) -> list[dict[str, str]]:
@@ -268,8 +228,8 @@ def _truncate_csv(path: str, last_step: int) -> list[str] | None:
         return None
     with open(path, newline="", encoding="utf-8-sig", errors="replace") as file:
         lines = file.read().splitlines(keepends=True)
-    # A line that was being written when the run was killed has no end, even where all its commas are there: its last
-    # number may be cut. A power failure can leave zeros.
+    # A run that is killed while it writes leaves a line without an end, whose last number may be cut even if all commas
+    # are there. A power failure can leave zeros.
     whole = [line for line in lines if line.endswith("\n") and "\0" not in line]
     rows = [row for row in csv.reader(whole) if row]
     if not rows or rows[0][0] != "step":

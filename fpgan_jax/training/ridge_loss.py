@@ -1,6 +1,6 @@
 """Owns the ridge loss: how far the ridges of a generated print are from those of its ridge map.
 
-Does not map prints (`data/ridges/ridge_map.py`), whose way of finding orientations this is, in JAX.
+Orientations are found as in `data/ridges/ridge_map.py`, but in JAX.
 """
 
 import functools
@@ -15,15 +15,15 @@ from fpgan_jax.config.fields import RIDGE_CHANNELS
 
 # Even. Higher orders are narrower in frequency and in direction: 6 passes an eighth of ridges at 45 degrees.
 _ORDER = 6
-# Of the networks' range: ridges of less amplitude are not amplified to full ones.
+# On the networks' scale. Ridges of less amplitude are not amplified to full ones.
 _MIN_RMS = 0.02
 
 
 def compute_ridge_loss(fake_image: jax.Array, condition: jax.Array, period: float) -> jax.Array:
-    """Compute 1 minus the mean correlation of a print's ridges with its map's, within the contact.
+    """Compute 1 minus the mean correlation of a print's ridges with those of its map, within the contact.
 
-    The print is filtered once, along the map's own orientation, and both are divided by their local rms: contrast and
-    mean gray do not count.
+    The print is filtered once, along the orientation of the map, and both are divided by their local rms: contrast and
+    mean gray have no effect.
 
     Args:
       fake_image: [batch, height, width, channels], float in [-1, 1], ridges dark.
@@ -47,14 +47,10 @@ def compute_ridge_loss(fake_image: jax.Array, condition: jax.Array, period: floa
 
 
 def estimate_orientation(images: jax.Array, period: float) -> jax.Array:
-    """Estimate which way ridges run, as `ridge_map.estimate_orientation`.
-
-    Args:
-      images: float32 [batch, height, width].
-      period: pixels.
+    """Estimate which way ridges run, as `ridge_map.estimate_orientation`, for a period in pixels.
 
     Returns:
-      float32 [batch, height, width], radians in [0, pi), counter-clockwise from the row's direction.
+      Radians in [0, pi), counter-clockwise from the row's direction; float32 [batch, height, width], as `images`.
     """
     down, across = (_blur(images, period / 6, orders) for orders in ((1, 0), (0, 1)))
     xx, yy, xy = (_blur(product, period) for product in (across**2, down**2, across * down))
@@ -64,12 +60,7 @@ def estimate_orientation(images: jax.Array, period: float) -> jax.Array:
 
 
 def filter_along(images: jax.Array, orientation: jax.Array, period: float) -> jax.Array:
-    """Filter images at each pixel's orientation.
-
-    Args:
-      images: float32 [batch, height, width].
-      orientation: float32 [batch, height, width], radians, from `estimate_orientation`.
-      period: pixels.
+    """Filter images [batch, height, width] at each pixel's orientation, as `estimate_orientation` returns it.
 
     Returns:
       float32 [batch, height, width]; ridges of this period and orientation pass as they are, others are damped.
@@ -77,14 +68,14 @@ def filter_along(images: jax.Array, orientation: jax.Array, period: float) -> ja
     Source: Freeman & Adelson 1991, steerable filters: a Gaussian's derivative across the ridges, of order `_ORDER`, is
       a sum of its derivatives down and across; differs in: nothing.
     """
-    sigma = math.sqrt(_ORDER) * period / (2 * math.pi)  # of the filter that passes this period best
+    sigma = math.sqrt(_ORDER) * period / (2 * math.pi)  # this filter passes the period best
     cosine, sine = jnp.cos(orientation), jnp.sin(orientation)
     total = jnp.zeros_like(images)
     for down in range(_ORDER + 1):
         across = _ORDER - down
         derivative = _blur(images, sigma, (down, across))
         total += math.comb(_ORDER, down) * cosine**down * sine**across * derivative
-    # Ridges of frequency f, radians, come out (-f^2)^(order / 2) as large, and blurred.
+    # The derivative multiplies ridges of frequency f, radians, by (-f^2)^(order / 2), and the Gaussian damps them.
     return total * (-math.e * sigma**2 / _ORDER) ** (_ORDER // 2)
 
 
@@ -93,7 +84,7 @@ def _measure_rms(images: jax.Array, period: float) -> jax.Array:
 
 
 def _blur(images: jax.Array, sigma: float, orders: tuple[int, int] = (0, 0)) -> jax.Array:
-    """Blur as `scipy.ndimage.gaussian_filter` does, with derivatives of these orders down and across."""
+    """Blur like `scipy.ndimage.gaussian_filter`, with derivatives of these orders down and across."""
     down, across = (
         _create_blur(side, sigma, order) for side, order in zip(images.shape[1:], orders, strict=True)
     )

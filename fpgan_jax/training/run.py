@@ -1,7 +1,4 @@
-"""Owns what a training is to the loop, what its checkpoints hold, and the numbers that stop it.
-
-Does not own when a checkpoint is saved (`loop.py`) or read (`starting/start.py`).
-"""
+"""Owns what a training is to the loop, what its checkpoints hold, and the numbers that stop it."""
 
 import dataclasses
 import sys
@@ -43,20 +40,14 @@ class Training:
 
     Attributes:
       label: its name in the progress line.
-      workdir: the run's folder.
-      config: the experiment's, written to the workdir and into every checkpoint.
+      config: of the experiment, written to the workdir and into every checkpoint.
       config_fields: prefixes of the fields that this training depends on, see `config.identity.find_differences`.
-      schedule: when something is due.
-      feed: the batches.
-      global_batch_size: examples a step.
       step: (state, batch, base_keys) -> (state, metrics), over `parallel.DEVICE_AXIS`, not compiled.
       metric_names: the step's metrics that are written.
-      shown_metrics: those in the progress line.
-      best_metric: the one whose lowest average since the last checkpoint makes a checkpoint the best.
-      checks: (network, metric's name or "gradient"), in the order in which a step computes them: of several that are
-        not finite the first one is named.
-      watch: what is drawn and looked for.
-      metadata: saved with each checkpoint beside the config, its hash and the data's.
+      best_metric: the checkpoint with its lowest average since the checkpoint before is the best.
+      checks: (network, metric's name or "gradient"), in the order in which a step computes them: if several are not
+        finite, the first one is named.
+      metadata: saved with each checkpoint beside the config, its hash and that of the data.
     """
 
     label: str
@@ -76,7 +67,7 @@ class Training:
 
 
 def open_store(training: Training, **options: Any) -> CheckpointStore:
-    """Open the workdir's checkpoints for writing; options as `CheckpointStore`'s."""
+    """Open the workdir's checkpoints for writing; the options are those of `CheckpointStore`."""
     keep_steps = training.schedule.keep_steps
     return CheckpointStore(
         training.workdir, best_metric=training.best_metric, keep_steps=keep_steps, **options
@@ -86,17 +77,12 @@ def open_store(training: Training, **options: Any) -> CheckpointStore:
 def save_checkpoint(
     training: Training, store: CheckpointStore, host_state: Any, sums: MetricSums, *, is_due: bool
 ) -> None:
-    """Save a state with the metrics that are not written yet.
+    """Save a state from the host with the metrics that are not written yet.
 
-    Args:
-      training: what is trained.
-      store: its checkpoints.
-      host_state: on the host, not replicated.
-      sums: the metrics.
-      is_due: whether the schedule asks for it; another one has no averages, and so is never the best.
+    A checkpoint that is not due by the schedule has no averages, and so is never the best.
 
     Raises:
-      UserError: the state is not finite, or the save before failed.
+      UserError: the state is not finite, or the previous save failed.
     """
     step = int(host_state.step)
     trees = jax.tree.map(np.asarray, host_state.to_trees())
@@ -113,7 +99,7 @@ def save_checkpoint(
 
 
 def check_finite(training: Training, fetched: list, last_step: int, store: CheckpointStore) -> None:
-    """Check the metrics of steps up to `last_step`.
+    """Check the metrics of the steps up to `last_step`.
 
     Raises:
       UserError: a number is not finite; the examples of its batch are logged.

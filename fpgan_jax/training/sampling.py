@@ -1,7 +1,4 @@
-"""Owns drawing from a generator outside its training step.
-
-Does not own checkpoints or files.
-"""
+"""Owns drawing from a generator outside its training step."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,22 +13,17 @@ from fpgan_jax.data.ridges import ridge_pairs
 
 
 def create_generate(generator: nn.Module, *, deterministic: bool, use_running_average: bool) -> Callable:
-    """Create a compiled function that draws each image as if it were alone in its batch.
+    """Create a compiled function that draws each image as if it were alone in its batch, as pix2pix does.
 
-    With dropout and batch statistics as in training, an image would otherwise depend on the others of its batch;
-    pix2pix draws one image at a time.
-
-    Args:
-      generator: the module.
-      deterministic: False keeps dropout.
-      use_running_average: False normalizes each image by its own statistics.
+    With dropout (unless `deterministic`) and statistics of the batch (unless `use_running_average`), an image would
+    otherwise depend on the others in its batch.
 
     Returns:
-      (variables, noise_image uint8 [batch, height, width, condition channels], keys [batch]) ->
-      float32 [batch, height, width, channels] in [-1, 1].
+      (variables, noise_image uint8 [batch, height, width, condition channels], keys [batch]) -> float32 [batch, height,
+      width, channels] in [-1, 1].
 
-    Source: Isola et al. 2017, section 3.1, last paragraph (dropout and statistics of the test batch,
-      of size 1, at test time); differs in: nothing.
+    Source: Isola et al. 2017, section 3.1, last paragraph (dropout and statistics of the test batch, of size 1, at test
+      time); differs in: nothing.
     """
 
     def generate_one(variables: Any, noise_image: jax.Array, key: jax.Array) -> jax.Array:
@@ -47,23 +39,17 @@ def create_generate(generator: nn.Module, *, deterministic: bool, use_running_av
 
 
 class SampleGrid:
-    """Rows of condition, generated and real print, for looking at how a training goes."""
+    """Rows of condition, generated and real print, for looking at the progress of a training."""
 
     def __init__(self, config: ConfigDict, generate: Callable, pairs: Mapping[str, np.ndarray]):
-        """Choose what is drawn.
-
-        Args:
-          config: num_samples, data.condition, data.num_channels and synthesis.seed are used.
-          generate: from `create_generate`.
-          pairs: as from `pairs.create_batch`; the first num_samples are drawn.
-        """
+        """Take the first config.num_samples of `pairs`, which are as from `pairs.create_batch`."""
         self._generate = generate
         self._pairs = {name: values[: config.num_samples] for name, values in pairs.items()}
         self._pictures = self._pairs["noise_image"]
         if config.data.condition != "noise" and config.num_samples:
             pictures = ridge_pairs.draw_condition(self._pictures, config.data.condition)
             self._pictures = pictures.repeat(config.data.num_channels, axis=-1)
-        # The same dropout every time: what changes from grid to grid is the network.
+        # The same dropout every time, so that grids differ by the network only.
         self._keys = jax.random.split(jax.random.key(config.synthesis.seed), len(self._pictures))
 
     def draw(self, variables: Any) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:

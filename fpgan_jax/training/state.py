@@ -1,7 +1,4 @@
-"""Owns the training states: arrays only, all of which are saved, and their division into a checkpoint's trees.
-
-Does not own modules or optimizers, which are arguments of the steps.
-"""
+"""Owns the training states: arrays only, all of which are saved, and their division into a checkpoint's trees."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,13 +11,7 @@ from flax import linen as nn
 
 
 class NetworkState(flax.struct.PyTreeNode):
-    """One network and its optimizer.
-
-    Attributes:
-      params: its weights.
-      batch_stats: the running statistics of its norms; empty without batch norm.
-      opt_state: its optimizer's state.
-    """
+    """One network and its optimizer; `batch_stats` is empty without batch norm."""
 
     params: Any
     batch_stats: Any
@@ -28,7 +19,7 @@ class NetworkState(flax.struct.PyTreeNode):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What the module's `apply` takes, and what a checkpoint holds of it for evaluation."""
+        """Return what the module's `apply` takes, which is also what evaluation reads from a checkpoint."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
@@ -37,9 +28,7 @@ class GanTrainState(flax.struct.PyTreeNode):
 
     Attributes:
       step: int32 scalar, completed steps.
-      generator: the generator's state.
-      discriminator: the discriminator's state.
-      generator_ema: moving average of the generator's params, or None where it is off.
+      generator_ema: moving average of the generator's params, or None.
     """
 
     step: jax.Array
@@ -50,8 +39,7 @@ class GanTrainState(flax.struct.PyTreeNode):
     def to_trees(self) -> dict[str, Any]:
         """Divide the state into a checkpoint's trees.
 
-        Returns:
-          "generator", "discriminator" and, where there is one, "generator_ema", for evaluation; "training", the rest.
+        "generator", "discriminator" and, if it exists, "generator_ema" are for evaluation; "training" has the rest.
         """
         trees = {"generator": self.generator.variables, "discriminator": self.discriminator.variables}
         if self.generator_ema is not None:
@@ -72,12 +60,7 @@ class GanTrainState(flax.struct.PyTreeNode):
 
 
 class ClassifierTrainState(flax.struct.PyTreeNode):
-    """The state of the classifier's training.
-
-    Attributes:
-      step: int32 scalar, completed steps.
-      classifier: the classifier's state.
-    """
+    """The state of the classifier's training; `step` is an int32 scalar, completed steps."""
 
     step: jax.Array
     classifier: NetworkState
@@ -96,15 +79,7 @@ class ClassifierTrainState(flax.struct.PyTreeNode):
 
 
 def create_network_state(variables: Any, tx: optax.GradientTransformation) -> NetworkState:
-    """Create a network's state from its initial variables.
-
-    Args:
-      variables: what the module's `init` returned.
-      tx: its optimizer.
-
-    Returns:
-      The state.
-    """
+    """Create a network's state from what the module's `init` returned."""
     params = variables["params"]
     return NetworkState(params, variables.get("batch_stats", {}), tx.init(params))
 
@@ -120,20 +95,11 @@ def create_gan_state(
     condition_shape: tuple[int, int, int] | None = None,
     use_ema: bool = False,
 ) -> GanTrainState:
-    """Create the initial state of the alternating training.
+    """Create the initial state of the alternating training, not replicated; G and D each get a key of their own.
 
     Args:
-      key: random key; G and D get one of their own from it.
-      generator: the generator's module.
-      discriminator: the discriminator's module.
-      generator_tx: its optimizer.
-      discriminator_tx: its optimizer.
       image_shape: (height, width, channels) of a print.
-      condition_shape: (height, width, channels) of G's input; None is a print's shape, as noise has.
-      use_ema: whether to keep a moving average of the generator's params.
-
-    Returns:
-      The state, not replicated.
+      condition_shape: (height, width, channels) of G's input; by default that of a print, as for noise.
     """
 
     def create(key: jax.Array) -> GanTrainState:
@@ -163,17 +129,7 @@ def create_classifier_state(
     tx: optax.GradientTransformation,
     image_shape: tuple[int, int, int],
 ) -> ClassifierTrainState:
-    """Create the initial state of the classifier's training.
-
-    Args:
-      key: random key.
-      classifier: its module.
-      tx: its optimizer.
-      image_shape: (height, width, channels).
-
-    Returns:
-      The state, not replicated.
-    """
+    """Create the initial state of the classifier's training, not replicated, for images (height, width, channels)."""
 
     def create(key: jax.Array) -> ClassifierTrainState:
         image = jnp.zeros((1, *image_shape))
@@ -184,6 +140,6 @@ def create_classifier_state(
 
 
 def _run_once(create: Callable, key: jax.Array) -> Any:
-    # One program, not one for every kind of leaf. On a CPU, optimizing it takes seven times as long as it saves.
+    # One program, not one for each kind of leaf. On a CPU, optimizing it takes seven times the time that it saves.
     is_cpu = jax.default_backend() == "cpu"
     return jax.jit(create, compiler_options={"xla_backend_optimization_level": 0} if is_cpu else None)(key)

@@ -1,7 +1,4 @@
-"""Owns the step after which all processes of a training stop, once one of them has been asked to.
-
-Does not note signals (`host/signals.py`, which must not import JAX), nor saves anything (`loop.py`).
-"""
+"""Owns the step after which all processes of a training stop, once one of them has been asked to."""
 
 import time
 
@@ -10,19 +7,18 @@ import numpy as np
 from fpgan_jax import parallel
 from fpgan_jax.host.signals import StopRequest
 
-# How long a signal to one of several processes may wait until the others know of it.
+# Longest time until the other processes learn of a signal to one of them.
 _SECONDS_BETWEEN_QUESTIONS = 2.0
 
 
 class StopAgreement:
     """Says after which step to stop, the same in every process.
 
-    Several processes ask one another every few seconds only, since asking makes them wait. They agree on how many
-    steps that is, too.
+    Several processes ask one another every few seconds only, since asking makes them wait. They also agree on how many
+    steps that is.
     """
 
     def __init__(self, stop: StopRequest, step: int):
-        """Args: this process's request, and the steps completed at the start."""
         self._stop = stop
         self._last = (step, time.monotonic())
         self._next_step = step + 1

@@ -1,8 +1,6 @@
-"""Owns how a GAN does on pairs that it is not trained on: their L1 and SSIM, and a grid of samples, while it trains.
+"""Owns how a GAN does on pairs that it is not trained on: L1, SSIM and a grid of samples, while it trains.
 
-Does not own when that is done (`loop.py`), which pairs they are (`data/pair_layouts.py`) or what is written
-(`gan_trainer.py`). Changes nothing of the training: its weights are read, and the random numbers are a stream of their
-own.
+It does not change the training: it has random numbers of its own.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,42 +13,35 @@ from skimage.metrics import structural_similarity
 
 from fpgan_jax.data.preprocessing import to_uint8
 
-# Of the SSIM's window, pixels.
+# Window of the SSIM, pixels.
 _MIN_SIDE = 11
 
 
 class Validation:
-    """Validation pairs, measured as a generator draws at test time: with its dropout, each image by itself."""
+    """Validation pairs, measured as a generator draws at test time: with dropout, each image by itself."""
 
     def __init__(
         self, config: ConfigDict, generate: Callable, pairs: Mapping[str, np.ndarray], *, batch_size: int
     ):
-        """Bind the pairs.
+        """Bind at least one pair, as from `pairs.create_batch`; of the config num_samples and synthesis.seed are used.
 
-        Args:
-          config: num_samples and synthesis.seed are used.
-          generate: from `sampling.create_generate`.
-          pairs: as from `pairs.create_batch`, at least one.
-          batch_size: pairs a call of `generate`; that of its other calls, so that it is one program.
+        The batch size is that of other calls of `generate` (`sampling.create_generate`), so that it is compiled once.
         """
         self._num_samples = config.num_samples
         self._generate = generate
         self._pairs = pairs
         self._batch_size = batch_size
-        # The same dropout every time: what changes is the network.
+        # The same dropout every time, so that results differ by the network only.
         self._keys = jax.random.split(jax.random.key(config.synthesis.seed), len(pairs["real_image"]))
 
     def measure(
         self, variables: Any
     ) -> tuple[dict[str, float], list[tuple[np.ndarray, np.ndarray, np.ndarray]]]:
-        """Draw and compare every pair.
-
-        Args:
-          variables: the generator's.
+        """Draw every pair with the generator's variables, and compare.
 
         Returns:
-          (num_pairs; l1, the mean of `compute_l1`; ssim, that of `compute_ssim`, where the images are large enough;
-          rows of condition, drawn and target of the first num_samples pairs, uint8 [height, width, channels]).
+          (num_pairs; l1, the mean of `compute_l1`; ssim, that of `compute_ssim`, if the images are large enough; rows
+          of condition, drawn and target of the first num_samples pairs, uint8 [height, width, channels]).
         """
         conditions, targets = self._pairs["noise_image"], self._pairs["real_image"]
         batches = []
@@ -68,30 +59,23 @@ class Validation:
 
 
 def compute_l1(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Compute the mean absolute difference of pairs of images on the networks' scale.
-
-    Args:
-      images: uint8 [n, height, width, channels].
-      others: uint8 of the same shape.
+    """Compute the mean absolute difference of pairs of images uint8 [n, height, width, channels].
 
     Returns:
-      float64 [n], in [0, 2]: the scale is [-1, 1].
+      float64 [n], in [0, 2]: on the networks' scale of [-1, 1].
     """
     return np.abs(images.astype(np.int16) - others).mean((1, 2, 3)) / 127.5
 
 
 def compute_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Compute the mean structural similarity of pairs of images, over their channels.
+    """Compute the mean structural similarity of pairs of images, over their channels; 1 for equal images.
 
     Args:
       images: uint8 [n, height, width, channels], sides of at least 11 pixels.
       others: uint8 of the same shape.
 
-    Returns:
-      float64 [n], in [-1, 1]; 1 for equal images.
-
-    Source: Wang, Bovik, Sheikh & Simoncelli 2004, section III (Gaussian window of 11 pixels, standard deviation 1.5,
-      K1 = 0.01, K2 = 0.03), by scikit-image; differs in: colors, of which each channel is compared by itself.
+    Source: Wang, Bovik, Sheikh & Simoncelli 2004, section III (Gaussian window of 11 pixels, standard deviation 1.5, K1
+      = 0.01, K2 = 0.03), by scikit-image; differs in: for color each channel is compared by itself.
     """
     return np.array(
         [

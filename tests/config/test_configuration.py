@@ -175,7 +175,7 @@ def test_persons_are_counted_by_name_or_number(config):
     assert count_persons(config) == 2
 
 
-def test_an_unknown_field_names_its_nearest_neighbour(config):
+def test_an_unknown_field_names_its_nearest_neighbor(config):
     config.unlock()
     config.data.imagesize = 3
     with pytest.raises(
@@ -242,7 +242,7 @@ def test_a_damaged_config_file_is_named(tmp_path):
 
 def test_json_that_is_no_config_is_named(tmp_path):
     (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(UserError, match=r"config\.json: not a config .*; mend it, or use another workdir"):
+    with pytest.raises(UserError, match=r"config\.json: not a config .*; fix it, or use another workdir"):
         load_config(str(tmp_path / "config.json"))
 
 

@@ -340,7 +340,7 @@ def test_the_script_names_a_flag_that_needs_identities(gan_workdir, tmp_path):
     [
         ("--num_images=4", "--num_images: does nothing beside --identities"),
         ("--condition_dir=x", "--condition_dir: does nothing beside --identities"),
-        ("--identities_ppi=500", "--identities_ppi: is of a folder's prints and does nothing"),
+        ("--identities_ppi=500", "--identities_ppi: is for the prints of a folder, not for"),
     ],
 )
 def test_the_script_names_a_flag_that_does_nothing_beside_identities(gan_workdir, tmp_path, flag, message):

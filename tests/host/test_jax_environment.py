@@ -174,7 +174,7 @@ def test_a_variable_with_which_jax_cannot_start_is_named(monkeypatch, variable, 
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, value)
     with pytest.raises(UserError, match=line):
-        jax_environment.explain_start_errors(lambda argv: raise_from(filename, error))([])
+        jax_environment.explain_start_errors(lambda: raise_from(filename, error))()
 
 
 @pytest.mark.parametrize(
@@ -182,5 +182,5 @@ def test_a_variable_with_which_jax_cannot_start_is_named(monkeypatch, variable, 
 )
 def test_another_error_is_no_variables_fault(error):
     with pytest.raises(type(error)) as raised:
-        jax_environment.explain_start_errors(lambda argv: raise_from("loop.py", error))([])
+        jax_environment.explain_start_errors(lambda: raise_from("loop.py", error))()
     assert raised.value is error

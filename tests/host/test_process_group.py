@@ -65,8 +65,8 @@ def test_the_others_end_at_once_and_say_who_is_gone(killed):
             place = f"{processes[killed].pid} on {socket.gethostname()}"
             assert code == 1
             assert (
-                f"ERROR: process {killed} of 3 ({place}) is gone, so that this process ends too; the same commands "
-                "go on from what is saved"
+                f"ERROR: process {killed} of 3 ({place}) is gone, so this process ends too; run the same commands "
+                "again to resume"
             ) in lines
 
     # JAX's own heartbeats would have told after 45 s.
@@ -80,7 +80,7 @@ def test_one_that_cannot_go_on_tells_the_others_why():
     assert finish(processes[1])[0] == 75
     code, lines = finish(processes[0])
     assert code == 75 and any(
-        "process 1 of 2 (" in line and "cannot go on: no such file" in line for line in lines
+        "process 1 of 2 (" in line and "cannot continue: no such file" in line for line in lines
     )
 
 
@@ -102,7 +102,7 @@ def test_those_that_do_not_come_are_named():
         code, lines = finish(process)
         assert code == 1
         assert lines == [
-            f"ERROR: process 1, 3 of 4 has not come to {address} within 15.0 s; start all of them, with the same "
+            f"ERROR: process 1, 3 of 4 has not joined {address} within 15.0 s; start all of them, with the same "
             "--coordinator"
         ]
 
@@ -122,8 +122,7 @@ def test_two_of_one_number_are_refused():
     for process in processes:
         code, lines = finish(process)
         assert (
-            code == 1
-            and "has come where one of 2 of 3 was missing; give each its own --process_id" in lines[0]
+            code == 1 and "joined, but process 2 of 3 is missing; give each its own --process_id" in lines[0]
         )
 
 

@@ -17,7 +17,6 @@ from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.signals import StopRequest
 from fpgan_jax.training import gan_trainer, stop_agreement
 from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
-from fpgan_jax.training.checkpoints.store import CheckpointStore
 from tests.training import tiny
 
 pytestmark = pytest.mark.usefixtures("shared_programs")
@@ -60,11 +59,7 @@ def _signal_at(monkeypatch):
 
 
 def best_step(workdir):
-    store = CheckpointStore(str(workdir), best_metric="l1_loss")
-    try:
-        return store.best_step
-    finally:
-        store.close()
+    return restore_for_evaluation(str(workdir), (), "best")[0]
 
 
 def read_results(workdir):
@@ -251,4 +246,4 @@ def test_the_second_signal_to_a_script_leaves_at_once():
     )
     result = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (130, "SIGTERM\n")
-    assert "SIGTERM: saving and leaving after this step; once more leaves at once" in result.stderr
+    assert "SIGTERM: saving and stopping after this step; a second signal stops at once" in result.stderr

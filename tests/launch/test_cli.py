@@ -38,7 +38,7 @@ def test_every_script_tells_its_version_before_it_asks_for_flags():
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_a_script_that_does_not_train_ends_in_one_line_and_its_own_exit_code(capsys, number):
-    def main(argv):
+    def main():
         os.kill(os.getpid(), number)
         time.sleep(10)
 
@@ -64,7 +64,7 @@ def test_a_signal_to_a_script_that_does_not_train_ends_in_one_line_and_its_own_e
     ],
 )
 def test_too_little_memory_ends_in_one_line(capsys, error, line):
-    def main(argv):
+    def main():
         raise error
 
     with pytest.raises(SystemExit) as stop:
@@ -75,7 +75,7 @@ def test_too_little_memory_ends_in_one_line(capsys, error, line):
 
 
 def test_another_error_is_not_taken_for_it():
-    def main(argv):
+    def main():
         raise RuntimeError("INTERNAL: a bug")
 
     with pytest.raises(RuntimeError, match="a bug"):
@@ -83,7 +83,7 @@ def test_another_error_is_not_taken_for_it():
 
 
 def test_a_full_disk_ends_in_one_line_though_it_names_no_file(capsys):
-    def main(argv):
+    def main():
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(SystemExit) as stop:

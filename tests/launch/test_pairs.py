@@ -26,7 +26,7 @@ SMALL = (
 
 
 def write_set(root, name):
-    """Write three pairs a split, of colors on the left and grey on the right."""
+    """Write three pairs a split, of colors on the left and gray on the right."""
     splits, pattern, _ = SETS[name]
     rng = np.random.default_rng(0)
     for split in splits:

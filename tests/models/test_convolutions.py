@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from fpgan_jax.models.convolutions.depthwise_3x3 import depthwise_conv_3x3, depthwise_conv_3x3_plain
+from fpgan_jax.models.convolutions.depthwise_3x3 import depthwise_conv_3x3
 from fpgan_jax.models.convolutions.pooling import max_pool_2x2, max_pool_3x3_stride2
 from fpgan_jax.models.convolutions.products import contract_positions
 from fpgan_jax.models.convolutions.stride1 import conv_stride1, pointwise_conv, take_every
@@ -103,9 +103,9 @@ def platform(request, monkeypatch):
     return request.param
 
 
-def _parametrize(function, plain_function):
-    """Run a function as each platform does; the plain one is the same on all of them."""
-    ways = [("cpu", function), ("others", function), ("cpu", plain_function)]
+def _parametrize(function, *plain_functions):
+    """Run a function as each platform does; a plain one is the same on all of them."""
+    ways = [("cpu", function), ("others", function), *(("cpu", plain) for plain in plain_functions)]
     return pytest.mark.parametrize(("platform", "function"), ways, indirect=["platform"])
 
 
@@ -205,7 +205,7 @@ def test_one_position_becomes_the_kernels_middle():
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@_parametrize(depthwise_conv_3x3, depthwise_conv_3x3_plain)
+@_parametrize(depthwise_conv_3x3)
 def test_depthwise_conv_and_its_gradients_are_the_written_sums(platform, function, dtype):
     x, kernel = _draw(0, (2, 6, 5, 7), dtype), _draw(1, (3, 3, 1, 7), dtype)
     g = _draw(2, (2, 6, 5, 7), dtype)

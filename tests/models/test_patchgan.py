@@ -92,7 +92,7 @@ def test_with_batch_norm_the_middle_has_norms_and_no_biases(receptive_field, num
 
 
 @pytest.mark.parametrize("receptive_field", [1, 70])
-def test_with_instance_norm_every_conv_has_a_bias_and_nothing_else_is_learnt(receptive_field):
+def test_with_instance_norm_every_conv_has_a_bias_and_nothing_else_is_learned(receptive_field):
     variables = _shapes(PatchDiscriminator(receptive_field, num_features=1, norm="instance"), 32)
     num_convs = 3 if receptive_field == 1 else 5
     names = {f"params/conv{i}/{leaf}" for i in range(num_convs) for leaf in ("kernel", "bias")}

@@ -73,7 +73,7 @@ def test_batch_norms_stand_where_the_reference_has_them_and_only_the_last_conv_h
 
 
 @pytest.mark.parametrize("norm", ["instance", "none"])
-def test_without_batch_norm_every_conv_has_a_bias_and_nothing_else_is_learnt(norm):
+def test_without_batch_norm_every_conv_has_a_bias_and_nothing_else_is_learned(norm):
     variables = _shapes(UNetGenerator(num_features=1, norm=norm), 8)
     convs = [f"{way}{level}_conv" for way in ("down", "up") for level in range(3)]
     assert _names(variables) == {f"params/{conv}/{leaf}" for conv in convs for leaf in ("kernel", "bias")}

@@ -30,9 +30,9 @@ def test_parameter_counts_are_kerass():
 
 
 def test_grey_images_change_the_first_kernel_only():
-    grey = _variables(Xception(1000), (1, 71, 71, 1))
-    assert grey["params"]["block1_conv1"]["kernel"].shape == (3, 3, 1, 32)
-    assert _count(grey) == 22_910_480 - 2 * 9 * 32
+    gray = _variables(Xception(1000), (1, 71, 71, 1))
+    assert gray["params"]["block1_conv1"]["kernel"].shape == (3, 3, 1, 32)
+    assert _count(gray) == 22_910_480 - 2 * 9 * 32
 
 
 @pytest.mark.parametrize(("size", "dtype"), [(71, "float32"), (128, "bfloat16")])

@@ -179,4 +179,4 @@ def test_a_generator_of_other_prints_is_refused(tmp_path):
 def test_a_generator_of_pair_files_is_scored_with_a_warning(tmp_path, caplog):
     folder = write_synthetic(tmp_path / "a", data_hash="files-ffff")
     assert len(list(similarity._load_synthetic(FakeScorer(), [folder], [4]))) == 1
-    assert "cannot be told" in caplog.text
+    assert "may hold other prints" in caplog.text

@@ -245,8 +245,8 @@ def test_every_generator_can_be_exported(tmp_path, form, norm):
     [
         ("none", {}, "none: no checkpoints here"),
         ("gan", {"step": 7}, "no checkpoint of step 7"),
-        ("gan", {"network": "classifier"}, "holds no 'classifier'"),
-        ("classifier", {"network": "generator"}, "holds no 'generator'"),
+        ("gan", {"network": "classifier"}, "has no 'classifier'"),
+        ("classifier", {"network": "generator"}, "has no 'generator'"),
         ("gan", {"file_format": "onnx"}, "--format=onnx: use one of stablehlo, saved_model"),
         ("classifier", {"overrides": {"deterministic": True}}, "--deterministic: applies to generators only"),
     ],

@@ -31,11 +31,14 @@ KEYS = StepKeys(jax.random.key(1), jax.random.key(2))
 BATCH = {"image": jnp.array([1.0, 3.0]).reshape(2, 1, 1, 1), "label": jnp.array([0, 1])}
 
 
-def create(**settings):
-    arguments = {"classifier": LinearClassifier(), "tx": optax.sgd(1.0)}
-    state = create_classifier_state(jax.random.key(0), **arguments, image_shape=(1, 1, 1))
-    settings = {"prepare_batch": lambda key, batch, first_index: batch["image"]} | settings
-    return state, functools.partial(classifier_step.train_step, **arguments, **settings)
+def create(factor=1):
+    classifier, tx = LinearClassifier(), optax.sgd(1.0)
+    state = create_classifier_state(jax.random.key(0), classifier=classifier, tx=tx, image_shape=(1, 1, 1))
+    return state, functools.partial(
+        classifier_step.train_step,
+        settings=classifier_step.StepSettings(classifier, tx),
+        prepare_batch=lambda key, batch, first_index: factor * batch["image"],
+    )
 
 
 @pytest.fixture
@@ -62,6 +65,6 @@ def test_statistics_and_step_move(after):
 
 
 def test_images_are_prepared_before_they_are_seen():
-    state, step = create(prepare_batch=lambda key, batch, first_index: 2 * batch["image"])
+    state, step = create(factor=2)
     after, _ = step(state, BATCH, KEYS)
     np.testing.assert_allclose(after.classifier.params["w"], [-1.0, 1.0], rtol=1e-6)

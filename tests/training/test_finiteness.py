@@ -56,7 +56,7 @@ def test_a_bad_array_is_found_by_its_path(bad):
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def spoil_gradient(mark, values, noise_image):
-    """Return `values`; the gradient that goes back is nan if all noise is of a colour."""
+    """Return `values`; the gradient that goes back is nan if all noise is of a color."""
     return values
 
 
@@ -70,7 +70,7 @@ spoil_gradient.defvjp(
 
 
 class Spoiled(nn.Module):
-    """A network through which no finite gradient goes back from noise of one colour."""
+    """A network through which no finite gradient goes back from noise of one color."""
 
     network: nn.Module
     mark: float
@@ -83,7 +83,7 @@ class Spoiled(nn.Module):
 MARKS = {"generator": 0, "discriminator": 255}
 
 
-def colour(create_batches, bad_step, value):
+def color(create_batches, bad_step, value):
     """Fill the noise of one step's batch with a value; steps are counted from 1."""
 
     def create(start_step, num_steps, **processes):
@@ -105,8 +105,8 @@ def test_a_bad_gradient_stops_the_run_with_network_step_and_files(tmp_path, monk
     config.sample_epochs = ()
     source = tiny.create_source(config)
     batch = next(source.create_batches(7, 1))
-    source.create_batches = colour(source.create_batches, 8, MARKS[network])
-    # Both networks are spoilt, each by a colour of its own, so that one program serves both cases.
+    source.create_batches = color(source.create_batches, 8, MARKS[network])
+    # Both networks are spoilt, each by a color of its own, so that one program serves both cases.
     for name, value in MARKS.items():
         module = Spoiled(getattr(factory, f"create_{name}")(config), value / 127.5 - 1)
         monkeypatch.setattr(factory, f"create_{name}", lambda config, module=module: module)

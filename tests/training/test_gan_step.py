@@ -171,8 +171,8 @@ def test_simultaneous_gradient_is_that_of_both_losses_at_the_old_weights():
     generator = UNetGenerator(num_features=2, dropout_outputs=())
     discriminator = PatchDiscriminator(16, num_features=2)
     networks = {"generator": generator, "discriminator": discriminator}
-    optimisers = {"generator_tx": optax.sgd(1.0), "discriminator_tx": optax.sgd(1.0)}
-    state = create_gan_state(jax.random.key(0), **networks, **optimisers, image_shape=(8, 8, 1))
+    optimizers = {"generator_tx": optax.sgd(1.0), "discriminator_tx": optax.sgd(1.0)}
+    state = create_gan_state(jax.random.key(0), **networks, **optimizers, image_shape=(8, 8, 1))
     noise, real = jnp.float32(np.random.default_rng(0).uniform(-1, 1, (2, 2, 8, 8, 1)))
 
     def generate(params):
@@ -203,7 +203,7 @@ def test_simultaneous_gradient_is_that_of_both_losses_at_the_old_weights():
 
     step = functools.partial(
         gan_step.train_step,
-        networks=gan_step.GanNetworks(**networks, **optimisers),
+        networks=gan_step.GanNetworks(**networks, **optimizers),
         settings=gan_step.StepSettings(discriminator_loss_weight=1.0, update_order="simultaneous"),
         prepare_batch=take_batch,
     )
@@ -285,7 +285,7 @@ def test_step_is_counted():
 
 
 @pytest.mark.parametrize("objective", ["vanilla", "lsgan", "hinge"])
-def test_every_objective_moves_a_blind_discriminator_towards_telling_real_from_fake(objective):
+def test_every_objective_moves_a_blind_discriminator_toward_telling_real_from_fake(objective):
     # Real is brighter than fake, so a larger a tells them apart in each objective (vanilla and hinge by
     # sign of the difference; lsgan as its parabola's minimum lies above a = 0).
     state, step = create(gan_objective=objective, discriminator_rate=0.01)

@@ -115,7 +115,7 @@ def test_a_generator_that_draws_different_images_is_not_reported(fake):
     assert look_at(fake) == []
 
 
-def test_a_generator_is_not_reported_before_it_has_learnt_for_a_quarter_of_the_training():
+def test_a_generator_is_not_reported_before_it_has_learned_for_a_quarter_of_the_training():
     assert look_at([0, 0], step=249) == [] != look_at([0, 0], step=250)
 
 

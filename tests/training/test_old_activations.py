@@ -48,8 +48,8 @@ def _conv(x, layer, stride):
 
 
 def _norm(x, layer):
-    centred = x - x.mean((0, 1, 2))
-    return centred / jnp.sqrt(x.var((0, 1, 2)) + 1e-5) * layer["scale"] + layer["bias"]
+    centered = x - x.mean((0, 1, 2))
+    return centered / jnp.sqrt(x.var((0, 1, 2)) + 1e-5) * layer["scale"] + layer["bias"]
 
 
 def _by_hand(old, new, noise, image, g):

@@ -1,4 +1,4 @@
-"""Schedules and optimisers against the reference's formulas, worked out by hand."""
+"""Schedules and optimizers against the reference's formulas, worked out by hand."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -23,7 +23,7 @@ MAX_MEAN_DIFFERENCE = RATE / 100
 # 2**10 terms; float32 rounds each partial sum by 2**-24 of the terms' summed size at most: 2**-14 in all.
 # That is a bound for one sum, and a leaf whose terms cancel is smaller than they are; but roundings cancel
 # too, 2**5 of them standing for 2**10: the largest difference measured (four devices, two, and another
-# level of XLA's optimisation) is 6e-6 of a leaf's norm, a tenth of this.
+# level of XLA's optimization) is 6e-6 of a leaf's norm, a tenth of this.
 MAX_RELATIVE_DIFFERENCE = 2**-14
 
 

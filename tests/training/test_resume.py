@@ -85,7 +85,7 @@ def stopped(tmp_path_factory):
     return workdir, train(workdir)
 
 
-def test_weights_and_optimisers_are_bit_equal(whole, stopped):
+def test_weights_and_optimizers_are_bit_equal(whole, stopped):
     jax.tree.map(np.testing.assert_array_equal, stopped[1], whole[1])
     assert int(stopped[1].step) == 6
 

@@ -115,8 +115,7 @@ def train_classifier() -> dict[str, Any]:
     step = parallel.pmap_step(
         functools.partial(
             classifier_step.train_step,
-            classifier=classifier,
-            tx=tx,
+            settings=classifier_step.StepSettings(classifier, tx),
             prepare_batch=functools.partial(
                 classifier_trainer.prepare_batch, augmentation_config=config.classifier.augmentation
             ),

@@ -1,7 +1,6 @@
 """Owns the layouts of Keras's weight files: where HDF5 and .keras files keep the arrays of each layer.
 
-Does not know the layers of a network, and does not rename or reshape anything (`weights.py`). Content of a file is
-never executed or unpickled, and links to other files are not followed.
+Content of a file is never executed or unpickled, and links to other files are not followed.
 """
 
 import contextlib
@@ -50,11 +49,7 @@ _DAMAGE = (
 class StoredWeight:
     """One array in an open file, not read yet.
 
-    Attributes:
-      path: path of the file.
-      name: name in Keras, without the name of the layer and ":0"; None if the file has no names.
-      shape: shape of the array.
-      dataset: the array.
+    Its name is that in Keras, without the name of the layer and ":0"; None if the file has no names.
     """
 
     path: pathlib.Path
@@ -83,7 +78,6 @@ class StoredLayer:
 
     Attributes:
       key: path in the file, for messages.
-      name: name of the layer in Keras; None if the file has no names.
       kind: Keras's class in snake case, such as "separable_conv2d"; None in legacy files.
       weights: in Keras's order; at least one.
       model: path in the file of the model that contains the layer. Models can contain models.
@@ -102,9 +96,6 @@ def open_layers(path: str | os.PathLike) -> Iterator[list[StoredLayer]]:
 
     The content of the file, not its name, determines the layout: Keras 3's .weights.h5, the same within a .keras
     archive, the legacy .h5 of `save_weights`, or the one of `save`, which has the weights in "model_weights".
-
-    Args:
-      path: path of the file.
 
     Yields:
       All layers, including those of models within the model. Legacy files keep the order of the network; Keras 3 keeps

@@ -1,7 +1,4 @@
-"""Owns the map between Keras's Xception and `fpgan_jax.models.xception`: layers in Keras's order, names, shapes.
-
-Does not read or write files (`files.py`) or convert weights (`weights.py`).
-"""
+"""Owns the map between Keras's Xception and `fpgan_jax.models.xception`: layers in Keras's order, names, shapes."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -55,7 +52,6 @@ class Layer:
     Attributes:
       name: name here; the same as in Keras except for the shortcuts.
       kind: "conv2d", "separable_conv2d", "batch_normalization" or "dense".
-      weights: in Keras's order.
     """
 
     name: str
@@ -74,10 +70,7 @@ def list_layers(
     """List the layers of Xception that have weights, in the order of `keras.Model.layers`.
 
     Args:
-      num_channels: channels of the images.
       num_classes: classes of the last layer; None leaves it out.
-      width: factor on all numbers of features.
-      num_middle_blocks: blocks of the middle flow.
     """
 
     def scale(features: int) -> int:

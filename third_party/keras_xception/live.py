@@ -1,6 +1,6 @@
 """Owns Keras's own Xception, of any width, with given weights: its forward and backward pass.
 
-Does not read or write files. Only tests and `make_reference` import it, because Keras and TensorFlow are slow to start.
+Only tests and `make_reference` import it, because Keras and TensorFlow are slow to start.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,11 +26,8 @@ def build(
     A narrow model is a clone of Keras's own network with other numbers of features, not a second implementation.
 
     Args:
-      num_classes: classes of the last layer.
       input_shape: (height, width, channels) of the images.
-      width: factor on all numbers of features.
       dtype: "float32" or "float64", of weights and computation.
-      include_top: whether there is a last layer.
     """
 
     def narrow(layer: Any) -> Any:
@@ -58,12 +55,7 @@ def build(
 
 
 def assign(model: keras.Model, variables: Mapping[str, Any]) -> None:
-    """Set the weights of a model directly, without a file.
-
-    Args:
-      model: from `build`.
-      variables: {"params": .., "batch_stats": ..} of `fpgan_jax.models.xception.Xception`.
-    """
+    """Set the weights of a model directly, without a file, to variables of `fpgan_jax.models.xception.Xception`."""
     for layer, keras_layer in _pair_layers(model):
         keras_layer.set_weights(
             [
@@ -79,10 +71,8 @@ def run(model: keras.Model, images: np.ndarray, cotangent: np.ndarray, *, traini
     """Run the forward and backward pass of a model; training updates its running statistics.
 
     Args:
-      model: from `build`, with top.
       images: [batch, height, width, channels], float.
       cotangent: [batch, num_classes]; gradients are those of its inner product with the logits.
-      training: whether to normalize with the statistics of the batch.
 
     Returns:
       {"logits": array, "batch_stats": tree after the run, "gradients": {"images": array, "params": tree}}. Trees have

@@ -1,7 +1,5 @@
 """Owns the creation of the stored reference: outputs and gradients of a narrow Xception in Keras.
 
-Does not compare them with ours: `tests/third_party/keras_xception/test_reference.py` does, without Keras.
-
 Usage: python -m third_party.keras_xception.make_reference --output=FILE.npz
 """
 

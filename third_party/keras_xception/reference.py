@@ -1,7 +1,4 @@
-"""Owns the random inputs of the comparisons with Keras, and the distance between two results.
-
-Does not run a network, neither Keras's (`live.py`) nor ours.
-"""
+"""Owns the random inputs of the comparisons with Keras, and the distance between two results."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,15 +20,6 @@ def draw_variables(
     """Draw the variables of an Xception at random; none keeps an initial value such as zero or one.
 
     Kernels preserve the scale of their inputs. All values are exact in float32, so that float64 uses the same.
-
-    Args:
-      num_channels: channels of the images.
-      num_classes: classes of the last layer.
-      width: factor on all numbers of features.
-      seed: of the random numbers.
-
-    Returns:
-      {"params": .., "batch_stats": ..}, each layer -> name -> float32 array.
     """
     random = np.random.Generator(np.random.PCG64(seed))
     tree: dict[str, Any] = {"params": {}, "batch_stats": {}}
@@ -56,16 +44,7 @@ def draw_variables(
 def draw_inputs(
     images_shape: tuple[int, int, int, int], num_classes: int, seed: int = 1
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw images in [-1, 1] and the cotangent of the logits in [-1, 1], float32.
-
-    Args:
-      images_shape: [batch, height, width, channels].
-      num_classes: classes of the logits.
-      seed: of the random numbers.
-
-    Returns:
-      (images, cotangent [batch, num_classes]).
-    """
+    """Draw images of a shape [batch, height, width, channels] and the cotangent of their logits, float32 in [-1, 1]."""
     random = np.random.Generator(np.random.PCG64(seed))
     shapes = (images_shape, (images_shape[0], num_classes))
     images, cotangent = ((2 * random.random(shape) - 1).astype(np.float32) for shape in shapes)
@@ -84,9 +63,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, np
 def measure_error(found: Mapping[str, Any], truth: Mapping[str, Any]) -> float:
     """Return the distance of two trees: the root mean square over arrays of |found - truth| / |truth| (2-norms).
 
-    Args:
-      found: tree of arrays.
-      truth: tree of arrays with the same names and shapes, none all zero.
+    No array of `truth` may be all zero.
 
     Raises:
       ValueError: the names or shapes differ.

@@ -1,7 +1,4 @@
-"""Owns the import of Keras's files into a workdir, and the export of a workdir's classifier.
-
-Does not convert the weights (`weights.py`).
-"""
+"""Owns the import of Keras's files into a workdir, and the export of a workdir's classifier."""
 
 import os
 from collections.abc import Mapping
@@ -30,7 +27,6 @@ def import_run(config: ConfigDict, workdir: str, path: str, source: Any = None) 
       config: config of the run. Its classifier must be that of the file, except for the number of classes.
       workdir: folder of the run, without checkpoints; created if missing.
       path: a `.weights.h5`, `.h5` or `.keras` file.
-      source: the training prints; those of the config by default.
 
     Raises:
       UserError: the file cannot be read or holds another network, or an error of
@@ -64,10 +60,9 @@ def _check_size(config: ConfigDict, path: str, params: Mapping[str, Mapping[str,
 
 
 def export_run(workdir: str, out_dir: str, *, step: int | str | None = None) -> str:
-    """Export the classifier of a run to a file of Keras.
+    """Export the classifier of a run of `launch.train_classifier` to a file of Keras.
 
     Args:
-      workdir: workdir of `launch.train_classifier`.
       out_dir: folder for `xception.weights.h5`; created if missing.
       step: step of the checkpoint, or "best" by the run's own metric; the last one by default.
 

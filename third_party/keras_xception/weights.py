@@ -1,7 +1,4 @@
-"""Owns the conversion of Keras's Xception weights to variables of `fpgan_jax.models.xception`, and back.
-
-Does not know the layout of files (`files.py`) or the list of layers (`layout.py`), and does not need Keras.
-"""
+"""Owns the conversion of Keras's Xception weights to variables of `fpgan_jax.models.xception`, and back."""
 
 import collections
 import dataclasses
@@ -40,7 +37,6 @@ def import_classifier(
     Args:
       path: a .weights.h5, legacy .h5 or .keras file, recognized by its content. The model is
         `keras.applications.Xception` with or without top, one with the same layers, or one that contains such a model.
-      num_classes: classes of the classifier.
       num_channels: channels of its images, 1 or 3.
       seed: of a newly initialized last layer.
 
@@ -55,7 +51,11 @@ def import_classifier(
         found, num_middle_blocks = _match_layers(path, stored)
         expected = _list_expected(found, num_middle_blocks)
         _check_shapes(path, found, expected)
-        _check_channels(path, expected[0].weights[0].shape[2], num_channels)
+        has_channels = expected[0].weights[0].shape[2]
+        if has_channels != num_channels and (has_channels, num_channels) != (3, 1):
+            raise UserError(
+                f"{path}: layer {_FIRST} takes images of {has_channels} channels, not {num_channels}"
+            )
         variables: Variables = {"params": {}, "batch_stats": {}}
         for layer in expected:
             for weight, source in zip(layer.weights, found[layer.name].weights, strict=True):
@@ -63,14 +63,16 @@ def import_classifier(
                 array = np.ascontiguousarray(layout.swap_depthwise(weight, source.read()))
                 layers.setdefault(layer.name, {})[weight.name] = array
     params = variables["params"]
-    if params[_FIRST]["kernel"].shape[2] > num_channels:
-        params[_FIRST]["kernel"] = _sum_channels(params[_FIRST]["kernel"])
+    if has_channels > num_channels:
+        kernel = params[_FIRST]["kernel"].sum(axis=2, keepdims=True, dtype=np.float64)
+        params[_FIRST]["kernel"] = kernel.astype(np.float32)
     has = params[_HEAD]["bias"].size if _HEAD in params else 0
     if has != num_classes:
         logging.warning(
             "%s has %d classes instead of %d: the last layer is initialized at random", path, has, num_classes
         )
-        params[_HEAD] = _draw_head(_count_features(params, num_middle_blocks), num_classes, seed)
+        last = params[f"block{6 + num_middle_blocks}_sepconv2"]["pointwise_kernel"]
+        params[_HEAD] = _draw_head(last.shape[-1], num_classes, seed)
     return variables
 
 
@@ -284,19 +286,6 @@ def _check_shapes(
                     f"{path}: {weight.keras_name} of layer {layer.name} ({stored.key}) is"
                     f" {source.shape}, not {weight.shape}"
                 )
-
-
-def _check_channels(path: str | os.PathLike, has: int, asked: int) -> None:
-    if has != asked and (has, asked) != (3, 1):
-        raise UserError(f"{path}: layer {_FIRST} takes images of {has} channels, not {asked}")
-
-
-def _sum_channels(kernel: np.ndarray) -> np.ndarray:
-    return kernel.sum(axis=2, keepdims=True, dtype=np.float64).astype(np.float32)
-
-
-def _count_features(params: Mapping[str, Any], num_middle_blocks: int) -> int:
-    return params[f"block{6 + num_middle_blocks}_sepconv2"]["pointwise_kernel"].shape[-1]
 
 
 def _draw_head(in_features: int, num_classes: int, seed: int) -> dict[str, np.ndarray]:

@@ -2,7 +2,7 @@
 
 python -m third_party.pytorch_pix2pix.make_reference
 
-Does not know our networks. Needs PyTorch (`pip install -e '.[compare]'`).
+Needs PyTorch (`pip install -e '.[compare]'`).
 """
 
 from collections.abc import Mapping
@@ -27,13 +27,7 @@ def create_networks(
 ) -> tuple[nn.Module, nn.Module]:
     """Create the generator and the discriminator of a case with its weights, in training mode.
 
-    Args:
-      case: the case.
-      dtype: of weights and computation.
-      has_dropout: whether the generator multiplies by `parity_cases.DROPOUT_FACTOR` in place of dropout.
-
-    Returns:
-      (generator, discriminator).
+    With `has_dropout` the generator multiplies by `parity_cases.DROPOUT_FACTOR` instead of dropout.
     """
     generator = UnetGenerator(
         case.num_channels, case.num_levels, case.num_features, case.norm, _Scale if has_dropout else None
@@ -48,10 +42,6 @@ def create_networks(
 
 def compute_answers(case: parity_cases.Case, dtype: torch.dtype) -> dict[str, np.ndarray]:
     """Compute everything that is compared, with PyTorch.
-
-    Args:
-      case: the case.
-      dtype: of the computation.
 
     Returns:
       Name -> array: images and logits [batch, height, width, channels]; gradients of <output, cotangent> with respect
@@ -105,14 +95,7 @@ def _train(case: parity_cases.Case, dtype: torch.dtype) -> dict[str, np.ndarray]
 
 
 def measure(case: parity_cases.Case) -> tuple[dict[str, np.ndarray], Mapping[str, float]]:
-    """Compute the answers in float64, and the error of PyTorch's float32.
-
-    Args:
-      case: the case.
-
-    Returns:
-      (name -> float64 array, name -> largest absolute difference).
-    """
+    """Compute the answers in float64, and the largest absolute error of PyTorch's float32 by name."""
     exact = compute_answers(case, torch.float64)
     rounded = compute_answers(case, torch.float32)
     return exact, {name: float(np.abs(rounded[name] - value).max()) for name, value in exact.items()}

@@ -1,7 +1,5 @@
 """Owns the map between the tensors of the PyTorch pix2pix and ours, and their layouts.
 
-Does not read files (`state_file.py`) or compare a file with a config (`weights.py`).
-
 Source: junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py, the nesting of `UnetSkipConnectionBlock` and the
 order of layers in `NLayerDiscriminator` and `PixelDiscriminator`; differs in: nothing.
 """
@@ -39,10 +37,6 @@ class Entry:
 def to_ours(entry: Entry, tensor: np.ndarray) -> np.ndarray:
     """Convert a tensor from their layout to ours.
 
-    Args:
-      entry: the tensor's entry.
-      tensor: as in the state dict.
-
     Returns:
       float32, contiguous; kernels are [h, w, in, out], those of transposed convolutions [h, w, out, in].
     """
@@ -59,9 +53,7 @@ def to_theirs(entry: Entry, array: np.ndarray) -> np.ndarray:
 def list_generator_entries(num_levels: int, norm: str) -> list[Entry]:
     """List the tensors of `UnetGenerator` in the order of a state dict; level 0 is the outermost.
 
-    Args:
-      num_levels: 7 for unet_128, 8 for unet_256.
-      norm: "batch" or "instance".
+    unet_128 has 7 levels and unet_256 8. The norm is "batch" or "instance".
     """
     return _list_level(0, "model.model", num_levels, norm)
 
@@ -87,9 +79,8 @@ def _list_level(level: int, prefix: str, num_levels: int, norm: str) -> list[Ent
 def list_discriminator_entries(num_strided: int, norm: str) -> list[Entry]:
     """List the tensors of `NLayerDiscriminator` or `PixelDiscriminator` in the order of a state dict.
 
-    Args:
-      num_strided: `n_layers`, 3 for "basic"; 0 for "pixel".
-      norm: "batch" or "instance".
+    The number of strided convolutions is `n_layers`, 3 for "basic", or 0 for "pixel". The norm is "batch" or
+    "instance".
     """
     has_bias = norm == "instance"
     if num_strided == 0:

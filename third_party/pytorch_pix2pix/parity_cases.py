@@ -1,7 +1,6 @@
 """Owns the networks, weights and images of the comparison with the PyTorch pix2pix, and the stored answers.
 
-Does not compute anything: `make_reference.py` does in PyTorch, the tests do in JAX. Weights and images come from seeds
-in NumPy, so that only the answers are stored.
+Weights and images come from seeds in NumPy, so that only the answers are stored.
 """
 
 import dataclasses
@@ -21,13 +20,9 @@ class Case:
     """Two networks and their input.
 
     Attributes:
-      name: name of the case.
       norm: norm of both networks, "batch" or "instance".
-      num_channels: channels of an image.
       num_levels: levels of the generator; images are 2**num_levels pixels wide and high.
-      num_features: features of the first layer of both networks.
       num_strided: strided convolutions of the discriminator; 0 for the pixel discriminator.
-      batch_size: images per batch.
     """
 
     name: str
@@ -62,10 +57,6 @@ def draw_state(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np
 
     Args:
       shapes: key -> shape, as in a state dict; counters of batches are skipped.
-      seed: of the random numbers.
-
-    Returns:
-      Key -> float32.
     """
     random = np.random.default_rng(seed)
     arrays = {}
@@ -89,12 +80,7 @@ def draw_images(case: Case, seed: int) -> np.ndarray:
 
 
 def save_reference(answers: Mapping[str, Mapping[str, np.ndarray]], errors: Mapping[str, Mapping]) -> None:
-    """Store the answers and errors in float32, for `load_reference`.
-
-    Args:
-      answers: case -> name -> array.
-      errors: case -> name -> number.
-    """
+    """Store answers (case -> name -> array) and errors (case -> name -> number) in float32, for `load_reference`."""
     stored: dict[str, Any] = {
         f"{case}/{name}": np.asarray(value, np.float32)
         for case, parts in answers.items()
@@ -106,10 +92,7 @@ def save_reference(answers: Mapping[str, Mapping[str, np.ndarray]], errors: Mapp
 
 
 def load_reference(case: Case) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """Load the stored answers to a case.
-
-    Args:
-      case: one of `CASES`.
+    """Load the stored answers to one of `CASES`.
 
     Returns:
       (name -> PyTorch's float64 answer, rounded to float32; name -> largest absolute difference between it and

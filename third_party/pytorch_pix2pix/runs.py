@@ -1,7 +1,4 @@
-"""Owns the import of files of the PyTorch pix2pix into a workdir, and the export of a workdir's networks.
-
-Does not convert the weights (`weights.py`).
-"""
+"""Owns the import of files of the PyTorch pix2pix into a workdir, and the export of a workdir's networks."""
 
 import os
 from typing import Any
@@ -31,7 +28,6 @@ def import_run(
       workdir: folder of the run, without checkpoints; created if missing.
       generator_path: path of `latest_net_G.pth`.
       discriminator_path: path of `latest_net_D.pth`; None initializes D at random.
-      source: the training pairs; those of the config by default.
 
     Raises:
       UserError: a file cannot be read or holds another network, or an error of `gan_trainer.start_from_weights`.
@@ -47,13 +43,11 @@ def import_run(
 
 
 def export_run(workdir: str, out_dir: str, *, step: int | str | None = None, use_ema: bool = False) -> str:
-    """Export the networks of a run to files of the PyTorch code.
+    """Export the networks of a run of `launch.train_gan` to files of the PyTorch code.
 
     Args:
-      workdir: workdir of `launch.train_gan`.
       out_dir: folder for `latest_net_G.pth` and `latest_net_D.pth`; created if missing.
       step: step of the checkpoint, or "best" by the run's own metric; the last one by default.
-      use_ema: whether to export the moving average of G's weights.
 
     Returns:
       One line with the folder, and the options with which the PyTorch code builds the networks.

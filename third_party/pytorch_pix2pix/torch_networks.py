@@ -1,6 +1,6 @@
 """Owns the networks and the training step of the PyTorch pix2pix in PyTorch, with its names, for the parity tests.
 
-Does not serve anything else. Needs PyTorch (`pip install -e '.[compare]'`).
+Needs PyTorch (`pip install -e '.[compare]'`).
 
 Source: junyanz/pytorch-CycleGAN-and-pix2pix, models/networks.py and models/pix2pix_model.py: the layers, their nesting
 and the order of updates; differs in: any module can replace dropout.
@@ -52,11 +52,7 @@ class _Level(nn.Module):
 
 
 class UnetGenerator(nn.Module):
-    """The generator of `--netG unet_128` (7 levels) and `unet_256` (8); at least 5 levels.
-
-    Attributes:
-      model: the outermost level.
-    """
+    """The generator of `--netG unet_128` (7 levels) and `unet_256` (8); at least 5 levels."""
 
     def __init__(
         self,
@@ -66,15 +62,7 @@ class UnetGenerator(nn.Module):
         norm: str,
         create_dropout: Callable[[], nn.Module] | None = None,
     ):
-        """Build the network.
-
-        Args:
-          num_channels: channels of an image.
-          num_levels: number of levels.
-          num_features: features of the outermost level.
-          norm: "batch" or "instance".
-          create_dropout: creates the module in place of dropout; None for no dropout.
-        """
+        """Build the network; `create_dropout` creates the module in place of dropout, or None for no dropout."""
         super().__init__()
         widths = [num_features * min(2**level, 8) for level in range(num_levels)]
         level = None
@@ -91,21 +79,9 @@ class UnetGenerator(nn.Module):
 
 
 class NLayerDiscriminator(nn.Module):
-    """The discriminator of `--netD basic` (3 strided convolutions) and `n_layers`.
-
-    Attributes:
-      model: its layers.
-    """
+    """The discriminator of `--netD basic` (3 strided convolutions) and `n_layers`."""
 
     def __init__(self, num_channels: int, num_strided: int, num_features: int, norm: str):
-        """Build the network.
-
-        Args:
-          num_channels: channels of one image.
-          num_strided: number of strided convolutions.
-          num_features: features of the first convolution.
-          norm: "batch" or "instance".
-        """
         super().__init__()
         widths = [num_features * min(2**i, 8) for i in range(num_strided + 1)]
         layers = [nn.Conv2d(2 * num_channels, widths[0], 4, 2, 1), nn.LeakyReLU(0.2)]
@@ -121,20 +97,9 @@ class NLayerDiscriminator(nn.Module):
 
 
 class PixelDiscriminator(nn.Module):
-    """The discriminator of `--netD pixel`.
-
-    Attributes:
-      net: its layers.
-    """
+    """The discriminator of `--netD pixel`."""
 
     def __init__(self, num_channels: int, num_features: int, norm: str):
-        """Build the network.
-
-        Args:
-          num_channels: channels of one image.
-          num_features: features of the first layer.
-          norm: "batch" or "instance".
-        """
         super().__init__()
         has_bias = norm == "instance"
         self.net = nn.Sequential(
@@ -159,16 +124,10 @@ def create_discriminator(num_channels: int, num_strided: int, num_features: int,
 
 
 class TrainingStep:
-    """The alternating step with its two optimizers; networks in training mode.
+    """The alternating step with its two optimizers; updates both networks, in training mode, in place."""
 
-    Attributes:
-      generator: G; updated in place.
-      discriminator: D; updated in place.
-    """
-
-    def __init__(self, generator: nn.Module, discriminator: nn.Module, *, lambda_l1: float = 100.0):
-        """Take both networks and the weight of the L1 term."""
-        self.generator, self.discriminator, self._lambda_l1 = generator, discriminator, lambda_l1
+    def __init__(self, generator: nn.Module, discriminator: nn.Module):
+        self.generator, self.discriminator = generator, discriminator
         self._optimizers = [
             torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.5, 0.999))
             for network in (generator, discriminator)
@@ -187,7 +146,7 @@ class TrainingStep:
         generator_optimizer.zero_grad()
         adversarial_loss = self._judge(noise_image, fake_image, 1.0)
         l1_loss = functional.l1_loss(fake_image, real_image)
-        (adversarial_loss + self._lambda_l1 * l1_loss).backward()
+        (adversarial_loss + 100 * l1_loss).backward()
         generator_optimizer.step()
         return {
             "discriminator_loss": discriminator_loss.item(),

@@ -1,7 +1,4 @@
-"""Owns the conversion of whole networks between files of the PyTorch pix2pix and our variables.
-
-Does not write checkpoints (`fpgan_jax.training.gan_trainer`) or know the file format (`state_file.py`).
-"""
+"""Owns the conversion of whole networks between files of the PyTorch pix2pix and our variables."""
 
 import itertools
 import os
@@ -46,18 +43,17 @@ _STALE = ("running_mean", "running_var", _COUNTER)
 
 
 def import_generator(path: str | os.PathLike, config: ConfigDict) -> dict:
-    """Read a `unet_128`, `unet_256`, or a generator of another depth.
+    """Read a `unet_128`, `unet_256`, or a generator of another depth, from a file such as `latest_net_G.pth`.
 
     Args:
-      path: a file such as `latest_net_G.pth`.
       config: the config; its generator must be that of the file.
 
     Returns:
       {"params": .., "batch_stats": ..} of the generator, float32; "batch_stats" is empty with instance norm.
 
     Raises:
-      UserError: the file cannot be read, or holds another network; the message names the fields that differ,
-        or the tensor.
+      UserError: the file cannot be read, or holds another network; the message names the fields that differ, or the
+        tensor.
     """
     arrays = state_file.read_state_file(path)
     _check_fields(path, _describe_generator(path, arrays, config), config)
@@ -67,18 +63,7 @@ def import_generator(path: str | os.PathLike, config: ConfigDict) -> dict:
 
 
 def import_discriminator(path: str | os.PathLike, config: ConfigDict) -> dict:
-    """Read a `basic`, `n_layers` or `pixel` discriminator.
-
-    Args:
-      path: a file such as `latest_net_D.pth`.
-      config: the config; its discriminator must be that of the file.
-
-    Returns:
-      See `import_generator`.
-
-    Raises:
-      UserError: see `import_generator`.
-    """
+    """Read a `basic`, `n_layers` or `pixel` discriminator, as `import_generator` reads a generator."""
     arrays = state_file.read_state_file(path)
     _check_fields(path, _describe_discriminator(path, arrays, config), config)
     expected = factory.shape_discriminator(config)
@@ -86,12 +71,7 @@ def import_discriminator(path: str | os.PathLike, config: ConfigDict) -> dict:
 
 
 def export_generator(variables: Mapping, config: ConfigDict, path: str | os.PathLike) -> None:
-    """Write a generator for `load_state_dict(strict=True)` of the PyTorch code.
-
-    Args:
-      variables: {"params": .., "batch_stats": ..}.
-      config: config of the generator.
-      path: the file to write.
+    """Write a generator, {"params": .., "batch_stats": ..}, for `load_state_dict(strict=True)` of the PyTorch code.
 
     Raises:
       UserError: the PyTorch code has no such network, or the file cannot be written.
@@ -105,16 +85,7 @@ def export_generator(variables: Mapping, config: ConfigDict, path: str | os.Path
 
 
 def export_discriminator(variables: Mapping, config: ConfigDict, path: str | os.PathLike) -> None:
-    """Write a discriminator for `load_state_dict(strict=True)` of the PyTorch code.
-
-    Args:
-      variables: {"params": .., "batch_stats": ..}.
-      config: config of the discriminator.
-      path: the file to write.
-
-    Raises:
-      UserError: the PyTorch code has no such network, or the file cannot be written.
-    """
+    """Write a discriminator, see `export_generator`."""
     _export(path, variables, _list_discriminator(config))
 
 
@@ -223,15 +194,17 @@ def _export(path: str | os.PathLike, variables: Mapping, entries: Sequence[names
 
 def _check_fields(path: str | os.PathLike, found: Mapping, config: ConfigDict) -> None:
     """Compare the fields that a file shows with a config, before single tensors are compared."""
-    wrong = {name: value for name, value in found.items() if not _agrees(value, _get(config, name))}
+    # "batch_per_example" has the layers of "batch".
+    given = {name: _get(config, name) for name in found}
+    wrong = {
+        name: value
+        for name, value in found.items()
+        if value != given[name] and (value, given[name]) != ("batch", "batch_per_example")
+    }
     if wrong:
-        was = ", ".join(f"config.{name}={_get(config, name)!r}" for name in wrong)
+        was = ", ".join(f"config.{name}={given[name]!r}" for name in wrong)
         flags = " ".join(f"--config.{name}={value}" for name, value in wrong.items())
         raise UserError(f"{path}: not a network of {was}; set {flags}")
-
-
-def _agrees(found: Any, configured: Any) -> bool:
-    return found == configured or (found == "batch" and configured == "batch_per_example")
 
 
 def _get(config: ConfigDict, name: str) -> Any:
@@ -264,7 +237,8 @@ def _describe_generator(
             f"{_count_condition_channels(config, num_channels)} input channels"
         )
     num_levels = len(kernels) // 2
-    if len(kernels) % 2 == 0 and not _has_levels(config, num_levels):
+    is_isola = config.generator.form == "isola"
+    if is_isola and len(kernels) % 2 == 0 and factory.find_num_levels(config) != num_levels:
         # The PyTorch code names networks by image size; the config may set the number of levels directly.
         fields |= (
             {"generator.num_levels": num_levels}
@@ -272,10 +246,6 @@ def _describe_generator(
             else {"data.image_size": 2**num_levels}
         )
     return fields | {"generator.norm": _describe_norm(arrays, "model.model.0.bias")}
-
-
-def _has_levels(config: ConfigDict, num_levels: int) -> bool:
-    return config.generator.form != "isola" or factory.find_num_levels(config) == num_levels
 
 
 def _count_condition_channels(config: ConfigDict, num_channels: int) -> int:

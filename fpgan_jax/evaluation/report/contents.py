@@ -1,7 +1,4 @@
-"""Owns what a report is made from.
-
-Does not lay it out (`page.py`).
-"""
+"""What a report is made from."""
 
 import dataclasses
 import functools
@@ -12,27 +9,29 @@ import numpy as np
 
 from fpgan_jax.evaluation.controls.verdicts import VerdictRow, judge_synthetic
 from fpgan_jax.evaluation.experiments.utility_table import ResultRow
-from fpgan_jax.evaluation.study.findings import ImageRow, MatchRow, MeasureRow
+from fpgan_jax.evaluation.measures.identity import THRESHOLD
+from fpgan_jax.evaluation.report.names import format_value
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
+from fpgan_jax.evaluation.study.findings import ImageRow, MatchRow, MeasureRow, is_measured
 from fpgan_jax.evaluation.study.print_collection import Study
 from fpgan_jax.tables.report_table import ReportTable
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationResults:
-    """Everything that a report may hold; what is left out is left out of the report, which says so.
+    """The contents of a report. Anything but the study may be missing, which the report then says.
 
     Attributes:
       study: what was measured.
       measures: rows of all families that were run.
       images: values of single prints.
       matches: scores of comparisons.
-      measures_by_epoch: epoch -> rows of the prints that its checkpoint drew.
-      controls: (control, measure, whether it is caught or None where that was not decided, note).
+      measures_by_epoch: epoch -> rows for the prints that its checkpoint generated.
+      controls: (control, measure, whether it is caught or None if that was not decided, note).
       noise_images: a collection's name -> uint8 [n, height, width], the noise of each of its prints.
       utility: experiment 3's rows.
       tables: others, such as the seeds' spread.
-      provenance: what was run: "command", "date", "commit", "seeds", "versions", "hashes", "seconds" of each family,
-        "config", and whatever else; values are plain or nested as JSON is.
+      provenance: what was run: "command", "date", "commit", "config", ...; JSON values.
       title: of the report.
     """
 
@@ -46,23 +45,25 @@ class EvaluationResults:
     utility: Sequence[ResultRow] = ()
     tables: Sequence[ReportTable] = ()
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    title: str = "Synthetic fingerprints, judged"
+    title: str = "Evaluation of synthetic fingerprints"
 
-    def __post_init__(self):
-        """Refuse noise images that are not one a print."""
+    def __post_init__(self) -> None:
+        """Refuse noise images that are not one per print."""
         for name, images in self.noise_images.items():
             if len(images) != len(self.study.collections[name]):
                 raise ValueError(f"{name}: {len(images)} noise images")
 
     @functools.cached_property
     def verdicts(self) -> Sequence[VerdictRow]:
-        """How the synthetic prints stand to real ones."""
+        """How the synthetic prints compare with real ones."""
         return judge_synthetic(self.study, self.measures, self.images)
 
-    def find_verdict(self, row: MeasureRow) -> VerdictRow | None:
-        """Find the verdict on a row; None where there is none."""
-        return self._verdicts_by_place.get((row.measure, row.collection))
-
-    @functools.cached_property
-    def _verdicts_by_place(self) -> Mapping[tuple[str, str], VerdictRow]:
-        return {(row.measure, row.collection): row for row in self.verdicts}
+    def find_thresholds(self, matcher: str) -> dict[str, float]:
+        """Find the scores from which a matcher's comparisons pass: "FAR 1%" -> score, the strictest rate last."""
+        values = {row.measure: row.value for row in self.measures if is_measured(row)}
+        names = {rate: THRESHOLD.at(matcher=matcher, rate=rate).name for rate in FALSE_ACCEPT_RATES}
+        return {
+            f"FAR {format_value(rate, 'fraction')}": values[names[rate]]
+            for rate in sorted(names, reverse=True)
+            if names[rate] in values
+        }

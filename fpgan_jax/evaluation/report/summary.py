@@ -1,7 +1,4 @@
-"""Owns what the report says in words: sentences whose every number is a row's, and only of rows that were measured.
-
-Does not measure, and does not lay anything out.
-"""
+"""The report's findings in sentences, whose numbers are those of measured rows only."""
 
 import dataclasses
 import math
@@ -11,17 +8,9 @@ from fpgan_jax.evaluation.controls.verdicts import VerdictRow, choose_real
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.measures import identity
 from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
-from fpgan_jax.evaluation.measures.family import Headline
-from fpgan_jax.evaluation.report.names import (
-    describe_collection,
-    describe_family,
-    describe_measure,
-    format_difference,
-    format_interval,
-    format_range,
-    format_value,
-    lower,
-)
+from fpgan_jax.evaluation.measures.family import Headline, capitalize
+from fpgan_jax.evaluation.report import names
+from fpgan_jax.evaluation.report.names import describe_collection, format_difference, format_interval, lower
 from fpgan_jax.evaluation.study.findings import MEASURED, MeasureRow, is_measured
 from fpgan_jax.evaluation.study.print_collection import (
     BASELINE,
@@ -32,23 +21,18 @@ from fpgan_jax.evaluation.study.print_collection import (
     find_role,
 )
 
-# Of the controls that do well, those that are the least like a print are named first.
-_ABSURD = ("white_noise", "bare_frame", "low_pass_noise", "mean_print", "blurred", "average_of_two", "mosaic")
+# Of the controls that do well, those least like a print are named first.
+_ABSURD = [
+    *("control_white_noise", "control_bare_frame", "control_low_pass_noise", "control_mean_print"),
+    *("control_blurred", "control_average_of_two", "control_mosaic"),
+]
 _MAX_NAMED = 3
 _MAX_LISTED = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Statement:
-    """An answer of the summary.
-
-    Attributes:
-      family: where the numbers come from; names the part of the report that has the rest.
-      question: in plain words.
-      sentences: the answer.
-      real: the rows of real prints behind it.
-      synthetic: the rows of synthetic prints behind it.
-    """
+    """An answer of the summary from a family's rows, or from those of "controls" or "utility"."""
 
     family: str
     question: str
@@ -56,18 +40,17 @@ class Statement:
     real: tuple[MeasureRow, ...] = ()
     synthetic: tuple[MeasureRow, ...] = ()
 
+    @property
+    def anchor(self) -> str:
+        """The id of the part of the page that has all numbers."""
+        return self.family if self.family in ("controls", "utility") else f"family-{self.family}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Gap:
-    """Measures that have no number, for one reason.
+    """Measures of a family that have no number for one reason; `is_whole` if no synthetic prints have one.
 
-    Attributes:
-      family: theirs.
-      status: `REFUSED`, `SKIPPED`, "no value" or "no rows".
-      reason: the rows' note.
-      measures: their names.
-      collections: where it holds.
-      is_whole: whether no synthetic prints have a number of them either.
+    The status is `REFUSED`, `SKIPPED`, "no value" or "no rows".
     """
 
     family: str
@@ -79,64 +62,57 @@ class Gap:
 
 
 def find_range(rows: Sequence[MeasureRow]) -> tuple[float, float] | None:
-    """Find from where to where some rows lie, with their intervals; None without rows."""
+    """Find the lowest and the highest end of some rows' intervals; None without rows."""
     ends = [end for row in rows for end in (row.value, row.low, row.high) if math.isfinite(end)]
     return (min(ends), max(ends)) if ends else None
 
 
-def summarise(
+def summarize(
     study: Study, measures: Sequence[MeasureRow], verdicts: Sequence[VerdictRow] = ()
 ) -> list[Statement]:
-    """Say what the measures found, of every family that has a number for synthetic prints.
+    """State the findings of every family that has a number for synthetic prints, by the families' ranks.
 
-    A family in whose measures no headline is found is spoken of by its first measure.
-
-    Args:
-      study: tells the roles.
-      measures: rows of all families.
-      verdicts: of the synthetic prints.
-
-    Returns:
-      The statements, by the families' ranks, families without a headline behind.
+    Families without a headline come last, with their first measure.
     """
-    told: dict[str, dict[str, list[MeasureRow]]] = {}
+    measured: dict[str, dict[str, list[MeasureRow]]] = {}
     for row in measures:
-        told.setdefault(row.family, {}).setdefault(row.measure, []).append(row)
-    for by_measure in told.values():
-        for name in [name for name, rows in by_measure.items() if not _get_synthetic(study, rows)]:
-            del by_measure[name]
+        measured.setdefault(row.family, {}).setdefault(row.measure, []).append(row)
+    for family, by_measure in measured.items():
+        measured[family] = {name: rows for name, rows in by_measure.items() if _get_synthetic(study, rows)}
     statements = []
-    for asked in sorted(FAMILIES.values(), key=lambda one: one.rank):  # the sort is stable
-        by_measure = told.get(asked.name, {})
+    for asked in sorted(FAMILIES.values(), key=lambda one: one.rank):
+        by_measure = measured.get(asked.name, {})
         for headline in asked.headlines:
             chosen = [name for name in by_measure if name in headline.names]
             for name in chosen:
-                statements.append(
-                    _state(study, headline, by_measure[name], verdicts, is_named=len(chosen) > 1)
-                )
+                tool = f" ({names.describe_measure(name)})" if len(chosen) > 1 else ""
+                statements.append(_state(study, headline, by_measure[name], verdicts, tool))
     statements = _add_matchers_error(study, measures, statements)
-    spoken_of = {statement.family for statement in statements}
-    for family, by_measure in told.items():
-        if by_measure and family not in spoken_of:
+    stated = {statement.family for statement in statements}
+    for family, by_measure in measured.items():
+        if by_measure and family not in stated:
             name, rows = next(iter(by_measure.items()))
-            plain = Headline((), f"{describe_family(family)}: what was found?", describe_measure(name))
-            statements.append(_state(study, plain, rows, verdicts, is_named=False))
+            plain = Headline(
+                (), f"{names.describe_family(family)}: what was found?", names.describe_measure(name)
+            )
+            statements.append(_state(study, plain, rows, verdicts))
     return statements
 
 
 def _add_matchers_error(
-    study: Study, measures: Sequence[MeasureRow], statements: Sequence[Statement]
+    study: Study, measures: Sequence[MeasureRow], statements: list[Statement]
 ) -> list[Statement]:
-    """Say beside what a matcher found how often it errs itself, on real prints."""
-    names = {measure.name for measure in identity.EQUAL_ERROR_RATE.expand()}
-    rows = [row for row in measures if row.measure in names and is_measured(row)]
-    rows = [
-        row for row in choose_real(study, rows) if find_role(study, row.collection) in (HELD_OUT, BASELINE)
+    """Add the matcher's own error on real prints to the statements on identity."""
+    rates = {measure.name for measure in identity.EQUAL_ERROR_RATE.expand()}
+    rows = choose_real(study, [row for row in measures if row.measure in rates and is_measured(row)])
+    numbers = [
+        f"{_write_number(row)} ({lower(describe_collection(row.collection))})"
+        for row in rows
+        if find_role(study, row.collection) in (HELD_OUT, BASELINE)
     ]
-    if not rows:
-        return list(statements)
-    numbers = [f"{_write_number(row)} ({lower(describe_collection(row.collection))})" for row in rows]
-    text = f"The matcher itself errs on real prints, by its equal error rate, in {_enumerate(numbers)}."
+    if not numbers:
+        return statements
+    text = f"The matcher's equal error rate on real prints is {_enumerate(numbers)}."
     return [
         dataclasses.replace(statement, sentences=(*statement.sentences, text))
         if statement.family == identity.FAMILY.name
@@ -154,58 +130,53 @@ def _state(
     headline: Headline,
     rows: Sequence[MeasureRow],
     verdicts: Sequence[VerdictRow],
-    *,
-    is_named: bool,
+    tool: str = "",
 ) -> Statement:
     real, synthetic = choose_real(study, rows), _get_synthetic(study, rows)
-    tool = f" ({describe_measure(synthetic[0].measure)})" if is_named else ""
-    write = _write_share if headline.is_share else _write_value
-    sentences = [f"{write(headline, synthetic, tool)}{_write_real(study, real)}."]
+    measure = find_measure(synthetic[0].measure)
+    word = "of" if headline.is_share else "for"
+    numbers = _enumerate([f"{_write_number(row)} {word} {_describe_prints(row)}" for row in synthetic])
+    if headline.is_share:
+        condition = (
+            f" at FAR {names.format_value(measure.rate, 'fraction')}" if measure and measure.rate else ""
+        )
+        text = f"{numbers} {headline.claim}{condition}{tool}"
+    else:
+        text = f"{headline.claim}{tool} is {numbers}"
+    sentences = [f"{text}{_write_real(study, real)}."]
     sentences += _write_verdicts(synthetic, verdicts)
     controls = [row for row in rows if is_measured(row) and find_role(study, row.collection) == CONTROL]
     sentences += _write_passing(controls, synthetic[0])
     return Statement(rows[0].family, headline.question, tuple(sentences), tuple(real), tuple(synthetic))
 
 
-def _write_share(headline: Headline, synthetic: Sequence[MeasureRow], tool: str) -> str:
-    measure = find_measure(synthetic[0].measure)
-    condition = f" at FAR {format_value(measure.rate, 'fraction')}" if measure and measure.rate else ""
-    numbers = [f"{_write_number(row)} of {_describe_prints(row)}" for row in synthetic]
-    return f"{_enumerate(numbers)} {headline.claim}{condition}{tool}"
-
-
-def _write_value(headline: Headline, synthetic: Sequence[MeasureRow], tool: str) -> str:
-    numbers = [f"{_write_number(row)} for {_describe_prints(row)}" for row in synthetic]
-    return f"{headline.claim}{tool} is {_enumerate(numbers)}"
-
-
 def _describe_prints(row: MeasureRow) -> str:
     return {
-        "synthetic_training": "the prints of training noise",
-        "synthetic_new": "those of new noise",
+        "synthetic_training": "the prints from training noise",
+        "synthetic_new": "the prints from new noise",
         "synthetic": "the synthetic prints",
-    }.get(row.collection, f"the prints of {row.collection}")
+    }.get(row.collection, f"the prints in {row.collection}")
 
 
 def _write_number(row: MeasureRow) -> str:
-    return format_value(row.value, row.unit)
+    return names.format_value(row.value, row.unit)
 
 
 def _write_real(study: Study, real: Sequence[MeasureRow]) -> str:
     if not real:
-        return "; no real print was measured beside them"
-    numbers = format_range([row.value for row in real], real[0].unit)
-    names = [
+        return "; no real prints were measured for comparison"
+    numbers = names.format_range([row.value for row in real], real[0].unit)
+    kinds = [
         lower(describe_collection(row.collection))
         for row in real
         if find_role(study, row.collection) in (HELD_OUT, BASELINE)
     ]
-    whose = f" ({' to '.join(dict.fromkeys((names[0], names[-1])))})" if names else ""
+    whose = f" ({' to '.join(dict.fromkeys((kinds[0], kinds[-1])))})" if kinds else ""
     return f"; real prints{whose}: {numbers}"
 
 
 def _write_verdicts(synthetic: Sequence[MeasureRow], verdicts: Sequence[VerdictRow]) -> list[str]:
-    """Say how the synthetic prints stand to real ones, and what difference counts as none."""
+    """Compare the synthetic prints with real ones; a relative margin depends on the real prints that are nearest."""
     by_collection = {row.collection: row for row in verdicts if row.measure == synthetic[0].measure}
     found = [(row, by_collection[row.collection]) for row in synthetic if row.collection in by_collection]
     if not found:
@@ -214,17 +185,12 @@ def _write_verdicts(synthetic: Sequence[MeasureRow], verdicts: Sequence[VerdictR
         f"{_describe_prints(row)} are {verdict.verdict} ({describe_difference(verdict, row.unit)})"
         for row, verdict in found
     ]
-    margin = describe_margin(found[0][1].margin, found[0][0].unit)
-    return [f"Beside real prints, {_enumerate(parts)}. {margin[:1].upper()}{margin[1:]}."]
+    margins = dict.fromkeys(describe_margin(verdict.margin, row.unit) for row, verdict in found)
+    return [f"Compared with real prints, {_enumerate(parts)}. {capitalize(_enumerate(list(margins)))}."]
 
 
 def describe_difference(verdict: VerdictRow, unit: str) -> str:
-    """Write a difference with its interval, from which real prints it is, and how it was found.
-
-    Args:
-      verdict: whose difference it is.
-      unit: as in `MeasureRow.unit`.
-    """
+    """Describe a difference in the unit of `MeasureRow.unit`, its interval, and how it was found."""
     points = "points" if unit == "fraction" else ""
     interval = format_interval(verdict.low, verdict.high, points or unit) or "no interval"
     paired = f", paired by {verdict.num_paired} persons" if verdict.num_paired else ""
@@ -233,47 +199,31 @@ def describe_difference(verdict: VerdictRow, unit: str) -> str:
 
 
 def describe_margin(margin: float, unit: str) -> str:
-    """Say what difference counts as none.
-
-    Args:
-      margin: as in `VerdictRow`.
-      unit: as in `MeasureRow.unit`.
-    """
+    """Describe a margin of equivalence in the unit of `MeasureRow.unit`; NaN if there is none."""
     if math.isnan(margin):
-        return "no difference is known to be of no account"
-    return f"up to {format_difference(margin, unit).removeprefix('+')} either way counts as equivalent"
+        return "no equivalence margin"
+    return f"equivalence margin \u00b1{format_difference(margin, unit).removeprefix('+')}"
 
 
 def _write_passing(controls: Sequence[MeasureRow], bar: MeasureRow) -> list[str]:
-    """Name the controls that do as well as the synthetic prints, by a measure that knows better from worse."""
+    """Name the controls that do as well as the synthetic prints, if the measure has a better direction."""
     family = FAMILIES.get(bar.family)
     if bar.better not in ("higher", "lower") or not controls or (family and family.is_passed_by_any_image):
         return []
     sign = 1 if bar.better == "higher" else -1
     passing = [row for row in controls if sign * row.value >= sign * bar.value]
+    of_all = f"of {_count(len(controls), 'control')}"
     if not passing:
-        return [f"None of {_count(len(controls), 'control')} does as well."]
-    order = [f"control_{name}" for name in _ABSURD]
-    passing.sort(
-        key=lambda row: order.index(row.collection) if row.collection in order else len(order)
-    )  # the sort is stable
+        return [f"None {of_all} does at least as well."]
+    passing.sort(key=lambda row: _ABSURD.index(row.collection) if row.collection in _ABSURD else len(_ABSURD))
     named = [f"{lower(describe_collection(row.collection))} ({_write_number(row)})" for row in passing]
-    among = ", among them " if len(named) > _MAX_NAMED else ": "
-    return [
-        f"{len(passing)} of {_count(len(controls), 'control')} {'do' if len(passing) > 1 else 'does'} as well or "
-        f"better{among}{_enumerate(named[:_MAX_NAMED])}."
-    ]
+    among = ", including " if len(named) > _MAX_NAMED else ": "
+    verb = "do" if len(passing) > 1 else "does"
+    return [f"{len(passing)} {of_all} {verb} at least as well{among}{_enumerate(named[:_MAX_NAMED])}."]
 
 
-def summarise_controls(controls: Iterable[tuple[str, str, bool | None, str]]) -> Statement | None:
-    """Say how many controls are caught by any measure, and which by none.
-
-    Args:
-      controls: (control, measure, whether it catches it or None, note).
-
-    Returns:
-      The statement; None where nothing was decided.
-    """
+def summarize_controls(controls: Iterable[tuple[str, str, bool | None, str]]) -> Statement | None:
+    """State how many of `EvaluationResults.controls` are caught, and which are not; None if nothing was decided."""
     decided: dict[str, list[bool]] = {}
     for control, _, caught, _ in controls:
         if caught is not None:
@@ -283,49 +233,40 @@ def summarise_controls(controls: Iterable[tuple[str, str, bool | None, str]]) ->
     missed = [lower(describe_collection(name)) for name, caught in decided.items() if not any(caught)]
     num_caught = len(decided) - len(missed)
     text = (
-        f"{num_caught} of {_count(len(decided), 'control')} {'is' if num_caught == 1 else 'are'} caught by at "
-        "least one measure"
+        f"At least one measure catches {num_caught} of {_count(len(decided), 'control')}"
+        f"{f'; none catches {_enumerate(missed)}' if missed else ''}."
     )
-    if missed:
-        return _state_controls(f"{text}; by none: {_enumerate(missed)}.")
-    rarest = min(decided, key=lambda name: sum(decided[name]) / len(decided[name]))
-    return _state_controls(
-        f"{text}. The hardest to catch is {lower(describe_collection(rarest))}: {sum(decided[rarest])} of "
-        f"{_count(len(decided[rarest]), 'measure')} see it."
-    )
+    if not missed:
+        rarest = min(decided, key=lambda name: sum(decided[name]) / len(decided[name]))
+        text += (
+            f" The hardest to catch is {lower(describe_collection(rarest))}: caught by {sum(decided[rarest])} of "
+            f"{_count(len(decided[rarest]), 'measure')}."
+        )
+    return Statement("controls", "Do the measures detect known faults?", (text,))
 
 
-def _state_controls(text: str) -> Statement:
-    return Statement("controls", "Would the measures notice if something were wrong?", (text,))
+def summarize_utility(utility: Sequence[utility_table.ResultRow]) -> Statement | None:
+    """State what synthetic prints in the training change on prints that no training used, by experiment 3's rows.
 
-
-def summarise_utility(utility: Sequence[utility_table.ResultRow]) -> Statement | None:
-    """Say what training on synthetic prints changed on the prints that no training saw.
-
-    Args:
-      utility: experiment 3's rows.
-
-    Returns:
-      The statement; None without a comparison of which one side alone has synthetic prints.
+    None without a comparison in which only one condition has synthetic prints.
     """
     summaries = utility_table.compute_summaries(utility) if utility else []
     num_seeds = len({row.seed for row in utility})
     by_pair: dict[tuple[str, str], list[str]] = {}
     for difference in utility_table.compute_differences(summaries):
-        # The real prints are those that every condition was trained on.
+        condition, other = difference.condition, difference.other
+        # All conditions were trained on the prints of the test set "real".
         if difference.measure != "accuracy" or difference.test_set == "real":
             continue
-        if not _is_about_synthetic(difference.condition) or _is_about_synthetic(difference.other):
+        if not _has_synthetic(condition) or _has_synthetic(other):
             continue
-        # Of all that is added, augmentation may be what helps.
-        if difference.condition == "all" and difference.other == "real":
+        # "all" minus "real" may be due to its augmentation.
+        if condition == "all" and other == "real":
             continue
+        interval = format_interval(difference.low, difference.high, "points")
+        verdict = f"{interval}: {difference.verdict}" if interval else "no interval"
         number = format_difference(difference.mean, "fraction")
-        if math.isnan(difference.low):
-            verdict = "no interval"
-        else:
-            verdict = f"{format_interval(difference.low, difference.high, 'points')}: {difference.verdict}"
-        by_pair.setdefault((difference.condition, difference.other), []).append(
+        by_pair.setdefault((condition, other), []).append(
             f"{lower(describe_collection(difference.test_set))} {number} ({verdict})"
         )
     if not by_pair:
@@ -334,36 +275,28 @@ def summarise_utility(utility: Sequence[utility_table.ResultRow]) -> Statement |
         f"Accuracy of {condition} minus {other}, {_count(num_seeds, 'seed')}: {', '.join(parts)}."
         for (condition, other), parts in by_pair.items()
     ]
-    return Statement("utility", "Does training on them help?", tuple(sentences))
+    return Statement("utility", "Does training on synthetic prints help?", tuple(sentences))
 
 
-def _is_about_synthetic(condition: str) -> bool:
+def _has_synthetic(condition: str) -> bool:
     return condition == "all" or "synthetic" in condition
 
 
 def find_gaps(study: Study, measures: Sequence[MeasureRow]) -> list[Gap]:
-    """Find what has no number, and why.
+    """Find what has no number, and why: first the reasons that leave all synthetic prints without one.
 
-    Args:
-      study: its settings' `measures` name the families that were asked for.
-      measures: rows of all families.
-
-    Returns:
-      A gap a reason: those of which no synthetic prints have a number in front, families without any row behind.
+    The families that were requested are those of `measures` in the study's settings.
     """
+
+    def is_judged(row: MeasureRow) -> bool:
+        return find_role(study, row.collection) in (SYNTHETIC, "")
+
+    judged = {(row.family, row.measure) for row in measures if is_judged(row)}
+    # A measure of real prints only, such as a matcher's equal error rate, is measured if they have a number.
     measured = {
         (row.family, row.measure)
         for row in measures
-        if is_measured(row) and find_role(study, row.collection) in (SYNTHETIC, "")
-    }
-    # Of real prints alone, as a matcher's equal error rate
-    judged = {
-        (row.family, row.measure) for row in measures if find_role(study, row.collection) in (SYNTHETIC, "")
-    }
-    measured |= {
-        (row.family, row.measure)
-        for row in measures
-        if is_measured(row) and (row.family, row.measure) not in judged
+        if is_measured(row) and (is_judged(row) or (row.family, row.measure) not in judged)
     }
     found: dict[tuple[str, str, str, bool], list[MeasureRow]] = {}
     for row in measures:
@@ -382,7 +315,7 @@ def find_gaps(study: Study, measures: Sequence[MeasureRow]) -> list[Gap]:
     ]
     present = {row.family for row in measures}
     gaps += [
-        Gap(family, "no rows", "it was asked for and left no row", (), (), True)
+        Gap(family, "no rows", "requested, but it produced no rows", (), (), True)
         for family in study.settings.get("measures", ())
         if family not in present
     ]
@@ -390,18 +323,21 @@ def find_gaps(study: Study, measures: Sequence[MeasureRow]) -> list[Gap]:
 
 
 def describe_gaps(gaps: Sequence[Gap]) -> str:
-    """Say in a line what was not measured at all; "" where everything was."""
+    """List what was not measured on any synthetic prints; "" if everything was."""
     titles: dict[str, dict[str, None]] = {}
     for gap in gaps:
         if gap.is_whole:
-            names = [describe_measure(name) for name in gap.measures] or [describe_family(gap.family)]
-            titles.setdefault(gap.status, {}).update(dict.fromkeys(names))
-    return "; ".join(f"{status}: {_list_first(list(names))}" for status, names in titles.items())
-
-
-def _list_first(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _MAX_LISTED} more" if len(names) > _MAX_LISTED else ""
-    return ", ".join(names[:_MAX_LISTED]) + more
+            listed = (
+                map(names.describe_measure, gap.measures)
+                if gap.measures
+                else (names.describe_family(gap.family),)
+            )
+            titles.setdefault(gap.status, {}).update(dict.fromkeys(listed))
+    parts = []
+    for status, all_titles in titles.items():
+        more = f" and {len(all_titles) - _MAX_LISTED} more" if len(all_titles) > _MAX_LISTED else ""
+        parts.append(f"{status}: {', '.join(list(all_titles)[:_MAX_LISTED])}{more}")
+    return "; ".join(parts)
 
 
 def _enumerate(parts: Sequence[str]) -> str:

@@ -1,21 +1,10 @@
-"""Owns the 3x3 depthwise convolution, in a form that is fast and in its plain form.
-
-Does not own parameters: `layers.py` makes modules of these.
-"""
+"""Owns the 3x3 depthwise convolution, in a fast form."""
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
 from fpgan_jax.models import fusion
-from fpgan_jax.models.convolutions.products import NHWC
-
-
-def depthwise_conv_3x3_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve as `depthwise_conv_3x3` does, by lax alone."""
-    return lax.conv_general_dilated(
-        x, kernel, (1, 1), "SAME", dimension_numbers=NHWC, feature_group_count=x.shape[-1]
-    )
 
 
 def _shifted(x: jax.Array) -> list[jax.Array]:
@@ -37,7 +26,7 @@ def _depthwise_kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
     batch, height, width, features = g.shape
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))).astype(jnp.float32)
     g = g.astype(jnp.float32)
-    # Of three taps [batch, height, 3, features] at a time, summed over a row.
+    # Three taps at a time, [batch, height, 3, features], summed over a row.
     rows = [
         fusion.materialize_on_cpu(
             sum(padded[:, i : i + height, j : j + 3] * g[:, :, j : j + 1] for j in range(width))
@@ -50,18 +39,10 @@ def _depthwise_kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def depthwise_conv_3x3(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve each feature with its own 3x3 kernel, stride 1, size kept (zero padding).
+    """Convolve each feature with its own 3x3 kernel [3, 3, 1, features], stride 1, size kept (zero padding).
 
-    Nine shifted multiply-adds, which XLA fuses into one pass; its grouped convolution is far slower on CPU.
-    Sums are float32 whatever the dtype. Forward-mode differentiation is not defined; reverse mode is, to any
-    order.
-
-    Args:
-      x: [batch, height, width, features], float.
-      kernel: [3, 3, 1, features], same dtype.
-
-    Returns:
-      [batch, height, width, features], same dtype.
+    Nine shifted multiply-adds, which XLA fuses into one pass; its grouped convolution is far slower on CPU. Sums are
+    float32 whatever the dtype. Only reverse-mode differentiation is defined, to any order.
 
     Source: Chollet 2017, section 2, the spatial half of a separable convolution; differs in: nothing.
     """

@@ -1,7 +1,4 @@
-"""Owns max-poolings whose gradients are fast on a CPU.
-
-Does not own other poolings.
-"""
+"""Owns max-poolings whose gradients are fast on a CPU."""
 
 import functools
 
@@ -10,16 +7,10 @@ import jax.numpy as jnp
 
 
 def max_pool_3x3_stride2(x: jax.Array) -> jax.Array:
-    """Keep the largest of each 3x3 patch at every second position, TensorFlow's SAME padding.
+    """Keep the largest of each 3x3 patch at every second position, with TensorFlow's SAME padding.
 
-    The same numbers and gradients as `flax.linen.max_pool` (of equal ones the first takes the gradient), but
-    for NaN. XLA:CPU is ten times slower with the gradient of its own pooling (select-and-scatter).
-
-    Args:
-      x: [batch, height, width, features], float.
-
-    Returns:
-      [batch, ceil(height / 2), ceil(width / 2), features], same dtype.
+    Except for NaN, numbers and gradients are those of `flax.linen.max_pool` (the first of equal ones takes the
+    gradient). XLA:CPU is ten times slower with the gradient of its own pooling (select-and-scatter).
     """
     _, height, width, _ = x.shape
     rows, columns = -(-height // 2), -(-width // 2)
@@ -37,13 +28,6 @@ def _same_padding(size: int) -> tuple[int, int]:
 
 
 def max_pool_2x2(x: jax.Array) -> jax.Array:
-    """Keep the largest of each 2x2 patch; equal ones share the gradient.
-
-    Args:
-      x: [batch, height, width, features], float; height and width even.
-
-    Returns:
-      [batch, height / 2, width / 2, features], same dtype.
-    """
+    """Keep the largest of each 2x2 patch of maps with even sides; equal ones share the gradient."""
     batch, height, width, features = x.shape
     return x.reshape(batch, height // 2, 2, width // 2, 2, features).max((2, 4))

@@ -1,7 +1,4 @@
-"""Owns sums over positions as matrix products: what several convolutions and their gradients are made of.
-
-Does not own a convolution.
-"""
+"""Owns sums over positions as matrix products, of which several convolutions and their gradients consist."""
 
 import functools
 
@@ -13,7 +10,7 @@ from fpgan_jax.models import fusion
 
 NHWC = ("NHWC", "HWIO", "NHWC")
 
-# Beyond so many positions the sum over them goes example by example, whose operands fit the caches.
+# For more positions the sum goes example by example, so that the operands fit the caches.
 _MAX_CONTRACTED_POSITIONS = 8192
 
 
@@ -46,7 +43,7 @@ def _cut_by_axes(padded: jax.Array, size: int, stride: int) -> jax.Array:
 
 
 def contract_plain(x: jax.Array, g: jax.Array) -> jax.Array:
-    """Sum as `contract_positions` does, by one product of JAX."""
+    """Sum like `contract_positions`, by one product of JAX."""
     return jnp.einsum("bhwi,bhwo->io", x, g)
 
 
@@ -59,14 +56,14 @@ def contract_positions(x: jax.Array, g: jax.Array) -> jax.Array:
     """Sum the outer products of two maps over their positions: [.., i], [.., o] -> [i, o]."""
     in_features, features = x.shape[-1], g.shape[-1]
     if len(x) > 1 and g.size // features > _MAX_CONTRACTED_POSITIONS:
-        # In float32 from example to example, as one product's own sum is.
+        # Added in float32, like the sum within a product.
         return lax.fori_loop(
             0,
             len(x),
             lambda i, total: total + contract_positions(x[i, None], g[i, None]),
             jnp.zeros((in_features, features), jnp.float32),
         ).astype(x.dtype)
-    # One operand or the result is transposed in memory: where the result is the smaller, better that.
+    # Either an operand or the result is transposed in memory; better the result if it is smaller.
     if features < g.size // features and features < in_features:
         return fusion.materialize_on_cpu(_contract_cpu(g, x)).T
     return _contract_cpu(x, g)

@@ -1,7 +1,4 @@
-"""Owns convolutions of stride 1, the pointwise one and the picking of every so many pixels, in forms that are fast.
-
-Does not own parameters: `layers.py` makes modules of these.
-"""
+"""Owns fast convolutions of stride 1, and the pointwise one."""
 
 import functools
 
@@ -14,14 +11,14 @@ from fpgan_jax.models.convolutions.products import NHWC, contract_plain, contrac
 
 
 def conv_stride1_plain(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
-    """Convolve as `conv_stride1` does, by lax alone."""
+    """Convolve like `conv_stride1`, with lax alone."""
     pad = (padding, padding)
     return lax.conv_general_dilated(x, kernel, (1, 1), (pad, pad), dimension_numbers=NHWC)
 
 
 def _conv_stride1_cpu(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
     size, _, in_features, features = kernel.shape
-    # XLA's convolution is slow where few features go in, and elsewhere as fast as a product.
+    # XLA's convolution is slow for few input features, and otherwise as fast as a product.
     if in_features > 32 or features == 1:
         return conv_stride1_plain(x, kernel, padding)
     return jnp.dot(cut_patches(x, size, 1, padding), kernel.reshape(-1, features))
@@ -46,18 +43,10 @@ def _stride1_kernel_gradient_cpu(x: jax.Array, g: jax.Array, size: int, padding:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def conv_stride1(x: jax.Array, kernel: jax.Array, padding: int) -> jax.Array:
-    """Convolve with a square kernel at stride 1.
+    """Convolve with a square kernel [size, size, in_features, features] at stride 1.
 
-    The same numbers as lax gives, with gradients that are fast on CPU too. Forward-mode differentiation is
-    not defined; reverse mode is, once.
-
-    Args:
-      x: [batch, height, width, in_features], float.
-      kernel: [size, size, in_features, features], same dtype.
-      padding: rows and columns of zeros on each side; less than size.
-
-    Returns:
-      [batch, height + 2 * padding - size + 1, width + 2 * padding - size + 1, features], same dtype.
+    The numbers are lax's; the gradients are fast on CPU too. Only reverse-mode differentiation is defined, once.
+    Padding is rows and columns of zeros on each side, less than size.
     """
     return lax.platform_dependent(
         x,
@@ -87,17 +76,10 @@ conv_stride1.defvjp(
 
 @jax.custom_vjp
 def pointwise_conv(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve with a 1x1 kernel: a matrix product at every position.
+    """Convolve with a 1x1 kernel [in_features, features] of the same dtype: a matrix product at every position.
 
-    Its operands are stored before the products: XLA:CPU would compute them again, transposed, for the
-    kernel's gradient, ten times slower.
-
-    Args:
-      x: [batch, height, width, in_features], float.
-      kernel: [in_features, features], same dtype.
-
-    Returns:
-      [batch, height, width, features], same dtype.
+    Its operands are stored before the products: XLA:CPU would compute them again, transposed, for the kernel's
+    gradient, ten times slower.
     """
     return jnp.dot(x, kernel)
 
@@ -118,16 +100,9 @@ pointwise_conv.defvjp(_pointwise_forward, _pointwise_backward)
 
 
 def take_every(x: jax.Array, stride: int) -> jax.Array:
-    """Take every `stride`-th position of every `stride`-th row, and have that stored.
+    """Take every `stride`-th position of every `stride`-th row, and have the result stored.
 
-    XLA:GPU (jaxlib 0.10.2; openxla/xla issue 47381) ends the process where it fuses such a slice, of an odd size,
-    into a product.
-
-    Args:
-      x: [batch, height, width, features].
-      stride: at least 1.
-
-    Returns:
-      [batch, ceil(height / stride), ceil(width / stride), features], same dtype.
+    XLA:GPU (jaxlib 0.10.2; openxla/xla issue 47381) ends the process if it fuses such a slice, of an odd size, into a
+    product.
     """
     return lax.optimization_barrier(x[:, ::stride, ::stride])

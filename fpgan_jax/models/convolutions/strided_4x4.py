@@ -1,9 +1,8 @@
-"""Owns the 4x4 convolution of stride 2 and its transpose, in forms that are fast, each with its plain form.
+"""Owns the 4x4 convolution of stride 2 and its transpose, in fast forms and in their plain form.
 
 Three linear maps are closed under differentiation: the convolution, its transpose, and the gradient with respect to the
-kernel. Each has a plain form in lax (kept for tests, and what a GPU runs where there are many positions), products for
-few positions, and a form for XLA:CPU, whose own code for dilated and batch-contracting convolutions is up to forty
-times slower. Does not own parameters: `layers.py` makes modules of these.
+kernel. Each has a plain form in lax (for tests, and for many positions on a GPU), products for few positions, and a
+form for XLA:CPU, whose own code for dilated and batch-contracting convolutions is up to forty times slower.
 """
 
 import functools
@@ -15,22 +14,22 @@ from jax import lax
 from fpgan_jax.models import fusion
 from fpgan_jax.models.convolutions.products import NHWC, contract_plain, contract_positions, cut_patches
 
-# Up to so many positions (batch x height x width of the small map), XLA:CPU is faster with matrix products
-# than with its convolutions; beyond, the products' operands (16 values a position) no longer fit the caches.
+# Up to this number of positions (batch x height x width of the small map), XLA:CPU is faster with matrix products
+# than with its convolutions; beyond, the products' operands (16 values per position) no longer fit the caches.
 # On a GPU the weights of such a layer are more than its maps, and cuDNN would have them transposed at every use.
 _MAX_PRODUCT_POSITIONS = 512
 
-# In a kernel's gradient the batch is what XLA:CPU's convolution sums over innermost, in vectors of as many.
+# In a kernel's gradient XLA:CPU's convolution sums over the batch innermost, in vectors of this size.
 _MIN_VECTOR_BATCH = 8
 
 
 def conv_4x4_stride2_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve as `conv_4x4_stride2` does, by lax alone."""
+    """Convolve like `conv_4x4_stride2`, with lax alone."""
     return lax.conv_general_dilated(x, kernel, (2, 2), ((1, 1), (1, 1)), dimension_numbers=NHWC)
 
 
 def conv_transpose_4x4_stride2_plain(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Convolve as `conv_transpose_4x4_stride2` does, by lax alone."""
+    """Convolve like `conv_transpose_4x4_stride2`, with lax alone."""
     flipped = kernel[::-1, ::-1].swapaxes(2, 3)
     return lax.conv_general_dilated(
         x, flipped, (1, 1), ((2, 2), (2, 2)), lhs_dilation=(2, 2), dimension_numbers=NHWC
@@ -61,7 +60,7 @@ def _kernel_gradient_cpu(x: jax.Array, g: jax.Array) -> jax.Array:
     if len(x) < _MIN_VECTOR_BATCH:
         gradients = [_kernel_gradient_by_phases(x[i, None], g[i, None]) for i in range(len(x))]
         return functools.reduce(jnp.add, gradients).astype(x.dtype)
-    # Stored first: both are read transposed, which is slow for what is computed on the way.
+    # Stored first: both are read transposed, which is slow for values that are computed on the way.
     return _kernel_gradient_plain(*fusion.materialize_on_cpu((x, g)))
 
 
@@ -155,15 +154,12 @@ def _kernel_gradient(x: jax.Array, g: jax.Array) -> jax.Array:
 def conv_4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Convolve with a 4x4 kernel, stride 2 and one pixel of zero padding, which halves the size.
 
-    The same numbers as lax gives, with gradients that are fast on CPU too. Forward-mode differentiation is
-    not defined; reverse mode is, to any order.
+    The numbers are lax's; the gradients are fast on CPU too. Only reverse-mode differentiation is defined, to any
+    order.
 
     Args:
       x: [batch, height, width, in_features], float; height and width even.
       kernel: [4, 4, in_features, features], same dtype.
-
-    Returns:
-      [batch, height / 2, width / 2, features], same dtype.
 
     Source: torch.nn.Conv2d(kernel_size=4, stride=2, padding=1); differs in: layout.
     """
@@ -177,17 +173,14 @@ def conv_4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
 def conv_transpose_4x4_stride2(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Apply the transpose of `conv_4x4_stride2`, which doubles the size.
 
-    The same numbers as lax gives, with gradients that are fast on CPU and GPU: with respect to `x` it is the
-    strided convolution, with respect to `kernel` that convolution's kernel gradient. Forward-mode
-    differentiation is not defined; reverse mode is, to any order.
+    The numbers are lax's; the gradients are fast on CPU and GPU: with respect to `x` it is the strided convolution,
+    with respect to `kernel` that convolution's kernel gradient. Only reverse-mode differentiation is defined, to any
+    order.
 
     Args:
       x: [batch, height, width, in_features], float.
-      kernel: [4, 4, features, in_features], same dtype: that of the convolution whose transpose this is, so
-        that a PyTorch kernel of either kind comes here by transposing (2, 3, 1, 0).
-
-    Returns:
-      [batch, 2 * height, 2 * width, features], same dtype.
+      kernel: [4, 4, features, in_features], same dtype: that of the convolution whose transpose this is, so that a
+        PyTorch kernel of either kind comes here by transposing (2, 3, 1, 0).
 
     Source: torch.nn.ConvTranspose2d(kernel_size=4, stride=2, padding=1); differs in: layout.
     """
@@ -215,14 +208,14 @@ conv_transpose_4x4_stride2.defvjp(
 
 
 def fold_doubling_into_kernel(kernel: jax.Array) -> jax.Array:
-    """Turn a 3x3 kernel that follows a nearest-neighbor doubling into the transposed 4x4 kernel of both at once.
+    """Turn a 3x3 kernel that follows a nearest-neighbor doubling into the transposed 4x4 kernel of both.
 
     Args:
       kernel: [3, 3, in_features, features], float.
 
     Returns:
-      [4, 4, features, in_features] for `conv_transpose_4x4_stride2`, same dtype. An input is repeated in two
-      rows, so that a tap reaches two neighboring outputs: the kernel's convolution with 2x2 ones, turned round.
+      [4, 4, features, in_features] for `conv_transpose_4x4_stride2`, same dtype. An input is repeated in two rows, so
+      that a tap reaches two neighboring outputs: the kernel's convolution with 2x2 ones, rotated.
     """
     padded = jnp.pad(kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
     shifted = (padded[i : i + 4, j : j + 4] for i in range(2) for j in range(2))

@@ -1,7 +1,4 @@
-"""Owns checksums: of files and weights, and the file in a checkpoint's folder by which damage is found.
-
-Does not know what the files hold, nor what becomes of a damaged one (`damage.py`).
-"""
+"""Owns checksums: of files and weights, and the file in a checkpoint's folder by which damage is found."""
 
 import hashlib
 import json
@@ -20,11 +17,9 @@ _SMALL_BYTES = 2**16
 
 
 def write_checksums(folder: str) -> None:
-    """Write the sizes and SHA-256 sums of all files in a checkpoint's parts; the file appears whole or not at all.
+    """Write the sizes and SHA-256 sums of all files in a checkpoint's parts, which are its folders.
 
-    Args:
-      folder: the checkpoint; its parts are its folders. Files beside these, which Orbax writes last and needs
-        for no restoring, are left out.
+    Files beside these folders are left out: Orbax writes them last, and needs none of them to restore.
     """
     sums = {}
     for name in _list_files(folder):
@@ -38,7 +33,7 @@ def write_checksums(folder: str) -> None:
 
 
 def has_checksums(folder: str) -> bool:
-    """Return whether a checkpoint has a file of checksums: runs of older versions have none."""
+    """Return whether a checkpoint has a file of checksums; it has none if the disk was full."""
     return os.path.exists(os.path.join(folder, CHECKSUMS_FILENAME))
 
 
@@ -46,12 +41,11 @@ def find_fault(folder: str, parts: Iterable[str] | None = None, *, is_quick: boo
     """Compare a checkpoint's files with their checksums.
 
     Args:
-      folder: the checkpoint.
-      parts: the parts to look at; None is all of them.
-      is_quick: of large files look at the size alone.
+      parts: the parts to check; None is all of them.
+      is_quick: of large files, check the size only.
 
     Returns:
-      None, or what is wrong, beginning with the file's name.
+      None, or the fault, beginning with the file's name.
     """
     try:
         with open(os.path.join(folder, CHECKSUMS_FILENAME), encoding="utf-8") as file:
@@ -68,10 +62,7 @@ def find_fault(folder: str, parts: Iterable[str] | None = None, *, is_quick: boo
 
 
 def hash_variables(variables: Mapping) -> str:
-    """Compute a short name for a network's weights, wherever and by whatever run they were saved.
-
-    Args:
-      variables: nested dicts of arrays.
+    """Compute a short name for a network's weights, nested dicts, wherever and by whatever run they were saved.
 
     Returns:
       12 hexadecimal digits of a SHA-256 of the arrays' names, types, shapes and values.

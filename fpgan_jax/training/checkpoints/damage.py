@@ -1,7 +1,4 @@
-"""Owns checkpoints' folders, what is wrong with one, and what becomes of a damaged or unfinished one.
-
-Does not read arrays for use (`restore.py`).
-"""
+"""Owns checkpoints' folders, what is wrong with one, and what is done about a damaged or unfinished one."""
 
 import json
 import os
@@ -19,31 +16,31 @@ FOLDER = "checkpoints"
 _DAMAGED_FOLDER = "damaged_checkpoints"
 METADATA = "metadata"
 
-# Orbax's own: its name for the metrics, and what is in the name of a folder that it has not finished.
+# Orbax's name for the metrics, and a part of the names of folders that it has not finished.
 _METRICS = "metrics"
 UNFINISHED = ".orbax-checkpoint-tmp"
 
-# Where Orbax moves what is no longer kept, so that a kill leaves no half of a checkpoint under its own name.
+# Orbax moves old checkpoints here before it deletes them, so that a kill leaves none that is half deleted.
 DELETED = f"deleted{UNFINISHED}"
 
 
 def set_damaged_aside(workdir: str, root: str) -> None:
-    """Move the newest checkpoint away while it is damaged, and any older one that is plainly so."""
+    """Move the newest checkpoint away as long as it is damaged, and older ones whose damage a quick check finds."""
     folder = os.path.join(workdir, FOLDER)
     names = os.listdir(folder) if os.path.isdir(folder) else []
     is_last = True
     for step in sorted((int(name) for name in names if name.isdigit()), reverse=True):
-        fault = _find_fault(find_folder(root, step), is_quick=not is_last)
+        fault = find_fault(find_folder(root, step), is_quick=not is_last)
         if fault is None:
             is_last = False
             continue
-        # Every process has come to this before one moves what the others read.
+        # No process may still read what the main one moves.
         parallel.wait_for_all(f"checkpoint {step} is damaged")
         if parallel.is_main_process():
             place = _find_place(os.path.join(workdir, _DAMAGED_FOLDER), str(step))
             os.rename(os.path.join(folder, str(step)), place)
             logging.warning(
-                "%s: damaged (%s); moved to %s, and the one before it is tried",
+                "%s: damaged (%s); moved to %s; trying the one before it",
                 os.path.join(folder, str(step)),
                 fault,
                 place,
@@ -57,18 +54,21 @@ def _find_place(folder: str, name: str) -> str:
     return os.path.join(folder, next(place for place in places if place not in taken))
 
 
-def _find_fault(folder: str, *, is_quick: bool) -> str | None:
+def find_fault(folder: str, parts: Collection[str] | None = None, *, is_quick: bool = False) -> str | None:
+    """Find what is wrong with a checkpoint, by its checksums if it has any; see `checksums.find_fault`.
+
+    A full disk may have had no room for checksums; then all parts are read, see `find_unreadable`.
+    """
     has_checksums = checksums.has_checksums(folder)
-    if has_checksums and (fault := checksums.find_fault(folder, is_quick=is_quick)):
+    if has_checksums and (fault := checksums.find_fault(folder, parts, is_quick=is_quick)):
         return fault
-    # Without checksums it is of an older version, or they found no room on the disk.
-    return find_unreadable(folder, is_quick=has_checksums)
+    return find_unreadable(folder, parts, is_quick=has_checksums)
 
 
-def find_unreadable(folder: str, *, is_quick: bool) -> str | None:
-    """Look whether a checkpoint's parts can be read, see `stored_trees.find_fault`."""
-    parts = sorted(entry.name for entry in os.scandir(folder) if entry.is_dir())
-    for part in sorted({_METRICS, METADATA, *parts}):
+def find_unreadable(folder: str, parts: Collection[str] | None = None, *, is_quick: bool) -> str | None:
+    """Check whether a checkpoint's parts (those of `parts` that exist) can be read, see `stored_trees.find_fault`."""
+    present = {entry.name for entry in os.scandir(folder) if entry.is_dir()}
+    for part in sorted({_METRICS, METADATA} | present if parts is None else present & set(parts)):
         if part in (_METRICS, METADATA):
             try:
                 with open(os.path.join(folder, part, part), encoding="utf-8") as file:
@@ -81,11 +81,7 @@ def find_unreadable(folder: str, *, is_quick: bool) -> str | None:
 
 
 def remove_unfinished(workdir: str) -> bool:
-    """Remove what an interrupted save has left, and what is no longer kept; either would take up the disk.
-
-    Returns:
-      Whether nothing of it is left.
-    """
+    """Remove what an interrupted save has left, and what is no longer kept; return whether nothing of it is left."""
     folder = os.path.join(workdir, FOLDER)
     if not (parallel.is_main_process() and os.path.isdir(folder)):
         return True
@@ -96,10 +92,10 @@ def remove_unfinished(workdir: str) -> bool:
 
 
 def tell_of_the_damaged(workdir: str, may_start_anew: bool) -> None:
-    """Stop, or warn, where all of a run's checkpoints are damaged.
+    """Stop, or warn, if all of a run's checkpoints are damaged.
 
     Raises:
-      UserError: they are, and the run may not start anew.
+      UserError: they are, and the run may not start again from step 0.
     """
     folder = os.path.join(workdir, _DAMAGED_FOLDER)
     names = os.listdir(folder) if os.path.isdir(folder) else []
@@ -111,14 +107,14 @@ def tell_of_the_damaged(workdir: str, may_start_anew: bool) -> None:
     )
     if not may_start_anew:
         raise UserError(
-            f"{fault}; to start anew from step 0, give launch.train_gan or launch.train_classifier "
+            f"{fault}; to start again from step 0, give launch.train_gan or launch.train_classifier "
             "--may_start_anew, or move this folder away"
         )
-    logging.warning("%s; the run starts anew from step 0", fault)
+    logging.warning("%s; the run starts again from step 0", fault)
 
 
 def find_disk_fault(error: BaseException) -> str | None:
-    """Return why the disk did not take something, or None if that is not what an error is about."""
+    """Return why the disk did not accept a write, or None if the error has another cause."""
     if isinstance(error, OSError):
         return error.strerror or describe_error(error)
     # TensorStore raises the system's errors as a ValueError.
@@ -127,18 +123,6 @@ def find_disk_fault(error: BaseException) -> str | None:
         if reason in text:
             return reason
     return find_disk_fault(error.__cause__) if error.__cause__ else None
-
-
-def find_parts_fault(folder: str, parts: Collection[str]) -> str | None:
-    """Look for damage in the parts of a checkpoint that are there."""
-    has_checksums = checksums.has_checksums(folder)
-    if has_checksums and (fault := checksums.find_fault(folder, parts)):
-        return fault
-    present = [part for part in parts if part != METADATA and os.path.isdir(os.path.join(folder, part))]
-    for part in present:
-        if fault := stored_trees.find_fault(os.path.join(folder, part), is_quick=has_checksums):
-            return f"{part}/{fault}"
-    return None
 
 
 def find_folder(workdir: str, step: int) -> str:

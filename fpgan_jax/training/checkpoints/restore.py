@@ -1,7 +1,4 @@
-"""Owns reading trees and metadata back from a checkpoint.
-
-Does not decide which checkpoints a run keeps (`store.py`), nor what is damaged (`damage.py`).
-"""
+"""Owns reading trees and metadata back from a checkpoint."""
 
 import contextlib
 import os
@@ -15,11 +12,10 @@ import orbax.checkpoint as ocp
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.user_paths import is_utf8
-from fpgan_jax.training.checkpoints.damage import FOLDER, METADATA, find_folder, find_parts_fault
+from fpgan_jax.training.checkpoints.damage import FOLDER, METADATA, find_fault, find_folder
 from fpgan_jax.training.checkpoints.stored_trees import describe_error
 
-# Orbax searches its own files by a pattern of their whole path, TensorStore takes a backslash for a slash, and both
-# take UTF-8 alone.
+# Orbax uses paths as search patterns, TensorStore takes a backslash for a slash, and both accept UTF-8 only.
 _MISREAD = re.compile(r"[*?\[\\]")
 
 
@@ -40,8 +36,8 @@ def open_root(workdir: str) -> Iterator[str]:
         root = f"/proc/self/fd/{descriptor}"
         if not os.path.isdir(root):
             raise UserError(
-                f"{workdir}: checkpoints cannot be kept under a path with one of * ? [ \\ or a byte that is no "
-                "UTF-8; use another one"
+                f"{workdir}: checkpoints cannot be kept under a path with one of * ? [ \\ or a byte that is not "
+                "UTF-8; use another path"
             )
         yield root
     finally:
@@ -49,31 +45,30 @@ def open_root(workdir: str) -> Iterator[str]:
 
 
 def _create_reading_manager(root: str) -> ocp.CheckpointManager:
-    # Not lightweight, it reads every checkpoint's metrics and ends with Python's error where one is damaged.
+    # Otherwise it reads the metrics of every checkpoint, and a damaged one ends in a traceback.
     options = ocp.CheckpointManagerOptions(create=False, lightweight_initialize=True)
     return ocp.CheckpointManager(os.path.join(root, FOLDER), options=options)
 
 
 def has_checkpoints(workdir: str) -> bool:
-    """Say whether a run has begun to keep checkpoints in a folder."""
+    """Return whether a run has started to keep checkpoints in a folder."""
     return os.path.isdir(os.path.join(workdir, FOLDER))
 
 
 def restore_for_evaluation(
     workdir: str, names: tuple[str, ...], step: int | str | None = None
 ) -> tuple[int, dict[str, Any], dict[str, Any]]:
-    """Restore some trees of a checkpoint as they are; no optimizer is built or read.
+    """Restore some trees of a checkpoint; no optimizer is built or read.
 
     Args:
-      workdir: the run's folder.
-      names: the trees wanted; none reads the metadata alone.
-      step: the checkpoint; "best" is the one by the run's own metric, None the last.
+      names: the trees; if empty, only the metadata is read.
+      step: the checkpoint; "best" by the run's own metric, None the last one.
 
     Returns:
       (step, name -> nested dicts of NumPy arrays, metadata).
 
     Raises:
-      UserError: there is no such checkpoint, or one of its files is not as it was written; none is moved.
+      UserError: there is no such checkpoint, or one of its files is damaged; none is moved.
     """
     if not has_checkpoints(workdir):
         raise UserError(f"{workdir}: no checkpoints here; train first, or give the run's own workdir")
@@ -93,20 +88,15 @@ def _choose_step(manager: ocp.CheckpointManager, workdir: str, step: int | str |
         return min(zip(steps, metadata, strict=True), key=lambda pair: pair[1][METADATA]["metric"])[0]
     if not steps or (step is not None and step not in steps):
         wanted = "" if step is None else f" of step {step}"
-        raise UserError(f"{workdir}: no checkpoint{wanted}; there are those of steps {steps}")
+        raise UserError(f"{workdir}: no checkpoint{wanted}; there are steps {steps}")
     return steps[-1] if step is None else int(step)
 
 
 def check_variables(variables: Mapping, expected: Any, origin: str) -> None:
-    """Check that restored variables fit a module.
-
-    Args:
-      variables: nested dicts of arrays.
-      expected: the same structure of anything with a `shape`.
-      origin: where the variables came from, for the message.
+    """Check that restored variables, nested dicts of arrays, fit a module's, which are anything with a `shape`.
 
     Raises:
-      UserError: a leaf is missing, too much, or of another shape.
+      UserError: a leaf is missing, unknown, or of another shape; the message begins with `origin`.
     """
     match_trees(expected, dict(variables), origin)
 
@@ -122,9 +112,6 @@ def restore_items(
     """Restore items of one checkpoint.
 
     Args:
-      manager: of the run's checkpoints.
-      workdir: the run's folder, for messages.
-      step: the checkpoint.
       restore_args: an item's name -> Orbax's arguments.
       is_checked: whether its files have been compared with their checksums already.
 
@@ -134,24 +121,24 @@ def restore_items(
     Raises:
       UserError: an item is missing or damaged.
     """
-    # Without a template Orbax gives back nested dicts of NumPy arrays, whatever devices saved them.
+    # Without a template Orbax returns nested dicts of NumPy arrays, whatever devices saved them.
     if not restore_args:
         return {}
     manager.wait_until_finished()
     folder = find_folder(workdir, step)
-    fault = None if is_checked else find_parts_fault(os.path.join(manager.directory, str(step)), restore_args)
+    fault = None if is_checked else find_fault(os.path.join(manager.directory, str(step)), restore_args)
     if not fault:
         for name in restore_args:
             if not os.path.isdir(os.path.join(folder, name)):
-                raise UserError(f"{folder}: holds no {name!r}; is this the workdir of another script's run?")
+                raise UserError(f"{folder}: has no {name!r}; is this the workdir of another script's run?")
         try:
             return manager.restore(step, args=ocp.args.Composite(**restore_args))
         except Exception as error:
-            # A damaged file makes Orbax raise almost anything.
+            # On a damaged file Orbax can raise almost anything.
             fault = describe_error(error).replace(str(manager.directory), os.path.join(workdir, FOLDER))
     raise UserError(
         f"{folder}: damaged ({fault}); there are checkpoints of steps {sorted(manager.all_steps())}: choose another "
-        "one, or start the training again, which sets this one aside and goes on from the one before"
+        "one, or run the training again, which moves this one away and resumes from the one before"
     )
 
 
@@ -159,7 +146,7 @@ def match_trees(template: Any, restored: dict[str, Any], origin: str) -> Any:
     """Give restored nested dicts the structure of a template.
 
     Raises:
-      UserError: a leaf is missing, too much, or of another shape.
+      UserError: a leaf is missing, unknown, or of another shape.
     """
     found = _shapes(restored)
     wanted = _shapes(flax.serialization.to_state_dict(template))
@@ -176,5 +163,5 @@ def match_trees(template: Any, restored: dict[str, Any], origin: str) -> Any:
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return {
-        "/".join(str(getattr(key, "key", key)) for key in path): tuple(leaf.shape) for path, leaf in leaves
+        jax.tree_util.keystr(path, simple=True, separator="/"): tuple(leaf.shape) for path, leaf in leaves
     }

@@ -1,7 +1,4 @@
-"""Owns writing a run's checkpoints, and which of them are kept; with `restore.py` the only file that knows Orbax.
-
-Does not own what a state means: it saves and restores named pytrees of arrays.
-"""
+"""Owns writing a run's checkpoints, and which of them are kept; with `restore.py` the only file that knows Orbax."""
 
 import contextlib
 import logging as std_logging
@@ -43,7 +40,7 @@ def _create_manager(
 
     keep = checkpoint_managers.AnyPreservationPolicy(
         [
-            # The one before is used where the last is damaged.
+            # The one before is used if the last is damaged.
             checkpoint_managers.LatestN(2),
             checkpoint_managers.BestN(get_metric_fn=get_metric, reverse=True, n=1),
             checkpoint_managers.CustomSteps(sorted(keep_steps)),
@@ -60,11 +57,7 @@ def _create_manager(
 
 
 class CheckpointStore:
-    """The checkpoints of one run: the last two, the best by a named metric, and those that are kept for good.
-
-    Attributes:
-      workdir: the run's folder; checkpoints are in its `checkpoints/`.
-    """
+    """The checkpoints of one run, in `checkpoints/`: the last two, the best by a metric, and those kept for good."""
 
     def __init__(
         self,
@@ -76,17 +69,16 @@ class CheckpointStore:
     ):
         """Open the store for writing; the folder is made if missing.
 
-        The newest checkpoint is compared with its checksums. While it is damaged it is moved to
+        The newest checkpoint is compared with its checksums. As long as it is damaged it is moved to
         `damaged_checkpoints/`, with one line that names the file, so that the last one is whole.
 
         Args:
-          workdir: the run's folder.
-          best_metric: the metric whose lowest value makes a checkpoint the best.
+          best_metric: the checkpoint with its lowest value is the best.
           keep_steps: steps whose checkpoints are never deleted.
-          may_start_anew: whether a run whose checkpoints are all damaged may begin at step 0.
+          may_start_anew: whether a run whose checkpoints are all damaged may start at step 0.
 
         Raises:
-          UserError: there are damaged checkpoints and no whole one, and it may not start anew.
+          UserError: there are damaged checkpoints and no whole one, and it may not start again.
         """
         self.workdir = workdir
         self._best_metric = best_metric
@@ -109,11 +101,6 @@ class CheckpointStore:
         """The last checkpoint's step, or None."""
         return self._manager.latest_step()
 
-    @property
-    def best_step(self) -> int | None:
-        """The best checkpoint's step, or None."""
-        return self._manager.best_step()
-
     def save(
         self,
         step: int,
@@ -124,17 +111,15 @@ class CheckpointStore:
     ) -> None:
         """Save in the background; the trees are copied first.
 
-        It counts, and replaces an older one, once every array has been read back from the disk. If the disk is full
+        A save counts, and replaces an older one, once every array has been read back from the disk. If the disk is full
         or fails, that save is lost: the next save or `poll` logs a line, and earlier checkpoints stay.
 
         Args:
-          step: completed steps.
           trees: name -> pytree of host arrays; each can be restored alone.
-          metadata: what JSON can hold; the config among it.
-          metrics: numbers to choose the best checkpoint by.
+          metadata: values that JSON can hold, including the config.
 
         Raises:
-          UserError: the save before it could not be read back; so do `poll`, `finish` and `close`.
+          UserError: the previous save could not be read back; `poll`, `finish` and `close` raise it too.
         """
         items = {
             name: ocp.args.StandardSave(flax.serialization.to_state_dict(tree))
@@ -146,7 +131,7 @@ class CheckpointStore:
         try:
             self._manager.save(step, args=ocp.args.Composite(**items), metrics=dict(metrics))
         except Exception as error:
-            # Orbax wraps the disk's errors in others; they are told apart there.
+            # Orbax wraps errors of the disk in others.
             self._give_save_up(error)
 
     def poll(self) -> None:
@@ -166,22 +151,19 @@ class CheckpointStore:
         """
         self._await_save()
         if self._failure:
-            newest = (
-                "there is no checkpoint"
-                if self.latest_step is None
-                else (f"the newest checkpoint is that of step {self.latest_step}")
-            )
+            newest = "there is no checkpoint"
+            if self.latest_step is not None:
+                newest = f"the newest checkpoint is that of step {self.latest_step}"
             raise UserError(
-                f"{self.workdir}: {self._failure}; {newest}: make room and give the same command again, which goes "
-                "on from there"
+                f"{self.workdir}: {self._failure}; {newest}: free some space and run the same command again to resume"
             )
 
     def has_tree(self, name: str) -> bool:
-        """Return whether the last checkpoint holds a tree of this name."""
+        """Return whether the last checkpoint has a tree of this name."""
         return os.path.isdir(os.path.join(find_folder(self.workdir, self._find_latest()), name))
 
     def read_metadata(self) -> dict[str, Any]:
-        """Read what was saved with the last checkpoint as `metadata`.
+        """Read the metadata of the last checkpoint.
 
         Raises:
           UserError: the checkpoint is damaged.
@@ -191,13 +173,7 @@ class CheckpointStore:
         return restore_items(self._manager, self.workdir, step, args, is_checked=True)[METADATA]
 
     def restore_latest(self, templates: Mapping[str, Any]) -> dict[str, Any]:
-        """Restore the last checkpoint.
-
-        Args:
-          templates: name -> pytree of the structure, shapes and dtypes expected.
-
-        Returns:
-          name -> pytree of NumPy arrays with the template's structure.
+        """Restore the last checkpoint's trees as NumPy arrays, with the structure, shapes and dtypes of templates.
 
         Raises:
           UserError: a tree has other leaves or shapes than its template.
@@ -230,38 +206,36 @@ class CheckpointStore:
         try:
             self._manager.wait_until_finished()
         except Exception as error:
-            # As in `save`.
+            # See `save`.
             self._give_save_up(error)
         else:
             self._saving_step = self._failure = None
             remove_unfinished(self.workdir)
 
     def _give_save_up(self, error: Exception) -> None:
-        """Go on without a save that failed for the disk; raise any other error again."""
+        """Continue after a save that failed because of the disk; raise any other error again."""
         step, self._saving_step = self._saving_step, None
         reason = find_disk_fault(error)
-        # Of several processes the others are still waiting for this one inside Orbax.
+        # Other processes are still waiting for this one inside Orbax.
         if reason is None or jax.process_count() > 1:
             raise error
         self._manager.close()
-        # Orbax's other threads may still be writing parts of it, and make its folder again.
+        # Other threads of Orbax may still write parts of it, and make its folder again.
         for _ in range(20):
             if remove_unfinished(self.workdir):
                 break
             time.sleep(0.1)
         free = shutil.disk_usage(self.workdir).free / 1e6
         self._failure = f"the checkpoint of step {step} could not be saved ({reason}; {free:.0f} MB are free)"
-        logging.warning(
-            "%s: %s; the run goes on, and the next one is tried again", self.workdir, self._failure
-        )
-        # A new one reads from the disk which checkpoints there are; the old one takes some for deleted.
+        logging.warning("%s: %s; the run continues, and the next one is tried", self.workdir, self._failure)
+        # A new manager reads from the disk which checkpoints exist; the old one believes that some are deleted.
         self._manager = _create_manager(self._root, self._best_metric, self._keep_steps, self._check_and_sum)
 
     def _check_and_sum(self) -> None:
-        """Orbax's callback, in its thread, when all files are written and before it renames their folder.
+        """Check a save: Orbax's callback, in its thread, after all files are written and before they count.
 
         Raises:
-          UserError: what a restore needs is not there; Orbax then leaves the folder as it is, and deletes no other.
+          UserError: an array cannot be read back; Orbax then leaves the folder as it is, and deletes no other.
         """
         if not parallel.is_main_process():
             return
@@ -270,16 +244,16 @@ class CheckpointStore:
         written = f"{find_folder(self._root, self._saving_step)}{UNFINISHED}"
         if fault := find_unreadable(written, is_quick=False):
             raise UserError(
-                f"{folder}: cannot be read back ({fault}) and does not count; the checkpoints before it are left as "
-                "they are, and the same command goes on from the last of them"
+                f"{folder}: cannot be read back ({fault}) and does not count; earlier checkpoints stay; run the same "
+                "command again to resume from the last of them"
             )
         try:
             checksums.write_checksums(written)
         except OSError as error:
-            # The checkpoint itself is whole; without checksums it is judged by restoring it.
+            # The checkpoint itself is whole; without checksums all of it is read to check it.
             logging.warning("%s: without checksums (%s)", folder, error.strerror)
 
 
 def _is_for_the_user(record: std_logging.LogRecord) -> bool:
-    # Orbax logs the traceback of what it raises anyway, several times: some hundred lines for a full disk.
+    # Orbax also logs the traceback of everything that it raises, several times: hundreds of lines for a full disk.
     return not (record.exc_info and "orbax" in record.pathname)

@@ -1,8 +1,8 @@
-"""Owns the look at a saved tree on disk: whether every array is there that a restore needs.
+"""Owns the check of a saved tree on disk: whether it has every array that a restore needs.
 
-Knows Orbax's layout (`_METADATA`, zarr arrays in an OCDBT store). Does not save (`store.py`) or restore (`restore.py`).
-Reads one array after the other, without an event loop: Orbax reads many at once, and closes its loop at the first error
-while TensorStore still reports the others to it, each with a traceback that nobody can catch.
+Knows Orbax's layout (`_METADATA`, zarr arrays in an OCDBT store). Reads one array after the other, without an event
+loop: Orbax reads many at once, and closes its loop at the first error while TensorStore still reports the others to it,
+each with a traceback that nobody can catch.
 """
 
 import json
@@ -14,14 +14,14 @@ TREE_METADATA = "_METADATA"
 
 
 def find_fault(folder: str, *, is_quick: bool) -> str | None:
-    """Look for an array that a saved tree names and does not hold.
+    """Look for an array that a saved tree lists but does not contain.
 
     Args:
       folder: the tree's, by a path without a backslash, which TensorStore takes for a slash.
-      is_quick: look at the list of what is stored alone; else read every value.
+      is_quick: check the list of stored arrays only; otherwise read every value.
 
     Returns:
-      None, or what is wrong, in one line.
+      None, or the fault, in one line.
     """
     try:
         with open(os.path.join(folder, TREE_METADATA), encoding="utf-8") as file:

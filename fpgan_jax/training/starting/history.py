@@ -1,7 +1,4 @@
-"""Owns `config_history.json`: what a run was changed to when it was trained on, and whose weights it started from.
-
-Does not own the config itself (`config/identity.py`).
-"""
+"""Owns `config_history.json`: changes of the config when a run was trained on, and whose weights it started from."""
 
 import json
 import os
@@ -18,19 +15,13 @@ HISTORY_FILENAME = "config_history.json"
 def update_history(
     workdir: str, step: int, changes: Mapping[str, tuple[Any, Any]], origin: Mapping[str, Any] | None
 ) -> None:
-    """Write what a run is from a step on; a run without changes and origin has no such file.
+    """Write what a run is from `step` on; there is no such file for a run without changes and origin.
 
-    Entries of later steps are dropped: their checkpoints are gone. One of the same step is replaced: `changes` are
-    from the config of that step's checkpoint, whatever was tried from it before.
-
-    Args:
-      workdir: the run's folder.
-      step: completed steps, from which the run goes on.
-      changes: field -> (value before, value now).
-      origin: the run whose weights it started from, or None.
+    Entries of later steps are dropped, since their checkpoints are gone. One of the same step is replaced: `changes`,
+    field -> (value before, value now), are relative to the config in that step's checkpoint.
 
     Raises:
-      UserError: as `read_history`.
+      UserError: see `read_history`.
       OSError: it cannot be written.
     """
     path = os.path.join(workdir, HISTORY_FILENAME)
@@ -49,15 +40,12 @@ def update_history(
 def read_history(workdir: str) -> list[dict[str, Any]]:
     """Read a run's history.
 
-    Args:
-      workdir: the run's folder.
-
     Returns:
       Entries in the order of their steps: {"step": int, "changes": field -> {"was": value, "is": value}}, and before
-      them {"step": 0, "init_from": origin} where there is one. Empty for a run as it was started.
+      them {"step": 0, "init_from": origin} if there is one. Empty if there is no file.
 
     Raises:
-      UserError: the file is not JSON, or no history.
+      UserError: the file is not JSON, or not a history.
     """
     path = os.path.join(workdir, HISTORY_FILENAME)
     try:
@@ -65,7 +53,7 @@ def read_history(workdir: str) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     if not isinstance(entries, list) or not all(map(_is_entry, entries)):
-        raise UserError(f"{path}: is no history of a run; mend it, or move it away")
+        raise UserError(f"{path}: not the history of a run; fix it, or move it away")
     return entries
 
 
@@ -79,10 +67,6 @@ def _is_entry(entry: Any) -> bool:
 
 
 def find_origin(workdir: str) -> str | None:
-    """Return the workdir of the run whose weights a run started from, or was about to; None if there is none.
-
-    Raises:
-      UserError: as `read_history`.
-    """
+    """Return the workdir of the run whose weights a run started from, or was about to, or None; see `read_history`."""
     origins = (entry["init_from"].get("workdir") for entry in read_history(workdir) if "init_from" in entry)
     return next(origins, None)

@@ -1,7 +1,4 @@
-"""Owns the weights that a new run takes from another run's checkpoint, for fine-tuning.
-
-Does not own weights of other projects (`third_party/`), nor when they are taken (`start.py`).
-"""
+"""Owns the weights that a new run takes from another run's checkpoint, for fine-tuning."""
 
 import os
 from collections.abc import Mapping
@@ -15,9 +12,9 @@ from fpgan_jax.models.xception import HEAD
 from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
 from fpgan_jax.training.run import Training
 
-# Names the origin in a run's metadata.
+# Key of the origin in a run's metadata.
 ORIGIN = "init_from"
-# What the shapes of weights depend on.
+# Fields that determine the shapes of weights.
 _SHAPE_FIELDS = frozenset(
     {
         *("generator.form", "generator.num_levels", "generator.upsampling", "generator.num_features"),
@@ -30,43 +27,28 @@ _SHAPE_FIELDS = frozenset(
 
 
 class Origin:
-    """A run whose networks' weights and running statistics a new run starts from, with optimizers of its own.
-
-    Attributes:
-      workdir: its folder, absolute.
-    """
+    """A run whose weights and running statistics initialize a new run, which has optimizers of its own."""
 
     def __init__(self, workdir: str, networks: tuple[str, ...]):
-        """Args: its folder, and the networks to take."""
         self.workdir = os.path.abspath(workdir)
         self._networks = networks
         self._loaded: tuple[Any, dict[str, Any]] | None = None
 
     def load(self, state: Any, training: Training) -> tuple[Any, dict[str, Any]]:
-        """Take the weights of its last checkpoint, which is read once.
+        """Return a new run's state, at step 0, with the weights of its last checkpoint, which is read once.
 
-        A classifier of other persons keeps its own last layer.
-
-        Args:
-          state: the new run's, at step 0.
-          training: the new run.
-
-        Returns:
-          (the state with these weights; {"init_from": workdir, step and hashes}, for the metadata).
+        A classifier of other persons keeps its own last layer. The second value, for the metadata, is {"init_from":
+        workdir, step and hashes}.
 
         Raises:
-          UserError: there is no checkpoint, or its networks are others.
+          UserError: there is no checkpoint, or its networks are not those of the config.
         """
         if self._loaded is None:
             self._loaded = self._load(state, training)
         return self._loaded
 
     def check(self, metadata: Mapping[str, Any], workdir: str) -> None:
-        """Check that a run that is resumed started from these weights.
-
-        Args:
-          metadata: of the run's checkpoint.
-          workdir: its folder, for the message.
+        """Check that a run that is resumed, with the metadata of its checkpoint, started from these weights.
 
         Raises:
           UserError: it did not.
@@ -84,26 +66,33 @@ class Origin:
         if metadata.get("persons") != training.metadata.get("persons"):
             head = state.classifier.params.get(HEAD)
             trees["classifier"]["params"] = trees["classifier"]["params"] | {HEAD: head}
-            logging.warning("%s: of other persons; the classifier's last layer starts anew", self.workdir)
-        for name, tree in trees.items():
-            network = getattr(state, name)
-            self._check(tree, network.variables, name, metadata, training)
-            state = state.replace(**{name: network.replace(**tree)})
-        if getattr(state, "generator_ema", None) is not None:
-            state = state.replace(generator_ema=state.generator.params)
+            logging.warning(
+                "%s: has other persons; the classifier's last layer is initialized again", self.workdir
+            )
         hashes = {name: metadata.get(name) for name in ("config_hash", "data_hash")}
-        return state, {ORIGIN: {"workdir": self.workdir, "step": step, **hashes}}
-
-    def _check(
-        self, tree: Any, expected: Any, name: str, metadata: Mapping[str, Any], training: Training
-    ) -> None:
         try:
-            check_variables(tree, expected, name)
+            state = take_weights(state, trees)
         except UserError as error:
             changes = find_changes(metadata.get("config", {}), training.config)
             changes = {field: change for field, change in changes.items() if field in _SHAPE_FIELDS}
             reason = "; ".join(describe_changes(changes)) or error
             raise UserError(
-                f"--init_from={self.workdir}: its {name} is another network ({reason}); set these fields as they were "
-                "there"
+                f"--init_from={self.workdir}: its networks are not those of this config ({reason}); set these fields "
+                "as they were there"
             ) from error
+        return state, {ORIGIN: {"workdir": self.workdir, "step": step, **hashes}}
+
+
+def take_weights(state: Any, variables: Mapping[str, Mapping]) -> Any:
+    """Replace weights and running statistics of the named networks of a state; the moving average starts from them.
+
+    Raises:
+      UserError: they are of another network.
+    """
+    for name, tree in variables.items():
+        network = getattr(state, name)
+        check_variables(tree, network.variables, name)
+        state = state.replace(**{name: network.replace(**tree)})
+    if getattr(state, "generator_ema", None) is not None:
+        state = state.replace(generator_ema=state.generator.params)
+    return state

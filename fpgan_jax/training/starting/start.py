@@ -1,8 +1,6 @@
-"""Owns how a run begins: at step 0, from another run's weights, or from its last checkpoint, with a changed config.
+"""Owns how a run begins: at step 0, from another run's weights, or from its last checkpoint, with a changed config."""
 
-Does not own which fields may change (`config/identity.py`), nor the steps that follow (`loop.py`).
-"""
-
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -31,12 +29,10 @@ from fpgan_jax.training.starting.origin import ORIGIN, Origin
 def start_or_resume(
     training: Training, initial_state: Any, store: CheckpointStore, origin: Origin | None
 ) -> tuple[Training, Any, MetricSums]:
-    """Find the state from which a training goes on, and write into the workdir what run it is.
+    """Find the state from which a training continues, and write config and history into the workdir.
 
     Args:
-      training: what will be trained.
       initial_state: the state at step 0, on the host.
-      store: the workdir's checkpoints.
       origin: the run whose weights a new run starts from, or None.
 
     Returns:
@@ -54,23 +50,25 @@ def start_or_resume(
         state, metadata = origin.load(initial_state, training)
         training = dataclasses.replace(training, metadata={**training.metadata, **metadata})
     elif recorded := find_origin(training.workdir):
-        # Killed before its first checkpoint, or all of them are damaged: its weights are nowhere here.
+        # It was killed before its first checkpoint, or all of them are damaged, so that the weights are not here.
         raise UserError(
             f"{training.workdir}: this run starts from the weights of {recorded}, and has no checkpoint of its own; "
             f"give --init_from={recorded} again, or use another --workdir"
         )
     _write_claim(training, step=0, changes={})
     if origin:
-        # The weights may be gone from there when the run is resumed.
+        # The origin may be gone when the run is resumed.
         save_checkpoint(training, store, state, sums, is_due=False)
     return training, state, sums
 
 
 def check_claim(training: Training) -> None:
-    """Check that the workdir holds no run of another config; fields that a run is trained on with may differ.
+    """Check that the workdir has no run of another config, except for fields that may change when it is trained on.
+
+    Nothing is written. The trainers check before they create the state, the loop again once it holds the workdir.
 
     Raises:
-      UserError: it does.
+      UserError: it has.
     """
     claim_workdir(
         training.workdir,
@@ -81,20 +79,15 @@ def check_claim(training: Training) -> None:
     )
 
 
-def save_start(training: Training, state: Any) -> None:
-    """Save a state of no steps as a checkpoint, from which `loop.run_training` goes on.
-
-    Args:
-      training: what will be trained.
-      state: the state at step 0, on the host, not replicated.
+def save_start(training: Training, state: Any) -> Any:
+    """Save a state at step 0, from the host, as a checkpoint from which `loop.run_training` continues; return it.
 
     Raises:
-      UserError: the workdir holds a checkpoint, the state is not finite, or it could not be saved.
+      UserError: the workdir has a checkpoint, the state is not finite, or it could not be saved.
     """
     with hold_folder(training.workdir):
         check_claim(training)
-        store = open_store(training)
-        try:
+        with contextlib.closing(open_store(training)) as store:
             if store.latest_step is not None:
                 raise UserError(
                     f"{training.workdir}: holds a run already, at step {store.latest_step}; use another --workdir"
@@ -102,8 +95,7 @@ def save_start(training: Training, state: Any) -> None:
             _write_claim(training, step=0, changes={})
             save_checkpoint(training, store, state, MetricSums(training.metric_names), is_due=False)
             store.finish()
-        finally:
-            store.close()
+    return state
 
 
 def _resume(
@@ -121,7 +113,7 @@ def _resume(
     changes = find_changes(*configs, training.config_fields)
     if differences := find_differences(*configs, training.config_fields, may_change=TRAIN_ON_FIELDS):
         raise UserError(
-            f"{workdir}: the checkpoint of step {step} is of another config ({'; '.join(differences)}); use another "
+            f"{workdir}: the checkpoint of step {step} has another config ({'; '.join(differences)}); use another "
             "--workdir, or the config it was started with"
         )
     old_hash, new_hash = metadata.get("data_hash"), training.feed.data_hash
@@ -152,7 +144,7 @@ def _write_claim(training: Training, *, step: int, changes: Mapping[str, tuple[A
     if changes:
         text = "; ".join(describe_changes(changes))
         logging.warning("%s: trained on from step %d: %s", training.workdir, step, text)
-    # The history first: after a kill between the two it is written again, from the checkpoint's own config.
+    # The history first: after a kill between the two it is written again, from the config in the checkpoint.
     update_history(training.workdir, step, changes, training.metadata.get(ORIGIN))
     claim_workdir(
         training.workdir, training.config, prefixes=training.config_fields, may_change=TRAIN_ON_FIELDS

@@ -64,7 +64,9 @@ def test_poses_have_the_spread_of_real_impressions():
     # Percentiles of 360 pairs of real impressions of nine sets.
     turn = np.degrees(np.abs(poses.rotation[::2] - poses.rotation[1::2]))
     np.testing.assert_allclose(np.quantile(turn, [0.1, 0.5]), [0.5, 2.8], rtol=0.1)
-    np.testing.assert_allclose(np.degrees(np.std(poses.rotation)), np.sqrt(0.9 * 2.4**2 + 0.1 * 15**2), rtol=0.1)
+    np.testing.assert_allclose(
+        np.degrees(np.std(poses.rotation)), np.sqrt(0.9 * 2.4**2 + 0.1 * 15**2), rtol=0.1
+    )
 
 
 def test_field_is_as_strong_everywhere_as_real_skins_and_smooth():

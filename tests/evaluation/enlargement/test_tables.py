@@ -82,7 +82,7 @@ def test_the_tail_of_two_fingers_scores_is_of_the_set_alone():
 
     matches = [match("ours", (1, 2), float(score)) for score in range(101)]
     matches += [match("ours", (1, 1), 500.0), match("real", (1, 2), 12.0)]
-    cells = find(create_table(matches=matches, kind=protocol.NEW_FINGERS), "Two fingers' scores")
+    cells = find(create_table(matches=matches, kind=protocol.NEW_FINGERS), "Score that 1% of pairs")
     assert cells["ours"] == "99, highest 100: not reached" and cells["real prints"] == "12"
 
 

@@ -26,11 +26,16 @@ def draw_all(title="a title", prefix="p"):
     epochs, values = np.array([1, 2]), np.array([0.1, 0.2])
     line = Line(title, "new", epochs, values, values - 0.05, values + 0.05)
     groups = {title: ("training", np.arange(5.0))}
-    return [
+    drawn = [
         figures.draw_scores(groups, {"FAR 1%": 2.0}, matcher="m", prefix=f"{prefix}0"),
         figures.draw_epochs(title, "fraction", [line], (0.9, 1.0), prefix=f"{prefix}1"),
         figures.draw_spreads(title, "px", groups, prefix=f"{prefix}2"),
     ]
+    return list(map(ElementTree.fromstring, drawn))
+
+
+def draw_dots(dots, real=None):
+    return ElementTree.fromstring(figures.draw_dots(dots, real, description="x"))
 
 
 def test_a_small_print_comes_back_to_the_bit():
@@ -51,7 +56,7 @@ def test_noise_is_cut_not_shrunk():
 def test_dots_lie_where_their_numbers_are():
     # From 0 to 10 on 4 to 156 pixels: 2.5 is at 42.
     dots = [Dot("control", 0.0, NAN, NAN), Dot("new", 10.0, NAN, NAN), Dot("training", 2.5, 0.0, 5.0)]
-    svg = figures.draw_dots(dots, None, spoken="x")
+    svg = draw_dots(dots)
     circles = [(mark.get("class"), mark.get("cx")) for mark in svg.iter("circle")]
     lines = [(mark.get("class"), mark.get("x1"), mark.get("x2")) for mark in svg.iter("line")]
     assert circles == [("new", "156.0"), ("training", "42.0")]
@@ -60,32 +65,32 @@ def test_dots_lie_where_their_numbers_are():
 
 def test_a_control_beyond_stands_at_the_end():
     dots = [Dot("control", 1e6, NAN, NAN), Dot("control", -5.0, NAN, NAN), Dot("new", 0.0, 0.0, 1.0)]
-    svg = figures.draw_dots(dots, None, spoken="x")
+    svg = draw_dots(dots)
     assert [mark.get("x1") for mark in svg.iter("line")][:2] == ["156.0", "4.0"]
 
 
 def test_real_prints_are_a_band():
-    svg = figures.draw_dots([Dot("training", 10.0, NAN, NAN)], (0.0, 5.0), spoken="x")
+    svg = draw_dots([Dot("training", 10.0, NAN, NAN)], (0.0, 5.0))
     (band,) = svg.iter("rect")
     assert (band.get("x"), band.get("width")) == ("4.0", "76.0")
 
 
 def test_equal_numbers_lie_in_the_middle():
-    svg = figures.draw_dots([Dot("training", 3.0, NAN, NAN)], (3.0, 3.0), spoken="x")
+    svg = draw_dots([Dot("training", 3.0, NAN, NAN)], (3.0, 3.0))
     assert [mark.get("cx") for mark in svg.iter("circle")] == ["80.0"]
 
 
-def test_figures_use_the_pages_own_colours_only():
-    css = pathlib.Path("fpgan_jax/evaluation/report/report.css").read_text()
+def test_figures_use_the_pages_own_colors_only():
+    css = pathlib.Path("fpgan_jax/evaluation/report/templates/report.css").read_text()
     styles = [element.get("style", "") for svg in draw_all() for element in svg.iter()]
     used = {name for style in styles for name in re.findall(r"var\(--([a-z]+)\)", style)}
     assert used and all(f"--{name}:" in css for name in used)
     assert not [style for style in styles if re.search(r"#[0-9a-f]{3,}|font-family|font:", style)]
 
 
-def test_the_light_pages_colours_are_those_drawn_with():
-    css = pathlib.Path("fpgan_jax/evaluation/report/report.css").read_text().split("@media")[0]
-    assert all(f"--{name}: {colour};" in css for name, colour in figures.COLOURS.items())
+def test_the_light_pages_colors_are_those_drawn_with():
+    css = pathlib.Path("fpgan_jax/evaluation/report/templates/report.css").read_text().split("@media")[0]
+    assert all(f"--{name}: {color};" in css for name, color in figures.COLORS.items())
 
 
 def test_figures_with_other_prefixes_share_no_id():
@@ -116,7 +121,7 @@ def test_the_spoken_text_has_the_medians():
 def test_scores_below_zero_have_a_plain_scale():
     groups = {"a": ("real", np.array([-1.0, 1.0]))}
     svg = figures.draw_scores(groups, {}, matcher="m", prefix="p")
-    assert "score" in [element.text for element in svg.iter("text")]
+    assert "score" in [element.text for element in ElementTree.fromstring(svg).iter("text")]
 
 
 @pytest.mark.parametrize(

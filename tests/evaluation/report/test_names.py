@@ -51,7 +51,7 @@ def test_a_collections_name_becomes_words(name, expected):
         (0.9997, "probability", "0.9997"),
         (0.99999, "probability", ">0.9999"),
         (4.514, "px", "4.51\u00a0px"),
-        (7.0, "grey levels (0-255)", "7\u00a0grey levels"),
+        (7.0, "grey levels (0-255)", "7\u00a0gray levels"),
         (0.000031, "", f"3.1e{MINUS}05"),
         (-2.5, "", f"{MINUS}2.5"),
         (float("inf"), "dB", "\N{INFINITY}\u00a0dB"),
@@ -90,7 +90,12 @@ def test_a_range_names_its_unit_once(values, unit, expected):
 
 @pytest.mark.parametrize(
     ("value", "unit", "expected"),
-    [(-0.012, "fraction", f"{MINUS}1.2\u00a0points"), (0.5, "px", "+0.5\u00a0px"), (0.0, "", "0")],
+    [
+        (-0.012, "fraction", f"{MINUS}1.2\u00a0points"),
+        (-0.01, "fraction", f"{MINUS}1\u00a0point"),
+        (0.5, "px", "+0.5\u00a0px"),
+        (0.0, "", "0"),
+    ],
 )
 def test_a_difference_has_a_sign(value, unit, expected):
     assert names.format_difference(value, unit) == expected

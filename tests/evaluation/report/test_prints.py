@@ -1,21 +1,13 @@
 """The report's pictures of prints: which are shown, how large, and in which order."""
 
 import dataclasses
-import re
 
 import numpy as np
 import pytest
 
 from fpgan_jax.evaluation.report import measures
 from fpgan_jax.evaluation.report.contents import EvaluationResults
-from fpgan_jax.evaluation.report.parts import find_thresholds
-from fpgan_jax.evaluation.report.prints import (
-    PIXEL_BUDGET,
-    Gallery,
-    create_control_pictures,
-    create_persons,
-    create_worst,
-)
+from fpgan_jax.evaluation.report.prints import PIXEL_BUDGET, Gallery
 from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.findings import ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
@@ -57,30 +49,26 @@ MATCHES = [
 THRESHOLD = MeasureRow("identity", "nbis_threshold_at_far_0.01", "real", 25.0, NAN, NAN, 100, 2, "score")
 
 
-def read(element):
-    return re.sub(r"\s+", " ", " ".join(element.itertext())).strip()
-
-
-def find_list(section, title):
-    (found,) = [part for part in section.iter("div") if part.get("class") == "worst" and title in read(part)]
-    return [read(figure) for figure in found.iter("figure")]
+def find_cases(results, title):
+    (found,) = [one for one in Gallery(results).find_worst_cases() if title in one.title]
+    return [f"{case.value} {case.filename} {case.compared_with}".strip() for case in found.cases]
 
 
 def test_the_print_least_like_its_own_person_comes_first():
-    section = create_worst(Gallery(create_results(matches=MATCHES)))
-    assert find_list(section, "least like their own") == [
-        "20 synthetic_training1 beside person 1",
-        "50 synthetic_training0 beside person 1",
-        "90 synthetic_training2 beside person 2",
+    assert find_cases(create_results(matches=MATCHES), "least similar to their own") == [
+        "20 synthetic_training1 next to person 1",
+        "50 synthetic_training0 next to person 1",
+        "90 synthetic_training2 next to person 2",
     ]
 
 
 def test_the_nearest_to_another_training_print_or_a_mirrored_one_comes_first():
-    section = create_worst(Gallery(create_results(matches=MATCHES)))
-    assert find_list(section, "nearest to another training print") == [
-        "60 synthetic_training2 beside person 1",
-        "30 synthetic_training1 beside person 1, mirrored",
-        "5 synthetic_training0 beside person 2",
+    assert find_cases(
+        create_results(matches=MATCHES), "most similar to a training print other than their own"
+    ) == [
+        "60 synthetic_training2 next to person 1",
+        "30 synthetic_training1 next to person 1, mirrored",
+        "5 synthetic_training0 next to person 2",
     ]
 
 
@@ -90,24 +78,21 @@ def test_the_lowest_quality_comes_after_none_at_all():
         ImageRow("nfiq2", "synthetic_training", 1, f"synthetic_training{place}", value)
         for place, value in enumerate(values)
     ]
-    section = create_worst(Gallery(create_results(images=rows)))
-    assert [text.split(" synth")[0] for text in find_list(section, "lowest NFIQ 2")] == [
-        *("no value", "10", "20", "30")
-    ]
+    cases = find_cases(create_results(images=rows), "lowest NFIQ 2")
+    assert [text.split(" synth")[0] for text in cases] == ["no value", "10", "20", "30"]
 
 
 def test_without_scores_and_quality_there_is_no_worst_case():
-    assert create_worst(Gallery(create_results())) is None
+    assert Gallery(create_results()).find_worst_cases() == []
 
 
 def test_prints_that_do_not_pass_are_marked_and_counted():
-    section = create_persons(Gallery(create_results(matches=MATCHES, measures=[THRESHOLD])))
-    fails = [read(part) for part in section.iter("figcaption") if part.get("class") == "fails"]
-    summaries = [read(part) for part in section.iter("summary")]
-    assert fails == ["20 \N{MULTIPLICATION X} does not pass"]
-    assert summaries == [
-        "Person 1 match their own: training noise 1 of 2",
-        "Person 2 match their own: training noise 1 of 1",
+    cards = Gallery(create_results(matches=MATCHES, measures=[THRESHOLD])).create_cards()
+    prints = [one for card in cards for _, strip in card.strips for one in strip]
+    assert [one.score for one in prints if one.fails] == ["20"]
+    assert [(card.title, card.passing) for card in cards] == [
+        ("Person 1", "match their own person: training noise 1 of 2"),
+        ("Person 2", "match their own person: training noise 1 of 1"),
     ]
 
 
@@ -123,21 +108,21 @@ def test_a_print_that_is_not_there_has_no_picture(names):
 
 
 def test_prints_of_nobody_known_are_shown_too():
-    section = create_persons(Gallery(create_results([-1, -1, 7])))
-    assert "Of nobody who has a real print here" in read(section)
-    assert len(list(section.iter("img"))) == 3
+    (card,) = Gallery(create_results([-1, -1, 7])).create_cards()
+    assert card.title == "Persons without a real print here"
+    assert [len(strip) for _, strip in card.strips] == [3]
 
 
 def test_few_prints_are_shown_large_and_all():
     gallery = Gallery(create_results())
-    assert (gallery.side, gallery.num_a_strip) == (144, 10)
+    assert (gallery.side, gallery.num_per_strip) == (144, 10)
 
 
 def test_many_prints_are_shown_smaller_and_fewer_of_each_person():
     persons = np.repeat(np.arange(1, 61), 20)
     gallery = Gallery(create_results(persons, range(1, 61)))
     # 60 persons: each the real print, the study's 2 collections, 48 worst cases.
-    number = 60 + 2 + 48 + 60 * gallery.num_a_strip
+    number = 60 + 2 + 48 + 60 * gallery.num_per_strip
     assert gallery.side >= 96 and number * gallery.side**2 <= PIXEL_BUDGET
 
 
@@ -149,13 +134,10 @@ def test_the_persons_who_are_left_out_are_counted():
 def test_noise_stands_above_its_print():
     noise = np.random.default_rng(0).integers(0, 256, (4, 16, 16), np.uint8)
     results = create_results(noise_images={"synthetic_training": noise})
-    section = create_persons(Gallery(results))
-    alts = [image.get("alt") for image in section.iter("img")]
-    assert alts[:3] == [
-        "Real, person 1: real0",
-        "Noise of synthetic_training0",
-        "Training noise, person 1: synthetic_training0",
-    ]
+    (_, real), (_, drawn) = Gallery(results).create_cards()[0].strips
+    assert (real[0].noise, real[0].picture.alt) == (None, "Real, person 1: real0")
+    assert drawn[0].noise.alt == "Noise of synthetic_training0"
+    assert drawn[0].picture.alt == "Training noise, person 1: synthetic_training0"
 
 
 def test_scores_are_sorted_into_impostors_genuine_and_synthetic():
@@ -167,7 +149,7 @@ def test_scores_are_sorted_into_impostors_genuine_and_synthetic():
     results = create_results(matches=[*MATCHES, *others])
     groups = measures._group_scores(results, "nbis")
     assert {title: scores.tolist() for title, (_, scores) in groups.items()} == {
-        "Impostors, real": [4.0],
+        "Impostor, real": [4.0],
         "Training noise, to their own": [50.0, 20.0, 90.0],
     }
 
@@ -175,7 +157,7 @@ def test_scores_are_sorted_into_impostors_genuine_and_synthetic():
 def test_thresholds_are_a_matchers_own():
     other = dataclasses.replace(THRESHOLD, measure="afis_threshold_at_far_0.01", value=3.0)
     strict = dataclasses.replace(THRESHOLD, measure="nbis_threshold_at_far_0.001", value=41.0)
-    found = find_thresholds([strict, other, THRESHOLD], "nbis")
+    found = create_results(measures=[strict, other, THRESHOLD]).find_thresholds("nbis")
     assert list(found.items()) == [("FAR 1%", 25.0), ("FAR 0.1%", 41.0)]
 
 
@@ -185,5 +167,5 @@ def test_a_picture_for_each_control():
     study = dataclasses.replace(
         results.study, collections={**results.study.collections, control.name: control}
     )
-    element = create_control_pictures(Gallery(EvaluationResults(study)))
-    assert [read(part) for part in element.iter("figcaption")] == ["White noise"]
+    drawn = Gallery(EvaluationResults(study)).draw_controls()
+    assert [picture.alt for _, picture in drawn] == ["Control: white noise"]

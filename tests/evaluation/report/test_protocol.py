@@ -93,10 +93,10 @@ def test_new_fingers_are_asked_other_questions_than_more_impressions():
     same, new = (set(answer(create_study(persons))) for persons in ((1, 1, 2), (7, 7, 8)))
     assert any(text.startswith("Accepted by another") for text in same - new)
     assert {text.split(" (")[0] for text in new - same} == {
-        "Two fingers that match",
-        "Two fingers' scores: 1% are above",
-        "One finger's impressions that match",
-        "Leakage at FAR 1%, beside strangers'",
+        "Pairs of fingers that match",
+        "Score that 1% of pairs of fingers exceed",
+        "Pairs of one finger's impressions that match",
+        "Leakage at FAR 1%, relative to strangers",
     }
 
 
@@ -158,4 +158,4 @@ def test_leakage_without_an_interval_is_not_judged():
     measure = "nbis_leak_rate_at_far_0.01"
     rows = (row(measure, "drawn", 1.0), row(measure, "real_others", 0.0, 0.0, 0.1))
     found, said = find(answer(create_study((7, 7, 8)), *rows), "Leakage")
-    assert found == "100%" and said == "not measured: too few fingers for the interval that is asked"
+    assert found == "100%" and said == "not measured: there are too few fingers for an interval"

@@ -62,13 +62,13 @@ IDENTITY = [
 
 
 def get_sentences(rows, study=STUDY):
-    return [text for statement in summary.summarise(study, rows) for text in statement.sentences]
+    return [text for statement in summary.summarize(study, rows) for text in statement.sentences]
 
 
 def test_a_share_stands_beside_real_prints():
     assert get_sentences(IDENTITY) == [
-        "97% of the prints of training noise and 3.1% of those of new noise match their own person at FAR 1%; real "
-        "prints (altered easy to altered hard): 92 to 100%."
+        "97% of the prints from training noise and 3.1% of the prints from new noise match their own person at FAR 1%; "
+        "real prints (altered easy to altered hard): 92 to 100%."
     ]
 
 
@@ -78,15 +78,15 @@ def test_a_mean_stands_beside_real_prints():
         for name, value in (("real", 41.2), ("real_others", 40.0), ("synthetic_new", 58.34))
     ]
     assert get_sentences(rows) == [
-        "The mean number of minutiae is 58.3 for those of new noise; real prints: 40 to 41.2."
+        "The mean number of minutiae is 58.3 for the prints from new noise; real prints: 40 to 41.2."
     ]
 
 
 def test_what_was_not_measured_is_not_spoken_of():
     refused = dataclasses.replace(IDENTITY[2], status=REFUSED, value=NAN)
     assert get_sentences([*IDENTITY[:2], refused, IDENTITY[3]]) == [
-        "3.1% of those of new noise match their own person at FAR 1%; real prints (altered easy to altered hard): "
-        "92 to 100%."
+        "3.1% of the prints from new noise match their own person at FAR 1%; real prints (altered easy to altered "
+        "hard): 92 to 100%."
     ]
 
 
@@ -96,7 +96,7 @@ def test_a_refused_row_with_a_number_in_it_is_not_spoken_of():
 
 
 def test_missing_real_prints_are_said_to_be_missing():
-    assert get_sentences(IDENTITY[2:3])[0].endswith("; no real print was measured beside them.")
+    assert get_sentences(IDENTITY[2:3])[0].endswith("; no real prints were measured for comparison.")
 
 
 def test_two_matchers_are_told_apart():
@@ -127,16 +127,16 @@ def test_the_checkerboards_periods_are_told_apart():
 def test_the_matchers_own_error_stands_beside_its_answer():
     rows = [*IDENTITY, create_row("nbis_eer", "altered_easy", 0.002, better="lower")]
     assert get_sentences(rows)[-1] == (
-        "The matcher itself errs on real prints, by its equal error rate, in 0.2% (altered easy)."
+        "The matcher's equal error rate on real prints is 0.2% (altered easy)."
     )
 
 
 def test_a_family_without_a_headline_is_spoken_of_all_the_same():
     rows = [create_row("warmth", "synthetic_new", 3.0, family="poetry", unit="", better="")]
-    (statement,) = summary.summarise(STUDY, rows)
+    (statement,) = summary.summarize(STUDY, rows)
     assert (statement.question, statement.sentences) == (
         "Poetry: what was found?",
-        ("Warmth is 3 for those of new noise; no real print was measured beside them.",),
+        ("Warmth is 3 for the prints from new noise; no real prints were measured for comparison.",),
     )
 
 
@@ -144,12 +144,10 @@ def test_controls_that_do_as_well_are_named_the_most_absurd_first():
     controls = {"mirrored": 0.95, "exact_copy": 1.0, "white_noise": 0.93, "blurred": 0.929}
     rows = [create_row(RATE, f"control_{name}", value) for name, value in controls.items()]
     # The bar is 0.97, whatever the interval of training noise: fewer prints are to let no more controls pass.
-    assert (
-        get_sentences([*IDENTITY, *rows])[1] == "1 of 4 controls does as well or better: exact copy (100%)."
-    )
+    assert get_sentences([*IDENTITY, *rows])[1] == "1 of 4 controls does at least as well: exact copy (100%)."
     rows = [dataclasses.replace(row, value=row.value + 0.045) for row in rows]
     assert get_sentences([*IDENTITY, *rows])[1] == (
-        "4 of 4 controls do as well or better, among them white noise (97.5%), blurred (97.4%) and mirrored (99.5%)."
+        "4 of 4 controls do at least as well, including white noise (97.5%), blurred (97.4%) and mirrored (99.5%)."
     )
 
 
@@ -158,7 +156,7 @@ def test_of_a_lower_is_better_measure_low_controls_do_well():
         create_row("kid", name, value, family="distribution", unit="", better="lower")
         for name, value in (("synthetic_new", 0.4), ("control_blurred", 0.3), ("control_mirrored", 0.5))
     ]
-    assert get_sentences(rows)[1] == "1 of 2 controls does as well or better: blurred (0.3)."
+    assert get_sentences(rows)[1] == "1 of 2 controls does at least as well: blurred (0.3)."
 
 
 def test_a_print_that_matches_its_source_is_not_counted_as_a_leak():
@@ -168,8 +166,8 @@ def test_a_print_that_matches_its_source_is_not_counted_as_a_leak():
         for name, value in values.items()
     ]
     assert [text.split(";")[0] for text in get_sentences(rows)] == [
-        "20% of those of new noise match a training print at FAR 1%",
-        "10% of those of new noise match a training print's mirror image at FAR 1%",
+        "20% of the prints from new noise match a training print at FAR 1%",
+        "10% of the prints from new noise match a training print's mirror image at FAR 1%",
     ]
 
 
@@ -185,7 +183,7 @@ def test_noise_that_gives_nobody_away_is_not_held_up(family):
 
 def test_no_control_that_does_as_well_is_said_too():
     rows = [*IDENTITY, create_row(RATE, "control_blurred", 0.1)]
-    assert get_sentences(rows)[1] == "None of 1 control does as well."
+    assert get_sentences(rows)[1] == "None of 1 control does at least as well."
 
 
 def test_a_verdict_stands_beside_its_difference_and_its_margin():
@@ -195,17 +193,33 @@ def test_a_verdict_stands_beside_its_difference_and_its_margin():
         ),
         verdicts.VerdictRow(RATE, "synthetic_new", "altered_hard", -0.889, -0.95, -0.8, 0, 0.05, "worse"),
     ]
-    (statement,) = summary.summarise(STUDY, IDENTITY, found)
+    (statement,) = summary.summarize(STUDY, IDENTITY, found)
     minus = "\N{MINUS SIGN}"
     assert statement.sentences[1].replace("\u00a0", " ") == (
-        f"Beside real prints, the prints of training noise are undecided (+5 points, {minus}2 to +9, from altered "
-        f"hard, paired by 5 persons) and those of new noise are worse ({minus}88.9 points, {minus}95 to {minus}80, "
-        "from altered hard). Up to 5 points either way counts as equivalent."
+        f"Compared with real prints, the prints from training noise are undecided (+5 points, {minus}2 to +9, from "
+        f"altered hard, paired by 5 persons) and the prints from new noise are worse ({minus}88.9 points, {minus}95 to "
+        f"{minus}80, from altered hard). Equivalence margin \N{PLUS-MINUS SIGN}5 points."
     )
 
 
+def test_margins_that_differ_are_all_given():
+    rows = [
+        create_row("ridge_period", name, value, family="ridges", unit="px", better="real")
+        for name, value in (("altered_easy", 4.0), ("synthetic_training", 4.0), ("synthetic_new", 4.0))
+    ]
+    found = [
+        verdicts.VerdictRow("ridge_period", name, "altered_easy", 0.0, -0.1, 0.1, 0, margin, "equivalent")
+        for name, margin in (("synthetic_training", 0.12), ("synthetic_new", 0.15))
+    ]
+    (statement,) = summary.summarize(STUDY, rows, found)
+    expected = (
+        "Equivalence margin \N{PLUS-MINUS SIGN}0.12 px and equivalence margin \N{PLUS-MINUS SIGN}0.15 px."
+    )
+    assert statement.sentences[1].replace("\u00a0", " ").endswith(expected)
+
+
 def test_a_measure_without_a_margin_says_so():
-    assert summary.describe_margin(NAN, "") == "no difference is known to be of no account"
+    assert summary.describe_margin(NAN, "") == "no equivalence margin"
 
 
 def choose(family, measure, names):
@@ -236,20 +250,19 @@ CONTROLS = [
 
 
 def test_a_control_that_nothing_catches_is_named():
-    statement = summary.summarise_controls(CONTROLS)
-    assert statement.sentences == ("1 of 2 controls is caught by at least one measure; by none: mirrored.",)
+    statement = summary.summarize_controls(CONTROLS)
+    assert statement.sentences == ("At least one measure catches 1 of 2 controls; none catches mirrored.",)
 
 
 def test_else_the_hardest_control_is_named():
-    statement = summary.summarise_controls([*CONTROLS[:2], ("control_mirrored", "a", True, "")])
+    statement = summary.summarize_controls([*CONTROLS[:2], ("control_mirrored", "a", True, "")])
     assert statement.sentences == (
-        "2 of 2 controls are caught by at least one measure. The hardest to catch is blurred: 1 of 2 measures see "
-        "it.",
+        "At least one measure catches 2 of 2 controls. The hardest to catch is blurred: caught by 1 of 2 measures.",
     )
 
 
 def test_controls_that_nothing_decided_on_are_not_spoken_of():
-    assert summary.summarise_controls(CONTROLS[3:]) is None
+    assert summary.summarize_controls(CONTROLS[3:]) is None
 
 
 def test_utility_is_told_with_its_interval_and_verdict():
@@ -265,7 +278,7 @@ def test_utility_is_told_with_its_interval_and_verdict():
         for seed, value in enumerate(of_seeds)
     ]
     # Three seeds differ by 0.1, by 0.1, by 0.13: -0.11 -+ 4.303 * 0.01.
-    assert summary.summarise_utility(rows).sentences == (
+    assert summary.summarize_utility(rows).sentences == (
         "Accuracy of real+synthetic minus real, 3 seeds: altered hard \N{MINUS SIGN}11\u00a0points "
         "(\N{MINUS SIGN}15.3 to \N{MINUS SIGN}6.7: worse).",
     )
@@ -273,7 +286,7 @@ def test_utility_is_told_with_its_interval_and_verdict():
 
 def test_without_synthetic_prints_utility_is_not_spoken_of():
     rows = [ResultRow("real", seed, "", "altered_hard", 39, 13, 0.5, 0.5) for seed in range(2)]
-    assert summary.summarise_utility(rows) is None
+    assert summary.summarize_utility(rows) is None
 
 
 def test_a_gap_in_all_synthetic_prints_is_told_from_one_in_some_prints():

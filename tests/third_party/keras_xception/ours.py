@@ -35,7 +35,7 @@ def _computing_in(dtype):
 
 def run(variables, images, cotangent, *, training, width=1.0, dtype="float32", with_gradients=True):
     """Run our network as `third_party.keras_xception.live.run` runs Keras's, with the same result."""
-    model = xception.Xception(cotangent.shape[1], width=width, dtype=dtype, param_dtype=dtype)
+    model = xception.Xception(cotangent.shape[1], width=width, dtype=dtype)
 
     def forward(params, images):
         return model.apply(

@@ -110,13 +110,7 @@ def test_the_steps_to_keep_are_never_deleted(tmp_path):
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"1", "2", "4", "5"}
 
 
-def test_best_and_latest_are_told_apart(store):
-    for step, metric in [(1, 0.5), (2, 0.1), (3, 0.4)]:
-        save(store, step, metric)
-    assert (store.best_step, store.latest_step) == (2, 3)
-
-
-def test_evaluation_reads_one_tree_and_no_optimiser(store, tmp_path):
+def test_evaluation_reads_one_tree_and_no_optimizer(store, tmp_path):
     save(store, 7)
     store.close()
     step, trees, metadata = restore_for_evaluation(str(tmp_path), ("generator",))
@@ -135,7 +129,7 @@ def test_evaluation_may_choose_a_step(store, tmp_path):
 def test_a_missing_step_is_named_with_those_there_are(store, tmp_path):
     save(store, 7)
     store.close()
-    with pytest.raises(UserError, match=r"no checkpoint of step 8; there are those of steps \[7\]"):
+    with pytest.raises(UserError, match=r"no checkpoint of step 8; there are steps \[7\]"):
         restore_for_evaluation(str(tmp_path), ("generator",), step=8)
 
 
@@ -147,7 +141,7 @@ def test_a_folder_without_checkpoints_is_named(tmp_path):
 def test_a_checkpoint_of_another_kind_is_named(store, tmp_path):
     save(store, 7)
     store.close()
-    with pytest.raises(UserError, match=r"checkpoints/7: holds no 'classifier'"):
+    with pytest.raises(UserError, match=r"checkpoints/7: has no 'classifier'"):
         restore_for_evaluation(str(tmp_path), ("classifier",))
 
 

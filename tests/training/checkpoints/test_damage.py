@@ -1,4 +1,4 @@
-"""Damaged checkpoints and full disks: what is recognised, set aside, outlived and told."""
+"""Damaged checkpoints and full disks: what is recognized, set aside, outlived and told."""
 
 import contextlib
 import os
@@ -134,7 +134,7 @@ def test_a_fault_in_any_file_is_named_and_the_one_before_is_used(run, caplog, fa
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_damaged_checksums_are_recognised_and_missing_ones_are_done_without(run, fault):
+def test_damaged_checksums_are_recognized_and_missing_ones_are_done_without(run, fault):
     FAULTS[fault](run / "checkpoints" / "12" / checksums.CHECKSUMS_FILENAME)
     assert open_store(run) == (12 if fault == "missing" else 10)
 
@@ -190,7 +190,7 @@ def test_told_to_start_anew_the_run_does_and_keeps_what_is_damaged(damaged_run, 
     np.testing.assert_array_equal(train(damaged_run, may_start_anew=True).value, whole[1])
     assert (damaged_run / "metrics.csv").read_bytes() == whole[2]
     assert sorted(os.listdir(damaged_run / "damaged_checkpoints")) == ["10", "12", "5"]
-    assert "which are damaged; the run starts anew from step 0" in caplog.text
+    assert "which are damaged; the run starts again from step 0" in caplog.text
     # The next start goes on, and need not be told again.
     assert open_store(damaged_run) == 12
 
@@ -304,7 +304,7 @@ def test_a_full_disk_costs_one_save(tmp_path, whole, monkeypatch, caplog):
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"5", "12"}
     (message,) = [record.getMessage() for record in caplog.records]
     assert "the checkpoint of step 10 could not be saved (File too large; " in message
-    assert "MB are free); the run goes on" in message
+    assert "MB are free); the run continues" in message
 
 
 def test_a_full_disk_at_the_last_save_fails_the_run_which_can_be_continued(tmp_path, whole, monkeypatch):

@@ -11,7 +11,7 @@ from fpgan_jax.training.starting.history import HISTORY_FILENAME, find_origin, r
 @pytest.mark.parametrize("values", [{}, 3, [3], [{"changes": {}}], [{"step": 0, "init_from": "run"}]])
 def test_a_file_that_is_no_history_is_named(tmp_path, values):
     (tmp_path / HISTORY_FILENAME).write_text(json.dumps(values))
-    with pytest.raises(UserError, match=f"{HISTORY_FILENAME}: is no history of a run; mend it"):
+    with pytest.raises(UserError, match=f"{HISTORY_FILENAME}: not the history of a run; fix it"):
         read_history(str(tmp_path))
 
 

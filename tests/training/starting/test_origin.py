@@ -125,7 +125,7 @@ def test_other_networks_are_refused_by_field(source_run, tmp_path):
     changes = {"generator.num_features": 4, "generator.dropout_rate": 0.5}
     with pytest.raises(
         UserError,
-        match=r"--init_from=.*: its generator is another network \(config\.generator\.num_features was 2, is 4\); set",
+        match=r"its networks are not those of this config \(config\.generator\.num_features was 2, is 4\); set",
     ):
         train(tmp_path / "run", init_from=source_run, **changes)
     assert not (tmp_path / "run").exists()
@@ -173,4 +173,4 @@ def test_a_classifier_of_other_persons_takes_all_but_the_last_layer(tmp_path, mo
     assert "last layer" not in caplog.text
     other = train_classifier(tmp_path / "other", (4, 5), monkeypatch, init_from=str(source), seed=1)
     assert_equal(other.classifier.params, {"conv": params["conv"], HEAD: fresh[HEAD]})
-    assert f"{source}: of other persons; the classifier's last layer starts anew" in caplog.text
+    assert f"{source}: has other persons; the classifier's last layer is initialized again" in caplog.text
