@@ -1,51 +1,51 @@
-"""Owns what an evaluation is asked to judge, and how that is found in an experiment's folder.
-
-Does not load prints (`study/loading.py`) or measure them (`evaluate.py`).
-"""
+"""Owns what an evaluation is asked to judge, and how that is found in an experiment's folder."""
 
 import dataclasses
 import glob
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ml_collections import ConfigDict
 
 from fpgan_jax.config.checks import validate_config
+from fpgan_jax.config.derived import find_ppi
 from fpgan_jax.config.files import CONFIG_FILENAME, load_config
 from fpgan_jax.config.identity import find_differences
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.study.loading import name_print_folder
-from fpgan_jax.synthesis.drawing import MANIFEST_FILENAME
+from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
+from fpgan_jax.synthesis.manifest import MANIFEST_FILENAME
 
-_NOISES = ("training", "new")
+# A name for each seed of a network -> folders.
+_Folders = dict[str, list[str]]
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationPlan:
-    """The inputs of one evaluation.
+    """The inputs of one evaluation."""
 
-    Attributes:
-      config: the experiment's config: whose prints, how preprocessed, what to measure.
-      synthetic_dirs: for each seed of the GAN, its folders of synthetic prints, of one noise each.
-      gan_seeds: a name a seed of the GAN.
-      classifier_workdirs: for each seed of the classifier, the workdirs of one classifier or of two, which differ in
-        config.data.frame; may be empty.
-      classifier_seeds: a name a seed of the classifier.
-      gan_workdir: of the first seed's GAN, whose kept checkpoints are followed by epoch; "" is none.
-      feature_classifier: workdir of a classifier of other prints, "" is none.
-      utility_csv: rows of `launch.measure_utility`, "" is none.
-    """
-
-    config: ConfigDict
-    synthetic_dirs: tuple[tuple[str, ...], ...]
-    gan_seeds: tuple[str, ...]
+    config: ConfigDict  # the experiment's: whose prints, how preprocessed, what to measure
+    synthetic_dirs: tuple[tuple[str, ...], ...]  # for each seed of the GAN, a folder for each kind of noise
+    gan_seeds: tuple[str, ...]  # their names
+    # For each seed of the classifier, the workdirs of one classifier or of two that differ in config.data.frame.
     classifier_workdirs: tuple[tuple[str, ...], ...] = ()
-    classifier_seeds: tuple[str, ...] = ()
-    gan_workdir: str = ""
-    feature_classifier: str = ""
-    utility_csv: str = ""
+    classifier_seeds: tuple[str, ...] = ()  # their names
+    gan_workdir: str = ""  # of the first seed's GAN, if its kept checkpoints are measured by epoch
+    feature_classifier: str = ""  # workdir of a classifier of other prints, if there is one
+    utility_csv: str = ""  # rows of `launch.measure_utility`, if there are any
+
+    def create_study(self, collections: Iterable[PrintCollection], *, classifier: int = 0) -> Study:
+        """Create the study of some collections, with the classifiers of one seed."""
+        return Study(
+            {collection.name: collection for collection in collections},
+            self.config.evaluation,
+            classifier_workdirs=self.classifier_workdirs[classifier] if self.classifier_workdirs else (),
+            feature_classifier=self.feature_classifier,
+            seed=self.config.seed,
+            ppi=find_ppi(self.config.data),
+        )
 
 
 def create_plan(
@@ -62,18 +62,15 @@ def create_plan(
     """Find everything that is to be judged.
 
     Args:
-      config: the experiment's config; with an experiment it may be left out, or say where the data lies now and what
-        to measure.
+      config: the experiment's config. With an experiment it may be None, or say where the data is now and what to
+        measure.
       experiment: a folder of `launch.reproduce`; None takes only what is named.
       synthetic_dirs: folders of synthetic prints; without an experiment.
-      classifier_workdirs: of classifiers, beside the experiment's own.
-      feature_classifier: see `EvaluationPlan`.
-      utility_csv: likewise.
-      gan_seeds: names of those of the experiment's that are wanted; none is all.
-      classifier_seeds: likewise.
-
-    Returns:
-      The plan.
+      classifier_workdirs: of classifiers, besides the experiment's own.
+      feature_classifier: as in `EvaluationPlan`.
+      utility_csv: as in `EvaluationPlan`.
+      gan_seeds: names of the experiment's seeds to judge; all if empty.
+      classifier_seeds: names of the experiment's seeds to use; all if empty.
 
     Raises:
       UserError: neither config nor experiment is given, nothing is to be judged, a seed or a folder is missing, or the
@@ -88,38 +85,26 @@ def create_plan(
             raise UserError(
                 "--gan_seeds, --classifier_seeds: choose among an experiment's; give --experiment"
             )
-        found_gans, found_classifiers, gan_workdir = _divide_by_seed(synthetic_dirs), {}, ""
+        gans, classifiers, gan_workdir = _divide_by_seed(synthetic_dirs), _Folders(), ""
     else:
         if synthetic_dirs:
-            raise UserError(
-                "--synthetic_dirs: stands instead of --experiment, which has its own; give one of them"
-            )
+            raise UserError("--synthetic_dirs: not with --experiment, which has its own; give one of them")
         config = _load_experiment_config(experiment, config)
-        found_gans = _choose(_find_gans(experiment), gan_seeds, "gan_seeds", experiment)
-        found_classifiers = _choose(
-            _find_classifiers(experiment), classifier_seeds, "classifier_seeds", experiment
-        )
-        gan_workdir = os.path.join(os.path.dirname(next(iter(found_gans.values()))[0]), "gan")
+        gans = _choose(_find_gans(experiment), gan_seeds, "gan_seeds", experiment)
+        classifiers = _find_folders(experiment, "classifier", ["classifier/checkpoints"])
+        classifiers = _choose(classifiers, classifier_seeds, "classifier_seeds", experiment)
+        gan_workdir = os.path.join(os.path.dirname(next(iter(gans.values()))[0]), "gan")
     validate_config(config)
-    for folder in (*classifier_workdirs, *filter(None, [feature_classifier])):
-        if not os.path.isdir(os.path.join(folder, "checkpoints")):
-            raise UserError(f"{folder}: no checkpoints here; give the workdir of launch.train_classifier")
-    if utility_csv and not os.path.isfile(utility_csv):
-        raise UserError(f"--utility={utility_csv}: no such file; python -m launch.measure_utility writes it")
-    if utility_csv:
-        utility_table.read_results(utility_csv)
-    if classifier_workdirs and not found_classifiers:
-        found_classifiers = {"0": []}
-    first = next(iter(found_classifiers), None)
-    classifiers = {
-        seed: (*workdirs, *(classifier_workdirs if seed == first else ()))
-        for seed, workdirs in found_classifiers.items()
-    }
+    _check_inputs([*classifier_workdirs, *filter(None, [feature_classifier])], utility_csv)
+    if classifier_workdirs:
+        first = next(iter(classifiers), "0")
+        classifiers = {first: []} | classifiers
+        classifiers[first] += classifier_workdirs
     return EvaluationPlan(
         config=config,
-        synthetic_dirs=tuple(tuple(folders) for folders in found_gans.values()),
-        gan_seeds=tuple(found_gans),
-        classifier_workdirs=tuple(classifiers.values()),
+        synthetic_dirs=tuple(map(tuple, gans.values())),
+        gan_seeds=tuple(gans),
+        classifier_workdirs=tuple(map(tuple, classifiers.values())),
         classifier_seeds=tuple(classifiers),
         gan_workdir=gan_workdir,
         feature_classifier=feature_classifier,
@@ -127,8 +112,20 @@ def create_plan(
     )
 
 
+def _check_inputs(classifier_workdirs: Sequence[str], utility_csv: str) -> None:
+    for folder in classifier_workdirs:
+        if not os.path.isdir(os.path.join(folder, "checkpoints")):
+            raise UserError(f"{folder}: no checkpoints here; give the workdir of launch.train_classifier")
+    if utility_csv:
+        if not os.path.isfile(utility_csv):
+            raise UserError(
+                f"--utility={utility_csv}: no such file; python -m launch.measure_utility writes it"
+            )
+        utility_table.read_results(utility_csv)
+
+
 def _load_experiment_config(experiment: str, config: ConfigDict | None) -> ConfigDict:
-    """Return the experiment's own config, or the given one where it is of the same prints."""
+    """Return the experiment's own config, or the given one, which must be of the same prints."""
     own = load_config(os.path.join(experiment, CONFIG_FILENAME))
     if config is None:
         return own
@@ -141,8 +138,8 @@ def _load_experiment_config(experiment: str, config: ConfigDict | None) -> Confi
     return config
 
 
-def _divide_by_seed(folders: Sequence[str]) -> dict[str, list[str]]:
-    """Take the first folder of each kind of noise for one seed, the second for another, and so on."""
+def _divide_by_seed(folders: Sequence[str]) -> _Folders:
+    """Take the first folder of each kind of noise for the first seed, the second for the second, and so on."""
     by_name: dict[str, list[str]] = {}
     for folder in folders:
         by_name.setdefault(name_print_folder(folder), []).append(folder)
@@ -153,14 +150,9 @@ def _divide_by_seed(folders: Sequence[str]) -> dict[str, list[str]]:
     return {str(seed): [of_name[seed] for of_name in by_name.values()] for seed in range(counts.pop())}
 
 
-def _find_gans(experiment: str) -> dict[str, list[str]]:
-    """Return a name a seed of the GAN -> its folders of synthetic prints."""
-    found = {}
-    for seed, folder in _list_seeds(experiment, "gan"):
-        folders = [os.path.join(folder, f"synthetic_{noise}") for noise in _NOISES]
-        folders = [path for path in folders if os.path.exists(os.path.join(path, MANIFEST_FILENAME))]
-        if folders:
-            found[seed] = folders
+def _find_gans(experiment: str) -> _Folders:
+    marks = [f"synthetic_{noise}/{MANIFEST_FILENAME}" for noise in ("training", "new")]
+    found = _find_folders(experiment, "gan", marks)
     if not found:
         raise UserError(
             f"--experiment={experiment}: holds no synthetic prints; run python -m launch.reproduce first"
@@ -168,20 +160,21 @@ def _find_gans(experiment: str) -> dict[str, list[str]]:
     return found
 
 
-def _find_classifiers(experiment: str) -> dict[str, list[str]]:
+def _find_folders(experiment: str, network: str, marks: Sequence[str]) -> _Folders:
+    """Find the folders, for each seed of a network, of those marks, relative paths, that exist."""
     found = {}
-    for seed, folder in _list_seeds(experiment, "classifier"):
-        if os.path.isdir(os.path.join(folder, "classifier", "checkpoints")):
-            found[seed] = [os.path.join(folder, "classifier")]
+    for seed, folder in _list_seeds(experiment, network):
+        paths = [os.path.join(folder, mark) for mark in marks]
+        if folders := [os.path.dirname(path) for path in paths if os.path.exists(path)]:
+            found[seed] = folders
     return found
 
 
 def _list_seeds(experiment: str, network: str) -> list[tuple[str, str]]:
-    """List (seed, folder) of an experiment under several seeds, or the experiment itself under its own."""
+    """List (seed, folder) of an experiment with several seeds, or the experiment itself with its own seed."""
     found = []
     for path in glob.glob(os.path.join(glob.escape(experiment), f"{network}_seed_*")):
-        match = re.fullmatch(rf"{network}_seed_([0-9]+)", os.path.basename(path))
-        if match:
+        if match := re.fullmatch(rf"{network}_seed_([0-9]+)", os.path.basename(path)):
             found.append((match[1], path))
     if found:
         return sorted(found, key=lambda pair: int(pair[0]))
@@ -189,9 +182,7 @@ def _list_seeds(experiment: str, network: str) -> list[tuple[str, str]]:
     return [(str(own.seed), experiment)]
 
 
-def _choose(
-    found: dict[str, list[str]], wanted: Sequence[str], flag: str, experiment: str
-) -> dict[str, list[str]]:
+def _choose(found: _Folders, wanted: Sequence[str], flag: str, experiment: str) -> _Folders:
     missing = [seed for seed in wanted if seed not in found]
     if missing:
         raise UserError(

@@ -18,7 +18,7 @@ from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.data.procedural.files import parse_fingers, write_prints
 from fpgan_jax.enlarging import enlarging, finger_sources
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import evaluate
+from fpgan_jax.evaluation import evaluate, kept_findings
 from fpgan_jax.evaluation.matcher import nist_tools
 from fpgan_jax.evaluation.plan import EvaluationPlan
 from fpgan_jax.evaluation.report import protocol
@@ -289,7 +289,7 @@ def judge(config: ConfigDict, workdir: str, sizes: Sizes) -> None:
     plan = EvaluationPlan(config, (), ())
     persons = {int(person) for collection in judged.collections.values() for person in collection.persons}
     families = evaluate.create_families(plan, persons)
-    findings, _ = evaluate.measure_families(judged, families, os.path.join(workdir, "rows"), "protocol")
+    findings, _ = kept_findings.measure_families(judged, families, os.path.join(workdir, "rows"), "protocol")
     table = protocol.create_table(judged, findings)
     assert table is not None  # every finger is drawn several times
     formats.write_table(workdir, "protocol", table.header, table.cells)

@@ -13,7 +13,7 @@ from configs import test_size
 from fpgan_jax.data import print_archive
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation import evaluate
+from fpgan_jax.evaluation import evaluate, kept_findings, seeds_and_epochs
 from fpgan_jax.evaluation.matcher import nist_tools, tools
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.plan import create_plan
@@ -62,7 +62,7 @@ def family():
 
 
 def measure(judged, family, folder):
-    return evaluate.measure_families(judged, {"pixels": family}, str(folder), "study")[0]
+    return kept_findings.measure_families(judged, {"pixels": family}, str(folder), "study")[0]
 
 
 def test_a_family_is_measured_once(judged, family, tmp_path):
@@ -105,9 +105,9 @@ def test_other_weights_of_the_same_config_are_measured_anew(judged, family, tmp_
     for weight, calls in ((1, 1), (1, 1), (2, 2)):
         trees = {"classifier": {"params": {"dense": {"kernel": np.full(3, weight, np.float32)}}}}
         monkeypatch.setattr(
-            evaluate, "restore_for_evaluation", lambda *args, trees=trees: (5, trees, metadata)
+            kept_findings, "restore_for_evaluation", lambda *args, trees=trees: (5, trees, metadata)
         )
-        evaluate.measure_families(judged, {"similarity": family}, str(tmp_path), "study")
+        kept_findings.measure_families(judged, {"similarity": family}, str(tmp_path), "study")
         assert family.calls == calls
 
 
@@ -138,7 +138,7 @@ def test_a_second_matcher_that_was_installed_since_is_asked(judged, tmp_path, mo
             raise tool
 
         monkeypatch.setattr(tools, "find_tool", find)
-        evaluate.measure_families(judged, {"identity": family}, str(tmp_path), "study")
+        kept_findings.measure_families(judged, {"identity": family}, str(tmp_path), "study")
         assert family.calls == calls
 
 
@@ -149,7 +149,7 @@ def test_a_family_that_is_not_wanted_is_not_measured(judged, family, tmp_path):
 
 def test_seeds_are_averaged_with_the_spread_due_to_each(judged):
     values = {(0, 0): 0.1, (0, 1): 0.3, (1, 0): 0.5, (1, 1): 0.9}
-    table = evaluate.create_seeds_table(
+    table = seeds_and_epochs.create_seeds_table(
         judged, {place: [create_row(value)] for place, value in values.items()}
     )
     # Worked out by hand. Mean 0.45. Row means 0.2, 0.7, column means 0.3, 0.6; rest +-0.05: mean squares 0.25, 0.09
@@ -161,13 +161,13 @@ def test_seeds_are_averaged_with_the_spread_due_to_each(judged):
 
 def test_only_the_papers_similarity_has_a_classifiers_part(judged):
     rows = {(gan, 0): [create_row(gan, "l1", "pixels")] for gan in (1, 0, 2)}
-    cells = evaluate.create_seeds_table(judged, rows | {(0, 1): []}).cells
+    cells = seeds_and_epochs.create_seeds_table(judged, rows | {(0, 1): []}).cells
     assert [row[:5] for row in cells] == [("l1", "synthetic", "3", "1", "1")]
 
 
 @pytest.mark.parametrize("row", [create_row(NAN, status=REFUSED), create_row(0.5, collection="real")])
 def test_what_was_not_measured_or_is_not_drawn_is_in_no_seeds_table(judged, row):
-    assert not evaluate.create_seeds_table(judged, {(0, 0): [row], (1, 0): [row]}).cells
+    assert not seeds_and_epochs.create_seeds_table(judged, {(0, 0): [row], (1, 0): [row]}).cells
 
 
 def create_prints(persons, size):
@@ -248,7 +248,7 @@ def test_a_file_that_is_not_experiment_3s_is_named_before_anything_is_measured(c
 
 def test_other_code_measures_anew(judged, family, tmp_path, monkeypatch):
     measure(judged, family, tmp_path)
-    monkeypatch.setattr(evaluate, "_hash_code", lambda: "other")
+    monkeypatch.setattr(kept_findings, "_hash_code", lambda: "other")
     measure(judged, family, tmp_path)
     assert family.calls == 2
 
@@ -264,9 +264,9 @@ def package(tmp_path_factory):
 
 def is_hashed(package, name):
     path = package / name
-    text, old = path.read_text(), evaluate.hash_measuring_code(package)
+    text, old = path.read_text(), kept_findings.hash_measuring_code(package)
     path.write_text(f"{text}\n# changed")
-    new = evaluate.hash_measuring_code(package)
+    new = kept_findings.hash_measuring_code(package)
     path.write_text(text)
     return old != new
 
@@ -277,6 +277,7 @@ def is_hashed(package, name):
         "evaluation/measures/identity.py",
         "evaluation/measures/family.py",
         "evaluation/measures/agreement.py",
+        "evaluation/kept_findings.py",
         "evaluation/matcher/gallery.py",
         "evaluation/matcher/ridge_spectrum.py",
         "evaluation/statistics/intervals.py",
@@ -301,4 +302,4 @@ def test_a_change_in_the_report_does_not_change_the_hash(package, name):
 
 def test_code_that_is_missing_is_not_passed_over(tmp_path):
     with pytest.raises(FileNotFoundError, match="study"):
-        evaluate.hash_measuring_code(tmp_path)
+        kept_findings.hash_measuring_code(tmp_path)

@@ -97,7 +97,7 @@ def test_a_classifier_without_checkpoints_is_named(tmp_path, config):
         ({"experiment": None, "config": None}, "--config or --experiment"),
         ({"experiment": None}, "--synthetic_dirs: names no folder"),
         ({"experiment": None, "synthetic_dirs": ["a"], "gan_seeds": ["0"]}, "--gan_seeds"),
-        ({"experiment": "e", "synthetic_dirs": ["a"]}, "--synthetic_dirs: stands instead"),
+        ({"experiment": "e", "synthetic_dirs": ["a"]}, "--synthetic_dirs: not with --experiment"),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(config, arguments, message):

@@ -8,18 +8,18 @@ from ml_collections import ConfigDict
 
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.fields import MAX_COUNT, PLACE_FIELDS
-from fpgan_jax.evaluation import evaluate
+from fpgan_jax.evaluation import kept_findings
 from fpgan_jax.evaluation.enlargement import posed_controls, print_folders, use
 from fpgan_jax.evaluation.enlargement.print_folders import Request
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.tools import find_matchers
 from fpgan_jax.evaluation.measures import agreement, identity, leakage
 from fpgan_jax.evaluation.measures.families import FAMILIES
-from fpgan_jax.evaluation.measures.family import Tools, merge_findings
+from fpgan_jax.evaluation.measures.family import Tools
 from fpgan_jax.evaluation.report import protocol
 from fpgan_jax.evaluation.report.protocol import Question
 from fpgan_jax.evaluation.study import print_collection
-from fpgan_jax.evaluation.study.findings import Findings
+from fpgan_jax.evaluation.study.findings import Findings, merge_findings
 from fpgan_jax.evaluation.study.print_collection import CONTROL, SYNTHETIC, PrintCollection, Study
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.tables import formats
@@ -148,7 +148,7 @@ class _Run:
         self, study: Study, label: str, families: Mapping[str, Callable[[Study], Findings]]
     ) -> Findings:
         rows_dir = os.path.join(self._out_dir, "rows", label)
-        return evaluate.measure_families(study, families, rows_dir, label)[0]
+        return kept_findings.measure_families(study, families, rows_dir, label)[0]
 
     def _list_families(self, kind: str) -> dict[str, Callable[[Study], Findings]]:
         names = _LIKENESS_FAMILIES + (_LOOK_FAMILIES if kind == protocol.NEW_FINGERS else ())

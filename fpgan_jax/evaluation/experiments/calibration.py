@@ -15,7 +15,7 @@ from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
 from fpgan_jax.evaluation.matcher.tools import find_tool
-from fpgan_jax.evaluation.measures import identity
+from fpgan_jax.evaluation.measures.comparisons import Comparisons, compare_with_gallery, create_match_rows
 from fpgan_jax.evaluation.statistics import intervals, verification
 from fpgan_jax.evaluation.statistics.verification import Impostors
 from fpgan_jax.evaluation.study import loading, print_collection
@@ -83,13 +83,13 @@ def calibrate_matcher(
         prepared = prepare_prints(study, config.data)
         if has_impressions:
             return _try_on_impressions(study.reference, prepared, matcher, scores_path)
-        comparisons = identity.compare_with_gallery(study, prepared, matcher)
+        comparisons = compare_with_gallery(study, prepared, matcher)
     except (ToolError, NoScaleError) as error:
         raise UserError(str(error)) from error
     baselines = [c for c in collections.values() if c.role == print_collection.BASELINE]
     rows: list[MatchRow] = []
     for collection in baselines:
-        rows += identity.create_match_rows(comparisons, collection, comparisons.scores[collection.name])
+        rows += create_match_rows(comparisons, collection, comparisons.scores[collection.name])
     write_rows(scores_path, rows)
     return _collect(comparisons, baselines, prepared)
 
@@ -132,7 +132,7 @@ def _try_on_impressions(
 
 
 def _collect(
-    comparisons: identity.Comparisons, baselines: list[PrintCollection], prepared: PreparedPrints
+    comparisons: Comparisons, baselines: list[PrintCollection], prepared: PreparedPrints
 ) -> Calibration:
     scores = np.concatenate([comparisons.scores[c.name] for c in baselines])
     persons = np.concatenate([c.persons for c in baselines])

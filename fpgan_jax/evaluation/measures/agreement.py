@@ -1,41 +1,32 @@
-"""Owns the table of what several matchers find in one study.
-
-Does not measure (`identity.py`, `uniqueness.py` and `leakage.py` do).
-"""
+"""Owns the table of what two matchers measured in one study."""
 
 import math
 from collections.abc import Sequence
 
 from fpgan_jax.evaluation.measures import identity, leakage, uniqueness
-from fpgan_jax.evaluation.measures.family import HEADLINE_RATE
+from fpgan_jax.evaluation.measures.measure import HEADLINE_RATE
 from fpgan_jax.evaluation.study.findings import MEASURED, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import CONTROL, Study
 from fpgan_jax.tables.report_table import ReportTable
 
-# What the table sets side by side, at `HEADLINE_RATE`.
+# The table's measures, at `HEADLINE_RATE`.
 _MEASURES = (
     *(identity.MATCH_RATE, uniqueness.WITHIN_PERSON_RATE, uniqueness.COLLISION_RATE),
     *(leakage.LEAK_RATE, leakage.COPY_RATE, identity.FAILURE_TO_ENROL),
 )
 _EXPLANATION = (
-    "Two matchers of different kinds judge the same prints, each at its own threshold for FAR 1%. Where their "
-    "intervals do not overlap, what the row says holds for one of them only. The share of single decisions that "
-    "differ is the measure matchers_disagree of the family identity."
+    "Two matchers of different kinds judge the same prints, each at its own threshold for FAR 1%. If their intervals "
+    "do not overlap, the row holds for one of them only. The share of single decisions that differ is the measure "
+    "matchers_disagree of the family identity."
 )
 
 
 def create_agreement_table(
     study: Study, measures: Sequence[MeasureRow], matchers: Sequence[str]
 ) -> ReportTable | None:
-    """Set what two matchers measured side by side.
+    """Set the measures of the first two matchers side by side, except those of controls.
 
-    Args:
-      study: tells the controls, which are left out.
-      measures: rows of all families.
-      matchers: names; the first two count.
-
-    Returns:
-      A table of a row a measure and collection; None where there are not two that measured.
+    There is no table without two matchers that measured.
     """
     by_name = {(row.measure, row.collection): row for row in measures if row.status == MEASURED}
     cells = []
@@ -43,8 +34,8 @@ def create_agreement_table(
         names = [measure.at(matcher=matcher, rate=HEADLINE_RATE).name for matcher in matchers[:2]]
         title = measure.at(rate=HEADLINE_RATE).name.removeprefix("{matcher}_")
         for name, collection in study.collections.items():
-            pair = [by_name.get((own, name)) for own in names]
-            if collection.role == CONTROL or len(pair) < 2 or None in pair:
+            pair = [by_name[own, name] for own in names if (own, name) in by_name]
+            if collection.role == CONTROL or len(pair) < 2:
                 continue
             first, second = pair
             is_apart = first.high < second.low or second.high < first.low

@@ -1,11 +1,7 @@
-"""Owns what a family of measures is, and the rows that all families write: means, refusals and skips.
-
-Does not list the families (`families.py`), and computes no number of a print.
-"""
+"""Owns what a family of measures is, and the rows that all families write: means, refusals and skips."""
 
 import dataclasses
 import functools
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -13,60 +9,27 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax.config.fields import MATCHERS
+from fpgan_jax.evaluation.matcher import nist_tools
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError
-from fpgan_jax.evaluation.matcher.tools import MATCHER_TITLES
-from fpgan_jax.evaluation.measures.features import FeatureExtractor
-from fpgan_jax.evaluation.statistics.intervals import (
-    UNBOUNDED,
-    compute_interval,
-    compute_rate_interval,
-    count_persons,
-    describe_missing_interval,
-)
-from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
+from fpgan_jax.evaluation.measures.features import HAND_MADE, FeatureExtractor
+from fpgan_jax.evaluation.measures.measure import HEADLINE_RATE, REAL_PRINTS, Baseline, Headline, Measure
+from fpgan_jax.evaluation.statistics import intervals
+from fpgan_jax.evaluation.statistics.intervals import Interval
 from fpgan_jax.evaluation.study.findings import (
     MEASURED,
     REFUSED,
     SKIPPED,
     Findings,
     ImageRow,
-    MatchRow,
     MeasureRow,
+    merge_findings,
 )
-from fpgan_jax.evaluation.study.print_collection import (
-    BASELINE,
-    HELD_OUT,
-    POPULATION,
-    REFERENCE,
-    PrintCollection,
-    Study,
-)
+from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
+from fpgan_jax.host.progress import create_progress
 
-# Groups of roles whose rows are real against real; the first group of which any is measured counts.
-Baseline = tuple[tuple[str, ...], ...]
-REAL_PRINTS: Baseline = ((REFERENCE, HELD_OUT, POPULATION), (BASELINE,))
-# For what the reference itself is compared with: another impression of the finger, or an altered one.
-OTHER_IMPRESSIONS: Baseline = ((HELD_OUT,), (BASELINE,))
-
-# The false accept rate of the summary and of skipped rows.
-HEADLINE_RATE = 0.01
-FRAMES = {"keep": "with the frame", "crop": "without the frame"}
-# What a name may hold in braces -> its values.
-_PARAMETERS: Mapping[str, Sequence] = {
-    "matcher": MATCHERS,
-    "rate": FALSE_ACCEPT_RATES,
-    "frame": tuple(FRAMES),
-}
-# A parameter's value as titles have it.
-_WORDS: Mapping[str, Callable[[Any], str]] = {
-    "matcher": lambda matcher: MATCHER_TITLES.get(matcher, matcher),
-    "rate": lambda rate: f"{100 * rate:g}%",
-    "frame": lambda frame: FRAMES[frame],
-}
-# What a number of a unit cannot exceed.
+# The range of a number by its unit.
 _BOUNDS = {
     "fraction": (0.0, 1.0),
     "probability": (0.0, 1.0),
@@ -77,246 +40,131 @@ _BOUNDS = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Measure:
-    """One number of a set of prints.
-
-    A number that is found by each matcher, at each false accept rate or for each kind of frame has "{matcher}",
-    "{rate}" or "{frame}" in its name and title, which `at` fills in.
-
-    Attributes:
-      name: as in `MeasureRow`.
-      unit: as in `MeasureRow`.
-      better: as in `MeasureRow`.
-      title: for people; by default the name's words.
-      margin: a difference of no account, in its unit; NaN where none is known. A convention by judgement, derived from
-        no data.
-      relative_margin: the same as a share of the real prints' number.
-      baseline: whose rows are real against real; None is the family's.
-      tells_quality: whether the prints with the lowest values are shown as worst cases.
-      matcher: of `at`.
-      rate: of `at`, the false accept rate.
-      frame: of `at`.
-    """
-
-    name: str
-    unit: str = ""
-    better: str = ""
-    title: str = ""
-    margin: float = math.nan
-    relative_margin: float = math.nan
-    baseline: Baseline | None = None
-    tells_quality: bool = False
-    matcher: str = ""
-    rate: float | None = None
-    frame: str = ""
-
-    def __post_init__(self):
-        """Spell the name where there is no title."""
-        if not self.title:
-            words = self.name.replace("_", " ").replace(" far ", " FAR ")
-            object.__setattr__(self, "title", capitalize(words))
-
-    def at(self, *, matcher: str = "", rate: float | None = None, frame: str = "") -> "Measure":
-        """Fill in parameters of the name and the title.
-
-        Args:
-          matcher: its name.
-          rate: false accept rate.
-          frame: one of `FRAMES`.
-
-        Returns:
-          The measure; parameters that are not given stay open, those that the name does not have are ignored.
-        """
-        given = {"matcher": matcher, "rate": rate, "frame": frame}
-        given = {name: given[name] for name in self.parameters if given[name]}
-        name, title = self.name, self.title
-        for parameter, value in given.items():
-            field = f"{{{parameter}}}"
-            name = name.replace(field, f"{value:g}" if parameter == "rate" else value)
-            title = title.replace(field, _WORDS[parameter](value))
-        return dataclasses.replace(self, name=name, title=title, **given)
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """The words in braces in its name."""
-        return tuple(name for name in _PARAMETERS if f"{{{name}}}" in self.name)
-
-    def expand(self) -> Iterator["Measure"]:
-        """Yield it with every value of its parameters."""
-        names = self.parameters
-        for values in itertools.product(*(_PARAMETERS[name] for name in names)):
-            yield self.at(**dict(zip(names, values, strict=True)))
-
-    def find_margin(self, real_value: float) -> float:
-        """Find what difference is of no account: at least 0, NaN where none is known."""
-        return self.relative_margin * abs(real_value) if math.isnan(self.margin) else float(self.margin)
-
-
-@dataclasses.dataclass(frozen=True)
-class Headline:
-    """A question of the report's summary, and the measures that answer it.
-
-    Attributes:
-      measures: with parameters, each is reported of every matcher and kind of frame, at `HEADLINE_RATE`.
-      question: in plain words.
-      claim: what a share of the prints does ("match their own person"), or what the number is ("The mean score").
-      is_share: which of the two.
-    """
-
-    measures: tuple[Measure, ...]
-    question: str
-    claim: str
-    is_share: bool = False
-
-    @functools.cached_property
-    def names(self) -> frozenset[str]:
-        """The measures' names."""
-        return frozenset(
-            measure.name
-            for template in self.measures
-            for measure in template.expand()
-            if measure.rate in (None, HEADLINE_RATE)
-        )
-
-
-@dataclasses.dataclass(frozen=True)
 class Tools:
-    """What families measure with, the same for all studies of an evaluation, so that nothing is compared twice.
-
-    Attributes:
-      data_config: config.data of the studies' prints.
-      matchers: a name of `config.fields.MATCHERS` -> the matcher, or why there is none.
-      extractor: of the distribution's features; None is the hand-made ones.
-    """
+    """What families measure with, the same for all studies of an evaluation, so that nothing is compared twice."""
 
     data_config: ConfigDict
+    # A name of `config.fields.MATCHERS` -> the matcher, or why there is none.
     matchers: Mapping[str, Matcher | ToolError] = dataclasses.field(default_factory=dict)
-    extractor: FeatureExtractor | None = None
+    extractor: FeatureExtractor = HAND_MADE
 
-    @property
-    def minutiae_matcher(self) -> Matcher | None:
-        """NIST's, whose minutiae are measured whoever matches; None where it is not among the matchers."""
+    def find_minutiae_matcher(self) -> Matcher:
+        """Return NIST's matcher, whose minutiae are measured whichever matchers are used; ToolError without it."""
         matcher = self.matchers.get("nbis")
-        return matcher if isinstance(matcher, Matcher) else None
+        return matcher if isinstance(matcher, Matcher) else Matcher(nist_tools.find_matching_tool())
 
 
 @dataclasses.dataclass(frozen=True)
 class Family:
-    """Measures that are taken together, and all that is known about them.
+    """Measures that are taken together, and all that is known about them."""
 
-    Attributes:
-      name: of its module, and its entry in `config.fields.MEASURE_FAMILIES`.
-      title: for people.
-      explanation: what its numbers tell, for people.
-      measures: all that it may report.
-      compute: (study, tools) -> findings.
-      headlines: of the summary; a family without one is spoken of by its first measure.
-      rank: its place in the summary, the lowest first; of equal ranks the order of the families.
-      baseline: of the measures that have none of their own.
-      is_passed_by_any_image: whether an image that is no print does well, such as one of noise, which is nobody
-        else's.
-      list_networks: study -> workdirs of the classifiers whose weights the numbers depend on.
-      is_by_classifier_seed: whether it is measured anew for each seed of the classifier.
-    """
-
-    name: str
+    name: str  # its module, and its entry in `config.fields.MEASURE_FAMILIES`
     title: str
-    explanation: str
-    measures: tuple[Measure, ...]
+    explanation: str  # what its numbers mean, for people
+    measures: tuple[Measure, ...]  # all that it may report
     compute: Callable[[Study, Tools], Findings]
-    headlines: tuple[Headline, ...] = ()
-    rank: int = 3
-    baseline: Baseline = REAL_PRINTS
+    headlines: tuple[Headline, ...] = ()  # of the summary; without any it takes the first measure
+    rank: int = 3  # its place in the summary, the lowest first; equal ranks are in the order of the families
+    baseline: Baseline = REAL_PRINTS  # of the measures that have none of their own
+    # Whether an image that is not a print does well, as noise does if it matches nobody.
     is_passed_by_any_image: bool = False
+    # Workdirs of the classifiers whose weights the numbers depend on.
     list_networks: Callable[[Study], Sequence[str]] = lambda study: ()
-    is_by_classifier_seed: bool = False
+    is_by_classifier_seed: bool = False  # whether it is measured again for each seed of the classifier
 
     @functools.cached_property
     def by_name(self) -> Mapping[str, Measure]:
         """All its measures by the names in rows, with every value of their parameters."""
         return {measure.name: measure for template in self.measures for measure in template.expand()}
 
+    def bind(self, tools: Tools) -> Callable[[Study], Findings]:
+        """Bind it to its tools."""
+        return lambda study: self.compute(study, tools)
+
     def create_row(
         self,
         measure: Measure,
-        collection: str,
+        collection: PrintCollection,
         value: float,
-        interval: Sequence[float],
-        num_images: int,
-        num_persons: int,
+        counts: tuple[int, int],
         *,
+        interval: Interval | None = None,
         note: str = "",
         status: str = MEASURED,
     ) -> MeasureRow:
-        """Create a measure's row; arguments as in `MeasureRow`, the interval being (low, high).
+        """Create a measure's row; arguments as in `MeasureRow`, and counts are (num_images, num_persons).
+
+        The note also says why an interval is NaN; it is None for a number that never has one.
 
         Raises:
-          ValueError: the family does not list the measure, so that the report would know nothing of it.
+          ValueError: the family does not list the measure, so the report would know nothing about it.
         """
         if measure.name not in self.by_name:
             raise ValueError(f"{measure.name}: not among the measures of the family {self.name}")
-        low, high = interval
+        if interval is not None:
+            note = join_notes(note, intervals.describe_missing_interval(counts[1], interval))
         return MeasureRow(
-            *(self.name, measure.name, collection, value, low, high, num_images, num_persons),
+            *(self.name, measure.name, collection.name, value, *(interval or intervals.NO_INTERVAL), *counts),
             *(measure.unit, measure.better, status, note),
         )
 
     def summarize(
-        self, measure: Measure, collection: PrintCollection, values: np.ndarray, *, note: str = ""
+        self,
+        measure: Measure,
+        collection: PrintCollection,
+        values: np.ndarray,
+        note: str = "",
+        reason: str = "",
     ) -> MeasureRow:
         """Create the row of a measure that is the mean over a collection's prints.
 
         Args:
-          measure: which.
+          measure: of the family.
           collection: the prints.
-          values: float [n]; NaN where a print has none.
+          values: float [n]; NaN if a print has none. If no print has one, the row is refused.
           note: what a reader must know.
-
-        Returns:
-          The row; refused where no print has a value. The prints counted are those with one.
+          reason: why the measure is refused; "" if it is not.
         """
         has_value = ~np.isnan(values)
-        if not has_value.any():
-            return self.refuse(measure, collection, "no print has a value")
-        persons = collection.persons[has_value]
-        interval = find_interval(values[has_value], persons, measure.unit)
-        num_persons = count_persons(persons)
+        if reason or not has_value.any():
+            return self.refuse(measure, collection, reason or "no print has a value")
+        values, persons = values[has_value], collection.persons[has_value]
+        # Fractions that are 0 or 1 for each print are a rate, whose interval is exact.
+        if measure.unit == "fraction" and np.isin(values, (0, 1)).all():
+            interval = intervals.compute_rate_interval(values, persons)
+        else:
+            bounds = _BOUNDS.get(measure.unit, intervals.UNBOUNDED)
+            interval = intervals.compute_interval(values, persons, bounds=bounds)
+        counts = len(values), intervals.count_persons(persons)
         return self.create_row(
-            measure,
-            collection.name,
-            float(np.mean(values[has_value])),
-            interval,
-            int(has_value.sum()),
-            num_persons,
-            note=join_notes(note, describe_missing_interval(num_persons, interval)),
+            measure, collection, float(np.mean(values)), counts, interval=interval, note=note
         )
+
+    def describe(
+        self,
+        measure: Measure,
+        collection: PrintCollection,
+        values: np.ndarray,
+        note: str = "",
+        reason: str = "",
+    ) -> Findings:
+        """Create the row of `summarize`, and a row for each print unless there is a reason to refuse the measure."""
+        row = self.summarize(measure, collection, values, note=note, reason=reason)
+        return Findings([row], [] if reason else create_image_rows(measure, collection, values))
 
     def refuse(self, measure: Measure, collection: PrintCollection, reason: str) -> MeasureRow:
-        """Create the row, without a number, of a measure that a collection cannot carry.
+        """Create the row, without a number, of a measure that a collection does not allow."""
+        counts = len(collection), intervals.count_persons(collection.persons)
+        return self.create_row(measure, collection, math.nan, counts, note=reason, status=REFUSED)
 
-        Args:
-          measure: which.
-          collection: what would have been measured.
-          reason: why it is not.
-        """
-        persons = count_persons(collection.persons)
-        return self.create_row(
-            measure,
-            collection.name,
-            math.nan,
-            (math.nan, math.nan),
-            len(collection),
-            persons,
-            note=reason,
-            status=REFUSED,
-        )
+    def refuse_all(self, collection: PrintCollection, reason: str) -> Findings:
+        """Create the refused rows of all measures."""
+        return Findings([self.refuse(measure, collection, reason) for measure in self.measures])
 
     def skip(self, reason: ToolError | NoScaleError, *, matcher: str = "nbis") -> Findings:
-        """Create the findings of a family that cannot be measured: one row that says why, for all collections.
+        """Create the one row that says, for all collections, why a family cannot be measured.
 
-        Args:
-          reason: a missing tool makes the row a skipped one, prints that have no scale a refused one.
-          matcher: that is missing.
+        A missing tool makes the row a skipped one, prints without a scale a refused one.
         """
         measure = self.headlines[0].measures[0] if self.headlines else self.measures[0]
         status = SKIPPED if isinstance(reason, ToolError) else REFUSED
@@ -325,97 +173,58 @@ class Family:
         )
 
     def skip_measure(self, measure: Measure, reason: str, status: str = SKIPPED) -> MeasureRow:
-        """Create the row that says, for all collections, why there is no such measure."""
+        """Create the row that says, for all collections, why a measure is missing."""
         nan = math.nan
         return MeasureRow(self.name, measure.name, "all", nan, nan, nan, 0, 0, status=status, note=reason)
+
+    def compute_or_skip(
+        self, measure: Callable[..., Findings], *arguments: Any, matcher: str = "nbis"
+    ) -> Findings:
+        """Measure, or create the row of `skip` if a tool or the prints' scale is missing."""
+        try:
+            return measure(*arguments)
+        except (ToolError, NoScaleError) as error:
+            return self.skip(error, matcher=matcher)
 
     def compute_by_each(
         self, measure: Callable[[Study, ConfigDict, Matcher], Findings], study: Study, tools: Tools
     ) -> Findings:
-        """Measure by each matcher.
-
-        Args:
-          measure: by one.
-          study: what to measure.
-          tools: with the matchers.
-
-        Returns:
-          The findings of all, one skipped row for each that is not installed.
-        """
+        """Measure with each matcher; one that cannot be used has the row of `skip`."""
         return merge_findings(
-            [
-                self.skip(matcher, matcher=name)
-                if isinstance(matcher, ToolError)
-                else measure(study, tools.data_config, matcher)
-                for name, matcher in tools.matchers.items()
-            ]
+            self.skip(matcher, matcher=name)
+            if isinstance(matcher, ToolError)
+            else self.compute_or_skip(measure, study, tools.data_config, matcher, matcher=name)
+            for name, matcher in tools.matchers.items()
         )
 
 
-def merge_findings(findings: Sequence[Findings]) -> Findings:
-    """Put findings one after the other."""
-    measures: list[MeasureRow] = []
-    images: list[ImageRow] = []
-    matches: list[MatchRow] = []
-    for found in findings:
-        measures += found.measures
-        images += found.images
-        matches += found.matches
-    return Findings(measures, images, matches)
-
-
 def create_image_rows(measure: Measure, collection: PrintCollection, values: np.ndarray) -> list[ImageRow]:
-    """Create a row a print.
-
-    Args:
-      measure: which.
-      collection: the prints.
-      values: float [n]; NaN where a print has none.
-
-    Returns:
-      n rows.
-    """
+    """Create a row for each print; values are float [n], NaN if a print has none."""
     return [
         ImageRow(measure.name, collection.name, int(person), filename, float(value))
         for person, filename, value in zip(collection.persons, collection.filenames, values, strict=True)
     ]
 
 
-def find_interval(values: np.ndarray, persons: np.ndarray, unit: str) -> tuple[float, float]:
-    """Find the 95% interval of a mean over prints.
-
-    Args:
-      values: float [n], without NaN.
-      persons: int [n].
-      unit: as in `MeasureRow`; fractions that are 0 or 1 for each print are a rate, whose interval is exact.
-
-    Returns:
-      (low, high), NaN as of `compute_interval`.
-    """
-    if unit == "fraction" and np.isin(values, (0, 1)).all():
-        return compute_rate_interval(values, persons)
-    return compute_interval(values, persons, bounds=_BOUNDS.get(unit, UNBOUNDED))
+def track_collections(study: Study, label: str) -> Iterator[PrintCollection]:
+    """Yield a study's collections, with a progress line."""
+    with create_progress(len(study.collections), label, "collections") as progress:
+        for collection in study.collections.values():
+            yield collection
+            progress.update()
 
 
 def join_notes(*notes: str) -> str:
-    """Join what there is to say; an empty note is none."""
+    """Join the notes that are not empty."""
     return "; ".join(note for note in notes if note)
 
 
-def find_groups(persons: np.ndarray | Sequence[int], *, max_prints: int) -> list[np.ndarray]:
-    """Find the prints of each person who is known.
-
-    Args:
-      persons: [n]; -1 is nobody known.
-      max_prints: a person's first prints that are taken.
-
-    Returns:
-      int64 places, an array a person, in the order of their ids.
-    """
-    persons = np.asarray(persons)
-    return [np.flatnonzero(persons == person)[:max_prints] for person in np.unique(persons[persons >= 0])]
+def describe_missing(values: np.ndarray) -> str:
+    """Say how many of float [n] values are NaN; "" if none is."""
+    count = int(np.isnan(values).sum())
+    return f"{count} prints have none" if count else ""
 
 
-def capitalize(text: str) -> str:
-    """Put a capital in front and leave the rest as it is."""
-    return text[:1].upper() + text[1:]
+def find_groups(persons: np.ndarray) -> list[np.ndarray]:
+    """Find the places, int64, of the prints of each known person, in the order of the ids int [n]."""
+    return [np.flatnonzero(persons == person) for person in np.unique(persons[persons >= 0])]

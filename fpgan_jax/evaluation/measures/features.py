@@ -1,7 +1,4 @@
-"""Owns vectors that describe a whole print, for measures that compare collections: hand-made, or a classifier's.
-
-Does not compare (`distribution.py`), and gives no name to a quality of a print.
-"""
+"""Owns vectors that describe a whole print, for measures that compare collections: hand-made, or a classifier's."""
 
 import dataclasses
 from collections.abc import Callable, Collection
@@ -14,55 +11,38 @@ from fpgan_jax.config.files import restore_config
 from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
-from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
+from fpgan_jax.scoring.similarity import bind_classifier, compute_in_batches
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 
 NUM_RINGS = 24
 NUM_CELLS = 4  # along each side
 # Lower frequencies, cycles per image, are the print's outline and the pressure.
 LOWEST_FREQUENCY = 3
-# Finer than this no scan of 96 pixels is. What an enlargement makes there hardly differs from print to print, so that
-# a trace of noise would count for more than the ridges if it had rings of its own.
+# The limit of a scan of 96 pixels. Above it the content of an enlargement hardly differs from print to print, and a
+# trace of noise would outweigh the ridges if it had rings of its own.
 HIGHEST_FREQUENCY = 48
 _CHUNK = 32
 
 
 @dataclasses.dataclass(frozen=True)
 class FeatureExtractor:
-    """Features and the words for them.
+    """Features of prints."""
 
-    Attributes:
-      name: for a row's note.
-      compute: from uint8 [n, height, width] to float [n, num_features].
-      have_one_unit: whether the features are to be compared as they are, as those of a layer of a network.
-    """
-
-    name: str
-    compute: Callable[[np.ndarray], np.ndarray]
-    have_one_unit: bool = False
-
-
-def create_hand_made_extractor() -> FeatureExtractor:
-    """Create the extractor that needs no trained network.
-
-    Returns:
-      Of `NUM_RINGS` + 3 * `NUM_CELLS`**2 + 2 features: the radial spectrum, the orientation vectors of the cells and
-      their lengths, the mean and the standard deviation of the greys.
-    """
-    return FeatureExtractor("hand-made features (radial spectrum, orientation, grey)", _compute_hand_made)
+    name: str  # for a row's note
+    compute: Callable[[np.ndarray], np.ndarray]  # from uint8 [n, height, width] to float [n, num_features]
+    have_one_unit: bool = False  # whether they are compared as they are, as those of a layer of a network
 
 
 def compute_radial_spectrum(images: np.ndarray) -> np.ndarray:
-    """Compute the radially averaged log power spectrum.
-
-    A mirrored print has the same.
+    """Compute the radially averaged log power spectrum, which a mirrored print shares.
 
     Args:
-      images: uint8 [n, height, width], sides of at least 64 pixels; those of one size compare.
+      images: uint8 [n, height, width], sides of at least 64 pixels; only spectra of one size can be compared.
 
     Returns:
-      float64 [n, NUM_RINGS]: natural logarithm of 1 + the mean power, squared grey levels, in rings of equal width
+      float64 [n, NUM_RINGS]: natural logarithm of 1 + the mean power, squared gray levels, in rings of equal width
       from `LOWEST_FREQUENCY` to `HIGHEST_FREQUENCY` cycles per image (or half a cycle per pixel, if that is less), and
-      in the last one all that is finer; Hann window, mean grey removed.
+      in the last one everything above; Hann window, mean gray level removed.
     """
     height, width = images.shape[1:]
     ring = _number_rings(height, width)
@@ -77,17 +57,14 @@ def compute_radial_spectrum(images: np.ndarray) -> np.ndarray:
 
 
 def compute_orientation(images: np.ndarray) -> np.ndarray:
-    """Compute the orientation vector of each cell from the structure tensor.
-
-    Args:
-      images: uint8 [n, height, width].
+    """Compute the orientation vector of each cell of uint8 [n, height, width] from the structure tensor.
 
     Returns:
-      float64 [n, NUM_CELLS**2, 2]: (cos 2a, sin 2a) of the gradient's angle a, weighted by its square; of length 1
-      where all ridges of the cell are parallel, 0 where they have no direction or nothing is there.
+      float64 [n, NUM_CELLS**2, 2]: (cos 2a, sin 2a) of the gradient's angle a, weighted by its square; of length 1 if
+      all ridges of the cell are parallel, 0 if they have no direction or the cell is blank.
     """
     pixels = images.astype(np.float64)
-    down, across = np.gradient(pixels, axis=(1, 2))
+    down, across = (np.gradient(pixels, axis=axis) for axis in (1, 2))
     energy = _average_cells(across**2 + down**2)[..., None]
     vectors = np.stack([_average_cells(across**2 - down**2), _average_cells(2 * across * down)], axis=-1)
     return np.divide(vectors, energy, out=np.zeros_like(vectors), where=energy > 0)
@@ -98,36 +75,37 @@ def create_classifier_extractor(
     excluded_persons: Collection[int],
     *,
     shared_persons: Collection[int] = (),
-    step: int | str | None = None,
 ) -> FeatureExtractor:
-    """Create an extractor from the layer before the last of an Xception that was trained on other prints.
+    """Create an extractor from the last layer but one of an Xception that was trained on other prints.
+
+    Its images must have the size and the kind of frame of the classifier's prints.
 
     Args:
       classifier_workdir: of `launch.train_classifier`.
-      excluded_persons: whoever is in the study; a classifier has learnt the prints of its own persons by heart.
-      shared_persons: whose other fingers it may know; its name says of how many it does.
-      step: which checkpoint; the last one by default.
-
-    Returns:
-      The extractor; its images must be of the classifier's size and have the frame as its prints had.
+      excluded_persons: of the study; a classifier has memorized the prints of its own persons.
+      shared_persons: whose other fingers it may know; its name says how many of these persons it knows.
 
     Raises:
-      UserError: there is no such checkpoint, its weights do not fit its config, it knows a person of the study, or
-        (when it computes) the images are of another size.
+      UserError: there is no checkpoint, its weights do not fit its config, it knows a person of the study, or (when it
+        computes) the images are of another size.
     """
-    step, trees, metadata = restore_for_evaluation(classifier_workdir, ("classifier",), step)
-    known = sorted(set(metadata["persons"]) & {int(person) for person in excluded_persons})
+    step, trees, metadata = restore_for_evaluation(classifier_workdir, ("classifier",))
+    trained = set(metadata["persons"])
+    known = sorted(trained & {int(person) for person in excluded_persons})
     if known:
         raise UserError(
             f"{classifier_workdir}: the classifier was trained on {len(known)} of the study's persons (the first is "
             f"{known[0]}); features must come from one that was trained on others"
         )
     config = restore_config(metadata, classifier_workdir)
-    classifier = factory.create_classifier(config, num_classes=len(metadata["persons"]))
-    shape = image_shape(config.data)
+    num_persons, shape = len(metadata["persons"]), image_shape(config.data)
+    origin = f"{classifier_workdir} step {step}"
+    _, variables = bind_classifier(config, trees["classifier"], num_persons, origin)
+    classifier = factory.create_classifier(config, num_classes=num_persons)
 
+    @jax.jit
     def compute_features(variables, images):
-        # What goes into the dropout before the last layer is what comes out of it at test time.
+        # At test time the dropout before the last layer returns its input.
         _, state = classifier.apply(
             variables,
             scale_to_unit(images),
@@ -138,30 +116,17 @@ def create_classifier_extractor(
         )
         return state["intermediates"]["dropout"]["__call__"][0]
 
-    example = np.zeros((1, *shape), np.float32)
-    expected = jax.eval_shape(
-        lambda: classifier.init(jax.random.key(0), example, deterministic=True, use_running_average=True)
-    )
-    check_variables(trees["classifier"], dict(expected), f"{classifier_workdir} step {step}")
-    variables, run = jax.device_put(trees["classifier"]), jax.jit(compute_features)
-    batch_size = config.evaluation.batch_size
-
     def compute(images: np.ndarray) -> np.ndarray:
         if images.shape[1:] != shape[:2]:
             raise UserError(
                 f"{classifier_workdir}: trained on images of {shape[1]}x{shape[0]} pixels; the prints have "
                 f"{images.shape[2]}x{images.shape[1]}"
             )
-        results = []
-        for start in range(0, len(images), batch_size):
-            batch = np.repeat(images[start : start + batch_size, ..., None], shape[2], axis=3)
-            # Filled up, so that every batch runs the same program.
-            padded = np.concatenate([batch, np.repeat(batch[-1:], batch_size - len(batch), axis=0)])
-            results.append(np.asarray(run(variables, padded), np.float64)[: len(batch)])
-        return np.concatenate(results)
+        channels = np.repeat(images[..., None], shape[2], axis=3)
+        found = compute_in_batches(compute_features, variables, channels, config.evaluation.batch_size)
+        return found.astype(np.float64)
 
-    num_persons = len(metadata["persons"])
-    num_shared = len(set(metadata["persons"]) & {int(person) for person in shared_persons})
+    num_shared = len(trained & {int(person) for person in shared_persons})
     whom = f"{num_persons} other persons"
     if num_shared:
         whom = f"another finger of {num_persons} persons, of whom {num_shared} have prints here too"
@@ -169,35 +134,30 @@ def create_classifier_extractor(
 
 
 def _compute_hand_made(images: np.ndarray) -> np.ndarray:
-    # A few at a time for the sake of memory.
-    return np.concatenate(
-        [_compute_hand_made_chunk(images[start : start + _CHUNK]) for start in range(0, len(images), _CHUNK)]
-    )
+    # A few at a time to save memory.
+    parts = [
+        _compute_hand_made_chunk(images[start : start + _CHUNK]) for start in range(0, len(images), _CHUNK)
+    ]
+    return np.concatenate(parts)
 
 
 def _compute_hand_made_chunk(images: np.ndarray) -> np.ndarray:
     orientation = compute_orientation(images)
-    return np.concatenate(
-        [
-            compute_radial_spectrum(images),
-            orientation.reshape(len(images), -1),
-            np.hypot(orientation[..., 0], orientation[..., 1]),
-            images.mean((1, 2))[:, None],
-            images.std((1, 2))[:, None],
-        ],
-        axis=1,
-    )
+    lengths = np.hypot(orientation[..., 0], orientation[..., 1])
+    levels = np.stack([images.mean((1, 2)), images.std((1, 2))], axis=1)
+    flat = orientation.reshape(len(images), -1)
+    return np.concatenate([compute_radial_spectrum(images), flat, lengths, levels], axis=1)
 
 
-def _frequencies(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the cycles per pixel of `rfft2`, down [height, 1] and across [1, width // 2 + 1]."""
-    return np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
+# Features without a trained network: the radial spectrum, the orientation vectors of the cells and their lengths, and
+# the mean and standard deviation of the gray levels.
+HAND_MADE = FeatureExtractor("hand-made features (radial spectrum, orientation, grey)", _compute_hand_made)
 
 
 def _number_rings(height: int, width: int) -> np.ndarray:
     """Number the ring of each frequency of `rfft2`; those below the first have NUM_RINGS."""
     side = min(height, width)
-    cycles = np.hypot(*_frequencies(height, width)) * side
+    cycles = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]) * side
     edges = np.linspace(LOWEST_FREQUENCY, min(HIGHEST_FREQUENCY, side / 2), NUM_RINGS)
     ring = np.searchsorted(edges, cycles, side="right") - 1
     return np.where(ring < 0, NUM_RINGS, ring)

@@ -1,47 +1,40 @@
-"""Owns the family "identity": does a matcher of minutiae take a print for its own person's?
-
-Also what the other two families of scores share: the comparisons, real impostors, their thresholds, and which prints
-can be compared at all. Does not own the matcher (`matching.py`) and the gallery (`matcher/gallery.py`), nor uniqueness
-and leakage, which ask other questions of them (`uniqueness.py`, `leakage.py`).
-"""
+"""Owns the family "identity": does a print match its own person, according to a matcher of minutiae?"""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax.evaluation.matcher import nist_tools
-from fpgan_jax.evaluation.matcher.gallery import (
-    Gallery,
-    average_comparisons,
-    create_gallery,
-    explain_no_genuine,
-)
+from fpgan_jax.evaluation.matcher.gallery import average_comparisons, explain_no_genuine
 from fpgan_jax.evaluation.matcher.matching import Matcher
-from fpgan_jax.evaluation.matcher.nist_tools import ToolError
-from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
-from fpgan_jax.evaluation.measures.family import (
-    HEADLINE_RATE,
-    Family,
-    Headline,
-    Measure,
-    Tools,
-    create_image_rows,
-    join_notes,
+from fpgan_jax.evaluation.matcher.resolution import prepare_prints
+from fpgan_jax.evaluation.measures.comparisons import (
+    Comparisons,
+    compare_with_gallery,
+    create_match_rows,
+    select_impostors,
 )
+from fpgan_jax.evaluation.measures.family import Family, Tools, join_notes
+from fpgan_jax.evaluation.measures.measure import HEADLINE_RATE, Headline, Measure
 from fpgan_jax.evaluation.statistics import intervals, verification
-from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES, Impostors
-from fpgan_jax.evaluation.study.findings import MEASURED, REFUSED, Findings, ImageRow, MatchRow, MeasureRow
+from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
+from fpgan_jax.evaluation.study.findings import (
+    MEASURED,
+    REFUSED,
+    Findings,
+    MatchRow,
+    MeasureRow,
+    merge_findings,
+)
 from fpgan_jax.evaluation.study.print_collection import (
     BASELINE,
     HELD_OUT,
     POPULATION,
-    REAL_ROLES,
     REFERENCE,
     PrintCollection,
     Study,
-    find_same_person,
 )
 
 THRESHOLD = Measure("{matcher}_threshold_at_far_{rate}", "score")
@@ -60,373 +53,118 @@ FAILURE_TO_ENROL = Measure(
 MATCHERS_DISAGREE = Measure("matchers_disagree_at_far_{rate}", "fraction")
 
 
-@dataclasses.dataclass(frozen=True)
-class Comparisons:
-    """A study's scores against the gallery, and what real impostors among them tell.
+def measure(study: Study, data_config: ConfigDict, matcher: Matcher) -> Findings:
+    """Measure every collection; with NIST's matcher, for example:
 
-    Attributes:
-      matcher: its name.
-      gallery: what was compared with.
-      scores: collection -> float64 [n, m]; NaN where a print meets itself, as the gallery's own do.
-      impostors: of real prints (altered ones too) against other persons' real prints, each pair of prints once.
-      unaltered_impostors: those of them that are between unaltered prints.
-      thresholds: false accept rate -> score from which a comparison is accepted; NaN where the impostors are too few.
-      threshold_intervals: false accept rate -> (low, high), where the threshold would be for other persons.
-      is_same_image: collection -> bool [n, m]; a print and one of the gallery that are the same image.
-      self_scores: collection -> float64 [n]; each print against itself.
-      real_genuine_scores: float64 [g], of two real impressions of one finger, unaltered, each pair once.
-      real_genuine_persons: int64 [g]; whose.
+    - `nbis_threshold_at_far_F`: the lowest accepted score: the higher of the thresholds of all real impostors and of
+      the unaltered ones alone, if each are enough.
+    - `nbis_genuine_score`: a print's mean score against its finger's impressions of `Gallery.find_genuine`.
+      `nbis_impostor_score`: its mean score against other persons' real prints.
+    - `nbis_match_rate_at_far_F`: share of the genuine comparisons that are accepted (true accept rate).
+    - `nbis_eer`: of the collection's genuine and impostor comparisons.
+    - `nbis_rank_1`: share of prints with a genuine comparison that scores higher than all with other persons' prints.
+    - `nbis_failure_to_enrol`: share of prints that are not even accepted as themselves, by `Comparisons.find_failures`.
+      They match nobody, and every other rate counts them.
+
+    Real prints are compared with other impressions of their finger. If there are none, the altered impressions, which
+    are the same scan, show what real prints score. A print of a person without a real print has an impostor score only.
     """
-
-    matcher: str
-    gallery: Gallery
-    scores: Mapping[str, np.ndarray]
-    impostors: Impostors
-    unaltered_impostors: Impostors
-    thresholds: Mapping[float, float]
-    threshold_intervals: Mapping[float, tuple[float, float]]
-    is_same_image: Mapping[str, np.ndarray]
-    self_scores: Mapping[str, np.ndarray]
-    real_genuine_scores: np.ndarray
-    real_genuine_persons: np.ndarray
-
-    def bind(self, measure: Measure, rate: float | None = None) -> Measure:
-        """Name a measure after the matcher and, where it has one, a false accept rate."""
-        return measure.at(matcher=self.matcher, rate=rate)
-
-    def find_failures(self, collection: str) -> np.ndarray:
-        """Find the prints in which the matcher finds too little to compare: bool [n].
-
-        Such a print is not even accepted as itself, at the laxest rate that there is a threshold for; where there is
-        no threshold it scores nothing.
-        """
-        known = [threshold for threshold in self.thresholds.values() if not np.isnan(threshold)]
-        return self.self_scores[collection] < min(known, default=1.0)
-
-    def describe_failures(self, collection: str) -> str:
-        """Say how many prints of a collection cannot be compared; "" where all can."""
-        failures = self.find_failures(collection)
-        count = int(failures.sum())
-        return f"{count} of {len(failures)} prints cannot be compared (failure to enrol)" if count else ""
-
-    def describe_refusal(self, false_accept_rate: float) -> str:
-        """Say why there is no threshold at a rate; "" where there is one."""
-        needed = verification.count_needed_impostors(false_accept_rate)
-        num_pairs = self.impostors.count_pairs()
-        if num_pairs >= needed:
-            return ""
-        return (
-            f"a FAR of {false_accept_rate:.3g} cannot be told from real prints of {num_pairs:,} pairs of persons; "
-            f"{needed:,} are needed (rule of 3)"
-        )
-
-
-def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = None) -> Findings:
-    """Measure every collection by NIST's MINDTCT and BOZORTH3.
-
-    - `nbis_threshold_at_far_F`: the score from which a comparison is accepted: the greater of those that real
-      impostors give, the altered ones among them, and the unaltered ones alone, of those that are enough.
-    - `nbis_genuine_score`: against the real impressions of the own finger that `Gallery.find_genuine` says, a print's
-      mean. `nbis_impostor_score`: against other persons' real prints, a print's mean.
-    - `nbis_match_rate_at_far_F`: share of these genuine comparisons that are accepted (true accept rate).
-    - `nbis_eer`: of the collection's genuine against its impostor comparisons.
-    - `nbis_rank_1`: share of prints of which a genuine comparison scores higher than all with other persons' prints.
-    - `nbis_failure_to_enrol`: share of prints that are not accepted even as themselves, as `Comparisons.find_failures`
-      says; they can match nobody, and every other rate counts them.
-
-    Real against real is two impressions of one finger, or for want of them the altered impressions, which are the same
-    scan. A print of a person who has no real print has an impostor score only.
-
-    Args:
-      study: what to measure.
-      data_config: config.data of its prints.
-      matcher: one that has matched some of it already; None makes one.
-
-    Returns:
-      Measures, scores a print, and each comparison with the gallery; one row where there is no matcher or
-      no scale.
-    """
-    try:
-        comparisons = compare_with_gallery(study, *_prepare(study, data_config, matcher))
-    except (ToolError, NoScaleError) as error:
-        return FAMILY.skip(error)
-    measures = [_create_threshold_row(study, comparisons, rate) for rate in FALSE_ACCEPT_RATES]
-    images: list[ImageRow] = []
-    matches: list[MatchRow] = []
+    comparisons = compare_with_gallery(study, prepare_prints(study, data_config), matcher)
+    findings = [Findings([_create_threshold_row(study, comparisons, rate) for rate in FALSE_ACCEPT_RATES])]
     for name, collection in study.collections.items():
-        rows, image_rows = _measure_collection(study, comparisons, collection)
-        measures += rows
-        images += image_rows
-        matches += create_match_rows(comparisons, collection, comparisons.scores[name])
-    return Findings(measures, images, matches)
-
-
-def _prepare(
-    study: Study, data_config: ConfigDict, matcher: Matcher | None
-) -> tuple[PreparedPrints, Matcher]:
-    matcher = matcher or Matcher(nist_tools.find_matching_tool())
-    return prepare_prints(study, data_config), matcher
-
-
-def compare_with_gallery(study: Study, prepared: PreparedPrints, matcher: Matcher) -> Comparisons:
-    """Compare every print of a study with everybody's real print, and set the thresholds.
-
-    Args:
-      study: the collections; of the population, as many as `num_gallery_fingers` of its settings leaves room for.
-      prepared: its prints at 500 ppi.
-      matcher: what compares.
-
-    Returns:
-      The comparisons.
-
-    Raises:
-      ToolError: the tool failed.
-    """
-    gallery = create_gallery(study, prepared)
-    own = _compare_within(gallery, matcher)
-    scores, self_scores = {}, {}
-    for name, collection in study.collections.items():
-        scores[name] = np.full((len(collection), len(gallery.images)), np.nan)
-        itself = np.repeat(np.arange(len(collection))[:, None], 2, axis=1)
-        images = prepared.images[name]
-        self_scores[name] = matcher.compare(images, images, itself, f"{name}, each with itself")
-        if collection.role in REAL_ROLES:
-            places = gallery.find_places(collection)
-            scores[name][places >= 0] = own[places[places >= 0]]
-        else:
-            pairs = np.argwhere(choose_comparisons(collection.persons, gallery, matcher.max_others))
-            found = matcher.compare(images, gallery.images, pairs, f"matching {name}")
-            scores[name][tuple(pairs.T)] = found
-    is_other = gallery.persons[:, None] != gallery.persons[None, :]
-    is_known = ~np.isnan(own)
-    unaltered = _select_impostors(own, gallery.persons, gallery, np.triu(is_other & is_known, 1))
-    genuine = np.nonzero(np.triu(~is_other, 1))
-    altered = [
-        _select_impostors(
-            scores[name],
-            collection.persons,
-            gallery,
-            gallery.find_impostors(collection) & ~np.isnan(scores[name]),
+        findings.append(_measure_collection(comparisons, collection))
+        findings.append(
+            Findings(matches=create_match_rows(comparisons, collection, comparisons.scores[name]))
         )
-        for name, collection in study.collections.items()
-        if collection.role == BASELINE
-    ]
-    impostors = Impostors(*(np.concatenate(parts) for parts in zip(unaltered, *altered, strict=True)))
-    thresholds = {
-        rate: _find_stricter_threshold(study, (unaltered, impostors), rate) for rate in FALSE_ACCEPT_RATES
-    }
-    return Comparisons(
-        matcher.name,
-        gallery,
-        scores,
-        impostors,
-        unaltered,
-        {rate: value for rate, (value, *_) in thresholds.items()},
-        {rate: interval for rate, (_, *interval) in thresholds.items()},
-        {name: _find_same_images(prepared.images[name], gallery.images) for name in study.collections},
-        self_scores,
-        own[genuine],
-        gallery.persons[genuine[0]],
-    )
-
-
-def _select_impostors(
-    scores: np.ndarray, persons: np.ndarray, gallery: Gallery, is_chosen: np.ndarray
-) -> Impostors:
-    """Select comparisons of prints with the gallery, each with its two persons."""
-    rows, columns = np.nonzero(is_chosen)
-    return Impostors(scores[rows, columns], np.stack([persons[rows], gallery.persons[columns]], axis=1))
-
-
-def _find_stricter_threshold(
-    study: Study, pools: Sequence[Impostors], rate: float
-) -> tuple[float, float, float]:
-    """Find the greatest of the thresholds of those pools that are large enough, with its interval; NaN if none is.
-
-    An altered impression scores less against other persons' prints than an unaltered one, which the prints to be
-    judged are more like.
-    """
-    needed = verification.count_needed_impostors(rate)
-    enough = [pool for pool in pools if pool.count_pairs() >= needed]
-    if not enough:
-        return (float("nan"),) * 3
-    pool = max(enough, key=lambda pool: verification.find_threshold(pool.scores, rate))
-    interval = verification.find_threshold_interval(
-        pool, rate, num_resamples=study.settings.num_resamples, seed=study.seed
-    )
-    return verification.find_threshold(pool.scores, rate), *interval
-
-
-def _find_same_images(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Find which images are the very same: bool [n, m]."""
-    found = [image.tobytes() for image in images], [image.tobytes() for image in others]
-    return np.array([[own == other for other in found[1]] for own in found[0]]).reshape(
-        len(images), len(others)
-    )
-
-
-def create_match_rows(
-    comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray
-) -> list[MatchRow]:
-    """Create a row a comparison; of the gallery's own prints each pair once."""
-    gallery = comparisons.gallery
-    places = gallery.find_places(collection)
-    ends = np.where(places >= 0, places, len(gallery.images))
-    rows = []
-    for person, file, own_scores, end in zip(
-        collection.persons, collection.filenames, scores, ends, strict=True
-    ):
-        rows += [
-            MatchRow(
-                comparisons.matcher, collection.name, int(person), file,
-                gallery.collections[place], int(gallery.persons[place]), gallery.filenames[place], float(score),
-            )
-            for place, score in enumerate(own_scores[:end])
-            if not np.isnan(score)
-        ]  # fmt: skip
-    return rows
-
-
-def choose_comparisons(persons: np.ndarray, gallery: Gallery, max_others: int | None) -> np.ndarray:
-    """Choose which prints are compared with which of the gallery.
-
-    Args:
-      persons: int [n].
-      gallery: of m prints.
-      max_others: prints of other fingers that each is compared with: half of them are the reference's, so that all
-        prints are compared with as many of those; None is all.
-
-    Returns:
-      bool [n, m].
-    """
-    is_own = find_same_person(persons, gallery.persons)
-    if max_others is None:
-        return np.ones_like(is_own)
-    chosen = is_own.copy()
-    for start, stop in ((0, gallery.num_reference), (gallery.num_reference, len(gallery.persons))):
-        length = stop - start
-        count = min(length, max_others // 2)
-        if count:
-            # Evenly spread, and other ones for the next print.
-            steps = np.arange(count) * length // count
-            columns = start + (np.arange(len(persons))[:, None] + steps) % length
-            chosen[np.arange(len(persons))[:, None], columns] = True
-    return chosen
-
-
-def _compare_within(gallery: Gallery, matcher: Matcher) -> np.ndarray:
-    """Compare each two of the gallery's prints: float64 [m, m], symmetric, NaN on the diagonal.
-
-    Of a slow matcher those of one finger, of as many pairs of fingers as the strictest rate needs, and as many others
-    as any print is compared with.
-    """
-    images, persons = gallery.images, gallery.persons
-    is_compared = choose_comparisons(persons, gallery, matcher.max_others)
-    if matcher.max_others is not None:
-        _, firsts = np.unique(persons, return_index=True)
-        pairs = np.stack(np.triu_indices(len(firsts), 1), axis=1)
-        count = min(len(pairs), verification.count_needed_impostors(min(FALSE_ACCEPT_RATES)))
-        chosen = pairs[np.arange(count) * len(pairs) // max(count, 1)]
-        is_compared[tuple(firsts[chosen].T)] = True
-    first, second = np.nonzero(np.triu(is_compared | is_compared.T, 1))
-    scores = np.full((len(images), len(images)), np.nan)
-    found = matcher.compare(images, images, np.stack([first, second], axis=1), "matching real")
-    scores[first, second] = scores[second, first] = found
-    return scores
+    return merge_findings(findings)
 
 
 def _create_threshold_row(study: Study, comparisons: Comparisons, rate: float) -> MeasureRow:
-    num_scores = len(comparisons.impostors.scores)
-    taken, name = comparisons.bind(THRESHOLD, rate), study.reference.name
-    num_persons = intervals.count_persons(comparisons.gallery.persons)
+    taken = comparisons.bind(THRESHOLD, rate)
+    counts = len(comparisons.impostors.scores), intervals.count_persons(comparisons.gallery.persons)
     if reason := comparisons.describe_refusal(rate):
-        nothing = float("nan"), intervals.NO_INTERVAL
-        return FAMILY.create_row(taken, name, *nothing, num_scores, num_persons, status=REFUSED, note=reason)
+        return FAMILY.create_row(taken, study.reference, math.nan, counts, status=REFUSED, note=reason)
     threshold = comparisons.thresholds[rate]
-    counts = [
+    reached, reached_unaltered = (
         f"{int((pool.scores >= threshold).sum()):,} of {len(pool.scores):,}"
         for pool in (comparisons.impostors, comparisons.unaltered_impostors)
-    ]
+    )
     note = (
-        f"{counts[0]} real impostor comparisons reach it, {counts[1]} of those between unaltered prints, of "
+        f"{reached} real impostor comparisons reach it, {reached_unaltered} of those between unaltered prints, of "
         f"{comparisons.impostors.count_pairs():,} pairs of persons"
     )
     interval = comparisons.threshold_intervals[rate]
-    return FAMILY.create_row(taken, name, threshold, interval, num_scores, num_persons, note=note)
+    return FAMILY.create_row(taken, study.reference, threshold, counts, interval=interval, note=note)
 
 
-def _measure_collection(
-    study: Study, comparisons: Comparisons, collection: PrintCollection
-) -> tuple[list[MeasureRow], list[ImageRow]]:
-    gallery = comparisons.gallery
-    scores = comparisons.scores[collection.name]
+def _measure_collection(comparisons: Comparisons, collection: PrintCollection) -> Findings:
+    gallery, name = comparisons.gallery, collection.name
+    scores = comparisons.scores[name]
     genuine = np.where(gallery.find_genuine(collection), scores, np.nan)
     is_impostor = gallery.find_impostors(collection)
-    # A print that is the other person's very image would be compared with itself.
-    others = np.where(is_impostor & ~comparisons.is_same_image[collection.name], scores, np.nan)
-    impostor_score, genuine_score = average_comparisons(others), average_comparisons(genuine)
-
-    def summarise(
-        measure: Measure, values: np.ndarray, note: str = "", rate: float | None = None
-    ) -> MeasureRow:
-        return FAMILY.summarize(comparisons.bind(measure, rate), collection, values, note=note)
-
-    def refuse(measure: Measure, why: str, rate: float | None = None) -> MeasureRow:
-        return FAMILY.refuse(comparisons.bind(measure, rate), collection, why)
-
-    failures = comparisons.find_failures(collection.name).astype(np.float64)
-    measures = [summarise(IMPOSTOR_SCORE, impostor_score), summarise(FAILURE_TO_ENROL, failures)]
-    images = create_image_rows(comparisons.bind(IMPOSTOR_SCORE), collection, impostor_score)
-    is_known = ~np.isnan(genuine_score)
-    reason = "" if is_known.any() else explain_no_genuine(collection)
-    note = join_notes(gallery.describe_genuine(collection), comparisons.describe_failures(collection.name))
-    for rate in FALSE_ACCEPT_RATES:
-        if why := reason or comparisons.describe_refusal(rate):
-            measures.append(refuse(MATCH_RATE, why, rate))
-            continue
-        is_accepted = np.where(np.isnan(genuine), np.nan, genuine >= comparisons.thresholds[rate])
-        measures.append(summarise(MATCH_RATE, average_comparisons(is_accepted), note, rate))
+    # A print that is another person's very image would be compared with itself.
+    others = np.where(is_impostor & ~comparisons.is_same_image[name], scores, np.nan)
+    impostor_score = FAMILY.describe(
+        comparisons.bind(IMPOSTOR_SCORE), collection, average_comparisons(others)
+    )
+    failures = comparisons.find_failures(name).astype(np.float64)
+    failure = FAMILY.summarize(comparisons.bind(FAILURE_TO_ENROL), collection, failures)
+    reason = explain_no_genuine(collection) if np.isnan(genuine).all() else ""
+    note = join_notes(gallery.describe_genuine(collection), comparisons.describe_failures(name))
+    match_rates = comparisons.summarize_accepted(
+        FAMILY, MATCH_RATE, collection, genuine, note=note, reason=reason
+    )
+    genuine_score = FAMILY.describe(
+        comparisons.bind(GENUINE_SCORE), collection, average_comparisons(genuine), reason=reason
+    )
     if reason:
-        measures += [refuse(measure, reason) for measure in (GENUINE_SCORE, EQUAL_ERROR_RATE, RANK_1)]
-        return measures, images
-    measures.append(summarise(GENUINE_SCORE, genuine_score))
-    images += create_image_rows(comparisons.bind(GENUINE_SCORE), collection, genuine_score)
-    error_rate = comparisons.bind(EQUAL_ERROR_RATE)
-    measures.append(_create_error_row(error_rate, collection, gallery, genuine, others))
-    best = np.where(is_impostor & ~np.isnan(scores), scores, -np.inf).max(1, initial=-np.inf)
-    best_genuine = np.where(np.isnan(genuine), -np.inf, genuine).max(1, initial=-np.inf)
-    is_first = np.where(is_known, best_genuine > best, np.nan)
-    note = f"in a gallery of {len(gallery.images)} prints of {len(np.unique(gallery.persons))} persons"
-    if (is_impostor & np.isnan(scores))[is_known].any():
-        measures.append(refuse(RANK_1, "not all of the gallery were compared"))
+        refused = comparisons.bind(EQUAL_ERROR_RATE), comparisons.bind(RANK_1)
+        rates = [FAMILY.refuse(taken, collection, reason) for taken in refused]
     else:
-        measures.append(summarise(RANK_1, is_first, note))
-    return measures, images
+        everyone = np.where(is_impostor, scores, -np.inf)
+        rates = [
+            _create_error_row(comparisons, collection, genuine, others),
+            _create_rank_row(comparisons, collection, genuine, everyone),
+        ]
+    return merge_findings([impostor_score, Findings([failure, *match_rates]), genuine_score, Findings(rates)])
 
 
 def _create_error_row(
-    taken: Measure, collection: PrintCollection, gallery: Gallery, genuine: np.ndarray, others: np.ndarray
+    comparisons: Comparisons, collection: PrintCollection, genuine: np.ndarray, others: np.ndarray
 ) -> MeasureRow:
     """Create the equal error rate's row, of the prints that have a genuine comparison.
 
-    genuine and others are float64 [n, m], NaN where there was no such comparison.
+    genuine and others are float64 [n, m], NaN without such a comparison.
     """
+    taken = comparisons.bind(EQUAL_ERROR_RATE)
     is_genuine = ~np.isnan(genuine)
     is_known = is_genuine.any(1)
-    impostors = _select_impostors(others, collection.persons, gallery, is_known[:, None] & ~np.isnan(others))
+    is_chosen = is_known[:, None] & ~np.isnan(others)
+    impostors = select_impostors(others, collection.persons, comparisons.gallery, is_chosen)
     if not len(impostors.scores):
         return FAMILY.refuse(taken, collection, "there is no other person")
     scores, persons = genuine[is_genuine], collection.persons[np.nonzero(is_genuine)[0]]
     error = verification.compute_equal_error(scores, impostors.scores)
     interval = verification.compute_equal_error_interval(scores, persons, impostors)
-    num_persons = intervals.count_persons(persons)
-    note = join_notes(
-        f"{len(scores):,} genuine and {len(impostors.scores):,} impostor comparisons",
-        intervals.describe_missing_interval(num_persons, interval),
+    note = f"{len(scores):,} genuine and {len(impostors.scores):,} impostor comparisons"
+    counts = int(is_known.sum()), intervals.count_persons(persons)
+    return FAMILY.create_row(taken, collection, error.rate, counts, interval=interval, note=note)
+
+
+def _create_rank_row(
+    comparisons: Comparisons, collection: PrintCollection, genuine: np.ndarray, others: np.ndarray
+) -> MeasureRow:
+    """Create the rank-1 row; others are -inf for prints that are not known to be another person's."""
+    taken, gallery = comparisons.bind(RANK_1), comparisons.gallery
+    is_known = ~np.isnan(genuine).all(1)
+    if np.isnan(others)[is_known].any():
+        return FAMILY.refuse(taken, collection, "not all of the gallery were compared")
+    best, best_genuine = (
+        np.where(np.isnan(found), -np.inf, found).max(1, initial=-np.inf) for found in (others, genuine)
     )
-    return FAMILY.create_row(
-        taken, collection.name, error.rate, interval, int(is_known.sum()), num_persons, note=note
-    )
+    is_first = np.where(is_known, best_genuine > best, np.nan)
+    note = f"in a gallery of {len(gallery.images)} prints of {len(np.unique(gallery.persons))} persons"
+    return FAMILY.summarize(taken, collection, is_first, note=note)
 
 
 def _compute(study: Study, tools: Tools) -> Findings:
@@ -440,32 +178,26 @@ def _compute(study: Study, tools: Tools) -> Findings:
 def compare_decisions(
     study: Study, measures: Sequence[MeasureRow], matches: Sequence[MatchRow], matchers: Sequence[str]
 ) -> list[MeasureRow]:
-    """Compare two matchers' decisions on prints of one finger, at FAR 1%.
-
-    Args:
-      study: whose prints they are.
-      measures: rows of both, with their thresholds.
-      matches: rows of both.
-      matchers: two names.
+    """Compare two matchers' decisions on pairs of prints of one finger, at FAR 1%, from their rows.
 
     Returns:
-      `matchers_disagree_at_far_0.01` of every collection of which both have compared prints with real ones of their
-      finger; none where a matcher has no threshold.
+      `matchers_disagree_at_far_0.01` of every collection with prints that both have compared with real ones of their
+      finger; nothing if a matcher has no threshold.
     """
-    thresholds = {row.measure: row.value for row in measures if row.status == MEASURED}
-    names = [THRESHOLD.at(matcher=matcher, rate=HEADLINE_RATE).name for matcher in matchers]
-    if not all(name in thresholds for name in names):
+    values = {row.measure: row.value for row in measures if row.status == MEASURED}
+    names = {matcher: THRESHOLD.at(matcher=matcher, rate=HEADLINE_RATE).name for matcher in matchers}
+    if not all(name in values for name in names.values()):
         return []
-    decisions: list[dict[tuple, bool]] = [{}, {}]
+    thresholds = {matcher: values[name] for matcher, name in names.items()}
+    decisions: dict[tuple, dict[str, bool]] = {}
     for row in matches:
-        if row.matcher in matchers and row.probe_person == row.gallery_person >= 0:
-            key = (row.probe_collection, row.probe_filename, row.gallery_collection, row.gallery_filename)
-            number = matchers.index(row.matcher)
-            decisions[number][key] = row.score >= thresholds[names[number]]
-    by_print: dict[tuple[str, str], list[tuple[bool, bool]]] = {}
-    for key, is_accepted in decisions[0].items():
-        if key in decisions[1]:
-            by_print.setdefault(key[:2], []).append((is_accepted, decisions[1][key]))
+        if row.matcher in thresholds and row.probe_person == row.gallery_person >= 0:
+            pair = (row.probe_collection, row.probe_filename, row.gallery_collection, row.gallery_filename)
+            decisions.setdefault(pair, {})[row.matcher] = row.score >= thresholds[row.matcher]
+    by_print: dict[tuple[str, str], list[list[bool]]] = {}
+    for pair, is_accepted in decisions.items():
+        if len(is_accepted) == 2:
+            by_print.setdefault(pair[:2], []).append([is_accepted[matcher] for matcher in matchers])
     rows = []
     for name, collection in study.collections.items():
         of_print = [np.array(by_print.get((name, filename), ())) for filename in collection.filenames]
@@ -487,8 +219,8 @@ def compare_decisions(
 FAMILY = Family(
     "identity",
     "Identity",
-    "Do independent matchers take a print for its own person's? A threshold is set on comparisons of different "
-    "real persons (impostors), so that only a known share of them passes; then it is asked what else passes.",
+    "Do independent matchers accept a print as its own person's? The threshold is set on comparisons of different "
+    "real persons (impostors), so that only a known share of them passes.",
     measures=(
         *(THRESHOLD, MATCH_RATE, GENUINE_SCORE, IMPOSTOR_SCORE, EQUAL_ERROR_RATE, RANK_1),
         *(FAILURE_TO_ENROL, MATCHERS_DISAGREE),
@@ -500,6 +232,6 @@ FAMILY = Family(
         ),
     ),
     rank=1,
-    # The reference itself is what the gallery holds.
+    # The gallery contains the reference itself.
     baseline=((HELD_OUT,), (BASELINE,), (REFERENCE, POPULATION)),
 )

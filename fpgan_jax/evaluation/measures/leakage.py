@@ -1,24 +1,23 @@
-"""Owns the family "leakage": does a print, or its mirror image, match a training print, and is it a copy of one?
-
-Does not tell whether that is wanted: a synthetic print that keeps its person's identity gives that person away.
-"""
+"""Owns the family "leakage": does a print, or its mirror image, match a training print, and is it a copy of one?"""
 
 import dataclasses
+import math
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax.evaluation.matcher import nist_tools
-from fpgan_jax.evaluation.matcher.gallery import ONE_IMPRESSION_REASON, Gallery, average_comparisons
+from fpgan_jax.evaluation.matcher.gallery import ONE_IMPRESSION_REASON, average_comparisons
 from fpgan_jax.evaluation.matcher.matching import Matcher
-from fpgan_jax.evaluation.matcher.nist_tools import ToolError
-from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
-from fpgan_jax.evaluation.measures import identity
-from fpgan_jax.evaluation.measures.family import Family, Headline, Measure, create_image_rows, join_notes
-from fpgan_jax.evaluation.measures.identity import Comparisons, choose_comparisons
-from fpgan_jax.evaluation.statistics import intervals
-from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
-from fpgan_jax.evaluation.study.findings import MEASURED, REFUSED, Findings, ImageRow, MatchRow, MeasureRow
+from fpgan_jax.evaluation.matcher.resolution import PreparedPrints, prepare_prints
+from fpgan_jax.evaluation.measures.comparisons import (
+    Comparisons,
+    choose_comparisons,
+    compare_with_gallery,
+    create_match_rows,
+)
+from fpgan_jax.evaluation.measures.family import Family, join_notes
+from fpgan_jax.evaluation.measures.measure import Headline, Measure
+from fpgan_jax.evaluation.study.findings import REFUSED, Findings, MeasureRow, merge_findings
 from fpgan_jax.evaluation.study.print_collection import (
     HELD_OUT,
     POPULATION,
@@ -33,7 +32,7 @@ BEST_SCORE = Measure("{matcher}_best_score", "score", "lower", margin=5)
 MIRRORED_BEST_SCORE = Measure("{matcher}_mirrored_best_score", "score", "lower", margin=5)
 LEAK_RATE = Measure("{matcher}_leak_rate_at_far_{rate}", "fraction", "lower", margin=0.05)
 MIRRORED_LEAK_RATE = Measure("{matcher}_mirrored_leak_rate_at_far_{rate}", "fraction", "lower", margin=0.05)
-# Beside how often another impression of a training print's finger comes as near to it.
+# The baseline is how often another impression of a training print's finger is as similar to it.
 COPY_RATE = Measure(
     "{matcher}_copy_rate", "fraction", "lower", margin=0.05, baseline=((HELD_OUT,), (REFERENCE,))
 )
@@ -41,94 +40,72 @@ COPY_THRESHOLD = Measure("{matcher}_copy_threshold", "score")
 SOURCE_RATE = Measure("{matcher}_source_rate_at_far_{rate}", "fraction", "real", margin=0.05)
 SOURCE_SCORE = Measure("{matcher}_source_score", "score", "real", margin=10)
 MIRRORED = "_mirrored"
-# A score above this quantile of real second impressions' is a copy's. Fewer fingers cannot tell it.
+# A score above this quantile of real second impressions' scores is a copy's; it needs at least so many fingers.
 COPY_QUANTILE = 0.95
 MIN_COPY_FINGERS = 10
 
 
 def measure(
-    study: Study, data_config: ConfigDict, matcher: Matcher | None = None, *, has_mirrored: bool = True
+    study: Study, data_config: ConfigDict, matcher: Matcher, *, has_mirrored: bool = True
 ) -> Findings:
-    """Measure every collection by NIST's MINDTCT and BOZORTH3.
+    """Measure every collection; with NIST's matcher, for example:
 
-    - `nbis_best_score`: of a print, its highest score against any print of the training; a real print's own finger is
-      left out. `nbis_mirrored_best_score`: the same, against their mirrored copies.
+    - `nbis_best_score`: a print's highest score against any print of the training; for a real print, of other fingers.
+      `nbis_mirrored_best_score`: the same against their mirror images.
     - `nbis_leak_rate_at_far_F`, `nbis_mirrored_leak_rate_at_far_F`: share of prints whose best score is accepted. The
-      threshold is that of single comparisons; the best of many passes more often by chance, and how often is what
-      prints of strangers, `real_others`, score here.
+      threshold is that of single comparisons. The best of many passes more often by chance; the strangers' prints,
+      `real_others`, show how often.
     - `nbis_copy_rate`: share of prints that score higher against a training print (other than themselves) than 95% of
-      the pairs of two real impressions of one finger do: that near to its source no second impression comes.
-      `nbis_copy_threshold` is that score. How often real second impressions pass is what `real_held_out` scores here.
+      the pairs of two real impressions of one finger, that is, are more similar to it than a second impression.
+      `nbis_copy_threshold` is that score. `real_held_out` shows how often real second impressions pass.
     - `nbis_source_score`, `nbis_source_rate_at_far_F`: a print's mean score against its own finger's training prints,
-      and the share of these comparisons that are accepted. More impressions of a finger are to pass.
-
-    Args:
-      study: what to measure; its reference is the training gallery.
-      data_config: config.data of its prints.
-      matcher: one that has matched some of it already; None makes one.
-      has_mirrored: False leaves out the mirrored prints.
+      and the share of these comparisons that are accepted. More impressions of a finger should pass.
 
     Returns:
-      Measures, scores a print, and the comparisons with the mirrored gallery ("identity" has the others); one skipped
-      row where no matcher is installed.
+      Measures, scores of each print, and the comparisons with the mirrored gallery ("identity" has the others).
     """
-    try:
-        matcher = matcher or Matcher(nist_tools.find_matching_tool())
-        prepared = prepare_prints(study, data_config)
-        comparisons = identity.compare_with_gallery(study, prepared, matcher)
-        mirrored = compare_with_mirrored(study, prepared, comparisons, matcher) if has_mirrored else None
-    except (ToolError, NoScaleError) as error:
-        return FAMILY.skip(error)
-    measures: list[MeasureRow] = [_create_copy_threshold_row(study, comparisons)]
-    images: list[ImageRow] = []
-    matches: list[MatchRow] = []
+    prepared = prepare_prints(study, data_config)
+    comparisons = compare_with_gallery(study, prepared, matcher)
+    mirrored = _compare_with_mirrored(study, prepared, comparisons, matcher) if has_mirrored else None
+    threshold = _create_copy_threshold_row(study, comparisons)
+    findings = [Findings([threshold])]
+    num_training = comparisons.gallery.num_reference
     for name, collection in study.collections.items():
-        num_training = comparisons.gallery.num_reference
-        to_training = comparisons.scores[name][:, :num_training]
-        measures.append(_create_copy_row(comparisons, collection, to_training))
+        scores = comparisons.scores[name][:, :num_training]
+        note = comparisons.describe_failures(name)
+        copy_rate = _create_copy_row(comparisons, collection, _find_best(scores), threshold, note)
         is_own = find_same_person(collection.persons, comparisons.gallery.persons[:num_training])
-        rows, image_rows = _measure_source(comparisons, collection, np.where(is_own, to_training, np.nan))
-        measures += rows
-        images += image_rows
+        source = _measure_source(comparisons, collection, np.where(is_own, scores, np.nan))
+        own_note = note
         if collection.role in REAL_ROLES:
-            to_training = np.where(is_own, np.nan, to_training)
-        compared = [(to_training, False)]
+            scores = np.where(is_own, np.nan, scores)
+            own_note = join_notes("each against the other persons' prints", note)
+        best = _measure_best(comparisons, collection, scores, (BEST_SCORE, LEAK_RATE), own_note)
+        findings += [Findings([copy_rate]), source, best]
         if mirrored:
-            compared.append((mirrored.scores[name], True))
-            matches += identity.create_match_rows(mirrored, collection, mirrored.scores[name])
-        for scores, is_mirrored in compared:
-            rows, image_rows = _measure_collection(comparisons, collection, scores, is_mirrored=is_mirrored)
-            measures += rows
-            images += image_rows
-    return Findings(measures, images, matches)
+            scores = mirrored.scores[name]
+            measures = MIRRORED_BEST_SCORE, MIRRORED_LEAK_RATE
+            findings.append(_measure_best(comparisons, collection, scores, measures, note))
+            findings.append(Findings(matches=create_match_rows(mirrored, collection, scores)))
+    return merge_findings(findings)
 
 
-def compare_with_mirrored(
+def _compare_with_mirrored(
     study: Study, prepared: PreparedPrints, comparisons: Comparisons, matcher: Matcher
 ) -> Comparisons:
     """Compare every print that was compared with the gallery with the training prints' mirror images.
 
-    Args:
-      study: the collections.
-      prepared: its prints at 500 ppi.
-      comparisons: with the gallery.
-      matcher: what compares.
-
-    Returns:
-      The same matcher, impostors and thresholds, with another gallery; NaN where there was no comparison.
-
-    Raises:
-      ToolError: the tool failed.
+    Impostors and thresholds stay those of the gallery.
     """
     num_training = comparisons.gallery.num_reference
     images = np.ascontiguousarray(comparisons.gallery.images[:num_training, :, ::-1])
-    gallery = Gallery(
-        images,
-        comparisons.gallery.persons[:num_training],
-        tuple(f"{name}{MIRRORED}" for name in comparisons.gallery.collections[:num_training]),
-        comparisons.gallery.filenames[:num_training],
-        comparisons.gallery.is_held_out[:num_training],
-        num_training,
+    gallery = dataclasses.replace(
+        comparisons.gallery,
+        images=images,
+        persons=comparisons.gallery.persons[:num_training],
+        collections=tuple(f"{name}{MIRRORED}" for name in comparisons.gallery.collections[:num_training]),
+        filenames=comparisons.gallery.filenames[:num_training],
+        is_held_out=comparisons.gallery.is_held_out[:num_training],
     )
     scores = {}
     for name, known in comparisons.scores.items():
@@ -142,126 +119,90 @@ def compare_with_mirrored(
     return dataclasses.replace(comparisons, gallery=gallery, scores=scores, is_same_image={})
 
 
-def _measure_collection(
-    comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray, *, is_mirrored: bool
-) -> tuple[list[MeasureRow], list[ImageRow]]:
-    best_score = comparisons.bind(MIRRORED_BEST_SCORE if is_mirrored else BEST_SCORE)
+def _measure_best(
+    comparisons: Comparisons,
+    collection: PrintCollection,
+    scores: np.ndarray,
+    measures: tuple[Measure, Measure],
+    note: str,
+) -> Findings:
+    """Create the rows of the best score and of the share accepted, which are the two measures."""
     best = _find_best(scores)
-    has_score = ~np.isnan(best)
-    is_without_own = collection.role in REAL_ROLES and not is_mirrored
-    note = join_notes(
-        "each against the other persons' prints" if is_without_own else "",
-        comparisons.describe_failures(collection.name),
-    )
-    measures = [FAMILY.summarize(best_score, collection, best, note=note)]
-    for rate in FALSE_ACCEPT_RATES:
-        leak_rate = comparisons.bind(MIRRORED_LEAK_RATE if is_mirrored else LEAK_RATE, rate)
-        if why := comparisons.describe_refusal(rate):
-            measures.append(FAMILY.refuse(leak_rate, collection, why))
-            continue
-        accepted = np.where(has_score, best >= comparisons.thresholds[rate], np.nan)
-        measures.append(FAMILY.summarize(leak_rate, collection, accepted, note=note))
-    return measures, create_image_rows(best_score, collection, best)
+    found = FAMILY.describe(comparisons.bind(measures[0]), collection, best, note=note)
+    rates = comparisons.summarize_accepted(FAMILY, measures[1], collection, best[:, None], note=note)
+    return merge_findings([found, Findings(rates)])
 
 
-def _measure_source(
-    comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray
-) -> tuple[list[MeasureRow], list[ImageRow]]:
-    rates = [(comparisons.bind(SOURCE_RATE, rate), rate) for rate in FALSE_ACCEPT_RATES]
-    score = comparisons.bind(SOURCE_SCORE)
-    if np.isnan(scores).all():
-        reason = "none of its persons has another print in the training"
-        refused = [*(taken for taken, _ in rates), score]
-        return [FAMILY.refuse(taken, collection, reason) for taken in refused], []
-    measures = []
-    for source_rate, rate in rates:
-        if why := comparisons.describe_refusal(rate):
-            measures.append(FAMILY.refuse(source_rate, collection, why))
-            continue
-        accepted = np.where(np.isnan(scores), np.nan, scores >= comparisons.thresholds[rate])
-        measures.append(FAMILY.summarize(source_rate, collection, average_comparisons(accepted)))
+def _measure_source(comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray) -> Findings:
+    reason = "none of its persons has another print in the training" if np.isnan(scores).all() else ""
+    rates = comparisons.summarize_accepted(FAMILY, SOURCE_RATE, collection, scores, reason=reason)
     means = average_comparisons(scores)
-    measures.append(FAMILY.summarize(score, collection, means))
-    return measures, create_image_rows(score, collection, means)
+    found = FAMILY.describe(comparisons.bind(SOURCE_SCORE), collection, means, reason=reason)
+    return merge_findings([Findings(rates), found])
 
 
 def _find_best(scores: np.ndarray) -> np.ndarray:
-    """Find each print's highest score: [n, m] to [n], NaN where it was compared with nothing."""
+    """Find each print's highest score: [n, m] to [n], NaN if it was compared with nothing."""
     best = np.where(np.isnan(scores), -np.inf, scores).max(1, initial=-np.inf)
     return np.where(np.isinf(best), np.nan, best)
 
 
-def _find_copy_threshold(comparisons: Comparisons) -> tuple[float, str]:
-    """Return the score above which a print is a copy, or NaN and the reason."""
-    num_fingers = len(np.unique(comparisons.real_genuine_persons))
-    if not num_fingers:
-        return float("nan"), f"{ONE_IMPRESSION_REASON}, so what two of them score is not known"
-    if num_fingers < MIN_COPY_FINGERS:
-        return float("nan"), (
-            f"{num_fingers} fingers have several real impressions; {MIN_COPY_FINGERS} are needed to know what two "
-            "of them score"
-        )
-    return float(np.quantile(comparisons.real_genuine_scores, COPY_QUANTILE)), ""
-
-
 def _create_copy_threshold_row(study: Study, comparisons: Comparisons) -> MeasureRow:
-    threshold, reason = _find_copy_threshold(comparisons)
-    num_scores = len(comparisons.real_genuine_scores)
+    """Create the row of the score above which a print is a copy."""
+    scores = comparisons.real_genuine_scores
     num_fingers = len(np.unique(comparisons.real_genuine_persons))
-    note = f"{num_scores:,} pairs of two real impressions of one finger; {COPY_QUANTILE:.0%} score less"
-    return FAMILY.create_row(
-        comparisons.bind(COPY_THRESHOLD),
-        study.reference.name,
-        threshold,
-        intervals.NO_INTERVAL,
-        num_scores,
-        num_fingers,
-        status=REFUSED if reason else MEASURED,
-        note=reason or note,
-    )
+    taken, counts = comparisons.bind(COPY_THRESHOLD), (len(scores), num_fingers)
+    if num_fingers >= MIN_COPY_FINGERS:
+        threshold = float(np.quantile(scores, COPY_QUANTILE))
+        note = f"{len(scores):,} pairs of two real impressions of one finger; {COPY_QUANTILE:.0%} score less"
+        return FAMILY.create_row(taken, study.reference, threshold, counts, note=note)
+    reason = f"{ONE_IMPRESSION_REASON}, so what two of them score is not known"
+    if num_fingers:
+        reason = (
+            f"{num_fingers} fingers have several real impressions; {MIN_COPY_FINGERS} are needed to know what two of "
+            "them score"
+        )
+    return FAMILY.create_row(taken, study.reference, math.nan, counts, note=reason, status=REFUSED)
 
 
-def _create_copy_row(comparisons: Comparisons, collection: PrintCollection, scores: np.ndarray) -> MeasureRow:
-    taken = comparisons.bind(COPY_RATE)
-    threshold, reason = _find_copy_threshold(comparisons)
-    best = _find_best(scores)
-    if reason:
-        return FAMILY.refuse(taken, collection, reason)
-    is_copy = np.where(np.isnan(best), np.nan, best > threshold)
-    note = comparisons.describe_failures(collection.name)
-    return FAMILY.summarize(taken, collection, is_copy, note=note)
+def _create_copy_row(
+    comparisons: Comparisons, collection: PrintCollection, best: np.ndarray, threshold: MeasureRow, note: str
+) -> MeasureRow:
+    is_copy = np.where(np.isnan(best), np.nan, best > threshold.value)
+    reason = threshold.note if threshold.status == REFUSED else ""
+    return FAMILY.summarize(comparisons.bind(COPY_RATE), collection, is_copy, note=note, reason=reason)
 
 
 FAMILY: Family = Family(
     "leakage",
     "Leakage",
-    "How near is each synthetic print to the prints of the training, as they are and mirrored? A print that "
-    "matches one gives it away; one that is nearer to it than a second impression of the finger comes is a copy.",
+    "How similar is each synthetic print to the training prints and to their mirror images? A print that matches a "
+    "training print reveals it; one that is more similar to it than a second impression of the finger is a copy.",
     measures=(
         *(BEST_SCORE, MIRRORED_BEST_SCORE, LEAK_RATE, MIRRORED_LEAK_RATE, COPY_RATE, COPY_THRESHOLD),
         *(SOURCE_RATE, SOURCE_SCORE),
     ),
     compute=lambda study, tools: FAMILY.compute_by_each(measure, study, tools),
     headlines=(
-        # Not the source's rate: more impressions of a finger are to match it.
+        # Not the source's rate: more impressions of a finger should match it.
         Headline(
-            (LEAK_RATE,), "Do they give the training prints away?", "match a training print", is_share=True
+            (LEAK_RATE,), "Do they reveal the training prints?", "match a training print", is_share=True
         ),
         Headline(
             (MIRRORED_LEAK_RATE,),
-            "Do they give the training prints away, mirrored?",
+            "Do they reveal the training prints, mirrored?",
             "match a training print's mirror image",
             is_share=True,
         ),
         Headline(
             (COPY_RATE,),
             "Are they copies of training prints?",
-            "are nearer to a training print than a second impression comes",
+            "are more similar to a training print than a second impression is",
             is_share=True,
         ),
     ),
     rank=1,
-    # A copy of a training print is what is looked for, and an altered impression is such a copy.
+    # Altered impressions are copies of training prints, which this family looks for.
     baseline=((POPULATION,),),
     is_passed_by_any_image=True,
 )

@@ -1,6 +1,6 @@
 """Owns the paper's similarity as one of a study's measures: with the scanner's frame and without.
 
-Does not score (`similarity.Scorer` does), and is not the paper's table (`scoring/table2.py`).
+The paper's own table is `scoring/table2.py`.
 """
 
 from collections.abc import Mapping
@@ -14,16 +14,9 @@ from fpgan_jax.config.fields import PERSON_SOURCES
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.procedural.impressions import create_empty_scan
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.measures.family import (
-    FRAMES,
-    OTHER_IMPRESSIONS,
-    Family,
-    Headline,
-    Measure,
-    create_image_rows,
-)
-from fpgan_jax.evaluation.statistics import intervals
-from fpgan_jax.evaluation.study.findings import Findings, ImageRow, MeasureRow
+from fpgan_jax.evaluation.measures.family import Family, create_image_rows
+from fpgan_jax.evaluation.measures.measure import FRAMES, OTHER_IMPRESSIONS, Headline, Measure
+from fpgan_jax.evaluation.study.findings import Findings, MeasureRow, merge_findings
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.scoring import table2
@@ -36,48 +29,44 @@ STD_OVER_IMAGES = Measure(
 STD_OVER_PERSONS = Measure(
     "similarity_frame_{frame}_std_over_persons", "probability", title="Similarity SD over persons, {frame}"
 )
-RECOGNIZED = Measure("recognised_frame_{frame}", "fraction", "higher", "Recognised, {frame}", margin=0.05)
+RECOGNIZED = Measure("recognised_frame_{frame}", "fraction", "higher", "Recognized, {frame}", margin=0.05)
 _WORDS = {"keep": "with the scanner's frame", "crop": "without the scanner's frame"}
 
 
 def measure(study: Study, data_config: ConfigDict) -> Findings:
     """Score every print of a study as its own person, by classifiers of either kind of frame.
 
-    A print of one kind is brought to the other: the frame's rows and columns are cut away, or the print is laid into
-    an empty scan.
-
-    Args:
-      study: what is judged; prints of persons whom a classifier does not know have no score.
-      data_config: config.data of the study's prints; its frame and interpolation are used.
+    Prints are converted to the classifier's kind by `change_frame`. Those of persons whom it does not know have no
+    score.
 
     Returns:
       `similarity_frame_KIND` (probability of the own person, in [0, 1]), its standard deviations over persons' means
-      and over images, and `recognised_frame_KIND` (share of prints whose own person is the most probable). A kind of
-      which there is no classifier is skipped.
+      and over images, and `recognised_frame_KIND` (share of prints whose own person is the most probable). A kind
+      without a classifier is skipped.
 
     Raises:
-      UserError: a workdir holds no classifier, or one that knows none of the study's persons or takes another size, or
-        two of a kind.
+      UserError: a workdir has no classifier, or one that knows none of the study's persons or takes another size, or
+        two classifiers are of one kind.
 
     Source: Cordeiro & Saito, section 4, experiment 2; differs in: controls, intervals, and scores without the frame.
     """
     scorers = _load_scorers(study, data_config)
-    measures: list[MeasureRow] = []
-    images: list[ImageRow] = []
+    findings = []
     for frame in FRAMES:
         if frame not in scorers:
-            measures.append(_create_skipped_row(frame))
+            reason = (
+                f"no classifier given that was trained {_WORDS[frame]}: train one with python -m "
+                f"launch.train_classifier --config.data.frame={frame}, and add it to --classifier_workdirs"
+            )
+            findings.append(Findings([FAMILY.skip_measure(SIMILARITY.at(frame=frame), reason)]))
             continue
-        with create_progress(
-            sum(map(len, study.collections.values())), f"similarity, {frame}", "images"
-        ) as bar:
+        num_images = sum(map(len, study.collections.values()))
+        with create_progress(num_images, f"similarity, {frame}", "images") as progress:
             for collection in study.collections.values():
-                scores = _score(scorers[frame], collection, data_config, frame)
-                image_rows, rows = _describe_scores(study, collection, frame, *scores)
-                images += image_rows
-                measures += rows
-                bar.update(len(collection))
-    return Findings(measures=measures, images=images)
+                own, is_top = _score(scorers[frame], collection, data_config, frame)
+                findings.append(_describe_scores(study, collection, frame, own, is_top))
+                progress.update(len(collection))
+    return merge_findings(findings)
 
 
 def _load_scorers(study: Study, data_config: ConfigDict) -> Mapping[str, Scorer]:
@@ -112,37 +101,23 @@ def _load_scorers(study: Study, data_config: ConfigDict) -> Mapping[str, Scorer]
     return scorers
 
 
-def _create_skipped_row(frame: str) -> MeasureRow:
-    return FAMILY.skip_measure(
-        SIMILARITY.at(frame=frame),
-        f"no classifier given that was trained {_WORDS[frame]}: train one with python -m "
-        f"launch.train_classifier --config.data.frame={frame}, and add it to --classifier_workdirs",
-    )
-
-
 def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.ndarray:
-    """Bring prints of the study's kind of frame to another kind.
+    """Convert prints, uint8 [n, height, width], of the study's kind of frame to another kind, "keep" or "crop".
 
-    Args:
-      images: uint8 [n, height, width].
-      data_config: config.data that they were made with.
-      frame: "keep" or "crop", what is wanted.
-
-    Returns:
-      uint8 [n, height, width]; the same array where nothing changes, as of another sensor's prints, without a frame.
+    The frame's rows and columns are cut away, or the print is put into an empty scan. Prints of other sensors have no
+    frame and stay the same.
     """
     if frame == data_config.frame or not is_socofing(data_config):
         return images
     size = image_shape(data_config)[:2]
     scan = create_empty_scan()
-    rows, columns = ((length, preprocessing.FRAME_BEFORE, preprocessing.FRAME_AFTER) for length in scan.shape)
     if frame == "crop":
         (top, bottom), (left, right) = (
-            (before / length * side, (length - after) / length * side)
-            for side, (length, before, after) in zip(size, (rows, columns), strict=True)
+            (preprocessing.FRAME_BEFORE / length * side, (length - preprocessing.FRAME_AFTER) / length * side)
+            for side, length in zip(size, scan.shape, strict=True)
         )
         return np.stack([_resize_to(image, size, (left, top, right, bottom)) for image in images])
-    # Enlarged, so that the print is not made coarser on the way.
+    # Enlarged, so that the print does not become coarser in between.
     factor = -(-max(size) // min(scan.shape))
     large = np.kron(scan, np.ones((factor, factor), np.uint8))
     inside = preprocessing.crop_frame(scan[..., None]).shape[:2]
@@ -157,14 +132,14 @@ def change_frame(images: np.ndarray, data_config: ConfigDict, frame: str) -> np.
 
 
 def _resize_to(image: np.ndarray, shape: tuple[int, int], box: tuple | None = None) -> np.ndarray:
-    """Resize what lies within a box of an image; the box need not fall on whole pixels."""
+    """Resize a box of an image; its edges need not be on whole pixels."""
     return np.asarray(Image.fromarray(image).resize(shape[::-1], Image.Resampling.BICUBIC, box=box))
 
 
 def _score(
     scorer: Scorer, collection: PrintCollection, data_config: ConfigDict, frame: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (probability of the own person [n], NaN where unknown; 1 where that is the largest, else 0 [n])."""
+    """Return (probability of the own person [n], whether it is the largest [n], as 0 or 1); NaN if unknown."""
     images = change_frame(collection.images, data_config, frame)
     places = {person: place for place, person in enumerate(scorer.persons)}
     channels = np.repeat(images[..., None], scorer.config.data.num_channels, axis=-1)
@@ -176,17 +151,15 @@ def _score(
 
 
 def _describe_scores(
-    study: Study, collection: PrintCollection, frame: str, own: np.ndarray, top: np.ndarray
-) -> tuple[list[ImageRow], list[MeasureRow]]:
-    persons = collection.persons
+    study: Study, collection: PrintCollection, frame: str, own: np.ndarray, is_top: np.ndarray
+) -> Findings:
     is_known = ~np.isnan(own)
     if not is_known.any():
-        return [], []
-    rows = [
-        row
-        for row in create_image_rows(SIMILARITY.at(frame=frame), collection, own)
-        if not np.isnan(row.value)
-    ]
+        return Findings()
+    similarity = SIMILARITY.at(frame=frame)
+    images = create_image_rows(similarity, collection, own)
+    persons, scores = collection.persons[is_known], own[is_known]
+    means = [np.mean(scores[persons == person]) for person in np.unique(persons)]
 
     def create_std(taken: Measure, kind: str, values: np.ndarray) -> MeasureRow:
         taken = taken.at(frame=frame)
@@ -194,28 +167,27 @@ def _describe_scores(
         if np.isnan(std):
             reason = f"one of the {kind} has no deviation divided by n - 1 (config.evaluation.std_ddof)"
             return FAMILY.refuse(taken, collection, reason)
-        num_images, num_persons = int(is_known.sum()), len(np.unique(persons[is_known]))
-        return FAMILY.create_row(taken, collection.name, std, intervals.NO_INTERVAL, num_images, num_persons)
+        return FAMILY.create_row(taken, collection, std, (len(scores), len(means)))
 
-    means = [np.mean(own[is_known & (persons == person)]) for person in np.unique(persons[is_known])]
-    return rows, [
-        FAMILY.summarize(SIMILARITY.at(frame=frame), collection, own),
-        create_std(STD_OVER_IMAGES, "images", own[is_known]),
+    measures = [
+        FAMILY.summarize(similarity, collection, own),
+        create_std(STD_OVER_IMAGES, "images", scores),
         create_std(STD_OVER_PERSONS, "persons", np.array(means)),
-        FAMILY.summarize(RECOGNIZED.at(frame=frame), collection, np.where(is_known, top, np.nan)),
+        FAMILY.summarize(RECOGNIZED.at(frame=frame), collection, is_top),
     ]
+    return Findings(measures, [row for row in images if not np.isnan(row.value)])
 
 
 FAMILY = Family(
     "similarity",
     "The paper's similarity",
-    "The probability that an Xception, trained to tell these persons apart, gives to the person whom a print is "
-    "counted under. It must name one of them, so it can be sure of what is no print at all: read the controls.",
+    "The probability that an Xception, trained to distinguish these persons, gives to the print's own person. It must "
+    "choose one of them, so it can be certain about an image that is not a print: see the controls.",
     measures=(SIMILARITY, STD_OVER_IMAGES, STD_OVER_PERSONS, RECOGNIZED),
     compute=lambda study, tools: measure(study, tools.data_config),
     headlines=(Headline((SIMILARITY,), "What does the paper's score say?", "The mean score"),),
     rank=2,
-    # The reference itself is what the classifier was trained on.
+    # The classifier was trained on the reference itself.
     baseline=OTHER_IMPRESSIONS,
     list_networks=lambda study: study.classifier_workdirs,
     is_by_classifier_seed=True,

@@ -1,150 +1,144 @@
-"""Owns the family "uniqueness": within one collection, do the prints of two persons match, and those of one?
-
-Does not compare with the real prints (`identity.py`, `leakage.py`).
-"""
+"""Owns the family "uniqueness": within one collection, do the prints of two persons match, and those of one?"""
 
 import itertools
-import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax.evaluation.matcher import nist_tools
 from fpgan_jax.evaluation.matcher.gallery import average_comparisons
 from fpgan_jax.evaluation.matcher.matching import Matcher
-from fpgan_jax.evaluation.matcher.nist_tools import ToolError
-from fpgan_jax.evaluation.matcher.resolution import NoScaleError, prepare_prints
-from fpgan_jax.evaluation.measures import identity
-from fpgan_jax.evaluation.measures.family import Family, Headline, Measure, find_groups, join_notes
-from fpgan_jax.evaluation.measures.identity import Comparisons
+from fpgan_jax.evaluation.matcher.resolution import prepare_prints
+from fpgan_jax.evaluation.measures.comparisons import Comparisons, compare_with_gallery
+from fpgan_jax.evaluation.measures.family import Family, find_groups, join_notes
+from fpgan_jax.evaluation.measures.measure import Headline, Measure
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
-from fpgan_jax.evaluation.study.findings import Findings, MatchRow, MeasureRow
+from fpgan_jax.evaluation.study.findings import Findings, MatchRow, MeasureRow, merge_findings
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 
 COLLISION_RATE = Measure("{matcher}_collision_rate_at_far_{rate}", "fraction", "lower", margin=0.01)
 BETWEEN_PERSONS_SCORE = Measure("{matcher}_between_persons_score", "score", "lower", margin=2)
 WITHIN_PERSON_RATE = Measure("{matcher}_within_person_rate_at_far_{rate}", "fraction", "real", margin=0.05)
 WITHIN_PERSON_SCORE = Measure("{matcher}_within_person_score", "score", "real", margin=10)
-# Pairs of prints of a collection that are compared; more cost time and change little.
+# Pairs of prints of a collection that are compared; more take time and change little.
 MAX_PAIRS = 2500
 
 
-def measure(study: Study, data_config: ConfigDict, matcher: Matcher | None = None) -> Findings:
-    """Measure every collection by NIST's MINDTCT and BOZORTH3.
+def measure(study: Study, data_config: ConfigDict, matcher: Matcher) -> Findings:
+    """Measure every collection; with NIST's matcher, for example:
 
-    - `nbis_collision_rate_at_far_F`: share of pairs of prints, of two persons each, that are accepted as one person's.
-      Pairs of persons count alike. The baseline is the real prints, of whom F is expected to.
+    - `nbis_collision_rate_at_far_F`: share of pairs of two persons' prints that are accepted as one person's. Every
+      pair of persons has equal weight. The baseline is the real prints; a fraction F of them matches by construction.
     - `nbis_between_persons_score`: their mean score.
-    - `nbis_within_person_rate_at_far_F`, `nbis_within_person_score`: the same of two prints of one person, a print's
-      mean over the person's other prints: are they impressions of one finger?
-
-    Args:
-      study: what to measure.
-      data_config: config.data of its prints.
-      matcher: one that has matched some of it already; None makes one.
+    - `nbis_within_person_rate_at_far_F`, `nbis_within_person_score`: the same for two prints of one person, as a
+      print's mean over the person's other prints: are they impressions of one finger?
 
     Returns:
-      Measures, and the comparisons of all but the real prints, which "identity" has; one skipped row where no matcher
-      is installed.
+      Measures, and the comparisons of all except the real prints, which "identity" has.
     """
-    try:
-        matcher = matcher or Matcher(nist_tools.find_matching_tool())
-        prepared = prepare_prints(study, data_config)
-        comparisons = identity.compare_with_gallery(study, prepared, matcher)
-        measures: list[MeasureRow] = []
-        matches: list[MatchRow] = []
-        for name, collection in study.collections.items():
-            images = prepared.images[name]
-            for measure_pairs in (_measure_between, _measure_within):
-                rows, found = measure_pairs(comparisons, collection, images, matcher)
-                measures += rows
-                if name not in comparisons.gallery.collections:
-                    matches += found
-    except (ToolError, NoScaleError) as error:
-        return FAMILY.skip(error)
-    return Findings(measures, matches=matches)
+    prepared = prepare_prints(study, data_config)
+    comparisons = compare_with_gallery(study, prepared, matcher)
+    findings = []
+    for name, collection in study.collections.items():
+        is_real = name in comparisons.gallery.collections
+        for measure_pairs in (_measure_between, _measure_within):
+            found = measure_pairs(comparisons, collection, prepared.images[name], matcher)
+            findings.append(Findings(found.measures) if is_real else found)
+    return merge_findings(findings)
 
 
 def choose_pairs(persons: np.ndarray, max_pairs: int) -> tuple[list[np.ndarray], int]:
-    """Choose as many prints a person as keep the pairs of prints of different persons few enough.
+    """Choose as many prints per person as keep the pairs of prints of different persons few enough.
 
-    Args:
-      persons: int [n]; -1 is nobody known and left out.
-      max_pairs: at least one print a person is chosen, whatever this says.
+    At least one print is chosen of each known person of int [n].
 
     Returns:
-      (places, an array a person in the order of their ids; prints a person at most).
+      (an array of places for each person in the order of their ids, the most prints per person).
     """
-    groups = find_groups(persons, max_prints=len(persons))
-    for num_prints in range(max((len(group) for group in groups), default=1), 1, -1):
-        sizes = np.array([min(len(group), num_prints) for group in groups])
-        if (sizes.sum() ** 2 - (sizes**2).sum()) // 2 <= max_pairs:
-            return [group[:num_prints] for group in groups], num_prints
-    return [group[:1] for group in groups], 1
+    return _limit_prints(
+        find_groups(persons), 1, lambda sizes: (sizes.sum() ** 2 - (sizes**2).sum()) // 2, max_pairs
+    )
+
+
+def choose_within(persons: np.ndarray, max_pairs: int) -> tuple[list[np.ndarray], int]:
+    """Choose prints as `choose_pairs` does, but by pairs of prints of one person.
+
+    At least two prints per person are chosen, and persons with one print are left out.
+    """
+    groups = [group for group in find_groups(persons) if len(group) > 1]
+    return _limit_prints(groups, 2, lambda sizes: (sizes * (sizes - 1) // 2).sum(), max_pairs)
+
+
+def _limit_prints(
+    groups: list[np.ndarray], min_prints: int, count_pairs: Callable[[np.ndarray], int], max_pairs: int
+) -> tuple[list[np.ndarray], int]:
+    sizes = np.array([len(group) for group in groups], np.int64)
+    num_prints = int(sizes.max(initial=min_prints))
+    while num_prints > min_prints and count_pairs(np.minimum(sizes, num_prints)) > max_pairs:
+        num_prints -= 1
+    return [group[:num_prints] for group in groups], num_prints
+
+
+def list_pairs(groups: Sequence[np.ndarray]) -> np.ndarray:
+    """List the pairs within each group of places: int64 [k, 2]."""
+    pairs = [pair for group in groups for pair in itertools.combinations(group, 2)]
+    return np.array(pairs, np.int64).reshape(-1, 2)
 
 
 def _measure_between(
-    comparisons: Comparisons,
-    collection: PrintCollection,
-    images: np.ndarray,
-    matcher: Matcher,
-) -> tuple[list[MeasureRow], list[MatchRow]]:
-    # Of a slow matcher one print a person.
+    comparisons: Comparisons, collection: PrintCollection, images: np.ndarray, matcher: Matcher
+) -> Findings:
+    # A slow matcher compares one print per person.
     groups, num_prints = choose_pairs(collection.persons, 0 if matcher.max_others else MAX_PAIRS)
-    rates = [(comparisons.bind(COLLISION_RATE, rate), rate) for rate in FALSE_ACCEPT_RATES]
-    mean_score = comparisons.bind(BETWEEN_PERSONS_SCORE)
     if len(groups) < 2:
+        taken = [comparisons.bind(COLLISION_RATE, rate) for rate in FALSE_ACCEPT_RATES]
+        taken.append(comparisons.bind(BETWEEN_PERSONS_SCORE))
         reason = "there are no two persons known"
-        refused = [*(taken for taken, _ in rates), mean_score]
-        return [FAMILY.refuse(taken, collection, reason) for taken in refused], []
-    blocks = list(itertools.combinations(range(len(groups)), 2))
+        return Findings([FAMILY.refuse(each, collection, reason) for each in taken])
+    blocks = np.stack(np.triu_indices(len(groups), 1), axis=1)
     pairs = [
         np.stack(np.meshgrid(groups[i], groups[j], indexing="ij"), axis=-1).reshape(-1, 2) for i, j in blocks
     ]
     scores = matcher.compare(images, images, np.concatenate(pairs), f"uniqueness, {collection.name}")
     parts = np.split(scores, np.cumsum([len(part) for part in pairs])[:-1])
-    num_cut = sum(map(len, groups)) < int((collection.persons >= 0).sum())
+    num_chosen = sum(map(len, groups))
+    is_cut = num_chosen < int((collection.persons >= 0).sum())
     note = join_notes(
         f"{len(scores):,} pairs of prints",
-        f"the first {num_prints} of each person" if num_cut else "",
+        f"the first {num_prints} of each person" if is_cut else "",
         comparisons.describe_failures(collection.name),
     )
 
     def create_row(taken: Measure, values: list[float]) -> MeasureRow:
         matrix = np.zeros((len(groups), len(groups)))
-        for (i, j), value in zip(blocks, values, strict=True):
-            matrix[i, j] = matrix[j, i] = value
+        matrix[tuple(blocks.T)] = values
+        matrix += matrix.T
         is_rate = taken.unit == "fraction"
         compute = intervals.compute_pair_rate_interval if is_rate else intervals.compute_pair_interval
-        value, *interval = compute(matrix)
-        missing = intervals.describe_missing_interval(len(groups), interval)
-        num_chosen = sum(map(len, groups))
-        return FAMILY.create_row(
-            taken, collection.name, value, interval, num_chosen, len(groups), note=join_notes(note, missing)
-        )
+        value, low, high = compute(matrix)
+        counts = num_chosen, len(groups)
+        return FAMILY.create_row(taken, collection, value, counts, interval=(low, high), note=note)
 
     measures = []
-    for taken, rate in rates:
-        if why := comparisons.describe_refusal(rate):
-            measures.append(FAMILY.refuse(taken, collection, why))
+    for rate in FALSE_ACCEPT_RATES:
+        collision_rate = comparisons.bind(COLLISION_RATE, rate)
+        if reason := comparisons.describe_refusal(rate):
+            measures.append(FAMILY.refuse(collision_rate, collection, reason))
         else:
             accepted = [float(np.mean(part >= comparisons.thresholds[rate])) for part in parts]
-            measures.append(create_row(taken, accepted))
+            measures.append(create_row(collision_rate, accepted))
+    mean_score = comparisons.bind(BETWEEN_PERSONS_SCORE)
     measures.append(create_row(mean_score, [float(part.mean()) for part in parts]))
-    return measures, _create_match_rows(comparisons.matcher, collection, np.concatenate(pairs), scores)
+    matches = _create_match_rows(comparisons.matcher, collection, np.concatenate(pairs), scores)
+    return Findings(measures, matches=matches)
 
 
 def _measure_within(
-    comparisons: Comparisons,
-    collection: PrintCollection,
-    images: np.ndarray,
-    matcher: Matcher,
-) -> tuple[list[MeasureRow], list[MatchRow]]:
+    comparisons: Comparisons, collection: PrintCollection, images: np.ndarray, matcher: Matcher
+) -> Findings:
     groups, num_prints = choose_within(collection.persons, MAX_PAIRS)
-    pairs = np.array(
-        [pair for group in groups for pair in itertools.combinations(group, 2)], np.int64
-    ).reshape(-1, 2)
+    pairs = list_pairs(groups)
     reason = "" if len(pairs) else "no person has two prints"
     scores = matcher.compare(images, images, pairs, f"one person's, {collection.name}")
     note = join_notes(
@@ -152,43 +146,15 @@ def _measure_within(
         f"at most {num_prints} of each person" if num_prints < len(collection) else "",
         comparisons.describe_failures(collection.name),
     )
-    measures = []
-    for taken, values, why in (
-        *(
-            (
-                comparisons.bind(WITHIN_PERSON_RATE, rate),
-                (scores >= comparisons.thresholds[rate]).astype(np.float64),
-                reason or comparisons.describe_refusal(rate),
-            )
-            for rate in FALSE_ACCEPT_RATES
-        ),
-        (comparisons.bind(WITHIN_PERSON_SCORE), scores, reason),
-    ):
-        if why:
-            measures.append(FAMILY.refuse(taken, collection, why))
-            continue
-        matrix = np.full((len(collection), len(collection)), np.nan)
-        matrix[pairs[:, 0], pairs[:, 1]] = matrix[pairs[:, 1], pairs[:, 0]] = values
-        means = average_comparisons(matrix)
-        measures.append(FAMILY.summarize(taken, collection, means, note=note))
-    return measures, _create_match_rows(comparisons.matcher, collection, pairs, scores)
-
-
-def choose_within(persons: np.ndarray, max_pairs: int) -> tuple[list[np.ndarray], int]:
-    """Choose as many prints a person, two or more, as keep the pairs of prints of one person few enough.
-
-    Args:
-      persons: int [n]; -1 is nobody known and left out, and so are persons with one print.
-      max_pairs: two prints a person are chosen, whatever this says.
-
-    Returns:
-      (places, an array a person; prints a person at most).
-    """
-    groups = [group for group in find_groups(persons, max_prints=len(persons)) if len(group) > 1]
-    num_prints = max((len(group) for group in groups), default=0)
-    while num_prints > 2 and sum(math.comb(min(len(group), num_prints), 2) for group in groups) > max_pairs:
-        num_prints -= 1
-    return [group[:num_prints] for group in groups], num_prints
+    matrix = np.full((len(collection), len(collection)), np.nan)
+    matrix[pairs[:, 0], pairs[:, 1]] = matrix[pairs[:, 1], pairs[:, 0]] = scores
+    rates = comparisons.summarize_accepted(
+        FAMILY, WITHIN_PERSON_RATE, collection, matrix, note=note, reason=reason
+    )
+    taken, means = comparisons.bind(WITHIN_PERSON_SCORE), average_comparisons(matrix)
+    mean_score = FAMILY.summarize(taken, collection, means, note=note, reason=reason)
+    matches = _create_match_rows(comparisons.matcher, collection, pairs, scores)
+    return Findings([*rates, mean_score], matches=matches)
 
 
 def _create_match_rows(
@@ -213,7 +179,8 @@ FAMILY: Family = Family(
     headlines=(
         Headline((COLLISION_RATE,), "Are they different persons?", "match another person's", is_share=True),
         Headline(
-            *((WITHIN_PERSON_RATE,), "Are one person's prints of one finger?"),
+            (WITHIN_PERSON_RATE,),
+            "Do one person's prints match one another?",
             "match another print of their person",
             is_share=True,
         ),

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
-from fpgan_jax.evaluation.measures.family import capitalize
+from fpgan_jax.evaluation.measures.measure import capitalize
 from fpgan_jax.evaluation.report.html import make_printable
 
 NO_VALUE = "\u2013"

@@ -17,7 +17,7 @@ from fpgan_jax.evaluation.measures import (
     uniqueness,
     variation,
 )
-from fpgan_jax.evaluation.measures.family import HEADLINE_RATE, Measure
+from fpgan_jax.evaluation.measures.measure import HEADLINE_RATE, Measure
 from fpgan_jax.evaluation.report import protocol_answers as answers
 from fpgan_jax.evaluation.report.names import NO_VALUE, describe_collection
 from fpgan_jax.evaluation.report.protocol_answers import Find, Found, Numbers, arrange

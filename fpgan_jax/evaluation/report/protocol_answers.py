@@ -9,7 +9,7 @@ import numpy as np
 
 from fpgan_jax.evaluation.measures import identity, leakage, uniqueness, variation
 from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
-from fpgan_jax.evaluation.measures.family import Measure
+from fpgan_jax.evaluation.measures.measure import Measure
 from fpgan_jax.evaluation.report.names import NO_VALUE, format_interval, format_value
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
 from fpgan_jax.evaluation.study.findings import Findings, MatchRow, MeasureRow, is_measured

@@ -8,7 +8,7 @@ from fpgan_jax.evaluation.controls.verdicts import VerdictRow, choose_real
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.measures import identity
 from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
-from fpgan_jax.evaluation.measures.family import Headline, capitalize
+from fpgan_jax.evaluation.measures.measure import Headline, capitalize
 from fpgan_jax.evaluation.report import names
 from fpgan_jax.evaluation.report.names import describe_collection, format_difference, format_interval, lower
 from fpgan_jax.evaluation.study.findings import MEASURED, MeasureRow, is_measured

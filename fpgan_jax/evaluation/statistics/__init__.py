@@ -1,1 +1,1 @@
-"""How sure a number is, and whether two numbers differ; nothing here knows what the numbers measure."""
+"""Intervals and comparisons of numbers, whatever they measure."""

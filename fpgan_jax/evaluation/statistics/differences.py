@@ -1,6 +1,6 @@
 """Owns whether two numbers differ: their difference with its interval, and the verdict by a margin of equivalence.
 
-Does not know what the numbers measure, or which margin is right for it (`verdicts.py`).
+The margin comes from the caller (`verdicts.py`).
 """
 
 import math
@@ -15,35 +15,27 @@ BETTER, WORSE, EQUIVALENT, UNDECIDED = "better", "worse", "equivalent", "undecid
 
 
 class Difference(NamedTuple):
-    """One number minus another.
-
-    Attributes:
-      value: the difference.
-      low: lower end of its 95% interval; NaN where there is none.
-      high: upper end.
-      num_paired: persons whom both numbers have and who were compared each with themself; 0 where none were.
-    """
+    """One number minus another, with its 95% interval, or NaN without an interval."""
 
     value: float
     low: float
     high: float
-    num_paired: int = 0
+    num_paired: int = 0  # persons in both samples, if these were compared person by person
 
 
 def compute_difference(
     values: np.ndarray, persons: np.ndarray, other_values: np.ndarray, other_persons: np.ndarray
 ) -> Difference:
-    """Compute the difference of two means over prints, paired by person where enough persons are in both.
+    """Compute the difference of two means over prints, paired by person if enough persons are in both samples.
+
+    With fewer than `intervals.MIN_PERSONS` common persons the samples are taken as independent. The difference is NaN
+    if a sample has no value.
 
     Args:
       values: float [n]; NaN is left out.
-      persons: int [n]; -1 is nobody known.
+      persons: int [n]; -1 is unknown.
       other_values: float [m]; what is subtracted.
       other_persons: int [m].
-
-    Returns:
-      The mean over the common persons of the differences of their means; with fewer than `intervals.MIN_PERSONS` common
-      persons, the difference of the two means, as of independent samples. NaN where a side has no value.
 
     Source: Student 1908 (paired t); Welch 1947 (independent samples).
     """
@@ -62,7 +54,7 @@ def compute_difference(
             float(difference.mean()), *intervals.compute_interval(difference, common), len(common)
         )
     if not len(samples[0][0]) or not len(samples[1][0]):
-        return Difference(*(float("nan"),) * 3)
+        return Difference(math.nan, math.nan, math.nan)
     means = [float(values.mean()) for values, _ in samples]
     left_out = [intervals.leave_persons_out(*sample) for sample in samples]
     value = means[0] - means[1]
@@ -73,14 +65,9 @@ def compute_difference(
 
 
 def combine_intervals(number: tuple[float, float, float], other: tuple[float, float, float]) -> Difference:
-    """Compute the difference of two numbers of which only the intervals are known.
+    """Subtract a number with its interval from another, each as (value, low, high).
 
-    Args:
-      number: (value, low, high).
-      other: alike; what is subtracted.
-
-    Returns:
-      The difference, its interval as of independent samples: too wide where the same persons move both the same way.
+    The interval is for independent samples; it is too wide if both numbers are of the same persons.
 
     Source: Zou & Donner 2008, equation 4 (MOVER).
     """
@@ -94,25 +81,21 @@ def combine_intervals(number: tuple[float, float, float], other: tuple[float, fl
 
 
 def judge(differences: Sequence[Difference], better: str, margin: float) -> str:
-    """Decide how prints stand to real ones.
+    """Compare prints with real ones by two one-sided tests at 2.5% each, that is, by the 95% intervals.
 
-    By two one-sided tests at 2.5% each, that is, by the 95% intervals:
-    - equivalent: no more than the margin below some set of real prints, and no more than that above some set.
+    - equivalent: at most the margin below some set of real prints, and at most the margin above some set.
     - better, worse: on that side of every set of real prints.
-    - undecided: this sample shows none of it.
+    - undecided: this sample shows none of these.
 
     Args:
       differences: from each set of real prints.
-      better: "higher", "lower", or "real" (on either side of real prints is worse).
-      margin: a difference of no account, at least 0; NaN where none is known, which leaves nothing equivalent.
-
-    Returns:
-      `EQUIVALENT`, `BETTER`, `WORSE` or `UNDECIDED`.
+      better: "higher", "lower", or "real" (either side of the real prints is worse).
+      margin: a negligible difference, at least 0; NaN if unknown, and then nothing is equivalent.
 
     Raises:
       ValueError: `better` is another word.
 
-    Source: Schuirmann 1987 (two one-sided tests); Berger 1982 (to be worse than all needs no correction).
+    Source: Schuirmann 1987 (two one-sided tests); Berger 1982 (being worse than all needs no correction).
     """
     if better not in ("higher", "lower", "real"):
         raise ValueError(f"better is {better!r}; one of higher, lower, real")

@@ -1,1 +1,1 @@
-"""What is compared, how it is loaded, and what is found."""
+"""What is compared, how it is loaded, and the rows of what is found."""

@@ -1,7 +1,4 @@
-"""Owns what the evaluation passes around: named collections of prints, and the study that compares them.
-
-Does not load prints (`loading.py`), make controls (`controls/control_images.py`) or measure anything.
-"""
+"""Owns what the evaluation passes around: named collections of prints, and the study that compares them."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -9,37 +6,28 @@ from collections.abc import Mapping
 import numpy as np
 from ml_collections import ConfigDict
 
-# What a collection is to the others.
+# The role of a collection in a study.
 REFERENCE = "reference"  # the real prints that the generator was trained on
 HELD_OUT = "held_out"  # other real impressions of the reference's fingers, which the generator never saw
 POPULATION = "population"  # real prints of persons whom the generator never saw
-BASELINE = "baseline"  # altered copies of the reference, for want of other impressions: real against real
+BASELINE = "baseline"  # altered copies of the reference, used if there are no other impressions
 SYNTHETIC = "synthetic"
-CONTROL = "control"  # made by code, to show what each measure catches
+CONTROL = "control"  # made by code, to show what each measure detects
 ROLES = (REFERENCE, HELD_OUT, POPULATION, BASELINE, SYNTHETIC, CONTROL)
-REAL_ROLES = (REFERENCE, HELD_OUT, POPULATION)  # impressions of fingers as a sensor gave them
+REAL_ROLES = (REFERENCE, HELD_OUT, POPULATION)  # unaltered impressions of real fingers
 
 
 @dataclasses.dataclass(frozen=True)
 class PrintCollection:
-    """Prints that are judged together.
+    """Prints that are judged together."""
 
-    Attributes:
-      name: as in tables and file names, such as "altered_easy" or "synthetic_new".
-      role: one of `ROLES`.
-      images: uint8 [n, height, width]; grey, of the same size in all collections of a study.
-      persons: int32 [n]; whom each print is counted under, -1 where nobody knows. Where a set has several fingers of
-        a person, each finger counts as a person of its own.
-      filenames: n names, each once; where each print came from.
-      description: a line for people.
-    """
-
-    name: str
-    role: str
-    images: np.ndarray
+    name: str  # as in tables and file names, such as "altered_easy" or "synthetic_new"
+    role: str  # one of `ROLES`
+    images: np.ndarray  # uint8 [n, height, width], gray, of the same size in all collections of a study
+    # int32 [n], -1 if unknown. If a set has several fingers of a person, each finger counts as a person.
     persons: np.ndarray
-    filenames: tuple[str, ...]
-    description: str = ""
+    filenames: tuple[str, ...]  # n different names
+    description: str = ""  # a line for people
 
     def __post_init__(self):
         """Refuse parts that do not fit."""
@@ -53,7 +41,7 @@ class PrintCollection:
                 f"{self.name}: role {self.role!r}, images {self.images.dtype} {self.images.shape}"
             )
         if len(set(self.filenames)) != len(self.filenames):
-            raise ValueError(f"{self.name}: a filename stands twice")
+            raise ValueError(f"{self.name}: a filename is there twice")
 
     def __len__(self) -> int:
         """Return the number of prints."""
@@ -62,47 +50,27 @@ class PrintCollection:
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """Everything that one evaluation compares.
+    """Everything that one evaluation compares."""
 
-    Attributes:
-      collections: name -> collection, in the order of the tables. "real" is the one reference; "real_held_out" and
-        "real_others" are the held-out impressions and the population, where there are any.
-      settings: config.evaluation.
-      classifier_workdirs: of `launch.train_classifier`, for the paper's similarity; may be empty.
-      feature_classifier: of a classifier of other prints, in whose features distributions are compared; "" is none.
-      seed: of whatever is drawn at random.
-      ppi: pixels per inch of the images, where config.data says them; 0 where it does not.
-    """
-
+    # In the order of the tables. "real" is the one reference; "real_held_out" and "real_others" are the held-out
+    # impressions and the population, if there are any.
     collections: Mapping[str, PrintCollection]
-    settings: ConfigDict
-    classifier_workdirs: tuple[str, ...] = ()
-    feature_classifier: str = ""
-    seed: int = 0
-    ppi: float = 0.0
+    settings: ConfigDict  # config.evaluation
+    classifier_workdirs: tuple[str, ...] = ()  # of `launch.train_classifier`, for the paper's similarity
+    feature_classifier: str = (
+        ""  # workdir of the classifier whose features describe distributions, if there is one
+    )
+    seed: int = 0  # of everything drawn at random
+    ppi: float = 0.0  # pixels per inch of the images; 0 if config.data does not say
 
     @property
     def reference(self) -> PrintCollection:
         """The real prints that the generator was trained on."""
         return self.collections["real"]
 
-    def find_own_references(self, collection: PrintCollection) -> np.ndarray:
-        """Find each print's own references: the reference's prints of its person, but for the print itself.
-
-        Args:
-          collection: any collection.
-
-        Returns:
-          bool [n, m], m prints of `reference`.
-        """
-        own = find_same_person(collection.persons, self.reference.persons)
-        if collection is self.reference:
-            np.fill_diagonal(own, False)
-        return own
-
 
 def find_same_person(persons: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Find which prints are of one known person: int [n] and int [m] to bool [n, m]."""
+    """Find which pairs of prints are of one known person: int [n] and int [m] to bool [n, m]."""
     return (persons[:, None] == others[None, :]) & (persons[:, None] >= 0)
 
 

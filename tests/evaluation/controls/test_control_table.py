@@ -272,7 +272,11 @@ PINNED_PROCEDURAL = {
 
 def create_table(study):
     data = twin_p50.get_config().data
-    found = [distribution.measure(study), pixels.measure(study), checkerboard.measure(study, data)]
+    found = [
+        distribution.measure(study, features.HAND_MADE),
+        pixels.measure(study),
+        checkerboard.measure(study, data),
+    ]
     spectra = distribution.measure(
         study, extractor=features.FeatureExtractor("radial spectra", features.compute_radial_spectrum)
     )

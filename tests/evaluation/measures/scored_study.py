@@ -1,6 +1,6 @@
-"""Owns a study whose scores are made by hand: a print is its first pixel, and a table says how alike two are.
+"""Owns a study whose scores are made by hand: a print is its first pixel, and a table has the scores of pairs.
 
-Does not need a matcher, or prints that look like any.
+It needs no matcher, and its images need not look like prints.
 """
 
 import numpy as np

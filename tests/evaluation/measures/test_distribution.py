@@ -1,4 +1,4 @@
-"""Distances of distributions against loops, closed forms and SciPy; neighbourhoods of points worked out by hand."""
+"""Distances of distributions against loops, closed forms and SciPy; neighborhoods of points worked out by hand."""
 
 import dataclasses
 import itertools
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from fpgan_jax.evaluation.measures import distribution
-from fpgan_jax.evaluation.measures.features import FeatureExtractor
+from fpgan_jax.evaluation.measures import distances, distribution
+from fpgan_jax.evaluation.measures.features import HAND_MADE, FeatureExtractor
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.study.findings import MEASURED, REFUSED
 from fpgan_jax.evaluation.study.print_collection import BASELINE, CONTROL, SYNTHETIC
@@ -32,28 +32,28 @@ def test_kid_of_single_prints_is_the_unbiased_estimate(samples):
     others = [kernel(a, b) for a, b in itertools.permutations(y, 2)]
     across = [kernel(a, b) for a, b in itertools.product(x, y)]
     expected = np.mean(within) + np.mean(others) - 2 * np.mean(across)
-    assert distribution.compute_kid(x, np.arange(7), y, np.arange(9))[0] == pytest.approx(expected)
+    assert distances.compute_kid(x, np.arange(7), y, np.arange(9))[0] == pytest.approx(expected)
 
 
 def test_kid_does_not_change_when_each_print_is_there_ten_times(samples):
     x, y = samples
-    once = distribution.compute_kid(x, np.arange(7), y, np.arange(9))
-    many = distribution.compute_kid(np.repeat(x, 10, axis=0), np.repeat(np.arange(7), 10), y, np.arange(9))
+    once = distances.compute_kid(x, np.arange(7), y, np.arange(9))
+    many = distances.compute_kid(np.repeat(x, 10, axis=0), np.repeat(np.arange(7), 10), y, np.arange(9))
     np.testing.assert_allclose(many, once)
 
 
 def test_kid_of_far_samples_has_a_narrow_interval_around_it(samples):
     x, y = samples
-    value, low, high = distribution.compute_kid(x + 30, np.arange(7), y, np.arange(9))
+    value, low, high = distances.compute_kid(x + 30, np.arange(7), y, np.arange(9))
     assert 0 < low < value < high < 1.2 * value
 
 
 def test_kid_is_zero_on_average_for_one_distribution():
     rng = np.random.default_rng(1)
     values = [
-        distribution.compute_kid(
-            rng.normal(size=(8, 2)), np.arange(8), rng.normal(size=(20, 2)), np.arange(20)
-        )[0]
+        distances.compute_kid(rng.normal(size=(8, 2)), np.arange(8), rng.normal(size=(20, 2)), np.arange(20))[
+            0
+        ]
         for _ in range(300)
     ]
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(300)
@@ -61,10 +61,10 @@ def test_kid_is_zero_on_average_for_one_distribution():
 
 def test_kids_interval_leaves_out_persons_of_either_sample(samples):
     x, y = samples
-    value, *interval = distribution.compute_kid(x, np.arange(7), y, np.arange(9))
+    value, *interval = distances.compute_kid(x, np.arange(7), y, np.arange(9))
     left_out = (
-        [distribution.compute_kid(np.delete(x, i, 0), np.arange(6), y, np.arange(9))[0] for i in range(7)],
-        [distribution.compute_kid(x, np.arange(7), np.delete(y, i, 0), np.arange(8))[0] for i in range(9)],
+        [distances.compute_kid(np.delete(x, i, 0), np.arange(6), y, np.arange(9))[0] for i in range(7)],
+        [distances.compute_kid(x, np.arange(7), np.delete(y, i, 0), np.arange(8))[0] for i in range(9)],
     )
     np.testing.assert_allclose(interval, intervals.find_skewed_interval(value, *map(np.array, left_out)))
 
@@ -74,58 +74,58 @@ def test_frechet_distance_is_scipys(samples):
     cov_x, cov_y = np.cov(x.T), np.cov(y.T)
     expected = ((x.mean(0) - y.mean(0)) ** 2).sum()
     expected += np.trace(cov_x + cov_y - 2 * linalg.sqrtm(cov_x @ cov_y).real)
-    assert distribution.compute_frechet_distance(x, y) == pytest.approx(expected)
+    assert distances.compute_frechet_distance(x, y) == pytest.approx(expected)
 
 
 def test_frechet_distance_on_a_line_by_hand():
     # Means 2 and 7, variances 4 and 16: 25 + (2 - 4)^2.
     x, y = np.array([[0.0], [2], [4]]), np.array([[3.0], [7], [11]])
-    assert distribution.compute_frechet_distance(x, y) == pytest.approx(29)
+    assert distances.compute_frechet_distance(x, y) == pytest.approx(29)
 
 
 def test_frechet_distance_of_a_shifted_sample_is_the_shift(samples):
     x, _ = samples
-    assert distribution.compute_frechet_distance(x, x + np.array([1, 2, 2])) == pytest.approx(9)
+    assert distances.compute_frechet_distance(x, x + np.array([1, 2, 2])) == pytest.approx(9)
 
 
 def test_frechet_distances_of_several_samples_at_once(samples):
     x, y = samples
-    together = distribution.compute_frechet_distance(np.stack([x, 2 * x]), np.stack([y, y]))
-    expected = [distribution.compute_frechet_distance(x, y), distribution.compute_frechet_distance(2 * x, y)]
+    together = distances.compute_frechet_distance(np.stack([x, 2 * x]), np.stack([y, y]))
+    expected = [distances.compute_frechet_distance(x, y), distances.compute_frechet_distance(2 * x, y)]
     np.testing.assert_allclose(together, expected)
 
 
-# On a line. Second-nearest neighbours of the reference are 2, 1, 2, 9 away: balls [-2, 2], [0, 2], [0, 4], [1, 19].
+# On a line. Second-nearest neighbors of the reference are 2, 1, 2, 9 away: balls [-2, 2], [0, 2], [0, 4], [1, 19].
 REFERENCE = np.array([[0.0], [1], [2], [10]])
 POINTS = np.array([[1.5], [5], [5.5], [26]])
 
 
 @pytest.fixture(scope="module")
-def neighbourhoods():
-    return distribution.compute_neighbourhoods(POINTS, REFERENCE, 2)
+def neighborhoods():
+    return distances.compute_neighborhoods(POINTS, REFERENCE, 2)
 
 
-def test_precision_by_hand(neighbourhoods):
-    np.testing.assert_array_equal(neighbourhoods.precision, [True, True, True, False])
+def test_precision_by_hand(neighborhoods):
+    np.testing.assert_array_equal(neighborhoods.precision, [True, True, True, False])
 
 
-def test_density_by_hand(neighbourhoods):
-    # 1.5 lies in all four balls, 5 and 5.5 in the last.
-    np.testing.assert_array_equal(neighbourhoods.density, [2, 0.5, 0.5, 0])
+def test_density_by_hand(neighborhoods):
+    # 1.5 is in all four balls, 5 and 5.5 in the last.
+    np.testing.assert_array_equal(neighborhoods.density, [2, 0.5, 0.5, 0])
 
 
-def test_coverage_by_hand(neighbourhoods):
-    np.testing.assert_array_equal(neighbourhoods.coverage, [True, True, True, True])
+def test_coverage_by_hand(neighborhoods):
+    np.testing.assert_array_equal(neighborhoods.coverage, [True, True, True, True])
 
 
 def test_an_uncovered_reference_print():
-    found = distribution.compute_neighbourhoods(POINTS[1:], REFERENCE, 2)
+    found = distances.compute_neighborhoods(POINTS[1:], REFERENCE, 2)
     np.testing.assert_array_equal(found.coverage, [False, False, False, True])
 
 
 def test_recall_by_hand():
     # Second-nearest of 1.5, 2.5, 3.5 are 2, 1, 2 away: balls [-0.5, 3.5], [1.5, 3.5], [1.5, 5.5].
-    found = distribution.compute_neighbourhoods(np.array([[1.5], [2.5], [3.5]]), REFERENCE, 2)
+    found = distances.compute_neighborhoods(np.array([[1.5], [2.5], [3.5]]), REFERENCE, 2)
     np.testing.assert_array_equal(found.recall, [True, True, True, False])
 
 
@@ -141,9 +141,13 @@ def study():
     return ridge_study.replace(plain, replicas, few, some)
 
 
+def measure(study, extractor=HAND_MADE):
+    return distribution.measure(study, extractor)
+
+
 @pytest.fixture(scope="module")
 def findings(study):
-    return distribution.measure(study)
+    return measure(study)
 
 
 def find(findings, measure, collection):
@@ -210,13 +214,13 @@ def test_prints_that_lie_in_both_are_left_out(study, findings):
 def test_a_collection_that_is_the_population_leaves_nothing_to_compare_with(study):
     others = study.collections["real_others"]
     same = dataclasses.replace(others, name="same", role=CONTROL)
-    found = distribution.measure(ridge_study.replace(ridge_study.create_study(with_controls=False), same))
+    found = measure(ridge_study.replace(ridge_study.create_study(with_controls=False), same))
     assert find(found, "kid", "same").note == "all but 0 of the 36 prints to compare with lie in it"
 
 
 def test_without_other_persons_everything_is_refused():
     study = ridge_study.create_study(with_controls=False, num_others=29)
-    found = distribution.measure(study)
+    found = measure(study)
     assert {row.status for row in found.measures} == {REFUSED}
     reasons = {row.note for row in found.measures}
     assert reasons == {"needs real prints of 30 persons outside the reference; there are 29"}
@@ -231,14 +235,14 @@ def test_of_a_person_of_the_population_one_print_counts():
         persons=np.repeat(others.persons, 2),
         filenames=tuple(f"{name}_{i}" for name in others.filenames for i in range(2)),
     )
-    once, again = (distribution.measure(s) for s in (study, ridge_study.replace(study, twice)))
+    once, again = (measure(s) for s in (study, ridge_study.replace(study, twice)))
     assert find(once, "kid", "real") == find(again, "kid", "real")
 
 
 def test_features_may_come_from_elsewhere():
     study = ridge_study.create_study(with_controls=False, num_others=30)
     extractor = FeatureExtractor("two corners", lambda images: images[:, [0, 64], [0, 64]].astype(float))
-    found = distribution.measure(study, extractor=extractor)
+    found = measure(study, extractor)
     assert "in two corners; against" in find(found, "kid", "real").note
     full = find(found, "frechet_distance_all_features", "real")
     low = find(found, "frechet_distance", "real")
@@ -255,8 +259,7 @@ def test_features_that_do_not_vary_are_left_out():
 
     plain = FeatureExtractor("two corners", lambda images: compute(images)[:, :2])
     found, expected = (
-        distribution.measure(study, extractor=extractor)
-        for extractor in (FeatureExtractor("two corners", compute), plain)
+        measure(study, extractor) for extractor in (FeatureExtractor("two corners", compute), plain)
     )
     assert find(found, "kid", "real") == find(expected, "kid", "real")
 
@@ -271,9 +274,9 @@ def test_a_layers_feature_that_the_reference_hardly_has_does_not_outweigh_all_ot
         rare = [100.0 if image.tobytes() in own else 1e-4 * image[0, 0] for image in images]
         return np.concatenate([corners, np.array(rare)[:, None]], axis=1)
 
-    def measure(have_one_unit, factor=1.0):
+    def measure_kid(have_one_unit, factor=1.0):
         extractor = FeatureExtractor("a layer", lambda images: factor * compute(images), have_one_unit)
-        return find(distribution.measure(study, extractor=extractor), "kid", "real").value
+        return find(measure(study, extractor), "kid", "real").value
 
-    assert measure(False) > 1e9 and measure(True) < 1e3
-    assert measure(True, factor=10) == pytest.approx(measure(True))
+    assert measure_kid(False) > 1e9 and measure_kid(True) < 1e3
+    assert measure_kid(True, factor=10) == pytest.approx(measure_kid(True))

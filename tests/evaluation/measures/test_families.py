@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from fpgan_jax.config.fields import MATCHERS, MEASURE_FAMILIES
+from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError
 from fpgan_jax.evaluation.matcher.tools import MATCHER_TITLES
 from fpgan_jax.evaluation.measures import families, identity, leakage, ridges, variation
 from fpgan_jax.evaluation.measures.families import FAMILIES
-from fpgan_jax.evaluation.measures.family import REAL_PRINTS, Family, Headline, Measure
-from tests.evaluation.measures.scored_study import REFERENCE, create_study
+from fpgan_jax.evaluation.measures.family import Family, Tools
+from fpgan_jax.evaluation.measures.measure import REAL_PRINTS, Headline, Measure
+from fpgan_jax.evaluation.study.findings import Findings
+from tests.evaluation.measures.scored_study import REFERENCE, TableTool, create_study
 
 PERSONS = [1, 1, 2, 3]
 
@@ -95,6 +98,21 @@ def test_without_any_value_a_measure_is_refused(collection):
 def test_a_measure_that_the_family_does_not_list_makes_no_row(collection):
     with pytest.raises(ValueError, match="cold: not among the measures of the family warmth"):
         create_family(Measure("warmth")).refuse(Measure("cold"), collection, "it is cold")
+
+
+def test_a_matcher_that_fails_is_named_in_its_row():
+    matchers = {name: Matcher(TableTool({}), num_workers=0) for name in MATCHERS}
+
+    def measure(study, data_config, matcher):
+        if matcher is matchers["fingerprint_recognition"]:
+            raise ToolError("its process ended")
+        return Findings()
+
+    (row,) = leakage.FAMILY.compute_by_each(measure, None, Tools(None, matchers)).measures
+    assert (row.measure, row.note) == (
+        "fingerprint_recognition_leak_rate_at_far_0.01",
+        "its process ended",
+    )
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_a_blank_cell_has_no_direction():
 
 def test_hand_made_features_of_many_images_are_those_of_each():
     images = np.random.default_rng(0).integers(0, 256, (33, 64, 64), np.uint8)
-    compute = features.create_hand_made_extractor().compute
+    compute = features.HAND_MADE.compute
     together = compute(images)
     assert together.shape == (33, 24 + 3 * 16 + 2)
     np.testing.assert_allclose(together[[0, 32]], np.concatenate([compute(images[:1]), compute(images[32:])]))
@@ -92,7 +92,7 @@ def test_hand_made_features_of_many_images_are_those_of_each():
 def test_hand_made_features_end_with_mean_and_deviation():
     image = np.full((1, 64, 64), 10, np.uint8)
     image[:, :32] = 30
-    np.testing.assert_allclose(features.create_hand_made_extractor().compute(image)[0, -2:], (20, 10))
+    np.testing.assert_allclose(features.HAND_MADE.compute(image)[0, -2:], (20, 10))
 
 
 @pytest.fixture(scope="module")

@@ -5,11 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fpgan_jax.evaluation.matcher import gallery, matching, nist_tools
+from fpgan_jax.evaluation.matcher import gallery, matching
 from fpgan_jax.evaluation.matcher.matching import Matcher
-from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError
-from fpgan_jax.evaluation.measures import identity
+from fpgan_jax.evaluation.measures import comparisons, identity
+from fpgan_jax.evaluation.measures.family import Tools
+from fpgan_jax.evaluation.statistics import verification
 from tests.evaluation.measures import scored_study
 from tests.evaluation.measures.scored_study import (
     BASELINE,
@@ -61,15 +62,13 @@ def create_matcher(scores=SCORES):
 
 def compare(study=STUDY, scores=SCORES):
     made = create_study(**study)
-    return identity.compare_with_gallery(made, prepare_unscaled(made, None), create_matcher(scores))
+    return comparisons.compare_with_gallery(made, prepare_unscaled(made, None), create_matcher(scores))
 
 
 @pytest.fixture
 def few_impostors_do(monkeypatch):
     """Let 1% be told from 20 pairs of persons, so that it is: of 39 comparisons, none may pass."""
-    monkeypatch.setattr(
-        identity.verification, "count_needed_impostors", lambda rate: 20 if rate == 0.01 else 3000
-    )
+    monkeypatch.setattr(verification, "count_needed_impostors", lambda rate: 20 if rate == 0.01 else 3000)
 
 
 def measure(study=STUDY, scores=SCORES):
@@ -105,9 +104,9 @@ def test_a_print_does_not_meet_itself():
 
 def test_a_large_population_is_cut(monkeypatch):
     monkeypatch.setattr(scored_study, "NUM_GALLERY_FINGERS", 5)
-    comparisons = compare()
-    assert comparisons.gallery.persons.tolist() == [1, 2, 3, 4, 5]
-    assert np.isnan(comparisons.scores["real_others"][2:]).all()
+    found = compare()
+    assert found.gallery.persons.tolist() == [1, 2, 3, 4, 5]
+    assert np.isnan(found.scores["real_others"][2:]).all()
 
 
 def test_a_slow_matcher_compares_fewer_others_but_all_that_the_strictest_rate_needs():
@@ -115,13 +114,13 @@ def test_a_slow_matcher_compares_fewer_others_but_all_that_the_strictest_rate_ne
     made = gallery.Gallery(
         np.zeros((8, 2, 2), np.uint8), persons, ("real",) * 8, tuple("abcdefgh"), np.zeros(8, bool), 4
     )
-    chosen = identity.choose_comparisons(np.array([2, -1]), made, 2)
+    chosen = comparisons.choose_comparisons(np.array([2, -1]), made, 2)
     # Of the own finger all; of the reference's four and of the others' four one each, in turn.
     assert np.argwhere(chosen).tolist() == [[0, 0], [0, 2], [0, 4], [1, 1], [1, 5]]
-    assert identity.choose_comparisons(np.array([2]), made, None).all()
+    assert comparisons.choose_comparisons(np.array([2]), made, None).all()
     images = np.arange(8, dtype=np.uint8)[:, None, None] * np.ones((2, 2), np.uint8)
     slow = Matcher(TableTool({}), num_workers=0, max_others=2)
-    scores = identity._compare_within(dataclasses.replace(made, images=images), slow)
+    scores = comparisons._compare_within(dataclasses.replace(made, images=images), slow)
     is_known = ~np.isnan(scores)
     assert is_known[0, 1] and not is_known.diagonal().any() and (is_known == is_known.T).all()
     # All 21 pairs of seven fingers, far fewer than the 3,000 needed, are compared once at least.
@@ -158,14 +157,14 @@ def test_the_threshold_lies_above_all_impostors_where_one_percent_is_less_than_o
     ],
 )
 def test_the_stricter_threshold_counts_of_unaltered_impostors_and_all(monkeypatch, added, threshold):
-    monkeypatch.setattr(identity, "FALSE_ACCEPT_RATES", (0.1,))
-    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 20)
+    monkeypatch.setattr(comparisons, "FALSE_ACCEPT_RATES", (0.1,))
+    monkeypatch.setattr(verification, "count_needed_impostors", lambda rate: 20)
     assert compare(scores=SCORES | added).thresholds == {0.1: threshold}
 
 
 def test_copies_do_not_make_a_threshold(monkeypatch):
     # 39 comparisons, of 21 pairs of persons.
-    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 22)
+    monkeypatch.setattr(verification, "count_needed_impostors", lambda rate: 22)
     assert np.isnan(list(compare().thresholds.values())).all()
 
 
@@ -267,9 +266,7 @@ IMPRESSION_SCORES = {
 @pytest.fixture
 def impression_rows(monkeypatch):
     # 1% can be told from the 6 pairs of four fingers, 0.1% not.
-    monkeypatch.setattr(
-        identity.verification, "count_needed_impostors", lambda rate: 6 if rate == 0.01 else 7
-    )
+    monkeypatch.setattr(verification, "count_needed_impostors", lambda rate: 6 if rate == 0.01 else 7)
     rows, _ = measure(IMPRESSIONS, IMPRESSION_SCORES)
     return rows
 
@@ -324,23 +321,11 @@ def test_without_a_threshold_a_print_that_scores_nothing_fails_to_enrol():
     assert rows["nbis_failure_to_enrol", "synthetic_new"].value == 0.25
 
 
-def test_without_a_matcher_one_row_says_why(monkeypatch):
-    def find():
-        raise ToolError("no matcher of minutiae: nothing is installed")
-
-    monkeypatch.setattr(nist_tools, "find_matching_tool", find)
-    (row,) = identity.measure(create_study(**STUDY), None).measures
-    assert (row.status, row.collection, row.note) == (
-        "skipped",
-        "all",
-        "no matcher of minutiae: nothing is installed",
-    )
-
-
 def test_prints_without_a_scale_are_refused_in_one_row(monkeypatch):
     def prepare(study, data_config):
         raise NoScaleError("the reference prints show no ridge period")
 
     monkeypatch.setattr(identity, "prepare_prints", prepare)
-    (row,) = identity.measure(create_study(**STUDY), None, create_matcher()).measures
+    tools = Tools(None, {"nbis": create_matcher()})
+    (row,) = identity.FAMILY.compute(create_study(**STUDY), tools).measures
     assert (row.status, row.note) == ("refused", "the reference prints show no ridge period")

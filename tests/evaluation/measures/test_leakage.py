@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fpgan_jax.evaluation.matcher import matching, nist_tools
+from fpgan_jax.evaluation.matcher import matching
 from fpgan_jax.evaluation.matcher.matching import Matcher
-from fpgan_jax.evaluation.matcher.nist_tools import ToolError
-from fpgan_jax.evaluation.measures import identity, leakage
+from fpgan_jax.evaluation.measures import leakage
+from fpgan_jax.evaluation.statistics import verification
 from tests.evaluation.measures.scored_study import (
     HELD_OUT,
     POPULATION,
@@ -43,7 +43,7 @@ def study():
 def rows(monkeypatch, study):
     matching._templates.clear()
     monkeypatch.setattr(leakage, "prepare_prints", prepare_unscaled)
-    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 3)
+    monkeypatch.setattr(verification, "count_needed_impostors", lambda rate: 3)
     found = leakage.measure(study, None, Matcher(TableTool(SCORES), num_workers=0))
     return {(row.measure, row.collection): row for row in found.measures}, found
 
@@ -100,7 +100,7 @@ IMPRESSION_SCORES = {
 def measure_impressions(monkeypatch):
     matching._templates.clear()
     monkeypatch.setattr(leakage, "prepare_prints", prepare_unscaled)
-    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 3)
+    monkeypatch.setattr(verification, "count_needed_impostors", lambda rate: 3)
 
     def measure(min_fingers=3):
         monkeypatch.setattr(leakage, "MIN_COPY_FINGERS", min_fingers)
@@ -145,12 +145,3 @@ def test_comparisons_with_the_mirrored_gallery_are_named_so(rows):
     assert {row.gallery_collection for row in matches} == {"real_mirrored"}
     assert len(matches) == (2 + 2 + 3) * 2
     assert np.max([row.score for row in matches]) == 50
-
-
-def test_without_a_matcher_one_row_says_why(monkeypatch, study):
-    def find():
-        raise ToolError("nothing is installed")
-
-    monkeypatch.setattr(nist_tools, "find_matching_tool", find)
-    (row,) = leakage.measure(study, None).measures
-    assert (row.status, row.note) == ("skipped", "nothing is installed")

@@ -7,8 +7,8 @@ from configs import test_size
 from fpgan_jax.evaluation.matcher import matching, nist_tools
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import Minutiae, Template, ToolError
-from fpgan_jax.evaluation.matcher.resolution import PreparedPrints
 from fpgan_jax.evaluation.measures import minutiae
+from fpgan_jax.evaluation.measures.family import Tools
 from fpgan_jax.evaluation.study.print_collection import (
     BASELINE,
     CONTROL,
@@ -18,6 +18,7 @@ from fpgan_jax.evaluation.study.print_collection import (
     PrintCollection,
     Study,
 )
+from tests.evaluation.measures.scored_study import prepare_unscaled
 
 
 def create_minutiae(*rows):
@@ -93,7 +94,7 @@ FOUR = create_minutiae((10, 10, 0, True), (50, 10, 90, True), (10, 50, 180, Fals
 
 
 class ListedTool:
-    """The minutiae of each print stand in a list; a print is its first pixel."""
+    """Finds each print's minutiae in a list, by its first pixel."""
 
     name = "nbis"
 
@@ -118,11 +119,8 @@ FOUND = [
 def measure(monkeypatch, found, collections):
     """Measure name=(role, places among the found, persons): {(measure, collection): row}."""
 
-    def prepare(study, data_config):
-        return PreparedPrints({name: c.images for name, c in study.collections.items()}, 1.0, 9.0)
-
     matching._templates.clear()
-    monkeypatch.setattr(minutiae, "prepare_prints", prepare)
+    monkeypatch.setattr(minutiae, "prepare_prints", prepare_unscaled)
     images = np.arange(len(found), dtype=np.uint8)[:, None, None] * np.ones((1, 148, 148), np.uint8)
     settings = test_size.get_config().evaluation
     settings.num_resamples = 100
@@ -132,7 +130,8 @@ def measure(monkeypatch, found, collections):
         )
         for name, (role, places, persons) in collections.items()
     }
-    rows = minutiae.measure(Study(made, settings), None, Matcher(ListedTool(found), num_workers=0)).measures
+    tools = Tools(None, {"nbis": Matcher(ListedTool(found), num_workers=0)})
+    rows = minutiae.measure(Study(made, settings), tools).measures
     return {(row.measure, row.collection): row for row in rows}
 
 
@@ -166,8 +165,8 @@ def test_measures_by_hand(rows, measure, value):
 
 
 def test_position_distance_by_hand(rows):
-    # Within the margin of 24 pixels 100 are left, in cells of 25: the reference's lie in column 0 and 1, and what lies
-    # in the margin counts as the edge's. Places 10 and 50 are cells 0 and 1, and 70 is cell 1 too.
+    # Within the margin of 24 pixels 100 are left, in cells of 25: the reference's are in columns 0 and 1, and those
+    # in the margin count as the edge's. Places 10 and 50 are cells 0 and 1, and 70 is cell 1 too.
     # Reference: a quarter each in (0, 0), (0, 1), (1, 0), (1, 1). Synthetic: a third each in (0, 0), (0, 1), (1, 1).
     assert rows["position_distance", "synthetic_new"].value == pytest.approx(0.25)
 
@@ -276,5 +275,5 @@ def test_without_mindtct_one_row_says_why(monkeypatch):
         raise ToolError("nothing is installed")
 
     monkeypatch.setattr(nist_tools, "find_matching_tool", find)
-    (row,) = minutiae.measure(None, None).measures
+    (row,) = minutiae.FAMILY.compute(None, Tools(None)).measures
     assert (row.family, row.status, row.note) == ("minutiae", "skipped", "nothing is installed")

@@ -13,8 +13,8 @@ from tests.evaluation.measures.ridge_study import create_collection
 SIZE = 12
 
 
-def flat(*greys):
-    return np.stack([np.full((SIZE, SIZE), grey, np.uint8) for grey in greys])
+def flat(*levels):
+    return np.stack([np.full((SIZE, SIZE), level, np.uint8) for level in levels])
 
 
 def create_study(*collections):
@@ -81,7 +81,7 @@ def test_ssim_is_wangs_formula():
     covariance = blur(x * y) - mean_x * mean_y
     ssim = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
     ssim /= (mean_x**2 + mean_y**2 + c1) * (variances + c2)
-    # The window lies within the image.
+    # The window is inside the image.
     assert pixels.compute_ssim(image, other)[0] == pytest.approx(ssim[5:-5, 5:-5].mean(), rel=1e-6)
 
 

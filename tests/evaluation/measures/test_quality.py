@@ -6,6 +6,7 @@ import pytest
 from fpgan_jax.evaluation.matcher import nist_tools
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.measures import quality
+from fpgan_jax.evaluation.measures.family import Tools
 from tests.evaluation.measures.scored_study import CONTROL, REFERENCE, create_study, prepare_unscaled
 
 
@@ -60,7 +61,7 @@ def test_without_nfiq_2_one_row_says_why(monkeypatch):
         raise ToolError("no NFIQ 2: nbis-python is not installed")
 
     monkeypatch.setattr(nist_tools, "find_quality_tool", find)
-    (row,) = quality.measure(create_study(**STUDY), None).measures
+    (row,) = quality.FAMILY.compute(create_study(**STUDY), Tools(None)).measures
     assert (row.measure, row.status, row.note) == (
         "nfiq2",
         "skipped",

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from fpgan_jax.evaluation.matcher import matching, nist_tools
+from fpgan_jax.evaluation.matcher import matching
 from fpgan_jax.evaluation.matcher.matching import Matcher
-from fpgan_jax.evaluation.matcher.nist_tools import ToolError
-from fpgan_jax.evaluation.measures import identity, uniqueness
+from fpgan_jax.evaluation.measures import uniqueness
+from fpgan_jax.evaluation.statistics import verification
 from tests.evaluation.measures.scored_study import (
     REFERENCE,
     SYNTHETIC,
@@ -28,7 +28,7 @@ SCORES = {(41, 42): 99, (41, 43): 50, (42, 43): 3, (12, 13): 7}
 def rows(monkeypatch):
     matching._templates.clear()
     monkeypatch.setattr(uniqueness, "prepare_prints", prepare_unscaled)
-    monkeypatch.setattr(identity.verification, "count_needed_impostors", lambda rate: 3)
+    monkeypatch.setattr(verification, "count_needed_impostors", lambda rate: 3)
     found = uniqueness.measure(create_study(**STUDY), None, Matcher(TableTool(SCORES), num_workers=0))
     return {(row.measure, row.collection): row for row in found.measures}, found
 
@@ -86,12 +86,3 @@ def test_as_many_prints_a_person_as_the_pairs_allow(max_pairs, num_prints):
     groups, chosen = uniqueness.choose_pairs(persons, max_pairs)
     assert chosen == num_prints
     assert [len(group) for group in groups] == [min(4, num_prints), min(4, num_prints), min(2, num_prints)]
-
-
-def test_without_a_matcher_one_row_says_why(monkeypatch):
-    def find():
-        raise ToolError("nothing is installed")
-
-    monkeypatch.setattr(nist_tools, "find_matching_tool", find)
-    (row,) = uniqueness.measure(create_study(**STUDY), None).measures
-    assert (row.status, row.note) == ("skipped", "nothing is installed")

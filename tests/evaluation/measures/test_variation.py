@@ -1,14 +1,22 @@
 """How far impressions are apart, against what was done to them."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from configs import test_size
 from fpgan_jax.evaluation.matcher import matching, nist_tools
 from fpgan_jax.evaluation.matcher.nist_tools import Minutiae, Template, ToolError
-from fpgan_jax.evaluation.matcher.resolution import PreparedPrints
 from fpgan_jax.evaluation.measures import variation
-from tests.evaluation.measures.scored_study import HELD_OUT, REFERENCE, SYNTHETIC, create_study
+from fpgan_jax.evaluation.measures.family import Tools
+from tests.evaluation.measures.scored_study import (
+    HELD_OUT,
+    REFERENCE,
+    SYNTHETIC,
+    create_study,
+    prepare_unscaled,
+)
 
 FINGER = np.random.default_rng(3).uniform(40, 260, (25, 2))
 DIRECTIONS = np.random.default_rng(4).uniform(0, 2 * np.pi, 25)
@@ -58,15 +66,12 @@ class Tool:
 
 @pytest.fixture
 def measure(monkeypatch):
-    def prepare(study, data_config):
-        return PreparedPrints({name: c.images for name, c in study.collections.items()}, 1.0, 9.0)
-
-    monkeypatch.setattr(variation, "prepare_prints", prepare)
-    monkeypatch.setattr(variation, "_measure_grey", lambda image: float(image[0, 0]))
+    monkeypatch.setattr(variation, "prepare_prints", prepare_unscaled)
+    monkeypatch.setattr(variation, "_measure_gray", lambda image: float(image[0, 0]))
 
     def run(**collections):
-        tool = matching.Matcher(Tool(), num_workers=0)
-        found = variation.measure(create_study(**collections), test_size.get_config().data, tool)
+        tools = Tools(test_size.get_config().data, {"nbis": matching.Matcher(Tool(), num_workers=0)})
+        found = variation.measure(create_study(**collections), tools)
         return {(row.collection, row.measure): row for row in found.measures}, found.images
 
     return run
@@ -94,8 +99,11 @@ def test_real_prints_are_compared_with_the_fingers_others_and_synthetic_ones_wit
 
 def test_pairs_that_the_matcher_does_not_accept_are_left_out_and_counted(measure, monkeypatch):
     monkeypatch.setattr("fpgan_jax.evaluation.statistics.verification.count_needed_impostors", lambda rate: 1)
+    compare = variation.compare_with_gallery
     monkeypatch.setattr(
-        variation.identity, "compare_with_gallery", accept_from(50, variation.identity.compare_with_gallery)
+        variation,
+        "compare_with_gallery",
+        lambda *parts: dataclasses.replace(compare(*parts), thresholds={0.01: 50}),
     )
     rows, _ = measure(real=(REFERENCE, [0, 4], [1, 1]), drawn=(SYNTHETIC, [0, 2, 99], [1, 1, 1]))
     drawn = rows["drawn", "impression_turn"]
@@ -103,16 +111,11 @@ def test_pairs_that_the_matcher_does_not_accept_are_left_out_and_counted(measure
     assert "2 pairs of one finger left out" in drawn.note
 
 
-def accept_from(threshold, compare):
-    import dataclasses
-
-    return lambda *parts: dataclasses.replace(compare(*parts), thresholds={0.01: threshold})
-
-
 def test_without_a_matcher_there_is_one_row_that_says_so(monkeypatch):
     def find():
         raise ToolError("nothing is installed")
 
     monkeypatch.setattr(nist_tools, "find_matching_tool", find)
-    (row,) = variation.measure(create_study(real=(REFERENCE, [0], [1])), test_size.get_config().data).measures
+    study = create_study(real=(REFERENCE, [0], [1]))
+    (row,) = variation.FAMILY.compute(study, Tools(test_size.get_config().data)).measures
     assert (row.family, row.status, row.note) == ("variation", "skipped", "nothing is installed")

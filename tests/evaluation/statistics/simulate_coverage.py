@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from fpgan_jax.evaluation.measures import distribution
+from fpgan_jax.evaluation.measures import distances
 from fpgan_jax.evaluation.statistics import differences, intervals, verification
 from fpgan_jax.evaluation.statistics.verification import Impostors
 
@@ -179,20 +179,20 @@ def _measure_features(name, sample) -> tuple[float, float, float]:
     features, reference = sample
     persons, draws = np.arange(len(features)), np.arange(len(features))[None]
     if name == "kid":
-        return distribution.compute_kid(features, persons, reference, np.arange(len(reference)))
+        return distances.compute_kid(features, persons, reference, np.arange(len(reference)))
     if name == "frechet_distance":
-        return distribution.measure_frechet(features[:, :2], reference[:, :2], draws, seed=0)
-    return distribution.measure_neighbourhoods(features, persons, reference, draws, seed=0)[name]
+        return distances.measure_frechet(features[:, :2], reference[:, :2], draws, seed=0)
+    return distances.measure_neighborhoods(features, persons, reference, draws, seed=0)[name]
 
 
 def _compute_feature(name, features, reference) -> float:
     if name == "kid":
-        return distribution.compute_kid(
+        return distances.compute_kid(
             features, np.arange(len(features)), reference, np.arange(len(reference))
         )[0]
     if name == "frechet_distance":
-        return float(distribution.compute_frechet_distance(features[:, :2], reference[:, :2]))
-    found = distribution.compute_neighbourhoods(features, reference, distribution.NUM_NEIGHBOURS)
+        return float(distances.compute_frechet_distance(features[:, :2], reference[:, :2]))
+    found = distances.compute_neighborhoods(features, reference, distances.NUM_NEIGHBORS)
     return float(getattr(found, name).mean())
 
 
@@ -200,12 +200,12 @@ def _bootstrap_features(name, sample, generator, num_resamples) -> Interval:
     """Resample as it was: both samples for distances, one of them for what is a mean over it."""
     features, reference = sample
     if name in ("precision", "density", "recall", "coverage"):
-        found = distribution.compute_neighbourhoods(features, reference, distribution.NUM_NEIGHBOURS)
+        found = distances.compute_neighborhoods(features, reference, distances.NUM_NEIGHBORS)
         values = getattr(found, name).astype(float)
         return _bootstrap_mean(values[:, None], generator, num_resamples)
     draws = [_draw_places(generator, len(part), num_resamples) for part in sample]
     if name == "frechet_distance":
-        values = distribution.compute_frechet_distance(features[draws[0], :2], reference[draws[1], :2])
+        values = distances.compute_frechet_distance(features[draws[0], :2], reference[draws[1], :2])
         return _find_percentiles(values - values.mean() + _compute_feature(name, features, reference))
     within, within_reference, across = (
         (first @ second.T / NUM_FEATURES + 1) ** 3

@@ -41,11 +41,6 @@ def test_a_statistic_of_several_columns():
     np.testing.assert_allclose(ratio, [value - half, value + half])
 
 
-def test_missing_values_are_left_out():
-    # Person 4 has nothing else, and with that a fourth person's influence would be gone.
-    assert compute([1, np.nan, 2, 4, np.nan], [1, 1, 2, 3, 4]) == compute([1, 2, 4], [1, 2, 3])
-
-
 def test_prints_of_nobody_known_are_persons_of_their_own():
     assert compute([1, 2, 4, 8], [-1, -1, -1, -1]) == compute([1, 2, 4, 8], [-4, -3, -2, -1])
     assert intervals.count_persons(np.array([-1, -1, 5, 5])) == 3
@@ -77,11 +72,6 @@ def test_why_there_is_none_is_said():
     assert intervals.describe_missing_interval(2, none).endswith("2 persons, and fewer than 3 give none")
     assert "any of the 5 persons changes nothing" in intervals.describe_missing_interval(5, none)
     assert intervals.describe_missing_interval(5, (0.0, 1.0)) == ""
-
-
-def test_lengths_must_agree():
-    with pytest.raises(ValueError, match="3 values and 2 groups"):
-        compute([1, 2, 3], [1, 2])
 
 
 def test_prints_that_agree_are_worth_their_persons():

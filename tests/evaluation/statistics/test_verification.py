@@ -19,7 +19,7 @@ def test_the_rule_of_three(rate, needed):
         (0.1, 7),  # one of ten may pass: the 9, not the 6
         (0.19, 7),
         (0.2, 6),  # 9 and 6
-        (0.3, 6),  # 5 stands twice, so that a third cannot pass without a fourth
+        (0.3, 6),  # 5 is there twice, so that a third cannot pass without a fourth
         (0.4, 5),
         (0.9, 1),
     ],
