@@ -141,7 +141,7 @@ def list_questions(matchers: Iterable[str]) -> list[Question]:
     questions = [question for matcher in matchers for question in _list_matcher_questions(matcher)]
     questions += [
         Question(f"{quantity.title}: distributed as between real impressions", both,
-                 partial(answers.find_distribution, quantity, distance), "mean within 10% to 90% of real prints'",
+                 partial(answers.find_distribution, quantity, distance), "median within 10% to 90% of real prints'",
                  "KS below 0.25", lambda found: (found.is_among_real, found.is_among_real and found.value < 0.25),
                  number=4)
         for quantity, distance in zip(variation.MEASURES, variation.DISTANCES, strict=True)

@@ -121,16 +121,17 @@ def find_look(measure: Measure, numbers: Numbers, collection: str) -> Found:
 
 
 def find_distribution(quantity: Measure, distance: Measure, numbers: Numbers, collection: str) -> Found:
-    """Find a distribution's distance; it is among real prints if its mean is in the middle four fifths of them."""
+    """Find a distribution's distance; it is among real prints if its median is in their middle four fifths."""
     if reason := _explain(numbers, distance.name, collection):
         return Found(math.nan, NO_VALUE, reason=reason)
     row = numbers.rows[distance.name, collection]
     real = numbers.list_real_prints(quantity.name)
-    mean = float(numbers.prints[quantity.name, collection].mean())
-    low, high = np.quantile(real, (0.1, 0.9))
-    text = f"{format_value(mean, quantity.unit)}, KS {_write(row)}"
-    real_text = f"{format_value(float(real.mean()), quantity.unit)} (10% to 90%: {low:.3g} to {high:.3g})"
-    return Found(row.value, text, real_text, is_among_real=bool(low <= mean <= high))
+    # Medians: a few askew prints would decide a mean.
+    median = float(np.median(numbers.prints[quantity.name, collection]))
+    low, middle, high = np.quantile(real, (0.1, 0.5, 0.9))
+    text = f"{format_value(median, quantity.unit)}, KS {_write(row)}"
+    real_text = f"{format_value(float(middle), quantity.unit)} (10% to 90%: {low:.3g} to {high:.3g})"
+    return Found(row.value, text, real_text, is_among_real=bool(low <= median <= high))
 
 
 def at_strictest_rate(

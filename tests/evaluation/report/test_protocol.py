@@ -114,14 +114,14 @@ def test_leakage_is_reached_where_its_interval_is_not_above_strangers(value, low
 
 
 @pytest.mark.parametrize(
-    ("mean", "distance", "expected"), [(5.0, 0.2, "good"), (5.0, 0.4, "reached"), (9.9, 0.2, "not reached")]
+    ("median", "distance", "expected"), [(5.0, 0.2, "good"), (5.0, 0.4, "reached"), (9.9, 0.2, "not reached")]
 )
-def test_a_distribution_is_reached_by_its_mean_and_good_by_its_distance(mean, distance, expected):
+def test_a_distribution_is_reached_by_its_median_and_good_by_its_distance(median, distance, expected):
     # Of real prints' 0 to 10, the middle four fifths are 1 to 9.
     images = [ImageRow("impression_turn", "real", 1, str(n), float(n)) for n in range(11)]
     images += [
-        ImageRow("impression_turn", "drawn", 1, "a", mean),
-        ImageRow("impression_turn", "drawn", 1, "b", NAN),
+        ImageRow("impression_turn", "drawn", 1, name, value)
+        for name, value in (("a", 0.5), ("b", median), ("c", 60.0), ("d", NAN))
     ]
     rows = (row("impression_turn_ks", "drawn", distance, unit=""),)
     assert find(answer(create_study(), *rows, images=images), "Impression turn")[1] == expected
