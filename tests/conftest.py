@@ -3,7 +3,6 @@
 import collections
 import contextlib
 import gc
-import importlib.metadata
 import os
 import pathlib
 import sys
@@ -20,14 +19,24 @@ _CACHE = pathlib.Path(__file__).parents[1] / ".jax_cache" / "tests"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # Without LLVM's optimizations two thirds of a compilation are XLA's newer way to write fusions; the older one's numbers
-# differ by rounding. XLA ends a process that is given a flag it does not know, as 0.11 does not know this one.
-if importlib.metadata.version("jaxlib").startswith("0.10."):
-    os.environ.setdefault("XLA_FLAGS", "--xla_cpu_use_fusion_emitters=false")
+# differ by rounding. Unlike its flags, XLA's extra options may be unknown to a version.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters")
+
+# Imports and traced programs are millions of objects that stay. Looking for garbage among them took a third of the
+# time of collecting the tests, and of a small training.
+gc.disable()
 
 # Seconds, with an empty compile cache; those of fixtures that a file shares count for the test that comes first.
 _LIMIT = 5.0
 _FIXTURES_LIMIT = 30.0
 _NUM_SLOWEST = 10
+
+
+def pytest_collection_finish():
+    """Collect garbage from now on, seldom, and not among what was imported."""
+    gc.freeze()
+    gc.set_threshold(10_000)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -44,6 +53,16 @@ def _compile_for_a_file(request):
 @pytest.fixture(autouse=True)
 def _compile_for_a_test(request):
     with _optimize_where_marked(request.node):
+        yield
+
+
+@pytest.fixture(scope="module")
+def shared_programs(_compile_for_a_file):
+    """Have the GANs of a file that are trained by equal configs share their programs."""
+    from tests.shared_programs import share_programs
+
+    with pytest.MonkeyPatch.context() as patch:
+        share_programs(patch)
         yield
 
 

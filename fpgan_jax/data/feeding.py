@@ -5,6 +5,9 @@ from an archive or from arrays. `fpgan_jax.parallel` puts batches on devices.
 """
 
 import abc
+import contextlib
+import importlib.util
+import threading
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 import numpy as np
@@ -302,9 +305,15 @@ def _check_feeding(config: ConfigDict) -> None:
     # Now, not after hours of another stage.
     if config.data.feeding != "tfdata":
         return
-    try:
-        import tensorflow  # noqa: F401
-    except ImportError as error:
+    if importlib.util.find_spec("tensorflow") is None:
         raise UserError(
-            f"config.data.feeding='tfdata': TensorFlow cannot be imported here ({error}); use \"device\""
-        ) from error
+            "config.data.feeding='tfdata': TensorFlow cannot be imported here (it is not installed); use \"device\""
+        )
+    # Takes two seconds, in which networks are compiled; whoever needs it sooner waits for it.
+    threading.Thread(target=_import_tensorflow).start()
+
+
+def _import_tensorflow() -> None:
+    # An error is raised again where TensorFlow is used.
+    with contextlib.suppress(Exception):
+        import tensorflow  # noqa: F401

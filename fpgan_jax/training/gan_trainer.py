@@ -19,7 +19,7 @@ from fpgan_jax.data.preprocessing import scale_to_unit
 from fpgan_jax.data.ridges import print_scale, ridge_condition, ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.progress import print_line
-from fpgan_jax.models import factory
+from fpgan_jax.models import factory, fusion
 from fpgan_jax.training import gan_step, random_streams
 from fpgan_jax.training.cadence import Schedule, last_step_of_epoch
 from fpgan_jax.training.feed import Feed
@@ -234,7 +234,10 @@ def prepare_batch(
     Returns:
       (noise_image, real_image), float32 in [-1, 1].
     """
-    noise_image, real_image = scale_to_unit(batch["noise_image"]), scale_to_unit(batch["real_image"])
+    # Stored first, so that examples which a CPU gathers from `config.data.feeding="device"` are scaled, and rounded, by
+    # the same kernel as those that the host sends.
+    images = fusion.materialize_on_cpu((batch["noise_image"], batch["real_image"]))
+    noise_image, real_image = map(scale_to_unit, images)
     images = augmentation.jitter_pair(key, noise_image, real_image, jitter, first_index=first_index)
     # Another key than the crop's.
     warp_key = jax.random.split(key)[1]

@@ -1,6 +1,7 @@
 """Owns how tests run the launch scripts: in this process, or as a user does, in one of their own."""
 
 import contextlib
+import gc
 import io
 import os
 import pathlib
@@ -70,6 +71,7 @@ def run_as_process(script: str, *arguments: str) -> subprocess.CompletedProcess:
 @contextlib.contextmanager
 def _own_surroundings(script: str, arguments, output: io.StringIO, errors: io.StringIO) -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    threshold = gc.get_threshold()
     log, verbosity = logging.get_absl_handler().python_handler, logging.get_verbosity()
     with (
         _without_other_flags(),
@@ -87,6 +89,7 @@ def _own_surroundings(script: str, arguments, output: io.StringIO, errors: io.St
         try:
             yield
         finally:
+            gc.set_threshold(*threshold)
             logging.set_verbosity(verbosity)
             # ml_collections' name for the config file, which it would execute on top of the last one.
             sys.modules.pop("config_config", None)

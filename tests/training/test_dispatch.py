@@ -9,6 +9,8 @@ from fpgan_jax.models import factory
 from fpgan_jax.training import classifier_trainer, gan_trainer
 from tests.training import tiny
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 class Killed(Exception):
     """Stands for the moment at which a process ends."""

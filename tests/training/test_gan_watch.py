@@ -132,6 +132,7 @@ def train(workdir, **stopped):
         test_resume.train(workdir, **stopped)
 
 
+@pytest.mark.usefixtures("shared_programs")
 @pytest.mark.seconds(10)
 def test_a_run_warns_once_also_when_it_was_stopped(tmp_path, caplog):
     train(tmp_path / "whole")

@@ -45,6 +45,7 @@ def prints_dir(tmp_path):
     return folder
 
 
+@pytest.mark.usefixtures("shared_programs")
 @pytest.mark.seconds(30)
 def test_a_stopped_run_goes_on_bit_for_bit_and_draws_from_its_maps(prints_dir, tmp_path):
     config = create_config(prints_dir)

@@ -11,7 +11,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.training import gan_trainer, loop
 from tests.training import tiny
 
-pytestmark = pytest.mark.optimized
+pytestmark = [pytest.mark.optimized, pytest.mark.usefixtures("shared_programs")]
 
 
 class Killed(Exception):

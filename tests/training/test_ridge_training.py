@@ -11,6 +11,8 @@ from fpgan_jax.synthesis import drawing
 from tests.training import test_resume, tiny
 from tests.training.test_dispatch import measure_difference
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 @pytest.fixture(scope="module")
 def prints_dir(tmp_path_factory):

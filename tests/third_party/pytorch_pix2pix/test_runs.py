@@ -12,6 +12,8 @@ from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from tests.training import tiny
 from third_party.pytorch_pix2pix import runs, state_file, weights
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 NETWORKS = ("generator", "discriminator")
 
 
@@ -193,7 +195,7 @@ def test_files_that_changed_places_are_told_apart(exported, tmp_path):
 
 def test_a_network_that_the_pytorch_code_has_not_is_not_exported(tmp_path):
     config = create_config("none")
-    gan_trainer.train_and_evaluate(config, str(tmp_path / "run"), tiny.create_source(config))
+    gan_trainer.start_from_weights(config, str(tmp_path / "run"), {}, tiny.create_source(config))
     with pytest.raises(UserError, match=r"config\.generator\.norm='none'"):
         runs.export_run(str(tmp_path / "run"), str(tmp_path / "files"))
     assert not list((tmp_path / "files").iterdir())

@@ -19,6 +19,8 @@ from fpgan_jax.training.starting import start
 from fpgan_jax.training.starting.history import read_history
 from tests.training import test_resume, tiny
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 NETWORKS = ("generator", "discriminator")
 
 

@@ -16,6 +16,8 @@ from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from fpgan_jax.training.starting.history import read_history
 from tests.training import test_dispatch, test_loop, test_resume, tiny
 
+pytestmark = pytest.mark.usefixtures("shared_programs")
+
 
 def read_config(workdir):
     return json.loads((workdir / "config.json").read_text())
