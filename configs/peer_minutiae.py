@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     plain, config = pix2pix_socofing.get_config(), enlarge_demo.get_config()
     config.set_name = "peer_minutiae"
     config.data.condition = "minutiae"
-    # Theirs is pix2pix as published, except for the norm.
+    # Their network is pix2pix as published, except for the norm.
     config.generator.norm = "instance"
     config.discriminator.norm = "instance"
     config.generator.dropout_outputs = plain.generator.dropout_outputs
