@@ -11,10 +11,12 @@ def call_function(name: str, path: str, flag: str) -> Any:
     """Run a Python file and return what its function `name` returns; messages begin with the flag that names the file.
 
     Raises:
-      UserError: the file does not exist or cannot be run, or the function is missing.
+      UserError: the file does not exist, is not a .py file or cannot be run, or the function is missing.
     """
     if not os.path.isfile(path):
         raise UserError(f"{flag}: {path}: no such file")
+    if not path.endswith(".py"):  # runpy would execute any text
+        raise UserError(f"{flag}: {path} is not a Python file (.py)")
     try:
         namespace = runpy.run_path(path)
         if name in namespace:
