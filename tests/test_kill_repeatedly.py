@@ -25,7 +25,7 @@ def _runs(tmp_path_factory):
         save(folder / "gan", 3, 1.0)
         (folder / "gan" / "metrics.csv").write_text("step,loss\n3,1.0\n")
         (folder / "done").mkdir()
-        (folder / "done" / "1_train.json").write_text(json.dumps({"seconds": seconds, "settings": {}}))
+        (folder / "done" / "train.json").write_text(json.dumps({"seconds": seconds, "settings": {}}))
         (folder / "gan" / "events").mkdir()
         (folder / "gan" / "events" / f"events.{seconds}").write_text("")
     return expected, found
@@ -41,7 +41,7 @@ def test_two_runs_that_differ_in_times_only_are_the_same(runs):
     assert find_differences(*runs) == []
 
 
-@pytest.mark.parametrize("name", ["gan/metrics.csv", "done/1_train.json"])
+@pytest.mark.parametrize("name", ["gan/metrics.csv", "done/train.json"])
 def test_a_file_with_other_content_is_told(changed, name):
     path = changed[1] / name
     path.write_text(path.read_text().replace("1.0", "1.5").replace("{}}", '{"a": 1}}'))

@@ -192,8 +192,8 @@ class ImpressionDrawer:
         self._period = print_scale.find_sensor_period(self._config.data)
         self._window = preprocessing.find_window(self._config.data)
         # Fingers come one by one, training prints in random order.
-        self._map_finger = functools.lru_cache(maxsize=256)(self._map_finger_anew)
-        self._map_training_print = functools.lru_cache(maxsize=4096)(self._map_training_print_anew)
+        self._map_finger = functools.lru_cache(maxsize=256)(self._map_finger_uncached)
+        self._map_training_print = functools.lru_cache(maxsize=4096)(self._map_training_print_uncached)
         stretch = print_scale.find_stretch(self._config.data)
         make_square = jax.vmap(functools.partial(distortion.make_square, stretch=stretch))
         finish = make_square if enlargement.is_square and stretch != 1 else lambda images: images
@@ -245,7 +245,7 @@ class ImpressionDrawer:
         ]
         return np.concatenate(parts)
 
-    def _map_finger_anew(self, source: str) -> tuple[RidgeMap, Appearance]:
+    def _map_finger_uncached(self, source: str) -> tuple[RidgeMap, Appearance]:
         image, period, window = self._source.load_print(source), self._source.period, self._source.window
         maps = ridge_map.map_ridges(image, period, window)
         contact = _to_bytes(255 * maps.contact)
@@ -261,7 +261,7 @@ class ImpressionDrawer:
             return RidgeMap(marks[..., 0], contact), look
         return RidgeMap(_to_bytes(128 + 127 * maps.ridges), contact), look
 
-    def _map_training_print_anew(self, filename: str) -> tuple[np.ndarray, Appearance]:
+    def _map_training_print_uncached(self, filename: str) -> tuple[np.ndarray, Appearance]:
         image = self._prints[filename][..., 0]
         contact = ridge_map.map_contact(image, self._period, self._window)
         return _to_bytes(255 * contact), measure_appearance(image, contact)

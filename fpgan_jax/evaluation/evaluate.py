@@ -81,7 +81,7 @@ def evaluate(plan: EvaluationPlan, out_dir: str) -> str:
             utility=utility_table.read_results(plan.utility_csv) if plan.utility_csv else [],
             tables=[table for table in tables if table],
             provenance=_describe_run(plan, seconds),
-            title=f"Synthetic fingerprints of {config.set_name}, judged",
+            title=f"Evaluation of synthetic fingerprints of {config.set_name}",
         )
         path = page.write_report(results, out_dir)
     return f"{page.format_summary(results)}\n\nThe report, with its tables beside it: {path}"

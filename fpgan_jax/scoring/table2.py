@@ -28,7 +28,7 @@ class ControlScore:
 
     kind: str
     score: Score
-    recognised: float
+    recognized: float
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,7 +161,7 @@ def create_control_cells(results: Sequence[SetResult]) -> list[tuple[str, ...]]:
         (
             *(result.name, control.kind, str(control.score.num_images)),
             *(_write_number(control.score.mean), _write_number(control.score.std)),
-            *(f"{control.recognised:.0%}", KINDS[control.kind]),
+            *(f"{control.recognized:.0%}", KINDS[control.kind]),
         )
         for result in results
         for control in result.controls

@@ -14,7 +14,7 @@ from fpgan_jax.tables.csv_rows import write_rows
 
 
 class FakeScorer:
-    """Knows persons 4 and 7, and gives person 7 the image's mean grey as its probability."""
+    """Knows persons 4 and 7, and gives person 7 the image's mean gray level as its probability."""
 
     persons = (4, 7)
     data_hash = "0123"
@@ -32,8 +32,8 @@ def config():
     return test_size.get_config()
 
 
-def create_candidate(person, grey):
-    return similarity.Candidate("synthetic", person, 1, "a.png", np.full((2, 2, 1), grey, np.uint8))
+def create_candidate(person, level):
+    return similarity.Candidate("synthetic", person, 1, "a.png", np.full((2, 2, 1), level, np.uint8))
 
 
 def test_the_score_is_the_probability_of_the_own_person():
@@ -78,7 +78,7 @@ def test_prints_are_scored_as_themselves_as_others_and_as_strangers(config, monk
 
 
 def test_impressions_that_were_held_out_are_a_control_of_their_own(config, tmp_path):
-    # Finger 4 has three impressions, whose first rows are of grey 10, 20 and 30, of which one trains; finger 7 has one.
+    # Finger 4 has three impressions, whose first rows are of gray 10, 20 and 30, of which one trains; finger 7 has one.
     images = np.zeros((4, 128, 128, 1), np.uint8)
     # The other rows are black: a blank print is refused.
     images[:, 0] = np.array([10, 20, 30, 40]).reshape(4, 1, 1)

@@ -49,7 +49,7 @@ def test_a_control_tells_how_often_the_person_came_first():
     rows = [create_row("other_person", 1, 0.1, top_person=2), create_row("other_person", 1, 0.6)]
     (result,) = table2.compute_table([*REAL, *SYNTHETIC, *rows])
     (control,) = result.controls
-    assert (control.kind, control.recognised, control.score.mean) == ("other_person", 0.5, 0.35)
+    assert (control.kind, control.recognized, control.score.mean) == ("other_person", 0.5, 0.35)
 
 
 def test_sets_come_in_the_papers_order():

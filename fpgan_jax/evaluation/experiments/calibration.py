@@ -42,7 +42,7 @@ class Calibration:
     impostors: Impostors  # altered impressions against every other finger's real print
     unaltered_impostors: Impostors  # real prints of two fingers
     rank_1: float  # share of the altered impressions whose original scores higher than all others; NaN without any
-    failure_to_enrol: float  # share of the real prints that score nothing even against themselves
+    failure_to_enroll: float  # share of the real prints that score nothing even against themselves
     period: float  # the sensor's ridge period before scaling, pixels
     factor: float  # of the enlargement to 500 ppi
 
@@ -125,7 +125,7 @@ def _try_on_impressions(
         impostors=Impostors(np.zeros(0), np.zeros((0, 2), np.int64)),
         unaltered_impostors=Impostors(impostor_scores, real.persons[impostors]),
         rank_1=float("nan"),
-        failure_to_enrol=float(np.mean(self_scores == 0)),
+        failure_to_enroll=float(np.mean(self_scores == 0)),
         period=prepared.period,
         factor=prepared.factor,
     )
@@ -151,7 +151,7 @@ def _collect(
         impostors=Impostors(scores[~is_own], np.stack([persons[probes], others[originals]], axis=1)),
         unaltered_impostors=comparisons.unaltered_impostors,
         rank_1=float(np.mean(genuine > best_other)),
-        failure_to_enrol=float(np.mean(comparisons.self_scores["real"] == 0)),
+        failure_to_enroll=float(np.mean(comparisons.self_scores["real"] == 0)),
         period=prepared.period,
         factor=prepared.factor,
     )
@@ -164,7 +164,7 @@ def describe_calibration(calibration: Calibration) -> str:
     lines = [
         f"matcher: {calibration.matcher}; {calibration.num_prints} real prints of {calibration.num_persons} fingers",
         f"ridge period {calibration.period:.2f} px, enlarged {calibration.factor:.3f} times to 500 ppi",
-        f"failure to enrol: {calibration.failure_to_enrol:.2%} of the real prints score nothing against themselves",
+        f"failure to enroll: {calibration.failure_to_enroll:.2%} of the real prints score nothing against themselves",
         f"genuine: {len(genuine):,} comparisons, median score {median:g} (5% below {low:g}, 5% above {high:g})",
         "[ ]: 95% intervals for other persons",
     ]

@@ -20,7 +20,7 @@ from fpgan_jax.tables.csv_rows import read_rows
 matplotlib.use("Agg")
 
 MEASURES = {"accuracy": "accuracy (top-1)", "own_probability": "probability of the own person"}
-# A difference of no account, in accuracy as in probability.
+# A negligible difference, in accuracy and in probability.
 MARGIN = 0.05
 # Whether synthetic prints help where there is nothing else, and where there is augmentation already.
 COMPARISONS = (

@@ -23,7 +23,7 @@ Result = TypeVar("Result")
 
 # Templates by tool and print, in each process.
 _templates: dict[tuple[str, str], Template] = {}
-_PAIRS_A_JOB = 128  # about half a second
+_PAIRS_PER_JOB = 128  # about half a second
 _PRINTS_A_JOB = 8
 
 
@@ -119,8 +119,8 @@ class Matcher:
         # Pairs of one print come together, so that few processes read it.
         counts = collections.Counter(name for pair in pairs for name in pair)
         pairs = sorted(pairs, key=lambda pair: min(pair, key=lambda name: (counts[name], name)))
-        for start in range(0, len(pairs), _PAIRS_A_JOB):
-            chosen = pairs[start : start + _PAIRS_A_JOB]
+        for start in range(0, len(pairs), _PAIRS_PER_JOB):
+            chosen = pairs[start : start + _PAIRS_PER_JOB]
             yield self._tool, {name: images[name] for pair in chosen for name in pair}, chosen
 
 

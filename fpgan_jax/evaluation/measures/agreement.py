@@ -12,7 +12,7 @@ from fpgan_jax.tables.report_table import ReportTable
 # The table's measures, at `HEADLINE_RATE`.
 _MEASURES = (
     *(identity.MATCH_RATE, uniqueness.WITHIN_PERSON_RATE, uniqueness.COLLISION_RATE),
-    *(leakage.LEAK_RATE, leakage.COPY_RATE, identity.FAILURE_TO_ENROL),
+    *(leakage.LEAK_RATE, leakage.COPY_RATE, identity.FAILURE_TO_ENROLL),
 )
 _EXPLANATION = (
     "Two matchers of different kinds judge the same prints, each at its own threshold for FAR 1%. If their intervals "

@@ -43,10 +43,11 @@ GENUINE_SCORE = Measure("{matcher}_genuine_score", "score", "higher", margin=10)
 IMPOSTOR_SCORE = Measure("{matcher}_impostor_score", "score", "lower", margin=2)
 EQUAL_ERROR_RATE = Measure("{matcher}_eer", "fraction", "lower", "{matcher} EER", margin=0.02)
 RANK_1 = Measure("{matcher}_rank_1", "fraction", "higher", margin=0.05)
-FAILURE_TO_ENROL = Measure(
+FAILURE_TO_ENROLL = Measure(
     "{matcher}_failure_to_enrol",
     "fraction",
     "lower",
+    "{matcher} failure to enroll",
     margin=0.02,
     baseline=((REFERENCE, HELD_OUT, POPULATION),),
 )
@@ -108,7 +109,7 @@ def _measure_collection(comparisons: Comparisons, collection: PrintCollection) -
         comparisons.bind(IMPOSTOR_SCORE), collection, average_comparisons(others)
     )
     failures = comparisons.find_failures(name).astype(np.float64)
-    failure = FAMILY.summarize(comparisons.bind(FAILURE_TO_ENROL), collection, failures)
+    failure = FAMILY.summarize(comparisons.bind(FAILURE_TO_ENROLL), collection, failures)
     reason = explain_no_genuine(collection) if np.isnan(genuine).all() else ""
     note = join_notes(gallery.describe_genuine(collection), comparisons.describe_failures(name))
     match_rates = comparisons.summarize_accepted(
@@ -223,7 +224,7 @@ FAMILY = Family(
     "real persons (impostors), so that only a known share of them passes.",
     measures=(
         *(THRESHOLD, MATCH_RATE, GENUINE_SCORE, IMPOSTOR_SCORE, EQUAL_ERROR_RATE, RANK_1),
-        *(FAILURE_TO_ENROL, MATCHERS_DISAGREE),
+        *(FAILURE_TO_ENROLL, MATCHERS_DISAGREE),
     ),
     compute=_compute,
     headlines=(

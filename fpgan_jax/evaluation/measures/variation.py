@@ -24,14 +24,16 @@ from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.study.findings import Findings, MeasureRow, merge_findings
 from fpgan_jax.evaluation.study.print_collection import REAL_ROLES, PrintCollection, Study
 
-GREY_DIFFERENCE = Measure("impression_grey_difference", "grey levels (0-255)", "real", margin=5)
+GRAY_DIFFERENCE = Measure(
+    "impression_grey_difference", "grey levels (0-255)", "real", "Impression gray difference", margin=5
+)
 MEASURES = (
     Measure("impression_turn", "deg", "real", margin=2),
     Measure("impression_shift", "px", "real", margin=10),
     Measure("impression_residual", "px", "real", margin=0.5),
     Measure("impression_mated_share", "fraction", "real", margin=0.05),
     Measure("impression_overlap", "fraction", "real", margin=0.05),
-    GREY_DIFFERENCE,
+    GRAY_DIFFERENCE,
 )
 DISTANCES = tuple(Measure(f"{taken.name}_ks", "", "lower", f"{taken.title} KS") for taken in MEASURES)
 # An alignment of two strangers' prints finds fewer; without them a rotation means nothing.

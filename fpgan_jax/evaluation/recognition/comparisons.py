@@ -13,7 +13,7 @@ POOLED = "all"
 # Scores are whole numbers, as thresholds are.
 _COSINE_UNITS = 10_000
 # Ids of fingers in one set are smaller.
-FINGERS_A_SET = 10**9
+FINGERS_PER_SET = 10**9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +58,7 @@ def compare_all(embeddings: np.ndarray, fingers: np.ndarray) -> Comparisons:
 
 def pool(sets: Sequence[Comparisons]) -> Comparisons:
     """Put sets under one threshold; fingers of different sets are not compared, since they may be the same."""
-    offsets = [place * FINGERS_A_SET for place in range(len(sets))]
+    offsets = [place * FINGERS_PER_SET for place in range(len(sets))]
     fingers = [one.genuine_fingers + offset for one, offset in zip(sets, offsets, strict=True)]
     persons = [one.impostors.persons + offset for one, offset in zip(sets, offsets, strict=True)]
     return Comparisons(

@@ -142,7 +142,7 @@ def load_arms(request: Request, cache_dir: str) -> list[Arm]:
         counts = (request.num_procedural, request.procedural_impressions)
         others.insert(0, grow_prints(table.PROCEDURAL, *counts, 0, cache_dir))
     for place, prints in enumerate(others, start=1):
-        sets[prints.name] = prints._replace(fingers=prints.fingers + place * comparisons.FINGERS_A_SET)
+        sets[prints.name] = prints._replace(fingers=prints.fingers + place * comparisons.FINGERS_PER_SET)
     arms = [Arm(table.REAL, (real,), 0.0), Arm(table.AUGMENTATION, (real,), 1.0)]
     arms += [Arm(name, (real, prints), 1.0) for name, prints in sets.items()]
     arms += [Arm("+".join(names), (real, *(sets[name] for name in names)), 1.0) for names in request.together]

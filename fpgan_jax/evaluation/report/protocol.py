@@ -162,7 +162,7 @@ def list_questions(matchers: Iterable[str]) -> list[Question]:
         Question("KID", both, partial(answers.find_look, distribution.KID), *_at_most(1, 0.5), number=9),
         Question("Recall", both, partial(answers.find_look, distribution.RECALL), *_at_least(0.5, 0.8), number=9),
         Question("Gray difference of two impressions, relative to real ones", both,
-                 partial(answers.find_ratio, variation.GREY_DIFFERENCE), "at least 0.3", "0.7 to 1.3",
+                 partial(answers.find_ratio, variation.GRAY_DIFFERENCE), "at least 0.3", "0.7 to 1.3",
                  lambda found: (found.value >= 0.3, 0.7 <= found.value <= 1.3), number=11),
     ]  # fmt: skip
 

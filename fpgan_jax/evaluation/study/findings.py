@@ -47,9 +47,8 @@ class MeasureRow:
     num_images: int  # prints (or pairs of prints) that the number is from
     num_persons: int  # their persons, who are the units of the interval
     unit: str = ""  # such as "px", "dB", "fraction", "score"; "" for plain numbers
-    better: str = (
-        ""  # "higher", "lower", "real" (the nearer to real prints' number, the better), or "" if neither is
-    )
+    # "higher", "lower", "real" (the nearer to real prints' number, the better), or "" if neither is.
+    better: str = ""
     status: str = MEASURED  # or `REFUSED` or `SKIPPED`
     note: str = ""  # the reason of a refusal or a skip, or what a reader must know
 

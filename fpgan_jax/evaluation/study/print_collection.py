@@ -57,9 +57,8 @@ class Study:
     collections: Mapping[str, PrintCollection]
     settings: ConfigDict  # config.evaluation
     classifier_workdirs: tuple[str, ...] = ()  # of `launch.train_classifier`, for the paper's similarity
-    feature_classifier: str = (
-        ""  # workdir of the classifier whose features describe distributions, if there is one
-    )
+    # Workdir of the classifier whose features describe distributions, if there is one.
+    feature_classifier: str = ""
     seed: int = 0  # of everything drawn at random
     ppi: float = 0.0  # pixels per inch of the images; 0 if config.data does not say
 

@@ -113,7 +113,7 @@ def test_impressions_of_one_finger_are_matched_with_one_another(tmp_path, config
     scores = {(11, 12): 40, (21, 22): 60, (31, 31): 0, (12, 22): 7}
     matcher = Matcher(TableTool(scores), num_workers=0)
     found = calibration.calibrate_matcher(config, str(tmp_path / "s.csv"), matcher=matcher)
-    assert (found.num_persons, found.num_prints, found.failure_to_enrol) == (3, 5, 0.2)
+    assert (found.num_persons, found.num_prints, found.failure_to_enroll) == (3, 5, 0.2)
     assert sorted(found.genuine_scores) == [40, 60]
     assert sorted(found.unaltered_impostors.scores) == [1] * 7 + [7]
     assert found.unaltered_impostors.count_pairs() == 3

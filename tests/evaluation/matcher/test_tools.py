@@ -55,7 +55,7 @@ def test_impressions_of_one_finger_score_above_those_of_two(config, tmp_path):
     found = calibration.calibrate_matcher(config, str(tmp_path / "scores.csv"), matcher=matcher)
     assert (found.matcher, found.num_persons, found.num_prints, found.factor) == ("nbis", 3, 9, 1)
     assert (len(found.genuine_scores), len(found.unaltered_impostors.scores)) == (3 * 3, 3 * 9)
-    assert found.failure_to_enrol == 0
+    assert found.failure_to_enroll == 0
     is_higher = found.genuine_scores[:, None] > found.unaltered_impostors.scores[None, :]
     assert is_higher.mean() > 0.9
 

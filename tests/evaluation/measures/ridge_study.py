@@ -16,7 +16,7 @@ SETTINGS = ConfigDict({"num_resamples": 500})
 
 
 def draw_ridges(seed: int, size: int = 128, period: float = 4.6) -> np.ndarray:
-    """Draw bent arcs about a centre low in an oval contact, uint8 [size, size]."""
+    """Draw bent arcs around a center low in an oval contact, uint8 [size, size]."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:size, :size] / size - 0.5
     # Right-hand loops lean to one side, so that mirrored ones can be told from them.

@@ -29,21 +29,21 @@ def measure_one(image):
 @pytest.mark.parametrize(
     ("height", "width", "amplitude"), [(32, 32, 1), (64, 64, 2), (48, 72, 2), (128, 128, 100)]
 )
-def test_a_checkerboard_on_grey(height, width, amplitude):
+def test_a_checkerboard_on_gray(height, width, amplitude):
     # In one of three lines: (1 + 1 + 1 + 12 a^2 height width / 9) / 3.
     expected = 10 * np.log10(1 + 4 * amplitude**2 * height * width / 9)
     assert measure_one(draw_checkerboard(height, width, amplitude))[2] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_stripes_of_two_pixels_on_grey(axis):
+def test_stripes_of_two_pixels_on_gray(axis):
     image = 128 + 3 * (1 - 2 * (np.mgrid[:64, :96][axis] % 2))
     expected = 10 * np.log10(1 + 4 * 9 * 64 * 96 / 9)
     assert measure_one(image)[2] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_stripes_of_four_pixels_on_grey(axis):
+def test_stripes_of_four_pixels_on_gray(axis):
     # 4 cos: an amplitude of 2 in two of twelve lines: (12 + 2 * 12 * 2^2 height width / 9) / 12.
     image = 128 + np.array([4, 0, -4, 0])[np.mgrid[:64, :96][axis] % 4]
     expected = 10 * np.log10(1 + 8 * 64 * 96 / 9)
@@ -59,7 +59,7 @@ def test_a_shorter_period_has_no_part_in_a_longer_ones_lines():
     assert measure_one(image)[2] == pytest.approx(0, abs=1e-6)
 
 
-def test_a_checkerboard_of_two_pixels_a_square_on_grey():
+def test_a_checkerboard_of_two_pixels_a_square_on_gray():
     # Of 12 lines 4 have it, each (0.5 a)^2 of its power, where squares of one pixel put a^2 into one of three.
     rows, columns = np.mgrid[:64, :96] // 2
     image = 128 + 4 * (1 - 2 * ((rows + columns) % 2))

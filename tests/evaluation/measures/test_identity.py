@@ -308,7 +308,7 @@ def test_the_error_rate_is_of_all_genuine_comparisons(impression_rows):
     assert "4 genuine and 14 impostor comparisons" in row.note
 
 
-def test_a_print_that_does_not_even_match_itself_fails_to_enrol(few_impostors_do):
+def test_a_print_that_does_not_even_match_itself_fails_to_enroll(few_impostors_do):
     rows, _ = measure(scores=SCORES | {(41, 41): 9, (42, 42): 10})
     # The threshold is 10.
     assert rows["nbis_failure_to_enrol", "synthetic_new"].value == 0.25
@@ -316,7 +316,7 @@ def test_a_print_that_does_not_even_match_itself_fails_to_enrol(few_impostors_do
     assert "1 of 4 prints cannot be compared" in rows["nbis_match_rate_at_far_0.01", "synthetic_new"].note
 
 
-def test_without_a_threshold_a_print_that_scores_nothing_fails_to_enrol():
+def test_without_a_threshold_a_print_that_scores_nothing_fails_to_enroll():
     rows, _ = measure(scores=SCORES | {(41, 41): 1, (42, 42): 0})
     assert rows["nbis_failure_to_enrol", "synthetic_new"].value == 0.25
 

@@ -87,7 +87,7 @@ def test_a_deviation_of_one_person_divided_by_n_minus_1_is_refused(measure):
     assert rows["similarity_frame_crop_std_over_images", "synthetic"].value == pytest.approx(0.2 / 2**0.5)
 
 
-def test_recognised_is_the_share_of_prints_whose_own_person_comes_first(measure):
+def test_recognized_is_the_share_of_prints_whose_own_person_comes_first(measure):
     rows, _ = measure([10, 30, 20], [1, 1, 2])
     assert rows["recognised_frame_crop", "synthetic"].value == pytest.approx(2 / 3)
 
