@@ -231,7 +231,7 @@ def test_a_signal_ends_a_training_script_with_a_line_and_its_own_exit_code(data,
     last = errors.strip().splitlines()[-1]
     assert last.startswith("INTERRUPTED: ") and f"stopped by {number.name} after step" in last
     steps = [int(path.name) for path in (tmp_path / "run" / "checkpoints").iterdir()]
-    assert f"after step {max(steps)} of " in last and "the same command goes on" in last
+    assert f"after step {max(steps)} of " in last and "run the same command again to resume" in last
 
 
 def test_weights_go_to_pytorch_and_come_back(reproduced, data, tmp_path):
