@@ -1,1 +1,1 @@
-"""Configs: one get_config() a file."""
+"""Configs: one get_config() per file."""

@@ -1,7 +1,7 @@
 r"""More impressions of fingers at 256 pixels: `enlarge_demo.py` at full size, for one GPU.
 
 Reproduces: nothing of the paper.
-Takes: 9,500 steps of ten; not measured here, as nothing was trained at this size.
+Takes: 9,500 steps of ten; not measured here: nothing was trained at this size.
 Command: python -m launch.enlarge --config=configs/enlarge.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --workdir=runs/enlarge
 """

@@ -1,9 +1,9 @@
 r"""More impressions of fingers: a generator from ridge maps, small enough for two cores.
 
-Reproduces: nothing of the paper. It draws a print from where its ridges run, where the skin touched and how the print
-looks, coarsely: of persons it never saw too.
-Takes: for 1,900 prints 11 minutes of training on 2 cores without a GPU, which another training shared, and 4 minutes of
-processor time to draw 240 impressions and to check 25 new fingers (measured); what follows was not timed.
+Reproduces: nothing of the paper. It draws a print from its ridges, its contact and its coarse look; persons may be
+ones that it never saw.
+Takes: for 1,900 prints 11 minutes of training on 2 cores without a GPU, shared with another training, and 4 minutes of
+processor time to draw 240 impressions and to check 25 new fingers (measured); the later stages were not timed.
 Command: python -m launch.enlarge --config=configs/enlarge_demo.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --workdir=runs/enlarge_demo
 """

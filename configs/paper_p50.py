@@ -1,4 +1,4 @@
-r"""The paper's set P50 at full scale, under the name that goes with its sisters.
+r"""The paper's set P50 at full scale, named like the other four.
 
 Reproduces: Cordeiro & Saito, table 2, row P50 (real 0.9924 +- 0.0060, synthesized 0.8794 +- 0.0990).
 Takes: 8,000 steps of the GAN (5 persons x 10 x 160 epochs, batch 1); meant for a GPU; not measured here.

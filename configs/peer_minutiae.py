@@ -3,7 +3,7 @@ r"""A peer of `enlarge_demo.py`: pix2pix from minutiae maps, as Makrushin, Manna
 Reproduces: the kind of condition ("directed lines") and the instance norm of their "Privacy-Friendly Datasets of
 Synthetic Fingerprints for Evaluation of Biometric Algorithms"; not their 512x512 pixels, Anguli's prints or 15 epochs.
 Prints, steps, sizes and warps are those of `enlarge_demo.py`, so that the condition is what differs.
-Takes: not measured on a machine of its own; needs NIST's MINDTCT (bash launch/setup_biometrics.sh).
+Takes: not measured on an otherwise idle machine; needs NIST's MINDTCT (bash launch/setup_biometrics.sh).
 Command: python -m launch.train_gan --config=configs/peer_minutiae.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --workdir=runs/peer_minutiae
 """
@@ -18,7 +18,7 @@ def get_config() -> ConfigDict:
     plain, config = pix2pix_socofing.get_config(), enlarge_demo.get_config()
     config.set_name = "peer_minutiae"
     config.data.condition = "minutiae"
-    # Theirs is pix2pix as published, except for the norm.
+    # Their network is pix2pix as published, except for the norm.
     config.generator.norm = "instance"
     config.discriminator.norm = "instance"
     config.generator.dropout_outputs = plain.generator.dropout_outputs

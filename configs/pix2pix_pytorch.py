@@ -1,8 +1,8 @@
 r"""The paper's set P50, trained as the reference PyTorch code does by default (junyanz/pytorch-CycleGAN-and-pix2pix).
 
 Reproduces: that code's networks, losses, order of updates, rate and jitter of `--model pix2pix --input_nc 1
-    --output_nc 1 --no_flip`. Not its shuffling and its random numbers, nor its jitter's resampling: it enlarges
-    the file to 286 pixels, we enlarge it to 256 and that, bicubic too, to 286.
+    --output_nc 1 --no_flip`. Not reproduced: its shuffling, its random numbers, and its jitter's resampling (it
+    enlarges the file to 286 pixels; we enlarge it to 256 and then, also bicubically, to 286).
 Takes: 10,000 steps of the GAN (5 persons x 10 x 200 epochs, batch 1); meant for a GPU; not measured here.
 Command: python -m launch.reproduce --config=configs/pix2pix_pytorch.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/pix2pix_pytorch

@@ -5,9 +5,9 @@ Takes: 8,000 steps of the GAN (5 persons x 10 x 160 epochs, batch 1); meant for 
 Command: python -m launch.reproduce --config=configs/pix2pix_socofing.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/p50
 
-Here every field is at its default; the other configs say only what they change. docs/fields.md lists all fields with
-their ranges, defaults and meanings, made from fpgan_jax/config/fields.py, which declares them. A field that the paper
-leaves open says so there and gives the reason for the choice.
+Every field has its default here; the other configs set only what they change. docs/fields.md lists all fields with
+their ranges, defaults and meanings, made from fpgan_jax/config/fields.py, which declares them. Fields that the
+paper leaves open are marked there, with the reason for the choice.
 """
 
 from ml_collections import ConfigDict

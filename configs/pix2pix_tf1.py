@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config = pix2pix_socofing.get_config()
     config.data.interpolation = "area"
     config.data.jitter = 30  # --scale_size 286, CROP_SIZE 256
-    # TensorFlow's sense is Flax's; that code itself never reads these statistics.
+    # As in TensorFlow, whose momentum means the same as Flax's; that code never reads these statistics.
     config.generator.norm_momentum = 0.1
     config.generator.bottleneck_norm = True
     config.generator.conv_bias = "always"

@@ -2,7 +2,7 @@ r"""The paper's set P50, trained as TensorFlow's pix2pix tutorial does.
 
 Reproduces: the tutorial's networks, losses, order of updates and rate, for one channel instead of three and without
     mirroring. Not reproduced: its norms' scales start at 1, ours from N(1, 0.02); Adam's epsilon is added before
-    the bias correction there; its jitter enlarges to 286 pixels by nearest neighbors at once, ours the 256 pixels
+    the bias correction there; its jitter enlarges to 286 pixels at once, by nearest neighbors, ours from 256 pixels,
     bicubically; D's running statistics, which nothing reads, see fake and real in the other order.
 Takes: 40,000 steps of the GAN (5 persons x 10 x 800 epochs, batch 1); meant for a GPU; not measured here.
 Command: python -m launch.reproduce --config=configs/pix2pix_tf_tutorial.py \
@@ -20,10 +20,10 @@ def get_config() -> ConfigDict:
     config.data.interpolation = "nearest"
     config.data.jitter = 30  # resized to 286, cropped to 256
     for network in (config.generator, config.discriminator):
-        network.norm_epsilon = 1e-3  # Keras's BatchNormalization unless told otherwise
+        network.norm_epsilon = 1e-3  # the default of Keras's BatchNormalization
         network.norm_momentum = 0.99
         network.conv_bias = "last"
-        network.leaky_slope = 0.3  # Keras's LeakyReLU unless told otherwise
+        network.leaky_slope = 0.3  # the default of Keras's LeakyReLU
     config.generator.bottleneck_norm = True
     config.generator.skip = "after_activation"
     config.generator.dropout_outputs = (2, 4, 8)

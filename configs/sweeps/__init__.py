@@ -1,1 +1,1 @@
-"""Sweeps: one get_sweep() a file, which returns a dict a run: config field -> value."""
+"""Sweeps: one get_sweep() per file, which returns one dict per run: config field -> value."""

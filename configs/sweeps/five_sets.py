@@ -1,7 +1,6 @@
 r"""The paper's five sets by five seeds: how much of table 2 is chance.
 
-Each set is what configs/twin_*.py and configs/paper_*.py make of it: so many persons, of whom the first so many are
-tested.
+Each set has the persons and test persons of configs/twin_*.py and configs/paper_*.py.
 Command: python -m launch.sweep --config=configs/twin_p50.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --sweep=configs/sweeps/five_sets.py --workdir=runs/five_sets
 """
@@ -10,7 +9,7 @@ from fpgan_jax.sweeps.axes import axis, grid, seeds, zip_axes
 
 
 def get_sweep():
-    """Return a dict a run."""
+    """Return one dict per run."""
     sets = zip_axes(
         axis("set_name", ("P50", "P100", "P150", "P200", "P250")),
         axis("data.num_persons", (5, 10, 15, 20, 25)),

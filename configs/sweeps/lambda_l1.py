@@ -9,5 +9,5 @@ from fpgan_jax.sweeps.axes import axis, grid, seeds
 
 
 def get_sweep():
-    """Return a dict a run."""
+    """Return one dict per run."""
     return grid(axis("lambda_l1", (0.0, 1.0, 10.0, 100.0, 1000.0)), seeds(5))

@@ -10,5 +10,5 @@ from fpgan_jax.sweeps.axes import axis, grid, seeds
 
 
 def get_sweep():
-    """Return a dict a run."""
+    """Return one dict per run."""
     return grid(axis("discriminator.receptive_field", (1, 16, 34, 70, 142)), seeds(5))

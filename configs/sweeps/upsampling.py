@@ -10,5 +10,5 @@ from fpgan_jax.sweeps.axes import axis, grid, seeds
 
 
 def get_sweep():
-    """Return a dict a run."""
+    """Return one dict per run."""
     return grid(axis("generator.upsampling", ("transposed", "resize")), seeds(3))
