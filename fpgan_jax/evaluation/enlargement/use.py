@@ -10,7 +10,7 @@ from fpgan_jax.tables.csv_rows import read_rows
 
 _MEASURE = "tar_1"
 _GOOD = 0.08
-_TEXT = "Use: what a recogniser gains over classical augmentation, TAR at FAR 1% on sensors never seen"
+_TEXT = "Use: what a recognizer gains over classical augmentation, TAR at FAR 1% on sensors never seen"
 _NO_RESULTS = "give --recognition, the results.csv of launch.measure_recognition"
 
 
@@ -31,7 +31,7 @@ def create_question(results_csv: str) -> Question:
             return Found(math.nan, names.NO_VALUE, reason=_NO_RESULTS)
         real_text = _write(results, EVERY_FINGER) if EVERY_FINGER in results.arms else ""
         if collection not in results.arms or AUGMENTATION not in results.arms:
-            return Found(math.nan, names.NO_VALUE, real_text, f"no recogniser was trained on {collection}")
+            return Found(math.nan, names.NO_VALUE, real_text, f"no recognizer was trained on {collection}")
         found = results.compare(collection, AUGMENTATION, results.test_sets[-1], _MEASURE)
         return Found(found.mean, _write(results, collection), real_text, is_among_real=found.low > 0)
 
