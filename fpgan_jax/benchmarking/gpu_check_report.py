@@ -117,7 +117,7 @@ def _describe_machine(row: Mapping[str, Any]) -> str:
     driver = f"nvidia-smi: {row['driver']}; " if row["driver"] else ""
     return (
         f"{driver}{machine['num_cores']} cores of {machine['cpu']}; Python {machine['python']}, {versions}; "
-        f"commit {machine['commit'] or 'not known'}; {row['at']} UTC."
+        f"commit {machine['commit']}; {row['at']} UTC."
     )
 
 

@@ -47,7 +47,8 @@ class Source(abc.ABC):
         """Iterate over this process's rows of the batches from one step on; a batch depends on its step only.
 
         Raises:
-          UserError: the batch cannot be divided; later, a pair file has become unreadable.
+          UserError: the batch cannot be divided, or TensorFlow is needed and cannot be imported; later, a pair file has
+            become unreadable.
         """
         batch_size = order.divide_batch(self._batch_size_field, self._global_batch_size, process_count)
 
@@ -57,8 +58,10 @@ class Source(abc.ABC):
         steps = range(start_step, start_step + num_steps)
         if not self._uses_tfdata:
             return map(create_batch, steps)
-        from fpgan_jax.data import input_pipeline
-
+        try:
+            from fpgan_jax.data import input_pipeline
+        except ImportError as error:
+            raise _create_tensorflow_error(error) from error
         example = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in self._take([0]).items()}
         return input_pipeline.create_batches(create_batch, steps, batch_size, example)
 
@@ -306,14 +309,18 @@ def _check_feeding(config: ConfigDict) -> None:
     if config.data.feeding != "tfdata":
         return
     if importlib.util.find_spec("tensorflow") is None:
-        raise UserError(
-            "config.data.feeding='tfdata': TensorFlow cannot be imported here (it is not installed); use \"device\""
-        )
+        raise _create_tensorflow_error("it is not installed")
     # Takes two seconds, in which networks are compiled; whoever needs it sooner waits for it.
     threading.Thread(target=_import_tensorflow).start()
 
 
+def _create_tensorflow_error(reason: object) -> UserError:
+    return UserError(
+        f"config.data.feeding='tfdata': TensorFlow cannot be imported here ({reason}); use \"device\""
+    )
+
+
 def _import_tensorflow() -> None:
-    # An error is raised again where TensorFlow is used.
+    # An error is raised again by `Source.create_batches`.
     with contextlib.suppress(Exception):
         import tensorflow  # noqa: F401

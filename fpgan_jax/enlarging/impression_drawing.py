@@ -52,7 +52,7 @@ class ImpressionRow(manifest.ManifestRow):
     contact_down: float
     contact_right: float
     finger_appearance: str  # of `source`, or for a new finger of a training print
-    appearance: str  # of the training print towards whose appearance the impression's is moved
+    appearance: str  # of the training print toward whose appearance the impression's is moved
 
     @property
     def variation(self) -> Variation:

@@ -47,7 +47,7 @@ class _Conv(nn.Module):
 
 
 class Conv4x4Stride2(_Conv):
-    """4x4 convolution of stride 2 that halves the size; see `convolutions.conv_4x4_stride2`."""
+    """4x4 convolution of stride 2 that halves the size; see `strided_4x4.conv_4x4_stride2`."""
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -62,7 +62,7 @@ class Conv4x4Stride2(_Conv):
 
 
 class ConvTranspose4x4Stride2(_Conv):
-    """Transposed 4x4 convolution of stride 2 that doubles the size; see `convolutions.conv_transpose_4x4_stride2`.
+    """Transposed 4x4 convolution of stride 2 that doubles the size; see `strided_4x4.conv_transpose_4x4_stride2`.
 
     The kernel's shape is [4, 4, features, in_features], unlike that of `flax.linen.ConvTranspose`.
     """

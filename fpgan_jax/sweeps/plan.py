@@ -34,7 +34,11 @@ def load_sweep_file(path: str) -> list[Mapping[str, Any]]:
       UserError: the file cannot be loaded, or `get_sweep` does not return a list of at least one dict.
     """
     sweep = call_function("get_sweep", path, "--sweep")
-    sweep = list(sweep) if isinstance(sweep, Iterable) else []
+    try:
+        sweep = list(sweep) if isinstance(sweep, Iterable) else []
+    except Exception as error:
+        # A generator runs only now.
+        raise UserError(f"--sweep: {path} cannot be loaded: {type(error).__name__}: {error}") from error
     if not sweep or not all(isinstance(overrides, Mapping) for overrides in sweep):
         raise UserError(f"--sweep: {path}: get_sweep() must return one dict per run, at least one")
     return sweep

@@ -50,7 +50,7 @@ def estimate_orientation(images: jax.Array, period: float) -> jax.Array:
     """Estimate which way ridges run, as `ridge_map.estimate_orientation`, for a period in pixels.
 
     Returns:
-      Radians in [0, pi), counter-clockwise from the row's direction; float32 [batch, height, width], as `images`.
+      Radians in [0, pi), counterclockwise from the row's direction; float32 [batch, height, width], as `images`.
     """
     down, across = (_blur(images, period / 6, orders) for orders in ((1, 0), (0, 1)))
     xx, yy, xy = (_blur(product, period) for product in (across**2, down**2, across * down))

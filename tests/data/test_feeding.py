@@ -144,6 +144,16 @@ def test_tfdata_without_tensorflow_points_to_the_devices(config, archive, monkey
     assert create(config).num_examples in (3, 12)
 
 
+def test_a_tensorflow_that_cannot_be_imported_is_named(config, monkeypatch):
+    source = feeding.create_gan_source(config)
+    monkeypatch.delattr("fpgan_jax.data.input_pipeline", raising=False)
+    monkeypatch.setitem(sys.modules, "fpgan_jax.data.input_pipeline", None)
+    with pytest.raises(
+        UserError, match=r"'tfdata': TensorFlow cannot be imported here \(.*\); use \"device\""
+    ):
+        source.create_batches(0, 1)
+
+
 def create_mixed_source(config, *, batch_size=5):
     """Create a source of two persons: a real print each, of gray 1 and 2, and four synthetic ones, of 11 and 12."""
 

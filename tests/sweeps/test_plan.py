@@ -157,6 +157,7 @@ def test_the_five_sets_are_the_papers(config, tmp_path):
         ("1 +", r"--sweep: .*sweep\.py cannot be loaded: SyntaxError"),
         ("x = 1", r"--sweep: .*sweep\.py defines no get_sweep\(\)"),
         ("def get_sweep(): return {}[1]", r"--sweep: .*sweep\.py cannot be loaded: KeyError"),
+        ("def get_sweep(): yield {}[1]", r"--sweep: .*sweep\.py cannot be loaded: KeyError"),
         ("def get_sweep(): return []", r"get_sweep\(\) must return one dict per run, at least one"),
         ("def get_sweep(): return ['lambda_l1=1']", r"must return one dict per run"),
     ],

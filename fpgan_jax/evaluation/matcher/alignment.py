@@ -26,7 +26,7 @@ class Common(NamedTuple):
     pairs: np.ndarray  # int64 [k, 2]; indices of the common minutiae in the first and the second print
     num_first: int  # minutiae of the first print in the area that the second covers
     num_second: int  # minutiae of the second print in the area that the first covers
-    # Radians in (-pi, pi] that turn the first print onto the second, from +x towards the bottom; NaN, like what
+    # Radians in (-pi, pi] that turn the first print onto the second, from +x toward the bottom; NaN, like what
     # follows, with fewer than two pairs.
     turn: float = math.nan
     shift: float = math.nan  # pixels by which the middle of the common minutiae moves
@@ -49,7 +49,7 @@ def align(first: Minutiae, second: Minutiae) -> Common:
     if len(first.x) < 2 or len(second.x) < 2:
         return Common(np.zeros((0, 2), np.int64), 0, 0)
     points, others = _stack(first), _stack(second)
-    # Directions count towards the top, points turn towards the bottom.
+    # Directions count toward the top, points turn toward the bottom.
     turns = first.direction[:, None] - second.direction[None, :]
     best, best_pairs = points, np.zeros((0, 2), np.int64)
     for turn, shift in _vote(points, others, turns):
@@ -75,7 +75,7 @@ def _stack(minutiae: Minutiae) -> np.ndarray:
 
 
 def _rotation(turn: float) -> np.ndarray:
-    """Return the matrix that turns points by an angle from +x towards +y, down."""
+    """Return the matrix that turns points by an angle from +x toward +y, down."""
     return np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
 
 

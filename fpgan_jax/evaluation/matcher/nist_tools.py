@@ -35,7 +35,7 @@ class Minutiae(NamedTuple):
 
     x: np.ndarray  # int32, pixels from the left
     y: np.ndarray  # int32, pixels from the top
-    direction: np.ndarray  # float64, radians in [0, 2 pi) from +x towards the top, in 32 steps
+    direction: np.ndarray  # float64, radians in [0, 2 pi) from +x toward the top, in 32 steps
     is_ending: np.ndarray  # bool; False for a bifurcation
     reliability: np.ndarray  # float64 in [0, 1]
 

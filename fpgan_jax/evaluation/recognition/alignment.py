@@ -46,7 +46,7 @@ def find_core(orientation: np.ndarray, contact: np.ndarray) -> tuple[int, int]:
     """Find where the ridges bend most around what is below them: the upper core, or an arch's summit.
 
     Args:
-      orientation: float32 [height, width], radians counter-clockwise from the row's direction.
+      orientation: float32 [height, width], radians counterclockwise from the row's direction.
       contact: float32 [height, width] in [0, 1], of `ridge_map.find_contact`.
 
     Returns:
