@@ -115,7 +115,7 @@ def test_config_files_are_loaded_and_overridden():
     ("name", "content", "message"),
     [
         ("none.py", None, r"--configs: .*none\.py: no such file"),
-        ("thesis.txt", "mine", r"--configs: .*thesis\.txt cannot be loaded: NameError"),
+        ("thesis.txt", "mine", r"--configs: .*thesis\.txt is not a Python file"),
         ("broken.py", "1 +", r"--configs: .*broken\.py cannot be loaded: SyntaxError"),
         ("empty.py", "", r"--configs: .*empty\.py defines no get_config"),
         (
