@@ -68,4 +68,5 @@ def _create_feed(case: Case, config: ConfigDict) -> Feed:
         from fpgan_jax.data import input_pipeline  # noqa: F401
     except ImportError as error:
         raise UserError(f"--cases=input_tfdata: TensorFlow cannot be imported here ({error})") from error
-    return Feed(feeding.GanSource(config, pairs.ReplicatedPrints(prints, data), uses_tfdata=True), "tfdata")
+    source = feeding.GanSource(config, pairs.ReplicatedPrints(prints, data), made_by=feeding.TFDATA)
+    return Feed(source, "tfdata")

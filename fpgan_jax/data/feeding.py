@@ -1,14 +1,13 @@
 """Training examples as a loop asks for them: what there is, and the batches from any step on, as NumPy arrays.
 
-TensorFlow is imported only where tf.data makes the batches or prints are read through it: without TensorFlow one trains
-from an archive or from arrays. `fpgan_jax.parallel` puts batches on devices.
+tf.data makes the batches of prints that were read through TensorFlow; for all others nothing imports it, which takes
+seconds. `fpgan_jax.parallel` puts batches on devices.
 """
 
 import abc
-import contextlib
-import importlib.util
-import threading
+import collections
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -23,6 +22,11 @@ Batch = dict[str, np.ndarray]
 # How much of every device's memory the examples may take with config.data.feeding "device".
 MAX_DEVICE_BYTES = 2 * 2**30
 
+# Where a source's batches are made: by whoever asks for one, or ahead in threads, Python's or those of tf.data.
+ON_DEMAND, THREADS, TFDATA = "on_demand", "threads", "tfdata"
+# Batches that are ready or being made in Python's threads: a dispatch may take several at once.
+_NUM_AHEAD = 16
+
 
 class Source(abc.ABC):
     """Training examples and their order.
@@ -33,13 +37,19 @@ class Source(abc.ABC):
     """
 
     _batch_size_field: str
-    _uses_tfdata = False
 
-    def __init__(self, examples: pairs.Pairs | prints.PrintSet, global_batch_size: int, shuffle_seed: int):
+    def __init__(
+        self,
+        examples: pairs.Pairs | prints.PrintSet,
+        global_batch_size: int,
+        shuffle_seed: int,
+        made_by: str,
+    ):
         self.num_examples = len(examples)
         self.data_hash = examples.data_hash
         self._global_batch_size = global_batch_size
         self._shuffle_seed = shuffle_seed
+        self._made_by = made_by
 
     def create_batches(
         self, start_step: int, num_steps: int, *, process_index: int = 0, process_count: int = 1
@@ -47,8 +57,7 @@ class Source(abc.ABC):
         """Iterate over this process's rows of the batches from one step on; a batch depends on its step only.
 
         Raises:
-          UserError: the batch cannot be divided, or TensorFlow is needed and cannot be imported; later, a pair file has
-            become unreadable.
+          UserError: the batch cannot be divided; later, a pair file has become unreadable.
         """
         batch_size = order.divide_batch(self._batch_size_field, self._global_batch_size, process_count)
 
@@ -56,12 +65,12 @@ class Source(abc.ABC):
             return self._take(order.slice_for_process(self._choose(step), process_index, process_count))
 
         steps = range(start_step, start_step + num_steps)
-        if not self._uses_tfdata:
+        if self._made_by == ON_DEMAND:
             return map(create_batch, steps)
-        try:
-            from fpgan_jax.data import input_pipeline
-        except ImportError as error:
-            raise _create_tensorflow_error(error) from error
+        if self._made_by == THREADS:
+            return _make_ahead(create_batch, steps)
+        from fpgan_jax.data import input_pipeline
+
         example = {name: (leaf.shape[1:], leaf.dtype) for name, leaf in self._take([0]).items()}
         return input_pipeline.create_batches(create_batch, steps, batch_size, example)
 
@@ -139,13 +148,12 @@ class GanSource(Source):
         training_pairs: pairs.Pairs,
         create_validation_pairs: Callable[[], pairs.Pairs | None] = lambda: None,
         *,
-        uses_tfdata: bool = False,
+        made_by: str = ON_DEMAND,
     ):
-        """Keep the pairs; `uses_tfdata` has tf.data make the batches, ahead of the training."""
-        super().__init__(training_pairs, config.global_batch_size, config.data.shuffle_seed)
+        """Keep the pairs; batches are made `ON_DEMAND`, or ahead of the training by `THREADS` or `TFDATA`."""
+        super().__init__(training_pairs, config.global_batch_size, config.data.shuffle_seed, made_by)
         self._pairs = training_pairs
         self._create_validation_pairs = create_validation_pairs
-        self._uses_tfdata = uses_tfdata
         self.description = training_pairs.description
         self.pair_names = training_pairs.names
         self.pair_ids = [training_pairs.identify(index) for index in range(self.num_examples)]
@@ -189,10 +197,11 @@ class ClassifierSource(Source):
 
     _batch_size_field = "config.classifier.global_batch_size"
 
-    def __init__(self, config: ConfigDict, training_prints: prints.PrintSet, *, uses_tfdata: bool = False):
-        """Keep the prints; `uses_tfdata` as in `GanSource`."""
-        super().__init__(training_prints, config.classifier.global_batch_size, config.data.shuffle_seed)
-        self._uses_tfdata = uses_tfdata
+    def __init__(self, config: ConfigDict, training_prints: prints.PrintSet, *, made_by: str = ON_DEMAND):
+        """Keep the prints; `made_by` as in `GanSource`."""
+        super().__init__(
+            training_prints, config.classifier.global_batch_size, config.data.shuffle_seed, made_by
+        )
         self._filenames = training_prints.filenames
         persons, labels = np.unique(training_prints.persons, return_inverse=True)
         self._examples = {"image": training_prints.images, "label": labels.astype(np.int32)}
@@ -241,17 +250,16 @@ class MixedClassifierSource(ClassifierSource):
 
 
 def create_gan_source(config: ConfigDict) -> GanSource:
-    """Create the source of a config's own pairs, batched by tf.data or gathered on the devices.
+    """Create the source of a config's own pairs, batched ahead of the training or gathered on the devices.
 
     Raises:
-      UserError: as `print_loading.create_pairs`, or config.data.feeding needs TensorFlow, which is not installed.
+      UserError: as `print_loading.create_pairs`.
     """
-    _check_feeding(config)
     return GanSource(
         config,
         print_loading.create_pairs(config),
         lambda: print_loading.create_validation_pairs(config),
-        uses_tfdata=True,
+        made_by=_choose_maker(config),
     )
 
 
@@ -284,13 +292,12 @@ def create_gan_source_from_pairs(
 
 
 def create_classifier_source(config: ConfigDict) -> ClassifierSource:
-    """Create the source of a config's own real prints, batched by tf.data or gathered on the devices.
+    """Create the source of a config's own real prints, batched ahead of the training or gathered on the devices.
 
     Raises:
-      UserError: as `print_loading.load_prints`, or config.data.feeding needs TensorFlow, which is not installed.
+      UserError: as `print_loading.load_prints`.
     """
-    _check_feeding(config)
-    return ClassifierSource(config, print_loading.load_prints(config), uses_tfdata=True)
+    return ClassifierSource(config, print_loading.load_prints(config), made_by=_choose_maker(config))
 
 
 def create_classifier_source_from_prints(
@@ -304,23 +311,19 @@ def create_classifier_source_from_prints(
     return ClassifierSource(config, training_prints)
 
 
-def _check_feeding(config: ConfigDict) -> None:
-    # Now, not after hours of another stage.
-    if config.data.feeding != "tfdata":
-        return
-    if importlib.util.find_spec("tensorflow") is None:
-        raise _create_tensorflow_error("it is not installed")
-    # Takes two seconds, in which networks are compiled; whoever needs it sooner waits for it.
-    threading.Thread(target=_import_tensorflow).start()
+def _choose_maker(config: ConfigDict) -> str:
+    return TFDATA if print_loading.needs_tensorflow(config.data) else THREADS
 
 
-def _create_tensorflow_error(reason: object) -> UserError:
-    return UserError(
-        f"config.data.feeding='tfdata': TensorFlow cannot be imported here ({reason}); use \"device\""
-    )
-
-
-def _import_tensorflow() -> None:
-    # An error is raised again by `Source.create_batches`.
-    with contextlib.suppress(Exception):
-        import tensorflow  # noqa: F401
+def _make_ahead(create_batch: Callable[[int], Batch], steps: range) -> Iterator[Batch]:
+    pool = ThreadPoolExecutor(thread_name_prefix="batches")
+    ahead: collections.deque[Future[Batch]] = collections.deque()
+    try:
+        for step in steps:
+            ahead.append(pool.submit(create_batch, step))
+            if len(ahead) == _NUM_AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)

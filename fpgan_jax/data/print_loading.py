@@ -92,6 +92,11 @@ def _find_owner(record: Record) -> int:
     return impression.person if impression and is_finger else record.person
 
 
+def needs_tensorflow(data_config: ConfigDict) -> bool:
+    """Return whether the prints of a config's source are read through TensorFlow."""
+    return data_config.source == "socofing"
+
+
 def create_pairs(config: ConfigDict) -> pairs.Pairs:
     """Create the training pairs: config.data.num_replicas of every print, or the files of config.data.paired_dir."""
     if config.data.source == "paired_folder":

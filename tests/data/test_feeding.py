@@ -1,6 +1,8 @@
 """Tests of the batches that a training loop asks for."""
 
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -77,7 +79,7 @@ def gather(source, *args, **processes):
 @pytest.mark.parametrize(
     "kind", ["gan", "classifier", "pairs on disk", "gan from an archive", "ridges from one"]
 )
-def test_batches_of_places_are_those_of_tensorflow(config, archive, tmp_path, kind):
+def test_batches_of_places_are_those_of_the_host(config, archive, tmp_path, kind):
     if kind == "ridges from one":
         config.data.condition, config.data.image_size, archive = "ridges", 88, str(tmp_path / "prints.npz")
         print_loading.write_archive(config, archive)
@@ -99,10 +101,48 @@ def test_batches_of_places_are_those_of_tensorflow(config, archive, tmp_path, ki
         }
 
 
-def test_tensorflow_batches_an_archive(config, archive):
-    expected = list(feeding.create_gan_source(config).create_batches(0, 3))
+@pytest.mark.parametrize("create", [feeding.create_gan_source, feeding.create_classifier_source])
+def test_an_archive_is_batched_without_tensorflow_as_with_it(config, archive, monkeypatch, create):
+    num_steps = 2 * feeding._NUM_AHEAD
+    expected = list(create(config).create_batches(2, num_steps))
     config.data.source, config.data.npz_file = "npz", archive
-    assert_same_batches(feeding.create_gan_source(config).create_batches(0, 3), expected)
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.delitem(sys.modules, "fpgan_jax.data.input_pipeline", raising=False)
+    batches = list(create(config).create_batches(2, num_steps))
+    assert len(batches) == num_steps
+    assert_same_batches(batches, expected)
+
+
+def test_batches_are_made_ahead_in_order_and_not_too_many(config):
+    started = []
+
+    def create_batch(step):
+        started.append(step)
+        time.sleep(0.01 * (step % 2))  # every other one is overtaken
+        return {"step": step}
+
+    batches = feeding._make_ahead(create_batch, range(5, 50))
+    assert not started
+    for step in range(5, 30):
+        assert next(batches) == {"step": step}
+        assert len(started) <= step - 4 + feeding._NUM_AHEAD
+    assert [batch["step"] for batch in batches] == list(range(30, 50))
+
+
+def test_an_error_in_a_thread_is_raised_as_it_is_and_ends_the_threads():
+    def create_batch(step):
+        if step == 3:
+            raise UserError("no such file")
+        return {"step": step}
+
+    batches = feeding._make_ahead(create_batch, range(100))
+    assert [next(batches)["step"] for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(UserError, match="^no such file$"):
+        next(batches)
+    for thread in threading.enumerate():
+        if thread.name.startswith("batches"):
+            thread.join(10)
+            assert not thread.is_alive()
 
 
 def test_places_are_of_the_type_that_devices_index_with(config):
@@ -130,28 +170,6 @@ def test_a_set_on_the_devices_is_refused_by_its_batch_and_its_size(
         UserError, match=r"config\.data\.feeding='device': the training set takes .*; use \"tfdata\""
     ):
         source.load_examples()
-
-
-@pytest.mark.parametrize("create", [feeding.create_gan_source, feeding.create_classifier_source])
-def test_tfdata_without_tensorflow_points_to_the_devices(config, archive, monkeypatch, create):
-    config.data.source, config.data.npz_file = "npz", archive
-    monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(
-        UserError, match=r"config\.data\.feeding='tfdata': TensorFlow cannot .*use \"device\""
-    ):
-        create(config)
-    config.data.feeding = "device"
-    assert create(config).num_examples in (3, 12)
-
-
-def test_a_tensorflow_that_cannot_be_imported_is_named(config, monkeypatch):
-    source = feeding.create_gan_source(config)
-    monkeypatch.delattr("fpgan_jax.data.input_pipeline", raising=False)
-    monkeypatch.setitem(sys.modules, "fpgan_jax.data.input_pipeline", None)
-    with pytest.raises(
-        UserError, match=r"'tfdata': TensorFlow cannot be imported here \(.*\); use \"device\""
-    ):
-        source.create_batches(0, 1)
 
 
 def create_mixed_source(config, *, batch_size=5):

@@ -4,7 +4,7 @@ python -m tests.training.run_long --steps=20000 --csv=long.csv
 python -m tests.training.run_long --experiment=classifier
 
 Prints the curves' figures, writes a row for every hundred steps if asked to, and exits with 1 if anything has grown.
-Does not decide what a training is: the tiny ones of `tiny.py`, from a file of prints through tf.data, with samples
+Does not decide what a training is: the tiny ones of `tiny.py`, from a file of prints fed by the host, with samples
 and checkpoints many times as often as usual. For Linux, whose /proc it reads.
 """
 

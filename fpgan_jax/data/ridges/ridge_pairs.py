@@ -32,7 +32,7 @@ class MappedPairs(pairs.ReplicatedPrints):
     def create_condition(self, index: int, noise: np.ndarray) -> np.ndarray:
         """Create the condition of one pair with given noise, uint8 [height, width, 1], if the condition has noise."""
         print_index = int(index) // self._num_replicas
-        # Threads of tf.data may map a print twice, which only costs time.
+        # Threads may map a print twice, which only costs time.
         if print_index not in self._planes:
             self._planes[print_index] = self._map(self._prints.images[print_index][..., 0])
         planes = self._planes[print_index]

@@ -2,8 +2,6 @@
 
 import pathlib
 
-# Before TFDS: while that is imported, it replaces Python's import function, and a thread of `feeding` may still be
-# importing TensorFlow.
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from ml_collections import ConfigDict
