@@ -323,13 +323,7 @@ class _Run:
         case = Case("gan_step", 16, 2, 4, "float32") if is_smallest else Case("gan_step", 32, 4, 4, "float32")
         num_devices = (1, 2) if is_smallest else (1, 2, 4, 8)
         yield from scaling.measure_weak_scaling(self._config, case, num_devices, self._settings)
-        paper = {
-            "kind": "program",
-            "name": "gan_step",
-            "image_size": 256,
-            "num_features": 64,
-            "batch_size": 1,
-        }
+        paper = dict(kind="program", name="gan_step", image_size=256, num_features=64, batch_size=1)
         for row in list(self._writer.rows):
             if row | paper == row:
                 for reduction in scaling.describe_all_reduce(row["ms_median"] / 1e3):

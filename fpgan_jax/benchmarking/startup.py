@@ -16,6 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import fpgan_jax
+from fpgan_jax.benchmarking.worker_process import find_message
 from fpgan_jax.data import pair_writing, pairs
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
@@ -86,8 +87,7 @@ def _time_runs(arguments: Sequence[str], num_runs: int, expected: Sequence[int] 
         result = subprocess.run([sys.executable, *arguments], check=False, capture_output=True, cwd=_ROOT)
         durations.append(time.perf_counter() - begin)
         if result.returncode not in expected:
-            last = (result.stderr.decode().strip().splitlines() or ["no message"])[-1]
-            raise RuntimeError(last)
+            raise RuntimeError(find_message(result.stderr.decode()))
     return statistics.median(durations)
 
 
@@ -133,8 +133,7 @@ def _time_first_step(folder: pathlib.Path, workdir: pathlib.Path, size: int) -> 
         seconds = time.perf_counter() - begin
         process.wait()
     if process.returncode or _count_lines(metrics) < 2:
-        last = ((folder / "log").read_text().strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(last)
+        raise RuntimeError(find_message((folder / "log").read_text()))
     return seconds
 
 
