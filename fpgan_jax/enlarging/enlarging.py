@@ -233,13 +233,12 @@ def _draw_fingers(
         sharded.fill_folder(out_dir, division, create_row, create_drawer)
         return
     rows = [row for finger in fingers for row in create_rows(finger)]
-    calls = [rows[start : start + IMAGES_PER_CALL] for start in range(0, len(rows), IMAGES_PER_CALL)]
     # Whole calls, so that an image has the same neighbors when a stopped folder is completed.
     missing = [
         row
-        for call in calls
+        for call, count in drawing.list_calls(rows, IMAGES_PER_CALL)
         if not all(os.path.exists(os.path.join(out_dir, row.file)) for row in call)
-        for row in call
+        for row in call[:count]
     ]
     if missing:
         sharded.write_images(out_dir, missing, create_drawer())
