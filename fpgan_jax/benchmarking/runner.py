@@ -82,7 +82,7 @@ def run_benchmark(config: ConfigDict, options: Options) -> str:
 def _prepare_config(config: ConfigDict, options: Options) -> ConfigDict:
     config = config.copy_and_resolve_references()
     if options.smallest:
-        config.classifier.update({"width": 0.05, "num_middle_blocks": 0})
+        config.classifier.update(cases.SMALLEST_CLASSIFIER)
     if not config.data.socofing_dir:
         config.data.socofing_dir = "unused"  # nothing is read from there
     validate_config(config)
