@@ -143,10 +143,9 @@ class _Run:
         if self._options.goals:
             return
         is_smallest = self._options.smallest
-        num_starts = 1 if is_smallest else 3
         measures: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
             "cpu_parity": partial(cpu_parity.compare_steps, self._config, smallest=is_smallest),
-            "start_up": partial(startup.measure_start_up, num_runs=num_starts, smallest=is_smallest),
+            "start_up": partial(startup.measure_start_up, smallest=is_smallest),
             "weak_scaling": self._run_weak_scaling,
         }
         for name, measure in measures.items():

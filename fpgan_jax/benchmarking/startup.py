@@ -27,11 +27,11 @@ _TEST_SIZE = 128  # pixels, of configs/test_size.py
 _SMALLEST_SIZE = 16
 
 
-def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[dict[str, Any]]:
+def measure_start_up(*, smallest: bool = False) -> Iterator[dict[str, Any]]:
     """Time imports, `--help` of every script, and the start of a training.
 
-    Each import and `--help` is the median of `num_runs`. Training starts with an empty and with a filled cache of
-    compiled programs.
+    Each import and `--help` is the median of three runs, or with `smallest` one of a few. Training starts with an
+    empty and with a filled cache of compiled programs.
 
     Yields:
       Rows with "what", and "seconds" and "count" of runs, or "error". The time of an empty Python process is
@@ -42,6 +42,7 @@ def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[d
     """
     if not (_ROOT / "launch" / "train_gan.py").exists():
         raise UserError(f"--cases=start_up: no launch/train_gan.py in {_ROOT}; run it from a checkout")
+    num_runs = 1 if smallest else 3
     # Only these two modules need an optional dependency.
     need_torch = ("fpgan_jax.benchmarking.peers", "fpgan_jax.benchmarking.peer_programs")
     modules = [module.name for module in pkgutil.walk_packages(fpgan_jax.__path__, "fpgan_jax.")]
