@@ -65,12 +65,7 @@ def open_enlargement(
 ) -> Enlargement:
     """Restore a generator and read the prints that it draws from; new fingers are not checked yet.
 
-    Args:
-      gan_workdir: the workdir of `launch.train_gan`.
-      request: what is drawn.
-      overrides: fields of `config.synthesis` that replace the checkpoint's.
-      data_overrides: fields of `config.data`, for training prints that have moved.
-      step: of the checkpoint; the last one by default, "best" by the run's own metric.
+    The arguments are those of `drawing.synthesize`, and what is drawn.
 
     Raises:
       UserError: there is no such checkpoint, it does not draw from ridge maps, or the prints are missing.
@@ -84,10 +79,7 @@ def open_enlargement(
             "configs/enlarge_demo.py does"
         )
     training_prints = print_loading.load_prints(config)
-    if ridge_pairs.create_pairs(training_prints, config.data).data_hash != metadata["data_hash"]:
-        raise UserError(
-            f"{print_loading.describe_origin(config.data)}: holds other prints than the generator was trained on"
-        )
+    drawing.check_data(config, metadata, ridge_pairs.create_pairs(training_prints, config.data).data_hash)
     source = finger_sources.open_source(
         request.identities,
         request.num_fingers,
@@ -112,14 +104,11 @@ def enlarge(
 ) -> str:
     """Draw impressions of given prints or of new fingers; images that exist are kept.
 
+    The arguments are those of `open_enlargement`, and:
+
     Args:
-      gan_workdir: as in `open_enlargement`.
       out_dir: folder for `<finger>_<impression>.png` and `manifest.csv`, or for shards; created if missing. For new
         fingers it also gets `fingers.csv`, which says which were refused.
-      request: what is drawn.
-      overrides: as in `open_enlargement`.
-      data_overrides: as in `open_enlargement`.
-      step: as in `open_enlargement`.
       matcher: checks new fingers; None is NIST's.
       figure: a PNG to draw, with the first fingers in one row each.
 

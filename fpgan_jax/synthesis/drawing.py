@@ -195,10 +195,7 @@ def create_condition_loader(
     if config.data.condition != "noise":
         training_pairs = print_loading.create_pairs(config)
         assert isinstance(training_pairs, ridge_pairs.MappedPairs)
-        if training_pairs.data_hash != metadata["data_hash"]:
-            raise UserError(
-                f"{print_loading.describe_origin(config.data)}: holds other prints than the generator was trained on"
-            )
+        check_data(config, metadata, training_pairs.data_hash)
         return lambda index, row: training_pairs.create_condition(index, create_noise_of_row(config, row))
     if pair_names and config.synthesis.noise == "training":
         if metadata["data_hash"].startswith(pairs.ARRAYS_PREFIX):
@@ -209,6 +206,18 @@ def create_condition_loader(
         folder = pair_folder.PairFolder(config.data.paired_dir, config.data)
         return lambda index, row: folder[folder.find(pair_names[index])]["noise_image"]
     return lambda index, row: create_noise_of_row(config, row)
+
+
+def check_data(config: ConfigDict, metadata: Mapping, data_hash: str) -> None:
+    """Check that prints, by their hash, are those that a checkpoint's generator was trained on.
+
+    Raises:
+      UserError: they are not.
+    """
+    if data_hash != metadata["data_hash"]:
+        raise UserError(
+            f"{print_loading.describe_origin(config.data)}: holds other prints than the generator was trained on"
+        )
 
 
 def _draw_images(
