@@ -30,7 +30,7 @@ _CASES = (
     (Case("gan_step", 256, 64, 64, "bfloat16"), Case("generator_inference", 256, 64, 64, "bfloat16")),
     (Case("xception_step", 256, 0, 64, "bfloat16"), Case("xception_inference", 256, 0, 64, "bfloat16")),
 )
-# A training that is asked to stop has so long to save before it is killed.
+# A training that is asked to stop has this long to save before it is killed.
 _GRACE_SECONDS = 15
 # Fraction of the limit of a step after which its benchmark starts no further case, so that the last one can finish.
 _BENCHMARK_SHARE = 0.8

@@ -70,7 +70,7 @@ class PeerWorker(contextlib.AbstractContextManager):
     """
 
     def __init__(self, *, device: str, num_threads: int):
-        """Start the worker on the device "cpu" or "cuda", with so many CPU threads.
+        """Start the worker on the device "cpu" or "cuda", with this number of CPU threads.
 
         Raises:
           UserError: PyTorch is not installed, or cannot use the device.

@@ -181,7 +181,7 @@ def _check_new_fingers(out_dir: str, enlargement: Enlargement, matcher: Matcher 
         )
     except nist_tools.ToolError as error:
         raise UserError(
-            f"{error}; or give --nocheck_fingers, and nobody knows whether they are new"
+            f"{error}; or give --nocheck_fingers, which leaves open whether they are new"
         ) from error
     write_rows(path, found)
 
