@@ -84,6 +84,7 @@ def open_enlargement(
         request.identities,
         request.num_fingers,
         config,
+        training_prints,
         seed=config.synthesis.seed,
         sensor_ppi=request.sensor_ppi,
     )

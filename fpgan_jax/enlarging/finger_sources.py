@@ -21,6 +21,7 @@ from fpgan_jax.data.procedural import new_fingers
 from fpgan_jax.data.ridges import print_scale, ridge_map
 from fpgan_jax.data.ridges.distortion import find_square_shape
 from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.recognition import alignment
 from fpgan_jax.host.user_paths import expand_path
 
 NEW, TRAINING, HELD_OUT = WORDS = "new", "training", "held_out"
@@ -29,6 +30,8 @@ FIRST_NEW = 100_001
 MAX_NEW = 899_999
 # Ridge periods on every side of the image: more than twice the usual shift of a finger.
 _MARGIN = 5
+# Prints that show which part of a finger a sensor sees.
+_NUM_PLACED = 100
 
 
 class Finger(NamedTuple):
@@ -44,6 +47,7 @@ class FingerSource(Protocol):
 
     fingers: tuple[Finger, ...]
     window: tuple[slice, slice]  # of the canvas within a scanner's frame
+    is_new: bool  # whether nobody has them, so that they touch a sensor where and how others' prints do
     period: float  # ridge period of the canvas, pixels
     stretch: float  # width over height that a square of skin has on the canvas
     content_hash: str  # of what the fingers are made of
@@ -55,6 +59,8 @@ class FingerSource(Protocol):
 
 class GivenPrints:
     """The first print of each of the first `num_fingers` fingers in a set, on the canvas of a config."""
+
+    is_new = False
 
     def __init__(self, prints: PrintSet, num_fingers: int | None, data_config: ConfigDict):
         """Choose the fingers; None is all.
@@ -87,11 +93,12 @@ class GivenPrints:
 class NewFingers:
     """New fingers, in square pixels, as the sensor of the training prints would show them."""
 
+    is_new = True
     window = ridge_map.WHOLE
     stretch = 1.0
 
-    def __init__(self, num_fingers: int, seed: int, data_config: ConfigDict):
-        """Number the fingers; each is grown when its print is loaded.
+    def __init__(self, num_fingers: int, seed: int, data_config: ConfigDict, training_prints: PrintSet):
+        """Number the fingers; each is grown when its print is loaded. The training prints show what the sensor sees.
 
         Raises:
           UserError: the number is not from 1 to `MAX_NEW`.
@@ -101,7 +108,8 @@ class NewFingers:
         self._seed = seed
         self.fingers = tuple(itertools.islice(self.list_candidates(), num_fingers))
         self.period = print_scale.find_sensor_period(data_config)
-        self.content_hash = f"{NEW}:{seed}:{new_fingers.VERSION}"
+        self._core_offset = find_usual_core(training_prints, data_config)
+        self.content_hash = f"{NEW}:{seed}:{new_fingers.VERSION}:{self._core_offset:.3f}"
         self._shape = find_canvas_shape(data_config)
 
     def list_candidates(self) -> Iterator[Finger]:
@@ -112,12 +120,16 @@ class NewFingers:
 
     def load_whole_print(self, source: str) -> np.ndarray:
         """Grow a finger: uint8 [height, width] at 500 pixels per inch, ridges up to the edges."""
-        return self._grow(source).image
+        return self._grow(source).usual
 
     def load_print(self, source: str) -> np.ndarray:
-        """Grow a finger and print it on its canvas."""
-        image, contact = self._grow(source)
-        image = np.rint(255 - contact * (255 - image.astype(np.float32))).astype(np.uint8)
+        """Grow a finger and print it on its canvas, whose middle is the middle of the sensor's usual impression."""
+        finger = self._grow(source)
+        image = np.rint(255 - finger.contact * (255 - finger.image.astype(np.float32))).astype(np.uint8)
+        core = finger.center[0] - new_fingers.CORE_ABOVE_CENTER
+        middle = round(core - self._core_offset * print_scale.PERIOD_AT_500_PPI)
+        above, below = middle, len(image) - middle
+        image = np.pad(image, ((max(below - above, 0), max(above - below, 0)), (0, 0)), constant_values=255)
         factor = self.period / print_scale.PERIOD_AT_500_PPI
         (scaled,) = print_scale.scale_images(image[None], factor, margin=0)
         return preprocessing.place_centrally(scaled[..., None], self._shape)[..., 0]
@@ -128,6 +140,14 @@ class NewFingers:
         return new_fingers.create_new_finger(int(seed), int(number))
 
 
+def find_usual_core(prints: PrintSet, data_config: ConfigDict) -> float:
+    """Find how far below the middle of the contact a sensor's prints usually have their core: ridge periods, median."""
+    rows, columns = preprocessing.find_window(data_config)
+    images = prints.images[:: max(1, len(prints) // _NUM_PLACED)][:_NUM_PLACED, rows, columns, 0]
+    resolution = print_scale.find_resolution(data_config)
+    return float(np.median([alignment.measure_core_offset(image, resolution)[0] for image in images]))
+
+
 def find_canvas_shape(data_config: ConfigDict) -> tuple[int, int]:
     """Find the (height, width) in square pixels that shows a config's images and a margin of ridges around them."""
     height, width = find_square_shape(image_shape(data_config)[:2], print_scale.find_stretch(data_config))
@@ -136,7 +156,13 @@ def find_canvas_shape(data_config: ConfigDict) -> tuple[int, int]:
 
 
 def open_source(
-    identities: str, num_fingers: int | None, config: ConfigDict, *, seed: int = 0, sensor_ppi: float = 0.0
+    identities: str,
+    num_fingers: int | None,
+    config: ConfigDict,
+    training_prints: PrintSet,
+    *,
+    seed: int = 0,
+    sensor_ppi: float = 0.0,
 ) -> FingerSource:
     """Find the fingers that a user names.
 
@@ -145,6 +171,7 @@ def open_source(
         `<finger>_<impression>.png`; or a file of `launch.make_pairs --npz`.
       num_fingers: the first fingers; None is all.
       config: the checkpoint's.
+      training_prints: of the checkpoint, all of one sensor.
       seed: of new fingers.
       sensor_ppi: of the prints in a folder.
 
@@ -154,7 +181,7 @@ def open_source(
     if identities == NEW:
         if num_fingers is None:
             raise UserError("--num_identities: say how many new fingers")
-        return NewFingers(num_fingers, seed, config.data)
+        return NewFingers(num_fingers, seed, config.data, training_prints)
     config = config.copy_and_resolve_references()
     data = config.data
     canvas_shape = find_canvas_shape(data)

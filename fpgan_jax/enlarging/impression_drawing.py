@@ -21,7 +21,6 @@ from fpgan_jax.data.ridges.appearance import Appearance, measure_appearance
 from fpgan_jax.data.ridges.distortion import Pose
 from fpgan_jax.data.ridges.impressions import Variation
 from fpgan_jax.data.ridges.ridge_map import RidgeMap
-from fpgan_jax.enlarging import finger_sources
 from fpgan_jax.enlarging.finger_sources import Finger, FingerSource
 from fpgan_jax.errors import UserError
 from fpgan_jax.synthesis import drawing, image_folder, manifest
@@ -82,11 +81,6 @@ class Enlargement:
     is_square: bool = True  # whether images get square pixels, not the generator's own
 
     @property
-    def is_new(self) -> bool:
-        """Whether the fingers are new ones, not given prints'."""
-        return isinstance(self.source, finger_sources.NewFingers)
-
-    @property
     def resolution(self) -> tuple[float, float]:
         """Pixels per inch of the images, (down, across)."""
         down, across = print_scale.find_resolution(self.config.data)
@@ -120,7 +114,7 @@ class Enlargement:
             )
         # Impression 0, which is not drawn, selects the appearance that all impressions share.
         usual = int(self._sample(finger, 0).appearance_choice[0])
-        finger_appearance = self._choose_print(others, usual) if self.is_new else finger.source
+        finger_appearance = self._choose_print(others, usual) if self.source.is_new else finger.source
         rows = []
         for first in range(1, num_impressions + 1, _IMPRESSIONS_PER_CALL):
             variations = self._sample(finger, first)
@@ -132,7 +126,7 @@ class Enlargement:
     def _sample(self, finger: Finger, first: int) -> Variation:
         """Sample `_IMPRESSIONS_PER_CALL` variations, from impression `first` on, on the host."""
         seed, period = self.config.synthesis.seed, self.source.period
-        strength = 1.0 if self.is_new else impressions.GIVEN_PRINT_STRENGTH
+        strength = 1.0 if self.source.is_new else impressions.GIVEN_PRINT_STRENGTH
         return jax.device_get(_sample_variations(seed, finger.number, first, period, strength))
 
     def _choose_print(self, others: np.ndarray, choice: int) -> str:
@@ -155,8 +149,11 @@ class Enlargement:
             replica=impression,
         )
         pose = variation.pose
+        # The contact of a new finger's impression stays where it is.
+        contact_shift = (0.0, 0.0) if self.source.is_new else variation.contact_shift.tolist()
         return ImpressionRow(
-            **dataclasses.asdict(row) | {"noise": NEW_FINGER if self.is_new else GIVEN_PRINT, "noise_seed": -1},
+            **dataclasses.asdict(row)
+            | {"noise": NEW_FINGER if self.source.is_new else GIVEN_PRINT, "noise_seed": -1},
             ppi=print_scale.write_resolution(self.resolution),
             source=finger.source,
             rotation=float(pose.rotation),
@@ -167,8 +164,8 @@ class Enlargement:
             field_seed=int(variation.field_seed),
             field_strength=float(variation.field_strength),
             contact=self._choose_print(others, int(variation.contact_choice)),
-            contact_down=float(variation.contact_shift[0]),
-            contact_right=float(variation.contact_shift[1]),
+            contact_down=contact_shift[0],
+            contact_right=contact_shift[1],
             finger_appearance=finger_appearance,
             appearance=self._choose_print(others, int(variation.appearance_choice)),
         )
@@ -207,10 +204,13 @@ class ImpressionDrawer:
         draw, variables = drawing.bind_draw(self._config, enlargement.variables, finish)
         num_channels = derived.condition_shape(self._config.data)[2]
         stretches = {"pixel_stretch": stretch, "canvas_stretch": self._source.stretch}
+        follows = self._source.is_new
 
         def create(ridges, contact, other_contact, look, noise, variation):
             condition = impressions.create_condition(
-                ridges, contact, other_contact, look, noise, variation, self._period, **stretches
+                *(ridges, contact, other_contact, look, noise, variation, self._period),
+                follows_contact=follows,
+                **stretches,
             )
             # Minutiae move as ridges do, but their condition has no planes beyond the first.
             return condition[..., :num_channels]

@@ -7,13 +7,16 @@ import pathlib
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
 from fpgan_jax.data import impression_folder, print_loading
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
+from fpgan_jax.data.ridges import ridge_map
 from fpgan_jax.enlarging import enlarging, finger_sources, impression_drawing
 from fpgan_jax.enlarging.enlarging import Request
 from fpgan_jax.errors import UserError
+from fpgan_jax.evaluation.recognition import alignment
 from fpgan_jax.evaluation.study import loading
 from fpgan_jax.models import factory
 from fpgan_jax.synthesis import drawing, manifest, sharded
@@ -268,6 +271,28 @@ def test_impressions_of_a_given_print_vary_less_since_its_own_pose_is_unknown(ga
     spread = [np.std([(row.stretch_down, row.stretch_right) for row in rows]) for rows in (given, new)]
     assert spread[0] == pytest.approx(0.018 * 0.8165, rel=0.25)
     assert spread[1] == pytest.approx(0.018, rel=0.25)
+
+
+@pytest.mark.parametrize("row", [40, 90])
+def test_a_sensor_shows_that_part_of_a_new_finger_that_its_prints_show(row):
+    """A sensor's print has arcs around a place in a row, on a disk in the middle of 128 x 128 pixels."""
+    config = tiny.create_config()
+    config.data.update(source="impressions", sensor_ppi=238.0, image_ppi=238.0, frame="keep", image_size=128)
+    rows, columns = np.mgrid[:128, :128] - np.array([[[row]], [[64]]])
+    distance = np.where(rows < 0, np.hypot(rows, columns), np.abs(columns))
+    skin = np.hypot(*(np.mgrid[:128, :128] - 64)) < 55
+    image = np.where(skin, 128 - 100 * np.cos(2 * np.pi * distance / 4.284), 255).astype(np.uint8)
+    prints = PrintSet(image[None, ..., None], np.array([1], np.int32), ("1.BMP",))
+    source = finger_sources.NewFingers(8, 0, config.data, prints)
+    cores = []
+    for finger in source.fingers:
+        drawn = source.load_print(finger.source)
+        down, _ = alignment.measure_core_offset(drawn, (238.0, 238.0))
+        contact = ridge_map.map_contact(drawn, source.period)
+        middle = ndimage.center_of_mass(contact)[0]
+        cores.append(middle + 4.284 * down - (drawn.shape[0] - 1) / 2)
+    # The core is found three ridges above the place. Fingers differ by two, so the mean of eight is known to 3 pixels.
+    assert np.mean(cores) == pytest.approx(row - 3 * 4.284 - 63.5, abs=7)
 
 
 def test_new_fingers_are_numbered_apart_and_may_go_unchecked(gan_workdir, tmp_path):

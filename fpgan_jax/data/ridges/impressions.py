@@ -46,7 +46,9 @@ class Variation(NamedTuple):
     pose: Pose
     contact_shift: jax.Array | np.ndarray  # float32 [2], from the finger's own contact to the other's, pixels
     field_seed: jax.Array | np.ndarray  # uint32 [], of the skin's distortion and the noise plane
-    field_strength: jax.Array | np.ndarray  # float32 [], of the skin's distortion; 1 as real impressions differ
+    field_strength: (
+        jax.Array | np.ndarray
+    )  # float32 [], of the skin's distortion; 1 as real impressions differ
     contact_choice: jax.Array | np.ndarray  # uint32 [], picks the print whose contact is taken
     appearance_choice: jax.Array | np.ndarray  # uint32 [], picks the print whose appearance is taken
 
@@ -77,19 +79,25 @@ def create_condition(
     variation: Variation,
     period: float,
     *,
+    follows_contact: bool = False,
     pixel_stretch: float = 1.0,
     canvas_stretch: float = 1.0,
 ) -> jax.Array:
     """Make the condition of an impression: the finger's ridges, moved, where both it and the other print touched.
 
+    A given finger's own contact is part of what is known of it, so the other contact comes to its middle. A new finger
+    comes to the middle of the other contact, which stays where a print of this sensor has it.
+
     Args:
       ridges: uint8 [canvas height, canvas width], the finger's, as a plane of `ridge_condition`.
       contact: uint8 of the same shape; 255 where it touched.
-      other_contact: uint8 [height, width], another print's; it is enlarged if it is smaller than the finger's.
+      other_contact: uint8 [height, width], another print's.
       look: of a print.
       noise: uint8 [height, width, 1].
       variation: the pose, the contact's shift and the field are used, in square pixels of the same area.
       period: of the ridges, pixels.
+      follows_contact: whether the canvas's middle comes to the other contact's, from where it is shifted; otherwise the
+        other contact moves, and is enlarged if it is smaller than the finger's.
       pixel_stretch: width over height of a square of skin in the condition and in the other contact.
       canvas_stretch: the same on the canvas.
 
@@ -102,16 +110,20 @@ def create_condition(
     field = distortion.sample_field(
         field_key, shape, period, variation.field_strength, pixel_stretch=pixel_stretch
     )
-    places = distortion.create_places(variation.pose, field, canvas_shape, **stretches)
+    pose = variation.pose
+    if follows_contact:
+        root = math.sqrt(pixel_stretch)
+        offset = _find_middle(other_contact) - (np.array(shape, np.float32) - 1) / 2
+        pose = pose._replace(shift=pose.shift + offset * np.array([root, 1 / root], np.float32))
+    places = distortion.create_places(pose, field, canvas_shape, **stretches)
     finger = jnp.stack([(ridges.astype(jnp.float32) - 128) / 127, contact / 255], axis=-1)
     inside = distortion.find_inside(places, canvas_shape, period / 2)[..., None]
     moved_ridges, moved_contact = jnp.moveaxis(distortion.resample(finger, places) * inside, -1, 0)
-    contact_pose = variation.pose._replace(shift=variation.pose.shift + variation.contact_shift)
-    touched = _place(
-        other_contact / 255,
-        distortion.move(_find_middle(contact), contact_pose, canvas_shape, shape, **stretches),
-        contact.sum(dtype=jnp.float32) / 255,
-    )
+    touched = other_contact / 255
+    if not follows_contact:
+        contact_pose = pose._replace(shift=pose.shift + variation.contact_shift)
+        middle = distortion.move(_find_middle(contact), contact_pose, canvas_shape, shape, **stretches)
+        touched = _place(touched, middle, contact.sum(dtype=jnp.float32) / 255)
     maps = RidgeMap(jnp.clip(moved_ridges * touched, -1, 1), jnp.clip(moved_contact, 0, 1) * touched)
     # An accelerator would cut the operands' lower bits.
     with jax.default_matmul_precision("highest"):

@@ -30,16 +30,34 @@ def align_print(image: np.ndarray, ppi: tuple[float, float]) -> np.ndarray:
     Returns:
       int8 [SIDE, SIDE]; ridges are positive, about 40.
     """
+    normal, contact, (row, column) = _find_parts(image, ppi)
+    pixels = np.rint(contact * normal * (127 / _RANGE)).clip(-127, 127).astype(np.int8)
+    # So that the window is inside, wherever the core is.
+    padded = np.pad(pixels, SIDE // 2)
+    return padded[row : row + SIDE, column : column + SIDE]
+
+
+def measure_core_offset(image: np.ndarray, ppi: tuple[float, float]) -> tuple[float, float]:
+    """Measure how far below and to the right of its contact's middle a print's core is, in ridge periods.
+
+    Args and source: as in `align_print`; (0, 0) if there is no contact.
+    """
+    _, contact, core = _find_parts(image, ppi)
+    middle = ndimage.center_of_mass(contact) if contact.any() else core
+    down, right = ((own - other) / PERIOD for own, other in zip(core, middle, strict=True))
+    return down, right
+
+
+def _find_parts(
+    image: np.ndarray, ppi: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Bring a print to `PPI`; return its pixels with equal contrast, its contact, and the core's place."""
     size = tuple(max(1, round(side * PPI / own)) for side, own in zip(image.shape, ppi, strict=True))
     scaled = preprocessing.resize(image[..., None], size, "lanczos")[..., 0]
     levels = scaled.astype(np.float32)
     contact = ridge_map.find_contact(levels, PERIOD)
     normal = ridge_map.normalize_contrast(levels, PERIOD)
-    row, column = find_core(ridge_map.estimate_orientation(normal, PERIOD), contact)
-    pixels = np.rint(contact * normal * (127 / _RANGE)).clip(-127, 127).astype(np.int8)
-    # So that the window is inside, wherever the core is.
-    padded = np.pad(pixels, SIDE // 2)
-    return padded[row : row + SIDE, column : column + SIDE]
+    return normal, contact, find_core(ridge_map.estimate_orientation(normal, PERIOD), contact)
 
 
 def find_core(orientation: np.ndarray, contact: np.ndarray) -> tuple[int, int]:

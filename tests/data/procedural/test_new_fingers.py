@@ -6,6 +6,7 @@ import pytest
 from fpgan_jax.data.procedural import new_fingers
 from fpgan_jax.evaluation.matcher import nist_tools
 from fpgan_jax.evaluation.matcher.ridge_spectrum import measure_ridges
+from fpgan_jax.evaluation.recognition import alignment
 
 
 @pytest.fixture(scope="module")
@@ -15,10 +16,10 @@ def fingers():
 
 @pytest.fixture(scope="module")
 def windows(fingers):
-    """Cut 256 x 256 pixels out of the middle."""
-    height, width = fingers[0].image.shape
+    """Cut 256 x 256 pixels out of the middle of usual impressions."""
+    height, width = fingers[0].usual.shape
     rows, columns = (slice(side // 2 - 128, side // 2 + 128) for side in (height, width))
-    return np.stack([finger.image[rows, columns] for finger in fingers])
+    return np.stack([finger.usual[rows, columns] for finger in fingers])
 
 
 def test_a_finger_is_that_of_its_seed_and_number(fingers):
@@ -44,14 +45,25 @@ def test_they_have_nearly_as_many_minutiae_as_real_prints(windows):
 
 def test_the_contact_is_round_above_and_leaves_the_sides_free(fingers):
     for finger in fingers:
-        height, width = finger.contact.shape
+        height, width = finger.usual.shape
         assert (
             finger.contact[height // 2 - 60 : height // 2 + 60, width // 2 - 60 : width // 2 + 60] == 1
         ).all()
         assert (finger.contact[:20, :100] == 0).all() and (finger.contact[:, [0, -1]] == 0).all()
 
 
+def test_the_core_is_where_recognizers_find_it(fingers):
+    """A pattern's center is between its core and what is below, by 28 pixels on average."""
+    offsets = []
+    for finger in fingers:
+        top = round(finger.center[0]) - 150
+        row, _ = alignment.measure_core_offset(finger.image[top : top + 300, 50:310], (500.0, 500.0))
+        offsets.append(9 * row)
+    # They vary by 18 pixels, so the mean of twelve is known to 5.
+    assert np.mean(offsets) == pytest.approx(-new_fingers.CORE_ABOVE_CENTER, abs=15)
+
+
 def test_the_contacts_edge_is_soft(fingers):
     # 0.5 +- depth / 9.2: from 0 to 1 within 9.2 pixels, where the edge runs straight across the row.
-    row = fingers[0].contact[fingers[0].contact.shape[0] // 2]
+    row = fingers[0].contact[fingers[0].usual.shape[0] // 2]
     assert 8 <= ((row > 0) & (row < 1)).sum() <= 40

@@ -1,5 +1,7 @@
 """What moves an impression's ridges and contact, on shapes whose places are known."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,10 +32,14 @@ def create_variation(*, rotation=0.0, shift=(0, 0), stretch=(1, 1), contact_shif
     )
 
 
-create = jax.jit(lambda *arguments: impressions.create_condition(*arguments, PERIOD))
+@functools.partial(jax.jit, static_argnames=("follows_contact", "pixel_stretch"))
+def create(*arguments, **options):
+    return impressions.create_condition(*arguments, PERIOD, **options)
 
 
-def create_condition(*, ridges=None, contact=None, other_contact=None, **variation):
+def create_condition(
+    *, ridges=None, contact=None, other_contact=None, follows_contact=False, pixel_stretch=1.0, **variation
+):
     look = Appearance(np.full((16, 16), 60, np.float32), np.full((16, 16), 20, np.float32))
     return np.asarray(
         create(
@@ -43,6 +49,8 @@ def create_condition(*, ridges=None, contact=None, other_contact=None, **variati
             look,
             np.arange(64 * 64, dtype=np.uint32).astype(np.uint8).reshape(64, 64, 1),
             create_variation(**variation),
+            follows_contact=follows_contact,
+            pixel_stretch=pixel_stretch,
         )
     )
 
@@ -107,6 +115,32 @@ def test_ridges_from_beyond_the_image_come_in():
 
 def test_the_noise_plane_is_the_given_one():
     assert create_condition()[..., NOISE].ravel().tolist() == [*range(256)] * 16
+
+
+def test_a_new_finger_comes_to_the_other_contact_which_stays_where_it_is():
+    corner = draw_disk(SHAPE, (44, 20), 12)
+    # In the canvas's middle.
+    contact = draw_disk(CANVAS, (51.5, 51.5), 4)
+    condition = create_condition(
+        contact=contact,
+        other_contact=corner,
+        shift=(3, -2),
+        contact_shift=(9, 9),
+        strength=0.0,
+        follows_contact=True,
+    )
+    np.testing.assert_allclose(find_middle(condition[..., CONTACT]), (47, 18), atol=0.2)
+    everywhere = create_condition(other_contact=corner, shift=(3, -2), follows_contact=True)
+    np.testing.assert_allclose(everywhere[..., CONTACT], corner, atol=1)
+
+
+def test_a_new_finger_comes_to_the_other_contact_in_pixels_that_are_not_square_too():
+    corner = draw_disk(SHAPE, (44, 20), 12)
+    contact = draw_disk(CANVAS, (51.5, 51.5), 4)
+    condition = create_condition(
+        contact=contact, other_contact=corner, strength=0.0, follows_contact=True, pixel_stretch=1.21
+    )
+    np.testing.assert_allclose(find_middle(condition[..., CONTACT]), (44, 20), atol=0.2)
 
 
 def test_a_variation_is_that_of_its_three_numbers():

@@ -45,6 +45,18 @@ def test_an_image_without_contact_has_its_middle_for_a_core():
     assert find_core(np.zeros((20, 30), np.float32), np.zeros((20, 30), np.float32)) == (10, 15)
 
 
+def test_the_cores_offset_is_from_the_middle_of_what_touched():
+    image = draw_loop((75, 75))
+    down, across = alignment.measure_core_offset(image, SCALE)
+    image[101:] = image[:, :49] = 255
+    # The middle of the disk's pixels that are left; the core is the same.
+    rows, columns = np.mgrid[:101, 49:150] + 0.5
+    kept = np.hypot(rows - 75, columns - 75) < 45
+    found = alignment.measure_core_offset(image, SCALE)
+    assert found[0] - down == pytest.approx((75 - rows[kept].mean()) / PERIOD, abs=0.5)
+    assert found[1] - across == pytest.approx((75 - columns[kept].mean()) / PERIOD, abs=0.5)
+
+
 def test_a_shifted_print_is_aligned_to_the_same_pixels():
     first, second = (align_print(draw_loop(core), SCALE) for core in ((70.5, 75.5), (78.5, 70.5)))
     np.testing.assert_array_equal(first, second)
