@@ -130,11 +130,14 @@ def replicate(tree: Any) -> Any:
     copies = jax.tree.map(
         lambda leaf: np.broadcast_to(np.asarray(leaf), (num_devices, *np.shape(leaf))), tree
     )
-    if jax.process_count() > 1:
-        return copies
-    # Placed as pmap places its outputs; for NumPy arrays the first step would be compiled separately.
+    # For NumPy arrays the first step would be compiled separately.
+    return copies if jax.process_count() > 1 else place_by_device(copies)
+
+
+def place_by_device(tree: Any) -> Any:
+    """Put arrays [local_devices, ...] on their devices, as pmap places its outputs."""
     mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (DEVICE_AXIS,))
-    return jax.device_put(copies, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(DEVICE_AXIS)))
+    return jax.device_put(tree, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(DEVICE_AXIS)))
 
 
 def unreplicate(tree: Any) -> Any:

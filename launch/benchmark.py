@@ -35,10 +35,10 @@ flags.DEFINE_float("min_seconds", 3.0, "Minimum time per contestant.", lower_bou
 flags.DEFINE_integer("min_repeats", 10, "Minimum number of samples per contestant.", lower_bound=1)
 flags.DEFINE_integer("rounds", 3, "Turns per contestant.", lower_bound=1)
 flags.DEFINE_float(
-    "max_seconds", None, "Start no further case or round after so many seconds.", lower_bound=0
+    "max_seconds", None, "Start no further case or round after this many seconds.", lower_bound=0
 )
 flags.DEFINE_integer(
-    "profile", 0, "Trace each program, and name so many kernels with the most time.", lower_bound=0
+    "profile", 0, "Trace each program, and list this many kernels, those with the most time.", lower_bound=0
 )
 cli.define_path_flag("out", "JSON-lines file to append the rows to.")
 flags.DEFINE_integer("steps_per_dispatch", 1, "Training steps per call.", lower_bound=1)

@@ -16,9 +16,9 @@ _WORKDIR = cli.define_path_flag("workdir", "Folder of this experiment; made if m
 
 def main() -> None:
     """Run the chain."""
-    from fpgan_jax.reproduction import enlarging as reproduction_enlarging
+    from fpgan_jax.reproduction.enlarging import enlarge_database
 
-    print(reproduction_enlarging.enlarge_database(_CONFIG.value, _WORKDIR.value))
+    print(enlarge_database(_CONFIG.value, _WORKDIR.value))
 
 
 if __name__ == "__main__":

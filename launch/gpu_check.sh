@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can tell, in one command for a machine that has one, JAX and PyTorch, and no network.
+# All measurements that need a GPU, in one command for a machine that has one, JAX and PyTorch, and no network.
 # Usage: bash launch/gpu_check.sh prepare SOCOFING_FOLDER
 #          where there is a network: the wheels, the prints and the commit that the other machine lacks, into .gpu
 #        bash launch/gpu_check.sh run [FLAGS of launch.gpu_check]
-#          there, in a copy of the checkout with .gpu; the same command goes on with what is not done
+#          there, in a copy of the checkout with .gpu; the same command continues with what is not done
 #        bash launch/gpu_check.sh --tiny    rehearses `run` on a CPU; the times mean nothing
 # prepare uses the environment in .venv, or where FPGAN_JAX_VENV says; run uses PYTHON, or python3.
 set -euo pipefail
@@ -44,7 +44,7 @@ run() {
     "$python" -m pip install --quiet --disable-pip-version-check --no-index --no-deps --upgrade \
       --target "$workdir/site" .gpu/*.whl
   fi
-  # What one process has compiled, and which kernels it found the fastest, the next one need not find again.
+  # Later processes use the programs that earlier ones compiled, and their choices of kernels.
   export JAX_COMPILATION_CACHE_DIR="$workdir/jax_cache" JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0.3
   export TORCHINDUCTOR_CACHE_DIR="$workdir/torch_cache" PYTHONUNBUFFERED=1
   exec "$python" -m launch.gpu_check --workdir="$workdir" ${OUT:+--out_dir="$OUT"} "$@"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the fingerprint programs that the evaluation uses: MINDTCT, BOZORTH3 and NFIQ 2 of NIST.
 # Usage: bash launch/setup_biometrics.sh
-# The environment lies in .venv, or where FPGAN_JAX_VENV says. third_party/nbis/README.md says what runs where.
+# The environment is .venv, or where FPGAN_JAX_VENV says. third_party/nbis/README.md says what runs where.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 environment="${FPGAN_JAX_VENV:-.venv}"

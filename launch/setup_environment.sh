@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes the virtual environment that quickstart.sh and test.sh use, or brings it up to date.
 # Usage: bash launch/setup_environment.sh [EXTRA]    (an extra of setup.cfg: test, gpu, compare)
-# The environment lies in .venv, or where FPGAN_JAX_VENV says. PYTHON names the interpreter.
+# The environment is .venv, or where FPGAN_JAX_VENV says. PYTHON names the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 extra="${1:-}"

@@ -11,6 +11,8 @@ from fpgan_jax.models.patchgan import NUM_STRIDED_CONVS
 
 PROGRAM_CASES = ("generator_inference", "discriminator", "gan_step", "xception_inference", "xception_step")
 INPUT_CASES = ("input_tfdata", "input_device")
+# The narrowest and shortest Xception, for trials whose times mean nothing.
+SMALLEST_CLASSIFIER = {"width": 0.05, "num_middle_blocks": 0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +32,16 @@ class Case:
     num_features: int
     batch_size: int
     dtype: str
+
+    @property
+    def is_xception(self) -> bool:
+        """Whether the classifier is timed, not a network of the GAN."""
+        return self.name.startswith("xception")
+
+    def shrink(self, batch_size: int = 1) -> "Case":
+        """Return the case at the smallest size that its networks take."""
+        size, num_features = (71, 0) if self.is_xception else (16, 2)
+        return dataclasses.replace(self, image_size=size, num_features=num_features, batch_size=batch_size)
 
 
 def create_config(config: ConfigDict, case: Case) -> ConfigDict:
@@ -64,7 +76,7 @@ def check_case(case: Case, config: ConfigDict) -> None:
       UserError: they cannot be built.
     """
     try:
-        if case.name.startswith("xception"):
+        if case.is_xception:
             factory.create_classifier(config, num_classes=config.data.num_persons)
         else:
             factory.create_generator(config)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
-import numpy as np
 
 from fpgan_jax import parallel
 from fpgan_jax.benchmarking.programs import Program
@@ -39,7 +38,7 @@ def compile_program(program: Program) -> CompiledProgram:
     """Put the inputs of a program on the devices and compile it, so that no call compiles anything."""
     state = program.create_state()
     if program.is_step:
-        state, batch = parallel.replicate(state), _put_on_devices(program.batch)
+        state, batch = parallel.replicate(state), parallel.place_by_device(program.batch)
     else:
         batch = jax.device_put(program.batch)
     # Lowered with the arrays of the calls: pmap compiles again for other arrays of the same shapes.
@@ -53,12 +52,6 @@ def compile_program(program: Program) -> CompiledProgram:
     costs |= {"lower_seconds": lowered_at - begin, "compile_seconds": compiled_at - lowered_at}
     costs["is_compile_cached"] = bool(hits)
     return CompiledProgram(program, state, batch, costs)
-
-
-def _put_on_devices(batch: Any) -> Any:
-    mesh = jax.sharding.Mesh(np.array(jax.local_devices()), (parallel.DEVICE_AXIS,))
-    sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(parallel.DEVICE_AXIS))
-    return jax.device_put(batch, sharding)
 
 
 @contextlib.contextmanager

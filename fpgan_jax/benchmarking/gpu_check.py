@@ -30,7 +30,7 @@ _CASES = (
     (Case("gan_step", 256, 64, 64, "bfloat16"), Case("generator_inference", 256, 64, 64, "bfloat16")),
     (Case("xception_step", 256, 0, 64, "bfloat16"), Case("xception_inference", 256, 0, 64, "bfloat16")),
 )
-# A training that is asked to stop has so long to save before it is killed.
+# A training that is asked to stop has this long to save before it is killed.
 _GRACE_SECONDS = 15
 # Fraction of the limit of a step after which its benchmark starts no further case, so that the last one can finish.
 _BENCHMARK_SHARE = 0.8
@@ -74,7 +74,7 @@ def list_steps(options: Options, *, has_torch: bool) -> list[Step]:
     length = ["--rounds=3", "--min_repeats=9", "--min_seconds=1.5"]
     if tiny:
         length = ["--rounds=1", "--min_repeats=2", "--min_seconds=0"]
-        length += ["--config.classifier.width=0.05", "--config.classifier.num_middle_blocks=0"]
+        length += [f"--config.classifier.{name}={value}" for name, value in cases.SMALLEST_CLASSIFIER.items()]
     profile = ["--profile=3"] if tiny else ["--profile=20"]
     groups = _list_cases(tiny)
     step_1, batch_64, xception = map(_flag_cases, groups)
@@ -108,13 +108,7 @@ def list_steps(options: Options, *, has_torch: bool) -> list[Step]:
 
 def _list_cases(tiny: bool) -> list[list[Case]]:
     """List the cases that are timed together: the step at batch size 1, the GAN at 64, Xception."""
-    return [[_shrink(case) if tiny else case for case in group] for group in _CASES]
-
-
-def _shrink(case: Case) -> Case:
-    size, num_features = (71, 0) if case.name.startswith("xception") else (16, 2)
-    batch_size = min(case.batch_size, 2)
-    return dataclasses.replace(case, image_size=size, num_features=num_features, batch_size=batch_size)
+    return [[case.shrink(min(case.batch_size, 2)) if tiny else case for case in group] for group in _CASES]
 
 
 def _flag_cases(group: Sequence[Case]) -> list[str]:
@@ -300,7 +294,7 @@ def describe_peer_requests(config: ConfigDict, tiny: bool) -> list[dict[str, Any
     """Create the requests with which `peer_worker` compiles the programs of all steps, in their order."""
     config = config.copy_and_resolve_references()
     if tiny:
-        config.classifier.update({"width": 0.05, "num_middle_blocks": 0})
+        config.classifier.update(cases.SMALLEST_CLASSIFIER)
     requests: list[dict[str, Any]] = [
         {"command": "start", "device": "cpu" if tiny else "cuda", "num_threads": parallel.count_cores()}
     ]

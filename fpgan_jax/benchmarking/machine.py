@@ -3,7 +3,6 @@
 Run as a module, it prints the description as JSON.
 """
 
-import importlib.metadata
 import json
 import os
 import pathlib
@@ -28,6 +27,7 @@ _ENVIRONMENT = (
 
 def describe_machine() -> dict[str, Any]:
     """Describe the machine as JAX sees it, the cores that this process may use, and the software."""
+    found = {name: versions.find_package(name) for name in _PACKAGES}
     return {
         "cpu": _read_cpu_model(),
         "num_cores": parallel.count_cores(),
@@ -35,7 +35,7 @@ def describe_machine() -> dict[str, Any]:
         "device": jax.local_devices()[0].device_kind,
         "num_devices": jax.local_device_count(),
         "python": platform.python_version(),
-        "versions": {name: version for name in _PACKAGES if (version := _read_version(name))},
+        "versions": {name: version for name, version in found.items() if version != versions.NOT_INSTALLED},
         "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         "commit": versions.find_commit(),
     }
@@ -47,13 +47,6 @@ def _read_cpu_model() -> str:
     except OSError:
         found = None
     return found[1] if found else platform.processor() or platform.machine()
-
-
-def _read_version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 if __name__ == "__main__":

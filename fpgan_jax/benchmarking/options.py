@@ -80,20 +80,14 @@ def list_cases(options: Options) -> list[Case]:
     if options.goals:
         return list(_GOALS)
     if options.smallest:
-        return [
-            Case(name, 71, 0, 1, "float32") if _is_xception(name) else Case(name, 16, 2, 1, "float32")
-            for name in names
-        ]
+        return [Case(name, 0, 0, 0, "float32").shrink() for name in names]
     found = []
     lists = options.sizes, options.widths, options.batch_sizes, options.dtypes, names
     for size, width, batch_size, dtype, name in itertools.product(*lists):
         batch_size = IMAGES_PER_CALL if name == "synthesis" else batch_size
-        found.append(Case(name, size, 0 if _is_xception(name) else width, batch_size, dtype))
+        case = Case(name, size, width, batch_size, dtype)
+        found.append(dataclasses.replace(case, num_features=0) if case.is_xception else case)
     return list(dict.fromkeys(found))
-
-
-def _is_xception(name: str) -> bool:
-    return name.startswith("xception")
 
 
 def complete_options(options: Options) -> Options:

@@ -70,7 +70,7 @@ class PeerWorker(contextlib.AbstractContextManager):
     """
 
     def __init__(self, *, device: str, num_threads: int):
-        """Start the worker on the device "cpu" or "cuda", with so many CPU threads.
+        """Start the worker on the device "cpu" or "cuda", with this number of CPU threads.
 
         Raises:
           UserError: PyTorch is not installed, or cannot use the device.
@@ -151,7 +151,7 @@ class _Server:
 
         if device == "cuda" and not torch.cuda.is_available():
             raise RuntimeError("no CUDA device that this PyTorch can use")
-        self._device = device
+        self._device, self._torch = device, torch
         torch.set_num_threads(num_threads)
         torch.backends.cudnn.benchmark = True
         # As JAX by default: tf32 where the device has it.
@@ -174,25 +174,19 @@ class _Server:
         return {"samples": samples}
 
     def _peak(self) -> dict[str, Any]:
-        import torch
-
-        return {"bytes": torch.cuda.max_memory_allocated() if self._device == "cuda" else None}
+        return {"bytes": self._torch.cuda.max_memory_allocated() if self._device == "cuda" else None}
 
     def _release(self) -> dict[str, Any]:
-        import torch
-
         self._turns.clear()
-        torch.compiler.reset()
+        self._torch.compiler.reset()
         if self._device == "cuda":
-            torch.cuda.empty_cache()
-            torch.cuda.reset_peak_memory_stats()
+            self._torch.cuda.empty_cache()
+            self._torch.cuda.reset_peak_memory_stats()
         return {}
 
     def _block(self, result: Any) -> None:
-        import torch
-
         if self._device == "cuda":
-            torch.cuda.synchronize()
+            self._torch.cuda.synchronize()
 
 
 def _serve() -> None:

@@ -70,19 +70,6 @@ def create_program(case: Case, config: ConfigDict, *, steps_per_dispatch: int = 
     return _STEP_CREATORS[case.name](case, config, steps_per_dispatch)
 
 
-def init_generator(config: ConfigDict, key: jax.Array) -> Any:
-    """Draw the variables of the generator of a case."""
-    condition = jnp.zeros((1, *condition_shape(config.data)))
-    return factory.create_generator(config).init(
-        key, condition, deterministic=True, use_running_average=False
-    )
-
-
-def _init_discriminator(config: ConfigDict, key: jax.Array) -> Any:
-    images = (jnp.zeros((1, *shape(config.data))) for shape in (condition_shape, image_shape))
-    return factory.create_discriminator(config).init(key, *images, use_running_average=False)
-
-
 def _init_classifier(config: ConfigDict, key: jax.Array) -> Any:
     image = jnp.zeros((1, *image_shape(config.data)))
     return _create_classifier(config).init(key, image, deterministic=True, use_running_average=False)
@@ -98,7 +85,7 @@ def _create_generator_inference(case: Case, config: ConfigDict) -> Program:
     generate = create_generate(generator, deterministic=False, use_running_average=False)
     batch = _draw_bytes(0, case.batch_size, condition_shape(config.data))
     keys = jax.random.split(jax.random.key(1), case.batch_size)
-    return Program(jax.jit(generate), functools.partial(init_generator, config), batch, keys)
+    return Program(jax.jit(generate), functools.partial(factory.init_generator, config), batch, keys)
 
 
 def _create_discriminator(case: Case, config: ConfigDict) -> Program:
@@ -126,7 +113,7 @@ def _create_discriminator(case: Case, config: ConfigDict) -> Program:
 
     shapes = condition_shape(config.data), image_shape(config.data), image_shape(config.data)
     batch = tuple(_draw_bytes(seed, case.batch_size, shape) for seed, shape in enumerate(shapes))
-    init = functools.partial(_init_discriminator, config)
+    init = functools.partial(factory.init_discriminator, config)
     return Program(jax.jit(compute_gradients), init, batch, jax.random.key(1))
 
 
@@ -153,8 +140,8 @@ def _create_gan_step(case: Case, config: ConfigDict, steps_per_dispatch: int) ->
 
     def init(key: jax.Array) -> GanTrainState:
         generator_key, discriminator_key = jax.random.split(key)
-        generator_state = create_network_state(init_generator(config, generator_key), tx)
-        discriminator_state = create_network_state(_init_discriminator(config, discriminator_key), tx)
+        generator_state = create_network_state(factory.init_generator(config, generator_key), tx)
+        discriminator_state = create_network_state(factory.init_discriminator(config, discriminator_key), tx)
         average = generator_state.params if config.ema_decay > 0 else None
         return GanTrainState(jnp.int32(0), generator_state, discriminator_state, average)
 

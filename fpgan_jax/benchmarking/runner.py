@@ -82,7 +82,7 @@ def run_benchmark(config: ConfigDict, options: Options) -> str:
 def _prepare_config(config: ConfigDict, options: Options) -> ConfigDict:
     config = config.copy_and_resolve_references()
     if options.smallest:
-        config.classifier.update({"width": 0.05, "num_middle_blocks": 0})
+        config.classifier.update(cases.SMALLEST_CLASSIFIER)
     if not config.data.socofing_dir:
         config.data.socofing_dir = "unused"  # nothing is read from there
     validate_config(config)
@@ -143,10 +143,9 @@ class _Run:
         if self._options.goals:
             return
         is_smallest = self._options.smallest
-        num_starts = 1 if is_smallest else 3
         measures: dict[str, Callable[[], Iterable[dict[str, Any]]]] = {
             "cpu_parity": partial(cpu_parity.compare_steps, self._config, smallest=is_smallest),
-            "start_up": partial(startup.measure_start_up, num_runs=num_starts, smallest=is_smallest),
+            "start_up": partial(startup.measure_start_up, smallest=is_smallest),
             "weak_scaling": self._run_weak_scaling,
         }
         for name, measure in measures.items():
@@ -323,13 +322,7 @@ class _Run:
         case = Case("gan_step", 16, 2, 4, "float32") if is_smallest else Case("gan_step", 32, 4, 4, "float32")
         num_devices = (1, 2) if is_smallest else (1, 2, 4, 8)
         yield from scaling.measure_weak_scaling(self._config, case, num_devices, self._settings)
-        paper = {
-            "kind": "program",
-            "name": "gan_step",
-            "image_size": 256,
-            "num_features": 64,
-            "batch_size": 1,
-        }
+        paper = dict(kind="program", name="gan_step", image_size=256, num_features=64, batch_size=1)
         for row in list(self._writer.rows):
             if row | paper == row:
                 for reduction in scaling.describe_all_reduce(row["ms_median"] / 1e3):

@@ -16,6 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 import fpgan_jax
+from fpgan_jax.benchmarking.worker_process import find_message
 from fpgan_jax.data import pair_writing, pairs
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.errors import UserError
@@ -26,11 +27,11 @@ _TEST_SIZE = 128  # pixels, of configs/test_size.py
 _SMALLEST_SIZE = 16
 
 
-def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[dict[str, Any]]:
+def measure_start_up(*, smallest: bool = False) -> Iterator[dict[str, Any]]:
     """Time imports, `--help` of every script, and the start of a training.
 
-    Each import and `--help` is the median of `num_runs`. Training starts with an empty and with a filled cache of
-    compiled programs.
+    Each import and `--help` is the median of three runs, or with `smallest` one of a few. Training starts with an
+    empty and with a filled cache of compiled programs.
 
     Yields:
       Rows with "what", and "seconds" and "count" of runs, or "error". The time of an empty Python process is
@@ -41,6 +42,7 @@ def measure_start_up(*, num_runs: int = 3, smallest: bool = False) -> Iterator[d
     """
     if not (_ROOT / "launch" / "train_gan.py").exists():
         raise UserError(f"--cases=start_up: no launch/train_gan.py in {_ROOT}; run it from a checkout")
+    num_runs = 1 if smallest else 3
     # Only these two modules need an optional dependency.
     need_torch = ("fpgan_jax.benchmarking.peers", "fpgan_jax.benchmarking.peer_programs")
     modules = [module.name for module in pkgutil.walk_packages(fpgan_jax.__path__, "fpgan_jax.")]
@@ -86,8 +88,7 @@ def _time_runs(arguments: Sequence[str], num_runs: int, expected: Sequence[int] 
         result = subprocess.run([sys.executable, *arguments], check=False, capture_output=True, cwd=_ROOT)
         durations.append(time.perf_counter() - begin)
         if result.returncode not in expected:
-            last = (result.stderr.decode().strip().splitlines() or ["no message"])[-1]
-            raise RuntimeError(last)
+            raise RuntimeError(find_message(result.stderr.decode()))
     return statistics.median(durations)
 
 
@@ -133,8 +134,7 @@ def _time_first_step(folder: pathlib.Path, workdir: pathlib.Path, size: int) -> 
         seconds = time.perf_counter() - begin
         process.wait()
     if process.returncode or _count_lines(metrics) < 2:
-        last = ((folder / "log").read_text().strip().splitlines() or ["no message"])[-1]
-        raise RuntimeError(last)
+        raise RuntimeError(find_message((folder / "log").read_text()))
     return seconds
 
 

@@ -12,8 +12,8 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
 from fpgan_jax.benchmarking import timing
-from fpgan_jax.benchmarking.programs import init_generator
 from fpgan_jax.data import pairs
+from fpgan_jax.models import factory
 from fpgan_jax.synthesis import manifest, sharded, shards
 from fpgan_jax.synthesis.sharded import CALLS_PER_DEVICE, IMAGES_PER_CALL
 
@@ -27,7 +27,7 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
       (the turns "device", "encoder" and "end_to_end", whose samples are seconds per image; "images_per_sample" and
       "bytes_per_image" for the row).
     """
-    variables = jax.jit(functools.partial(init_generator, config))(jax.random.key(0))
+    variables = jax.jit(functools.partial(factory.init_generator, config))(jax.random.key(0))
     drawer = sharded.Drawer(config, jax.device_get(variables))
     metadata = {"pair_names": [], "config_hash": "", "data_hash": ""}
 

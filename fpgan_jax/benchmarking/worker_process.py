@@ -23,5 +23,10 @@ def ask_module(module: str, request: Any, environment: Mapping[str, str]) -> Any
         env=os.environ | environment,
     )
     if result.returncode:
-        raise RuntimeError((result.stderr.strip().splitlines() or ["no message"])[-1])
+        raise RuntimeError(find_message(result.stderr))
     return json.loads(result.stdout.splitlines()[-1])
+
+
+def find_message(output: str) -> str:
+    """Return the last line of what a process that failed printed."""
+    return (output.strip().splitlines() or ["no message"])[-1]

@@ -135,22 +135,27 @@ MEASURE_FAMILIES = (
 MATCHERS = ("nbis", "fingerprint_recognition")
 
 
+def _seed(meaning: str) -> Field:
+    return Field(0, meaning, low=0, high=_MAX_SEED)
+
+
 def _fallback_seed(meaning: str, fallback: str) -> Field:
     return Field(
         -1, f"{meaning}; -1: `{fallback}`", low=-1, high=_MAX_SEED, fallback=fallback, came_later=True
     )
 
 
+def _variant(default: Any, meaning: str, **options: Any) -> Field:
+    return Field(default, meaning, is_variant=True, came_later=True, **options)
+
+
 FIELDS: Mapping[str, Field] = {
     "set_name": Field(
         "P50", "name of the set: the row of the paper's table 2 that its results are compared with"
     ),
-    "seed": Field(
-        0,
+    "seed": _seed(
         "Value of every seed below that is -1: the GAN's three and `classifier.seed`. `data.noise_seed`, "
-        "`data.shuffle_seed` and `synthesis.seed` do not depend on it",
-        low=0,
-        high=_MAX_SEED,
+        "`data.shuffle_seed` and `synthesis.seed` do not depend on it"
     ),
     "weights_seed": _fallback_seed("initial weights of the GAN", "seed"),
     "dropout_seed": _fallback_seed("dropout of the GAN in training", "seed"),
@@ -278,10 +283,8 @@ FIELDS: Mapping[str, Field] = {
         "Open in the paper; with the same noise for all replicas, they would all be the same pair",
         choices=("replica", "person"),
     ),
-    "data.noise_seed": Field(0, "noise images of the training pairs", low=0, high=_MAX_SEED),
-    "data.shuffle_seed": Field(
-        0, "order of the pairs, and of the classifier's prints", low=0, high=_MAX_SEED
-    ),
+    "data.noise_seed": _seed("noise images of the training pairs"),
+    "data.shuffle_seed": _seed("order of the pairs, and of the classifier's prints"),
     "data.jitter": Field(
         0, "pixels by which a pair is enlarged before a random crop; 30 in pix2pix", low=0, high=1024
     ),
@@ -321,39 +324,23 @@ FIELDS: Mapping[str, Field] = {
         "batch", 'norms; "batch_per_example" has the statistics of each example', choices=_NORMS
     ),
     # A norm over one pixel divides by the root of this number.
-    "generator.norm_epsilon": Field(
-        1e-5, "added to the variance", low=1e-12, is_variant=True, came_later=True
+    "generator.norm_epsilon": _variant(1e-5, "added to the variance", low=1e-12),
+    "generator.norm_momentum": _variant(
+        0.9, "of the running statistics: new = momentum * old + (1 - momentum) * batch", low=0.0, high=0.9999
     ),
-    "generator.norm_momentum": Field(
-        0.9,
-        "of the running statistics: new = momentum * old + (1 - momentum) * batch",
-        low=0.0,
-        high=0.9999,
-        is_variant=True,
-        came_later=True,
+    "generator.bottleneck_norm": _variant(
+        False, "norm of the innermost, 1x1 map; for a batch of one only its bias has an effect"
     ),
-    "generator.bottleneck_norm": Field(
-        False,
-        "norm of the innermost, 1x1 map; for a batch of one only its bias has an effect",
-        is_variant=True,
-        came_later=True,
-    ),
-    "generator.conv_bias": Field(
+    "generator.conv_bias": _variant(
         "auto",
         'which convolutions have a bias; "auto": those without a norm that has one, "last": only the last one',
         choices=_CONV_BIASES,
-        is_variant=True,
-        came_later=True,
     ),
-    "generator.leaky_slope": Field(
-        0.2, "slope of the encoder's LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
-    ),
-    "generator.skip": Field(
+    "generator.leaky_slope": _variant(0.2, "slope of the encoder's LeakyReLU", low=0.0, high=1.0),
+    "generator.skip": _variant(
         "before_activation",
         "what a skip connection carries",
         choices=("before_activation", "after_activation"),
-        is_variant=True,
-        came_later=True,
     ),
     "generator.dropout_rate": Field(
         0.5,
@@ -375,18 +362,10 @@ FIELDS: Mapping[str, Field] = {
         64, "features of the first convolution; doubled from one to the next, up to 8 times", low=1
     ),
     "discriminator.norm": Field("batch", "as the generator's", choices=_NORMS),
-    "discriminator.norm_epsilon": Field(
-        1e-5, "added to the variance", low=1e-12, is_variant=True, came_later=True
-    ),
-    "discriminator.norm_momentum": Field(
-        0.9, "of the running statistics", low=0.0, high=0.9999, is_variant=True, came_later=True
-    ),
-    "discriminator.conv_bias": Field(
-        "auto", "as the generator's", choices=_CONV_BIASES, is_variant=True, came_later=True
-    ),
-    "discriminator.leaky_slope": Field(
-        0.2, "slope of its LeakyReLU", low=0.0, high=1.0, is_variant=True, came_later=True
-    ),
+    "discriminator.norm_epsilon": _variant(1e-5, "added to the variance", low=1e-12),
+    "discriminator.norm_momentum": _variant(0.9, "of the running statistics", low=0.0, high=0.9999),
+    "discriminator.conv_bias": _variant("auto", "as the generator's", choices=_CONV_BIASES),
+    "discriminator.leaky_slope": _variant(0.2, "slope of its LeakyReLU", low=0.0, high=1.0),
     "discriminator.dtype": Field("float32", "data type in which it computes", choices=_DTYPES),
     "global_batch_size": Field(1, "pairs per step, over all devices", low=1),
     "num_epochs": Field(160, "passes over the set; 160 is the last in figure 3", low=1, may_train_on=True),
@@ -398,13 +377,11 @@ FIELDS: Mapping[str, Field] = {
         "loss of both networks on logits: cross-entropy, squares, or hinge",
         choices=("vanilla", "lsgan", "hinge"),
     ),
-    "update_order": Field(
+    "update_order": _variant(
         "discriminator_first",
         '"discriminator_first": G learns from D after its update; "simultaneous": before it; "old_activations": before '
         "it, with a gradient that goes back through D's new weights",
         choices=("discriminator_first", "simultaneous", "old_activations"),
-        is_variant=True,
-        came_later=True,
     ),
     "lambda_l1": Field(100.0, "weight of the L1 loss in the generator's loss", low=0.0),
     "ridge_loss_weight": Field(
@@ -523,7 +500,7 @@ FIELDS: Mapping[str, Field] = {
     "synthesis.batch_size": Field(
         16, "affects the speed, and about one pixel in 10,000 by one gray level", low=1, is_free=True
     ),
-    "synthesis.seed": Field(0, "dropout in synthesis", low=0, high=_MAX_SEED),
+    "synthesis.seed": _seed("dropout in synthesis"),
     "synthesis.noise_seed": _fallback_seed("new noise", "synthesis.seed"),
     "evaluation.num_test_persons": Field(
         3, "Open in the paper which ones; the first n of the set by id", low=1

@@ -26,7 +26,7 @@ def format_page() -> str:
             field.type_name,
             _describe_range(field),
             repr(field.default),
-            _describe_meaning(field),
+            field.meaning + "; differs between the codes of pix2pix (docs/versions.md)" * field.is_variant,
             _find_use(name),
         )
         groups.setdefault(name.rpartition(".")[0], []).append(row)
@@ -38,18 +38,12 @@ def format_page() -> str:
     return "\n".join([_INTRODUCTION, *sections])
 
 
-def _describe_meaning(field: Field) -> str:
-    return field.meaning + "; differs between the codes of pix2pix (docs/versions.md)" * field.is_variant
-
-
 def _describe_range(field: Field) -> str:
     if field.choices:
         return ", ".join(map(str, field.choices))
-    low = None if field.low is None else str(field.low)
-    high = None if field.high is None else str(field.high)
-    if low is not None and high is not None:
-        return f"{low} to {high}"
-    return f"at least {low}" if low is not None else f"at most {high}" if high is not None else ""
+    if field.low is None:
+        return "" if field.high is None else f"at most {field.high}"
+    return f"at least {field.low}" if field.high is None else f"{field.low} to {field.high}"
 
 
 def _find_use(name: str) -> str:

@@ -65,12 +65,7 @@ def open_enlargement(
 ) -> Enlargement:
     """Restore a generator and read the prints that it draws from; new fingers are not checked yet.
 
-    Args:
-      gan_workdir: the workdir of `launch.train_gan`.
-      request: what is drawn.
-      overrides: fields of `config.synthesis` that replace the checkpoint's.
-      data_overrides: fields of `config.data`, for training prints that have moved.
-      step: of the checkpoint; the last one by default, "best" by the run's own metric.
+    The arguments are those of `drawing.synthesize`, and what is drawn.
 
     Raises:
       UserError: there is no such checkpoint, it does not draw from ridge maps, or the prints are missing.
@@ -84,10 +79,7 @@ def open_enlargement(
             "configs/enlarge_demo.py does"
         )
     training_prints = print_loading.load_prints(config)
-    if ridge_pairs.create_pairs(training_prints, config.data).data_hash != metadata["data_hash"]:
-        raise UserError(
-            f"{print_loading.describe_origin(config.data)}: holds other prints than the generator was trained on"
-        )
+    drawing.check_data(config, metadata, ridge_pairs.create_pairs(training_prints, config.data).data_hash)
     source = finger_sources.open_source(
         request.identities,
         request.num_fingers,
@@ -113,14 +105,11 @@ def enlarge(
 ) -> str:
     """Draw impressions of given prints or of new fingers; images that exist are kept.
 
+    The arguments are those of `open_enlargement`, and:
+
     Args:
-      gan_workdir: as in `open_enlargement`.
       out_dir: folder for `<finger>_<impression>.png` and `manifest.csv`, or for shards; created if missing. For new
         fingers it also gets `fingers.csv`, which says which were refused.
-      request: what is drawn.
-      overrides: as in `open_enlargement`.
-      data_overrides: as in `open_enlargement`.
-      step: as in `open_enlargement`.
       matcher: checks new fingers; None is NIST's.
       figure: a PNG to draw, with the first fingers in one row each.
 
@@ -193,7 +182,7 @@ def _check_new_fingers(out_dir: str, enlargement: Enlargement, matcher: Matcher 
         )
     except nist_tools.ToolError as error:
         raise UserError(
-            f"{error}; or give --nocheck_fingers, and nobody knows whether they are new"
+            f"{error}; or give --nocheck_fingers, which leaves open whether they are new"
         ) from error
     write_rows(path, found)
 
@@ -234,13 +223,12 @@ def _draw_fingers(
         sharded.fill_folder(out_dir, division, create_row, create_drawer)
         return
     rows = [row for finger in fingers for row in create_rows(finger)]
-    calls = [rows[start : start + IMAGES_PER_CALL] for start in range(0, len(rows), IMAGES_PER_CALL)]
     # Whole calls, so that an image has the same neighbors when a stopped folder is completed.
     missing = [
         row
-        for call in calls
+        for call, count in drawing.list_calls(rows, IMAGES_PER_CALL)
         if not all(os.path.exists(os.path.join(out_dir, row.file)) for row in call)
-        for row in call
+        for row in call[:count]
     ]
     if missing:
         sharded.write_images(out_dir, missing, create_drawer())

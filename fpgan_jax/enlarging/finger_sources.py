@@ -91,7 +91,7 @@ class GivenPrints:
 
 
 class NewFingers:
-    """Fingers that nobody has, in square pixels, as the sensor of the training prints would show them."""
+    """New fingers, in square pixels, as the sensor of the training prints would show them."""
 
     is_new = True
     window = ridge_map.WHOLE
@@ -190,7 +190,7 @@ def open_source(
         persons = print_loading.list_strangers(config)
         if not persons:
             raise UserError(
-                f"--identities={HELD_OUT}: {print_loading.describe_origin(data)} has nobody who was kept from the "
+                f"--identities={HELD_OUT}: {print_loading.describe_origin(data)} keeps no person from the "
                 "training; train with config.data.num_held_out_persons"
             )
     elif identities != TRAINING:

@@ -248,7 +248,7 @@ class ImpressionDrawer:
         """Create the generator's inputs for any number of rows: uint8 [rows, height, width, condition channels]."""
         parts = [
             np.asarray(self._create_conditions(*self.create_inputs(call)[1:]))[:count]
-            for call, count in _list_calls(rows)
+            for call, count in drawing.list_calls(rows, IMAGES_PER_CALL)
         ]
         return np.concatenate(parts)
 
@@ -281,13 +281,5 @@ def _to_bytes(values: np.ndarray) -> np.ndarray:
 def draw_rows(enlargement: Enlargement, rows: Sequence[ImpressionRow]) -> Iterator[np.ndarray]:
     """Draw the impressions of rows, which may be a manifest's: uint8 [height, width, channels] each."""
     drawer = ImpressionDrawer(enlargement, rows[0])
-    for call, count in _list_calls(rows):
+    for call, count in drawing.list_calls(rows, IMAGES_PER_CALL):
         yield from drawer.draw(*drawer.create_inputs(call))[:count]
-
-
-def _list_calls(rows: Sequence[ImpressionRow]) -> Iterator[tuple[list[ImpressionRow], int]]:
-    """Yield the rows of each call, and how many of them are wanted."""
-    for start in range(0, len(rows), IMAGES_PER_CALL):
-        chosen = rows[start : start + IMAGES_PER_CALL]
-        # The last call is filled up, so that all run the same program.
-        yield [*chosen, *[chosen[-1]] * (IMAGES_PER_CALL - len(chosen))], len(chosen)

@@ -17,8 +17,8 @@ LOCK_FILENAME = ".lock"
 def hold_folder(folder: str, *, is_holder: bool = True) -> Iterator[None]:
     """Keep other processes out of a folder, which is made if missing, within a `with` block.
 
-    The operating system releases the lock when its holder ends, in whatever way. On a file system without locks, nobody
-    is kept out. With `is_holder=False` nothing happens, for processes that work beside the holder.
+    The operating system releases the lock when its holder ends, in whatever way. On a file system without locks, no
+    process is kept out. With `is_holder=False` nothing happens, for processes that work beside the holder.
 
     Raises:
       UserError: another process holds it, or it cannot be written to.
@@ -66,7 +66,7 @@ def _lock(path: str):
             # Also on Ctrl-C: a file left open would keep its lock as long as the process lives.
             file.close()
             raise
-        # Its last holder has removed it since it was opened, so that nobody else finds the locked file.
+        # Its last holder has removed it since it was opened, so that no other process finds the locked file.
         file.close()
 
 

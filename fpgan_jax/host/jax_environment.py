@@ -54,8 +54,8 @@ def disable_ynnpack_convolutions() -> None:
 
 
 def _read_xla_flags(text: str) -> str:
-    # As XLA's parse_flags_from_env.cc. Further flags go in front, since XLA stops reading at the first word that is no
-    # flag, and a quote may be left open.
+    # As XLA's parse_flags_from_env.cc. Further flags go in front, since XLA stops reading at the first word that is not
+    # a flag, and a quote may be left open.
     if not text or text.lstrip(" \t\r\n").startswith("-"):
         return text
     try:

@@ -185,7 +185,7 @@ def _ask_jax(launcher: str | None) -> str:
         None, None, None, None, None, JOIN_SECONDS
     )
     if coordinator is None:
-        how = f"{launcher} does not tell" if launcher else "is not given"
+        how = f"{launcher} gives no address" if launcher else "is not given"
         raise UserError(f"--coordinator: {how}; give HOST:PORT, of process 0's machine and a free port there")
     return coordinator
 
@@ -256,7 +256,7 @@ class _Server:
     def __init__(self, place: Place):
         host, port = _split_address(place.coordinator)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.name = _describe(0, place.num_processes, _introduce(place))
+        self.name = _name_process(place)
         try:
             with socket.create_server(("", port), family=family) as listener:
                 members = _gather(listener, place)
@@ -267,10 +267,9 @@ class _Server:
         with socket.create_server(("", 0)) as free:
             self.jax_coordinator = f"{place.coordinator.rpartition(':')[0]}:{free.getsockname()[1]}"
         self._connections = [connection for connection, _ in members.values()]
-        for process_id, (connection, hello) in members.items():
+        for connection, name in members.values():
             connection.send(kind="starts", jax_coordinator=self.jax_coordinator, name=self.name)
-            others = [other for other in self._connections if other is not connection]
-            connection.watch(_describe(process_id, place.num_processes, hello), others)
+            connection.watch(name, [other for other in self._connections if other is not connection])
 
     def send(self, **message) -> None:
         for connection in self._connections:
@@ -282,9 +281,10 @@ class _Client:
 
     def __init__(self, place: Place):
         deadline = time.monotonic() + JOIN_SECONDS
-        self.name = _describe(place.process_id, place.num_processes, _introduce(place))
+        self.name = _name_process(place)
         self._connection = _Connection(_connect(place.coordinator, deadline))
-        self._connection.send(**_introduce(place))
+        numbers = {"process_id": place.process_id, "num_processes": place.num_processes}
+        self._connection.send(kind="comes", name=self.name, **numbers)
         # Process 0 may have started to wait later.
         self._connection.set_timeout(2 * JOIN_SECONDS)
         answer = self._connection.receive()
@@ -303,23 +303,13 @@ class _Client:
 _membership: _Server | _Client | None = None
 
 
-def _introduce(place: Place) -> dict:
-    return {
-        "kind": "comes",
-        "process_id": place.process_id,
-        "num_processes": place.num_processes,
-        "pid": os.getpid(),
-        "host": socket.gethostname(),
-    }
+def _name_process(place: Place) -> str:
+    return f"process {place.process_id} of {place.num_processes} ({os.getpid()} on {socket.gethostname()})"
 
 
-def _describe(process_id: int | None, num_processes: int | None, hello: Mapping) -> str:
-    return f"process {process_id} of {num_processes} ({hello.get('pid')} on {hello.get('host')})"
-
-
-def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connection, dict]]:
-    """Wait until all other processes have joined; return number -> (connection, its introduction)."""
-    members: dict[int, tuple[_Connection, dict]] = {}
+def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connection, str]]:
+    """Wait until all other processes have joined; return number -> (connection, name)."""
+    members: dict[int, tuple[_Connection, str]] = {}
     deadline = time.monotonic() + JOIN_SECONDS
 
     def refuse(text: str) -> NoReturn:
@@ -344,14 +334,13 @@ def _gather(listener: socket.socket, place: Place) -> dict[int, tuple[_Connectio
         process_id = hello.get("process_id")
         if hello.get("num_processes") != place.num_processes or process_id not in missing:
             text = (
-                f"{_describe(process_id, hello.get('num_processes'), hello)}: joined, but process "
-                f"{', '.join(map(str, missing))} of {place.num_processes} is missing; give each its own --process_id "
-                "and all the same --num_processes"
+                f"{hello.get('name')}: joined, but process {', '.join(map(str, missing))} of {place.num_processes} is "
+                "missing; give each its own --process_id and all the same --num_processes"
             )
             connection.send(kind="ends", text=text)
             refuse(text)
         connection.set_timeout(None)
-        members[process_id] = (connection, hello)
+        members[process_id] = (connection, str(hello.get("name")))
     return members
 
 

@@ -5,15 +5,12 @@ import sys
 from tqdm import tqdm
 
 
-def create_progress(
-    total: int, label: str, unit: str, *, initial: int = 0, unit_scale=False, is_shown: bool = True
-) -> tqdm:
+def create_progress(total: int, label: str, unit: str, *, initial: int = 0, is_shown: bool = True) -> tqdm:
     """Create a progress line on standard error.
 
     Args:
       unit: the name of one unit, for the rate.
       initial: units done before.
-      unit_scale: factor from units to what the rate counts, as in tqdm.
       is_shown: False shows nothing, for processes that work beside one that shows its own.
     """
     # In a log file each refresh is a new line, so refresh rarely.
@@ -23,7 +20,6 @@ def create_progress(
         desc=label,
         unit=f" {unit}",
         initial=initial,
-        unit_scale=unit_scale,
         mininterval=0.5 if is_terminal else 10.0,
         dynamic_ncols=is_terminal,
         disable=not is_shown or total == 0,

@@ -10,6 +10,7 @@ import sys
 _ROOT = pathlib.Path(__file__).parents[2]
 # Written by `launch/gpu_check.sh prepare` for a copy of the checkout without git's files.
 _COMMIT_FILE = _ROOT / ".gpu" / "commit"
+NOT_INSTALLED = "not installed"
 # Packages that decide numbers, in the order of the output.
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow", "tensorflow-cpu")
 
@@ -24,11 +25,11 @@ def find_version() -> str:
 
 
 def find_package(name: str) -> str:
-    """Return an installed package's version, or "not installed"."""
+    """Return an installed package's version, or `NOT_INSTALLED`."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
 
 
 def find_commit() -> str:

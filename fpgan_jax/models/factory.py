@@ -4,7 +4,7 @@ The range of each field by itself has been checked before (`config.checks.valida
 """
 
 import functools
-from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -89,25 +89,30 @@ def create_discriminator(config: ConfigDict) -> nn.Module:
     )
 
 
-def shape_generator(config: ConfigDict) -> dict:
-    """Compute the shapes of the generator's variables, nested dicts of `jax.ShapeDtypeStruct`, without drawing them.
+def init_generator(config: ConfigDict, key: jax.Array) -> Any:
+    """Draw the generator's variables.
 
     Raises:
       UserError: see `create_generator`.
     """
-    init = functools.partial(create_generator(config).init, deterministic=True, use_running_average=False)
-    return _shape_variables(init, condition_shape(config.data))
+    condition = jnp.zeros((1, *condition_shape(config.data)))
+    return create_generator(config).init(key, condition, deterministic=True, use_running_average=False)
 
 
-def shape_discriminator(config: ConfigDict) -> dict:
+def init_discriminator(config: ConfigDict, key: jax.Array) -> Any:
+    """Draw the discriminator's variables; see `init_generator`."""
+    images = (jnp.zeros((1, *shape(config.data))) for shape in (condition_shape, image_shape))
+    return create_discriminator(config).init(key, *images, use_running_average=False)
+
+
+def shape_generator(config: ConfigDict) -> Any:
+    """Compute the shapes of the generator's variables, nested dicts of `jax.ShapeDtypeStruct`."""
+    return jax.eval_shape(functools.partial(init_generator, config), jax.random.key(0))
+
+
+def shape_discriminator(config: ConfigDict) -> Any:
     """Compute the shapes of the discriminator's variables; see `shape_generator`."""
-    init = functools.partial(create_discriminator(config).init, use_running_average=False)
-    return _shape_variables(init, condition_shape(config.data), image_shape(config.data))
-
-
-def _shape_variables(init: Callable, *shapes: tuple[int, int, int]) -> dict:
-    images = (jax.ShapeDtypeStruct((1, *shape), jnp.float32) for shape in shapes)
-    return jax.eval_shape(lambda *images: init(jax.random.key(0), *images), *images)
+    return jax.eval_shape(functools.partial(init_discriminator, config), jax.random.key(0))
 
 
 def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:

@@ -1,5 +1,6 @@
 """Owns Xception, the classifier of persons."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -47,7 +48,13 @@ class Xception(nn.Module):
         Returns:
           Logits [batch, num_classes], float32.
         """
-        bn = self._create_norm_maker(use_running_average)
+        bn = functools.partial(
+            norms.BatchNorm,
+            use_running_average,
+            momentum=self.batch_norm_momentum,
+            epsilon=1e-3,
+            dtype=self.dtype,
+        )
         first_exit_block = 5 + self.num_middle_blocks
         x = self._stem(images, bn)
         # Chollet's figure has a ReLU before every separable convolution except the first one.
@@ -79,13 +86,13 @@ class Xception(nn.Module):
             kernel_init=nn.initializers.glorot_uniform(),
             name="block1_conv1",
         )(x)
-        x = nn.relu(bn("block1_conv1_bn")(x))
+        x = nn.relu(bn(name="block1_conv1_bn")(x))
         x = self._conv("block1_conv2", 64, 3, 1)(x)
-        return nn.relu(bn("block1_conv2_bn")(x))
+        return nn.relu(bn(name="block1_conv2_bn")(x))
 
     def _reducing_block(self, x, block, features, bn, *, has_first_relu=True):
         shortcut = self._conv(f"block{block}_shortcut_conv", features[1], 1, 2)(x)
-        shortcut = bn(f"block{block}_shortcut_bn")(shortcut)
+        shortcut = bn(name=f"block{block}_shortcut_bn")(shortcut)
         for i in (1, 2):
             x = nn.relu(x) if i == 2 or has_first_relu else x
             x = self._sepconv(x, f"block{block}_sepconv{i}", features[i - 1], bn)
@@ -99,7 +106,7 @@ class Xception(nn.Module):
 
     def _sepconv(self, x, name, features, bn):
         x = layers.SeparableConv3x3(self.scale(features), dtype=self.dtype, name=name)(x)
-        return bn(f"{name}_bn")(x)
+        return bn(name=f"{name}_bn")(x)
 
     def _conv(self, name, features, size, strides):
         return layers.SquareConv(
@@ -109,15 +116,6 @@ class Xception(nn.Module):
             use_bias=False,
             dtype=self.dtype,
             kernel_init=nn.initializers.glorot_uniform(),
-            name=name,
-        )
-
-    def _create_norm_maker(self, use_running_average):
-        return lambda name: norms.BatchNorm(
-            use_running_average,
-            momentum=self.batch_norm_momentum,
-            epsilon=1e-3,
-            dtype=self.dtype,
             name=name,
         )
 

@@ -135,7 +135,7 @@ def _check_config(config: ConfigDict) -> None:
         )
     if not config.data.num_held_out_persons:
         raise UserError(
-            "config.data.num_held_out_persons=0: nobody is left to judge by; keep ten persons from the training"
+            "config.data.num_held_out_persons=0: no person is left to judge by; keep ten from the training"
         )
     check_gan(config)
 

@@ -106,14 +106,13 @@ class RestoredGenerator:
         images = [self._load_input(image)[0] for image in noise_images]
         drawer = self._drawer  # created before the threads use it
 
-        def draw(start: int) -> np.ndarray:
-            # The last batch is padded, so that all batches run the same program.
-            indices = [min(start + offset, count - 1) for offset in range(sharded.IMAGES_PER_CALL)]
+        def draw(indices: list[int]) -> np.ndarray:
             numbers = np.array([seeds[index] for index in indices]).astype(np.uint32)
             return drawer.draw(np.stack([images[index] for index in indices]), numbers)
 
         with ThreadPoolExecutor(sharded.CALLS_PER_DEVICE * jax.local_device_count()) as pool:
-            drawn = list(pool.map(draw, range(0, count, sharded.IMAGES_PER_CALL)))
+            calls = drawing.list_calls(range(count), sharded.IMAGES_PER_CALL)
+            drawn = list(pool.map(draw, (indices for indices, _ in calls)))
         return np.concatenate(drawn)[:count]
 
     def draw_row(self, row: manifest.ManifestRow) -> np.ndarray:

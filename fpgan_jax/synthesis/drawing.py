@@ -1,7 +1,7 @@
 """Drawing: from a GAN's checkpoint to a folder of image files with a manifest."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -195,10 +195,7 @@ def create_condition_loader(
     if config.data.condition != "noise":
         training_pairs = print_loading.create_pairs(config)
         assert isinstance(training_pairs, ridge_pairs.MappedPairs)
-        if training_pairs.data_hash != metadata["data_hash"]:
-            raise UserError(
-                f"{print_loading.describe_origin(config.data)}: holds other prints than the generator was trained on"
-            )
+        check_data(config, metadata, training_pairs.data_hash)
         return lambda index, row: training_pairs.create_condition(index, create_noise_of_row(config, row))
     if pair_names and config.synthesis.noise == "training":
         if metadata["data_hash"].startswith(pairs.ARRAYS_PREFIX):
@@ -209,6 +206,18 @@ def create_condition_loader(
         folder = pair_folder.PairFolder(config.data.paired_dir, config.data)
         return lambda index, row: folder[folder.find(pair_names[index])]["noise_image"]
     return lambda index, row: create_noise_of_row(config, row)
+
+
+def check_data(config: ConfigDict, metadata: Mapping, data_hash: str) -> None:
+    """Check that prints, by their hash, are those that a checkpoint's generator was trained on.
+
+    Raises:
+      UserError: they are not.
+    """
+    if data_hash != metadata["data_hash"]:
+        raise UserError(
+            f"{print_loading.describe_origin(config.data)}: holds other prints than the generator was trained on"
+        )
 
 
 def _draw_images(
@@ -222,18 +231,24 @@ def _draw_images(
     """Draw the rows whose indices are wanted."""
     generate, variables = bind_generate(config, variables)
     load_condition = create_condition_loader(config, metadata)
-    batch_size = config.synthesis.batch_size
     with create_progress(len(wanted), "synthesis", "images") as progress:
-        for start in range(0, len(wanted), batch_size):
-            indices = list(wanted[start : start + batch_size])
-            # The last batch is filled up, so that all run the same program.
-            filled = indices + indices[-1:] * (batch_size - len(indices))
-            noise_image = np.stack([load_condition(index, rows[index]) for index in filled])
-            keys = create_dropout_keys(list_dropout_seeds([rows[index] for index in filled]))
+        for indices, count in list_calls(wanted, config.synthesis.batch_size):
+            noise_image = np.stack([load_condition(index, rows[index]) for index in indices])
+            keys = create_dropout_keys(list_dropout_seeds([rows[index] for index in indices]))
             images = to_uint8(np.asarray(generate(variables, noise_image, keys)))
-            for index, image in zip(indices, images, strict=False):
+            for index, image in zip(indices[:count], images, strict=False):
                 save_png(os.path.join(out_dir, rows[index].file), image)
-            progress.update(len(indices))
+            progress.update(count)
+
+
+def list_calls(items: Sequence, size: int) -> Iterator[tuple[list, int]]:
+    """Yield the `size` items of each call, and how many of them are wanted.
+
+    The last call is filled up, so that all run the same program.
+    """
+    for start in range(0, len(items), size):
+        chosen = list(items[start : start + size])
+        yield chosen + chosen[-1:] * (size - len(chosen)), len(chosen)
 
 
 def _check_metadata(gan_workdir: str, metadata: Mapping) -> None:

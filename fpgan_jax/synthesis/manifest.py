@@ -110,7 +110,7 @@ def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
     is_unknown = row.person == pairs.UNKNOWN
     return create_noise_image(
         row.noise_seed,
-        # Ids have at most nine digits, so an image of nobody never has a person's noise.
+        # Ids have at most nine digits, so an image without a person never has a person's noise.
         2**31 + row.replica if is_unknown else row.person,
         row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
         shape=(height, width, num_channels if config.data.condition == "noise" else 1),

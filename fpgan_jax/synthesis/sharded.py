@@ -252,20 +252,18 @@ def draw_ahead(
 
 def write_images(out_dir: str, rows: Sequence[Any], drawer: ImageDrawer) -> None:
     """Draw images to one file each, named `file` in its row; existing files are kept."""
-    calls = [rows[start : start + IMAGES_PER_CALL] for start in range(0, len(rows), IMAGES_PER_CALL)]
-    # The last call is filled up, so that all run the same program.
-    filled = ([*call, *[call[-1]] * (IMAGES_PER_CALL - len(call))] for call in calls)
+    calls = list(drawing.list_calls(rows, IMAGES_PER_CALL))
     with (
         create_progress(len(rows), "synthesis", "images", is_shown=parallel.is_main_process()) as progress,
-        contextlib.closing(draw_ahead(filled, drawer)) as results,
+        contextlib.closing(draw_ahead((call for call, _ in calls), drawer)) as results,
     ):
-        for call, contents in zip(calls, results, strict=True):
-            for row, content in zip(call, contents, strict=False):
+        for (call, count), contents in zip(calls, results, strict=True):
+            for row, content in zip(call[:count], contents, strict=False):
                 path = os.path.join(out_dir, row.file)
                 if not os.path.exists(path):
                     with write_whole(path, "wb") as file:
                         file.write(content)
-            progress.update(len(call))
+            progress.update(count)
 
 
 def _divide(images: range) -> Iterator[range]:

@@ -134,27 +134,22 @@ def _write_array_record(path: str) -> Iterator[Callable[[str, bytes], None]]:
     # Imported here, since it does not exist for every system.
     from array_record.python import array_record_module
 
-    temporary = f"{path}.tmp"
-    try:
-        writer = array_record_module.ArrayRecordWriter(temporary, _ARRAY_RECORD_OPTIONS)
-
-        def add(name: str, content: bytes) -> None:
-            del name  # the manifest's
-            writer.write(content)
-            if not writer.ok():
-                writer.close()  # raises the error
-
+    with write_whole(path, "wb") as file:
         try:
-            yield add
-        finally:
-            writer.close()
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.remove(temporary)
-        if isinstance(error, RuntimeError):
-            raise _to_os_error(error, temporary) from error
-        raise
+            writer = array_record_module.ArrayRecordWriter(file.name, _ARRAY_RECORD_OPTIONS)
+
+            def add(name: str, content: bytes) -> None:
+                del name  # the manifest's
+                writer.write(content)
+                if not writer.ok():
+                    writer.close()  # raises the error
+
+            try:
+                yield add
+            finally:
+                writer.close()
+        except RuntimeError as error:
+            raise _to_os_error(error, file.name) from error
 
 
 def _to_os_error(error: RuntimeError, path: str) -> Exception:

@@ -333,7 +333,7 @@ def test_the_figure_has_a_row_a_finger(gan_workdir, request_of, drawn, tmp_path)
     [
         ({"sensor_ppi": 0.0}, "--identities_ppi: "),
         ({"num_fingers": 3}, "--num_identities: 3 are wanted"),
-        ({"identities": "held_out"}, "--identities=held_out: .* has nobody who was kept from the training"),
+        ({"identities": "held_out"}, "--identities=held_out: .* keeps no person from the training"),
         ({"identities": "nowhere"}, "--identities: 'nowhere' is not a folder"),
         ({"identities": "new"}, "--num_identities: say how many"),
         ({"identities": "new", "num_fingers": 900_000}, "--num_identities=900000: must be from 1 to 899999"),

@@ -228,13 +228,13 @@ def test_open_mpi_tells_everything(environment):
     "variables",
     [
         {"PMI_SIZE": "2", "PMI_RANK": "1"},
-        {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"},  # Open MPI 5 tells no address
+        {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"},  # Open MPI 5 gives no address
     ],
     ids=["MPICH", "Open MPI 5"],
 )
 def test_another_mpi_needs_the_address_alone(environment, variables):
     assert find_place("host:5000", None, None, environment(**variables)) == Place("host:5000", 2, 1)
-    with pytest.raises(UserError, match="--coordinator: .*MPI does not tell; give HOST:PORT"):
+    with pytest.raises(UserError, match="--coordinator: .*MPI gives no address; give HOST:PORT"):
         find_place(None, None, None, environment())
 
 

@@ -30,67 +30,36 @@ def test_the_papers_generator(config):
 
 def test_every_field_of_the_generator_is_passed_on(config):
     config.data.update({"image_size": 32, "num_channels": 3})
-    config.generator.update(
-        {
-            "num_features": 5,
-            "norm": "instance",
-            "dropout_rate": 0.25,
-            "dropout_outputs": (2,),
-            "dtype": "bfloat16",
-        }
-    )
-    assert factory.create_generator(config) == UNetGenerator(
-        num_channels=3,
-        num_features=5,
-        norm="instance",
-        dropout_rate=0.25,
-        dropout_outputs=(2,),
-        dtype=jnp.dtype("bfloat16"),
-    )
+    fields = {"num_features": 5, "norm": "instance", "dropout_rate": 0.25, "dropout_outputs": (2,)}
+    config.generator.update(fields | {"dtype": "bfloat16"})
+    expected = UNetGenerator(num_channels=3, **fields, dtype=jnp.dtype("bfloat16"))
+    assert factory.create_generator(config) == expected
 
 
 def test_ronnebergers_generator(config):
     config.data.image_size = 96
     config.generator.update({"form": "ronneberger", "norm": "none", "num_features": 3})
-    assert factory.create_generator(config) == RonnebergerUNetGenerator(
-        num_channels=1,
-        num_features=3,
-        norm="none",
-        dtype=jnp.dtype("float32"),
+    expected = RonnebergerUNetGenerator(
+        num_channels=1, num_features=3, norm="none", dtype=jnp.dtype("float32")
     )
+    assert factory.create_generator(config) == expected
 
 
 def test_every_field_of_the_discriminator_is_passed_on(config):
-    config.discriminator.update(
-        {
-            "receptive_field": 34,
-            "num_features": 5,
-            "norm": "none",
-            "dtype": "bfloat16",
-        }
-    )
-    assert factory.create_discriminator(config) == PatchDiscriminator(
-        receptive_field=34,
-        num_features=5,
-        norm="none",
-        dtype=jnp.dtype("bfloat16"),
-    )
+    fields = {"receptive_field": 34, "num_features": 5, "norm": "none"}
+    config.discriminator.update(fields | {"dtype": "bfloat16"})
+    assert factory.create_discriminator(config) == PatchDiscriminator(**fields, dtype=jnp.dtype("bfloat16"))
 
 
 def test_the_fields_in_which_pix2pix_codes_differ_are_passed_on(config):
     shared = {"norm_epsilon": 1e-3, "norm_momentum": 0.99, "conv_bias": "last"}
-    config.generator.update(
-        shared | {"leaky_slope": 0.3, "skip": "after_activation", "bottleneck_norm": True}
-    )
+    generators = {"leaky_slope": 0.3, "skip": "after_activation", "bottleneck_norm": True}
+    config.generator.update(shared | generators)
     config.discriminator.update(shared | {"leaky_slope": 0.25})
     generator, discriminator = factory.create_generator(config), factory.create_discriminator(config)
     for network in (generator, discriminator):
         assert {name: getattr(network, name) for name in shared} == shared
-    assert (generator.leaky_slope, generator.skip, generator.bottleneck_norm) == (
-        0.3,
-        "after_activation",
-        True,
-    )
+    assert {name: getattr(generator, name) for name in generators} == generators
     assert discriminator.leaky_slope == 0.25
     config.generator.update({"form": "ronneberger", "skip": "before_activation", "bottleneck_norm": False})
     ronneberger = factory.create_generator(config)
@@ -120,23 +89,9 @@ def test_a_classifier_of_one_person_is_refused(config):
 
 
 def test_every_field_of_the_classifier_is_passed_on(config):
-    config.classifier.update(
-        {
-            "width": 0.5,
-            "num_middle_blocks": 2,
-            "dropout_rate": 0.25,
-            "batch_norm_momentum": 0.9,
-            "dtype": "bfloat16",
-        }
-    )
-    assert factory.create_classifier(config, 5) == Xception(
-        5,
-        width=0.5,
-        num_middle_blocks=2,
-        dropout_rate=0.25,
-        batch_norm_momentum=0.9,
-        dtype=jnp.dtype("bfloat16"),
-    )
+    fields = {"width": 0.5, "num_middle_blocks": 2, "dropout_rate": 0.25, "batch_norm_momentum": 0.9}
+    config.classifier.update(fields | {"dtype": "bfloat16"})
+    assert factory.create_classifier(config, 5) == Xception(5, **fields, dtype=jnp.dtype("bfloat16"))
 
 
 def _assert_refused(create, config, changes, message):

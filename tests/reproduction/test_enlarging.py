@@ -102,7 +102,7 @@ def test_prints_are_made_where_no_folder_is_given(config, tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("data.num_held_out_persons", 0, "config.data.num_held_out_persons=0: nobody is left to judge by"),
+        ("data.num_held_out_persons", 0, "config.data.num_held_out_persons=0: no person is left to judge by"),
         ("generator.num_levels", 12, "config.generator.num_levels=12"),
     ],
 )

@@ -32,7 +32,7 @@ def _stride1_kernel_gradient_plain(x: jax.Array, g: jax.Array, size: int, paddin
 def _stride1_kernel_gradient_cpu(x: jax.Array, g: jax.Array, size: int, padding: int) -> jax.Array:
     in_features, features = x.shape[-1], g.shape[-1]
     if features == 1:
-        # The patches of g, in which tap (i, j) lies at (-i, -j), are smaller than those of x.
+        # The patches of g, in which tap (i, j) is at (-i, -j), are smaller than those of x.
         taps = cut_patches(g, size, 1, size - 1 - padding)
         return contract_positions(x, taps).T.reshape(size, size, in_features, 1)[::-1, ::-1]
     if in_features > 32:

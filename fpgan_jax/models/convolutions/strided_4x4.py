@@ -117,7 +117,7 @@ def _add_overlaps(patches: jax.Array, axis: int) -> jax.Array:
 
 
 def _shift(x: jax.Array, axis: int, by: int) -> jax.Array:
-    """Move by one position along an axis, with zeros in the place that falls free."""
+    """Move by one position along an axis, with zeros in the freed place."""
     padding = [(0, 0, 0)] * x.ndim
     padding[axis] = (by, -by, 0)
     return lax.pad(x, jnp.zeros((), x.dtype), padding)
