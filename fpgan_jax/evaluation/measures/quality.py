@@ -18,7 +18,7 @@ from fpgan_jax.evaluation.study.findings import Findings, merge_findings
 from fpgan_jax.evaluation.study.print_collection import Study
 from fpgan_jax.host.progress import create_progress
 
-NFIQ2 = Measure("nfiq2", "score", "higher", "NFIQ 2", margin=5, tells_quality=True)
+NFIQ2 = Measure("nfiq2", "score", "higher", "NFIQ 2", margin=5, has_worst_cases=True)
 _PRINTS_A_JOB = 8
 
 

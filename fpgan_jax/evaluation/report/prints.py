@@ -301,7 +301,7 @@ class Gallery:
         """Find the prints of the lowest quality, by the first measure of it that was taken."""
         rows, found = self.results.images, {row.measure for row in self.results.images}
         of_quality = (
-            one.name for family in FAMILIES.values() for one in family.measures if one.tells_quality
+            one.name for family in FAMILIES.values() for one in family.measures if one.has_worst_cases
         )
         measure = next((name for name in of_quality if name in found), "")
         for name, collection in self.results.study.collections.items():
