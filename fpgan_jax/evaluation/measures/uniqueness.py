@@ -114,9 +114,7 @@ def _measure_between(
         matrix = np.zeros((len(groups), len(groups)))
         matrix[tuple(blocks.T)] = values
         matrix += matrix.T
-        is_rate = taken.unit == "fraction"
-        compute = intervals.compute_pair_rate_interval if is_rate else intervals.compute_pair_interval
-        value, low, high = compute(matrix)
+        value, low, high = intervals.compute_pair_interval(matrix, is_rate=taken.unit == "fraction")
         counts = num_chosen, len(groups)
         return FAMILY.create_row(taken, collection, value, counts, interval=(low, high), note=note)
 
