@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fpgan_jax.config.fields import FIELDS
-from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
+from fpgan_jax.evaluation.statistics.seed_spread import average
 from fpgan_jax.sweeps.runs import Run, read_record
 
 # Fields that repeat an experiment instead of changing it.
@@ -147,20 +147,13 @@ def _create_group(members: Sequence[Result]) -> Group:
     means = {}
     for name in first.metrics:
         if all(name in member.metrics for member in members):
-            mean, low, high = _compute_mean([member.metrics[name] for member in members])
+            mean, low, high = average(np.array([[member.metrics[name] for member in members]]))
             means[name] = (mean, math.nan, math.nan) if are_seeds_crossed else (mean, low, high)
     return Group(_drop_seeds(first.overrides), len(members), means, are_seeds_crossed)
 
 
 def _drop_seeds(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in overrides.items() if field not in SEED_FIELDS}
-
-
-def _compute_mean(values: Sequence[float]) -> tuple[float, float, float]:
-    if not np.isfinite(values).all():
-        return math.nan, math.nan, math.nan
-    spread = compute_spread(np.array(values)[:, None])
-    return spread.mean, spread.low, spread.high
 
 
 def format_value(value: Any) -> str:

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.statistics import differences
-from fpgan_jax.evaluation.statistics.seed_spread import MIN_SEEDS, compute_spread
+from fpgan_jax.evaluation.statistics import differences, seed_spread
+from fpgan_jax.evaluation.statistics.seed_spread import MIN_SEEDS
 from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.tables import formats
 from fpgan_jax.tables.csv_rows import read_rows
@@ -115,7 +115,7 @@ def compute_summaries(rows: Sequence[ResultRow]) -> list[Summary]:
         group = groups[test_set, condition]
         values = {row.seed: getattr(row, measure) for row in group}
         counts = (group[0].num_images, group[0].num_persons)
-        mean, *ends = _average(list(values.values()))
+        mean, *ends = seed_spread.average(np.array([list(values.values())]))
         # Student's interval does not know that a share is between 0 and 1.
         summaries.append(
             Summary(test_set, measure, condition, *counts, values, mean, *np.clip(ends, 0, 1).tolist())
@@ -136,15 +136,9 @@ def compute_differences(summaries: Sequence[Summary]) -> list[Difference]:
         for condition, other in COMPARISONS:
             if (test_set, measure, condition) in found:
                 values, others = (found[test_set, measure, name].values for name in (condition, other))
-                average = _average([values[seed] - others[seed] for seed in values])
-                made.append(Difference(test_set, measure, condition, other, *average))
+                paired = np.array([[values[seed] - others[seed] for seed in values]])
+                made.append(Difference(test_set, measure, condition, other, *seed_spread.average(paired)))
     return made
-
-
-def _average(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean and its 95% interval, which for a table of one row is Student's t."""
-    mean, low, high = compute_spread(np.array([values]))[:3]
-    return mean, low, high
 
 
 def create_cells(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
