@@ -15,7 +15,12 @@ from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
 from fpgan_jax.evaluation.matcher.tools import find_tool
-from fpgan_jax.evaluation.measures.comparisons import Comparisons, compare_with_gallery, create_match_rows
+from fpgan_jax.evaluation.measures.comparisons import (
+    Comparisons,
+    compare_with_gallery,
+    create_match_rows,
+    create_pair_rows,
+)
 from fpgan_jax.evaluation.statistics import intervals, verification
 from fpgan_jax.evaluation.statistics.verification import Impostors
 from fpgan_jax.evaluation.study import loading, print_collection
@@ -104,17 +109,9 @@ def _try_on_impressions(
     self_scores = matcher.compare(images, images, itself, "each print with itself")
     genuine_scores = matcher.compare(images, images, genuine, "genuine")
     impostor_scores = matcher.compare(images, images, impostors, "impostors")
-    write_rows(
-        scores_path,
-        [
-            MatchRow(
-                matcher.name, real.name, int(real.persons[i]), real.filenames[i],
-                real.name, int(real.persons[j]), real.filenames[j], float(score),
-            )
-            for pairs, scores in ((genuine, genuine_scores), (impostors, impostor_scores))
-            for (i, j), score in zip(pairs, scores, strict=True)
-        ],
-    )  # fmt: skip
+    rows = create_pair_rows(matcher.name, real, genuine, genuine_scores)
+    rows += create_pair_rows(matcher.name, real, impostors, impostor_scores)
+    write_rows(scores_path, rows)
     return Calibration(
         matcher=matcher.name,
         num_persons=len(np.unique(real.persons)),
