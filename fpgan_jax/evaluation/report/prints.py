@@ -144,7 +144,7 @@ class Gallery:
         )
 
     def _is_own_reference(self, row: MatchRow) -> bool:
-        return _is_own(row) and row.gallery_collection == self.results.study.reference.name
+        return row.is_genuine and row.gallery_collection == self.results.study.reference.name
 
     def _find_strangers(self, persons: np.ndarray) -> np.ndarray:
         """Find the prints of persons without a print in the reference: int64 indices."""
@@ -275,7 +275,7 @@ class Gallery:
                 self._compare(
                     row
                     for row in rows
-                    if find_role(study, row.gallery_collection) == SYNTHETIC and not _is_own(row)
+                    if find_role(study, row.gallery_collection) == SYNTHETIC and not row.is_genuine
                 ),
             )
 
@@ -318,10 +318,6 @@ class Gallery:
                     cases.append(Case(value, row.filename, "", pictures))
             title = f"{describe_collection(name)}: lowest {lower(describe_measure(measure))}"
             yield WorstCases(title, "The lowest values, after the prints that have none.", cases)
-
-
-def _is_own(row: MatchRow) -> bool:
-    return row.probe_person == row.gallery_person >= 0
 
 
 def _keep_best(rows: Iterable[MatchRow]) -> list[MatchRow]:

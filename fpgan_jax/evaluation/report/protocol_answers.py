@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fpgan_jax.evaluation.controls.verdicts import collect_values
 from fpgan_jax.evaluation.measures import identity, leakage, uniqueness, variation
 from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
 from fpgan_jax.evaluation.measures.measure import Measure
@@ -77,13 +78,11 @@ Find = Callable[[Numbers, str], Found]
 
 def arrange(study: Study, findings: Findings, look_roles: Sequence[str] = _REAL) -> Numbers:
     """Arrange a study's findings by name; look_roles as in `Numbers`."""
-    prints: dict[tuple[str, str], list[float]] = {}
-    for row in findings.images:
-        if not math.isnan(row.value):
-            prints.setdefault((row.measure, row.collection), []).append(row.value)
     rows = {(row.measure, row.collection): row for row in findings.measures}
-    arrays = {name: np.array(values, np.float64) for name, values in prints.items()}
-    return Numbers(study, rows, arrays, findings.matches, look_roles)
+    prints = {
+        place: values[~np.isnan(values)] for place, (values, _) in collect_values(findings.images).items()
+    }
+    return Numbers(study, rows, prints, findings.matches, look_roles)
 
 
 def _write(row: MeasureRow | None) -> str:
