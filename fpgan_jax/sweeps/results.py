@@ -19,35 +19,26 @@ SEED_FIELDS = tuple(name for name in FIELDS if name.split(".")[-1].endswith("see
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The result of one run, whose `state` is one of `runs.STATES`.
-
-    Attributes:
-      metrics: name -> number: the final metrics, and "best ..." with "best step".
-      seconds: duration over all starts.
-      message: why it failed or was interrupted; "" otherwise.
-    """
+    """The result of one run, whose `state` is one of `runs.STATES`."""
 
     name: str
     state: str
     overrides: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    seconds: float
-    message: str
+    metrics: Mapping[str, float]  # name -> number: the final metrics, and "best ..." with "best step"
+    seconds: float  # duration over all starts
+    message: str  # why it failed or was interrupted; "" otherwise
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Finished runs that differ in seeds only, with their overrides other than seeds.
-
-    Attributes:
-      means: metric -> (mean, low, high), with the 95% interval of the mean over new seeds by the t distribution. The
-        ends are NaN for a single run and for crossed seeds.
-      are_seeds_crossed: whether runs share one seed and differ in another, so that they are not independent.
-    """
+    """Finished runs that differ in seeds only, with their overrides other than seeds."""
 
     overrides: Mapping[str, Any]
     num_runs: int
+    # Metric -> (mean, low, high), with the 95% interval of the mean over new seeds by the t distribution. The ends are
+    # NaN for a single run and for crossed seeds.
     means: Mapping[str, tuple[float, float, float]]
+    # Whether runs share one seed and differ in another, so that they are not independent.
     are_seeds_crossed: bool
 
 

@@ -32,19 +32,12 @@ _ROLES = (SYNTHETIC, REFERENCE, HELD_OUT, POPULATION, BASELINE)  # in the order 
 
 
 class Cell(NamedTuple):
-    """A number of a matrix.
-
-    Attributes:
-      row: the number.
-      status: why there is none; "" otherwise.
-      note: its number in the matrix's notes, from 1; 0 without a note.
-      has_unusual_counts: whether it is of other numbers of prints than most of its column.
-    """
+    """A number of a matrix."""
 
     row: MeasureRow
-    status: str
-    note: int
-    has_unusual_counts: bool
+    status: str  # why there is none; "" otherwise
+    note: int  # its number in the matrix's notes, from 1; 0 without a note
+    has_unusual_counts: bool  # whether it is of other numbers of prints than most of its column
 
 
 class MatrixLine(NamedTuple):

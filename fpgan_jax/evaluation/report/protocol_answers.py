@@ -22,39 +22,25 @@ _REAL = (HELD_OUT, *REAL_ROLES)
 
 
 class Found(NamedTuple):
-    """What was found for a question.
+    """What was found for a question."""
 
-    Attributes:
-      value: the number that is judged; NaN if there is none.
-      text: the number with its interval.
-      real_text: the same of real prints.
-      reason: why there is no number.
-      is_among_real: whether it is in the range of real prints, for questions that need it.
-    """
-
-    value: float
-    text: str
-    real_text: str = ""
-    reason: str = ""
-    is_among_real: bool = True
+    value: float  # the number that is judged; NaN if there is none
+    text: str  # the number with its interval
+    real_text: str = ""  # the same of real prints
+    reason: str = ""  # why there is no number
+    is_among_real: bool = True  # whether it is in the range of real prints, for questions that need it
 
 
 @dataclasses.dataclass(frozen=True)
 class Numbers:
-    """All that a study found, by name.
-
-    Attributes:
-      study: what was measured.
-      rows: (measure, collection) -> row.
-      prints: (measure, collection) -> values of single prints, float64 [n] without NaN.
-      matches: scores of comparisons.
-      look_roles: roles of the real prints that synthetic ones should look like; the first that has a number counts.
-    """
+    """All that a study found, by name."""
 
     study: Study
-    rows: Mapping[tuple[str, str], MeasureRow]
+    rows: Mapping[tuple[str, str], MeasureRow]  # (measure, collection) -> row
+    # (measure, collection) -> values of single prints, float64 [n] without NaN.
     prints: Mapping[tuple[str, str], np.ndarray]
     matches: Sequence[MatchRow]
+    # Roles of the real prints that synthetic ones should look like; the first that has a number counts.
     look_roles: Sequence[str] = _REAL
 
     def find_real(self, measure: str, roles: Sequence[str] = _REAL) -> MeasureRow | None:

@@ -11,19 +11,13 @@ ControlRow = tuple[str, str, bool | None, str]
 
 
 class ControlTable(NamedTuple):
-    """Which measure catches which control.
+    """Which measure catches which control."""
 
-    Attributes:
-      controls: the columns.
-      decisions: measure -> (whether it is caught or None, note) for each control.
-      shares: measure or control -> "caught/decided".
-      notes: the rows that have one.
-    """
-
-    controls: Sequence[str]
+    controls: Sequence[str]  # the columns
+    # Measure -> (whether it is caught or None, note) for each control.
     decisions: Mapping[str, Sequence[tuple[bool | None, str]]]
-    shares: Mapping[str, str]
-    notes: Sequence[ControlRow]
+    shares: Mapping[str, str]  # measure or control -> "caught/decided"
+    notes: Sequence[ControlRow]  # the rows that have one
 
 
 def arrange_controls(rows: Sequence[ControlRow]) -> ControlTable | None:
