@@ -5,7 +5,6 @@ import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,11 +12,9 @@ from matplotlib.figure import Figure
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.statistics import differences, seed_spread
 from fpgan_jax.evaluation.statistics.seed_spread import MIN_SEEDS
-from fpgan_jax.host.whole_file import write_whole
+from fpgan_jax.scoring.figures import save_figure
 from fpgan_jax.tables import formats
 from fpgan_jax.tables.csv_rows import read_rows
-
-matplotlib.use("Agg")
 
 MEASURES = {"accuracy": "accuracy (top-1)", "own_probability": "probability of the own person"}
 # A negligible difference, in accuracy and in probability.
@@ -80,6 +77,11 @@ class Difference:
     mean: float
     low: float
     high: float
+
+    @property
+    def title(self) -> str:
+        """What is compared with what."""
+        return f"{self.condition} minus {self.other}"
 
     @property
     def verdict(self) -> str:
@@ -231,8 +233,7 @@ def draw(rows: Sequence[ResultRow], path: str | os.PathLike) -> None:
             chosen = [s for s in summaries if (s.measure, s.test_set) == (measure, test_set)]
             bars = {s.condition: (list(s.values.values()), (s.mean, s.low, s.high)) for s in chosen}
             draw_intervals(axis, bars, chosen[0].mean)
-    with write_whole(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=120)
+    save_figure(figure, path)
 
 
 def draw_intervals(

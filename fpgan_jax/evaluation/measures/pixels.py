@@ -167,11 +167,8 @@ def _compute_in_chunks(
     compute: Distance, images: np.ndarray, places: np.ndarray, others: np.ndarray, other_places: np.ndarray
 ) -> np.ndarray:
     """Compare images[places] with others[other_places], a few at a time to save memory."""
-    parts = [
-        compute(images[places[start : start + _CHUNK]], others[other_places[start : start + _CHUNK]])
-        for start in range(0, len(places), _CHUNK)
-    ]
-    return np.concatenate([np.zeros(0), *parts])
+    chunks = (np.split(each, range(_CHUNK, len(each), _CHUNK)) for each in (places, other_places))
+    return np.concatenate([compute(images[own], others[other]) for own, other in zip(*chunks, strict=True)])
 
 
 def _compute_matrix(compute: Distance, images: np.ndarray) -> np.ndarray:

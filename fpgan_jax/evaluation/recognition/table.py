@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.recognition.comparisons import POOLED, FingerRow
 from fpgan_jax.evaluation.statistics import differences, seed_spread
-from fpgan_jax.host.whole_file import write_whole
+from fpgan_jax.scoring.figures import save_figure
 from fpgan_jax.tables import formats
 
 REAL, AUGMENTATION, EVERY_FINGER, PROCEDURAL = "real", "augmentation", "every_real_finger", "procedural"
@@ -170,5 +170,4 @@ def draw(rows: Sequence[FingerRow], path: str | os.PathLike) -> None:
             for arm, average in averages.items()
         }
         utility_table.draw_intervals(axis, bars, averages[AUGMENTATION].mean)
-    with write_whole(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=120)
+    save_figure(figure, path)
