@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.report.names import NO_VALUE, format_value
@@ -42,44 +42,22 @@ def _write_share(decisions: Sequence[bool | None]) -> str:
     return f"{sum(decided)}/{len(decided)}" if decided else NO_VALUE
 
 
-class UtilityTable(NamedTuple):
-    """Experiment 3's results by one measure; test sets are rows, conditions or pairs of conditions columns."""
-
-    title: str
-    num_seeds: int
-    conditions: Sequence[str]
-    means: Mapping[str, Sequence[utility_table.Summary]]
-    difference_header: Sequence[str]
-    differences: Mapping[str, Sequence[utility_table.Difference]]
-
-
-def arrange_utility(rows: Sequence[utility_table.ResultRow]) -> list[UtilityTable]:
-    """Arrange experiment 3's rows: a table per measure."""
+def arrange_utility(
+    rows: Sequence[utility_table.ResultRow],
+) -> list[tuple[str, list[utility_table.Summary], list[utility_table.Difference]]]:
+    """Arrange experiment 3's rows: each measure's title, means and differences."""
     if not rows:
         return []
     summaries = utility_table.compute_summaries(rows)
     differences = utility_table.compute_differences(summaries)
-    tables = []
-    for measure, title in utility_table.MEASURES.items():
-        means, of_measure = _group(summaries, measure), _group(differences, measure)
-        first = next(iter(means.values()))
-        conditions = [one.condition for one in first]
-        pairs = [f"{one.condition} minus {one.other}" for one in next(iter(of_measure.values()), [])]
-        header = ["Tested on", *pairs]
-        tables.append(UtilityTable(title, len(first[0].values), conditions, means, header, of_measure))
-    return tables
-
-
-_Row = TypeVar("_Row", utility_table.Summary, utility_table.Difference)
-
-
-def _group(rows: Sequence[_Row], measure: str) -> dict[str, list[_Row]]:
-    """Group a measure's rows by test set."""
-    groups: dict[str, list[_Row]] = {}
-    for row in rows:
-        if row.measure == measure:
-            groups.setdefault(row.test_set, []).append(row)
-    return groups
+    return [
+        (
+            title,
+            [one for one in summaries if one.measure == measure],
+            [one for one in differences if one.measure == measure],
+        )
+        for measure, title in utility_table.MEASURES.items()
+    ]
 
 
 def format_provenance(value: Any) -> str:
