@@ -147,6 +147,6 @@ def _drop_seeds(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in overrides.items() if field not in SEED_FIELDS}
 
 
-def format_value(value: Any) -> str:
-    """Format the value of a field for readers."""
-    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+def format_value(value: Any, separator: str = ", ") -> str:
+    """Format the value of a field for readers; with "," as `config.files.override_fields` reads it."""
+    return separator.join(map(str, value)) if isinstance(value, tuple | list) else str(value)
