@@ -8,8 +8,8 @@ import numpy as np
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.scoring.similarity import KINDS, ScoreRow
+from fpgan_jax.tables import formats
 from fpgan_jax.tables.csv_rows import read_rows
-from fpgan_jax.tables.formats import format_text, write_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +212,7 @@ def write_tables(
         "table2": (HEADER, create_cells(results)),
         "controls": (CONTROL_HEADER, create_control_cells(results)),
     }
-    for name, (header, cells) in tables.items():
-        write_table(out_dir, name, header, cells)
-    texts = [format_text(header, cells) for header, cells in tables.values()]
-    return f"{texts[0]}({describe_std(std_over, std_ddof)})\n\nControls, scored by the same classifier:\n{texts[1]}"
+    table, controls = formats.write_tables(out_dir, tables)
+    return (
+        f"{table}({describe_std(std_over, std_ddof)})\n\nControls, scored by the same classifier:\n{controls}"
+    )

@@ -217,7 +217,7 @@ def write_tables(rows: Sequence[ResultRow], out_dir: str) -> str:
         "utility": (HEADER, create_cells(summaries)),
         "utility_differences": (DIFFERENCE_HEADER, create_difference_cells(compute_differences(summaries))),
     }
-    return f"{formats.write_tables(out_dir, tables)}\n{describe(rows)}\n"
+    return "\n".join([*formats.write_tables(out_dir, tables), describe(rows), ""])
 
 
 def draw(rows: Sequence[ResultRow], path: str | os.PathLike) -> None:

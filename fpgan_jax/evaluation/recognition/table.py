@@ -148,7 +148,7 @@ def write_tables(rows: Sequence[FingerRow], out_dir: str) -> str:
         "recognition": (HEADER, create_cells(results)),
         "recognition_differences": (utility_table.DIFFERENCE_HEADER, create_difference_cells(results)),
     }
-    return f"{formats.write_tables(out_dir, tables)}\n{describe(results)}\n"
+    return "\n".join([*formats.write_tables(out_dir, tables), describe(results), ""])
 
 
 def draw(rows: Sequence[FingerRow], path: str | os.PathLike) -> None:
