@@ -22,6 +22,7 @@ from fpgan_jax.evaluation.measures.comparisons import (
     create_pair_rows,
 )
 from fpgan_jax.evaluation.statistics import intervals, verification
+from fpgan_jax.evaluation.statistics.intervals import write_interval
 from fpgan_jax.evaluation.statistics.verification import Impostors
 from fpgan_jax.evaluation.study import loading, print_collection
 from fpgan_jax.evaluation.study.findings import MatchRow
@@ -190,7 +191,7 @@ def _describe_rates(calibration: Calibration, impostors: Impostors) -> list[str]
     genuine, persons = calibration.genuine_scores, calibration.genuine_persons
     error = verification.compute_equal_error(genuine, impostors.scores)
     interval = verification.compute_equal_error_interval(genuine, persons, impostors)
-    lines = [f"  EER {error.rate:.2%}{_write_interval(interval, '.2%')} at score {error.threshold:g}"]
+    lines = [f"  EER {error.rate:.2%}{write_interval(interval, '.2%')} at score {error.threshold:g}"]
     for rate in verification.FALSE_ACCEPT_RATES:
         needed = verification.count_needed_impostors(rate)
         is_enough = impostors.count_pairs() >= needed
@@ -202,19 +203,13 @@ def _describe_rates(calibration: Calibration, impostors: Impostors) -> list[str]
         is_accepted = genuine >= threshold
         accepted = ends = note = ""
         if is_enough:
-            accepted = _write_interval(intervals.compute_rate_interval(is_accepted, persons), ".2%")
+            accepted = write_interval(intervals.compute_rate_interval(is_accepted, persons), ".2%")
             found = verification.find_threshold_interval(
                 impostors, rate, num_resamples=_NUM_RESAMPLES, seed=0
             )
-            ends = _write_interval(found, "g")
+            ends = write_interval(found, "g")
         else:
             note = f", of these persons; for others {needed:,} pairs of persons are needed"
         tar = f"TAR {is_accepted.mean():.2%}{accepted} at FAR {rate:.1%}"
         lines.append(f"  {tar}, from score {threshold:g}{ends}{note}")
     return lines
-
-
-def _write_interval(interval: tuple[float, float], form: str) -> str:
-    if np.isnan(interval).any():
-        return ""
-    return f" [{format(interval[0], form)}, {format(interval[1], form)}]"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fpgan_jax.evaluation.controls.control_table import Verdict
 from fpgan_jax.evaluation.controls.verdicts import VerdictRow, judge_synthetic
 from fpgan_jax.evaluation.experiments.utility_table import ResultRow
 from fpgan_jax.evaluation.measures.identity import THRESHOLD
@@ -27,8 +28,7 @@ class EvaluationResults:
     matches: Sequence[MatchRow] = ()  # scores of comparisons
     # Epoch -> rows for the prints that its checkpoint generated.
     measures_by_epoch: Mapping[int, Sequence[MeasureRow]] = dataclasses.field(default_factory=dict)
-    # (control, measure, whether it is caught or None if that was not decided, note).
-    controls: Sequence[tuple[str, str, bool | None, str]] = ()
+    controls: Sequence[Verdict] = ()
     # A collection's name -> uint8 [n, height, width], the noise of each of its prints.
     noise_images: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
     utility: Sequence[ResultRow] = ()  # experiment 3's rows

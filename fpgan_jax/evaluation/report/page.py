@@ -82,11 +82,11 @@ def write_report(results: EvaluationResults, out_dir: str) -> str:
 def create_tables(results: EvaluationResults) -> list[ReportTable]:
     """Create the tables that become files; those without rows are left out."""
     words = {True: "caught", False: "missed", None: "not decided"}
-    controls = list(dict.fromkeys(row[0] for row in results.controls))
-    decisions = {(row[1], row[0]): words[row[2]] for row in results.controls}
+    controls = list(dict.fromkeys(row.control for row in results.controls))
+    decisions = {(row.measure, row.control): words[row.caught] for row in results.controls}
     control_cells = [
         (measure, *(decisions.get((measure, control), "") for control in controls))
-        for measure in dict.fromkeys(row[1] for row in results.controls)
+        for measure in dict.fromkeys(row.measure for row in results.controls)
     ]
     by_epoch = sorted(results.measures_by_epoch.items())
     epoch_cells = [(str(epoch), *_create_cells(row)) for epoch, rows in by_epoch for row in rows]

@@ -4,10 +4,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from fpgan_jax.evaluation.controls.control_table import Verdict
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.report.names import NO_VALUE, format_value
-
-ControlRow = tuple[str, str, bool | None, str]
 
 
 class ControlTable(NamedTuple):
@@ -17,24 +16,25 @@ class ControlTable(NamedTuple):
     # Measure -> (whether it is caught or None, note) for each control.
     decisions: Mapping[str, Sequence[tuple[bool | None, str]]]
     shares: Mapping[str, str]  # measure or control -> "caught/decided"
-    notes: Sequence[ControlRow]  # the rows that have one
+    notes: Sequence[Verdict]  # the rows that have one
 
 
-def arrange_controls(rows: Sequence[ControlRow]) -> ControlTable | None:
+def arrange_controls(rows: Sequence[Verdict]) -> ControlTable | None:
     """Arrange rows as in `EvaluationResults.controls`; None without rows."""
     if not rows:
         return None
-    controls = list(dict.fromkeys(control for control, *_ in rows))
-    measures = list(dict.fromkeys(measure for _, measure, *_ in rows))
+    controls = list(dict.fromkeys(row.control for row in rows))
+    measures = list(dict.fromkeys(row.measure for row in rows))
     by_place = {(control, measure): (caught, note) for control, measure, caught, note in rows}
     decisions = {
         measure: [by_place.get((control, measure), (None, "")) for control in controls]
         for measure in measures
     }
     shares = {
-        name: _write_share([row[2] for row in rows if name in row[:2]]) for name in (*controls, *measures)
+        name: _write_share([row.caught for row in rows if name in (row.control, row.measure)])
+        for name in (*controls, *measures)
     }
-    return ControlTable(controls, decisions, shares, [row for row in rows if row[3]])
+    return ControlTable(controls, decisions, shares, [row for row in rows if row.note])
 
 
 def _write_share(decisions: Sequence[bool | None]) -> str:

@@ -204,6 +204,12 @@ def count_persons(groups: np.ndarray) -> int:
     return int(number_persons(groups).max(initial=-1)) + 1
 
 
+def write_interval(interval: Interval, form: str) -> str:
+    """Write an interval after its number, such as " [0.1, 0.3]" for the form ".1f"; "" if there is none."""
+    low, high = interval
+    return "" if np.isnan(interval).any() else f" [{low:{form}}, {high:{form}}]"
+
+
 def describe_missing_interval(num_persons: int, interval: Interval) -> str:
     """Say why there is no interval, for a row's note; "" if there is one."""
     if not np.isnan(interval).any():
