@@ -41,22 +41,15 @@ class SetResult:
     controls: tuple[ControlScore, ...] = ()
 
 
-def _create_paper_row(
-    name: str, num_images: int, num_persons: int, real: tuple[float, float], synthetic: tuple[float, float]
-) -> SetResult:
-    counts = (num_images, num_persons)
-    return SetResult(name, Score(*real, *counts), Score(*synthetic, *counts))
-
-
 # Source: Cordeiro & Saito, table 2.
 PAPER = {
-    row.name: row
-    for row in (
-        _create_paper_row("P50", 30, 3, (0.9924, 0.0060), (0.8794, 0.0990)),
-        _create_paper_row("P100", 50, 5, (1.0000, 0.0000), (0.9998, 0.0003)),
-        _create_paper_row("P150", 80, 8, (1.0000, 0.0000), (1.0000, 0.0000)),
-        _create_paper_row("P200", 100, 10, (1.0000, 0.0000), (0.9973, 0.0055)),
-        _create_paper_row("P250", 130, 13, (1.0000, 0.0000), (0.9185, 0.2273)),
+    name: SetResult(name, Score(*real, *counts), Score(*synthetic, *counts))
+    for name, counts, real, synthetic in (
+        ("P50", (30, 3), (0.9924, 0.0060), (0.8794, 0.0990)),
+        ("P100", (50, 5), (1.0000, 0.0000), (0.9998, 0.0003)),
+        ("P150", (80, 8), (1.0000, 0.0000), (1.0000, 0.0000)),
+        ("P200", (100, 10), (1.0000, 0.0000), (0.9973, 0.0055)),
+        ("P250", (130, 13), (1.0000, 0.0000), (0.9185, 0.2273)),
     )
 }
 

@@ -151,12 +151,7 @@ class Gallery:
         return np.flatnonzero(~np.isin(persons, self.results.study.reference.persons))
 
     def find_image(self, collection: str, filename: str) -> np.ndarray | None:
-        """Find a print: uint8 [height, width], or None if it is not in the study.
-
-        Args:
-          collection: of the study, or one of its mirrored copies such as "real_mirrored".
-          filename: the print's.
-        """
+        """Find a print, also of a mirrored copy such as "real_mirrored": uint8 [height, width], None if unknown."""
         name = collection.removesuffix(MIRRORED)
         place = self._places.get(name, {}).get(filename)
         if place is None:
