@@ -10,7 +10,7 @@ from fpgan_jax.evaluation.report import measures, names, sections, summary
 from fpgan_jax.evaluation.report.contents import EvaluationResults
 from fpgan_jax.evaluation.report.figures import choose_color
 from fpgan_jax.evaluation.report.html import create_environment, make_printable
-from fpgan_jax.evaluation.report.prints import Gallery
+from fpgan_jax.evaluation.report.prints import Album
 from fpgan_jax.evaluation.study.findings import MeasureRow
 from fpgan_jax.evaluation.study.print_collection import BASELINE, SYNTHETIC, find_role
 from fpgan_jax.host.whole_file import write_whole
@@ -125,13 +125,13 @@ def format_report(results: EvaluationResults, table_names: Sequence[str] = ()) -
       results: any part may be missing.
       table_names: of the tables that are next to it.
     """
-    gallery = Gallery(results)
+    album = Album(results)
     gaps = summary.find_gaps(results.study, results.measures)
     contents = {
         "summary": _list_statements(results),
         "gaps": gaps,
-        "persons": gallery.create_cards(),
-        "worst": gallery.find_worst_cases(),
+        "persons": album.create_cards(),
+        "worst": album.find_worst_cases(),
         "scores": measures.draw_matchers(results),
         "measures": measures.arrange_families(results),
         "epochs": measures.draw_measures_by_epoch(results),
@@ -151,8 +151,8 @@ def format_report(results: EvaluationResults, table_names: Sequence[str] = ()) -
         titles=_TITLES,
         sections=shown,
         gaps=summary.describe_gaps(gaps),
-        gallery=gallery,
-        control_pictures=gallery.draw_controls(),
+        album=album,
+        control_pictures=album.draw_controls(),
         table_files=[f"{name}.{{{','.join(formats.FORMATS)}}}" for name in table_names],
         color=lambda name: choose_color(name, find_role(results.study, name)),
         verdicts={(row.measure, row.collection): row for row in results.verdicts},

@@ -81,7 +81,7 @@ class WorstCases(NamedTuple):
     cases: Sequence[Case]
 
 
-class Gallery:
+class Album:
     """The prints that the page shows, at a size that keeps the page small.
 
     Attributes:
