@@ -48,6 +48,7 @@ class ImpressionRow(manifest.ManifestRow):
     stretch_down: float
     stretch_right: float
     field_seed: int
+    field_strength: float
     contact: str
     contact_down: float
     contact_right: float
@@ -64,7 +65,8 @@ class ImpressionRow(manifest.ManifestRow):
         )
         contact_shift = np.array([self.contact_down, self.contact_right], np.float32)
         unused = np.array(0, np.uint32)
-        return Variation(pose, contact_shift, np.array(self.field_seed, np.uint32), unused, unused)
+        field_seed, strength = np.array(self.field_seed, np.uint32), np.array(self.field_strength, np.float32)
+        return Variation(pose, contact_shift, field_seed, strength, unused, unused)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,6 +80,11 @@ class Enlargement:
     source: FingerSource
     training_prints: PrintSet  # give contact areas and appearances
     is_square: bool = True  # whether images get square pixels, not the generator's own
+
+    @property
+    def is_new(self) -> bool:
+        """Whether the fingers are new ones, not given prints'."""
+        return isinstance(self.source, finger_sources.NewFingers)
 
     @property
     def resolution(self) -> tuple[float, float]:
@@ -113,8 +120,7 @@ class Enlargement:
             )
         # Impression 0, which is not drawn, selects the appearance that all impressions share.
         usual = int(self._sample(finger, 0).appearance_choice[0])
-        is_new = isinstance(self.source, finger_sources.NewFingers)
-        finger_appearance = self._choose_print(others, usual) if is_new else finger.source
+        finger_appearance = self._choose_print(others, usual) if self.is_new else finger.source
         rows = []
         for first in range(1, num_impressions + 1, _IMPRESSIONS_PER_CALL):
             variations = self._sample(finger, first)
@@ -126,7 +132,8 @@ class Enlargement:
     def _sample(self, finger: Finger, first: int) -> Variation:
         """Sample `_IMPRESSIONS_PER_CALL` variations, from impression `first` on, on the host."""
         seed, period = self.config.synthesis.seed, self.source.period
-        return jax.device_get(_sample_variations(seed, finger.number, first, period))
+        strength = 1.0 if self.is_new else impressions.GIVEN_PRINT_STRENGTH
+        return jax.device_get(_sample_variations(seed, finger.number, first, period, strength))
 
     def _choose_print(self, others: np.ndarray, choice: int) -> str:
         return self.training_prints.filenames[others[choice % len(others)]]
@@ -147,10 +154,9 @@ class Enlargement:
             person=finger.number,
             replica=impression,
         )
-        is_new = isinstance(self.source, finger_sources.NewFingers)
         pose = variation.pose
         return ImpressionRow(
-            **dataclasses.asdict(row) | {"noise": NEW_FINGER if is_new else GIVEN_PRINT, "noise_seed": -1},
+            **dataclasses.asdict(row) | {"noise": NEW_FINGER if self.is_new else GIVEN_PRINT, "noise_seed": -1},
             ppi=print_scale.write_resolution(self.resolution),
             source=finger.source,
             rotation=float(pose.rotation),
@@ -159,6 +165,7 @@ class Enlargement:
             stretch_down=float(pose.stretch[0]),
             stretch_right=float(pose.stretch[1]),
             field_seed=int(variation.field_seed),
+            field_strength=float(variation.field_strength),
             contact=self._choose_print(others, int(variation.contact_choice)),
             contact_down=float(variation.contact_shift[0]),
             contact_right=float(variation.contact_shift[1]),
@@ -167,10 +174,10 @@ class Enlargement:
         )
 
 
-@functools.partial(jax.jit, static_argnames="period")
-def _sample_variations(seed, number, first, period: float) -> Variation:
+@functools.partial(jax.jit, static_argnames=("period", "strength"))
+def _sample_variations(seed, number, first, period: float, strength: float) -> Variation:
     # Always the same number, since a program for another number may round differently.
-    sample = functools.partial(impressions.sample_variation, seed, number, period=period)
+    sample = functools.partial(impressions.sample_variation, seed, number, period=period, strength=strength)
     return jax.vmap(sample)(first + jnp.arange(_IMPRESSIONS_PER_CALL))
 
 
