@@ -32,9 +32,9 @@ def create_results(persons=PERSONS, reference=(1, 2), **parts):
     return EvaluationResults(study, **parts)
 
 
-def create_match(place, person, album, gallery_person, score):
+def create_match(place, person, gallery, gallery_person, score):
     names = (f"synthetic_training{place}", f"real{gallery_person - 1}")
-    return MatchRow("nbis", "synthetic_training", person, names[0], album, gallery_person, names[1], score)
+    return MatchRow("nbis", "synthetic_training", person, names[0], gallery, gallery_person, names[1], score)
 
 
 MATCHES = [
