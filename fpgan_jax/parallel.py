@@ -6,7 +6,6 @@ A move from `pmap` to `shard_map` changes this file alone.
 import contextlib
 import itertools
 import operator
-import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -205,8 +204,3 @@ def wait_for_all(name: str) -> None:
     assert client is not None  # there are several processes
     client.wait_at_barrier(f"{name} {next(_num_waits)}", timeout_in_ms=_MAX_WAIT_MS)
     multihost_utils.sync_global_devices(name)
-
-
-def count_cores() -> int:
-    """Return the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,10 +19,10 @@ from typing import IO, Any
 
 from ml_collections import ConfigDict
 
-from fpgan_jax import parallel
 from fpgan_jax.benchmarking import cases, gpu_check_report, worker_process
 from fpgan_jax.benchmarking.cases import Case
 from fpgan_jax.errors import UserError
+from fpgan_jax.host.cores import count_cores
 
 _ROOT = pathlib.Path(__file__).parents[2]
 _CASES = (
@@ -296,7 +296,7 @@ def describe_peer_requests(config: ConfigDict, tiny: bool) -> list[dict[str, Any
     if tiny:
         config.classifier.update(cases.SMALLEST_CLASSIFIER)
     requests: list[dict[str, Any]] = [
-        {"command": "start", "device": "cpu" if tiny else "cuda", "num_threads": parallel.count_cores()}
+        {"command": "start", "device": "cpu" if tiny else "cuda", "num_threads": count_cores()}
     ]
     for case in itertools.chain.from_iterable(_list_cases(tiny)):
         program = cases.describe_program(case, cases.create_config(config, case))

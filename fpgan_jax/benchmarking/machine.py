@@ -12,8 +12,8 @@ from typing import Any
 
 import jax
 
-from fpgan_jax import parallel
 from fpgan_jax.host import versions
+from fpgan_jax.host.cores import count_cores
 
 _PACKAGES = (
     *("jax", "jaxlib", "jax-cuda13-plugin", "nvidia-cudnn-cu13", "flax", "optax", "numpy", "torch", "triton"),
@@ -30,7 +30,7 @@ def describe_machine() -> dict[str, Any]:
     found = {name: versions.find_package(name) for name in _PACKAGES}
     return {
         "cpu": _read_cpu_model(),
-        "num_cores": parallel.count_cores(),
+        "num_cores": count_cores(),
         "platform": jax.default_backend(),
         "device": jax.local_devices()[0].device_kind,
         "num_devices": jax.local_device_count(),

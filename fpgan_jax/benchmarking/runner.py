@@ -13,7 +13,6 @@ import jax
 from absl import logging
 from ml_collections import ConfigDict
 
-from fpgan_jax import parallel
 from fpgan_jax.benchmarking import (
     cases,
     ceilings,
@@ -36,6 +35,7 @@ from fpgan_jax.benchmarking.compilation import CompiledProgram
 from fpgan_jax.benchmarking.options import Options, complete_options, list_cases
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.errors import UserError
+from fpgan_jax.host.cores import count_cores
 from fpgan_jax.host.progress import create_progress
 
 # Kernels to list of a program that is compiled for an absent GPU.
@@ -126,7 +126,7 @@ class _Run:
             is_cpu = jax.default_backend() == "cpu"
             self._variants = options.peer_variants or (("eager",) if is_cpu else peer_worker.VARIANTS)
             self._worker = stack.enter_context(
-                peer_worker.PeerWorker(device="cpu" if is_cpu else "cuda", num_threads=parallel.count_cores())
+                peer_worker.PeerWorker(device="cpu" if is_cpu else "cuda", num_threads=count_cores())
             )
 
     def run(self, all_cases: list[Case]) -> None:

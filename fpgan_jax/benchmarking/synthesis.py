@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax import parallel
 from fpgan_jax.benchmarking import timing
 from fpgan_jax.data import pairs
+from fpgan_jax.host.cores import count_cores
 from fpgan_jax.models import factory
 from fpgan_jax.synthesis import manifest, sharded, shards
 from fpgan_jax.synthesis.sharded import CALLS_PER_DEVICE, IMAGES_PER_CALL
@@ -36,7 +36,7 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
             config, metadata, 0, file=f"{image:010d}.png", person=pairs.UNKNOWN, replica=image
         )
 
-    num_threads = parallel.count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
+    num_threads = count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
     # Enough calls to make the start and the end negligible, when device and encoder do not overlap.
     num_calls = 4 * num_threads
     request = sharded.Request(num_calls * IMAGES_PER_CALL, num_calls * IMAGES_PER_CALL)
@@ -48,7 +48,7 @@ def create_turns(config: ConfigDict) -> tuple[dict[str, timing.Turn], dict[str, 
             list(pool.map(lambda _: drawer.draw(*inputs), range(num_calls)))
 
     def encode() -> None:
-        with ThreadPoolExecutor(parallel.count_cores()) as pool:
+        with ThreadPoolExecutor(count_cores()) as pool:
             list(pool.map(shards.encode_png, (image for _ in range(num_calls) for image in images)))
 
     def write() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from fpgan_jax import parallel
 from fpgan_jax.config.checks import check_names, validate_config
 from fpgan_jax.config.fields import PLACE_FIELDS
 from fpgan_jax.data import feeding, print_loading
@@ -25,6 +24,7 @@ from fpgan_jax.evaluation.plan import EvaluationPlan
 from fpgan_jax.evaluation.report import protocol
 from fpgan_jax.evaluation.study import loading, print_collection
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
+from fpgan_jax.host.cores import count_cores
 from fpgan_jax.reproduction.chain import check_gan, create_source, create_training_stage
 from fpgan_jax.reproduction.stages import Stage, check_workdir, describe_files, hold_experiment, run_stages
 from fpgan_jax.scoring import figures
@@ -122,7 +122,7 @@ def make_prints(config: ConfigDict, workdir: str) -> ConfigDict:
         num_persons=_NUM_PROCEDURAL_PERSONS,
         hands_and_fingers=parse_fingers(["all"]),
         altered=False,
-        num_workers=parallel.count_cores(),
+        num_workers=count_cores(),
     )
     return config
 

@@ -65,7 +65,7 @@ def draw_columns(columns: dict[str, list[np.ndarray]], path: str) -> None:
             axes[row, column].imshow(tile, cmap="gray", vmin=0, vmax=255)
     for axis in axes.flat:
         axis.set_axis_off()
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def draw_losses(gan_workdir: str, path: str) -> None:
@@ -86,9 +86,10 @@ def draw_losses(gan_workdir: str, path: str) -> None:
             axis.grid(alpha=0.3)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{source}: not a metrics file of launch.train_gan; train first") from error
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: str) -> None:
+def save_figure(figure: Figure, path: str | os.PathLike) -> None:
+    """Write a figure as a PNG, which appears whole or not at all."""
     with write_whole(path, "wb") as file:
         figure.savefig(file, format="png", dpi=120)

@@ -8,8 +8,8 @@ import numpy as np
 
 from fpgan_jax.errors import UserError
 from fpgan_jax.scoring.similarity import KINDS, ScoreRow
+from fpgan_jax.tables import formats
 from fpgan_jax.tables.csv_rows import read_rows
-from fpgan_jax.tables.formats import format_text, write_table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,22 +41,15 @@ class SetResult:
     controls: tuple[ControlScore, ...] = ()
 
 
-def _create_paper_row(
-    name: str, num_images: int, num_persons: int, real: tuple[float, float], synthetic: tuple[float, float]
-) -> SetResult:
-    counts = (num_images, num_persons)
-    return SetResult(name, Score(*real, *counts), Score(*synthetic, *counts))
-
-
 # Source: Cordeiro & Saito, table 2.
 PAPER = {
-    row.name: row
-    for row in (
-        _create_paper_row("P50", 30, 3, (0.9924, 0.0060), (0.8794, 0.0990)),
-        _create_paper_row("P100", 50, 5, (1.0000, 0.0000), (0.9998, 0.0003)),
-        _create_paper_row("P150", 80, 8, (1.0000, 0.0000), (1.0000, 0.0000)),
-        _create_paper_row("P200", 100, 10, (1.0000, 0.0000), (0.9973, 0.0055)),
-        _create_paper_row("P250", 130, 13, (1.0000, 0.0000), (0.9185, 0.2273)),
+    name: SetResult(name, Score(*real, *counts), Score(*synthetic, *counts))
+    for name, counts, real, synthetic in (
+        ("P50", (30, 3), (0.9924, 0.0060), (0.8794, 0.0990)),
+        ("P100", (50, 5), (1.0000, 0.0000), (0.9998, 0.0003)),
+        ("P150", (80, 8), (1.0000, 0.0000), (1.0000, 0.0000)),
+        ("P200", (100, 10), (1.0000, 0.0000), (0.9973, 0.0055)),
+        ("P250", (130, 13), (1.0000, 0.0000), (0.9185, 0.2273)),
     )
 }
 
@@ -212,7 +205,7 @@ def write_tables(
         "table2": (HEADER, create_cells(results)),
         "controls": (CONTROL_HEADER, create_control_cells(results)),
     }
-    for name, (header, cells) in tables.items():
-        write_table(out_dir, name, header, cells)
-    texts = [format_text(header, cells) for header, cells in tables.values()]
-    return f"{texts[0]}({describe_std(std_over, std_ddof)})\n\nControls, scored by the same classifier:\n{texts[1]}"
+    table, controls = formats.write_tables(out_dir, tables)
+    return (
+        f"{table}({describe_std(std_over, std_ddof)})\n\nControls, scored by the same classifier:\n{controls}"
+    )

@@ -19,6 +19,7 @@ from fpgan_jax.data import feeding, print_loading
 from fpgan_jax.errors import UserError
 from fpgan_jax.models import factory
 from fpgan_jax.reproduction import chain
+from fpgan_jax.sweeps.results import format_value
 from fpgan_jax.sweeps.runs import Run
 from fpgan_jax.training import gan_trainer
 from fpgan_jax.training.reporting import METRICS_FILENAME
@@ -74,7 +75,7 @@ def create_runs(
     # Name of a run without the overrides that this kind of run ignores -> name of the first such run.
     names: dict[str, str] = {}
     for overrides in sweep:
-        texts = {str(field): _format_value(value) for field, value in overrides.items()}
+        texts = {str(field): format_value(value, ",") for field, value in overrides.items()}
         described = ", ".join(f"{field}={text}" for field, text in texts.items()) or "no override"
         try:
             own = override_fields(config, [f"{field}={text}" for field, text in texts.items()])
@@ -110,7 +111,7 @@ def name_run(overrides: Mapping[str, Any]) -> str:
       hash follow, so that names stay unique.
     """
     plain = ",".join(
-        f"{field}={_format_value(value, '+').removesuffix('.0' if isinstance(value, float) else '')}"
+        f"{field}={format_value(value, '+').removesuffix('.0' if isinstance(value, float) else '')}"
         for field, value in overrides.items()
     )
     name = _UNSAFE.sub("_", plain)
@@ -118,11 +119,6 @@ def name_run(overrides: Mapping[str, Any]) -> str:
         digest = hashlib.sha256(plain.encode("utf-8", "surrogateescape")).hexdigest()[:8]
         name = f"{name[: _MAX_NAME_LENGTH - len(digest) - 1]}-{digest}"
     return name or "as_configured"
-
-
-def _format_value(value: Any, separator: str = ",") -> str:
-    """Format a value as `config.files.override_fields` reads it."""
-    return separator.join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def _check_gan(config: ConfigDict, workdir: str) -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fpgan_jax.config.fields import FIELDS
-from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
+from fpgan_jax.evaluation.statistics.seed_spread import average
 from fpgan_jax.sweeps.runs import Run, read_record
 
 # Fields that repeat an experiment instead of changing it.
@@ -19,35 +19,26 @@ SEED_FIELDS = tuple(name for name in FIELDS if name.split(".")[-1].endswith("see
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """The result of one run, whose `state` is one of `runs.STATES`.
-
-    Attributes:
-      metrics: name -> number: the final metrics, and "best ..." with "best step".
-      seconds: duration over all starts.
-      message: why it failed or was interrupted; "" otherwise.
-    """
+    """The result of one run, whose `state` is one of `runs.STATES`."""
 
     name: str
     state: str
     overrides: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    seconds: float
-    message: str
+    metrics: Mapping[str, float]  # name -> number: the final metrics, and "best ..." with "best step"
+    seconds: float  # duration over all starts
+    message: str  # why it failed or was interrupted; "" otherwise
 
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """Finished runs that differ in seeds only, with their overrides other than seeds.
-
-    Attributes:
-      means: metric -> (mean, low, high), with the 95% interval of the mean over new seeds by the t distribution. The
-        ends are NaN for a single run and for crossed seeds.
-      are_seeds_crossed: whether runs share one seed and differ in another, so that they are not independent.
-    """
+    """Finished runs that differ in seeds only, with their overrides other than seeds."""
 
     overrides: Mapping[str, Any]
     num_runs: int
+    # Metric -> (mean, low, high), with the 95% interval of the mean over new seeds by the t distribution. The ends are
+    # NaN for a single run and for crossed seeds.
     means: Mapping[str, tuple[float, float, float]]
+    # Whether runs share one seed and differ in another, so that they are not independent.
     are_seeds_crossed: bool
 
 
@@ -147,7 +138,7 @@ def _create_group(members: Sequence[Result]) -> Group:
     means = {}
     for name in first.metrics:
         if all(name in member.metrics for member in members):
-            mean, low, high = _compute_mean([member.metrics[name] for member in members])
+            mean, low, high = average(np.array([[member.metrics[name] for member in members]]))
             means[name] = (mean, math.nan, math.nan) if are_seeds_crossed else (mean, low, high)
     return Group(_drop_seeds(first.overrides), len(members), means, are_seeds_crossed)
 
@@ -156,13 +147,6 @@ def _drop_seeds(overrides: Mapping[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in overrides.items() if field not in SEED_FIELDS}
 
 
-def _compute_mean(values: Sequence[float]) -> tuple[float, float, float]:
-    if not np.isfinite(values).all():
-        return math.nan, math.nan, math.nan
-    spread = compute_spread(np.array(values)[:, None])
-    return spread.mean, spread.low, spread.high
-
-
-def format_value(value: Any) -> str:
-    """Format the value of a field for readers."""
-    return ", ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+def format_value(value: Any, separator: str = ", ") -> str:
+    """Format the value of a field for readers; with "," as `config.files.override_fields` reads it."""
+    return separator.join(map(str, value)) if isinstance(value, tuple | list) else str(value)

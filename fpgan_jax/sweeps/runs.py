@@ -32,40 +32,27 @@ _MAX_MESSAGE_LENGTH = 300
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One run of a sweep, with its config, those fields of it that the sweep overrides, and its command.
+    """One run of a sweep, with its config, those fields of it that the sweep overrides, and its command."""
 
-    Attributes:
-      name: name of its folder, from its overrides.
-      workdir: path of its folder.
-      num_steps: metrics file, relative to the workdir -> number of steps of the training that writes it.
-    """
-
-    name: str
-    workdir: str
+    name: str  # name of its folder, from its overrides
+    workdir: str  # path of its folder
     overrides: Mapping[str, Any]
     config: ConfigDict
+    # Metrics file, relative to the workdir -> number of steps of the training that writes it.
     num_steps: Mapping[str, int]
     command: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """The recorded state of a run.
+    """The recorded state of a run."""
 
-    Attributes:
-      state: "running", "interrupted", "failed" or "finished".
-      config_hash: hash of the config of the last start.
-      started: time of the last start, seconds since 1970.
-      seconds: duration over all starts whose end was recorded.
-      message: why it failed or was interrupted; "" otherwise.
-    """
-
-    state: str
-    config_hash: str
-    started: float
-    seconds: float = 0.0
+    state: str  # "running", "interrupted", "failed" or "finished"
+    config_hash: str  # hash of the config of the last start
+    started: float  # time of the last start, seconds since 1970
+    seconds: float = 0.0  # duration over all starts whose end was recorded
     num_starts: int = 1
-    message: str = ""
+    message: str = ""  # why it failed or was interrupted; "" otherwise
 
 
 def read_record(workdir: str) -> Record | None:

@@ -29,26 +29,17 @@ _MAX_NUM_TIMEOUTS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Allocation:
-    """The resources of each job; None is the default of the cluster or the user.
+    """The resources of each job; None is the default of the cluster or the user."""
 
-    Attributes:
-      minutes: time limit; a longer run is requeued.
-      partition: Slurm's partition.
-      account: Slurm's account.
-      gpus: GPUs, on one node.
-      cpus: CPU cores, on one node.
-      at_once: maximum number of jobs at a time.
-      signal_seconds: time before the limit at which the run is asked to save and exit; at most half of the limit.
-      others: further options of sbatch, such as {"mem": "16G"}.
-    """
-
-    minutes: int = 60
+    minutes: int = 60  # time limit; a longer run is requeued
     partition: str | None = None
     account: str | None = None
-    gpus: int = 0
-    cpus: int | None = None
-    at_once: int = 256
+    gpus: int = 0  # GPUs, on one node
+    cpus: int | None = None  # CPU cores, on one node
+    at_once: int = 256  # maximum number of jobs at a time
+    # Time before the limit at which the run is asked to save and exit; at most half of the limit.
     signal_seconds: int = 90
+    # Further options of sbatch, such as {"mem": "16G"}.
     others: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 

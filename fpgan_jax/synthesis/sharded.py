@@ -25,6 +25,7 @@ from fpgan_jax import parallel
 from fpgan_jax.config.derived import condition_shape
 from fpgan_jax.data import pairs
 from fpgan_jax.errors import UserError
+from fpgan_jax.host.cores import count_cores
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.host.user_paths import is_utf8
@@ -238,7 +239,7 @@ def draw_ahead(
     rows_of_calls: Iterable[Sequence[Any]], drawer: ImageDrawer
 ) -> Generator[list[bytes], None, None]:
     """Draw and encode `IMAGES_PER_CALL` images per call in threads, and yield each call's PNG files in order."""
-    num_threads = parallel.count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
+    num_threads = count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
 
     def make_images(rows: Sequence[Any]) -> list[bytes]:
         return [shards.encode_png(image) for image in drawer.draw(*drawer.create_inputs(rows))]

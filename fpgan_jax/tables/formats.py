@@ -78,8 +78,10 @@ def write_table(out_dir: str, name: str, header: Sequence[str], cells: Sequence[
             file.write(format_cells(header, cells))
 
 
-def write_tables(out_dir: str, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]]) -> str:
-    """Write several tables, name -> (header, cells), in every format, and return all of them as text."""
+def write_tables(
+    out_dir: str, tables: Mapping[str, tuple[Sequence[str], Sequence[Sequence[str]]]]
+) -> list[str]:
+    """Write several tables, name -> (header, cells), in every format, and return each as text."""
     for name, (header, cells) in tables.items():
         write_table(out_dir, name, header, cells)
-    return "\n".join(format_text(*parts) for parts in tables.values())
+    return [format_text(*parts) for parts in tables.values()]

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 from ml_collections import ConfigDict
-from skimage.metrics import structural_similarity
 
 from fpgan_jax.data.preprocessing import to_uint8
+from fpgan_jax.evaluation.statistics.image_similarity import compute_ssim
 
 # Window of the SSIM, pixels.
 _MIN_SIDE = 11
@@ -65,30 +65,3 @@ def compute_l1(images: np.ndarray, others: np.ndarray) -> np.ndarray:
       float64 [n], in [0, 2]: on the networks' scale of [-1, 1].
     """
     return np.abs(images.astype(np.int16) - others).mean((1, 2, 3)) / 127.5
-
-
-def compute_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Compute the mean structural similarity of pairs of images, over their channels; 1 for equal images.
-
-    Args:
-      images: uint8 [n, height, width, channels], sides of at least 11 pixels.
-      others: uint8 of the same shape.
-
-    Source: Wang, Bovik, Sheikh & Simoncelli 2004, section III (Gaussian window of 11 pixels, standard deviation 1.5, K1
-      = 0.01, K2 = 0.03), by scikit-image; differs in: for color each channel is compared by itself.
-    """
-    return np.array(
-        [
-            structural_similarity(
-                image,
-                other,
-                data_range=255,
-                channel_axis=-1,
-                gaussian_weights=True,
-                sigma=1.5,
-                use_sample_covariance=False,
-            )
-            for image, other in zip(images, others, strict=True)
-        ],
-        np.float64,
-    )

@@ -261,5 +261,5 @@ def test_work_ahead_of_the_writing_is_bounded(gan_workdir, tmp_path, monkeypatch
     monkeypatch.setattr(shards, "write_shard", lambda *_: SlowShard())
     monkeypatch.setattr(shards, "encode_png", lambda image: encode(image)[:1])
     sharded.synthesize_shards(gan_workdir, str(tmp_path), Request(1600, 1600))
-    num_threads = sharded.parallel.count_cores() + 2
+    num_threads = sharded.count_cores() + 2
     assert len(taken) == 1600 and max(most) <= 16 * 2 * num_threads

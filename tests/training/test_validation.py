@@ -53,14 +53,6 @@ def test_equal_images_have_an_ssim_of_one():
     assert measure(images, images)[0] == {"num_pairs": 2, "l1": 0, "ssim": 1}
 
 
-def test_ssim_of_colors_is_the_mean_of_the_channels():
-    images, others = (
-        np.concatenate([create_images(2, seed + channel) for channel in range(3)], axis=3) for seed in (0, 3)
-    )
-    channels = [validation.compute_ssim(images[..., i : i + 1], others[..., i : i + 1]) for i in range(3)]
-    np.testing.assert_allclose(validation.compute_ssim(images, others), np.mean(channels, axis=0), rtol=1e-6)
-
-
 def create_source(config, validation_pairs=None):
     return feeding.create_gan_source_from_pairs(
         config, pairs.ArrayPairs(create_images(4), create_images(4, 1)), validation_pairs

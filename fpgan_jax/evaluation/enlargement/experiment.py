@@ -2,15 +2,15 @@
 
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ml_collections import ConfigDict
 
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.fields import MAX_COUNT, PLACE_FIELDS
-from fpgan_jax.evaluation import kept_findings
 from fpgan_jax.evaluation.enlargement import posed_controls, print_folders, use
 from fpgan_jax.evaluation.enlargement.print_folders import Request
+from fpgan_jax.evaluation.kept_findings import BoundFamily, measure_families
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.tools import find_matchers
 from fpgan_jax.evaluation.measures import agreement, identity, leakage
@@ -144,34 +144,28 @@ class _Run:
         named = {collection.name: collection for collection in collections}
         return Study(named, self._settings, seed=self._seed, ppi=print_folders.PPI)
 
-    def _measure(
-        self, study: Study, label: str, families: Mapping[str, Callable[[Study], Findings]]
-    ) -> Findings:
+    def _measure(self, study: Study, label: str, families: Mapping[str, BoundFamily]) -> Findings:
         rows_dir = os.path.join(self._out_dir, "rows", label)
-        return kept_findings.measure_families(study, families, rows_dir, label)[0]
+        return measure_families(study, families, rows_dir, label)[0]
 
-    def _list_families(self, kind: str) -> dict[str, Callable[[Study], Findings]]:
+    def _list_families(self, kind: str) -> dict[str, BoundFamily]:
         names = _LIKENESS_FAMILIES + (_LOOK_FAMILIES if kind == protocol.NEW_FINGERS else ())
         scores = self._bind_scores(_FAST, kind) if _FAST in self._matchers else {}
         tools = self._create_tools(_FAST)
-        return scores | {name: _bind(FAMILIES[name].compute, tools) for name in names}
+        return scores | {name: FAMILIES[name].bind(tools) for name in names}
 
-    def _bind_scores(self, matcher: str, kind: str) -> dict[str, Callable[[Study], Findings]]:
+    def _bind_scores(self, matcher: str, kind: str) -> dict[str, BoundFamily]:
         tools = self._create_tools(matcher)
-        asked = {name: _bind(FAMILIES[name].compute, tools) for name in _SCORE_FAMILIES}
+        asked = {name: FAMILIES[name].bind(tools) for name in _SCORE_FAMILIES}
         if kind == protocol.MORE_IMPRESSIONS:
             # The fingers are those of the real prints, so nobody asks whether two of them match, or a mirrored print.
             del asked["uniqueness"]
             measure = functools.partial(leakage.measure, has_mirrored=False)
-            asked["leakage"] = _bind(functools.partial(leakage.FAMILY.compute_by_each, measure), tools)
+            asked["leakage"] = lambda study: leakage.FAMILY.compute_by_each(measure, study, tools)
         return asked
 
     def _create_tools(self, matcher: str) -> Tools:
         return Tools(self._data, {name: found for name, found in self._matchers.items() if name == matcher})
-
-
-def _bind(compute: Callable[[Study, Tools], Findings], tools: Tools) -> Callable[[Study], Findings]:
-    return lambda study: compute(study, tools)
 
 
 def _leave_out(collections: Sequence[PrintCollection]) -> list[PrintCollection]:

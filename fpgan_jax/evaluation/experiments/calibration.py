@@ -15,8 +15,14 @@ from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.nist_tools import ToolError
 from fpgan_jax.evaluation.matcher.resolution import NoScaleError, PreparedPrints, prepare_prints
 from fpgan_jax.evaluation.matcher.tools import find_tool
-from fpgan_jax.evaluation.measures.comparisons import Comparisons, compare_with_gallery, create_match_rows
+from fpgan_jax.evaluation.measures.comparisons import (
+    Comparisons,
+    compare_with_gallery,
+    create_match_rows,
+    create_pair_rows,
+)
 from fpgan_jax.evaluation.statistics import intervals, verification
+from fpgan_jax.evaluation.statistics.intervals import write_interval
 from fpgan_jax.evaluation.statistics.verification import Impostors
 from fpgan_jax.evaluation.study import loading, print_collection
 from fpgan_jax.evaluation.study.findings import MatchRow
@@ -104,17 +110,9 @@ def _try_on_impressions(
     self_scores = matcher.compare(images, images, itself, "each print with itself")
     genuine_scores = matcher.compare(images, images, genuine, "genuine")
     impostor_scores = matcher.compare(images, images, impostors, "impostors")
-    write_rows(
-        scores_path,
-        [
-            MatchRow(
-                matcher.name, real.name, int(real.persons[i]), real.filenames[i],
-                real.name, int(real.persons[j]), real.filenames[j], float(score),
-            )
-            for pairs, scores in ((genuine, genuine_scores), (impostors, impostor_scores))
-            for (i, j), score in zip(pairs, scores, strict=True)
-        ],
-    )  # fmt: skip
+    rows = create_pair_rows(matcher.name, real, genuine, genuine_scores)
+    rows += create_pair_rows(matcher.name, real, impostors, impostor_scores)
+    write_rows(scores_path, rows)
     return Calibration(
         matcher=matcher.name,
         num_persons=len(np.unique(real.persons)),
@@ -193,7 +191,7 @@ def _describe_rates(calibration: Calibration, impostors: Impostors) -> list[str]
     genuine, persons = calibration.genuine_scores, calibration.genuine_persons
     error = verification.compute_equal_error(genuine, impostors.scores)
     interval = verification.compute_equal_error_interval(genuine, persons, impostors)
-    lines = [f"  EER {error.rate:.2%}{_write_interval(interval, '.2%')} at score {error.threshold:g}"]
+    lines = [f"  EER {error.rate:.2%}{write_interval(interval, '.2%')} at score {error.threshold:g}"]
     for rate in verification.FALSE_ACCEPT_RATES:
         needed = verification.count_needed_impostors(rate)
         is_enough = impostors.count_pairs() >= needed
@@ -205,19 +203,13 @@ def _describe_rates(calibration: Calibration, impostors: Impostors) -> list[str]
         is_accepted = genuine >= threshold
         accepted = ends = note = ""
         if is_enough:
-            accepted = _write_interval(intervals.compute_rate_interval(is_accepted, persons), ".2%")
+            accepted = write_interval(intervals.compute_rate_interval(is_accepted, persons), ".2%")
             found = verification.find_threshold_interval(
                 impostors, rate, num_resamples=_NUM_RESAMPLES, seed=0
             )
-            ends = _write_interval(found, "g")
+            ends = write_interval(found, "g")
         else:
             note = f", of these persons; for others {needed:,} pairs of persons are needed"
         tar = f"TAR {is_accepted.mean():.2%}{accepted} at FAR {rate:.1%}"
         lines.append(f"  {tar}, from score {threshold:g}{ends}{note}")
     return lines
-
-
-def _write_interval(interval: tuple[float, float], form: str) -> str:
-    if np.isnan(interval).any():
-        return ""
-    return f" [{format(interval[0], form)}, {format(interval[1], form)}]"

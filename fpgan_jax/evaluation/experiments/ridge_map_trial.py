@@ -123,6 +123,5 @@ def describe_trial(trial: Trial) -> str:
 
 
 def _describe_rate(is_accepted: np.ndarray, persons: np.ndarray, threshold: float) -> str:
-    low, high = intervals.compute_rate_interval(is_accepted, persons)
-    interval = "" if np.isnan(low) else f" [{low:.1%}, {high:.1%}]"
-    return f"{is_accepted.mean():.1%}{interval} from {threshold}"
+    interval = intervals.compute_rate_interval(is_accepted, persons)
+    return f"{is_accepted.mean():.1%}{intervals.write_interval(interval, '.1%')} from {threshold}"

@@ -5,19 +5,16 @@ import itertools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.statistics import differences
-from fpgan_jax.evaluation.statistics.seed_spread import MIN_SEEDS, compute_spread
-from fpgan_jax.host.whole_file import write_whole
+from fpgan_jax.evaluation.statistics import differences, seed_spread
+from fpgan_jax.evaluation.statistics.seed_spread import MIN_SEEDS
+from fpgan_jax.scoring.figures import save_figure
 from fpgan_jax.tables import formats
 from fpgan_jax.tables.csv_rows import read_rows
-
-matplotlib.use("Agg")
 
 MEASURES = {"accuracy": "accuracy (top-1)", "own_probability": "probability of the own person"}
 # A negligible difference, in accuracy and in probability.
@@ -82,6 +79,11 @@ class Difference:
     high: float
 
     @property
+    def title(self) -> str:
+        """What is compared with what."""
+        return f"{self.condition} minus {self.other}"
+
+    @property
     def verdict(self) -> str:
         """From `differences.judge`, with `MARGIN`."""
         return differences.judge([differences.Difference(self.mean, self.low, self.high)], "higher", MARGIN)
@@ -115,7 +117,7 @@ def compute_summaries(rows: Sequence[ResultRow]) -> list[Summary]:
         group = groups[test_set, condition]
         values = {row.seed: getattr(row, measure) for row in group}
         counts = (group[0].num_images, group[0].num_persons)
-        mean, *ends = _average(list(values.values()))
+        mean, *ends = seed_spread.average(np.array([list(values.values())]))
         # Student's interval does not know that a share is between 0 and 1.
         summaries.append(
             Summary(test_set, measure, condition, *counts, values, mean, *np.clip(ends, 0, 1).tolist())
@@ -136,15 +138,9 @@ def compute_differences(summaries: Sequence[Summary]) -> list[Difference]:
         for condition, other in COMPARISONS:
             if (test_set, measure, condition) in found:
                 values, others = (found[test_set, measure, name].values for name in (condition, other))
-                average = _average([values[seed] - others[seed] for seed in values])
-                made.append(Difference(test_set, measure, condition, other, *average))
+                paired = np.array([[values[seed] - others[seed] for seed in values]])
+                made.append(Difference(test_set, measure, condition, other, *seed_spread.average(paired)))
     return made
-
-
-def _average(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the mean and its 95% interval, which for a table of one row is Student's t."""
-    mean, low, high = compute_spread(np.array([values]))[:3]
-    return mean, low, high
 
 
 def create_cells(summaries: Sequence[Summary]) -> list[tuple[str, ...]]:
@@ -221,7 +217,7 @@ def write_tables(rows: Sequence[ResultRow], out_dir: str) -> str:
         "utility": (HEADER, create_cells(summaries)),
         "utility_differences": (DIFFERENCE_HEADER, create_difference_cells(compute_differences(summaries))),
     }
-    return f"{formats.write_tables(out_dir, tables)}\n{describe(rows)}\n"
+    return "\n".join([*formats.write_tables(out_dir, tables), describe(rows), ""])
 
 
 def draw(rows: Sequence[ResultRow], path: str | os.PathLike) -> None:
@@ -237,8 +233,7 @@ def draw(rows: Sequence[ResultRow], path: str | os.PathLike) -> None:
             chosen = [s for s in summaries if (s.measure, s.test_set) == (measure, test_set)]
             bars = {s.condition: (list(s.values.values()), (s.mean, s.low, s.high)) for s in chosen}
             draw_intervals(axis, bars, chosen[0].mean)
-    with write_whole(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=120)
+    save_figure(figure, path)
 
 
 def draw_intervals(

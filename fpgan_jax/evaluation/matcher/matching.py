@@ -7,7 +7,6 @@ what scores mean (`identity.py`).
 import collections
 import hashlib
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -16,6 +15,7 @@ from typing import TypeVar
 import numpy as np
 
 from fpgan_jax.evaluation.matcher.nist_tools import MatchingTool, Minutiae, Template, ToolError
+from fpgan_jax.host.cores import count_cores
 from fpgan_jax.host.progress import create_progress
 
 Job = TypeVar("Job")
@@ -32,7 +32,7 @@ class Workers:
 
     def __init__(self, num_workers: int | None = None):
         """Plan the processes, which start with the first job: one per core by default, 0 to work in this process."""
-        self._num_workers = _count_cores() if num_workers is None else num_workers
+        self._num_workers = count_cores() if num_workers is None else num_workers
         self._pool: ProcessPoolExecutor | None = None
 
     def run(self, function: Callable[[Job], Result], jobs: Iterable[Job]) -> Iterator[Result]:
@@ -122,11 +122,6 @@ class Matcher:
         for start in range(0, len(pairs), _PAIRS_PER_JOB):
             chosen = pairs[start : start + _PAIRS_PER_JOB]
             yield self._tool, {name: images[name] for pair in chosen for name in pair}, chosen
-
-
-def _count_cores() -> int:
-    # Of the container, if the system knows. `parallel.count_cores` does the same but would load JAX in every process.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def find_distinct(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

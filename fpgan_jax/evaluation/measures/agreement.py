@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from fpgan_jax.evaluation.measures import identity, leakage, uniqueness
 from fpgan_jax.evaluation.measures.measure import HEADLINE_RATE
+from fpgan_jax.evaluation.statistics.intervals import write_interval
 from fpgan_jax.evaluation.study.findings import MEASURED, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import CONTROL, Study
 from fpgan_jax.tables.report_table import ReportTable
@@ -48,5 +49,4 @@ def create_agreement_table(
 
 
 def _write_value(row: MeasureRow) -> str:
-    interval = f" [{row.low:.3g}, {row.high:.3g}]" if math.isfinite(row.low) else ""
-    return f"{row.value:.3g}{interval}"
+    return f"{row.value:.3g}{write_interval((row.low, row.high), '.3g')}"

@@ -87,11 +87,8 @@ def measure_checkerboards(images: np.ndarray) -> dict[int, np.ndarray]:
       your up-convolution" (upsampling repeats the spectrum); differs in: a number, of the repeated mean and of what
       varies slowly with it, instead of a classifier of spectra.
     """
-    parts = [_measure_chunk(images[start : start + _CHUNK]) for start in range(0, len(images), _CHUNK)]
-    return {
-        period: np.concatenate([np.zeros(0), *(part[place] for part in parts)])
-        for place, period in enumerate(PERIODS)
-    }
+    parts = map(_measure_chunk, np.split(images, range(_CHUNK, len(images), _CHUNK)))
+    return dict(zip(PERIODS, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 
 
 def _measure_chunk(images: np.ndarray) -> list[np.ndarray]:

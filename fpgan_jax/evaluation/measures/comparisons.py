@@ -184,18 +184,27 @@ def create_match_rows(
     gallery = comparisons.gallery
     places = gallery.find_places(collection)
     ends = np.where(places >= 0, places, len(gallery.images))
-    rows = []
-    probes = zip(collection.persons, collection.filenames, scores, ends, strict=True)
-    for person, file, own_scores, end in probes:
-        rows += [
-            MatchRow(
-                comparisons.matcher, collection.name, int(person), file,
-                gallery.collections[place], int(gallery.persons[place]), gallery.filenames[place], float(score),
-            )
-            for place, score in enumerate(own_scores[:end])
-            if not np.isnan(score)
-        ]  # fmt: skip
-    return rows
+    is_row = ~np.isnan(scores) & (np.arange(scores.shape[1]) < ends[:, None])
+    return [
+        MatchRow(
+            comparisons.matcher, collection.name, int(collection.persons[i]), collection.filenames[i],
+            gallery.collections[j], int(gallery.persons[j]), gallery.filenames[j], float(scores[i, j]),
+        )
+        for i, j in np.argwhere(is_row)
+    ]  # fmt: skip
+
+
+def create_pair_rows(
+    matcher: str, collection: PrintCollection, pairs: np.ndarray, scores: np.ndarray
+) -> list[MatchRow]:
+    """Create a row for each pair, indices int [p, 2], of one collection's prints."""
+    return [
+        MatchRow(
+            matcher, collection.name, int(collection.persons[i]), collection.filenames[i],
+            collection.name, int(collection.persons[j]), collection.filenames[j], float(score),
+        )
+        for (i, j), score in zip(pairs, scores, strict=True)
+    ]  # fmt: skip
 
 
 def choose_comparisons(persons: np.ndarray, gallery: Gallery, max_others: int | None) -> np.ndarray:

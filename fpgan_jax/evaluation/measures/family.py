@@ -141,16 +141,15 @@ class Family:
         )
 
     def describe(
-        self,
-        measure: Measure,
-        collection: PrintCollection,
-        values: np.ndarray,
-        note: str = "",
-        reason: str = "",
+        self, measure: Measure, collection: PrintCollection, values: np.ndarray, **texts: str
     ) -> Findings:
-        """Create the row of `summarize`, and a row for each print unless there is a reason to refuse the measure."""
-        row = self.summarize(measure, collection, values, note=note, reason=reason)
-        return Findings([row], [] if reason else create_image_rows(measure, collection, values))
+        """Create the row of `summarize`, whose arguments these are, and a row for each print.
+
+        If there is a reason to refuse the measure, prints have no rows.
+        """
+        row = self.summarize(measure, collection, values, **texts)
+        is_refused = bool(texts.get("reason"))
+        return Findings([row], [] if is_refused else create_image_rows(measure, collection, values))
 
     def refuse(self, measure: Measure, collection: PrintCollection, reason: str) -> MeasureRow:
         """Create the row, without a number, of a measure that a collection does not allow."""

@@ -135,10 +135,8 @@ def create_classifier_extractor(
 
 def _compute_hand_made(images: np.ndarray) -> np.ndarray:
     # A few at a time to save memory.
-    parts = [
-        _compute_hand_made_chunk(images[start : start + _CHUNK]) for start in range(0, len(images), _CHUNK)
-    ]
-    return np.concatenate(parts)
+    chunks = np.split(images, range(_CHUNK, len(images), _CHUNK))
+    return np.concatenate([_compute_hand_made_chunk(chunk) for chunk in chunks])
 
 
 def _compute_hand_made_chunk(images: np.ndarray) -> np.ndarray:

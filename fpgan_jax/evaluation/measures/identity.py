@@ -192,7 +192,7 @@ def compare_decisions(
     thresholds = {matcher: values[name] for matcher, name in names.items()}
     decisions: dict[tuple, dict[str, bool]] = {}
     for row in matches:
-        if row.matcher in thresholds and row.probe_person == row.gallery_person >= 0:
+        if row.matcher in thresholds and row.is_genuine:
             pair = (row.probe_collection, row.probe_filename, row.gallery_collection, row.gallery_filename)
             decisions.setdefault(pair, {})[row.matcher] = row.score >= thresholds[row.matcher]
     by_print: dict[tuple[str, str], list[list[bool]]] = {}

@@ -43,7 +43,7 @@ class Measure:
     margin: float = math.nan  # a negligible difference, in the unit, by judgment; NaN if unknown
     relative_margin: float = math.nan  # the same as a share of the real prints' number
     baseline: Baseline | None = None  # whose rows compare real prints with real prints; None is the family's
-    tells_quality: bool = False  # whether the prints with the lowest values are shown as worst cases
+    has_worst_cases: bool = False  # whether the report shows the prints with the lowest values
     matcher: str = ""  # filled in by `at`, as are rate and frame
     rate: float | None = None
     frame: str = ""

@@ -7,11 +7,11 @@ print is close to its original.
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from skimage.metrics import structural_similarity
 
 from fpgan_jax.evaluation.measures.family import Family, find_groups, track_collections
 from fpgan_jax.evaluation.measures.measure import OTHER_IMPRESSIONS, Baseline, Headline, Measure
 from fpgan_jax.evaluation.statistics import intervals
+from fpgan_jax.evaluation.statistics.image_similarity import compute_ssim
 from fpgan_jax.evaluation.study.findings import Findings, MeasureRow, merge_findings
 from fpgan_jax.evaluation.study.print_collection import (
     POPULATION,
@@ -45,19 +45,6 @@ def compute_psnr(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     """
     squares = ((images.astype(np.float64) - others) ** 2).mean((1, 2))
     return np.where(squares > 0, 10 * np.log10(255**2 / np.where(squares > 0, squares, 1)), IDENTICAL_PSNR)
-
-
-def compute_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Compute the mean structural similarity of pairs of uint8 [n, height, width]: float64 [n], in [-1, 1].
-
-    Sides must be of at least 11 pixels.
-
-    Source: Wang, Bovik, Sheikh & Simoncelli 2004, section III (Gaussian window of 11 pixels, standard deviation 1.5,
-      K1 = 0.01, K2 = 0.03), by scikit-image; differs in: nothing.
-    """
-    settings = {"data_range": 255, "gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
-    pairs = zip(images, others, strict=True)
-    return np.array([structural_similarity(*pair, **settings) for pair in pairs], np.float64)
 
 
 # A print that is not a copy should be as far from its reference as another impression of the finger.
@@ -180,11 +167,8 @@ def _compute_in_chunks(
     compute: Distance, images: np.ndarray, places: np.ndarray, others: np.ndarray, other_places: np.ndarray
 ) -> np.ndarray:
     """Compare images[places] with others[other_places], a few at a time to save memory."""
-    parts = [
-        compute(images[places[start : start + _CHUNK]], others[other_places[start : start + _CHUNK]])
-        for start in range(0, len(places), _CHUNK)
-    ]
-    return np.concatenate([np.zeros(0), *parts])
+    chunks = (np.split(each, range(_CHUNK, len(each), _CHUNK)) for each in (places, other_places))
+    return np.concatenate([compute(images[own], others[other]) for own, other in zip(*chunks, strict=True)])
 
 
 def _compute_matrix(compute: Distance, images: np.ndarray) -> np.ndarray:

@@ -18,7 +18,7 @@ from fpgan_jax.evaluation.study.findings import Findings, merge_findings
 from fpgan_jax.evaluation.study.print_collection import Study
 from fpgan_jax.host.progress import create_progress
 
-NFIQ2 = Measure("nfiq2", "score", "higher", "NFIQ 2", margin=5, tells_quality=True)
+NFIQ2 = Measure("nfiq2", "score", "higher", "NFIQ 2", margin=5, has_worst_cases=True)
 _PRINTS_A_JOB = 8
 
 
@@ -38,10 +38,8 @@ def _measure_quality(
     """Measure each distinct print of all collections once."""
     together = np.concatenate(list(images.values()))
     distinct, inverse = matching.find_distinct(together)
-    jobs = [
-        (tool, together[distinct[start : start + _PRINTS_A_JOB]])
-        for start in range(0, len(distinct), _PRINTS_A_JOB)
-    ]
+    chunks = np.split(together[distinct], range(_PRINTS_A_JOB, len(distinct), _PRINTS_A_JOB))
+    jobs = [(tool, chunk) for chunk in chunks]
     values: list[float] = []
     with create_progress(len(distinct), "NFIQ 2", "prints") as progress:
         for found in matching.Workers(num_workers).run(_measure_prints, jobs):

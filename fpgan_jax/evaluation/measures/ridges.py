@@ -11,7 +11,7 @@ from fpgan_jax.evaluation.study.print_collection import Study
 
 # A margin in pixels would depend on the prints' scale.
 RIDGE_PERIOD = Measure("ridge_period", "px", "real", relative_margin=0.03)
-ORIENTATION_COHERENCE = Measure("orientation_coherence", "", "real", margin=0.03, tells_quality=True)
+ORIENTATION_COHERENCE = Measure("orientation_coherence", "", "real", margin=0.03, has_worst_cases=True)
 
 
 def measure(study: Study, data_config: ConfigDict) -> Findings:

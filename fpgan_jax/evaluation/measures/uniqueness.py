@@ -9,12 +9,12 @@ from ml_collections import ConfigDict
 from fpgan_jax.evaluation.matcher.gallery import average_comparisons
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.resolution import prepare_prints
-from fpgan_jax.evaluation.measures.comparisons import Comparisons, compare_with_gallery
+from fpgan_jax.evaluation.measures.comparisons import Comparisons, compare_with_gallery, create_pair_rows
 from fpgan_jax.evaluation.measures.family import Family, find_groups, join_notes
 from fpgan_jax.evaluation.measures.measure import Headline, Measure
 from fpgan_jax.evaluation.statistics import intervals
 from fpgan_jax.evaluation.statistics.verification import FALSE_ACCEPT_RATES
-from fpgan_jax.evaluation.study.findings import Findings, MatchRow, MeasureRow, merge_findings
+from fpgan_jax.evaluation.study.findings import Findings, MeasureRow, merge_findings
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
 
 COLLISION_RATE = Measure("{matcher}_collision_rate_at_far_{rate}", "fraction", "lower", margin=0.01)
@@ -114,9 +114,7 @@ def _measure_between(
         matrix = np.zeros((len(groups), len(groups)))
         matrix[tuple(blocks.T)] = values
         matrix += matrix.T
-        is_rate = taken.unit == "fraction"
-        compute = intervals.compute_pair_rate_interval if is_rate else intervals.compute_pair_interval
-        value, low, high = compute(matrix)
+        value, low, high = intervals.compute_pair_interval(matrix, is_rate=taken.unit == "fraction")
         counts = num_chosen, len(groups)
         return FAMILY.create_row(taken, collection, value, counts, interval=(low, high), note=note)
 
@@ -130,7 +128,7 @@ def _measure_between(
             measures.append(create_row(collision_rate, accepted))
     mean_score = comparisons.bind(BETWEEN_PERSONS_SCORE)
     measures.append(create_row(mean_score, [float(part.mean()) for part in parts]))
-    matches = _create_match_rows(comparisons.matcher, collection, np.concatenate(pairs), scores)
+    matches = create_pair_rows(comparisons.matcher, collection, np.concatenate(pairs), scores)
     return Findings(measures, matches=matches)
 
 
@@ -153,20 +151,8 @@ def _measure_within(
     )
     taken, means = comparisons.bind(WITHIN_PERSON_SCORE), average_comparisons(matrix)
     mean_score = FAMILY.summarize(taken, collection, means, note=note, reason=reason)
-    matches = _create_match_rows(comparisons.matcher, collection, pairs, scores)
+    matches = create_pair_rows(comparisons.matcher, collection, pairs, scores)
     return Findings([*rates, mean_score], matches=matches)
-
-
-def _create_match_rows(
-    matcher: str, collection: PrintCollection, pairs: np.ndarray, scores: np.ndarray
-) -> list[MatchRow]:
-    return [
-        MatchRow(
-            matcher, collection.name, int(collection.persons[i]), collection.filenames[i],
-            collection.name, int(collection.persons[j]), collection.filenames[j], float(score),
-        )
-        for (i, j), score in zip(pairs, scores, strict=True)
-    ]  # fmt: skip
 
 
 FAMILY: Family = Family(

@@ -1,7 +1,6 @@
 """Owns the evaluation of recognizers' results: means, paired differences, intervals, tables and a figure."""
 
 import itertools
-import math
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,9 +10,8 @@ from matplotlib.figure import Figure
 
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.recognition.comparisons import POOLED, FingerRow
-from fpgan_jax.evaluation.statistics import differences
-from fpgan_jax.evaluation.statistics.seed_spread import compute_spread
-from fpgan_jax.host.whole_file import write_whole
+from fpgan_jax.evaluation.statistics import differences, seed_spread
+from fpgan_jax.scoring.figures import save_figure
 from fpgan_jax.tables import formats
 
 REAL, AUGMENTATION, EVERY_FINGER, PROCEDURAL = "real", "augmentation", "every_real_finger", "procedural"
@@ -42,7 +40,7 @@ class Average(NamedTuple):
 
 
 class Results:
-    """The rows of an experiment, as tables of fingers and seeds."""
+    """The rows of an experiment, as tables of fingers and seeds, which are crossed random effects."""
 
     def __init__(self, rows: Sequence[FingerRow]):
         """Group rows; every arm must have the same seeds and fingers."""
@@ -66,21 +64,13 @@ class Results:
 
     def average(self, arm: str, test_set: str, measure: str) -> Average:
         """Average over fingers and seeds; NaN if the measure is refused."""
-        mean, low, high = _average(self.tabulate(arm, test_set, measure))
+        mean, low, high = seed_spread.average(self.tabulate(arm, test_set, measure))
         return Average(mean, *np.clip([low, high], 0, 1).tolist())
 
     def compare(self, arm: str, other: str, test_set: str, measure: str) -> Average:
         """Average the differences of two arms, paired by finger and seed."""
         first, second = (self.tabulate(name, test_set, measure) for name in (arm, other))
-        return Average(*_average(first - second))
-
-
-def _average(table: np.ndarray) -> tuple[float, float, float]:
-    if np.isnan(table).any():
-        return math.nan, math.nan, math.nan
-    # Fingers and seeds are crossed random effects.
-    mean, low, high = compute_spread(table)[:3]
-    return mean, low, high
+        return Average(*seed_spread.average(first - second))
 
 
 def list_comparisons(arms: Sequence[str]) -> list[tuple[str, str]]:
@@ -158,7 +148,7 @@ def write_tables(rows: Sequence[FingerRow], out_dir: str) -> str:
         "recognition": (HEADER, create_cells(results)),
         "recognition_differences": (utility_table.DIFFERENCE_HEADER, create_difference_cells(results)),
     }
-    return f"{formats.write_tables(out_dir, tables)}\n{describe(results)}\n"
+    return "\n".join([*formats.write_tables(out_dir, tables), describe(results), ""])
 
 
 def draw(rows: Sequence[FingerRow], path: str | os.PathLike) -> None:
@@ -180,5 +170,4 @@ def draw(rows: Sequence[FingerRow], path: str | os.PathLike) -> None:
             for arm, average in averages.items()
         }
         utility_table.draw_intervals(axis, bars, averages[AUGMENTATION].mean)
-    with write_whole(path, "wb") as file:
-        figure.savefig(file, format="png", dpi=120)
+    save_figure(figure, path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fpgan_jax.evaluation.controls.control_table import Verdict
 from fpgan_jax.evaluation.controls.verdicts import VerdictRow, judge_synthetic
 from fpgan_jax.evaluation.experiments.utility_table import ResultRow
 from fpgan_jax.evaluation.measures.identity import THRESHOLD
@@ -19,31 +20,20 @@ from fpgan_jax.tables.report_table import ReportTable
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationResults:
-    """The contents of a report. Anything but the study may be missing, which the report then says.
-
-    Attributes:
-      study: what was measured.
-      measures: rows of all families that were run.
-      images: values of single prints.
-      matches: scores of comparisons.
-      measures_by_epoch: epoch -> rows for the prints that its checkpoint generated.
-      controls: (control, measure, whether it is caught or None if that was not decided, note).
-      noise_images: a collection's name -> uint8 [n, height, width], the noise of each of its prints.
-      utility: experiment 3's rows.
-      tables: others, such as the seeds' spread.
-      provenance: what was run: "command", "date", "commit", "config", ...; JSON values.
-      title: of the report.
-    """
+    """The contents of a report. Anything but the study may be missing, which the report then says."""
 
     study: Study
-    measures: Sequence[MeasureRow] = ()
-    images: Sequence[ImageRow] = ()
-    matches: Sequence[MatchRow] = ()
+    measures: Sequence[MeasureRow] = ()  # rows of all families that were run
+    images: Sequence[ImageRow] = ()  # values of single prints
+    matches: Sequence[MatchRow] = ()  # scores of comparisons
+    # Epoch -> rows for the prints that its checkpoint generated.
     measures_by_epoch: Mapping[int, Sequence[MeasureRow]] = dataclasses.field(default_factory=dict)
-    controls: Sequence[tuple[str, str, bool | None, str]] = ()
+    controls: Sequence[Verdict] = ()
+    # A collection's name -> uint8 [n, height, width], the noise of each of its prints.
     noise_images: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
-    utility: Sequence[ResultRow] = ()
-    tables: Sequence[ReportTable] = ()
+    utility: Sequence[ResultRow] = ()  # experiment 3's rows
+    tables: Sequence[ReportTable] = ()  # others, such as the seeds' spread
+    # What was run: "command", "date", "commit", "config", ...; JSON values.
     provenance: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     title: str = "Evaluation of synthetic fingerprints"
 

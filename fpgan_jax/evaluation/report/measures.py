@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from markupsafe import Markup
 
-from fpgan_jax.evaluation.controls.verdicts import choose_real, find_margin
+from fpgan_jax.evaluation.controls.verdicts import choose_real, collect_values, find_margin
 from fpgan_jax.evaluation.measures.families import FAMILIES
 from fpgan_jax.evaluation.report import figures, names
 from fpgan_jax.evaluation.report.contents import EvaluationResults
@@ -32,19 +32,12 @@ _ROLES = (SYNTHETIC, REFERENCE, HELD_OUT, POPULATION, BASELINE)  # in the order 
 
 
 class Cell(NamedTuple):
-    """A number of a matrix.
-
-    Attributes:
-      row: the number.
-      status: why there is none; "" otherwise.
-      note: its number in the matrix's notes, from 1; 0 without a note.
-      has_unusual_counts: whether it is of other numbers of prints than most of its column.
-    """
+    """A number of a matrix."""
 
     row: MeasureRow
-    status: str
-    note: int
-    has_unusual_counts: bool
+    status: str  # why there is none; "" otherwise
+    note: int  # its number in the matrix's notes, from 1; 0 without a note
+    has_unusual_counts: bool  # whether it is of other numbers of prints than most of its column
 
 
 class MatrixLine(NamedTuple):
@@ -82,10 +75,11 @@ def arrange_families(results: EvaluationResults) -> list[FamilyPart]:
     present = dict.fromkeys(row.family for row in results.measures)
     families = [name for name in FAMILIES if name in present]
     families += [name for name in present if name not in FAMILIES]
-    values: dict[tuple[str, str], list[float]] = {}
-    for row in results.images:
-        if math.isfinite(row.value):
-            values.setdefault((row.measure, row.collection), []).append(row.value)
+    values = {
+        place: finite
+        for place, (found, _) in collect_values(results.images).items()
+        if len(finite := found[np.isfinite(found)])
+    }
     parts = []
     for number, family in enumerate(families):
         rows = [row for row in results.measures if row.family == family]
@@ -192,12 +186,12 @@ def _draw_dots(study: Study, rows: Sequence[MeasureRow], real: Sequence[MeasureR
 
 
 def _draw_spreads(
-    study: Study, rows: Sequence[MeasureRow], values: Mapping[tuple[str, str], Sequence[float]], prefix: str
+    study: Study, rows: Sequence[MeasureRow], values: Mapping[tuple[str, str], np.ndarray], prefix: str
 ) -> list[Markup]:
     drawn = []
     for number, (measure, unit) in enumerate({row.measure: row.unit for row in rows}.items()):
         groups = {
-            describe_collection(name): (choose_color(name, collection.role), np.array(values[measure, name]))
+            describe_collection(name): (choose_color(name, collection.role), values[measure, name])
             for name, collection in study.collections.items()
             if (measure, name) in values
         }
@@ -256,10 +250,9 @@ def _group_scores(results: EvaluationResults, matcher: str) -> dict[str, tuple[s
             is_known and gallery_role in REAL_ROLES and math.isfinite(row.score)
         ):
             continue
-        is_own = row.probe_person == row.gallery_person
         if role in (*REAL_ROLES, BASELINE):
-            groups["Genuine, real" if is_own else "Impostor, real"][1].append(row.score)
-        elif role == SYNTHETIC and is_own:
+            groups["Genuine, real" if row.is_genuine else "Impostor, real"][1].append(row.score)
+        elif role == SYNTHETIC and row.is_genuine:
             whose = "other impressions of their finger" if gallery_role == HELD_OUT else "their own"
             title = f"{describe_collection(row.probe_collection)}, to {whose}"
             color = choose_color(row.probe_collection, role)

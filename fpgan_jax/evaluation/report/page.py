@@ -10,7 +10,7 @@ from fpgan_jax.evaluation.report import measures, names, sections, summary
 from fpgan_jax.evaluation.report.contents import EvaluationResults
 from fpgan_jax.evaluation.report.figures import choose_color
 from fpgan_jax.evaluation.report.html import create_environment, make_printable
-from fpgan_jax.evaluation.report.prints import Gallery
+from fpgan_jax.evaluation.report.prints import Album
 from fpgan_jax.evaluation.study.findings import MeasureRow
 from fpgan_jax.evaluation.study.print_collection import BASELINE, SYNTHETIC, find_role
 from fpgan_jax.host.whole_file import write_whole
@@ -82,11 +82,11 @@ def write_report(results: EvaluationResults, out_dir: str) -> str:
 def create_tables(results: EvaluationResults) -> list[ReportTable]:
     """Create the tables that become files; those without rows are left out."""
     words = {True: "caught", False: "missed", None: "not decided"}
-    controls = list(dict.fromkeys(row[0] for row in results.controls))
-    decisions = {(row[1], row[0]): words[row[2]] for row in results.controls}
+    controls = list(dict.fromkeys(row.control for row in results.controls))
+    decisions = {(row.measure, row.control): words[row.caught] for row in results.controls}
     control_cells = [
         (measure, *(decisions.get((measure, control), "") for control in controls))
-        for measure in dict.fromkeys(row[1] for row in results.controls)
+        for measure in dict.fromkeys(row.measure for row in results.controls)
     ]
     by_epoch = sorted(results.measures_by_epoch.items())
     epoch_cells = [(str(epoch), *_create_cells(row)) for epoch, rows in by_epoch for row in rows]
@@ -125,13 +125,13 @@ def format_report(results: EvaluationResults, table_names: Sequence[str] = ()) -
       results: any part may be missing.
       table_names: of the tables that are next to it.
     """
-    gallery = Gallery(results)
+    album = Album(results)
     gaps = summary.find_gaps(results.study, results.measures)
     contents = {
         "summary": _list_statements(results),
         "gaps": gaps,
-        "persons": gallery.create_cards(),
-        "worst": gallery.find_worst_cases(),
+        "persons": album.create_cards(),
+        "worst": album.find_worst_cases(),
         "scores": measures.draw_matchers(results),
         "measures": measures.arrange_families(results),
         "epochs": measures.draw_measures_by_epoch(results),
@@ -151,8 +151,8 @@ def format_report(results: EvaluationResults, table_names: Sequence[str] = ()) -
         titles=_TITLES,
         sections=shown,
         gaps=summary.describe_gaps(gaps),
-        gallery=gallery,
-        control_pictures=gallery.draw_controls(),
+        album=album,
+        control_pictures=album.draw_controls(),
         table_files=[f"{name}.{{{','.join(formats.FORMATS)}}}" for name in table_names],
         color=lambda name: choose_color(name, find_role(results.study, name)),
         verdicts={(row.measure, row.collection): row for row in results.verdicts},

@@ -81,7 +81,7 @@ class WorstCases(NamedTuple):
     cases: Sequence[Case]
 
 
-class Gallery:
+class Album:
     """The prints that the page shows, at a size that keeps the page small.
 
     Attributes:
@@ -144,19 +144,14 @@ class Gallery:
         )
 
     def _is_own_reference(self, row: MatchRow) -> bool:
-        return _is_own(row) and row.gallery_collection == self.results.study.reference.name
+        return row.is_genuine and row.gallery_collection == self.results.study.reference.name
 
     def _find_strangers(self, persons: np.ndarray) -> np.ndarray:
         """Find the prints of persons without a print in the reference: int64 indices."""
         return np.flatnonzero(~np.isin(persons, self.results.study.reference.persons))
 
     def find_image(self, collection: str, filename: str) -> np.ndarray | None:
-        """Find a print: uint8 [height, width], or None if it is not in the study.
-
-        Args:
-          collection: of the study, or one of its mirrored copies such as "real_mirrored".
-          filename: the print's.
-        """
+        """Find a print, also of a mirrored copy such as "real_mirrored": uint8 [height, width], None if unknown."""
         name = collection.removesuffix(MIRRORED)
         place = self._places.get(name, {}).get(filename)
         if place is None:
@@ -275,7 +270,7 @@ class Gallery:
                 self._compare(
                     row
                     for row in rows
-                    if find_role(study, row.gallery_collection) == SYNTHETIC and not _is_own(row)
+                    if find_role(study, row.gallery_collection) == SYNTHETIC and not row.is_genuine
                 ),
             )
 
@@ -301,7 +296,7 @@ class Gallery:
         """Find the prints of the lowest quality, by the first measure of it that was taken."""
         rows, found = self.results.images, {row.measure for row in self.results.images}
         of_quality = (
-            one.name for family in FAMILIES.values() for one in family.measures if one.tells_quality
+            one.name for family in FAMILIES.values() for one in family.measures if one.has_worst_cases
         )
         measure = next((name for name in of_quality if name in found), "")
         for name, collection in self.results.study.collections.items():
@@ -318,10 +313,6 @@ class Gallery:
                     cases.append(Case(value, row.filename, "", pictures))
             title = f"{describe_collection(name)}: lowest {lower(describe_measure(measure))}"
             yield WorstCases(title, "The lowest values, after the prints that have none.", cases)
-
-
-def _is_own(row: MatchRow) -> bool:
-    return row.probe_person == row.gallery_person >= 0
 
 
 def _keep_best(rows: Iterable[MatchRow]) -> list[MatchRow]:

@@ -48,25 +48,15 @@ Judge = Callable[[Found], tuple[bool, bool]]
 
 @dataclasses.dataclass(frozen=True)
 class Question:
-    """One line of the protocol.
-
-    Attributes:
-      text: the question.
-      kinds: of prints to which it applies.
-      find: (numbers, collection) -> what was found.
-      must: the bound, in words.
-      good: a stricter bound, in words; "" if there is none.
-      judge: what was found -> (whether `must` is reached, whether `good` is).
-      number: of the protocol's line.
-    """
+    """One line of the protocol."""
 
     text: str
-    kinds: tuple[str, ...]
-    find: Find
-    must: str
-    good: str
-    judge: Judge
-    number: int = 0
+    kinds: tuple[str, ...]  # of prints to which it applies
+    find: Find  # (numbers, collection) -> what was found
+    must: str  # the bound, in words
+    good: str  # a stricter bound, in words; "" if there is none
+    judge: Judge  # what was found -> (whether `must` is reached, whether `good` is)
+    number: int = 0  # of the protocol's line
 
 
 def create_table(study: Study, findings: Findings) -> ReportTable | None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fpgan_jax.evaluation.controls.verdicts import collect_values
 from fpgan_jax.evaluation.measures import identity, leakage, uniqueness, variation
 from fpgan_jax.evaluation.measures.families import FAMILIES, find_measure
 from fpgan_jax.evaluation.measures.measure import Measure
@@ -21,39 +22,25 @@ _REAL = (HELD_OUT, *REAL_ROLES)
 
 
 class Found(NamedTuple):
-    """What was found for a question.
+    """What was found for a question."""
 
-    Attributes:
-      value: the number that is judged; NaN if there is none.
-      text: the number with its interval.
-      real_text: the same of real prints.
-      reason: why there is no number.
-      is_among_real: whether it is in the range of real prints, for questions that need it.
-    """
-
-    value: float
-    text: str
-    real_text: str = ""
-    reason: str = ""
-    is_among_real: bool = True
+    value: float  # the number that is judged; NaN if there is none
+    text: str  # the number with its interval
+    real_text: str = ""  # the same of real prints
+    reason: str = ""  # why there is no number
+    is_among_real: bool = True  # whether it is in the range of real prints, for questions that need it
 
 
 @dataclasses.dataclass(frozen=True)
 class Numbers:
-    """All that a study found, by name.
-
-    Attributes:
-      study: what was measured.
-      rows: (measure, collection) -> row.
-      prints: (measure, collection) -> values of single prints, float64 [n] without NaN.
-      matches: scores of comparisons.
-      look_roles: roles of the real prints that synthetic ones should look like; the first that has a number counts.
-    """
+    """All that a study found, by name."""
 
     study: Study
-    rows: Mapping[tuple[str, str], MeasureRow]
+    rows: Mapping[tuple[str, str], MeasureRow]  # (measure, collection) -> row
+    # (measure, collection) -> values of single prints, float64 [n] without NaN.
     prints: Mapping[tuple[str, str], np.ndarray]
     matches: Sequence[MatchRow]
+    # Roles of the real prints that synthetic ones should look like; the first that has a number counts.
     look_roles: Sequence[str] = _REAL
 
     def find_real(self, measure: str, roles: Sequence[str] = _REAL) -> MeasureRow | None:
@@ -77,13 +64,11 @@ Find = Callable[[Numbers, str], Found]
 
 def arrange(study: Study, findings: Findings, look_roles: Sequence[str] = _REAL) -> Numbers:
     """Arrange a study's findings by name; look_roles as in `Numbers`."""
-    prints: dict[tuple[str, str], list[float]] = {}
-    for row in findings.images:
-        if not math.isnan(row.value):
-            prints.setdefault((row.measure, row.collection), []).append(row.value)
     rows = {(row.measure, row.collection): row for row in findings.measures}
-    arrays = {name: np.array(values, np.float64) for name, values in prints.items()}
-    return Numbers(study, rows, arrays, findings.matches, look_roles)
+    prints = {
+        place: values[~np.isnan(values)] for place, (values, _) in collect_values(findings.images).items()
+    }
+    return Numbers(study, rows, prints, findings.matches, look_roles)
 
 
 def _write(row: MeasureRow | None) -> str:

@@ -2,45 +2,39 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from fpgan_jax.evaluation.controls.control_table import Verdict
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.report.names import NO_VALUE, format_value
 
-ControlRow = tuple[str, str, bool | None, str]
-
 
 class ControlTable(NamedTuple):
-    """Which measure catches which control.
+    """Which measure catches which control."""
 
-    Attributes:
-      controls: the columns.
-      decisions: measure -> (whether it is caught or None, note) for each control.
-      shares: measure or control -> "caught/decided".
-      notes: the rows that have one.
-    """
-
-    controls: Sequence[str]
+    controls: Sequence[str]  # the columns
+    # Measure -> (whether it is caught or None, note) for each control.
     decisions: Mapping[str, Sequence[tuple[bool | None, str]]]
-    shares: Mapping[str, str]
-    notes: Sequence[ControlRow]
+    shares: Mapping[str, str]  # measure or control -> "caught/decided"
+    notes: Sequence[Verdict]  # the rows that have one
 
 
-def arrange_controls(rows: Sequence[ControlRow]) -> ControlTable | None:
+def arrange_controls(rows: Sequence[Verdict]) -> ControlTable | None:
     """Arrange rows as in `EvaluationResults.controls`; None without rows."""
     if not rows:
         return None
-    controls = list(dict.fromkeys(control for control, *_ in rows))
-    measures = list(dict.fromkeys(measure for _, measure, *_ in rows))
+    controls = list(dict.fromkeys(row.control for row in rows))
+    measures = list(dict.fromkeys(row.measure for row in rows))
     by_place = {(control, measure): (caught, note) for control, measure, caught, note in rows}
     decisions = {
         measure: [by_place.get((control, measure), (None, "")) for control in controls]
         for measure in measures
     }
     shares = {
-        name: _write_share([row[2] for row in rows if name in row[:2]]) for name in (*controls, *measures)
+        name: _write_share([row.caught for row in rows if name in (row.control, row.measure)])
+        for name in (*controls, *measures)
     }
-    return ControlTable(controls, decisions, shares, [row for row in rows if row[3]])
+    return ControlTable(controls, decisions, shares, [row for row in rows if row.note])
 
 
 def _write_share(decisions: Sequence[bool | None]) -> str:
@@ -48,44 +42,22 @@ def _write_share(decisions: Sequence[bool | None]) -> str:
     return f"{sum(decided)}/{len(decided)}" if decided else NO_VALUE
 
 
-class UtilityTable(NamedTuple):
-    """Experiment 3's results by one measure; test sets are rows, conditions or pairs of conditions columns."""
-
-    title: str
-    num_seeds: int
-    conditions: Sequence[str]
-    means: Mapping[str, Sequence[utility_table.Summary]]
-    difference_header: Sequence[str]
-    differences: Mapping[str, Sequence[utility_table.Difference]]
-
-
-def arrange_utility(rows: Sequence[utility_table.ResultRow]) -> list[UtilityTable]:
-    """Arrange experiment 3's rows: a table per measure."""
+def arrange_utility(
+    rows: Sequence[utility_table.ResultRow],
+) -> list[tuple[str, list[utility_table.Summary], list[utility_table.Difference]]]:
+    """Arrange experiment 3's rows: each measure's title, means and differences."""
     if not rows:
         return []
     summaries = utility_table.compute_summaries(rows)
     differences = utility_table.compute_differences(summaries)
-    tables = []
-    for measure, title in utility_table.MEASURES.items():
-        means, of_measure = _group(summaries, measure), _group(differences, measure)
-        first = next(iter(means.values()))
-        conditions = [one.condition for one in first]
-        pairs = [f"{one.condition} minus {one.other}" for one in next(iter(of_measure.values()), [])]
-        header = ["Tested on", *pairs]
-        tables.append(UtilityTable(title, len(first[0].values), conditions, means, header, of_measure))
-    return tables
-
-
-_Row = TypeVar("_Row", utility_table.Summary, utility_table.Difference)
-
-
-def _group(rows: Sequence[_Row], measure: str) -> dict[str, list[_Row]]:
-    """Group a measure's rows by test set."""
-    groups: dict[str, list[_Row]] = {}
-    for row in rows:
-        if row.measure == measure:
-            groups.setdefault(row.test_set, []).append(row)
-    return groups
+    return [
+        (
+            title,
+            [one for one in summaries if one.measure == measure],
+            [one for one in differences if one.measure == measure],
+        )
+        for measure, title in utility_table.MEASURES.items()
+    ]
 
 
 def format_provenance(value: Any) -> str:

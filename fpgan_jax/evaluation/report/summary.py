@@ -4,6 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
+from fpgan_jax.evaluation.controls.control_table import Verdict
 from fpgan_jax.evaluation.controls.verdicts import VerdictRow, choose_real
 from fpgan_jax.evaluation.experiments import utility_table
 from fpgan_jax.evaluation.measures import identity
@@ -222,12 +223,12 @@ def _write_passing(controls: Sequence[MeasureRow], bar: MeasureRow) -> list[str]
     return [f"{len(passing)} {of_all} {verb} at least as well{among}{_enumerate(named[:_MAX_NAMED])}."]
 
 
-def summarize_controls(controls: Iterable[tuple[str, str, bool | None, str]]) -> Statement | None:
+def summarize_controls(controls: Iterable[Verdict]) -> Statement | None:
     """State how many of `EvaluationResults.controls` are caught, and which are not; None if nothing was decided."""
     decided: dict[str, list[bool]] = {}
-    for control, _, caught, _ in controls:
-        if caught is not None:
-            decided.setdefault(control, []).append(bool(caught))
+    for row in controls:
+        if row.caught is not None:
+            decided.setdefault(row.control, []).append(row.caught)
     if not decided:
         return None
     missed = [lower(describe_collection(name)) for name, caught in decided.items() if not any(caught)]

@@ -101,7 +101,7 @@ def compute_rate_interval(is_true: np.ndarray, groups: np.ndarray) -> Interval:
     return find_rate_interval(rate, left_out, max_size=len(is_true), size_if_certain=num_persons)
 
 
-def compute_pair_interval(matrix: np.ndarray) -> tuple[float, float, float]:
+def compute_pair_interval(matrix: np.ndarray, *, is_rate: bool = False) -> tuple[float, float, float]:
     """Compute the mean over pairs of different persons, with its interval.
 
     Each person is in many pairs; an interval that takes the pairs as independent is far too narrow.
@@ -109,25 +109,21 @@ def compute_pair_interval(matrix: np.ndarray) -> tuple[float, float, float]:
     Args:
       matrix: float [num_persons, num_persons], finite except on the diagonal, which is not used; such as distances or
         mean scores. It need not be symmetric.
+      is_rate: whether the matrix has the share of each pair's comparisons that count. The interval is then the exact
+        one of `compute_rate_interval`; if all pairs agree, pairs of persons are counted, however many prints each has.
 
     Returns:
       (mean, low, high). All NaN with fewer than two persons; low and high NaN as in `compute_interval`.
     """
-    mean, left_out = _leave_persons_out_of_pairs(matrix)
-    return mean, *(NO_INTERVAL if left_out is None else find_jackknife_interval(mean, left_out))
-
-
-def compute_pair_rate_interval(matrix: np.ndarray) -> tuple[float, float, float]:
-    """Compute a rate over pairs of different persons, with the exact interval of `compute_rate_interval`.
-
-    The matrix has the share of each pair's comparisons that count; matrix and result are otherwise those of
-    `compute_pair_interval`. If all pairs agree, pairs of persons are counted, however many prints each person has.
-    """
-    rate, left_out = _leave_persons_out_of_pairs(matrix)
-    if left_out is None:
-        return rate, *NO_INTERVAL
-    num_pairs = len(matrix) * (len(matrix) - 1) // 2
-    return rate, *find_rate_interval(rate, left_out, max_size=num_pairs, size_if_certain=num_pairs)
+    num_persons = len(matrix)
+    mean = float(average_pairs(matrix, np.ones((1, num_persons)))[0])
+    if num_persons < MIN_PERSONS:
+        return mean, *NO_INTERVAL
+    left_out = average_pairs(matrix, leave_one_out(num_persons))
+    if not is_rate:
+        return mean, *find_jackknife_interval(mean, left_out)
+    num_pairs = num_persons * (num_persons - 1) // 2
+    return mean, *find_rate_interval(mean, left_out, max_size=num_pairs, size_if_certain=num_pairs)
 
 
 def find_rate_interval(rate: float, *left_out: np.ndarray, max_size: int, size_if_certain: int) -> Interval:
@@ -208,6 +204,12 @@ def count_persons(groups: np.ndarray) -> int:
     return int(number_persons(groups).max(initial=-1)) + 1
 
 
+def write_interval(interval: Interval, form: str) -> str:
+    """Write an interval after its number, such as " [0.1, 0.3]" for the form ".1f"; "" if there is none."""
+    low, high = interval
+    return "" if np.isnan(interval).any() else f" [{low:{form}}, {high:{form}}]"
+
+
 def describe_missing_interval(num_persons: int, interval: Interval) -> str:
     """Say why there is no interval, for a row's note; "" if there is one."""
     if not np.isnan(interval).any():
@@ -219,17 +221,6 @@ def describe_missing_interval(num_persons: int, interval: Interval) -> str:
     return (
         f"no interval: {num_persons} person{'s' * (num_persons != 1)}, and fewer than {MIN_PERSONS} give none"
     )
-
-
-def _leave_persons_out_of_pairs(matrix: np.ndarray) -> tuple[float, np.ndarray | None]:
-    """Return (the mean over pairs, the mean without each person in turn or None with too few persons)."""
-    num_persons = len(matrix)
-    if num_persons < 2:
-        return float("nan"), None
-    mean = float(average_pairs(matrix, np.ones((1, num_persons)))[0])
-    if num_persons < MIN_PERSONS:
-        return mean, None
-    return mean, average_pairs(matrix, leave_one_out(num_persons))
 
 
 def _compute_variance(left_out: tuple[np.ndarray, ...]) -> tuple[float, float]:

@@ -1,5 +1,6 @@
 """Owns the spread of a number over the seeds of GANs and classifiers, and the part of each kind of seed in it."""
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -77,9 +78,20 @@ def compute_spread(table: np.ndarray) -> Spread:
     return Spread(mean, low, high, *stds)
 
 
+def average(table: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean and the ends of its interval as `compute_spread` does; NaN if a number is not finite.
+
+    For a table with one seed of a kind the interval is Student's t.
+    """
+    if not np.isfinite(table).all():
+        return math.nan, math.nan, math.nan
+    mean, low, high = compute_spread(table)[:3]
+    return mean, low, high
+
+
 def _compute_line_spread(table: np.ndarray) -> Spread:
     """Compute the spread of a table with one seed of a kind."""
-    mean, nan = float(table.mean()), float("nan")
+    mean, nan = float(table.mean()), math.nan
     if table.size == 1:
         return Spread(mean, nan, nan, nan, nan, nan)
     line = table.ravel()
@@ -94,6 +106,6 @@ def _compute_line_spread(table: np.ndarray) -> Spread:
 def _compute_t_interval(table: np.ndarray, variance: float, freedom: float) -> tuple[float, float]:
     """Return the interval of the mean; NaN if all cells are equal except for rounding."""
     if not variance > (_ROUNDING * max(1e-3, np.abs(table).max())) ** 2:
-        return float("nan"), float("nan")
+        return math.nan, math.nan
     half = float(stats.t.ppf(1 - _TAIL, freedom) * np.sqrt(variance))
     return float(table.mean()) - half, float(table.mean()) + half

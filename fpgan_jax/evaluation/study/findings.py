@@ -33,6 +33,11 @@ class MatchRow:
     gallery_filename: str
     score: float  # the matcher's own; higher is more similar
 
+    @property
+    def is_genuine(self) -> bool:
+        """Whether both prints are of one known person."""
+        return self.probe_person == self.gallery_person >= 0
+
 
 @dataclasses.dataclass(frozen=True)
 class MeasureRow:

@@ -91,7 +91,7 @@ def remove_unfinished(workdir: str) -> bool:
     return not any(map(os.path.exists, paths))
 
 
-def tell_of_the_damaged(workdir: str, may_start_anew: bool) -> None:
+def check_not_all_damaged(workdir: str, may_start_anew: bool) -> None:
     """Stop, or warn, if all of a run's checkpoints are damaged.
 
     Raises:

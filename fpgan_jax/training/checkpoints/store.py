@@ -22,12 +22,12 @@ from fpgan_jax.training.checkpoints.damage import (
     FOLDER,
     METADATA,
     UNFINISHED,
+    check_not_all_damaged,
     find_disk_fault,
     find_folder,
     find_unreadable,
     remove_unfinished,
     set_damaged_aside,
-    tell_of_the_damaged,
 )
 from fpgan_jax.training.checkpoints.restore import match_trees, open_root, restore_items
 
@@ -94,7 +94,7 @@ class CheckpointStore:
         parallel.wait_for_all("checkpoints are in order")
         self._manager = _create_manager(self._root, best_metric, keep_steps, self._check_and_sum)
         if self.latest_step is None:
-            tell_of_the_damaged(workdir, may_start_anew)
+            check_not_all_damaged(workdir, may_start_anew)
 
     @property
     def latest_step(self) -> int | None:

@@ -11,6 +11,7 @@ import re
 import numpy as np
 import pytest
 
+from fpgan_jax.evaluation.controls.control_table import Verdict
 from fpgan_jax.evaluation.report.contents import EvaluationResults
 from fpgan_jax.evaluation.report.page import (
     create_tables,
@@ -274,8 +275,9 @@ def test_the_table_of_measures_holds_every_row(results, files):
 def test_the_table_of_controls_has_a_column_a_control(results):
     study = results.study
     controls = [
-        *(("control_blurred", "a", True, ""), ("control_mosaic", "a", False, "")),
-        ("control_mosaic", "b", None, "no value"),
+        Verdict("control_blurred", "a", True, ""),
+        Verdict("control_mosaic", "a", False, ""),
+        Verdict("control_mosaic", "b", None, "no value"),
     ]
     (table,) = create_tables(EvaluationResults(study, controls=controls))
     assert table.header == ("measure", "control_blurred", "control_mosaic")

@@ -7,7 +7,7 @@ import pytest
 
 from fpgan_jax.evaluation.report import measures
 from fpgan_jax.evaluation.report.contents import EvaluationResults
-from fpgan_jax.evaluation.report.prints import PIXEL_BUDGET, Gallery
+from fpgan_jax.evaluation.report.prints import PIXEL_BUDGET, Album
 from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.findings import ImageRow, MatchRow, MeasureRow
 from fpgan_jax.evaluation.study.print_collection import PrintCollection, Study
@@ -50,7 +50,7 @@ THRESHOLD = MeasureRow("identity", "nbis_threshold_at_far_0.01", "real", 25.0, N
 
 
 def find_cases(results, title):
-    (found,) = [one for one in Gallery(results).find_worst_cases() if title in one.title]
+    (found,) = [one for one in Album(results).find_worst_cases() if title in one.title]
     return [f"{case.value} {case.filename} {case.compared_with}".strip() for case in found.cases]
 
 
@@ -83,11 +83,11 @@ def test_the_lowest_quality_comes_after_none_at_all():
 
 
 def test_without_scores_and_quality_there_is_no_worst_case():
-    assert Gallery(create_results()).find_worst_cases() == []
+    assert Album(create_results()).find_worst_cases() == []
 
 
 def test_prints_that_do_not_pass_are_marked_and_counted():
-    cards = Gallery(create_results(matches=MATCHES, measures=[THRESHOLD])).create_cards()
+    cards = Album(create_results(matches=MATCHES, measures=[THRESHOLD])).create_cards()
     prints = [one for card in cards for _, strip in card.strips for one in strip]
     assert [one.score for one in prints if one.fails] == ["20"]
     assert [(card.title, card.passing) for card in cards] == [
@@ -97,44 +97,44 @@ def test_prints_that_do_not_pass_are_marked_and_counted():
 
 
 def test_a_mirrored_gallery_shows_the_mirrored_print():
-    gallery = Gallery(create_results())
-    image = gallery.results.study.reference.images[1]
-    np.testing.assert_array_equal(gallery.find_image("real_mirrored", "real1"), image[:, ::-1])
+    album = Album(create_results())
+    image = album.results.study.reference.images[1]
+    np.testing.assert_array_equal(album.find_image("real_mirrored", "real1"), image[:, ::-1])
 
 
 @pytest.mark.parametrize("names", [("elsewhere", "real0"), ("real", "elsewhere")])
 def test_a_print_that_is_not_there_has_no_picture(names):
-    assert Gallery(create_results()).find_image(*names) is None
+    assert Album(create_results()).find_image(*names) is None
 
 
 def test_prints_of_nobody_known_are_shown_too():
-    (card,) = Gallery(create_results([-1, -1, 7])).create_cards()
+    (card,) = Album(create_results([-1, -1, 7])).create_cards()
     assert card.title == "Persons without a real print here"
     assert [len(strip) for _, strip in card.strips] == [3]
 
 
 def test_few_prints_are_shown_large_and_all():
-    gallery = Gallery(create_results())
-    assert (gallery.side, gallery.num_per_strip) == (144, 10)
+    album = Album(create_results())
+    assert (album.side, album.num_per_strip) == (144, 10)
 
 
 def test_many_prints_are_shown_smaller_and_fewer_of_each_person():
     persons = np.repeat(np.arange(1, 61), 20)
-    gallery = Gallery(create_results(persons, range(1, 61)))
+    album = Album(create_results(persons, range(1, 61)))
     # 60 persons: each the real print, the study's 2 collections, 48 worst cases.
-    number = 60 + 2 + 48 + 60 * gallery.num_per_strip
-    assert gallery.side >= 96 and number * gallery.side**2 <= PIXEL_BUDGET
+    number = 60 + 2 + 48 + 60 * album.num_per_strip
+    assert album.side >= 96 and number * album.side**2 <= PIXEL_BUDGET
 
 
 def test_the_persons_who_are_left_out_are_counted():
-    gallery = Gallery(create_results(range(1, 71), range(1, 71)))
-    assert (len(gallery.persons), gallery.num_persons_left_out) == (60, 10)
+    album = Album(create_results(range(1, 71), range(1, 71)))
+    assert (len(album.persons), album.num_persons_left_out) == (60, 10)
 
 
 def test_noise_stands_above_its_print():
     noise = np.random.default_rng(0).integers(0, 256, (4, 16, 16), np.uint8)
     results = create_results(noise_images={"synthetic_training": noise})
-    (_, real), (_, drawn) = Gallery(results).create_cards()[0].strips
+    (_, real), (_, drawn) = Album(results).create_cards()[0].strips
     assert (real[0].noise, real[0].picture.alt) == (None, "Real, person 1: real0")
     assert drawn[0].noise.alt == "Noise of synthetic_training0"
     assert drawn[0].picture.alt == "Training noise, person 1: synthetic_training0"
@@ -167,5 +167,5 @@ def test_a_picture_for_each_control():
     study = dataclasses.replace(
         results.study, collections={**results.study.collections, control.name: control}
     )
-    drawn = Gallery(EvaluationResults(study)).draw_controls()
+    drawn = Album(EvaluationResults(study)).draw_controls()
     assert [picture.alt for _, picture in drawn] == ["Control: white noise"]

@@ -7,6 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from fpgan_jax.evaluation.controls import verdicts
+from fpgan_jax.evaluation.controls.control_table import Verdict
 from fpgan_jax.evaluation.experiments.utility_table import ResultRow
 from fpgan_jax.evaluation.report import summary
 from fpgan_jax.evaluation.study import print_collection
@@ -242,10 +243,10 @@ def test_real_prints_are_those_of_the_control_table(family, names, expected):
 
 
 CONTROLS = [
-    ("control_blurred", "a", True, ""),
-    ("control_blurred", "b", False, ""),
-    ("control_mirrored", "a", False, ""),
-    ("control_mirrored", "b", None, ""),
+    Verdict("control_blurred", "a", True, ""),
+    Verdict("control_blurred", "b", False, ""),
+    Verdict("control_mirrored", "a", False, ""),
+    Verdict("control_mirrored", "b", None, ""),
 ]
 
 
@@ -255,7 +256,7 @@ def test_a_control_that_nothing_catches_is_named():
 
 
 def test_else_the_hardest_control_is_named():
-    statement = summary.summarize_controls([*CONTROLS[:2], ("control_mirrored", "a", True, "")])
+    statement = summary.summarize_controls([*CONTROLS[:2], Verdict("control_mirrored", "a", True, "")])
     assert statement.sentences == (
         "At least one measure catches 2 of 2 controls. The hardest to catch is blurred: caught by 1 of 2 measures.",
     )

@@ -281,7 +281,7 @@ CASES = {
     "collisions 1%": Case(
         _draw_collisions,
         _bootstrap_pairs,
-        lambda sample: intervals.compute_pair_rate_interval(sample)[1:],
+        lambda sample: intervals.compute_pair_interval(sample, is_rate=True)[1:],
         lambda _: 0.01,
     ),
     "EER 2%": _create_error_case(0.02),

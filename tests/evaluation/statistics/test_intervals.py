@@ -115,14 +115,17 @@ def test_pairs_of_persons_by_hand():
 
 def test_a_rate_over_pairs_without_any_counts_pairs_of_persons():
     # Of five persons, 10 pairs: 1 - 0.025^(1/10).
-    found = intervals.compute_pair_rate_interval(np.zeros((5, 5)))
+    found = intervals.compute_pair_interval(np.zeros((5, 5)), is_rate=True)
     np.testing.assert_allclose(found, [0, 0, 1 - 0.025 ** (1 / 10)])
 
 
-@pytest.mark.parametrize("compute", [intervals.compute_pair_interval, intervals.compute_pair_rate_interval])
-def test_two_persons_have_a_pair_and_no_interval(compute):
-    np.testing.assert_array_equal(compute(np.array([[0, 0.5], [0.5, 0]])), (0.5, np.nan, np.nan))
-    assert np.isnan(compute(np.zeros((1, 1)))).all()
+@pytest.mark.parametrize("is_rate", [False, True])
+def test_two_persons_have_a_pair_and_no_interval(is_rate):
+    found = intervals.compute_pair_interval(np.array([[0, 0.5], [0.5, 0]]), is_rate=is_rate)
+    np.testing.assert_array_equal(found, (0.5, np.nan, np.nan))
+    for num_persons in (0, 1):
+        matrix = np.zeros((num_persons, num_persons))
+        assert np.isnan(intervals.compute_pair_interval(matrix, is_rate=is_rate)).all()
 
 
 def test_two_samples_by_hand():

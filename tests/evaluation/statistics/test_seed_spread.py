@@ -82,3 +82,8 @@ def test_two_seeds_have_no_interval():
 def test_a_table_with_gaps_is_refused(table):
     with pytest.raises(ValueError, match="expected finite values"):
         seed_spread.compute_spread(table)
+
+
+def test_an_average_of_what_is_not_finite_has_no_number():
+    assert np.isnan(seed_spread.average(np.array([[1.0, np.nan, 3.0]]))).all()
+    np.testing.assert_allclose(seed_spread.average(TABLE), seed_spread.compute_spread(TABLE)[:3])

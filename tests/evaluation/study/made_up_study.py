@@ -10,6 +10,7 @@ from scipy import ndimage
 from fpgan_jax.data.procedural.alterations import DIFFICULTIES, alter_impression
 from fpgan_jax.data.procedural.finger import create_finger
 from fpgan_jax.data.procedural.impressions import SIZES, create_impression
+from fpgan_jax.evaluation.controls.control_table import Verdict
 from fpgan_jax.evaluation.experiments.utility_table import ResultRow
 from fpgan_jax.evaluation.report.contents import EvaluationResults
 from fpgan_jax.evaluation.study import print_collection
@@ -295,7 +296,7 @@ def create_controls(study):
             if control == "control_exact_copy" and caught:
                 caught = "leak" in measure
             note = SKIP if caught is None else f"{place + 0.5:.1f} against {number + 1:.1f} real"
-            rows.append((control, measure, caught, note))
+            rows.append(Verdict(control, measure, caught, note))
     return rows
 
 
