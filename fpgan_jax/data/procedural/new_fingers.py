@@ -30,6 +30,9 @@ GROWTH = Growth(
 _MIDDLE_ABOVE_CENTER = 40
 # Between the center of a pattern and its core as recognizers find it: the mean of eight fingers (8 to 50).
 CORE_ABOVE_CENTER = 28
+# Master pixels by which a rolled finger touches beyond the outline of a flat one. Within it, the shape of a flat
+# impression is that of the print whose contact it takes.
+_ROLLED = 20
 # Raggedness of the contact's edge, master pixels: along it and across it.
 _RAGGED_SIGMA, _RAGGED_DEPTH = 12.0, 5.0
 
@@ -54,6 +57,6 @@ def create_new_finger(seed: int, number: int) -> NewFinger:
     ink = 1 / (1 + np.exp(-5 * (finger.ridges + 0.2)))
     noise = np.random.default_rng((seed, number)).standard_normal(ink.shape)
     ragged = 2 * math.sqrt(math.pi) * _RAGGED_SIGMA * ndimage.gaussian_filter(noise, _RAGGED_SIGMA)
-    depth = create_outline(finger) + _RAGGED_DEPTH * ragged
+    depth = create_outline(finger) + _ROLLED + _RAGGED_DEPTH * ragged
     contact = np.clip(0.5 + depth / GROWTH.period, 0, 1)
     return NewFinger(np.rint(255 - 235 * ink).astype(np.uint8), contact.astype(np.float32), finger.center)
