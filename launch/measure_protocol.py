@@ -55,6 +55,13 @@ _NUM_TRAINING = flags.DEFINE_integer(
 _MAX_OTHERS = flags.DEFINE_integer(
     "max_others", 20, "Prints of other fingers that each is compared with.", lower_bound=2
 )
+_MAX_PPI = flags.DEFINE_float(
+    "max_ppi",
+    0.0,
+    "Pixels per inch to which sharper prints are reduced, real ones too; 0 is the resolution of the first synthetic "
+    "set, 500 leaves real prints as sharp as they are.",
+    lower_bound=0.0,
+)
 _OUT_DIR = cli.define_path_flag("out_dir", "Gets the tables and all rows.", required=True)
 
 
@@ -75,6 +82,7 @@ def main() -> None:
         num_new_fingers=_NUM_NEW_FINGERS.value,
         num_procedural=_NUM_PROCEDURAL.value,
         num_training=_NUM_TRAINING.value,
+        max_ppi=_MAX_PPI.value,
     )
     text = experiment.measure_protocol(
         request,

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from fpgan_jax.config.checks import validate_config
 from fpgan_jax.config.fields import MAX_COUNT, PLACE_FIELDS
 from fpgan_jax.evaluation.enlargement import posed_controls, print_folders, use
-from fpgan_jax.evaluation.enlargement.print_folders import Request
+from fpgan_jax.evaluation.enlargement.print_folders import Request, Window
 from fpgan_jax.evaluation.kept_findings import BoundFamily, measure_families
 from fpgan_jax.evaluation.matcher.matching import Matcher
 from fpgan_jax.evaluation.matcher.tools import find_matchers
@@ -94,7 +94,7 @@ def measure_protocol(
 class _Run:
     """Measures studies at 500 ppi by the same matchers, which compare each pair of prints once."""
 
-    def __init__(self, config: ConfigDict, window: tuple[int, int], out_dir: str, max_others: int):
+    def __init__(self, config: ConfigDict, window: Window, out_dir: str, max_others: int):
         settings = {
             "measures": _SCORE_FAMILIES + _LIKENESS_FAMILIES + _LOOK_FAMILIES,
             "num_gallery_fingers": MAX_COUNT,  # the studies' own numbers of fingers are the limit
@@ -105,7 +105,7 @@ class _Run:
         self._data = config.data.copy_and_resolve_references()
         self._data.update(
             source="impressions", sensor_ppi=print_folders.PPI, image_ppi=0.0, frame="keep",
-            image_size=window[0], image_width=window[1],
+            image_size=window.shape[0], image_width=window.shape[1],
         )  # fmt: skip
         self._matchers = find_matchers(config.evaluation.matchers)
         self._max_others = max_others

@@ -13,7 +13,7 @@ from fpgan_jax.enlarging import enlarging
 from fpgan_jax.enlarging.finger_sources import FingerSource
 from fpgan_jax.enlarging.impression_drawing import Enlargement, ImpressionDrawer, ImpressionRow
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.enlargement.print_folders import Request, scale_to_window
+from fpgan_jax.evaluation.enlargement.print_folders import Request, Window, scale_to_window
 from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.print_collection import PrintCollection
 from fpgan_jax.synthesis.manifest import GIVEN_PRINT, MANIFEST_FILENAME
@@ -30,7 +30,7 @@ def create_posed_controls(
     gan_workdir: str,
     request: Request,
     collections: Sequence[PrintCollection],
-    window: tuple[int, int],
+    window: Window,
     data_overrides: Mapping,
 ) -> list[PrintCollection]:
     """Create the controls for the first set of more impressions, which a generator drew of given prints.
@@ -39,7 +39,7 @@ def create_posed_controls(
       gan_workdir: of the generator, which is not run.
       request: has the folders.
       collections: one of them has these impressions; filenames begin with the real set's name.
-      window: (height, width) at 500 ppi.
+      window: of the study.
       data_overrides: fields of `config.data`, for training prints that have moved.
 
     Returns:

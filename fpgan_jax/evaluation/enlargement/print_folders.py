@@ -25,6 +25,8 @@ COPY, STRANGER, PROCEDURAL = "control_copy", "control_stranger", "procedural"
 # Names that sets of the user cannot have.
 _RESERVED = ("all", "real", "real_held_out", "real_others", PROCEDURAL)
 _CONTROL_PREFIX = "control_"
+# Resolutions that differ by less are rounded forms of one.
+_SAME_PPI = 1.01
 
 
 class Posed(NamedTuple):
@@ -47,6 +49,16 @@ class Request:
     num_new_fingers: int = 48  # of each set of new fingers, at most
     num_procedural: int = 48  # fingers of the procedural renderer, as one more set; 0 for none
     num_training: int = 100  # training prints, and strangers', one a finger, as real prints of new fingers
+    max_ppi: float = (
+        0.0  # to which sharper prints are reduced; 0 is the resolution of the first synthetic prints
+    )
+
+
+class Window(NamedTuple):
+    """What all prints are brought to, so that a generator's small images are compared with real prints as small."""
+
+    shape: tuple[int, int]  # (height, width) at 500 ppi
+    max_ppi: float  # to which sharper prints are reduced before
 
 
 class Print(NamedTuple):
@@ -104,8 +116,8 @@ def check_request(request: Request) -> None:
             impression_folder.check_resolution(place.folder, place.ppi, f"--{flag}: {place.name}")
 
 
-def find_window(request: Request) -> tuple[int, int]:
-    """Find the (height, width) at 500 ppi that all prints are cut to: that of the first synthetic prints.
+def find_window(request: Request) -> Window:
+    """Find what all prints are brought to: the size and, unless another is asked for, the sharpness of the first ones.
 
     Raises:
       UserError: nothing is to be judged, or the folder holds no print.
@@ -115,22 +127,24 @@ def find_window(request: Request) -> tuple[int, int]:
     if not places:
         raise UserError("--more_impressions, --more_fingers: give one at least, which is what is judged")
     image = impression_folder.read_folder(places[0].folder, f"--{flag}")[0].image
-    return _scale_shape(image.shape, places[0].ppi)
+    return Window(_scale_shape(image.shape, places[0].ppi), request.max_ppi or max(places[0].ppi))
 
 
-def _scale_shape(shape: Sequence[int], ppi: tuple[float, float]) -> tuple[int, int]:
-    """Scale (height, width, ...) to 500 ppi."""
-    return max(1, round(shape[0] * PPI / ppi[0])), max(1, round(shape[1] * PPI / ppi[1]))
+def _scale_shape(shape: Sequence[int], ppi: tuple[float, float], wanted: float = PPI) -> tuple[int, int]:
+    """Scale (height, width, ...) to a resolution."""
+    return max(1, round(shape[0] * wanted / ppi[0])), max(1, round(shape[1] * wanted / ppi[1]))
 
 
-def scale_to_window(image: np.ndarray, ppi: tuple[float, float], window: tuple[int, int]) -> np.ndarray:
+def scale_to_window(image: np.ndarray, ppi: tuple[float, float], window: Window) -> np.ndarray:
     """Scale a print to 500 ppi, and crop it or pad it with white: uint8 [height, width, 1] to uint8 of the window."""
-    scaled = preprocessing.resize(image, _scale_shape(image.shape, ppi), "bicubic")
-    return preprocessing.place_centrally(scaled, window)[..., 0]
+    size = _scale_shape(image.shape, ppi)
+    if max(ppi) > _SAME_PPI * window.max_ppi:
+        image = preprocessing.resize(image, _scale_shape(image.shape, ppi, window.max_ppi), "lanczos")
+    return preprocessing.place_centrally(preprocessing.resize(image, size, "bicubic"), window.shape)[..., 0]
 
 
 @functools.lru_cache(maxsize=32)  # both studies have the real prints
-def _load_folder(place: SetPlace, flag: str, window: tuple[int, int]) -> tuple[Print, ...]:
+def _load_folder(place: SetPlace, flag: str, window: Window) -> tuple[Print, ...]:
     """Load a folder's prints in order of finger and impression."""
     return tuple(
         Print(record.person, record.filename, scale_to_window(record.image, place.ppi, window))
@@ -144,7 +158,7 @@ def _group(prints: Iterable[Print], num_impressions: int) -> list[list[Print]]:
     return [list(itertools.islice(group, num_impressions)) for _, group in groups]
 
 
-def _load_real(request: Request, place: SetPlace, window: tuple[int, int]) -> list[list[Print]]:
+def _load_real(request: Request, place: SetPlace, window: Window) -> list[list[Print]]:
     """Return the first impressions of the first fingers."""
     return _group(_load_folder(place, "real", window), request.num_impressions)[: request.num_fingers]
 
@@ -166,7 +180,7 @@ def _collect(name: str, role: str, prints: Sequence[Print], description: str) ->
     )
 
 
-def load_more_impressions(request: Request, window: tuple[int, int]) -> list[PrintCollection]:
+def load_more_impressions(request: Request, window: Window) -> list[PrintCollection]:
     """Load the study of more impressions: the prints that were enlarged, other real impressions, and the synthetic.
 
     Returns:
@@ -223,7 +237,7 @@ def load_more_impressions(request: Request, window: tuple[int, int]) -> list[Pri
     ]
 
 
-def load_new_fingers(request: Request, config: ConfigDict, window: tuple[int, int]) -> list[PrintCollection]:
+def load_new_fingers(request: Request, config: ConfigDict, window: Window) -> list[PrintCollection]:
     """Load the study of new fingers: training prints and strangers', real fingers' impressions, and the synthetic.
 
     Returns:
@@ -270,24 +284,20 @@ def load_new_fingers(request: Request, config: ConfigDict, window: tuple[int, in
     return [*collections, _collect(COPY, CONTROL, copies, "training prints as they are")]
 
 
-def _render_fingers(
-    num_fingers: int, num_impressions: int, seed: int, window: tuple[int, int]
-) -> list[Print]:
+def _render_fingers(num_fingers: int, num_impressions: int, seed: int, window: Window) -> list[Print]:
     """Render new fingers without a generator, as `launch.make_prints` does, at 500 ppi."""
     prints = []
     with create_progress(num_fingers, "procedural fingers", "fingers") as progress:
         for finger in range(1, num_fingers + 1):
             images = print_sets.render_finger(seed, finger, num_impressions)
             for impression, image in enumerate(images, start=1):
-                placed = preprocessing.place_centrally(image[..., None], window)[..., 0]
+                placed = scale_to_window(image[..., None], (PPI, PPI), window)
                 prints.append(Print(finger, f"{finger:03d}_{impression:02d}.png", placed))
             progress.update()
     return prints
 
 
-def _load_sensor(
-    prints: PrintSet, config: ConfigDict, num_prints: int, window: tuple[int, int]
-) -> list[Print]:
+def _load_sensor(prints: PrintSet, config: ConfigDict, num_prints: int, window: Window) -> list[Print]:
     """Take prints of the training's sensor, one a finger, evenly spread."""
     _, first = np.unique(prints.persons, return_index=True)
     count = min(num_prints, len(first))
@@ -306,7 +316,7 @@ def _load_sensor(
         Print(
             int(prints.persons[place]),
             prints.filenames[place],
-            preprocessing.place_centrally(image[..., None], window)[..., 0],
+            preprocessing.place_centrally(image[..., None], window.shape)[..., 0],
         )
         for place, image in zip(places, scaled, strict=True)
     ]

@@ -11,7 +11,7 @@ from fpgan_jax.data.ridges.distortion import Pose
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.enlargement import posed_controls
 from fpgan_jax.evaluation.enlargement.posed_controls import MAP, WARPED
-from fpgan_jax.evaluation.enlargement.print_folders import Posed, Request
+from fpgan_jax.evaluation.enlargement.print_folders import Posed, Request, Window
 from fpgan_jax.evaluation.recognition.print_sets import SetPlace
 from fpgan_jax.evaluation.study.print_collection import SYNTHETIC, PrintCollection
 
@@ -30,7 +30,7 @@ def create(monkeypatch):
         monkeypatch.setattr(posed_controls.enlarging, "open_enlargement", lambda *_, **__: enlargement)
         monkeypatch.setattr(posed_controls, "_draw", lambda *_: {WARPED: [image], MAP: [image]})
         request = Request(real=[REAL], more_impressions=[Posed("a", SetPlace("ours", "drawn", ppi))])
-        return posed_controls.create_posed_controls("gan", request, [DRAWN], (40, 40), {})
+        return posed_controls.create_posed_controls("gan", request, [DRAWN], Window((40, 40), 250.0), {})
 
     return create_controls
 

@@ -1,5 +1,7 @@
 """Folders of several sensors as studies: who is whose finger, at which scale, and what is refused."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +11,7 @@ from fpgan_jax.evaluation.enlargement import print_folders
 from fpgan_jax.evaluation.enlargement.print_folders import Posed, Request
 from fpgan_jax.evaluation.recognition.print_sets import SetPlace
 
-WINDOW = (20, 10)
+WINDOW = print_folders.Window((20, 10), 1000.0)
 
 
 @pytest.fixture
@@ -68,7 +70,22 @@ def test_the_window_is_that_of_the_first_synthetic_prints(request_, write):
     half = write("half", {"1_01.png": 51}, size=(8, 6))._replace(ppi=(250.0, 200.0))
     request = Request(real=request_.real, more_impressions=[Posed("a", half)])
     # 6 pixels down at 250 per inch, 8 across at 200.
-    assert print_folders.find_window(request) == (12, 20)
+    assert print_folders.find_window(request) == ((12, 20), 250)
+    assert print_folders.find_window(dataclasses.replace(request, max_ppi=400.0)).max_ppi == 400
+
+
+def test_sharper_prints_are_reduced_to_the_windows_resolution():
+    # Stripes of two pixels at 500 per inch cannot be seen at 240, stripes of eight can.
+    fine, coarse = (np.where(np.arange(40) % period < period // 2, 0, 255) for period in (2, 8))
+    images = [np.tile(stripes.astype(np.uint8), (40, 1))[..., None] for stripes in (fine, coarse)]
+    window = print_folders.Window((40, 40), 240.0)
+    spreads = [
+        print_folders.scale_to_window(image, (500.0, 500.0), window)[8:-8, 8:-8].std() for image in images
+    ]
+    assert spreads[0] < 5 and spreads[1] > 80
+    for sharp_enough in (500.0, 498.0):
+        same = print_folders.scale_to_window(images[0], (500.0, 500.0), window._replace(max_ppi=sharp_enough))
+        np.testing.assert_array_equal(same, images[0][..., 0])
 
 
 def test_prints_are_scaled_cut_and_filled_up_with_white():
