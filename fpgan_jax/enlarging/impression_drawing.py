@@ -47,7 +47,6 @@ class ImpressionRow(manifest.ManifestRow):
     stretch_down: float
     stretch_right: float
     field_seed: int
-    field_strength: float
     contact: str
     contact_down: float
     contact_right: float
@@ -64,8 +63,7 @@ class ImpressionRow(manifest.ManifestRow):
         )
         contact_shift = np.array([self.contact_down, self.contact_right], np.float32)
         unused = np.array(0, np.uint32)
-        field_seed, strength = np.array(self.field_seed, np.uint32), np.array(self.field_strength, np.float32)
-        return Variation(pose, contact_shift, field_seed, strength, unused, unused)
+        return Variation(pose, contact_shift, np.array(self.field_seed, np.uint32), unused, unused)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,8 +124,7 @@ class Enlargement:
     def _sample(self, finger: Finger, first: int) -> Variation:
         """Sample `_IMPRESSIONS_PER_CALL` variations, from impression `first` on, on the host."""
         seed, period = self.config.synthesis.seed, self.source.period
-        strength = 1.0 if self.source.is_new else impressions.GIVEN_PRINT_STRENGTH
-        return jax.device_get(_sample_variations(seed, finger.number, first, period, strength))
+        return jax.device_get(_sample_variations(seed, finger.number, first, period))
 
     def _choose_print(self, others: np.ndarray, choice: int) -> str:
         return self.training_prints.filenames[others[choice % len(others)]]
@@ -162,7 +159,6 @@ class Enlargement:
             stretch_down=float(pose.stretch[0]),
             stretch_right=float(pose.stretch[1]),
             field_seed=int(variation.field_seed),
-            field_strength=float(variation.field_strength),
             contact=self._choose_print(others, int(variation.contact_choice)),
             contact_down=contact_shift[0],
             contact_right=contact_shift[1],
@@ -171,10 +167,10 @@ class Enlargement:
         )
 
 
-@functools.partial(jax.jit, static_argnames=("period", "strength"))
-def _sample_variations(seed, number, first, period: float, strength: float) -> Variation:
+@functools.partial(jax.jit, static_argnames="period")
+def _sample_variations(seed, number, first, period: float) -> Variation:
     # Always the same number, since a program for another number may round differently.
-    sample = functools.partial(impressions.sample_variation, seed, number, period=period, strength=strength)
+    sample = functools.partial(impressions.sample_variation, seed, number, period=period)
     return jax.vmap(sample)(first + jnp.arange(_IMPRESSIONS_PER_CALL))
 
 

@@ -48,11 +48,7 @@ def sample_pose(key: jax.Array, period: float, strength: float = 1.0) -> Pose:
 
 
 def sample_field(
-    key: jax.Array,
-    shape: tuple[int, int],
-    period: float,
-    strength: jax.Array | np.ndarray | float = 1.0,
-    pixel_stretch: float = 1.0,
+    key: jax.Array, shape: tuple[int, int], period: float, strength: float = 1.0, pixel_stretch: float = 1.0
 ) -> jax.Array:
     """Draw the skin's distortion: Gaussian noise, smooth and equally strong everywhere.
 

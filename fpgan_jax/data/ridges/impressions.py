@@ -16,10 +16,6 @@ from fpgan_jax.data.ridges.appearance import Appearance
 from fpgan_jax.data.ridges.distortion import Pose
 from fpgan_jax.data.ridges.ridge_map import RidgeMap
 
-# Of the pose and the skin's distortion of another impression of a given print, relative to real impressions'. The given
-# print's own are unknown and add to them. With variances of 1 for a real impression and 2/3 for a drawn one, two real
-# ones differ by 2, a drawn one and another real one by 8/3, and two drawn ones by 4/3: as much too little as too much.
-GIVEN_PRINT_STRENGTH = math.sqrt(2 / 3)
 # Standard deviation per axis of the distance between the middles of the two contacts, ridge periods. For two real
 # impressions it is 3.3 (uareu, crossmatch), but a drawn impression already lacks what the finger's own does not show.
 _CONTACT_SHIFT = 1.5
@@ -46,28 +42,19 @@ class Variation(NamedTuple):
     pose: Pose
     contact_shift: jax.Array | np.ndarray  # float32 [2], from the finger's own contact to the other's, pixels
     field_seed: jax.Array | np.ndarray  # uint32 [], of the skin's distortion and the noise plane
-    field_strength: (
-        jax.Array | np.ndarray
-    )  # float32 [], of the skin's distortion; 1 as real impressions differ
     contact_choice: jax.Array | np.ndarray  # uint32 [], picks the print whose contact is taken
     appearance_choice: jax.Array | np.ndarray  # uint32 [], picks the print whose appearance is taken
 
 
-def sample_variation(
-    seed: jax.Array, finger: jax.Array, impression: jax.Array, period: float, strength: float = 1.0
-) -> Variation:
-    """Draw one impression of a finger, independently of others.
-
-    All numbers are scalars, `period` in pixels; `strength` scales the pose's and the field's standard deviations.
-    """
+def sample_variation(seed: jax.Array, finger: jax.Array, impression: jax.Array, period: float) -> Variation:
+    """Draw one impression of a finger, independently of others; all numbers are scalars, `period` in pixels."""
     key = jax.random.key(seed)
     for number in (_PURPOSE, finger, impression):
         key = jax.random.fold_in(key, number)
     pose_key, contact_key, choice_key = jax.random.split(key, 3)
-    pose = distortion.sample_pose(pose_key, period, strength)
+    pose = distortion.sample_pose(pose_key, period)
     contact_shift = _CONTACT_SHIFT * period * jax.random.normal(contact_key, (2,))
-    field_seed, *choices = jax.random.bits(choice_key, (3,), jnp.uint32)
-    return Variation(pose, contact_shift, field_seed, jnp.float32(strength), *choices)
+    return Variation(pose, contact_shift, *jax.random.bits(choice_key, (3,), jnp.uint32))
 
 
 def create_condition(
@@ -94,7 +81,7 @@ def create_condition(
       other_contact: uint8 [height, width], another print's.
       look: of a print.
       noise: uint8 [height, width, 1].
-      variation: the pose, the contact's shift and the field are used, in square pixels of the same area.
+      variation: the pose, the contact's shift and the field's seed are used, in square pixels of the same area.
       period: of the ridges, pixels.
       follows_contact: whether the canvas's middle comes to the other contact's, from where it is shifted; otherwise the
         other contact moves, and is enlarged if it is smaller than the finger's.
@@ -107,9 +94,7 @@ def create_condition(
     shape, canvas_shape = _get_shape(other_contact), _get_shape(ridges)
     stretches = {"pixel_stretch": pixel_stretch, "picture_stretch": canvas_stretch}
     field_key = jax.random.key(variation.field_seed)
-    field = distortion.sample_field(
-        field_key, shape, period, variation.field_strength, pixel_stretch=pixel_stretch
-    )
+    field = distortion.sample_field(field_key, shape, period, pixel_stretch=pixel_stretch)
     pose = variation.pose
     if follows_contact:
         root = math.sqrt(pixel_stretch)

@@ -112,7 +112,7 @@ def warp_print(
     """
     image = source.load_print(row.source)
     key = jax.random.key(np.uint32(row.field_seed))
-    field = distortion.sample_field(key, shape, source.period, row.field_strength, pixel_stretch=stretch)
+    field = distortion.sample_field(key, shape, source.period, pixel_stretch=stretch)
     places = distortion.create_places(
         row.variation.pose, field, image.shape, pixel_stretch=stretch, picture_stretch=source.stretch
     )

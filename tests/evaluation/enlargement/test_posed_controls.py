@@ -54,7 +54,5 @@ def test_a_print_that_was_not_moved_comes_back_as_it_is(monkeypatch):
     still = Pose(jnp.float32(0), jnp.zeros(2), jnp.ones(2))
     monkeypatch.setattr(distortion, "sample_field", lambda key, shape, *_, **__: jnp.zeros((2, *shape)))
     source = types.SimpleNamespace(load_print=lambda _: image, period=8.0, stretch=1.0)
-    row = types.SimpleNamespace(
-        source="1_1.png", field_seed=1, field_strength=1.0, variation=types.SimpleNamespace(pose=still)
-    )
+    row = types.SimpleNamespace(source="1_1.png", field_seed=1, variation=types.SimpleNamespace(pose=still))
     np.testing.assert_array_equal(posed_controls.warp_print(source, row, image.shape, 1.0), image)
