@@ -199,17 +199,17 @@ class ImpressionDrawer:
         finish = make_square if enlargement.is_square and stretch != 1 else lambda images: images
         draw, variables = drawing.bind_draw(self._config, enlargement.variables, finish)
         num_channels = derived.condition_shape(self._config.data)[2]
-        stretches = {"pixel_stretch": stretch, "canvas_stretch": self._source.stretch}
-        follows = self._source.is_new
+        create_condition = functools.partial(
+            impressions.create_condition,
+            period=self._period,
+            follows_contact=self._source.is_new,
+            pixel_stretch=stretch,
+            canvas_stretch=self._source.stretch,
+        )
 
-        def create(ridges, contact, other_contact, look, noise, variation):
-            condition = impressions.create_condition(
-                *(ridges, contact, other_contact, look, noise, variation, self._period),
-                follows_contact=follows,
-                **stretches,
-            )
+        def create(*inputs):
             # Minutiae move as ridges do, but their condition has no planes beyond the first.
-            return condition[..., :num_channels]
+            return create_condition(*inputs)[..., :num_channels]
 
         def draw_impressions(variables, dropout_seed, *inputs):
             return draw(variables, jax.vmap(create)(*inputs), dropout_seed)
