@@ -19,9 +19,9 @@ from fpgan_jax.data import impression_folder, preprocessing, print_loading
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.data.procedural import new_fingers
 from fpgan_jax.data.ridges import print_scale, ridge_map
+from fpgan_jax.data.ridges.core import measure_core_offset
 from fpgan_jax.data.ridges.distortion import find_square_shape
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.recognition import alignment
 from fpgan_jax.host.user_paths import expand_path
 
 NEW, TRAINING, HELD_OUT = WORDS = "new", "training", "held_out"
@@ -144,8 +144,9 @@ def find_usual_core(prints: PrintSet, data_config: ConfigDict) -> float:
     """Find how far below the middle of the contact a sensor's prints usually have their core: ridge periods, median."""
     rows, columns = preprocessing.find_window(data_config)
     images = prints.images[:: max(1, len(prints) // _NUM_PLACED)][:_NUM_PLACED, rows, columns, 0]
-    resolution = print_scale.find_resolution(data_config)
-    return float(np.median([alignment.measure_core_offset(image, resolution)[0] for image in images]))
+    square = print_scale.scale_images(images, 1.0, print_scale.find_stretch(data_config), margin=0)
+    period = print_scale.find_sensor_period(data_config)
+    return float(np.median([measure_core_offset(image, period)[0] for image in square]))
 
 
 def find_canvas_shape(data_config: ConfigDict) -> tuple[int, int]:

@@ -13,10 +13,10 @@ from fpgan_jax.data import impression_folder, print_loading
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.data.ridges import ridge_map
+from fpgan_jax.data.ridges.core import measure_core_offset
 from fpgan_jax.enlarging import enlarging, finger_sources, impression_drawing
 from fpgan_jax.enlarging.enlarging import Request
 from fpgan_jax.errors import UserError
-from fpgan_jax.evaluation.recognition import alignment
 from fpgan_jax.evaluation.study import loading
 from fpgan_jax.models import factory
 from fpgan_jax.synthesis import drawing, manifest, sharded
@@ -275,7 +275,7 @@ def test_a_sensor_shows_that_part_of_a_new_finger_that_its_prints_show(row):
     cores = []
     for finger in source.fingers:
         drawn = source.load_print(finger.source)
-        down, _ = alignment.measure_core_offset(drawn, (238.0, 238.0))
+        down, _ = measure_core_offset(drawn, source.period)
         contact = ridge_map.map_contact(drawn, source.period)
         middle = ndimage.center_of_mass(contact)[0]
         cores.append(middle + 4.284 * down - (drawn.shape[0] - 1) / 2)

@@ -1,0 +1,73 @@
+"""Owns the search for what distinguishes the look of drawn prints from that of the training's sensor.
+
+    python -m tests.evaluation.enlargement.explain_look SOCOFING_FOLDER FOLDER PPI
+
+prints the numbers of docs/findings.md: the KID of a folder of drawn prints, and of real prints that were warped as in
+training, against other real prints, and by how many standard deviations of these each group of features is off.
+"""
+
+import sys
+
+import jax
+import numpy as np
+
+from configs import enlarge_demo
+from fpgan_jax.data import augmentation, preprocessing, print_loading
+from fpgan_jax.data.ridges import print_scale
+from fpgan_jax.evaluation.enlargement.print_folders import PPI, Window, scale_to_window
+from fpgan_jax.evaluation.measures import distances, features
+from fpgan_jax.evaluation.recognition import print_sets
+
+WINDOW = Window((279, 258), PPI)  # of 123x133 pixels at 238.7 per inch
+GROUPS = {
+    "rings 1 to 6": slice(1, 7),
+    "rings 7 to 19": slice(7, 20),
+    "rings 20 to 23": slice(20, features.NUM_RINGS),
+    "orientation": slice(features.NUM_RINGS, -2),
+    "gray": slice(-2, None),
+}
+
+
+def main(socofing_dir: str, folder: str, ppi: str) -> None:
+    """Measure and print."""
+    config = enlarge_demo.get_config()
+    config.data.socofing_dir = socofing_dir
+    prints = print_loading.load_prints(config, persons=print_loading.list_strangers(config))
+    images = np.random.default_rng(0).permutation(prints.images)
+    period, stretch = (
+        find(config.data) for find in (print_scale.find_sensor_period, print_scale.find_stretch)
+    )
+    rows, columns = preprocessing.find_window(config.data)
+
+    def scale(images: np.ndarray) -> np.ndarray:
+        cropped, factor = images[:, rows, columns, 0], print_scale.PERIOD_AT_500_PPI / period
+        scaled = print_scale.scale_images(cropped, factor, stretch, margin=0)
+        return np.stack(
+            [preprocessing.place_centrally(each[..., None], WINDOW.shape)[..., 0] for each in scaled]
+        )
+
+    half = len(images) // 2
+    unit = images.astype(np.float32) / 127.5 - 1
+    no_condition = np.zeros((*images.shape[:3], 0), np.float32)
+    _, warped = augmentation.warp_pair(
+        jax.random.key(0), no_condition, unit, strength=1.0, period=period, neutral=()
+    )
+    warped = np.rint(127.5 * (np.asarray(warped) + 1)).astype(np.uint8)
+    (place,) = print_sets.parse_places([f"drawn={folder}@{ppi}"], "drawn")
+    records = print_sets.read_prints(place, "drawn")
+    drawn = np.stack([scale_to_window(record.image, place.ppi, WINDOW) for record in records])
+    reference = features.HAND_MADE.compute(scale(images[half:]))
+    mean, std = reference.mean(0), reference.std(0)
+    for name, found, fingers in (
+        ("real prints", scale(images[:half]), np.arange(half)),
+        ("warped real prints", scale(warped[:half]), np.arange(half)),
+        ("drawn prints", drawn, np.array([record.person for record in records])),
+    ):
+        off = (features.HAND_MADE.compute(found) - mean) / std
+        kid = distances.compute_kid(off, fingers, (reference - mean) / std, np.arange(len(reference)))
+        text = ", ".join(f"{group} {off[:, chosen].mean():+.1f}" for group, chosen in GROUPS.items())
+        print(f"{name}: KID {kid[0]:.2f} ({kid[1]:.2f} to {kid[2]:.2f}); {text}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
