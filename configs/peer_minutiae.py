@@ -2,7 +2,7 @@ r"""A peer of `enlarge_demo.py`: pix2pix from minutiae maps, as Makrushin, Manna
 
 Reproduces: the kind of condition ("directed lines") and the instance norm of their "Privacy-Friendly Datasets of
 Synthetic Fingerprints for Evaluation of Biometric Algorithms"; not their 512x512 pixels, Anguli's prints or 15 epochs.
-Prints, steps, sizes and warps are those of `enlarge_demo.py`, so that the condition is what differs.
+Prints, steps, sizes and warps are those of `enlarge_demo.py`; the condition, norm, losses and dropout differ.
 Takes: about 7 minutes on 2 cores (770 of the 950 steps took 5:25); needs NIST's MINDTCT
 (bash launch/setup_biometrics.sh).
 Command: python -m launch.train_gan --config=configs/peer_minutiae.py --config.data.socofing_dir=SOCOFING_FOLDER \
