@@ -30,8 +30,8 @@ _SMALLEST_SIZE = 16
 def measure_start_up(*, smallest: bool = False) -> Iterator[dict[str, Any]]:
     """Time imports, `--help` of every script, and the start of a training.
 
-    Each import and `--help` is the median of three runs, or with `smallest` one of a few. Training starts with an
-    empty and with a filled cache of compiled programs.
+    Each import and `--help` is the median of three runs; with `smallest` a few of them are run once. Training starts
+    with an empty and with a filled cache of compiled programs.
 
     Yields:
       Rows with "what", and "seconds" and "count" of runs, or "error". The time of an empty Python process is

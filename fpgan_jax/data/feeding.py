@@ -16,6 +16,7 @@ from fpgan_jax.config.derived import condition_shape, image_shape
 from fpgan_jax.data import order, pairs, print_loading, prints
 from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.errors import UserError
+from fpgan_jax.host.cores import count_cores
 
 Batch = dict[str, np.ndarray]
 
@@ -49,6 +50,7 @@ class Source(abc.ABC):
         self.data_hash = examples.data_hash
         self._global_batch_size = global_batch_size
         self._shuffle_seed = shuffle_seed
+        assert made_by in (ON_DEMAND, THREADS, TFDATA)
         self._made_by = made_by
 
     def create_batches(
@@ -316,7 +318,7 @@ def _choose_maker(config: ConfigDict) -> str:
 
 
 def _make_ahead(create_batch: Callable[[int], Batch], steps: range) -> Iterator[Batch]:
-    pool = ThreadPoolExecutor(thread_name_prefix="batches")
+    pool = ThreadPoolExecutor(count_cores(), thread_name_prefix="batches")
     ahead: collections.deque[Future[Batch]] = collections.deque()
     try:
         for step in steps:

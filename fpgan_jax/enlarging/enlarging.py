@@ -65,7 +65,7 @@ def open_enlargement(
 ) -> Enlargement:
     """Restore a generator and read the prints that it draws from; new fingers are not checked yet.
 
-    The arguments are those of `drawing.synthesize`, and what is drawn.
+    The arguments are those of `drawing.synthesize` without `out_dir`; `request` is what is drawn.
 
     Raises:
       UserError: there is no such checkpoint, it does not draw from ridge maps, or the prints are missing.

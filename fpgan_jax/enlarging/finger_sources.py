@@ -6,6 +6,7 @@ beyond the image's edge can move in. Does not move them (`data/ridges/impression
 """
 
 import itertools
+import math
 import os
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
@@ -108,8 +109,9 @@ class NewFingers:
         self._seed = seed
         self.fingers = tuple(itertools.islice(self.list_candidates(), num_fingers))
         self.period = print_scale.find_sensor_period(data_config)
-        self._core_offset = find_usual_core(training_prints, data_config)
-        self.content_hash = f"{NEW}:{seed}:{new_fingers.VERSION}:{self._core_offset:.3f}"
+        # Rounded, so that machines that round otherwise place fingers in the same rows.
+        self._core_offset = round(find_usual_core(training_prints, data_config), 2)
+        self.content_hash = f"{NEW}:{seed}:{new_fingers.VERSION}:{self._core_offset}"
         self._shape = find_canvas_shape(data_config)
 
     def list_candidates(self) -> Iterator[Finger]:
@@ -123,7 +125,7 @@ class NewFingers:
         return self._grow(source).usual
 
     def load_print(self, source: str) -> np.ndarray:
-        """Grow a finger and print it on its canvas, whose middle is the middle of the sensor's usual impression."""
+        """Grow a finger and print it on its canvas, whose middle row is that of the sensor's usual impression."""
         finger = self._grow(source)
         image = np.rint(255 - finger.contact * (255 - finger.image.astype(np.float32))).astype(np.uint8)
         core = finger.center[0] - new_fingers.CORE_ABOVE_CENTER
@@ -143,10 +145,13 @@ class NewFingers:
 def find_usual_core(prints: PrintSet, data_config: ConfigDict) -> float:
     """Find how far below the middle of the contact a sensor's prints usually have their core: ridge periods, median."""
     rows, columns = preprocessing.find_window(data_config)
-    images = prints.images[:: max(1, len(prints) // _NUM_PLACED)][:_NUM_PLACED, rows, columns, 0]
+    count = min(_NUM_PLACED, len(prints))
+    images = prints.images[np.arange(count) * len(prints) // count][:, rows, columns, 0]
     square = print_scale.scale_images(images, 1.0, print_scale.find_stretch(data_config), margin=0)
     period = print_scale.find_sensor_period(data_config)
-    return float(np.median([measure_core_offset(image, period)[0] for image in square]))
+    offsets = [measure_core_offset(image, period)[0] for image in square]
+    known = [offset for offset in offsets if not math.isnan(offset)]
+    return float(np.median(known)) if known else 0.0
 
 
 def find_canvas_shape(data_config: ConfigDict) -> tuple[int, int]:

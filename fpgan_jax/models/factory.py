@@ -3,7 +3,6 @@
 The range of each field by itself has been checked before (`config.checks.validate_config`).
 """
 
-import functools
 from typing import Any
 
 import flax.linen as nn
@@ -107,12 +106,12 @@ def init_discriminator(config: ConfigDict, key: jax.Array) -> Any:
 
 def shape_generator(config: ConfigDict) -> Any:
     """Compute the shapes of the generator's variables, nested dicts of `jax.ShapeDtypeStruct`."""
-    return jax.eval_shape(functools.partial(init_generator, config), jax.random.key(0))
+    return jax.eval_shape(lambda: init_generator(config, jax.random.key(0)))
 
 
 def shape_discriminator(config: ConfigDict) -> Any:
     """Compute the shapes of the discriminator's variables; see `shape_generator`."""
-    return jax.eval_shape(functools.partial(init_discriminator, config), jax.random.key(0))
+    return jax.eval_shape(lambda: init_discriminator(config, jax.random.key(0)))
 
 
 def create_classifier(config: ConfigDict, num_classes: int) -> nn.Module:

@@ -107,13 +107,14 @@ def test_an_archive_is_batched_without_tensorflow_as_with_it(config, archive, mo
     expected = list(create(config).create_batches(2, num_steps))
     config.data.source, config.data.npz_file = "npz", archive
     monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.delattr("fpgan_jax.data.input_pipeline", raising=False)
     monkeypatch.delitem(sys.modules, "fpgan_jax.data.input_pipeline", raising=False)
     batches = list(create(config).create_batches(2, num_steps))
     assert len(batches) == num_steps
     assert_same_batches(batches, expected)
 
 
-def test_batches_are_made_ahead_in_order_and_not_too_many(config):
+def test_batches_are_made_ahead_in_order_and_not_too_many():
     started = []
 
     def create_batch(step):
@@ -127,6 +128,25 @@ def test_batches_are_made_ahead_in_order_and_not_too_many(config):
         assert next(batches) == {"step": step}
         assert len(started) <= step - 4 + feeding._NUM_AHEAD
     assert [batch["step"] for batch in batches] == list(range(30, 50))
+
+
+def test_a_training_that_stops_early_leaves_no_batch_to_be_made(monkeypatch):
+    monkeypatch.setattr(feeding, "count_cores", lambda: 2)
+    started = []
+
+    def create_batch(step):
+        started.append(step)
+        time.sleep(0.02)
+        return {"step": step}
+
+    batches = feeding._make_ahead(create_batch, range(100))
+    next(batches)
+    batches.close()
+    for thread in threading.enumerate():
+        if thread.name.startswith("batches"):
+            thread.join(10)
+    # The one that was asked for, and those in both threads.
+    assert len(started) <= 5 < feeding._NUM_AHEAD
 
 
 def test_an_error_in_a_thread_is_raised_as_it_is_and_ends_the_threads():

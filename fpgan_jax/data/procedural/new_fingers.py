@@ -28,7 +28,7 @@ GROWTH = Growth(
 )
 # Master pixels; more of a finger touches above its pattern's center than below.
 _MIDDLE_ABOVE_CENTER = 40
-# Between the center of a pattern and its core as recognizers find it: the mean of eight fingers (8 to 50).
+# Between the center of a pattern and its core as `ridges/core.py` finds it, on average.
 CORE_ABOVE_CENTER = 28
 # Master pixels by which a rolled finger touches beyond the outline of a flat one. Within it, the shape of a flat
 # impression is that of the print whose contact it takes.

@@ -1,5 +1,7 @@
 """Owns a print's core: the place where its ridges open downward most."""
 
+import math
+
 import numpy as np
 from scipy import ndimage
 
@@ -49,12 +51,12 @@ def measure_core_offset(image: np.ndarray, period: float) -> tuple[float, float]
       period: of the ridges, pixels.
 
     Returns:
-      (down, right); zeros if nothing touched.
+      (down, right); NaN if nothing touched.
     """
     levels = image.astype(np.float32)
     contact = ridge_map.find_contact(levels, period)
     if not contact.any():
-        return 0.0, 0.0
+        return math.nan, math.nan
     normal = ridge_map.normalize_contrast(levels, period)
     core = find_core(ridge_map.estimate_orientation(normal, period), contact, period)
     middle = ndimage.center_of_mass(contact)

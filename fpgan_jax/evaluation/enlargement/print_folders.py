@@ -49,9 +49,8 @@ class Request:
     num_new_fingers: int = 48  # of each set of new fingers, at most
     num_procedural: int = 48  # fingers of the procedural renderer, as one more set; 0 for none
     num_training: int = 100  # training prints, and strangers', one a finger, as real prints of new fingers
-    max_ppi: float = (
-        0.0  # to which sharper prints are reduced; 0 is the resolution of the first synthetic prints
-    )
+    # To which sharper prints are reduced; 0 is the resolution of the first synthetic prints.
+    max_ppi: float = 0.0
 
 
 class Window(NamedTuple):
@@ -130,16 +129,23 @@ def find_window(request: Request) -> Window:
     return Window(_scale_shape(image.shape, places[0].ppi), request.max_ppi or max(places[0].ppi))
 
 
-def _scale_shape(shape: Sequence[int], ppi: tuple[float, float], wanted: float = PPI) -> tuple[int, int]:
+def _scale_shape(
+    shape: Sequence[int], ppi: tuple[float, float], wanted: tuple[float, float] = (PPI, PPI)
+) -> tuple[int, int]:
     """Scale (height, width, ...) to a resolution."""
-    return max(1, round(shape[0] * wanted / ppi[0])), max(1, round(shape[1] * wanted / ppi[1]))
+    return max(1, round(shape[0] * wanted[0] / ppi[0])), max(1, round(shape[1] * wanted[1] / ppi[1]))
+
+
+def _is_sharper(ppi: tuple[float, float], window: Window) -> bool:
+    return max(ppi) > _SAME_PPI * window.max_ppi
 
 
 def scale_to_window(image: np.ndarray, ppi: tuple[float, float], window: Window) -> np.ndarray:
     """Scale a print to 500 ppi, and crop it or pad it with white: uint8 [height, width, 1] to uint8 of the window."""
     size = _scale_shape(image.shape, ppi)
-    if max(ppi) > _SAME_PPI * window.max_ppi:
-        image = preprocessing.resize(image, _scale_shape(image.shape, ppi, window.max_ppi), "lanczos")
+    if _is_sharper(ppi, window):
+        down, across = (min(own, window.max_ppi) for own in ppi)
+        image = preprocessing.resize(image, _scale_shape(image.shape, ppi, (down, across)), "lanczos")
     return preprocessing.place_centrally(preprocessing.resize(image, size, "bicubic"), window.shape)[..., 0]
 
 
@@ -312,11 +318,17 @@ def _load_sensor(prints: PrintSet, config: ConfigDict, num_prints: int, window: 
         print_scale.find_stretch(config.data),
         margin=0,
     )
+
+    def bring(image: np.ndarray) -> np.ndarray:
+        if _is_sharper(print_scale.find_resolution(config.data), window):
+            return scale_to_window(image, (PPI, PPI), window)
+        return preprocessing.place_centrally(image, window.shape)[..., 0]
+
     return [
         Print(
             int(prints.persons[place]),
             prints.filenames[place],
-            preprocessing.place_centrally(image[..., None], window.shape)[..., 0],
+            bring(image[..., None]),
         )
         for place, image in zip(places, scaled, strict=True)
     ]

@@ -134,7 +134,7 @@ def test_a_new_finger_comes_to_the_other_contact_in_pixels_that_are_not_square_t
     corner = draw_disk(SHAPE, (44, 20), 12)
     contact = draw_disk(CANVAS, (51.5, 51.5), 4)
     condition = create_condition(
-        contact=contact, other_contact=corner, follows_contact=True, pixel_stretch=1.21
+        contact=contact, other_contact=corner, follows_contact=True, pixel_stretch=1.69
     )
     np.testing.assert_allclose(find_middle(condition[..., CONTACT]), (44, 20), atol=2 * TOLERANCE)
 

@@ -10,6 +10,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.enlargement import print_folders
 from fpgan_jax.evaluation.enlargement.print_folders import Posed, Request
 from fpgan_jax.evaluation.recognition.print_sets import SetPlace
+from tests.training import tiny
 
 WINDOW = print_folders.Window((20, 10), 1000.0)
 
@@ -93,6 +94,25 @@ def test_prints_are_scaled_cut_and_filled_up_with_white():
     scaled = print_folders.scale_to_window(image, (1000.0, 500.0), WINDOW)
     # 5 pixels high in the middle of 20; the middle 10 across.
     assert (scaled == 0).all(1).sum() == 5 and (scaled[:7] == 255).all()
+
+
+@pytest.mark.parametrize(("max_ppi", "is_reduced"), [(240.0, True), (498.0, False)])
+def test_prints_of_the_trainings_sensor_are_reduced_too(write, max_ppi, is_reduced):
+    folder = write("stripes", {})
+    fine = np.tile(np.where(np.arange(40) % 2, 0, 255).astype(np.uint8), (40, 1))
+    for finger in (1, 2, 3):
+        Image.fromarray(fine).save(f"{folder.folder}/{finger}_1.png")
+    real = write("real", {"1_1.png": 11, "1_2.png": 12})
+    config = tiny.create_config()
+    config.data.update(
+        source="impressions", impressions_dir=folder.folder, sensor_ppi=500.0, image_ppi=500.0, image_size=40
+    )
+    config.data.update(num_persons=0, num_held_out_persons=1, num_impressions=1, frame="crop")
+    request = Request(real=[real], num_procedural=0)
+    made = print_folders.load_new_fingers(request, config, print_folders.Window((40, 40), max_ppi))
+    spreads = {one.name: one.images[:, 8:-8, 8:-8].std() for one in made if one.name != "real_held_out"}
+    assert set(spreads) == {"real", "real_others", "control_copy"}
+    assert all((spread < 10) == is_reduced for spread in spreads.values()), spreads
 
 
 def test_a_set_must_say_whose_fingers_it_has(write):
