@@ -5,9 +5,8 @@ seconds. `fpgan_jax.parallel` puts batches on devices.
 """
 
 import abc
-import collections
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -17,6 +16,7 @@ from fpgan_jax.data import order, pairs, print_loading, prints
 from fpgan_jax.data.ridges import ridge_pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.cores import count_cores
+from fpgan_jax.host.thread_pool import map_ahead
 
 Batch = dict[str, np.ndarray]
 
@@ -319,13 +319,7 @@ def _choose_maker(config: ConfigDict) -> str:
 
 def _make_ahead(create_batch: Callable[[int], Batch], steps: range) -> Iterator[Batch]:
     pool = ThreadPoolExecutor(count_cores(), thread_name_prefix="batches")
-    ahead: collections.deque[Future[Batch]] = collections.deque()
     try:
-        for step in steps:
-            ahead.append(pool.submit(create_batch, step))
-            if len(ahead) == _NUM_AHEAD:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+        yield from map_ahead(pool, create_batch, steps, max_ahead=_NUM_AHEAD)
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

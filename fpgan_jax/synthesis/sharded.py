@@ -6,7 +6,6 @@ order, which changes about one pixel in 100,000 by one gray level. So may anothe
 XLA, and on a CPU another number of threads.
 """
 
-import collections
 import contextlib
 import dataclasses
 import functools
@@ -14,7 +13,7 @@ import importlib.util
 import os
 import queue
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 import jax
@@ -28,6 +27,7 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.host.cores import count_cores
 from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.progress import create_progress
+from fpgan_jax.host.thread_pool import map_ahead
 from fpgan_jax.host.user_paths import is_utf8
 from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.synthesis import drawing, image_folder, manifest, shards
@@ -246,7 +246,7 @@ def draw_ahead(
 
     with ThreadPoolExecutor(num_threads) as pool:
         try:
-            yield from _map_ahead(pool, make_images, rows_of_calls, max_ahead=2 * num_threads)
+            yield from map_ahead(pool, make_images, rows_of_calls, max_ahead=2 * num_threads)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -269,19 +269,6 @@ def write_images(out_dir: str, rows: Sequence[Any], drawer: ImageDrawer) -> None
 
 def _divide(images: range) -> Iterator[range]:
     return (images[start : start + IMAGES_PER_CALL] for start in range(0, len(images), IMAGES_PER_CALL))
-
-
-def _map_ahead(
-    pool: ThreadPoolExecutor, function: Callable, items: Iterable, *, max_ahead: int
-) -> Iterator[Any]:
-    """Yield the results in order, with at most `max_ahead` of them started and not yet taken."""
-    begun: collections.deque[Future] = collections.deque()
-    for item in items:
-        begun.append(pool.submit(function, item))
-        if len(begun) == max_ahead:
-            yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
 
 
 def check_division(request: Request, out_dir: str) -> None:

@@ -49,6 +49,7 @@ def run(script: str, *arguments: str) -> types.SimpleNamespace:
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
         except BaseException:
+            # As the interpreter ends a script.
             traceback.print_exc()
             code = 1
     return types.SimpleNamespace(returncode=code, stdout=output.getvalue(), stderr=errors.getvalue())
