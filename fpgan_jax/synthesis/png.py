@@ -4,6 +4,7 @@ A thread that gives up Python's global lock in a call and takes it again after i
 there are few calls: the filter's are on many images, and the same one, which suits prints, is used on every line.
 """
 
+import math
 import struct
 import threading
 import zlib
@@ -14,7 +15,7 @@ import numpy as np
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _COLOR_TYPES = {1: 0, 3: 2}  # channels -> gray, RGB
 _PAETH = 4
-# Of each of the filter's seven arrays, which together fit a core's cache: four images of 256x256.
+# Of each of the filter's eight arrays, which together fit a core's cache: four images of 256x256.
 _MAX_FILTER_BYTES = 2**18 + 2**13
 
 _of_thread = threading.local()
@@ -41,7 +42,7 @@ def _frame(kind: bytes, data: bytes) -> bytes:
 def _deflate(data: np.ndarray) -> bytes:
     # Looking for other repeats than runs takes twice the time and saves less than a hundredth.
     compressor = zlib.compressobj(strategy=zlib.Z_RLE)
-    return compressor.compress(data) + compressor.flush()
+    return compressor.compress(data.data) + compressor.flush()
 
 
 class LineFilter:
@@ -56,10 +57,10 @@ class LineFilter:
     def __init__(self, height: int, width: int, num_channels: int):
         """Allocate the memory for images of this shape."""
         padded_shape = (height + 1, width + 1, num_channels)
-        self._num_images = max(1, _MAX_FILTER_BYTES // np.prod(padded_shape))
+        self._num_images = max(1, _MAX_FILTER_BYTES // math.prod(padded_shape))
         self._padded = np.zeros((self._num_images, *padded_shape), np.uint8)
         self._filtered = np.zeros_like(self._padded)
-        self._scratch = [np.empty(self._padded.size, np.uint8) for _ in range(5)]
+        self._scratch = [np.empty(self._padded.size, np.uint8) for _ in range(6)]
 
     def __call__(self, images: np.ndarray) -> Iterator[np.ndarray]:
         """Yield each image's filtered lines, of which the next image's may take the memory.
@@ -86,32 +87,31 @@ class LineFilter:
         to_left, to_above = num_channels, width * num_channels
         flat, filtered = (array[:num_images].reshape(-1) for array in (self._padded, self._filtered))
         first = to_above + to_left
-        pixel, left, above, corner = (
-            flat[first:],
-            flat[to_above:-to_left],
-            flat[to_left:-to_above],
-            flat[:-first],
-        )
-        low, high, between, from_low, from_high = (array[: pixel.size] for array in self._scratch)
+        pixel, left = flat[first:], flat[to_above:-to_left]
+        above, corner = flat[to_left:-to_above], flat[:-first]
+        low, high, between, from_low, from_high, mask = (array[: pixel.size] for array in self._scratch)
+        is_chosen = mask.view(bool)
         np.minimum(left, above, out=low)
         np.maximum(left, above, out=high)
         np.maximum(corner, low, out=between)
         np.minimum(between, high, out=between)
-        # Distances of left + above - corner from `low` and from `high`.
+        # Distances of left + above - corner from `low` and from `high`; the corner's is their difference.
         np.subtract(high, between, out=from_low)
         np.subtract(between, low, out=from_high)
-        is_high = from_high <= from_low
-        # The corner's distance is their difference.
-        nearest = np.minimum(from_low, from_high)
-        farthest = np.maximum(from_low, from_high, out=from_low)
-        from_corner = np.subtract(farthest, nearest, out=from_low)
-        _replace(low, high, is_high)
-        _replace(low, between, from_corner < nearest)
+        np.less_equal(from_high, from_low, out=is_chosen)
+        _replace(low, high, is_chosen)
+        nearest = np.minimum(from_low, from_high, out=high)
+        from_corner = np.maximum(from_low, from_high, out=from_low)
+        from_corner -= nearest
+        np.less(from_corner, nearest, out=is_chosen)
+        _replace(low, between, is_chosen)
         np.subtract(pixel, low, out=filtered[first:])
 
 
 def _replace(values: np.ndarray, others: np.ndarray, where: np.ndarray) -> None:
-    """Do np.copyto(values, others, where=where) of bytes, but faster; `others` is overwritten."""
+    """Do np.copyto(values, others, where=where) of bytes, but faster; the other two are overwritten."""
+    mask = where.view(np.uint8)
+    np.negative(mask, out=mask)
     others ^= values
-    others &= np.negative(where.view(np.uint8))
+    others &= mask
     values ^= others
