@@ -116,6 +116,8 @@ PERSON_SOURCES = ("socofing", "impressions", "npz")
 
 # Content of each channel of a condition that `data.ridges` makes from a print.
 RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
+# Of the ridge map; the first is what maps were before there was a choice.
+RIDGE_FILTERS = ("narrow", "wide")
 CONDITION_CHANNELS = {"ridges": RIDGE_CHANNELS, "minutiae": ("minutiae",)}
 
 # Modules of `evaluation.measures`, in the order of the tables and the report.
@@ -263,6 +265,13 @@ FIELDS: Mapping[str, Field] = {
         'coarse mean gray level and contrast, and a plane of noise (docs/ridge_map.md); or "minutiae": the '
         "print's minutiae as directed marks, a peer's way (docs/protocol.md). The last two need a source of prints",
         choices=("noise", *CONDITION_CHANNELS),
+        came_later=True,
+    ),
+    "data.ridge_filter": Field(
+        RIDGE_FILTERS[0],
+        'For "ridges": filter that makes the map from a print. "narrow" draws smooth ridges; "wide" keeps the minutiae '
+        "by which another matcher than NIST's knows the finger (docs/ridge_map.md)",
+        choices=RIDGE_FILTERS,
         came_later=True,
     ),
     "data.warp_strength": Field(

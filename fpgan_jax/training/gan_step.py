@@ -11,6 +11,7 @@ import optax
 from flax import linen as nn
 
 from fpgan_jax import losses, parallel
+from fpgan_jax.config.fields import RIDGE_FILTERS
 from fpgan_jax.metrics import create_means
 from fpgan_jax.models.layers import recompute_activations
 from fpgan_jax.training.blurring import blur
@@ -42,6 +43,7 @@ class StepSettings:
       l1_blur: standard deviation, in pixels, of the blur of both images before L1; 0 does not blur.
       ridge_loss_weight: weight of `ridge_loss.compute_ridge_loss` in G's loss; 0 does not compute it.
       ridge_period: ridge period of the prints, pixels.
+      ridge_filter: of their maps.
       discriminator_loss_weight: factor on the sum of D's two terms.
       ema_decay: decay of the moving average of G's weights, if the state has one.
       update_order: one of `UPDATE_ORDERS`. G learns from D after D's update; from D before it; or from D's output
@@ -54,6 +56,7 @@ class StepSettings:
     l1_blur: float = 0.0
     ridge_loss_weight: float = 0.0
     ridge_period: float = 0.0
+    ridge_filter: str = RIDGE_FILTERS[0]
     discriminator_loss_weight: float = 0.5
     ema_decay: float = 0.0
     update_order: str = "discriminator_first"
@@ -263,7 +266,9 @@ def compute_fake_gradient(
         loss = adversarial_loss + settings.lambda_l1 * l1_loss
         averages = {"adversarial_loss": adversarial_loss, "l1_loss": l1_loss}
         if settings.ridge_loss_weight:
-            averages["ridge_loss"] = compute_ridge_loss(fake_image, images.noise_image, settings.ridge_period)
+            averages["ridge_loss"] = compute_ridge_loss(
+                fake_image, images.noise_image, settings.ridge_period, settings.ridge_filter
+            )
             loss += settings.ridge_loss_weight * averages["ridge_loss"]
         averages["generator_loss"] = loss
         return loss, (batch_stats, averages)

@@ -196,6 +196,7 @@ def bind_train_step(
             l1_blur=config.l1_blur,
             ridge_loss_weight=config.ridge_loss_weight,
             ridge_period=ridge_period,
+            ridge_filter=config.data.ridge_filter,
             discriminator_loss_weight=config.discriminator_loss_weight,
             ema_decay=config.ema_decay,
             update_order=config.update_order,
