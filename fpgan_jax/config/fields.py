@@ -116,6 +116,8 @@ PERSON_SOURCES = ("socofing", "impressions", "npz")
 
 # Content of each channel of a condition that `data.ridges` makes from a print.
 RIDGE_CHANNELS = ("ridges", "contact", "mean", "contrast", "noise")
+# Of the ridge map; the first is what maps were before there was a choice.
+RIDGE_FILTERS = ("narrow", "wide")
 CONDITION_CHANNELS = {"ridges": RIDGE_CHANNELS, "minutiae": ("minutiae",)}
 
 # Modules of `evaluation.measures`, in the order of the tables and the report.
@@ -265,6 +267,13 @@ FIELDS: Mapping[str, Field] = {
         choices=("noise", *CONDITION_CHANNELS),
         came_later=True,
     ),
+    "data.ridge_filter": Field(
+        RIDGE_FILTERS[0],
+        'For "ridges": filter that makes the map from a print. "narrow" draws smooth ridges; "wide" keeps the minutiae '
+        "by which another matcher than NIST's knows the finger (docs/ridge_map.md)",
+        choices=RIDGE_FILTERS,
+        came_later=True,
+    ),
     "data.warp_strength": Field(
         0.0,
         'For "ridges" and "minutiae": random movement and distortion of map and print together, like those between '
@@ -384,6 +393,12 @@ FIELDS: Mapping[str, Field] = {
         choices=("discriminator_first", "simultaneous", "old_activations"),
     ),
     "lambda_l1": Field(100.0, "weight of the L1 loss in the generator's loss", low=0.0),
+    "l1_blur": Field(
+        0.0,
+        "standard deviation, in pixels, of the Gaussian that blurs both images for the L1 loss; 0: no blur",
+        low=0.0,
+        came_later=True,
+    ),
     "ridge_loss_weight": Field(
         0.0,
         'For "ridges": weight of the ridge loss in the generator\'s loss: 1 minus the correlation of the '

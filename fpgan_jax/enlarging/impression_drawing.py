@@ -250,7 +250,7 @@ class ImpressionDrawer:
 
     def _map_finger_uncached(self, source: str) -> tuple[RidgeMap, Appearance]:
         image, period, window = self._source.load_print(source), self._source.period, self._source.window
-        maps = ridge_map.map_ridges(image, period, window)
+        maps = ridge_map.map_ridges(image, period, window, self._config.data.ridge_filter)
         contact = _to_bytes(255 * maps.contact)
         # The appearance has a grid of cells over the part of the canvas that an image shows.
         shape = derived.image_shape(self._config.data)[:2]

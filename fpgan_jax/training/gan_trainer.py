@@ -193,8 +193,10 @@ def bind_train_step(
         settings=StepSettings(
             gan_objective=config.gan_objective,
             lambda_l1=config.lambda_l1,
+            l1_blur=config.l1_blur,
             ridge_loss_weight=config.ridge_loss_weight,
             ridge_period=ridge_period,
+            ridge_filter=config.data.ridge_filter,
             discriminator_loss_weight=config.discriminator_loss_weight,
             ema_decay=config.ema_decay,
             update_order=config.update_order,

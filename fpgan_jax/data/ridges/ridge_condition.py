@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fpgan_jax.config.fields import RIDGE_CHANNELS
+from fpgan_jax.config.fields import RIDGE_CHANNELS, RIDGE_FILTERS
 from fpgan_jax.data.ridges import appearance, ridge_map
 from fpgan_jax.data.ridges.appearance import Appearance
 from fpgan_jax.data.ridges.ridge_map import RidgeMap
@@ -15,9 +15,14 @@ NEUTRAL = (0.0, -1.0, 0.0, -1.0)
 _CONTRAST_GAIN = 2.0
 
 
-def map_print(image: np.ndarray, period: float, window: tuple[slice, slice] = ridge_map.WHOLE) -> np.ndarray:
+def map_print(
+    image: np.ndarray,
+    period: float,
+    window: tuple[slice, slice] = ridge_map.WHOLE,
+    ridge_filter: str = RIDGE_FILTERS[0],
+) -> np.ndarray:
     """Make the planes of a print's own ridges and appearance; arguments as `ridge_map.map_ridges`."""
-    maps = ridge_map.map_ridges(image, period, window)
+    maps = ridge_map.map_ridges(image, period, window, ridge_filter)
     return create_planes(maps, appearance.measure_appearance(image, maps.contact))
 
 

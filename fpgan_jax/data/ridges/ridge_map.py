@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 import numpy as np
 from scipy import fft, ndimage
 
+from fpgan_jax.config.fields import RIDGE_FILTERS
 from fpgan_jax.data.ridges import oriented_filters
 from fpgan_jax.errors import UserError
 
@@ -24,9 +25,9 @@ WHOLE = (slice(None), slice(None))
 
 # A finger's ridges are up to a fifth finer or coarser than the set's.
 _PERIODS = (0.82, 1.0, 1.22)
-# Shares of a ridge's frequency. Narrower filters are longer and join ridges that end.
-_ACROSS_BANDWIDTH = 0.35
-_ALONG_BANDWIDTH = 0.3
+# By name of `config.fields.RIDGE_FILTERS`, standard deviations across and along the ridges, shares of their frequency.
+# Narrower filters are longer: they join ridges that end, and bend minutiae into smooth ridges.
+_BANDWIDTHS = {"narrow": (0.35, 0.3), "wide": (0.7, 0.7)}
 # Periods around the image, more than a filter's length, so that opposite edges do not affect each other.
 _PADDING = 3
 # Gray levels; weaker contrast is a scanner's noise.
@@ -48,15 +49,25 @@ class RidgeMap(NamedTuple, Generic[Array]):
     contact: Array  # 1 where the skin touched, 0 elsewhere
 
 
-def map_prints(images: np.ndarray, period: float, window: tuple[slice, slice] = WHOLE) -> RidgeMap:
+def map_prints(
+    images: np.ndarray,
+    period: float,
+    window: tuple[slice, slice] = WHOLE,
+    ridge_filter: str = RIDGE_FILTERS[0],
+) -> RidgeMap:
     """Map the ridges of prints: `map_ridges` of uint8 [n, height, width]."""
     ridges, contact = np.zeros((2, *images.shape), np.float32)
     for index, image in enumerate(images):
-        ridges[index], contact[index] = map_ridges(image, period, window)
+        ridges[index], contact[index] = map_ridges(image, period, window, ridge_filter)
     return RidgeMap(ridges, contact)
 
 
-def map_ridges(image: np.ndarray, period: float, window: tuple[slice, slice] = WHOLE) -> RidgeMap:
+def map_ridges(
+    image: np.ndarray,
+    period: float,
+    window: tuple[slice, slice] = WHOLE,
+    ridge_filter: str = RIDGE_FILTERS[0],
+) -> RidgeMap:
     """Map the ridges of a print.
 
     The print is filtered once: a second pass joins ridges that end, and so removes minutiae.
@@ -65,6 +76,7 @@ def map_ridges(image: np.ndarray, period: float, window: tuple[slice, slice] = W
       image: uint8 [height, width], ridges dark.
       period: the set's ridge period, pixels.
       window: rows and columns within the scanner's frame, of `preprocessing.find_window`; the map is 0 outside.
+      ridge_filter: of `config.data.ridge_filter`.
 
     Raises:
       UserError: the image has another type or number of axes, or the period is under `MIN_PERIOD`.
@@ -83,12 +95,14 @@ def map_ridges(image: np.ndarray, period: float, window: tuple[slice, slice] = W
     contact = find_contact(gray, period)
     normal = normalize_contrast(gray, period)
     maps.contact[window] = contact
-    maps.ridges[window] = contact * _filter_along(normal, estimate_orientation(normal, period), period)
+    maps.ridges[window] = contact * _filter_along(
+        normal, estimate_orientation(normal, period), period, ridge_filter
+    )
     return maps
 
 
 def map_contact(image: np.ndarray, period: float, window: tuple[slice, slice] = WHOLE) -> np.ndarray:
-    """Map where the skin touched: the `contact` of `map_ridges`, with the same arguments, without the ridges."""
+    """Map where the skin touched: the `contact` of `map_ridges`, without the ridges."""
     contact = np.zeros(image.shape, np.float32)
     window = _shrink(window, image.shape, period)
     contact[window] = find_contact(image[window].astype(np.float32), period)
@@ -166,7 +180,9 @@ def normalize_contrast(gray: np.ndarray, period: float) -> np.ndarray:
     return differences / (_measure_rms(differences, 1.5 * period) + _MIN_CONTRAST)
 
 
-def _filter_along(normal: np.ndarray, orientation: np.ndarray, period: float) -> np.ndarray:
+def _filter_along(
+    normal: np.ndarray, orientation: np.ndarray, period: float, ridge_filter: str
+) -> np.ndarray:
     """Filter a print once at each pixel's orientation, and divide by the local amplitude: in (-1, 1)."""
     padding = math.ceil(_PADDING * period)
     padded = np.pad(normal, padding, mode="symmetric")
@@ -175,7 +191,7 @@ def _filter_along(normal: np.ndarray, orientation: np.ndarray, period: float) ->
     spectrum = fft.rfft2(padded, shape)
     weights = oriented_filters.compute_weights(orientation)
     total, total_power = np.zeros((2, *normal.shape), np.float32)
-    for filters in _create_filters(shape, period):
+    for filters in _create_filters(shape, period, ridge_filter):
         response = np.zeros_like(normal)
         for filter_, weight in zip(filters, weights, strict=True):
             response += weight * fft.irfft2(spectrum * filter_, shape)[inside]
@@ -188,10 +204,9 @@ def _filter_along(normal: np.ndarray, orientation: np.ndarray, period: float) ->
 
 
 @functools.lru_cache(maxsize=2)
-def _create_filters(shape: tuple[int, int], period: float) -> tuple[np.ndarray, ...]:
+def _create_filters(shape: tuple[int, int], period: float, ridge_filter: str) -> tuple[np.ndarray, ...]:
+    across, along = _BANDWIDTHS[ridge_filter]
     return tuple(
-        oriented_filters.create_filters(
-            shape, share * period, across_bandwidth=_ACROSS_BANDWIDTH, along_bandwidth=_ALONG_BANDWIDTH
-        )
+        oriented_filters.create_filters(shape, share * period, across_bandwidth=across, along_bandwidth=along)
         for share in _PERIODS
     )

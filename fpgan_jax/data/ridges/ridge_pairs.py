@@ -50,8 +50,13 @@ class RidgePairs(MappedPairs):
 
     _has_noise = True
 
+    def __init__(self, prints: PrintSet, data_config: ConfigDict):
+        """Keep the prints and the choice of filter, as `MappedPairs` does."""
+        super().__init__(prints, data_config)
+        self._ridge_filter = data_config.ridge_filter
+
     def _map(self, image: np.ndarray) -> np.ndarray:
-        return ridge_condition.map_print(image, self._period, self._window)
+        return ridge_condition.map_print(image, self._period, self._window, self._ridge_filter)
 
 
 class MinutiaePairs(MappedPairs):

@@ -5,6 +5,7 @@ import pytest
 from scipy import ndimage
 
 from configs import pix2pix_socofing
+from fpgan_jax.config.fields import RIDGE_FILTERS
 from fpgan_jax.data import preprocessing
 from fpgan_jax.data.procedural.impressions import create_empty_scan
 from fpgan_jax.data.ridges import ridge_map
@@ -64,19 +65,21 @@ def find_minutiae(ridges):
     return sorted(found, key=lambda minutia: minutia[1])
 
 
+@pytest.mark.parametrize("ridge_filter", RIDGE_FILTERS)
 @pytest.mark.parametrize("degrees", [0, 20, 45, 78, 90, 131])
-def test_ridges_stay_in_their_place(degrees):
+def test_ridges_stay_in_their_place(degrees, ridge_filter):
     phase = create_phase(degrees)
-    ridges = ridge_map.map_ridges(ink(phase), PERIOD).ridges[INNER]
-    assert correlate(ridges, np.cos(phase)[INNER]) > 0.97
+    ridges = ridge_map.map_ridges(ink(phase), PERIOD, ridge_filter=ridge_filter).ridges[INNER]
+    assert correlate(ridges, np.cos(phase)[INNER]) > 0.96
     shift = np.angle(np.sum(ridges * np.exp(1j * phase[INNER])))
     assert abs(shift) / (2 * np.pi) * PERIOD < 0.05  # pixels
 
 
+@pytest.mark.parametrize("ridge_filter", RIDGE_FILTERS)
 @pytest.mark.parametrize("period", [3.8, 4.5, 5.4])
-def test_ridges_keep_their_own_period(period):
+def test_ridges_keep_their_own_period(period, ridge_filter):
     """They are mapped with the set's, of which a finger's differs."""
-    ridges = ridge_map.map_ridges(ink(create_phase(90, period)), PERIOD).ridges
+    ridges = ridge_map.map_ridges(ink(create_phase(90, period)), PERIOD, ridge_filter=ridge_filter).ridges
     power = np.abs(np.fft.rfft(ridges[64] * np.hanning(SIDE), 16 * SIDE))
     assert 16 * SIDE / np.argmax(power) == pytest.approx(period, rel=0.01)
 
@@ -85,8 +88,10 @@ def test_fine_ridges_are_found_in_noise():
     phase = create_phase(90, 3.4)
     noise = np.random.default_rng(0).normal(0, 200, phase.shape)
     image = np.clip(ink(phase) + noise, 0, 255).astype(np.uint8)
-    ridges = ridge_map.map_ridges(image, PERIOD).ridges[INNER]
-    assert correlate(ridges, np.cos(phase)[INNER]) > 0.81  # 0.78 with filters of one period
+    ridges = ridge_map.map_ridges(image, PERIOD, ridge_filter="narrow").ridges[INNER]
+    assert (
+        correlate(ridges, np.cos(phase)[INNER]) > 0.81
+    )  # 0.78 with filters of one period, 0.64 with wide ones
 
 
 @pytest.mark.parametrize("degrees", [0, 15, 60, 90, 120, 175])
@@ -104,34 +109,58 @@ def test_unclear_ridges_run_as_the_clear_ones_around_them():
     assert np.abs((difference + 90) % 180 - 90)[is_noisy].max() < 7  # 8.4 without the second smoothing
 
 
+@pytest.mark.parametrize("ridge_filter", RIDGE_FILTERS)
 @pytest.mark.parametrize("turns", [1, -1])
-def test_a_minutia_stays_where_it_is(turns):
+def test_a_minutia_stays_where_it_is(turns, ridge_filter):
     """One turn is a ridge that ends, or one that forks: of which kind, half a period decides."""
     for offset in (0, np.pi):
         image = ink(create_phase(90) + turns * wind(8, -5) + offset)
-        ((found, row, col),) = find_minutiae(ridge_map.map_ridges(image, PERIOD).ridges)
+        ridges = ridge_map.map_ridges(image, PERIOD, ridge_filter=ridge_filter).ridges
+        ((found, row, col),) = find_minutiae(ridges)
         assert found == turns
         assert np.hypot(row - 8, col + 5) < PERIOD / 2
 
 
-def test_a_short_ridge_is_not_healed_away():
-    """Two minutiae of opposite turns, one and a half periods apart; filtering twice removes both."""
-    image = ink(create_phase(90) + wind(-0.75 * PERIOD, 0) - wind(0.75 * PERIOD, 0))
-    minutiae = find_minutiae(ridge_map.map_ridges(image, PERIOD).ridges)
+def find_minutiae_apart(periods, ridge_filter):
+    """Map two minutiae of opposite turns, so many periods apart, and find them."""
+    half = periods / 2 * PERIOD
+    image = ink(create_phase(90) + wind(-half, 0) - wind(half, 0))
+    return find_minutiae(ridge_map.map_ridges(image, PERIOD, ridge_filter=ridge_filter).ridges)
+
+
+@pytest.mark.parametrize(("periods", "ridge_filter"), [(1.5, "narrow"), (1.5, "wide"), (1, "wide")])
+def test_a_short_ridge_is_not_healed_away(periods, ridge_filter):
+    """Filtering twice removes both minutiae, even the pair that is one and a half periods apart."""
+    minutiae = find_minutiae_apart(periods, ridge_filter)
     assert [turns for turns, _, _ in minutiae] == [1, -1]
-    assert minutiae[1][1] - minutiae[0][1] == pytest.approx(1.5 * PERIOD, abs=PERIOD)
+    assert minutiae[1][1] - minutiae[0][1] == pytest.approx(periods * PERIOD, abs=PERIOD)
 
 
-def test_how_a_print_looks_is_not_in_its_map():
+def test_narrow_filters_heal_what_wide_ones_keep():
+    assert not find_minutiae_apart(1, "narrow")
+    broken = ink(create_phase(90))
+    gap = slice(SIDE // 2 - 2, SIDE // 2 + 2)  # 0.9 periods
+    broken[gap] = 240
+    ridges = {name: ridge_map.map_ridges(broken, PERIOD, ridge_filter=name).ridges for name in RIDGE_FILTERS}
+    middle = (slice(SIDE // 2 - 1, SIDE // 2 + 1), slice(40, -40))
+    assert ridges["narrow"][middle].max() > 0.4  # the ridges go on
+    assert ridges["wide"][middle].max() < 0
+
+
+@pytest.mark.parametrize("ridge_filter", RIDGE_FILTERS)
+def test_how_a_print_looks_is_not_in_its_map(ridge_filter):
     phase = create_phase(30) + wind(0, 0)
-    plain = ridge_map.map_ridges(ink(phase), PERIOD).ridges
-    pale = ridge_map.map_ridges(ink(phase, ridge=190, valley=240), PERIOD).ridges
-    uneven = ridge_map.map_ridges(
-        (ink(phase) * (0.6 + 0.4 * np.tanh(COLS / 40))).astype(np.uint8), PERIOD
-    ).ridges
-    thin = ridge_map.map_ridges(ink(phase, duty=0.3), PERIOD).ridges
+    plain, pale, uneven, thin = (
+        ridge_map.map_ridges(image, PERIOD, ridge_filter=ridge_filter).ridges[INNER]
+        for image in (
+            ink(phase),
+            ink(phase, ridge=190, valley=240),
+            (ink(phase) * (0.6 + 0.4 * np.tanh(COLS / 40))).astype(np.uint8),
+            ink(phase, duty=0.3),
+        )
+    )
     for other, least in ((pale, 0.995), (uneven, 0.98), (thin, 0.98)):
-        assert correlate(plain[INNER], other[INNER]) > least
+        assert correlate(plain, other) > least
 
 
 def test_the_map_is_neutral_where_the_skin_did_not_touch():

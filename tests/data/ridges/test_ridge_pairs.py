@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from configs import pix2pix_socofing
-from fpgan_jax.config.fields import RIDGE_CHANNELS
+from fpgan_jax.config.fields import RIDGE_CHANNELS, RIDGE_FILTERS
 from fpgan_jax.data import pair_writing, pairs
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
-from fpgan_jax.data.ridges import ridge_condition, ridge_pairs
+from fpgan_jax.data.ridges import ridge_condition, ridge_map, ridge_pairs
 from fpgan_jax.data.ridges.ridge_map import RidgeMap
 from fpgan_jax.errors import UserError
 
@@ -46,6 +46,16 @@ def test_a_pair_has_its_prints_ridges_contact_and_look(prints, data_config):
     assert (planes["contact"][middle] == 255).all()
     np.testing.assert_allclose(planes["mean"][middle], 120, atol=3)
     np.testing.assert_allclose(planes["contrast"][middle], 2 * 80 / np.sqrt(2), atol=5)
+
+
+@pytest.mark.parametrize("ridge_filter", RIDGE_FILTERS)
+def test_the_map_is_made_by_the_configs_filter(data_config, ridge_filter):
+    image = np.random.default_rng(0).integers(0, 256, (SIZE, SIZE), np.uint8)
+    data_config.ridge_filter = ridge_filter
+    noisy = PrintSet(image[None, ..., None], np.ones(1, np.int32), ("one",))
+    made = ridge_pairs.create_pairs(noisy, data_config)[0]["noise_image"]
+    maps = ridge_map.map_ridges(image, PERIOD, ridge_filter=ridge_filter)
+    np.testing.assert_array_equal(made[..., 0], np.rint(128 + 127 * maps.ridges))
 
 
 def test_replicas_differ_in_the_noise_plane_alone_which_is_that_of_noise_pairs(prints, data_config):
