@@ -8,6 +8,7 @@ import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from scipy import ndimage
 
 from fpgan_jax.models.patchgan import PatchDiscriminator
 from fpgan_jax.models.unet import UNetGenerator
@@ -120,6 +121,18 @@ def test_l1_term_adds_its_gradient():
     # |w z - x| has the gradient z at w z > x: 1 + 0.375 - 2 * 0.5.
     state, _ = run(*create(lambda_l1=2.0))
     assert float(state.generator.params["w"]) == 1 + 0.375 - 1.0
+
+
+def test_l1_may_compare_blurred_images():
+    """Noise and print of two colors; scipy blurs each color of their difference."""
+    noise_image, real_image = np.random.default_rng(0).uniform(-1, 1, (2, 2, 9, 12, 2)).astype(np.float32)
+    batch = {"noise_image": noise_image, "real_image": real_image}
+    state, step = create(lambda_l1=1.0, l1_blur=1.5)
+    _, metrics = step(state, batch, create_keys())
+    # w is 1, so the fake image is the noise; a blur is linear.
+    blurred = ndimage.gaussian_filter(noise_image - real_image, sigma=(0, 1.5, 1.5, 0))
+    l1_loss = metrics["l1_loss"]
+    assert float(l1_loss.total / l1_loss.count) == pytest.approx(np.abs(blurred).mean(), rel=1e-5)
 
 
 def test_discriminator_update_leaves_the_generator_untouched():

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from fpgan_jax.data.procedural import new_fingers
+from fpgan_jax.data.ridges import ridge_map
 from fpgan_jax.data.ridges.core import measure_core_offset
 from fpgan_jax.evaluation.matcher import nist_tools
 from fpgan_jax.evaluation.matcher.ridge_spectrum import measure_ridges
@@ -67,3 +69,22 @@ def test_the_contacts_edge_is_soft(fingers):
     # 0.5 +- depth / 9.2: from 0 to 1 within 9.2 pixels, where the edge runs straight across the row.
     row = fingers[0].contact[fingers[0].usual.shape[0] // 2]
     assert 8 <= ((row > 0) & (row < 1)).sum() <= 40
+
+
+def test_wear_interrupts_ridges(fingers, monkeypatch):
+    """The ridge map of a worn finger has weak places; that of whole ridges hardly has any."""
+    monkeypatch.setattr(new_fingers, "_draw_wear", lambda finger: np.zeros_like(finger.ridges))
+    worn, whole = (
+        np.mean([measure_weak_share(finger) for finger in some])
+        for some in (fingers, [new_fingers.create_new_finger(0, number) for number in range(1, 13)])
+    )
+    # Of SOCOFing's prints it is 9%.
+    assert whole < 0.03 < 0.05 < worn < 0.15
+
+
+def measure_weak_share(finger):
+    """Measure in how much of the middle the local amplitude of the ridge map is below 0.6 (a full wave's is 0.7)."""
+    image = finger.usual[finger.usual.shape[0] // 2 - 100 : finger.usual.shape[0] // 2 + 100, 80:-80]
+    ridges = ridge_map.map_ridges(image, 9.0).ridges
+    amplitude = np.sqrt(ndimage.gaussian_filter(ridges**2, 4.5))
+    return (amplitude[9:-9, 9:-9] < 0.6).mean()
