@@ -306,7 +306,8 @@ class _Run:
         return row | {"batches_per_second": 1 / batch, "images_per_second": case.batch_size / batch}
 
     def _run_synthesis(self, case: Case) -> dict[str, Any]:
-        turns, images = synthesis.create_turns(cases.create_config(self._config, case))
+        min_seconds = self._settings.min_seconds / self._settings.rounds
+        turns, images = synthesis.create_turns(cases.create_config(self._config, case), min_seconds)
         rounds = self._run_rounds(turns)
         seconds = {name: timing.summarize(rounds[name]) for name in turns}
         rates = synthesis.describe_rates(

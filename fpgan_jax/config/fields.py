@@ -393,6 +393,12 @@ FIELDS: Mapping[str, Field] = {
         choices=("discriminator_first", "simultaneous", "old_activations"),
     ),
     "lambda_l1": Field(100.0, "weight of the L1 loss in the generator's loss", low=0.0),
+    "l1_blur": Field(
+        0.0,
+        "standard deviation, in pixels, of the Gaussian that blurs both images for the L1 loss; 0: no blur",
+        low=0.0,
+        came_later=True,
+    ),
     "ridge_loss_weight": Field(
         0.0,
         'For "ridges": weight of the ridge loss in the generator\'s loss: 1 minus the correlation of the '

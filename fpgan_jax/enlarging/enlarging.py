@@ -254,9 +254,7 @@ def draw_tiles(
     tiles: dict[str, list[np.ndarray]] = {"print": [], "ridge map": []}
     for finger in fingers:
         image = source.load_print(finger.source)
-        maps = ridge_map.map_ridges(
-            image, source.period, source.window, enlargement.config.data.ridge_filter
-        )
+        maps = ridge_map.map_ridges(image, source.period, source.window, enlargement.config.data.ridge_filter)
         tiles["print"].append(make_square(image))
         tiles["ridge map"].append(make_square(ridge_map.draw_maps(maps)))
     rows = [row for finger in fingers for row in enlargement.create_rows(finger, num_impressions)]

@@ -20,7 +20,7 @@ from fpgan_jax.host.folder_lock import hold_folder
 from fpgan_jax.host.progress import create_progress
 from fpgan_jax.models import factory
 from fpgan_jax.synthesis.image_folder import claim_folder, describe_settings
-from fpgan_jax.synthesis.manifest import ManifestRow, create_noise_of_row, plan_rows
+from fpgan_jax.synthesis.manifest import ManifestRow, bind_noise, plan_rows
 from fpgan_jax.tables.csv_rows import write_rows
 from fpgan_jax.training.checkpoints.restore import check_variables, restore_for_evaluation
 from fpgan_jax.training.reporting import save_png
@@ -192,11 +192,12 @@ def create_condition_loader(
       UserError: the training prints or pairs are missing, or were changed.
     """
     pair_names = metadata["pair_names"]
+    create_noise = bind_noise(config)
     if config.data.condition != "noise":
         training_pairs = print_loading.create_pairs(config)
         assert isinstance(training_pairs, ridge_pairs.MappedPairs)
         check_data(config, metadata, training_pairs.data_hash)
-        return lambda index, row: training_pairs.create_condition(index, create_noise_of_row(config, row))
+        return lambda index, row: training_pairs.create_condition(index, create_noise(row))
     if pair_names and config.synthesis.noise == "training":
         if metadata["data_hash"].startswith(pairs.ARRAYS_PREFIX):
             raise UserError(
@@ -205,7 +206,7 @@ def create_condition_loader(
             )
         folder = pair_folder.PairFolder(config.data.paired_dir, config.data)
         return lambda index, row: folder[folder.find(pair_names[index])]["noise_image"]
-    return lambda index, row: create_noise_of_row(config, row)
+    return lambda index, row: create_noise(row)
 
 
 def check_data(config: ConfigDict, metadata: Mapping, data_hash: str) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -100,22 +100,37 @@ def create_row(
     )
 
 
-def create_noise_of_row(config: ConfigDict, row: ManifestRow) -> np.ndarray:
-    """Create the noise that an image is drawn from, unless that was read from a file.
+def bind_new_rows(config: ConfigDict, metadata: Mapping, step: int) -> Callable[[int], ManifestRow]:
+    """Create the function that creates the row of image i, of no person; arguments as `create_row`.
+
+    What all rows have in common is looked up once, which takes thirty times as long as a row.
+    """
+    first = create_row(config, metadata, step, file="", person=pairs.UNKNOWN, replica=0)
+    return lambda image: dataclasses.replace(first, file=f"{image:010d}.png", replica=image)
+
+
+def bind_noise(config: ConfigDict) -> Callable[[ManifestRow], np.ndarray]:
+    """Create the function that creates the noise that an image is drawn from, unless that was read from a file.
 
     Returns:
-      uint8 [height, width, channels]; one channel if it is a plane beside a print's map.
+      row -> uint8 [height, width, channels]; one channel if it is a plane beside a print's map.
     """
     height, width, num_channels = image_shape(config.data)
-    is_unknown = row.person == pairs.UNKNOWN
-    return create_noise_image(
-        row.noise_seed,
-        # Ids have at most nine digits, so an image without a person never has a person's noise.
-        2**31 + row.replica if is_unknown else row.person,
-        row.replica if config.data.noise_per == "replica" and not is_unknown else 0,
-        shape=(height, width, num_channels if config.data.condition == "noise" else 1),
-        distribution=config.data.noise_distribution,
-    )
+    shape = (height, width, num_channels if config.data.condition == "noise" else 1)
+    distribution, is_per_replica = config.data.noise_distribution, config.data.noise_per == "replica"
+
+    def create_noise(row: ManifestRow) -> np.ndarray:
+        is_unknown = row.person == pairs.UNKNOWN
+        return create_noise_image(
+            row.noise_seed,
+            # Ids have at most nine digits, so an image without a person never has a person's noise.
+            2**31 + row.replica if is_unknown else row.person,
+            row.replica if is_per_replica and not is_unknown else 0,
+            shape=shape,
+            distribution=distribution,
+        )
+
+    return create_noise
 
 
 def read_manifest(folder: str) -> list[ManifestRow]:

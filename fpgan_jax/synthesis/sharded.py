@@ -22,7 +22,6 @@ from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
 from fpgan_jax.config.derived import condition_shape
-from fpgan_jax.data import pairs
 from fpgan_jax.errors import UserError
 from fpgan_jax.host.cores import count_cores
 from fpgan_jax.host.folder_lock import hold_folder
@@ -31,10 +30,11 @@ from fpgan_jax.host.thread_pool import map_ahead
 from fpgan_jax.host.user_paths import is_utf8
 from fpgan_jax.host.whole_file import write_whole
 from fpgan_jax.synthesis import drawing, image_folder, manifest, shards
+from fpgan_jax.synthesis.png import encode_pngs
 from fpgan_jax.tables.csv_rows import write_rows
 
 IMAGES_PER_CALL = 16
-MAX_IMAGES = 2**31  # seeds of noise without a person; see `manifest.create_noise_of_row`
+MAX_IMAGES = 2**31  # seeds of noise without a person; see `manifest.bind_noise`
 # One is computed while the inputs of the next go to the device.
 CALLS_PER_DEVICE = 2
 
@@ -104,12 +104,7 @@ def synthesize_shards(
             claim_folder(out_dir, settings, request, may_hold_more=True)
         parallel.wait_for_all("the folder is claimed")
         request = _limit_request(out_dir, request)
-
-        def create_row(image: int) -> manifest.ManifestRow:
-            return manifest.create_row(
-                config, metadata, step, file=f"{image:010d}.png", person=pairs.UNKNOWN, replica=image
-            )
-
+        create_row = manifest.bind_new_rows(config, metadata, step)
         fill_folder(out_dir, request, create_row, lambda: Drawer(config, variables))
     return step
 
@@ -181,6 +176,7 @@ class Drawer:
           UserError: the weights do not fit the config.
         """
         self._config = config
+        self._create_noise = manifest.bind_noise(config)
         draw, variables = drawing.bind_draw(config, variables)
         shape = (IMAGES_PER_CALL, *condition_shape(config.data))
         self._programs = DevicePrograms(
@@ -189,7 +185,7 @@ class Drawer:
 
     def create_inputs(self, rows: Sequence[Any]) -> tuple[np.ndarray, np.ndarray]:
         """Create (noise images uint8 [images, height, width, channels], dropout seeds uint32 [images, 3])."""
-        noise_image = np.stack([manifest.create_noise_of_row(self._config, row) for row in rows])
+        noise_image = np.stack([self._create_noise(row) for row in rows])
         return noise_image, drawing.list_dropout_seeds(rows)
 
     def draw(self, noise_image: np.ndarray, dropout_seed: np.ndarray) -> np.ndarray:
@@ -224,25 +220,27 @@ def write_shards(
     rows_of_calls = ([create_row(call.start + place) for place in range(IMAGES_PER_CALL)] for call in calls)
     with contextlib.closing(draw_ahead(rows_of_calls, drawer)) as results:
         for shard in wanted:
-            images = request.list_images(shard)
-            rows = [create_row(image) for image in images]
+            rows: list[manifest.ManifestRow] = []
             with shards.write_shard(
                 out_dir, shard, request.file_format, functools.partial(write_rows, rows=rows)
             ) as add:
-                for call in _divide(images):
-                    for image, content in zip(call, next(results), strict=False):
-                        add(rows[image - images.start].file, content)
+                for call in _divide(request.list_images(shard)):
+                    drawn = next(results)[: len(call)]
+                    for row, content in drawn:
+                        add(row.file, content)
+                    rows.extend(row for row, _ in drawn)
                     report(len(call))
 
 
 def draw_ahead(
     rows_of_calls: Iterable[Sequence[Any]], drawer: ImageDrawer
-) -> Generator[list[bytes], None, None]:
-    """Draw and encode `IMAGES_PER_CALL` images per call in threads, and yield each call's PNG files in order."""
+) -> Generator[list[tuple[Any, bytes]], None, None]:
+    """Draw and encode `IMAGES_PER_CALL` images per call in threads; yield each call's rows and PNG files in order."""
     num_threads = count_cores() + CALLS_PER_DEVICE * jax.local_device_count()
 
-    def make_images(rows: Sequence[Any]) -> list[bytes]:
-        return [shards.encode_png(image) for image in drawer.draw(*drawer.create_inputs(rows))]
+    def make_images(rows: Sequence[Any]) -> list[tuple[Any, bytes]]:
+        images = drawer.draw(*drawer.create_inputs(rows))
+        return list(zip(rows, encode_pngs(images), strict=True))
 
     with ThreadPoolExecutor(num_threads) as pool:
         try:
@@ -258,8 +256,8 @@ def write_images(out_dir: str, rows: Sequence[Any], drawer: ImageDrawer) -> None
         create_progress(len(rows), "synthesis", "images", is_shown=parallel.is_main_process()) as progress,
         contextlib.closing(draw_ahead((call for call, _ in calls), drawer)) as results,
     ):
-        for (call, count), contents in zip(calls, results, strict=True):
-            for row, content in zip(call[:count], contents, strict=False):
+        for (_, count), drawn in zip(calls, results, strict=True):
+            for row, content in drawn[:count]:
                 path = os.path.join(out_dir, row.file)
                 if not os.path.exists(path):
                     with write_whole(path, "wb") as file:

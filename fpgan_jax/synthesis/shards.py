@@ -13,25 +13,15 @@ import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 
-import numpy as np
-from PIL import Image
-
 from fpgan_jax.data.impression_folder import MANIFEST_FILENAME
 from fpgan_jax.host.whole_file import write_whole
 
 FORMATS = ("tar", "array_record", "png")
 # Records are read one by one, and PNG is already compressed.
 _ARRAY_RECORD_OPTIONS = "group_size:1,uncompressed"
+# Some tens of images per call of the system.
+_TAR_BUFFER_BYTES = 2**20
 _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-
-
-def encode_png(image: np.ndarray) -> bytes:
-    """Encode an image, uint8 [height, width, 1 or 3], as a PNG file."""
-    data = io.BytesIO()
-    picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-    # Looking for other repeats than runs takes twice the time and saves less than a hundredth.
-    picture.save(data, "PNG", compress_type=Image.RLE)
-    return data.getvalue()
 
 
 def locate_shard(out_dir: str, index: int, file_format: str) -> str:
@@ -116,7 +106,7 @@ def _write_folder(path: str) -> Iterator[str]:
 @contextlib.contextmanager
 def _write_tar(path: str) -> Iterator[Callable[[str, bytes], None]]:
     with (
-        write_whole(path, "wb") as file,
+        write_whole(path, "wb", buffering=_TAR_BUFFER_BYTES) as file,
         tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
     ):
 

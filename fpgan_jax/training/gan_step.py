@@ -14,6 +14,7 @@ from fpgan_jax import losses, parallel
 from fpgan_jax.config.fields import RIDGE_FILTERS
 from fpgan_jax.metrics import create_means
 from fpgan_jax.models.layers import recompute_activations
+from fpgan_jax.training.blurring import blur
 from fpgan_jax.training.finiteness import PROBES, probe_gradients
 from fpgan_jax.training.old_activations import apply_with_backward_params
 from fpgan_jax.training.optimizers import update_network
@@ -39,6 +40,7 @@ class StepSettings:
     """What a step minimizes, and how. The defaults are those of the reference PyTorch code.
 
     Attributes:
+      l1_blur: standard deviation, in pixels, of the blur of both images before L1; 0 does not blur.
       ridge_loss_weight: weight of `ridge_loss.compute_ridge_loss` in G's loss; 0 does not compute it.
       ridge_period: ridge period of the prints, pixels.
       ridge_filter: of their maps.
@@ -51,6 +53,7 @@ class StepSettings:
 
     gan_objective: str = "vanilla"
     lambda_l1: float = 100.0
+    l1_blur: float = 0.0
     ridge_loss_weight: float = 0.0
     ridge_period: float = 0.0
     ridge_filter: str = RIDGE_FILTERS[0]
@@ -259,7 +262,7 @@ def compute_fake_gradient(
             backward_params=backward_params,
         )
         adversarial_loss = losses.compute_adversarial_loss(fake_logits, settings.gan_objective)
-        l1_loss = losses.compute_l1_loss(fake_image, images.real_image)
+        l1_loss = losses.compute_l1_loss(*_blur_for_l1(fake_image, images.real_image, settings.l1_blur))
         loss = adversarial_loss + settings.lambda_l1 * l1_loss
         averages = {"adversarial_loss": adversarial_loss, "l1_loss": l1_loss}
         if settings.ridge_loss_weight:
@@ -274,6 +277,17 @@ def compute_fake_gradient(
         compute_loss = recompute_activations(compute_loss)
     gradient, (batch_stats, averages) = jax.grad(compute_loss, has_aux=True)(images.fake_image)
     return gradient, batch_stats, averages
+
+
+def _blur_for_l1(fake_image: jax.Array, real_image: jax.Array, sigma: float) -> tuple[jax.Array, jax.Array]:
+    """Blur both, so that L1 asks for no more than their coarse look."""
+    if not sigma:
+        return fake_image, real_image
+    fake_blurred, real_blurred = (
+        jnp.stack([blur(image[..., channel], sigma) for channel in range(image.shape[-1])], axis=-1)
+        for image in (fake_image.astype(jnp.float32), real_image)
+    )
+    return fake_blurred, real_blurred
 
 
 def _update_ema(average: Any, generator: NetworkState, settings: StepSettings) -> Any:

@@ -193,6 +193,7 @@ def bind_train_step(
         settings=StepSettings(
             gan_objective=config.gan_objective,
             lambda_l1=config.lambda_l1,
+            l1_blur=config.l1_blur,
             ridge_loss_weight=config.ridge_loss_weight,
             ridge_period=ridge_period,
             ridge_filter=config.data.ridge_filter,

@@ -3,15 +3,13 @@
 Orientations are found as in `data/ridges/ridge_map.py`, but in JAX.
 """
 
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from scipy import ndimage
 
 from fpgan_jax.config.fields import RIDGE_CHANNELS, RIDGE_FILTERS
+from fpgan_jax.training.blurring import blur
 
 # By name of `config.fields.RIDGE_FILTERS`, even. Higher orders are narrower in frequency and in direction: 6 passes an
 # eighth of ridges at 45 degrees, 2 a half, as the filters of the maps do.
@@ -56,10 +54,10 @@ def estimate_orientation(images: jax.Array, period: float) -> jax.Array:
     Returns:
       Radians in [0, pi), counterclockwise from the row's direction; float32 [batch, height, width], as `images`.
     """
-    down, across = (_blur(images, period / 6, orders) for orders in ((1, 0), (0, 1)))
-    xx, yy, xy = (_blur(product, period) for product in (across**2, down**2, across * down))
+    down, across = (blur(images, period / 6, orders) for orders in ((1, 0), (0, 1)))
+    xx, yy, xy = (blur(product, period) for product in (across**2, down**2, across * down))
     trace = xx + yy + 1e-6
-    cosine, sine = (_blur(part / trace, period / 2) for part in (xx - yy, 2 * xy))
+    cosine, sine = (blur(part / trace, period / 2) for part in (xx - yy, 2 * xy))
     return (jnp.pi / 2 - jnp.arctan2(sine, cosine) / 2) % jnp.pi
 
 
@@ -77,24 +75,11 @@ def filter_along(images: jax.Array, orientation: jax.Array, period: float, order
     total = jnp.zeros_like(images)
     for down in range(order + 1):
         across = order - down
-        derivative = _blur(images, sigma, (down, across))
+        derivative = blur(images, sigma, (down, across))
         total += math.comb(order, down) * cosine**down * sine**across * derivative
     # The derivative multiplies ridges of frequency f, radians, by (-f^2)^(order / 2), and the Gaussian damps them.
     return total * (-math.e * sigma**2 / order) ** (order // 2)
 
 
 def _measure_rms(images: jax.Array, period: float) -> jax.Array:
-    return jnp.sqrt(_blur(images**2, period) + _MIN_RMS**2)
-
-
-def _blur(images: jax.Array, sigma: float, orders: tuple[int, int] = (0, 0)) -> jax.Array:
-    """Blur like `scipy.ndimage.gaussian_filter`, with derivatives of these orders down and across."""
-    down, across = (
-        _create_blur(side, sigma, order) for side, order in zip(images.shape[1:], orders, strict=True)
-    )
-    return jnp.einsum("hi,bij,wj->bhw", down, images, across, precision="highest")
-
-
-@functools.lru_cache(maxsize=16)
-def _create_blur(side: int, sigma: float, order: int) -> np.ndarray:
-    return ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0, order=order).astype(np.float32)
+    return jnp.sqrt(blur(images**2, period) + _MIN_RMS**2)

@@ -246,7 +246,7 @@ def test_a_mistake_of_the_drawing_ends_it(gan_workdir, tmp_path, monkeypatch):
 
 def test_work_ahead_of_the_writing_is_bounded(gan_workdir, tmp_path, monkeypatch):
     begun, taken, most = [], [], []
-    encode, make = shards.encode_png, sharded.Drawer.create_inputs
+    encode, make = sharded.encode_pngs, sharded.Drawer.create_inputs
     monkeypatch.setattr(
         sharded.Drawer, "create_inputs", lambda self, rows: begun.append(0) or make(self, rows)
     )
@@ -259,7 +259,7 @@ def test_work_ahead_of_the_writing_is_bounded(gan_workdir, tmp_path, monkeypatch
             pass
 
     monkeypatch.setattr(shards, "write_shard", lambda *_: SlowShard())
-    monkeypatch.setattr(shards, "encode_png", lambda image: encode(image)[:1])
+    monkeypatch.setattr(sharded, "encode_pngs", lambda images: [file[:1] for file in encode(images)])
     sharded.synthesize_shards(gan_workdir, str(tmp_path), Request(1600, 1600))
     num_threads = sharded.count_cores() + 2
     assert len(taken) == 1600 and max(most) <= 16 * 2 * num_threads

@@ -152,12 +152,13 @@ def _draw_wetness(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     patch_strength = max(0.0, rng.normal(0.1, 0.5))
     patches = draw_smooth_noise(rng, x.shape, 9) + 0.7 * draw_smooth_noise(rng, x.shape, 30) + y / 150 - 2.0
     wetness -= patch_strength * np.clip(patches, 0, 2)
-    return wetness - _draw_creases(rng, x, y) - _draw_pores(rng, x.shape)
+    return wetness - draw_creases(rng, x, y, 0.5) - _draw_pores(rng, x.shape)
 
 
-def _draw_creases(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def draw_creases(rng: Generator, x: np.ndarray, y: np.ndarray, mean_number: float) -> np.ndarray:
+    """Draw how much creases take from the ridge profile at places x to the right and y up from a finger's center."""
     total = np.zeros_like(x)
-    for _ in range(rng.poisson(0.5)):
+    for _ in range(rng.poisson(mean_number)):
         angle = rng.uniform(0, np.pi)
         center_x, center_y = rng.uniform(-80, 80), rng.uniform(-80, 130)
         along = (x - center_x) * math.cos(angle) + (y - center_y) * math.sin(angle)

@@ -207,8 +207,6 @@ def _filter_along(
 def _create_filters(shape: tuple[int, int], period: float, ridge_filter: str) -> tuple[np.ndarray, ...]:
     across, along = _BANDWIDTHS[ridge_filter]
     return tuple(
-        oriented_filters.create_filters(
-            shape, share * period, across_bandwidth=across, along_bandwidth=along
-        )
+        oriented_filters.create_filters(shape, share * period, across_bandwidth=across, along_bandwidth=along)
         for share in _PERIODS
     )

@@ -58,9 +58,7 @@ def try_ridge_maps(config: ConfigDict, *, max_persons: int, matcher: Matcher | N
         matcher = matcher or Matcher(nist_tools.find_matching_tool())
         period = find_sensor_period(config.data) or find_period(images[:, *window])
         start = time.process_time()
-        maps = ridge_map.draw_maps(
-            ridge_map.map_prints(images, period, window, config.data.ridge_filter)
-        )
+        maps = ridge_map.draw_maps(ridge_map.map_prints(images, period, window, config.data.ridge_filter))
         seconds = (time.process_time() - start) / len(images)
         sets = ("real", print_collection.REFERENCE, images), ("ridge_maps", print_collection.CONTROL, maps)
         collections = {

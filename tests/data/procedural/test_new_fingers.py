@@ -49,7 +49,7 @@ def test_the_contact_is_round_above_and_leaves_the_sides_free(fingers):
         assert (
             finger.contact[height // 2 - 60 : height // 2 + 60, width // 2 - 60 : width // 2 + 60] == 1
         ).all()
-        assert (finger.contact[:20, :70] == 0).all() and (finger.contact[:, [0, -1]] == 0).all()
+        assert (finger.contact[:20, :45] == 0).all() and (finger.contact[:, [0, -1]] == 0).all()
 
 
 def test_the_core_is_where_recognizers_find_it(fingers):

@@ -89,7 +89,9 @@ def test_fine_ridges_are_found_in_noise():
     noise = np.random.default_rng(0).normal(0, 200, phase.shape)
     image = np.clip(ink(phase) + noise, 0, 255).astype(np.uint8)
     ridges = ridge_map.map_ridges(image, PERIOD, ridge_filter="narrow").ridges[INNER]
-    assert correlate(ridges, np.cos(phase)[INNER]) > 0.81  # 0.78 with filters of one period, 0.64 with wide ones
+    assert (
+        correlate(ridges, np.cos(phase)[INNER]) > 0.81
+    )  # 0.78 with filters of one period, 0.64 with wide ones
 
 
 @pytest.mark.parametrize("degrees", [0, 15, 60, 90, 120, 175])
