@@ -16,8 +16,11 @@ def get_config() -> ConfigDict:
     config = enlarge_demo.get_config()
     config.set_name = "enlarge"
     config.data.image_size = 256
-    # Fifty noise planes per print, and ten times the steps of the demo.
+    # Fifty noise planes per print, and five times the steps of the demo.
     config.data.num_replicas = 50
+    config.num_epochs = 1
+    config.sample_epochs = (1,)
+    config.l1_blur = 2.0
     config.generator.num_features = 64  # as in pix2pix
     config.discriminator.num_features = 64
     config.discriminator.receptive_field = 70  # eight ridge periods of 8.6 pixels

@@ -19,6 +19,10 @@ def get_config() -> ConfigDict:
     plain, config = pix2pix_socofing.get_config(), enlarge_demo.get_config()
     config.set_name = "peer_minutiae"
     config.data.condition = "minutiae"
+    config.data.ridge_filter = plain.data.ridge_filter  # there is no ridge map
+    config.l1_blur = plain.l1_blur
+    config.num_epochs = 1
+    config.sample_epochs = (1,)
     # Their network is pix2pix as published, except for the norm.
     config.generator.norm = "instance"
     config.discriminator.norm = "instance"

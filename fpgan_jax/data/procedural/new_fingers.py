@@ -82,8 +82,9 @@ def _draw_wear(finger: Finger) -> np.ndarray:
     shape = finger.ridges.shape
     uneven = rng.uniform(0.1, 0.5) * draw_smooth_noise(rng, shape, 32)
     grain = rng.uniform(0, 0.45) * draw_smooth_noise(rng, shape, 3.5)
-    patches = np.clip(draw_smooth_noise(rng, shape, 9) + 0.7 * draw_smooth_noise(rng, shape, 30) - 1, 0, 2)
-    worn = max(0.0, rng.normal(0.8, 0.8)) * patches
+    patches = np.maximum(draw_smooth_noise(rng, shape, 9) + 0.7 * draw_smooth_noise(rng, shape, 30) - 1, 0)
+    # Ridges get thin and break in a patch, but do not vanish.
+    worn = np.minimum(max(0.0, rng.normal(0.8, 0.8)) * patches, 1.1)
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float64)
     creases = draw_creases(rng, columns - finger.center[1], finger.center[0] - rows, _NUM_CREASES)
     return worn + creases - uneven - grain
