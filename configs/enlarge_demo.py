@@ -2,7 +2,7 @@ r"""More impressions of fingers: a generator from ridge maps, small enough for t
 
 Reproduces: nothing of the paper. It draws a print from its ridges, its contact and its coarse look; persons may be
 ones that it never saw.
-Takes: for 1,900 prints 13 minutes on 2 cores without a GPU, 8:25 of it for the training (measured).
+Takes: for 1,900 prints 20 minutes on 2 cores without a GPU, 14:27 of it for the training (measured).
 Command: python -m launch.enlarge --config=configs/enlarge_demo.py --config.data.socofing_dir=SOCOFING_FOLDER \
     --workdir=runs/enlarge_demo
 """

@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from fpgan_jax.data.procedural.finger import (
+    MASTER_WIDTH,
     Finger,
     Growth,
     create_finger,
@@ -36,9 +37,11 @@ GROWTH = Growth(
 _MIDDLE_ABOVE_CENTER = 40
 # Between the center of a pattern and its core as `ridges/core.py` finds it, on average.
 CORE_ABOVE_CENTER = 28
-# Master pixels by which a rolled finger touches beyond the outline of a flat one. Within it, the shape of a flat
-# impression is that of the print whose contact it takes.
-_ROLLED = 40
+# Master pixels by which a rolled finger touches beyond the outline of a flat one, at the tip at most, and at the sides.
+# Within it, the shape of a flat impression is that of the print whose contact it takes.
+_ROLLED_TIP, _ROLLED_SIDE = 20, 40
+# From the pattern's center to the farthest tip whose round edge is still on the master.
+_FARTHEST_TIP = 190
 # Raggedness of the contact's edge, master pixels: along it and across it.
 _RAGGED_SIGMA, _RAGGED_DEPTH = 12.0, 5.0
 
@@ -67,7 +70,10 @@ def create_new_finger(seed: int, number: int) -> NewFinger:
     ink = 1 / (1 + np.exp(-5 * (finger.ridges + 0.2 - _draw_wear(finger))))
     noise = np.random.default_rng((seed, number)).standard_normal(ink.shape)
     ragged = 2 * math.sqrt(math.pi) * _RAGGED_SIGMA * ndimage.gaussian_filter(noise, _RAGGED_SIGMA)
-    depth = create_outline(finger) + _ROLLED + _RAGGED_DEPTH * ragged
+    aside = np.abs(np.arange(MASTER_WIDTH) - finger.center[1]) / finger.half_width
+    tip = min(_ROLLED_TIP, _FARTHEST_TIP - finger.tip_height)
+    rolled = tip + (_ROLLED_SIDE - tip) * np.clip(aside, 0, 1)
+    depth = create_outline(finger) + rolled + _RAGGED_DEPTH * ragged
     contact = np.clip(0.5 + depth / GROWTH.period, 0, 1)
     return NewFinger(np.rint(255 - 235 * ink).astype(np.uint8), contact.astype(np.float32), finger.center)
 

@@ -51,7 +51,7 @@ def test_the_contact_is_round_above_and_leaves_the_sides_free(fingers):
         assert (
             finger.contact[height // 2 - 60 : height // 2 + 60, width // 2 - 60 : width // 2 + 60] == 1
         ).all()
-        assert (finger.contact[:20, :45] == 0).all() and (finger.contact[:, [0, -1]] == 0).all()
+        assert (finger.contact[:20, :60] == 0).all() and (finger.contact[:, [0, -1]] == 0).all()
 
 
 def test_the_core_is_where_recognizers_find_it(fingers):
@@ -78,8 +78,8 @@ def test_wear_interrupts_ridges(fingers, monkeypatch):
         np.mean([measure_weak_share(finger) for finger in some])
         for some in (fingers, [new_fingers.create_new_finger(0, number) for number in range(1, 13)])
     )
-    # Of SOCOFing's prints it is 9%.
-    assert whole < 0.03 < 0.05 < worn < 0.15
+    # In SOCOFing's prints it is 12%.
+    assert worn == pytest.approx(0.12, abs=0.04) and whole < worn / 2
 
 
 def measure_weak_share(finger):

@@ -1,11 +1,13 @@
 """Owns the search for what distinguishes the look of drawn prints from that of the training's sensor.
 
-    python -m tests.evaluation.enlargement.explain_look SOCOFING_FOLDER FOLDER PPI
+    python -m tests.evaluation.enlargement.explain_look SOCOFING_FOLDER FOLDER PPI [GAN_WORKDIR]
 
-prints the numbers of docs/findings.md: the KID of a folder of drawn prints, and of real prints that were warped as in
-training, against other real prints, and by how many standard deviations of these each group of features is off.
+prints the numbers of docs/findings.md: the KID of a folder of drawn prints, of real prints that were warped as in
+training, and of real prints redrawn in place from their own maps by a generator, against other real prints, and by how
+many standard deviations of these each group of features is off.
 """
 
+import itertools
 import sys
 
 import jax
@@ -13,10 +15,12 @@ import numpy as np
 
 from configs import enlarge_demo
 from fpgan_jax.data import augmentation, preprocessing, print_loading
-from fpgan_jax.data.ridges import print_scale
+from fpgan_jax.data.noise import create_noise_image
+from fpgan_jax.data.ridges import print_scale, ridge_pairs
 from fpgan_jax.evaluation.enlargement.print_folders import PPI, Window, scale_to_window
 from fpgan_jax.evaluation.measures import distances, features
 from fpgan_jax.evaluation.recognition import print_sets
+from fpgan_jax.synthesis import drawing
 
 WINDOW = Window((279, 258), PPI)  # of 123x133 pixels at 238.7 per inch
 GROUPS = {
@@ -28,7 +32,18 @@ GROUPS = {
 }
 
 
-def main(socofing_dir: str, folder: str, ppi: str) -> None:
+def redraw(images: np.ndarray, gan_workdir: str) -> np.ndarray:
+    """Draw prints from their own maps and looks, in place, by a run's last checkpoint."""
+    config, step, _ = drawing.restore_config(gan_workdir)
+    draw, variables = drawing.bind_draw(config, drawing.restore_variables(gan_workdir, config, step))
+    look = {"shape": (*images.shape[1:3], 1), "distribution": config.data.noise_distribution}
+    noises = [create_noise_image(0, number, 0, **look) for number in range(len(images))]
+    conditions = map(ridge_pairs.map_print, images, noises, itertools.repeat(config.data))
+    run, no_dropout = jax.jit(draw), np.zeros((1, 3), np.uint32)
+    return np.concatenate([run(variables, condition[None], no_dropout) for condition in conditions])
+
+
+def main(socofing_dir: str, folder: str, ppi: str, gan_workdir: str | None = None) -> None:
     """Measure and print."""
     config = enlarge_demo.get_config()
     config.data.socofing_dir = socofing_dir
@@ -61,6 +76,11 @@ def main(socofing_dir: str, folder: str, ppi: str) -> None:
     for name, found, fingers in (
         ("real prints", scale(images[:half]), np.arange(half)),
         ("warped real prints", scale(warped[:half]), np.arange(half)),
+        *(
+            [("redrawn prints", scale(redraw(images[:half], gan_workdir)), np.arange(half))]
+            if gan_workdir
+            else []
+        ),
         ("drawn prints", drawn, np.array([record.person for record in records])),
     ):
         off = (features.HAND_MADE.compute(found) - mean) / std
