@@ -44,8 +44,6 @@ _ROLLED_TIP, _ROLLED_SIDE = 20, 40
 _FARTHEST_TIP = 190
 # Raggedness of the contact's edge, master pixels: along it and across it.
 _RAGGED_SIGMA, _RAGGED_DEPTH = 12.0, 5.0
-
-
 # Creases of a worn finger, on average.
 _NUM_CREASES = 2.0
 
