@@ -9,7 +9,10 @@ from scipy import ndimage
 
 
 def blur(images: jax.Array, sigma: float, orders: tuple[int, int] = (0, 0)) -> jax.Array:
-    """Blur like `scipy.ndimage.gaussian_filter`, with derivatives of these orders down and across."""
+    """Blur images [batch, height, width], float32, like `scipy.ndimage.gaussian_filter`; the result has their shape.
+
+    `sigma` is in pixels; `orders` are those of the derivatives down and across, 0 for none.
+    """
     down, across = (
         _create_blur(side, sigma, order) for side, order in zip(images.shape[1:], orders, strict=True)
     )

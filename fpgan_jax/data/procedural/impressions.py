@@ -156,7 +156,11 @@ def _draw_wetness(rng: Generator, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def draw_creases(rng: Generator, x: np.ndarray, y: np.ndarray, mean_number: float) -> np.ndarray:
-    """Draw how much creases take from the ridge profile at places x to the right and y up from a finger's center."""
+    """Draw how much creases take from a ridge profile of amplitude 1: float64 of the shape of `x`, 0 beside them.
+
+    `x` and `y`, float64 [rows, columns], are each pixel's place to the right and up from the finger's center, master
+    pixels; the number of creases is random with this mean.
+    """
     total = np.zeros_like(x)
     for _ in range(rng.poisson(mean_number)):
         angle = rng.uniform(0, np.pi)

@@ -65,12 +65,12 @@ def find_minutiae(ridges):
     return sorted(found, key=lambda minutia: minutia[1])
 
 
-@pytest.mark.parametrize("ridge_filter", RIDGE_FILTERS)
+@pytest.mark.parametrize(("ridge_filter", "least"), [("narrow", 0.97), ("wide", 0.96)])
 @pytest.mark.parametrize("degrees", [0, 20, 45, 78, 90, 131])
-def test_ridges_stay_in_their_place(degrees, ridge_filter):
+def test_ridges_stay_in_their_place(degrees, ridge_filter, least):
     phase = create_phase(degrees)
     ridges = ridge_map.map_ridges(ink(phase), PERIOD, ridge_filter=ridge_filter).ridges[INNER]
-    assert correlate(ridges, np.cos(phase)[INNER]) > 0.96
+    assert correlate(ridges, np.cos(phase)[INNER]) > least
     shift = np.angle(np.sum(ridges * np.exp(1j * phase[INNER])))
     assert abs(shift) / (2 * np.pi) * PERIOD < 0.05  # pixels
 
@@ -89,9 +89,8 @@ def test_fine_ridges_are_found_in_noise():
     noise = np.random.default_rng(0).normal(0, 200, phase.shape)
     image = np.clip(ink(phase) + noise, 0, 255).astype(np.uint8)
     ridges = ridge_map.map_ridges(image, PERIOD, ridge_filter="narrow").ridges[INNER]
-    assert (
-        correlate(ridges, np.cos(phase)[INNER]) > 0.81
-    )  # 0.78 with filters of one period, 0.64 with wide ones
+    # 0.78 with filters of one period, 0.64 with wide ones.
+    assert correlate(ridges, np.cos(phase)[INNER]) > 0.81
 
 
 @pytest.mark.parametrize("degrees", [0, 15, 60, 90, 120, 175])
