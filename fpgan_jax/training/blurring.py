@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from scipy import ndimage
+import scipy
 
 
 def blur(images: jax.Array, sigma: float, orders: tuple[int, int] = (0, 0)) -> jax.Array:
@@ -21,4 +21,4 @@ def blur(images: jax.Array, sigma: float, orders: tuple[int, int] = (0, 0)) -> j
 
 @functools.lru_cache(maxsize=16)
 def _create_blur(side: int, sigma: float, order: int) -> np.ndarray:
-    return ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0, order=order).astype(np.float32)
+    return scipy.ndimage.gaussian_filter1d(np.eye(side), sigma, axis=0, order=order).astype(np.float32)

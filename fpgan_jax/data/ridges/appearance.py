@@ -4,7 +4,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 NUM_CELLS = 16  # down and across
 NEUTRAL_GRAY = 128.0
@@ -50,8 +50,8 @@ def _average(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     wide = [_WIDE * each for each in sigma]
 
     def blur(image: np.ndarray) -> np.ndarray:
-        near = ndimage.gaussian_filter(image, sigma)
-        return near + _WIDE_WEIGHT * ndimage.gaussian_filter(image, wide) + _ALL_WEIGHT * image.mean()
+        near = scipy.ndimage.gaussian_filter(image, sigma)
+        return near + _WIDE_WEIGHT * scipy.ndimage.gaussian_filter(image, wide) + _ALL_WEIGHT * image.mean()
 
     return blur(weights * values) / blur(weights)
 
@@ -59,7 +59,7 @@ def _average(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 def _sample_cells(image: np.ndarray) -> np.ndarray:
     """Sample a smooth image at the cells' centers."""
     centers = [(np.arange(NUM_CELLS) + 0.5) * side / NUM_CELLS - 0.5 for side in image.shape]
-    return ndimage.map_coordinates(image, np.meshgrid(*centers, indexing="ij"), order=1, mode="nearest")
+    return scipy.ndimage.map_coordinates(image, np.meshgrid(*centers, indexing="ij"), order=1, mode="nearest")
 
 
 @functools.lru_cache(maxsize=8)

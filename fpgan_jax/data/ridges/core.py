@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from fpgan_jax.data.ridges import ridge_map
 
@@ -32,10 +32,10 @@ def find_core(orientation: np.ndarray, contact: np.ndarray, period: float) -> tu
     if not contact.any():
         return contact.shape[0] // 2, contact.shape[1] // 2
     sigma = _BEND_SIGMA * period
-    support = ndimage.gaussian_filter(contact, sigma / 2)
+    support = scipy.ndimage.gaussian_filter(contact, sigma / 2)
     doubled = [contact * part(2 * orientation) for part in (np.cos, np.sin)]
-    total = ndimage.gaussian_filter(contact, sigma) + 1e-3
-    level, rising = (ndimage.gaussian_filter(part, sigma) / total for part in doubled)
+    total = scipy.ndimage.gaussian_filter(contact, sigma) + 1e-3
+    level, rising = (scipy.ndimage.gaussian_filter(part, sigma) / total for part in doubled)
     # Ridges are level above a core and upright below it; they rise to its left and fall to its right.
     bend = -np.gradient(level, axis=0) - np.gradient(rising, axis=1)
     is_inside = support >= min(_MIN_SUPPORT, float(support.max()))
@@ -59,5 +59,5 @@ def measure_core_offset(image: np.ndarray, period: float) -> tuple[float, float]
         return math.nan, math.nan
     normal = ridge_map.normalize_contrast(levels, period)
     core = find_core(ridge_map.estimate_orientation(normal, period), contact, period)
-    middle = ndimage.center_of_mass(contact)
+    middle = scipy.ndimage.center_of_mass(contact)
     return (core[0] - middle[0]) / period, (core[1] - middle[1]) / period

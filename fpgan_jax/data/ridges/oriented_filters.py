@@ -6,7 +6,7 @@
 import math
 
 import numpy as np
-from scipy import fft
+import scipy
 
 NUM_ORIENTATIONS = 16
 
@@ -26,8 +26,8 @@ def create_filters(
       [orientations, height, width // 2 + 1] float32, for `scipy.fft.rfft2`; filter i is for ridges at
       pi i / orientations, counterclockwise from the row's direction.
     """
-    up = -fft.fftfreq(shape[0])[:, None]
-    right = fft.rfftfreq(shape[1])[None, :]
+    up = -scipy.fft.fftfreq(shape[0])[:, None]
+    right = scipy.fft.rfftfreq(shape[1])[None, :]
     frequency = 1 / period
     spectra = []
     for index in range(NUM_ORIENTATIONS):

@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import numpy as np
-from scipy import fft, ndimage
+import scipy
 
 from fpgan_jax.config.fields import RIDGE_FILTERS
 from fpgan_jax.data.ridges import oriented_filters
@@ -122,11 +122,13 @@ def estimate_orientation(image: np.ndarray, period: float) -> np.ndarray:
     Source: structure tensor, Kass & Witkin 1987; differs in: doubled angles are smoothed once more, weighted by the
       tensor's coherence, so that clear ridges decide for unclear neighbors.
     """
-    down = ndimage.gaussian_filter(image, period / 6, (1, 0))
-    across = ndimage.gaussian_filter(image, period / 6, (0, 1))
-    xx, yy, xy = (ndimage.gaussian_filter(product, period) for product in (across**2, down**2, across * down))
+    down = scipy.ndimage.gaussian_filter(image, period / 6, (1, 0))
+    across = scipy.ndimage.gaussian_filter(image, period / 6, (0, 1))
+    xx, yy, xy = (
+        scipy.ndimage.gaussian_filter(product, period) for product in (across**2, down**2, across * down)
+    )
     trace = xx + yy + 1e-6
-    cosine, sine = (ndimage.gaussian_filter(part / trace, period / 2) for part in (xx - yy, 2 * xy))
+    cosine, sine = (scipy.ndimage.gaussian_filter(part / trace, period / 2) for part in (xx - yy, 2 * xy))
     # Rows count down, angles counterclockwise; ridges are perpendicular to the gradient.
     return (np.pi / 2 - np.arctan2(sine, cosine) / 2) % np.float32(np.pi)
 
@@ -136,7 +138,7 @@ def find_contact(gray: np.ndarray, period: float) -> np.ndarray:
 
     `gray` is float32 [height, width] in [0, 255], without a frame; the contact is in [0, 1], with a soft edge.
     """
-    mean = ndimage.gaussian_filter(gray, period)
+    mean = scipy.ndimage.gaussian_filter(gray, period)
     contrast = _measure_rms(gray - mean, period)
     is_contact = contrast > max(_MIN_CONTRAST, _CONTACT_CONTRAST * float(np.quantile(contrast, 0.9)))
     if not is_contact.any():
@@ -145,12 +147,14 @@ def find_contact(gray: np.ndarray, period: float) -> np.ndarray:
     is_contact |= mean < mean[is_contact].mean()
     padding = math.ceil(4 * period)
     is_contact = np.pad(is_contact, padding, mode="edge")
-    is_contact = ndimage.binary_fill_holes(ndimage.binary_closing(is_contact, _create_disk(2 * period / 3)))
+    is_contact = scipy.ndimage.binary_fill_holes(
+        scipy.ndimage.binary_closing(is_contact, _create_disk(2 * period / 3))
+    )
     # Contrast reaches about a period beyond the last ridge.
-    is_contact = ndimage.binary_erosion(is_contact, _create_disk(period), border_value=1)
-    labels, _ = ndimage.label(is_contact)
+    is_contact = scipy.ndimage.binary_erosion(is_contact, _create_disk(period), border_value=1)
+    labels, _ = scipy.ndimage.label(is_contact)
     is_contact &= labels == 1 + np.argmax(np.bincount(labels.ravel(), minlength=2)[1:])
-    soft = ndimage.gaussian_filter(is_contact.astype(np.float32), period / 2)
+    soft = scipy.ndimage.gaussian_filter(is_contact.astype(np.float32), period / 2)
     return np.clip(soft[padding:-padding, padding:-padding], 0, 1)
 
 
@@ -171,12 +175,12 @@ def _shrink(window: tuple[slice, slice], shape: tuple[int, int], period: float) 
 
 
 def _measure_rms(values: np.ndarray, sigma: float) -> np.ndarray:
-    return np.sqrt(np.maximum(ndimage.gaussian_filter(values**2, sigma), 0))
+    return np.sqrt(np.maximum(scipy.ndimage.gaussian_filter(values**2, sigma), 0))
 
 
 def normalize_contrast(gray: np.ndarray, period: float) -> np.ndarray:
     """Give a print equal local contrast, ridges positive."""
-    differences = ndimage.gaussian_filter(gray, 1.5 * period) - gray
+    differences = scipy.ndimage.gaussian_filter(gray, 1.5 * period) - gray
     return differences / (_measure_rms(differences, 1.5 * period) + _MIN_CONTRAST)
 
 
@@ -187,15 +191,15 @@ def _filter_along(
     padding = math.ceil(_PADDING * period)
     padded = np.pad(normal, padding, mode="symmetric")
     inside = tuple(slice(padding, padding + side) for side in normal.shape)
-    shape = tuple(fft.next_fast_len(side, real=True) for side in padded.shape)
-    spectrum = fft.rfft2(padded, shape)
+    shape = tuple(scipy.fft.next_fast_len(side, real=True) for side in padded.shape)
+    spectrum = scipy.fft.rfft2(padded, shape)
     weights = oriented_filters.compute_weights(orientation)
     total, total_power = np.zeros((2, *normal.shape), np.float32)
     for filters in _create_filters(shape, period, ridge_filter):
         response = np.zeros_like(normal)
         for filter_, weight in zip(filters, weights, strict=True):
-            response += weight * fft.irfft2(spectrum * filter_, shape)[inside]
-        power = ndimage.gaussian_filter(response**2, period) ** 2
+            response += weight * scipy.fft.irfft2(spectrum * filter_, shape)[inside]
+        power = scipy.ndimage.gaussian_filter(response**2, period) ** 2
         total += power * response
         total_power += power
     response = total / (total_power + 1e-12)

@@ -1,7 +1,7 @@
 """Owns the structural similarity of images, for measures and for the validation of a training."""
 
 import numpy as np
-from skimage.metrics import structural_similarity
+import skimage
 
 
 def compute_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
@@ -18,5 +18,6 @@ def compute_ssim(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     axis = -1 if images.ndim == 4 else None
     pairs = zip(images, others, strict=True)
     return np.array(
-        [structural_similarity(*pair, channel_axis=axis, **settings) for pair in pairs], np.float64
+        [skimage.metrics.structural_similarity(*pair, channel_axis=axis, **settings) for pair in pairs],
+        np.float64,
     )
