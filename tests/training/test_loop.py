@@ -1,6 +1,8 @@
 """The loop on a training of one number: what is dispatched together, measured and refused."""
 
 import re
+import signal
+import sys
 
 import flax
 import jax
@@ -10,10 +12,11 @@ import pytest
 from ml_collections import ConfigDict
 
 from fpgan_jax import parallel
-from fpgan_jax.errors import UserError
+from fpgan_jax.errors import Interrupted, UserError
 from fpgan_jax.metrics import create_means
 from fpgan_jax.training import loop
 from fpgan_jax.training.cadence import Schedule
+from fpgan_jax.training.checkpoints.restore import restore_for_evaluation
 from fpgan_jax.training.run import Training, Watch
 
 
@@ -125,6 +128,28 @@ def test_several_steps_a_dispatch_give_the_numbers_of_single_ones(tmp_path):
     assert [[line.split(",")[0] for line in lines] for lines in rows] == [["step", "6", "12"]] * 2
     losses = [[float(line.split(",")[1]) for line in lines[1:]] for lines in rows]
     np.testing.assert_allclose(*losses, rtol=0, atol=12 * 64 * 2**-24)
+
+
+def read_metric(workdir, step):
+    _, _, metadata = restore_for_evaluation(str(workdir), (), step)
+    return metadata["metric"]
+
+
+def test_a_stop_that_is_not_due_does_not_change_which_checkpoint_is_the_best(tmp_path):
+    def create_stopping_batches(start_step, num_steps):
+        for step, batch in enumerate(create_batches(start_step, num_steps), start=start_step + 1):
+            if step == 7:
+                signal.raise_signal(signal.SIGTERM)
+            yield batch
+
+    single = {"steps_per_dispatch": 1}
+    train(tmp_path / "whole", schedule=single)
+    with pytest.raises(Interrupted, match="after step 7 of 12"):
+        train(tmp_path / "stopped", schedule=single, feed=NumberFeed(create_stopping_batches))
+    assert read_metric(tmp_path / "stopped", 7) == sys.float_info.max
+    train(tmp_path / "stopped", schedule=single)
+    # That of step 10 has the average since step 5, of two steps before the stop and three after it.
+    assert read_metric(tmp_path / "stopped", 10) == read_metric(tmp_path / "whole", 10)
 
 
 def test_samples_are_drawn_at_their_steps_only(tmp_path):

@@ -14,7 +14,7 @@ from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.data.ridges import print_scale
 from fpgan_jax.errors import UserError
 from fpgan_jax.evaluation.recognition import print_sets
-from fpgan_jax.evaluation.recognition.print_sets import SetPlace
+from fpgan_jax.evaluation.recognition.print_sets import PPI_RANGE, SetPlace
 from fpgan_jax.evaluation.study import print_collection
 from fpgan_jax.evaluation.study.print_collection import CONTROL, SYNTHETIC, PrintCollection
 from fpgan_jax.host.progress import create_progress
@@ -119,8 +119,13 @@ def find_window(request: Request) -> Window:
     """Find what all prints are brought to: the size and, unless another is asked for, the sharpness of the first ones.
 
     Raises:
-      UserError: nothing is to be judged, or the folder holds no print.
+      UserError: nothing is to be judged, the folder holds no print, or `max_ppi` is no resolution.
     """
+    low, high = PPI_RANGE
+    if request.max_ppi and not low <= request.max_ppi <= high:
+        raise UserError(
+            f"--max_ppi={request.max_ppi:g}: no resolution of prints; give pixels per inch from {low} to {high}, or 0"
+        )
     places = [posed.place for posed in request.more_impressions] or list(request.more_fingers)
     flag = "more_impressions" if request.more_impressions else "more_fingers"
     if not places:

@@ -27,7 +27,7 @@ _PROCEDURAL_SIZE = "241x298"
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _SEPARATOR = re.compile(f",(?={_NAME.pattern}=)")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
-_PPI_RANGE = (100, 2000)
+PPI_RANGE = (100, 2000)
 
 
 class SetPlace(NamedTuple):
@@ -75,7 +75,7 @@ def _parse_place(text: str, flag: str) -> SetPlace:
     folder, at, ppi = rest.rpartition("@")
     if not (equals and at and folder and _NAME.fullmatch(name)):
         raise UserError(f"--{flag}={text}: must be NAME=FOLDER@PPI, as uareu=prints/uareu@512")
-    low, high = _PPI_RANGE
+    low, high = PPI_RANGE
     numbers = [float(part) if _NUMBER.fullmatch(part) else math.nan for part in ppi.split("x")]
     if len(numbers) > 2 or not all(low <= number <= high for number in numbers):
         raise UserError(

@@ -142,6 +142,12 @@ def test_nothing_to_judge_is_refused(request_):
         print_folders.find_window(Request(real=request_.real))
 
 
+@pytest.mark.parametrize("max_ppi", [0.5, 99.0, 2001.0])
+def test_a_resolution_that_no_print_has_is_refused(request_, max_ppi):
+    with pytest.raises(UserError, match=f"--max_ppi={max_ppi:g}: .* from 100 to 2000"):
+        print_folders.find_window(dataclasses.replace(request_, max_ppi=max_ppi))
+
+
 @pytest.mark.parametrize("name", ["real", "real_others", "procedural", "control_copy"])
 def test_a_set_cannot_have_the_name_of_another_collection(request_, name):
     place = SetPlace(name, "folder", (500.0, 500.0))
