@@ -12,8 +12,6 @@ from absl import app, flags
 
 from third_party.keras_xception import live, reference
 
-_OUTPUT = flags.DEFINE_string("output", None, "The .npz file to write.", required=True)
-
 
 def make_reference() -> dict[str, np.ndarray]:
     """Compute the reference in float64, and the error of Keras's own float32.
@@ -53,15 +51,16 @@ def make_reference() -> dict[str, np.ndarray]:
     return arrays
 
 
-def main(argv: list[str]) -> None:
-    """Write the reference."""
-    del argv
+def write_reference(path: str) -> None:
+    """Write the reference into a file."""
     buffer = io.BytesIO()
     arrays: dict[str, Any] = make_reference()
     np.savez_compressed(buffer, **arrays)
-    with open(_OUTPUT.value, "wb") as file:
+    with open(path, "wb") as file:
         file.write(buffer.getvalue())
 
 
 if __name__ == "__main__":
-    app.run(main)
+    # Not at the top, since tests import this module in the process in which they run scripts, which would need the flag.
+    _OUTPUT = flags.DEFINE_string("output", None, "The .npz file to write.", required=True)
+    app.run(lambda _: write_reference(_OUTPUT.value))
