@@ -61,6 +61,6 @@ def write_reference(path: str) -> None:
 
 
 if __name__ == "__main__":
-    # Not at the top, since tests import this module in the process in which they run scripts, which would need the flag.
+    # Not at the top: tests import this module in a process that runs scripts, and each of them would need the flag.
     _OUTPUT = flags.DEFINE_string("output", None, "The .npz file to write.", required=True)
     app.run(lambda _: write_reference(_OUTPUT.value))
