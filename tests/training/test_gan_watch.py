@@ -43,7 +43,10 @@ def test_near_zero_is_a_share_of_a_blind_discriminators_loss(objective, weight):
 
 def test_the_warning_states_the_measure_and_its_value():
     _, _, text = watch_losses([1.0, 1.0] + [2e-5] * 9)
-    assert "below 1.0% of a blind one's (0.693) since step 20, and is 2e-05 now" in text
+    expected = (
+        "has won: its loss has been below 1.0% of that of one answer for every patch (0.693) since step 20"
+    )
+    assert expected in text and "and is 2e-05 now" in text
 
 
 @pytest.mark.parametrize(
@@ -56,6 +59,22 @@ def test_it_must_last_for_a_part_of_the_training_and_for_some_rows(num_steps, ev
 
 def test_a_discriminator_that_recovers_has_not_won():
     assert watch_losses(([1e-6] * 4 + [0.1]) * 20) is None
+
+
+@pytest.mark.parametrize("objective", BLIND_LOSSES)
+@pytest.mark.parametrize("weight", [0.5, 1.0])
+def test_a_discriminator_that_tells_nothing_apart_for_long_is_blind(objective, weight):
+    limit = 0.99 * weight * BLIND_LOSSES[objective]
+    options = {"objective": objective, "weight": weight}
+    assert watch_losses([0.999 * limit] * 99, **options) is None
+    step, name, text = watch_losses([0.5 * limit] * 3 + [1.001 * limit] * 90, **options)
+    assert (step, name) == (180, "discriminator_blind")  # 15% of 1,000 steps after step 30
+    assert "is blind: its loss has been above 99% of that of one answer for every patch" in text
+    assert "since step 30, and is" in text
+
+
+def test_a_discriminator_that_sees_again_is_not_blind():
+    assert watch_losses(([0.25] * 14 + [0.24]) * 6, objective="lsgan") is None
 
 
 def test_a_discriminator_that_is_not_trained_has_not_won():
@@ -125,9 +144,10 @@ def test_prints_that_are_all_the_same_ask_for_no_variation():
 
 def train(workdir, **stopped):
     with pytest.MonkeyPatch.context() as patch:
-        # Everything is reported.
+        # Everything is reported, but not that D, which has won, is blind too.
         patch.setattr(gan_watch, "MAX_WON_SHARE", 1e9)
-        patch.setattr(gan_watch, "MIN_WON_ROWS", 2)
+        patch.setattr(gan_watch, "MIN_BLIND_SHARE", 1e9)
+        patch.setattr(gan_watch, "MIN_ROWS", 2)
         patch.setattr(gan_watch, "MIN_RESPONSE", 1e9)
         test_resume.train(workdir, **stopped)
 
