@@ -27,8 +27,8 @@ MAX_WON_SHARE = 0.01
 # This must last for a part of the training and a number of rows of metrics: D is ahead for a while in any training.
 MIN_WON_PART = 0.05
 MIN_ROWS = 5
-# Above this share D tells nothing apart. In trainings of configs/enlarge_demo.py that lasted for at most 9% of the steps,
-# but once for 18% of 10,450, and for 4,000 steps but for a few rows: G learned from its other losses alone.
+# Above this share D tells nothing apart. In trainings of configs/enlarge_demo.py it did so for at most 9% of the steps,
+# but once for 18% of 10,450, and for 4,000 but for a few rows: G learned from its other losses alone.
 MIN_BLIND_SHARE = 0.99
 MIN_BLIND_PART = 0.15
 
