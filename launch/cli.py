@@ -295,7 +295,7 @@ def run(main: Main, *, cache_near: flags.FlagHolder | None = None, joins_process
 
         signals.end_process_at_second_signal()
         try:
-            jax_environment.disable_ynnpack_convolutions()
+            jax_environment.choose_xla_flags()
             if cache_near is not None:
                 jax_environment.keep_compiled_programs(cache_near.value, _CACHE_DIR.value)
         except UserError as error:

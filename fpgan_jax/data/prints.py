@@ -53,6 +53,11 @@ class PrintSet:
         """Return the number of prints."""
         return len(self.images)
 
+    def list_sample(self, count: int) -> np.ndarray:
+        """List the places of `count` prints, or all if there are fewer, evenly spread over the set: int [count]."""
+        count = min(count, len(self))
+        return np.arange(count) * len(self) // max(count, 1)
+
     @property
     def data_hash(self) -> str:
         """12 hexadecimal digits of a hash of pixels and persons."""

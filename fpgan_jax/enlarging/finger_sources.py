@@ -145,8 +145,7 @@ class NewFingers:
 def find_usual_core(prints: PrintSet, data_config: ConfigDict) -> float:
     """Find how far below the middle of the contact a sensor's prints usually have their core: ridge periods, median."""
     rows, columns = preprocessing.find_window(data_config)
-    count = min(_NUM_PLACED, len(prints))
-    images = prints.images[np.arange(count) * len(prints) // count][:, rows, columns, 0]
+    images = prints.images[prints.list_sample(_NUM_PLACED)][:, rows, columns, 0]
     square = print_scale.scale_images(images, 1.0, print_scale.find_stretch(data_config), margin=0)
     period = print_scale.find_sensor_period(data_config)
     offsets = [measure_core_offset(image, period)[0] for image in square]

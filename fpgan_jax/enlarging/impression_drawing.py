@@ -17,7 +17,7 @@ from fpgan_jax.data import preprocessing
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
 from fpgan_jax.data.ridges import distortion, impressions, minutiae_map, print_scale, ridge_map, ridge_pairs
-from fpgan_jax.data.ridges.appearance import Appearance, measure_appearance
+from fpgan_jax.data.ridges.appearance import Appearance, average_appearances, measure_appearance
 from fpgan_jax.data.ridges.distortion import Pose
 from fpgan_jax.data.ridges.impressions import Variation
 from fpgan_jax.data.ridges.ridge_map import RidgeMap
@@ -28,6 +28,8 @@ from fpgan_jax.synthesis.manifest import GIVEN_PRINT, NEW_FINGER
 from fpgan_jax.synthesis.sharded import IMAGES_PER_CALL, DevicePrograms
 
 _IMPRESSIONS_PER_CALL = 16
+# Training prints whose looks are averaged.
+_NUM_AVERAGED = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,6 +102,7 @@ class Enlargement:
         return settings | {
             "fingers": self.source.content_hash,
             "training_prints": self.training_prints.data_hash,
+            "impressions": impressions.VERSION,
             "ppi": print_scale.write_resolution(self.resolution),
         }
 
@@ -194,6 +197,13 @@ class ImpressionDrawer:
         # Fingers come one by one, training prints in random order.
         self._map_finger = functools.lru_cache(maxsize=256)(self._map_finger_uncached)
         self._map_training_print = functools.lru_cache(maxsize=4096)(self._map_training_print_uncached)
+        names = enlargement.training_prints.filenames
+        self._average_look = average_appearances(
+            [
+                self._map_training_print(names[index])[1]
+                for index in enlargement.training_prints.list_sample(_NUM_AVERAGED)
+            ]
+        )
         stretch = print_scale.find_stretch(self._config.data)
         make_square = jax.vmap(functools.partial(distortion.make_square, stretch=stretch))
         finish = make_square if enlargement.is_square and stretch != 1 else lambda images: images
@@ -232,7 +242,7 @@ class ImpressionDrawer:
             noise = create_noise_image(
                 *(row.field_seed, row.person, row.replica), shape=shape, distribution=distribution
             )
-            look = impressions.vary_appearance(usual_look, look)
+            look = impressions.vary_appearance(usual_look, look, self._average_look)
             examples.append((maps.ridges, maps.contact, contact, look, noise, row.variation))
         return drawing.list_dropout_seeds(rows), *jax.tree.map(lambda *leaves: np.stack(leaves), *examples)
 

@@ -4,6 +4,7 @@ Does not import JAX: everything here must happen before that.
 """
 
 import importlib.metadata
+import importlib.util
 import os
 import re
 import sys
@@ -16,9 +17,10 @@ from fpgan_jax.host.user_paths import is_utf8
 # The variables that select JAX's devices.
 DEVICE_VARIABLES = ("JAX_PLATFORMS", "JAX_PLATFORM_NAME", "JAX_NUM_CPU_DEVICES", "CUDA_VISIBLE_DEVICES")
 
-_YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type"
 # XLA aborts on a flag that it does not know, so only versions that were tried are listed.
-_JAXLIB_WITH_YNN_FLAG = ("0.10.2", "0.11.2")
+_TRIED_JAXLIB = ("0.10.2", "0.11.2")
+_YNN_FLAG = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+_LEVEL_FLAG = "--xla_backend_optimization_level=1"
 
 
 def request_large_pages() -> None:
@@ -36,21 +38,36 @@ def request_large_pages() -> None:
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
-def disable_ynnpack_convolutions() -> None:
-    """Make XLA:CPU convolve with Eigen.
+def choose_xla_flags() -> None:
+    """Set the flags of XLA that suit this project's programs on a CPU; those that the user set stay.
 
-    YNNPACK, the default of this version, parallelizes a convolution over output features only. With up to 64 of them,
-    as in the large layers of both networks, it uses one core. The training step at 128 pixels then takes 8% longer with
-    jaxlib 0.10.2 and 24% longer with 0.11.2 (docs/benchmarks.md).
+    XLA:CPU convolves with Eigen. YNNPACK, the default of these versions, parallelizes a convolution over output
+    features only. With up to 64 of them, as in the large layers of both networks, it uses one core. The training step
+    at 128 pixels then takes 8% longer with jaxlib 0.10.2 and 24% longer with 0.11.2 (docs/benchmarks.md).
+
+    LLVM optimizes at level 1: at its default level a training starts a third later, and no step is faster
+    (docs/benchmarks.md). A GPU's kernels would be compiled at that level too, so it is set only where there is none.
 
     Raises:
       UserError: XLA_FLAGS is neither flags nor a file of flags.
     """
-    if importlib.metadata.version("jaxlib") not in _JAXLIB_WITH_YNN_FLAG:
+    if importlib.metadata.version("jaxlib") not in _TRIED_JAXLIB:
         return
     xla_flags = _read_xla_flags(os.environ.get("XLA_FLAGS", ""))
-    if _YNN_FLAG not in xla_flags:
-        os.environ["XLA_FLAGS"] = f"{_YNN_FLAG}=-individual_convolution {xla_flags}".rstrip()
+    wanted = (_YNN_FLAG,) if _may_have_accelerator() else (_YNN_FLAG, _LEVEL_FLAG)
+    added = [flag for flag in wanted if flag.partition("=")[0] not in xla_flags]
+    if added:
+        os.environ["XLA_FLAGS"] = f"{' '.join(added)} {xla_flags}".rstrip()
+
+
+def _may_have_accelerator() -> bool:
+    """Tell whether JAX may compile for something else than a CPU: a plug-in is installed, and not deselected."""
+    if os.environ.get("JAX_PLATFORMS") == "cpu":
+        return False
+    # As JAX looks for plug-ins: by entry points and in the package that they share; it knows that of TPUs by itself.
+    return bool(importlib.metadata.entry_points(group="jax_plugins")) or any(
+        importlib.util.find_spec(name) for name in ("jax_plugins", "libtpu")
+    )
 
 
 def _read_xla_flags(text: str) -> str:

@@ -11,6 +11,8 @@ from fpgan_jax.errors import UserError
 from fpgan_jax.host import jax_environment
 
 YNN = "--xla_cpu_experimental_ynn_fusion_type"
+LEVEL = "--xla_backend_optimization_level"
+BOTH = f"{YNN}=-individual_convolution {LEVEL}=1"
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +21,7 @@ def _bare_environment(monkeypatch):
         # Set before it is deleted, so that what the code sets is taken away afterwards too.
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
 
 
 @pytest.mark.parametrize(
@@ -68,33 +71,35 @@ def test_a_script_starts_again_only_where_large_pages_wait_to_be_asked_for(
 @pytest.mark.parametrize(
     ("version", "before", "after"),
     [
-        ("0.10.2", None, f"{YNN}=-individual_convolution"),
-        ("0.10.2", "--xla_dump_to=x", f"{YNN}=-individual_convolution --xla_dump_to=x"),
+        ("0.10.2", None, BOTH),
+        ("0.10.2", "--xla_dump_to=x", f"{BOTH} --xla_dump_to=x"),
         # XLA reads no further than a word that is no flag, and a quote that is left open takes all that follows.
-        ("0.10.2", "--a=b word", f"{YNN}=-individual_convolution --a=b word"),
-        ("0.10.2", "\t--a='b ", f"{YNN}=-individual_convolution \t--a='b"),
-        ("0.10.2", f"{YNN}=", f"{YNN}="),
+        ("0.10.2", "--a=b word", f"{BOTH} --a=b word"),
+        ("0.10.2", "\t--a='b ", f"{BOTH} \t--a='b"),
+        ("0.10.2", f"{YNN}= {LEVEL}=3", f"{YNN}= {LEVEL}=3"),
+        ("0.11.2", f"{YNN}=", f"{LEVEL}=1 {YNN}="),
+        ("0.11.2", f"{LEVEL}=3", f"{YNN}=-individual_convolution {LEVEL}=3"),
         ("99.0.0", None, None),
         ("99.0.0", "/no/such/file", "/no/such/file"),
     ],
 )
-def test_xla_gets_its_flag_where_it_knows_it_and_the_user_says_nothing_of_it(
+def test_xla_gets_flags_where_it_knows_them_and_the_user_says_nothing_of_them(
     monkeypatch, version, before, after
 ):
     monkeypatch.setattr(jax_environment.importlib.metadata, "version", lambda name: version)
     if before:
         monkeypatch.setenv("XLA_FLAGS", before)
-    jax_environment.disable_ynnpack_convolutions()
+    jax_environment.choose_xla_flags()
     assert os.environ.get("XLA_FLAGS") == after
 
 
 @pytest.mark.parametrize(
     ("content", "after"),
     [
-        (b"--a=b\n --c=d\n", f"{YNN}=-individual_convolution --a=b\n --c=d"),
-        (b"--a=\xff", f"{YNN}=-individual_convolution --a=\udcff"),
-        (b"", f"{YNN}=-individual_convolution"),
-        (f"--a=b {YNN}=".encode(), None),
+        (b"--a=b\n --c=d\n", f"{BOTH} --a=b\n --c=d"),
+        (b"--a=\xff", f"{BOTH} --a=\udcff"),
+        (b"", BOTH),
+        (f"--a=b {YNN}= {LEVEL}=2".encode(), None),
     ],
 )
 def test_xla_flags_may_name_a_file_of_flags(monkeypatch, tmp_path, content, after):
@@ -102,21 +107,44 @@ def test_xla_flags_may_name_a_file_of_flags(monkeypatch, tmp_path, content, afte
     path = tmp_path / "my flags"
     path.write_bytes(content)
     monkeypatch.setenv("XLA_FLAGS", str(path))
-    jax_environment.disable_ynnpack_convolutions()
+    jax_environment.choose_xla_flags()
     assert os.environ["XLA_FLAGS"] == (after or str(path))
+
+
+@pytest.mark.parametrize(
+    ("plugins", "package", "platforms", "is_set"),
+    [
+        ([], None, "", True),
+        (["xla_cuda13"], None, "", False),
+        ([], "jax_plugins", "", False),
+        ([], "libtpu", "cuda", False),
+        (["xla_cuda13"], "jax_plugins", "cpu", True),
+        (["xla_cuda13"], "jax_plugins", "cuda,cpu", False),
+    ],
+)
+def test_llvms_level_stays_where_programs_may_be_compiled_for_a_gpu(
+    monkeypatch, plugins, package, platforms, is_set
+):
+    metadata, util = jax_environment.importlib.metadata, jax_environment.importlib.util
+    monkeypatch.setattr(metadata, "version", lambda name: "0.11.2")
+    monkeypatch.setattr(metadata, "entry_points", lambda group: plugins if group == "jax_plugins" else [])
+    monkeypatch.setattr(util, "find_spec", lambda name: name if name == package else None)
+    monkeypatch.setenv("JAX_PLATFORMS", platforms)
+    jax_environment.choose_xla_flags()
+    assert (LEVEL in os.environ["XLA_FLAGS"]) == is_set and YNN in os.environ["XLA_FLAGS"]
 
 
 def test_a_file_of_flags_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(jax_environment.importlib.metadata, "version", lambda name: "0.10.2")
     monkeypatch.setenv("XLA_FLAGS", "xla_dump_to=x")
     with pytest.raises(UserError, match="XLA_FLAGS=xla_dump_to=x: neither flags, which begin with --"):
-        jax_environment.disable_ynnpack_convolutions()
+        jax_environment.choose_xla_flags()
 
 
 def test_xla_of_the_installed_version_starts_with_its_flags():
     lines = (
         "from fpgan_jax.host import jax_environment",
-        "jax_environment.disable_ynnpack_convolutions()",
+        "jax_environment.choose_xla_flags()",
         "import jax",
         "print(jax.numpy.ones(()) + 1)",
     )

@@ -1,6 +1,7 @@
 """How a print looks where the skin touched, too coarsely for ridges: local mean gray and local contrast."""
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -31,6 +32,12 @@ def measure_appearance(image: np.ndarray, contact: np.ndarray) -> Appearance:
     mean = _average(gray, contact)
     variance = _average((gray - mean) ** 2, contact)
     return Appearance(_sample_cells(mean), _sample_cells(np.sqrt(np.maximum(variance, 0))))
+
+
+def average_appearances(appearances: Sequence[Appearance]) -> Appearance:
+    """Average the looks of several prints cell by cell."""
+    mean, contrast = (np.mean(part, axis=0, dtype=np.float32) for part in zip(*appearances, strict=True))
+    return Appearance(mean, contrast)
 
 
 def draw_appearance(appearance: Appearance, contact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

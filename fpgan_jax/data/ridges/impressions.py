@@ -16,6 +16,9 @@ from fpgan_jax.data.ridges.appearance import Appearance
 from fpgan_jax.data.ridges.distortion import Pose
 from fpgan_jax.data.ridges.ridge_map import RidgeMap
 
+# Raise it whenever a change alters the impressions of given rows.
+VERSION = 2
+
 # Standard deviation per axis of the distance between the middles of the two contacts, ridge periods. For two real
 # impressions it is 3.3 (uareu, crossmatch), but a drawn impression already lacks what the finger's own does not show.
 _CONTACT_SHIFT = 1.5
@@ -28,12 +31,24 @@ _MEAN_SHARE, _CONTRAST_SHARE = 0.45, 0.65
 _PURPOSE = 0x1D
 
 
-def vary_appearance(usual: Appearance, other: Appearance) -> Appearance:
-    """Mix a finger's usual look with that of another finger's print, so that its impressions differ as real ones do."""
-    return Appearance(
-        usual.mean + np.float32(_MEAN_SHARE) * (other.mean - usual.mean),
-        usual.contrast + np.float32(_CONTRAST_SHARE) * (other.contrast - usual.contrast),
+def vary_appearance(usual: Appearance, other: Appearance, average: Appearance) -> Appearance:
+    """Mix a finger's usual look with that of another finger's print, so that its impressions differ as real ones do.
+
+    The variances of the two parts add up to that of the prints, so that the looks of many fingers' impressions vary as
+    much as those of the prints that they are mixed from; a mean of two looks would vary less.
+
+    Args:
+      usual: of the finger's print.
+      other: of a print of another finger.
+      average: of the prints that `other` is from.
+    """
+    mean, contrast = (
+        center + np.float32(math.sqrt(1 - share**2)) * (own - center) + np.float32(share) * (others - center)
+        for own, others, center, share in zip(
+            usual, other, average, (_MEAN_SHARE, _CONTRAST_SHARE), strict=True
+        )
     )
+    return Appearance(np.clip(mean, 0, 255), np.clip(contrast, 0, 127.5))
 
 
 class Variation(NamedTuple):

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from fpgan_jax.data.ridges import impressions
+from fpgan_jax.data.ridges import appearance, impressions
 from fpgan_jax.data.ridges.appearance import Appearance
 from fpgan_jax.data.ridges.distortion import Pose
 from fpgan_jax.data.ridges.impressions import Variation
@@ -160,11 +160,33 @@ def test_the_middles_of_contacts_are_apart_by_one_and_a_half_periods_an_axis():
     assert np.std(shifts) == pytest.approx(6, rel=0.03)
 
 
-def test_an_impression_looks_as_its_finger_but_for_a_share_of_what_another_differs_by():
-    usual, other = (
-        Appearance(*(np.full((16, 16), each, np.float32) for each in look)) for look in ((100, 20), (60, 40))
+def create_look(mean, contrast):
+    return Appearance(*(np.full((16, 16), each, np.float32) for each in (mean, contrast)))
+
+
+def test_an_impressions_look_is_its_fingers_and_a_share_of_anothers():
+    varied = impressions.vary_appearance(create_look(120, 20), create_look(60, 40), create_look(80, 25))
+    # 80 + sqrt(1 - 0.45^2) * 40 - 0.45 * 20 and 25 - sqrt(1 - 0.65^2) * 5 + 0.65 * 15.
+    np.testing.assert_allclose(varied.mean, 80 + 0.893029 * 40 - 9, rtol=1e-5)
+    np.testing.assert_allclose(varied.contrast, 25 - 0.759934 * 5 + 9.75, rtol=1e-5)
+
+
+def test_looks_of_impressions_vary_as_much_as_prints_and_within_a_finger_by_a_share():
+    rng = np.random.default_rng(0)
+    own, other, another = (
+        [create_look(*rng.normal((130, 40), (20, 6))) for _ in range(2000)] for _ in range(3)
     )
-    varied = impressions.vary_appearance(usual, other)
-    # 100 - 0.45 * 40 and 20 + 0.65 * 20.
-    np.testing.assert_allclose(varied.mean, 82, rtol=1e-6)
-    np.testing.assert_allclose(varied.contrast, 33, rtol=1e-6)
+    average = appearance.average_appearances([*own, *other])
+    first, second = (
+        np.array([impressions.vary_appearance(*looks, average) for looks in zip(own, others, strict=True)])
+        for others in (other, another)
+    )
+    first, second = first[..., 0, 0], second[..., 0, 0]
+    # Of 2,000 numbers a standard deviation is known to 1.6%.
+    np.testing.assert_allclose(first.std(0), (20, 6), rtol=0.06)
+    np.testing.assert_allclose((first - second).std(0) / np.sqrt(2), (0.45 * 20, 0.65 * 6), rtol=0.06)
+
+
+def test_a_look_stays_within_what_an_image_can_show():
+    varied = impressions.vary_appearance(create_look(250, 2), create_look(250, 2), create_look(100, 30))
+    assert (varied.mean == 255).all() and (varied.contrast == 0).all()

@@ -4,25 +4,33 @@
 
 prints the numbers of docs/findings.md: the KID of a folder of drawn prints, of real prints that were warped as in
 training, and of real prints redrawn in place from their own maps by a generator, against other real prints, and by how
-many standard deviations of these each group of features is off.
+many standard deviations of these each group of features is off. With the generator that drew the folder, also by how
+many the ridge maps that it was given are off from those of training prints.
 """
 
 import itertools
+import os
 import sys
 
 import jax
 import numpy as np
 
 from configs import enlarge_demo
+from fpgan_jax.config.fields import RIDGE_CHANNELS
 from fpgan_jax.data import augmentation, preprocessing, print_loading
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.ridges import print_scale, ridge_pairs
+from fpgan_jax.enlarging import enlarging
+from fpgan_jax.enlarging.impression_drawing import ImpressionDrawer, ImpressionRow
 from fpgan_jax.evaluation.enlargement.print_folders import PPI, Window, scale_to_window
 from fpgan_jax.evaluation.measures import distances, features
 from fpgan_jax.evaluation.recognition import print_sets
 from fpgan_jax.synthesis import drawing
+from fpgan_jax.synthesis.manifest import MANIFEST_FILENAME
+from fpgan_jax.tables.csv_rows import read_rows
 
 WINDOW = Window((279, 258), PPI)  # of 123x133 pixels at 238.7 per inch
+NUM_MAPS = 150
 GROUPS = {
     "rings 1 to 6": slice(1, 7),
     "rings 7 to 19": slice(7, 20),
@@ -41,6 +49,26 @@ def redraw(images: np.ndarray, gan_workdir: str) -> np.ndarray:
     conditions = map(ridge_pairs.map_print, images, noises, itertools.repeat(config.data))
     run, no_dropout = jax.jit(draw), np.zeros((1, 3), np.uint32)
     return np.concatenate([run(variables, condition[None], no_dropout) for condition in conditions])
+
+
+def compare_maps(folder: str, gan_workdir: str) -> np.ndarray:
+    """Measure how far the maps behind drawn new fingers are off from those of training prints, float64 [rings].
+
+    Both are what the generator is given: a training print's own map, in place, and a finger's, moved and cut.
+    """
+    rows = read_rows(os.path.join(folder, MANIFEST_FILENAME), ImpressionRow, "synthesize --identities")
+    overrides = {"seed": rows[0].seed}
+    enlargement = enlarging.open_enlargement(gan_workdir, enlarging.Request("new", 1), overrides=overrides)
+    chosen = [rows[index] for index in np.linspace(0, len(rows) - 1, NUM_MAPS).astype(int)]
+    drawn = ImpressionDrawer(enlargement, rows[0]).create_conditions(chosen)
+    images = np.random.default_rng(0).permutation(enlargement.training_prints.images)[:NUM_MAPS]
+    blank, data = np.zeros((*images.shape[1:3], 1), np.uint8), enlargement.config.data
+    trained = np.stack([ridge_pairs.map_print(image, blank, data) for image in images])
+    found, reference = (
+        features.compute_radial_spectrum(conditions[..., RIDGE_CHANNELS.index("ridges")])
+        for conditions in (drawn, trained)
+    )
+    return (found.mean(0) - reference.mean(0)) / reference.std(0)
 
 
 def main(socofing_dir: str, folder: str, ppi: str, gan_workdir: str | None = None) -> None:
@@ -87,6 +115,9 @@ def main(socofing_dir: str, folder: str, ppi: str, gan_workdir: str | None = Non
         kid = distances.compute_kid(off, fingers, (reference - mean) / std, np.arange(len(reference)))
         text = ", ".join(f"{group} {off[:, chosen].mean():+.1f}" for group, chosen in GROUPS.items())
         print(f"{name}: KID {kid[0]:.2f} ({kid[1]:.2f} to {kid[2]:.2f}); {text}")
+    if gan_workdir:
+        off = " ".join(f"{value:+.1f}" for value in compare_maps(folder, gan_workdir))
+        print(f"maps of drawn prints, each ring: {off}")
 
 
 if __name__ == "__main__":
