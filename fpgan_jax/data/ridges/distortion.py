@@ -149,13 +149,18 @@ def find_square_shape(shape: tuple[int, int], stretch: float) -> tuple[int, int]
 def make_square(image: jax.Array, stretch: float) -> jax.Array:
     """Sample an image, float [height, width, channels], in square pixels of the same area.
 
+    By Lanczos' kernel of five pixels, which keeps a drawn print's finest detail: halfway between pixels 90% of the
+    contrast of cycles of two and a half pixels, cubic splines 66%.
+
     `stretch` is the width over height of a square of skin in it. The result may overshoot the image's range.
     """
-    height, width, _ = image.shape
+    height, width, num_channels = image.shape
     shape = find_square_shape((height, width), stretch)
-    still = Pose(jnp.float32(0), jnp.zeros(2), jnp.ones(2))
-    return resample(
-        image, create_places(still, jnp.zeros((2, *shape)), (height, width), picture_stretch=stretch)
+    factors = jnp.array([math.sqrt(stretch), 1 / math.sqrt(stretch)], jnp.float32)
+    # The middles of both stay in one place.
+    offsets = jnp.array(shape) / 2 - factors * jnp.array([height, width]) / 2
+    return jax.image.scale_and_translate(
+        image, (*shape, num_channels), (0, 1), factors, offsets, "lanczos5", antialias=False
     )
 
 

@@ -142,3 +142,11 @@ def test_a_squeezed_spot_becomes_round():
     assert square.shape[:2] == distortion.find_square_shape((96, 96), 1.21) == (106, 87)
     rows, columns = np.mgrid[:106, :87] - np.array([[[52.5]], [[43.0]]])
     np.testing.assert_allclose(square[..., 0], draw(rows, columns), atol=0.005)
+
+
+def test_square_pixels_keep_the_finest_detail():
+    """Cycles of two and a half pixels, squeezed to 0.9 and stretched to 1.1 of that: cubic splines keep 84%."""
+    for axis, image in enumerate(np.cos(2 * np.pi * np.mgrid[:200, :200] / 2.5).astype(np.float32)):
+        square = np.asarray(distortion.make_square(jnp.asarray(image)[..., None], 1.1))[..., 0]
+        contrast = np.sqrt(2) * square[20:-20, 20:-20].std()
+        assert 0.9 < contrast < 1.05, axis
