@@ -36,7 +36,7 @@ def measure_appearance(image: np.ndarray, contact: np.ndarray) -> Appearance:
 
 def average_appearances(appearances: Sequence[Appearance]) -> Appearance:
     """Average the looks of several prints cell by cell."""
-    mean, contrast = (np.mean(part, axis=0, dtype=np.float32) for part in zip(*appearances, strict=True))
+    mean, contrast = (np.stack(part).mean(axis=0) for part in zip(*appearances, strict=True))
     return Appearance(mean, contrast)
 
 
