@@ -102,7 +102,7 @@ class Enlargement:
         return settings | {
             "fingers": self.source.content_hash,
             "training_prints": self.training_prints.data_hash,
-            "impressions": impressions.VERSION,
+            "impressions_version": impressions.VERSION,
             "ppi": print_scale.write_resolution(self.resolution),
         }
 

@@ -45,7 +45,7 @@ def choose_xla_flags() -> None:
     features only. With up to 64 of them, as in the large layers of both networks, it uses one core. The training step
     at 128 pixels then takes 8% longer with jaxlib 0.10.2 and 24% longer with 0.11.2 (docs/benchmarks.md).
 
-    LLVM optimizes at level 1: at its default level a training starts a third later, and no step is faster
+    LLVM optimizes at level 1: at its default level the start takes a quarter more processor time, and no step is faster
     (docs/benchmarks.md). A GPU's kernels would be compiled at that level too, so it is set only where there is none.
 
     Raises:

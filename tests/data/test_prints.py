@@ -14,6 +14,15 @@ def test_refuses_parts_of_different_length():
         PrintSet(np.zeros((2, 4, 4, 1), np.uint8), np.arange(3, dtype=np.int32), ("a", "b"))
 
 
+@pytest.mark.parametrize(
+    ("num_prints", "count", "places"), [(10, 4, [0, 2, 5, 7]), (3, 5, [0, 1, 2]), (0, 5, [])]
+)
+def test_a_sample_is_spread_over_the_set(num_prints, count, places):
+    images = np.zeros((num_prints, 4, 4, 1), np.uint8)
+    prints = PrintSet(images, np.ones(num_prints, int), ("print.png",) * num_prints)
+    assert prints.list_sample(count).tolist() == places
+
+
 def test_the_hash_sees_pixels_and_persons_but_not_names():
     def create(gray, person, name):
         return PrintSet(np.full((1, 2, 2, 1), gray, np.uint8), np.array([person], np.int32), (name,))

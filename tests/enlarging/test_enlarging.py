@@ -12,7 +12,7 @@ from scipy import ndimage
 from fpgan_jax.data import impression_folder, print_loading
 from fpgan_jax.data.noise import create_noise_image
 from fpgan_jax.data.prints import PrintSet
-from fpgan_jax.data.ridges import ridge_map
+from fpgan_jax.data.ridges import impressions, ridge_map
 from fpgan_jax.data.ridges.core import measure_core_offset
 from fpgan_jax.enlarging import enlarging, finger_sources, impression_drawing
 from fpgan_jax.enlarging.enlarging import Request
@@ -401,3 +401,9 @@ def test_a_setting_of_noise_alone_is_refused(gan_workdir, request_of, tmp_path):
 def test_a_folder_of_other_impressions_is_refused(gan_workdir, request_of, drawn):
     with pytest.raises(UserError, match="holds images made otherwise"):
         enlarging.enlarge(gan_workdir, str(drawn[0]), request_of(num_impressions=2))
+
+
+def test_a_folder_of_an_older_way_to_make_impressions_is_refused(gan_workdir, request_of, drawn, monkeypatch):
+    monkeypatch.setattr(impressions, "VERSION", impressions.VERSION + 1)
+    with pytest.raises(UserError, match="impressions_version was 2, is 3"):
+        enlarging.enlarge(gan_workdir, str(drawn[0]), request_of())
