@@ -83,7 +83,7 @@ def _draw_wear(finger: Finger) -> np.ndarray:
     """Draw how much the skin's wear takes from the ridge profile: uneven pressure, patches, creases, rough edges.
 
     A generator draws blots, gaps and grain where the map of its training prints has weak, broken and rough ridges. With
-    these amounts, chosen on fingers of seed 0 by the spectrum of SOCOFing's maps and the KID, new fingers' have them too.
+    these amounts, chosen on seed 0 by the spectrum of SOCOFing's maps and by the KID, new fingers' maps have them too.
     """
     rng = create_finger_generator("wear", finger.seed, finger.person, finger.hand, finger.finger)
     shape = finger.ridges.shape
