@@ -20,7 +20,8 @@ def get_config() -> ConfigDict:
     config.data.image_size = 128  # Xception takes no less than 71
     config.generator.num_features = 2
     config.generator.norm = "batch_per_example"
-    config.generator.dropout_outputs = (4, 8)
+    config.generator.num_levels = 3  # most of a short run is the networks' compilation
+    config.generator.dropout_outputs = (2, 4)
     config.discriminator.num_features = 2
     config.discriminator.receptive_field = 16
     config.discriminator.norm = "batch_per_example"

@@ -8,4 +8,6 @@ if [ $# -eq 0 ]; then
   set -- -m "not slow and not extended and not compare and not slurm" -n 2 --dist worksteal
 fi
 export JAX_PLATFORMS="${JAX_PLATFORMS:-cpu}"
+# Each of the many processes would compile the project's and the tests' files anew.
+unset PYTHONDONTWRITEBYTECODE
 exec "${FPGAN_JAX_VENV:-.venv}/bin/python" -m pytest "$@"

@@ -31,6 +31,10 @@ _LIMIT = 5.0
 _FIXTURES_LIMIT = 30.0
 _NUM_SLOWEST = 10
 
+# XLA:CPU keeps each program in memory maps of its own. A process that runs thousands of tests comes to the system's
+# limit on their number (`vm.max_map_count`, 65,530 by default), and ends in a segmentation fault.
+_MAX_MEMORY_MAPS = 20_000
+
 
 def pytest_collection_finish():
     """Collect garbage from now on, seldom, and not among what was imported."""
@@ -43,11 +47,12 @@ def pytest_collection_finish():
 def _compile_for_a_file(request):
     with _optimize_where_marked(request.node):
         yield
-    # XLA:CPU keeps each program in memory maps of its own. A process that runs thousands of tests comes to the
-    # system's limit on their number (`vm.max_map_count`), and ends in a segmentation fault.
     if jax := sys.modules.get("jax"):
-        jax.clear_caches()
+        if _count_memory_maps() > _MAX_MEMORY_MAPS:
+            jax.clear_caches()
+        # What is left, imports most of all, stays: it need not be looked at after the next file.
         gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -118,6 +123,11 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section(f"slowest files, of {seconds.total():.0f} s in all")
         for name, duration in seconds.most_common(_NUM_SLOWEST):
             terminalreporter.write_line(f"{duration:7.1f} s  {name}")
+
+
+def _count_memory_maps() -> int:
+    maps = pathlib.Path("/proc/self/maps")
+    return maps.read_bytes().count(b"\n") if maps.exists() else 0
 
 
 def _read_processor_seconds() -> float:

@@ -123,6 +123,7 @@ def _time_first_step(folder: pathlib.Path, workdir: pathlib.Path, size: int) -> 
         *("--config.data.source=paired_folder", f"--config.data.paired_dir={folder / 'pairs' / 'train'}"),
         *("--config.log_every_steps=1", "--config.num_epochs=1", "--config.sample_epochs=()"),
     ]
+    command += ["--config.generator.num_levels=0"]  # as deep as those that are trained for use
     if size != _TEST_SIZE:
         command += [f"--config.data.image_size={size}", "--config.generator.dropout_outputs=()"]
     metrics = workdir / "metrics.csv"

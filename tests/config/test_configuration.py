@@ -33,7 +33,7 @@ HASHES = {
     "pix2pix_tf1": "e3e7d3521a6c",
     "pix2pix_tf_tutorial": "64b801c65a16",
     "pix2pix_torch": "506ca643cfb7",
-    "test_size": "1b3ab1158630",
+    "test_size": "7e38c01d1933",
     "twin_p100": "1a512c37b996",
     "twin_p150": "1169c5368bc1",
     "twin_p200": "a2b2f736a49d",

@@ -210,7 +210,8 @@ def test_a_batch_that_does_not_divide_over_the_devices_is_named(tmp_path, monkey
     ],
 )
 def test_a_mistake_in_the_other_scripts(tmp_path, script, flags, texts):
-    (tmp_path / "thesis.txt").write_text("mine")
+    # Beside a file that compiles, Python would keep the result.
+    (tmp_path / "thesis.txt").write_text("my thesis")
     result = run(script, *(flag.format(tmp_path) for flag in flags))
     assert_one_line(result, *texts)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

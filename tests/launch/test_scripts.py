@@ -242,7 +242,7 @@ def test_weights_go_to_pytorch_and_come_back(reproduced, data, tmp_path):
         f"--workdir={workdir / 'gan'}",
         f"--out_dir={tmp_path / 'files'}",
     )
-    assert "--netG unet_128 --ngf 2 --netD n_layers --n_layers_D 1 --ndf 2 --norm batch" in exported.stdout
+    assert "--netG unet_8 --ngf 2 --netD n_layers --n_layers_D 1 --ndf 2 --norm batch" in exported.stdout
     run_well(
         "import_weights",
         *data,

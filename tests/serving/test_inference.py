@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
     config = test_size.get_config()
     config.data.socofing_dir = "unused"
     config.data.image_size = 80
-    config.generator.form = "ronneberger"
+    config.generator.form, config.generator.num_levels = "ronneberger", 0
     save_generator(folder / "runs" / "quickstart" / "gan", config)
     classifier = create_weights(factory.create_classifier(config, num_classes=len(PERSONS)), config, 1)
     save_checkpoint(
