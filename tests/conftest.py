@@ -7,6 +7,7 @@ import os
 import pathlib
 import sys
 import time
+import zlib
 
 import pytest
 
@@ -22,6 +23,18 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 # differ by rounding. Unlike its flags, XLA's extra options may be unknown to a version.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters")
 
+# To write down from which lines every operation comes takes a tenth of the training tests' time.
+os.environ.setdefault("JAX_INCLUDE_FULL_TRACEBACKS_IN_LOCATIONS", "0")
+os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+
+# XLA divides even the smallest sum among all cores, and workers that run beside each other then wait for one another.
+# So each keeps to a core, with what it starts; to other ones in each run, since others' tests may be on this machine.
+if "FPGAN_JAX_ONE_CORE_A_WORKER" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
+    _cores = sorted(os.sched_getaffinity(0))
+    _index = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    _index += zlib.crc32(os.environ["PYTEST_XDIST_TESTRUNUID"].encode())
+    os.sched_setaffinity(0, {_cores[_index % len(_cores)]})
+
 # Imports and traced programs are millions of objects that stay. Looking for garbage among them took a third of the
 # time of collecting the tests, and of a small training.
 gc.disable()
@@ -31,15 +44,11 @@ _LIMIT = 5.0
 _FIXTURES_LIMIT = 30.0
 _NUM_SLOWEST = 10
 
-# XLA:CPU keeps each program in memory maps of its own. A process that runs thousands of tests comes to the system's
-# limit on their number (`vm.max_map_count`, 65,530 by default), and ends in a segmentation fault.
-_MAX_MEMORY_MAPS = 20_000
-
 
 def pytest_collection_finish():
     """Collect garbage from now on, seldom, and not among what was imported."""
     gc.freeze()
-    gc.set_threshold(10_000)
+    gc.set_threshold(100_000)
     gc.enable()
 
 
@@ -47,9 +56,10 @@ def pytest_collection_finish():
 def _compile_for_a_file(request):
     with _optimize_where_marked(request.node):
         yield
+    # XLA:CPU keeps each program in memory maps of its own. A process that runs thousands of tests comes to the
+    # system's limit on their number (`vm.max_map_count`), and ends in a segmentation fault.
     if jax := sys.modules.get("jax"):
-        if _count_memory_maps() > _MAX_MEMORY_MAPS:
-            jax.clear_caches()
+        jax.clear_caches()
         # What is left, imports most of all, stays: it need not be looked at after the next file.
         gc.collect()
         gc.freeze()
@@ -123,11 +133,6 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section(f"slowest files, of {seconds.total():.0f} s in all")
         for name, duration in seconds.most_common(_NUM_SLOWEST):
             terminalreporter.write_line(f"{duration:7.1f} s  {name}")
-
-
-def _count_memory_maps() -> int:
-    maps = pathlib.Path("/proc/self/maps")
-    return maps.read_bytes().count(b"\n") if maps.exists() else 0
 
 
 def _read_processor_seconds() -> float:

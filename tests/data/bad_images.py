@@ -684,10 +684,11 @@ def _create_bombs() -> Iterator[Case]:
         data = write_gray_png(height=HEIGHT + by)
         yield _refuse("impossible size", f"PNG of {by} rows too few", data)
     rows = _pack_png_rows(_ROUGH[:, :, None], 8)
-    data = write_gray_png(stream=zlib.compress(rows + bytes(30_000_000), 9))
+    data = write_gray_png(stream=zlib.compress(rows + bytes(30_000_000)))
     yield _show("compressed bomb", "rows", data, _ROUGH, outcome=EITHER)
+    zeros = zlib.compress(bytes(30_000_000))
     for name in (b"zTXt", b"iCCP"):
-        data = write_gray_png(before=_chunk(name, b"Title\0\0" + zlib.compress(bytes(30_000_000), 9)))
+        data = write_gray_png(before=_chunk(name, b"Title\0\0" + zeros))
         yield _show("compressed bomb", name.decode(), data, _ROUGH, outcome=EITHER)
 
 

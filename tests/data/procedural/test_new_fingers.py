@@ -76,7 +76,7 @@ def test_wear_interrupts_ridges(fingers, monkeypatch):
     monkeypatch.setattr(new_fingers, "_draw_wear", lambda finger: np.zeros_like(finger.ridges))
     worn, whole = (
         np.mean([measure_weak_share(finger) for finger in some])
-        for some in (fingers, [new_fingers.create_new_finger(0, number) for number in range(1, 13)])
+        for some in (fingers, [new_fingers.create_new_finger(0, number) for number in range(1, 7)])
     )
     # In SOCOFing's prints it is 12%.
     assert worn == pytest.approx(0.12, abs=0.04) and whole < worn / 2
