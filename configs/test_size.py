@@ -1,6 +1,6 @@
 r"""The whole chain at the smallest size that still uses every part of it; its numbers mean nothing.
 
-Reproduces: nothing. Takes about a minute on 2 cores, most of it compilation.
+Reproduces: nothing. Takes half a minute on 2 cores, most of it compilation.
 Command: python -m launch.reproduce --config=configs/test_size.py \
     --config.data.socofing_dir=SOCOFING_FOLDER --workdir=runs/test_size
 """
