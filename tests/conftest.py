@@ -44,6 +44,7 @@ gc.disable()
 _LIMIT = 5.0
 _FIXTURES_LIMIT = 30.0
 _NUM_SLOWEST = 10
+_NOT_COMMON = {"slow", "extended", "compare", "slurm"}
 
 
 def pytest_collection_modifyitems(items):
@@ -125,7 +126,7 @@ def _limit_seconds(item, what, limit):
     result = yield
     # Beside other work the clock runs on, and two threads use two seconds of processors a second: the lesser counts.
     seconds = min(time.perf_counter() - begin[0], _read_processor_seconds() - begin[1])
-    if seconds > limit and not {"slow", "extended"} & {mark.name for mark in item.iter_markers()}:
+    if seconds > limit and not _NOT_COMMON & {mark.name for mark in item.iter_markers()}:
         pytest.fail(
             f"{what} {seconds:.1f} s, more than {limit:g}: make it smaller, or mark it slow", pytrace=False
         )
