@@ -58,7 +58,7 @@ def test_a_dry_run_lists_the_runs_and_writes_nothing(arguments, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("platforms", [None, "cuda"])
+@pytest.mark.parametrize("platforms", [None, pytest.param("cuda", marks=pytest.mark.slow)])
 def test_a_job_of_slurms_may_use_the_gpu_that_the_checks_must_not(
     arguments, tmp_path, monkeypatch, platforms
 ):

@@ -178,7 +178,7 @@ def test_a_classifiers_rate_rises_again_when_it_is_trained_on():
 # The trainings themselves.
 
 
-@pytest.mark.seconds(20)
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_a_gan_of_two_epochs_trained_on_to_four_is_one_of_four(tmp_path):
     def create_config(num_epochs):
