@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 bash launch/setup_environment.sh test
 if [ $# -eq 0 ]; then
   set -- -m "not slow and not extended and not compare and not slurm" -n 2 --dist worksteal
-  # The slow tests run on all cores.
-  case "$(uname)" in Linux) export FPGAN_JAX_ONE_CORE_A_WORKER=1 ;; esac
+  # Not so the slow tests: they use all cores, as users' programs do.
+  export FPGAN_JAX_ONE_CORE_A_WORKER=1
 fi
 export JAX_PLATFORMS="${JAX_PLATFORMS:-cpu}"
 # Each of the many processes would compile the project's and the tests' files anew.

@@ -30,7 +30,10 @@ os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 
 # XLA divides even the smallest sum among all cores, and workers that run beside each other then wait for one another.
 # So each keeps to a core, with what it starts; to other ones in each run, since others' tests may be on this machine.
-if "FPGAN_JAX_ONE_CORE_A_WORKER" in os.environ and "PYTEST_XDIST_WORKER" in os.environ:
+# Linux alone can do so.
+if {"FPGAN_JAX_ONE_CORE_A_WORKER", "PYTEST_XDIST_WORKER"} <= os.environ.keys() and hasattr(
+    os, "sched_setaffinity"
+):
     _cores = sorted(os.sched_getaffinity(0))
     _index = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
     _index += zlib.crc32(os.environ["PYTEST_XDIST_TESTRUNUID"].encode())

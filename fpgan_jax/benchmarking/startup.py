@@ -122,8 +122,8 @@ def _time_first_step(folder: pathlib.Path, workdir: pathlib.Path, size: int) -> 
         *(sys.executable, "-m", "launch.train_gan", "--config=configs/test_size.py", f"--workdir={workdir}"),
         *("--config.data.source=paired_folder", f"--config.data.paired_dir={folder / 'pairs' / 'train'}"),
         *("--config.log_every_steps=1", "--config.num_epochs=1", "--config.sample_epochs=()"),
+        "--config.generator.num_levels=0",  # as deep as those that are trained for use
     ]
-    command += ["--config.generator.num_levels=0"]  # as deep as those that are trained for use
     if size != _TEST_SIZE:
         command += [f"--config.data.image_size={size}", "--config.generator.dropout_outputs=()"]
     metrics = workdir / "metrics.csv"
